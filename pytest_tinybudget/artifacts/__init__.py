@@ -1,0 +1,1 @@
+"""What the firmware needs of a model: C array, constants, resolver."""

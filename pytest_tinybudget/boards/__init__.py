@@ -1,0 +1,1 @@
+"""Boards as data: the board type and the catalogue."""

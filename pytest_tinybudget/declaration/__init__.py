@@ -1,0 +1,1 @@
+"""``tinybudget.toml`` to validated objects, with errors that name line and key."""

@@ -1,0 +1,28 @@
+"""The one exception users meet: wrong input, told in one clear line."""
+
+from __future__ import annotations
+
+
+class TinybudgetError(Exception):
+    """Wrong input or a missing prerequisite, with a message fit for the terminal.
+
+    The message is one line that says what is wrong, where, and what was expected;
+    ``details`` holds further lines (an example, nearest valid names). The pytest plugin
+    turns it into an ERROR without a traceback, the command line into exit code 2.
+    """
+
+    def __init__(self, message: str, *, details: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def __str__(self) -> str:
+        return "\n".join((self.message, *self.details))
+
+
+class ModelError(TinybudgetError):
+    """A model file that cannot be read: empty, truncated, not TF Lite, or inconsistent."""
+
+
+class DeclarationError(TinybudgetError):
+    """A ``tinybudget.toml`` that does not follow the schema (all its errors at once)."""

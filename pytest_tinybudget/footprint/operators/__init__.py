@@ -1,0 +1,1 @@
+"""Operator rules: what each kernel allocates and refuses, one entry an operator."""

@@ -1,0 +1,138 @@
+"""What a model takes on a runtime: flash and RAM in parts, each with how it was got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+#: ``exact``: the device's number to the byte; ``table``: read off measured tables;
+#: ``estimated``: with the margin given; ``declared``: the user's own figure.
+Method = Literal["exact", "table", "estimated", "declared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A share of flash or RAM. ``margin_bytes`` bounds how far the truth may lie above."""
+
+    name: str
+    bytes: int
+    method: Method
+    margin_bytes: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBuffer:
+    """A planned buffer of the arena's head.
+
+    ``owner`` is a tensor's name, or ``"scratch of OP #i"``; ``operator`` is the flat index of
+    the operator that writes it (−1: model input); ``first`` and ``last`` are the times
+    (TFLM's allocation scopes, closed interval) between which it must not be overwritten.
+    """
+
+    owner: str
+    kind: Literal["tensor", "scratch"]
+    bytes: int
+    offset: int
+    first: int
+    last: int
+    subgraph: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """TFLM's tensor arena, bytes.
+
+    ``required`` is the smallest multiple of 16 that works on the device (what a verdict
+    counts); ``used`` is what ``arena_used_bytes()`` prints; head + tail = used.
+    ``decided_by`` says what set ``required``: ``"used"`` (head and tail), ``"planning"``
+    (the planner's temporary room), or ``"preparing OP #i"``.
+    ``recorded`` has the tail by category (as TFLM's recording allocator names them).
+    ``optimum_head`` is the largest sum of live bytes: no planner can do better.
+    """
+
+    required: int
+    used: int
+    head: int
+    tail: int
+    decided_by: str
+    recorded: dict[str, int]
+    buffers: tuple[LiveBuffer, ...]
+    peak_time: int
+    optimum_head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operator for people: sizes in bytes; ``live_bytes`` is what the head holds while it runs."""
+
+    subgraph: int
+    index: int
+    operator: str
+    name: str
+    output_type: str
+    output_shape: tuple[int, ...]
+    weights_bytes: int
+    activation_bytes: int
+    scratch_bytes: int
+    persistent_bytes: int
+    live_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why TFLM would not run the model: ``stage`` is when the device would find out."""
+
+    stage: Literal["load", "resolve", "prepare", "invoke"]
+    operator: str
+    subgraph: int
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What one change would save in flash, bytes, computed by linking again."""
+
+    change: str
+    flash_bytes: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Flash and RAM of one model on one runtime.
+
+    ``flash`` and ``ram`` are the sums of their parts, margins included where a part is
+    estimated. ``unknown`` names operators whose cost is bounded, not known (one line each).
+    ``not_int8`` names tensors that keep the model from being full INT8.
+    """
+
+    runtime: str
+    flash_parts: tuple[Part, ...]
+    ram_parts: tuple[Part, ...]
+    arena: Arena | None
+    stack: int
+    layers: tuple[Layer, ...]
+    refusals: tuple[Refusal, ...] = ()
+    unknown: tuple[str, ...] = ()
+    not_int8: tuple[str, ...] = ()
+    savings: tuple[Saving, ...] = ()
+
+    @property
+    def flash(self) -> int:
+        """Bytes of flash, upper bound where a part is estimated."""
+        return sum(part.bytes + part.margin_bytes for part in self.flash_parts)
+
+    @property
+    def ram(self) -> int:
+        """Bytes of RAM, upper bound where a part is estimated."""
+        return sum(part.bytes + part.margin_bytes for part in self.ram_parts)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every part is known, none merely bounded."""
+        parts = (*self.flash_parts, *self.ram_parts)
+        return not self.unknown and all(part.method != "estimated" for part in parts)

@@ -1,0 +1,64 @@
+"""Runtimes: a TFLM version, a kernel library, an ABI, and the measured tables that go with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_tinybudget.footprint.abi import ARM
+from pytest_tinybudget.footprint.abi import ILP32
+from pytest_tinybudget.footprint.abi import X86_64
+from pytest_tinybudget.footprint.abi import Abi
+
+
+#: The TFLM commit that the operator rules and tables were read from and measured on.
+TFLM_COMMIT = "90b983c2"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """A kernel library and the instruction-set extensions its allocation depends on."""
+
+    library: Literal["reference", "cmsis-nn", "esp-nn"]
+    dsp: bool = False
+    mve: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A runtime that footprints are stated for.
+
+    ``table`` names the section graph and the stack table (``data/graphs``, ``data/stack``) that
+    stand for it; ``flash_margin_percent`` is 0 where the table was made for this very core and
+    kernel library, else how far the truth may lie above what the table gives.
+    """
+
+    name: str
+    description: str
+    abi: Abi
+    kernels: Kernels
+    table: str
+    flash_margin_percent: float = 0.0
+    tflm_commit: str = TFLM_COMMIT
+
+
+_REFERENCE = Kernels("reference")
+_CMSIS_PLAIN = Kernels("cmsis-nn")
+_CMSIS_DSP = Kernels("cmsis-nn", dsp=True)
+_CMSIS_MVE = Kernels("cmsis-nn", dsp=True, mve=True)
+
+RUNTIMES: dict[str, Runtime] = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime("m0plus_ref", "Cortex-M0+, reference kernels", ARM, _REFERENCE, "m0plus_ref"),
+        Runtime("m0plus_cmsisnn", "Cortex-M0+, CMSIS-NN", ARM, _CMSIS_PLAIN, "m0plus_cmsisnn"),
+        Runtime("m4_ref", "Cortex-M4F, reference kernels", ARM, _REFERENCE, "m4_ref"),
+        Runtime("m4_cmsisnn", "Cortex-M4F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m4_cmsisnn"),
+        Runtime("m7_ref", "Cortex-M7F, reference kernels", ARM, _REFERENCE, "m7_ref"),
+        Runtime("m7_cmsisnn", "Cortex-M7F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m7_cmsisnn"),
+        Runtime("m33_cmsisnn", "Cortex-M33F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m33_cmsisnn"),
+        Runtime("m55_cmsisnn", "Cortex-M55, CMSIS-NN with MVE", ARM, _CMSIS_MVE, "m55_cmsisnn"),
+        Runtime("rv32imc_ref", "RV32IMC, reference kernels", ILP32, _REFERENCE, "rv32imc_ref"),
+        Runtime("x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64, _REFERENCE, ""),
+    )
+}  # fmt: skip

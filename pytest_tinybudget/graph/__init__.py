@@ -1,0 +1,1 @@
+"""Model files (and layer lists) to the typed graph."""

@@ -1,0 +1,152 @@
+"""The typed model graph: what a ``.tflite`` file (or a layer list) says, without its encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+
+
+OptionValue = int | float | bool | str | tuple[int, ...]
+
+#: Bits of one element by type name (the names of the TF Lite schema's ``TensorType``).
+#: 0 marks types without a fixed size (STRING, RESOURCE, VARIANT).
+TYPE_BITS: Mapping[str, int] = {
+    "FLOAT64": 64, "FLOAT32": 32, "FLOAT16": 16, "BFLOAT16": 16,
+    "INT64": 64, "INT32": 32, "INT16": 16, "INT8": 8, "INT4": 4, "INT2": 2,
+    "UINT64": 64, "UINT32": 32, "UINT16": 16, "UINT8": 8, "UINT4": 4,
+    "BOOL": 8, "COMPLEX64": 64, "COMPLEX128": 128, "STRING": 0, "RESOURCE": 0, "VARIANT": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """Affine quantization: real = scale × (quantized − zero point).
+
+    Either vector may be empty; ``zero_points`` may have one entry for many scales.
+    ``dimension`` is the axis that per-channel scales run along.
+    """
+
+    scales: tuple[float, ...] = ()
+    zero_points: tuple[int, ...] = ()
+    dimension: int = 0
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether TFLM treats a tensor with it as quantised (both vectors have entries)."""
+        return bool(self.scales) and bool(self.zero_points)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a subgraph.
+
+    ``shape`` is in elements (a scalar has ``()``); ``data_bytes`` is the size of its constant
+    buffer in the file (0 = computed at run time, planned in the arena); ``data`` views it.
+    """
+
+    index: int
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    shape_signature: tuple[int, ...] | None
+    buffer: int
+    data: memoryview
+    is_variable: bool
+    quantization: Quantization
+    sparse: bool = False
+
+    @property
+    def elements(self) -> int:
+        """Number of elements: the product of the shape."""
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count
+
+    @property
+    def bytes(self) -> int:
+        """Bytes its contents take in the arena, as TFLM counts them (int4: two an element byte)."""
+        return (self.elements * TYPE_BITS[self.type] + 7) // 8
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of one element (1 for int4, as kernels unpack it)."""
+        return (TYPE_BITS[self.type] + 7) // 8
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether its contents are stored in the file."""
+        return len(self.data) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator; tensor lists hold indices into the subgraph, −1 for an absent optional.
+
+    ``name`` is the builtin's schema name (``"CONV_2D"``) or the custom code of a custom operator.
+    ``options`` are the builtin options by their schema names (defaults filled in), enumerations
+    by name (``padding="SAME"``, ``fused_activation_function="RELU6"``, types as in ``TYPE_BITS``).
+    """
+
+    index: int
+    name: str
+    builtin_code: int
+    is_custom: bool
+    version: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    intermediates: tuple[int, ...] = ()
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    custom_options: memoryview = memoryview(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """Tensors and operators in file order; ``inputs`` and ``outputs`` index ``tensors``."""
+
+    index: int
+    name: str
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A named entry point: tensor indices by argument name."""
+
+    key: str
+    subgraph: int
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A whole model. ``content`` is the file, unchanged; every ``memoryview`` points into it.
+
+    ``external_buffers`` lists buffers that the file says are stored outside the flatbuffer
+    (offset and size), which TFLM reads as empty.
+    """
+
+    name: str
+    content: bytes
+    schema_version: int
+    description: str
+    subgraphs: tuple[Subgraph, ...]
+    metadata: Mapping[str, memoryview] = field(default_factory=dict)
+    signatures: tuple[Signature, ...] = ()
+    external_buffers: tuple[int, ...] = ()
+    strings_bytes: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file: what the C array takes in flash."""
+        return len(self.content)
+
+    @property
+    def main(self) -> Subgraph:
+        """The subgraph that ``Invoke`` runs."""
+        return self.subgraphs[0]

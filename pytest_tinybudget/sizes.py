@@ -1,0 +1,57 @@
+"""Sizes in bytes: the one parser and the one formatter for text that people read.
+
+1 KB = 1024 B and 1 MB = 1024 KB throughout, as in linker scripts and board data sheets;
+``KiB`` and ``MiB`` are accepted as synonyms.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+_UNITS = {"": 1, "b": 1, "k": 1024, "kb": 1024, "kib": 1024, "m": 1024**2, "mb": 1024**2, "mib": 1024**2}
+_SIZE = re.compile(r"\A\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z")
+
+
+def parse_size(value: int | str) -> int:
+    """Bytes of ``"256 KB"``, ``"1 MB"``, ``"812 B"``, ``"1.5 KB"`` or an integer of bytes.
+
+    Raises:
+        ValueError: not a size, negative, or not a whole number of bytes.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"expected a size such as '256 KB' or a number of bytes, got {value!r}")
+    if isinstance(value, int):
+        if value < 0:
+            raise ValueError(f"a size cannot be negative, got {value}")
+        return value
+    match = _SIZE.match(value)
+    if match is None or match[2].lower() not in _UNITS:
+        raise ValueError(f"expected a size such as '256 KB', '1 MB' or '812 B', got {value!r}")
+    number, unit = match[1], _UNITS[match[2].lower()]
+    whole, _, fraction = number.partition(".")
+    if len(number) > 18:
+        raise ValueError(f"size out of range: {value!r}")
+    numerator = int(whole + fraction) * unit
+    size, rest = divmod(numerator, 10 ** len(fraction))
+    if rest:
+        raise ValueError(f"{value!r} is not a whole number of bytes")
+    return size
+
+
+def format_size(size_bytes: int, *, exact: bool = False) -> str:
+    """``size_bytes`` for people: ``"812 B"``, ``"48.1 KB"``, ``"1.4 MB"``; ``exact`` gives bytes."""
+    magnitude = abs(size_bytes)
+    if exact or magnitude < 1000:
+        return f"{size_bytes:,} B"
+    if magnitude < 1024 * 1000:
+        return f"{size_bytes / 1024:.1f} KB"
+    return f"{size_bytes / 1024**2:.2f} MB"
+
+
+def format_pair(first_bytes: int, second_bytes: int) -> tuple[str, str]:
+    """Two sizes to be compared by a reader; in bytes where rounding would make them look equal."""
+    first, second = format_size(first_bytes), format_size(second_bytes)
+    if first == second and first_bytes != second_bytes:
+        return format_size(first_bytes, exact=True), format_size(second_bytes, exact=True)
+    return first, second
