@@ -1,0 +1,1 @@
+"""The pytest plugin: options, ini values and hooks; at rest it costs nothing."""
