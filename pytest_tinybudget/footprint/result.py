@@ -23,6 +23,23 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorCost:
+    """What the declaration states for an operator without a rule, bytes."""
+
+    persistent: int = 0
+    scratch: int = 0
+    flash: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FixedCost:
+    """A runtime without tables: its flash (the model apart) and its stack, bytes, as declared."""
+
+    flash: int
+    stack: int
+
+
+@dataclass(frozen=True, slots=True)
 class LiveBuffer:
     """A planned buffer of the arena's head.
 

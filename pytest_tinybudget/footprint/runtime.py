@@ -31,6 +31,8 @@ class Runtime:
     ``table`` names the section graph and the stack table (``data/graphs``, ``data/stack``) that
     stand for it; ``flash_margin_percent`` is 0 where the table was made for this very core and
     kernel library, else how far the truth may lie above what the table gives.
+    ``graph`` is the path of a section graph that the user built (``[runtime.NAME] table``); it
+    takes the place of ``table``'s for flash, while ``table`` still gives the stack.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Runtime:
     table: str
     flash_margin_percent: float = 0.0
     tflm_commit: str = TFLM_COMMIT
+    graph: str = ""
 
 
 _REFERENCE = Kernels("reference")

@@ -1,0 +1,125 @@
+"""What a ``tinybudget.toml`` declares, resolved: defaults applied, boards and runtimes looked up.
+
+The loader is the only maker of these objects; the plugin, the command line and the verdict read
+them. Sizes are integers of bytes, paths absolute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.footprint.result import FixedCost
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.runtime import Runtime
+
+
+#: File name that the plugin and the command line look for.
+FILE_NAME = "tinybudget.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Declared limits in bytes; ``None`` leaves the board's room as the only limit."""
+
+    flash: int | None = None
+    ram: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeChoice:
+    """The runtime that a pair is measured for.
+
+    ``fixed``, when given, replaces the section graph and the stack table (the arena is still
+    simulated with ``runtime``). ``declared`` is ``False`` for the shipped runtimes.
+    """
+
+    name: str
+    runtime: Runtime
+    fixed: FixedCost | None = None
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredModel:
+    """One model to gate.
+
+    ``section`` is the NAME of its ``[models.NAME]`` (for line lookups); ``name`` differs from it
+    where ``source`` is a glob, which makes one model a file, named after the file's stem.
+    ``declared_source`` is the path relative to the declaration where it lies below it, POSIX.
+    ``runtime`` is ``None`` to take each board's own. ``warn_at_percent`` is in 0..100.
+    ``require_int8`` is ``"warn"`` unless declared. ``artifact_name`` names the written files.
+    """
+
+    name: str
+    section: str
+    source: Path
+    declared_source: str
+    boards: tuple[Board, ...]
+    budget: Budget
+    warn_at_percent: float
+    message: str
+    require_int8: bool | Literal["warn"]
+    strict: bool
+    registrations: Literal["generic", "typed"]
+    runtime: RuntimeChoice | None
+    stack: int | None
+    artifact_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredGroup:
+    """Models that share one board: ``arena`` is their largest (``"max"``) or all of them."""
+
+    name: str
+    models: tuple[DeclaredModel, ...]
+    boards: tuple[Board, ...]
+    arena: Literal["max", "sum"]
+    budget: Budget
+    warn_at_percent: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A whole ``tinybudget.toml``, in the order of the file.
+
+    ``boards`` holds the file's own boards (the models' ``boards`` are already resolved);
+    ``runtimes`` every runtime that a board may name, shipped and declared; ``operators`` the
+    declared costs by operator name; ``artifacts`` the output folder (``None``: not declared).
+    ``lines`` maps key paths (``("models", "kws", "budget")``) to line numbers.
+    """
+
+    path: Path
+    models: Mapping[str, DeclaredModel]
+    groups: Mapping[str, DeclaredGroup] = field(default_factory=dict)
+    boards: Mapping[str, Board] = field(default_factory=dict)
+    runtimes: Mapping[str, RuntimeChoice] = field(default_factory=dict)
+    operators: Mapping[str, OperatorCost] = field(default_factory=dict)
+    artifacts: Path | None = None
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+
+    def line_of(self, *keys: str) -> int:
+        """Line (from 1) where ``keys`` is declared, or the nearest enclosing key that is."""
+        for length in range(len(keys), 0, -1):
+            line = self.lines.get(keys[:length])
+            if line is not None:
+                return line
+        return 1
+
+    def runtime_for(self, model: DeclaredModel, board: Board) -> RuntimeChoice:
+        """The runtime of a pair: the model's override, else the board's own.
+
+        A board whose core has no table of its own keeps its flash margin, except with a runtime
+        declared in the file: that one is taken at its word.
+        """
+        choice = model.runtime or self.runtimes[board.runtime]
+        margin = max(choice.runtime.flash_margin_percent, board.flash_margin_percent)
+        if choice.declared or margin == choice.runtime.flash_margin_percent:
+            return choice
+        return replace(choice, runtime=replace(choice.runtime, flash_margin_percent=margin))
