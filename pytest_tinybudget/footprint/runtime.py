@@ -65,3 +65,15 @@ RUNTIMES: dict[str, Runtime] = {
         Runtime("x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64, _REFERENCE, ""),
     )
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FixedRuntime:
+    """An engine without a table, at a declared fixed cost in bytes.
+
+    Flash = model + ``flash``; RAM = planned activations + ``stack``.
+    """
+
+    flash: int
+    stack: int
+    name: str = "fixed cost"
