@@ -23,7 +23,11 @@ from pytest_tinybudget.graph.model import Tensor
 class Preparation(Protocol):
     """One operator while TFLM initialises and prepares it (its ``MicroContext`` and node).
 
-    Every method that returns a tensor refuses the model when a required one is missing.
+    Positions count within the operator's own input, output and intermediate lists. A method
+    that returns a tensor refuses the model when that tensor is absent, the ``optional`` ones
+    return ``None``. Shapes are those that earlier operators' Prepare has left
+    (``set_output_shape``). TFLM's ``TF_LITE_ENSURE`` is ``ensure`` here; ``TFLITE_DCHECK`` does
+    nothing in release builds, so a rule leaves it out unless the device would crash.
     """
 
     model: Model
@@ -31,21 +35,32 @@ class Preparation(Protocol):
     operator: Operator
     abi: Abi
     kernels: Kernels
+    #: Resource variables by tensor (subgraph, index) of the handle: (container, shared name).
+    handles: dict[tuple[int, int], tuple[str, str]]
+    #: Resource variables whose contents already have their memory.
+    allocated_variables: set[tuple[str, str]]
 
     # Looking at tensors without cost (kernels use GetEvalInput or flatbuffer data).
     def has_input(self, position: int) -> bool: ...
     def input(self, position: int) -> Tensor: ...
+    def optional_input(self, position: int) -> Tensor | None: ...
     def output(self, position: int) -> Tensor: ...
 
     # AllocateTempInputTensor and its kin: a TfLiteTensor (and quantization arrays) that stay
-    # until the end of the operator's Prepare. ``None`` for an absent optional tensor.
-    def temp_input(self, position: int) -> Tensor | None: ...
-    def temp_output(self, position: int) -> Tensor | None: ...
-    def temp_intermediate(self, position: int) -> Tensor | None: ...
+    # until the end of the operator's Prepare, also when the kernel deallocates them earlier.
+    def temp_input(self, position: int) -> Tensor: ...
+    def temp_optional_input(self, position: int) -> Tensor | None: ...
+    def temp_output(self, position: int) -> Tensor: ...
+    def temp_intermediate(self, position: int) -> Tensor: ...
 
     # AllocatePersistentBuffer (aligned to 16) and RequestScratchBufferInArena, in bytes.
     def persistent(self, size_bytes: int) -> None: ...
     def scratch(self, size_bytes: int) -> None: ...
+
+    # CreateWritableTensorDimsWithCopy of an output (a persistent 4 + 4 x rank), and what the
+    # kernel then writes into these dims: the planner sizes the tensor by them.
+    def copy_output_shape(self, position: int) -> None: ...
+    def set_output_shape(self, position: int, shape: tuple[int, ...]) -> None: ...
 
     # The output's memory is set by Prepare itself, so the planner leaves it out (VAR_HANDLE).
     def leave_unplanned(self, position: int) -> None: ...
@@ -78,7 +93,17 @@ def op_data(reference: str, cmsis_nn: str | None = None) -> Callable[[Preparatio
     """An ``Init`` that allocates one OpData struct of the given C layout."""
 
     def init(node: Preparation) -> None:
-        optimised = cmsis_nn is not None and node.kernels.library == "cmsis-nn"
-        node.persistent(node.abi.size_of(cmsis_nn if optimised and cmsis_nn else reference))
+        optimised = cmsis_nn if node.kernels.library == "cmsis-nn" else None
+        node.persistent(node.abi.size_of(optimised or reference))
 
     return init
+
+
+def integers(tensor: Tensor) -> tuple[int, ...]:
+    """The contents of a constant INT8, INT16, INT32 or INT64 tensor (little-endian)."""
+    size = tensor.element_bytes
+    data = bytes(tensor.data)
+    return tuple(
+        int.from_bytes(data[start : start + size], "little", signed=True)
+        for start in range(0, len(data) - size + 1, size)
+    )
