@@ -15,8 +15,9 @@ from pytest_tinybudget.footprint.result import Part
 
 #: ``fits``; ``warns`` (fits, but above ``warn_at`` or with a notice that asks for attention);
 #: ``over`` (a limit is exceeded); ``refused`` (TFLM would not load or run the model);
+#: ``unmet`` (fits, but a demand of the declaration is not met: strict, require_int8, verify);
 #: ``error`` (could not be measured).
-Outcome = Literal["fits", "warns", "over", "refused", "error"]
+Outcome = Literal["fits", "warns", "over", "refused", "unmet", "error"]
 
 SCHEMA_VERSION = 1
 
@@ -70,4 +71,4 @@ class PairResult:
     @property
     def failed(self) -> bool:
         """Whether the gate is red for this pair."""
-        return self.outcome in ("over", "refused", "error")
+        return self.outcome in ("over", "refused", "unmet", "error")
