@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 
-OptionValue = int | float | bool | str | tuple[int, ...]
+OptionValue = int | float | bool | str | tuple[int, ...] | tuple[float, ...]
 
 #: Bits of one element by type name (the names of the TF Lite schema's ``TensorType``).
 #: 0 marks types without a fixed size (STRING, RESOURCE, VARIANT).
@@ -15,7 +15,8 @@ TYPE_BITS: Mapping[str, int] = {
     "FLOAT64": 64, "FLOAT32": 32, "FLOAT16": 16, "BFLOAT16": 16,
     "INT64": 64, "INT32": 32, "INT16": 16, "INT8": 8, "INT4": 4, "INT2": 2,
     "UINT64": 64, "UINT32": 32, "UINT16": 16, "UINT8": 8, "UINT4": 4,
-    "BOOL": 8, "COMPLEX64": 64, "COMPLEX128": 128, "STRING": 0, "RESOURCE": 0, "VARIANT": 0,
+    "FLOAT8_E4M3FN": 8, "FLOAT8_E5M2": 8, "BOOL": 8, "COMPLEX64": 64, "COMPLEX128": 128,
+    "STRING": 0, "RESOURCE": 0, "VARIANT": 0,
 }  # fmt: skip
 
 
@@ -43,6 +44,7 @@ class Tensor:
 
     ``shape`` is in elements (a scalar has ``()``); ``data_bytes`` is the size of its constant
     buffer in the file (0 = computed at run time, planned in the arena); ``data`` views it.
+    ``external`` marks constants stored outside the flatbuffer, which TFLM reads as empty.
     """
 
     index: int
@@ -55,6 +57,7 @@ class Tensor:
     is_variable: bool
     quantization: Quantization
     sparse: bool = False
+    external: bool = False
 
     @property
     def elements(self) -> int:

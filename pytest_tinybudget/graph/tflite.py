@@ -1,0 +1,404 @@
+"""``.tflite`` files to the typed graph, strictly: what does not hold together is a ``ModelError``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
+from pytest_tinybudget.graph.flatbuffer import FlatBuffer
+from pytest_tinybudget.graph.flatbuffer import quoted
+from pytest_tinybudget.graph.model import TYPE_BITS
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import OptionValue
+from pytest_tinybudget.graph.model import Quantization
+from pytest_tinybudget.graph.model import Signature
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.graph.schema import load_schema
+from pytest_tinybudget.names import printable
+
+
+#: The only schema version that TFLM accepts.
+SCHEMA_VERSION = 3
+#: Larger files are refused unread: no microcontroller maps as much flash.
+MAX_FILE_BYTES = 256 * 1024**2
+#: Tensors with more elements are refused: no address space of a microcontroller holds them.
+MAX_ELEMENTS = 2**40
+#: Subgraphs calling subgraphs: how deep, and how many operators one walk may visit.
+MAX_CALL_DEPTH = 64
+MAX_VISITS = 1_000_000
+
+_IDENTIFIER = b"TFL3"
+#: Options that name a subgraph which the operator runs (the ones TFLM follows, and CALL).
+_CALLS = {
+    "IF": ("then_subgraph_index", "else_subgraph_index"),
+    "WHILE": ("cond_subgraph_index", "body_subgraph_index"),
+    "CALL_ONCE": ("init_subgraph_index",),
+    "CALL": ("subgraph",),
+}
+_NO_QUANTIZATION = Quantization()
+
+
+def load_model(path: Path) -> Model:
+    """Read the file at ``path``; the model is called by the file's stem.
+
+    Raises:
+        ModelError: missing, no regular file, too large, or not a sound TF Lite model.
+    """
+    label = printable(path.as_posix())
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise ModelError(
+                    f"{label}: {size:,} bytes are more than any microcontroller's flash"
+                    f" (the limit is {MAX_FILE_BYTES:,})"
+                )
+            content = file.read(MAX_FILE_BYTES)
+    except FileNotFoundError:
+        raise ModelError(f"{label}: no such file") from None
+    except IsADirectoryError:
+        raise ModelError(f"{label}: is a directory, expected a .tflite file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelError(f"{label}: cannot be read: {reason}") from None
+    return _Reader(content, label).model(path.stem)
+
+
+def read_model(content: bytes, name: str) -> Model:
+    """The model in ``content``, called ``name`` (in messages too).
+
+    Raises:
+        ModelError: not a sound TF Lite model; the message names the byte, tensor or operator.
+    """
+    return _Reader(content, printable(name)).model(name)
+
+
+class _Reader:
+    """Reads one file. Methods follow the schema's tables."""
+
+    def __init__(self, content: bytes, label: str) -> None:
+        self.flat = FlatBuffer(content, label)
+        self.fail = self.flat.fail
+        self.schema = load_schema()
+        self.tables = self.schema.tables
+        self.types = self.schema.enums["TensorType"]
+        self.buffers: list[memoryview] = []
+        self.external: list[int] = []
+        self.codes: list[tuple[str, int, bool, int]] = []
+        self.quantizations: dict[int, Quantization] = {0: _NO_QUANTIZATION}
+
+    def model(self, name: str) -> Model:
+        flat = self.flat
+        self._check_identifier()
+        (
+            version, operator_codes, subgraphs, description, buffers, _,
+            metadata, signatures, _, _,
+        ) = flat.row(flat.root(), self.tables["Model"])  # fmt: skip
+        if version != SCHEMA_VERSION:
+            self.fail(f"schema version {version} is not supported (expected {SCHEMA_VERSION})")
+        self._read_buffers(buffers)
+        self.codes = [self._operator_code(position) for position in flat.tables(operator_codes)]
+        graphs = tuple(
+            self._subgraph(index, position) for index, position in enumerate(flat.tables(subgraphs))
+        )
+        if not graphs:
+            self.fail("has no subgraphs")
+        if not graphs[0].operators:
+            self.fail("has no operators")
+        self._check_calls(graphs)
+        return Model(
+            name=name,
+            content=flat.content,
+            schema_version=version,
+            description=flat.string(description),
+            subgraphs=graphs,
+            metadata=self._metadata(metadata),
+            signatures=tuple(
+                self._signature(position, graphs) for position in flat.tables(signatures)
+            ),
+            external_buffers=tuple(self.external),
+            strings_bytes=flat.strings_bytes,
+        )
+
+    def _check_identifier(self) -> None:
+        content = self.flat.content
+        if not content:
+            self.fail("is empty")
+        if len(content) < 8:
+            self.fail(f"not a TF Lite file (only {len(content)} bytes)")
+        if content[4:8] != _IDENTIFIER:
+            self.fail(
+                "not a TF Lite file (expected the identifier TFL3 at byte 4,"
+                f" found {quoted(content[4:8])})"
+            )
+
+    def _read_buffers(self, position: int) -> None:
+        kind = self.tables["Buffer"]
+        for index, buffer in enumerate(self.flat.tables(position)):
+            data, offset, _ = self.flat.row(buffer, kind)
+            self.buffers.append(self.flat.blob(data))
+            if offset > 1:
+                self.external.append(index)
+
+    def _operator_code(self, position: int) -> tuple[str, int, bool, int]:
+        """Name, builtin code, whether custom, version."""
+        deprecated_code, custom_code, version, builtin_code = self.flat.row(
+            position, self.tables["OperatorCode"]
+        )
+        code = max(deprecated_code, builtin_code)
+        if not 0 <= code < len(self.schema.operators):
+            self.fail(f"builtin operator code {code} is not in the TF Lite schema")
+        name = self.schema.operators[code]
+        if name != "CUSTOM":
+            return name, code, False, version
+        custom_name = self.flat.string(custom_code)
+        if not custom_name:
+            self.fail("a custom operator has no name (custom_code)")
+        return custom_name, code, True, version
+
+    def _subgraph(self, index: int, position: int) -> Subgraph:
+        flat = self.flat
+        tensors, inputs, outputs, operators, name, _ = flat.row(position, self.tables["SubGraph"])
+        where = f"subgraph {index}"
+        all_tensors = tuple(
+            self._tensor(number, tensor) for number, tensor in enumerate(flat.tables(tensors))
+        )
+        count = len(all_tensors)
+        return Subgraph(
+            index=index,
+            name=flat.string(name),
+            tensors=all_tensors,
+            operators=tuple(
+                self._operator(number, operator, count)
+                for number, operator in enumerate(flat.tables(operators))
+            ),
+            inputs=self._indices(inputs, 0, count, where, "input"),
+            outputs=self._indices(outputs, 0, count, where, "output"),
+        )
+
+    def _tensor(self, index: int, position: int) -> Tensor:
+        flat = self.flat
+        (
+            shape_at, type_number, buffer, name_at, quantization, is_variable, sparsity,
+            signature_at, _, _, external,
+        ) = flat.row(position, self.tables["Tensor"])  # fmt: skip
+        name = flat.string(name_at)
+        if not 0 <= type_number < len(self.types):
+            self.fail(f"tensor {index} '{printable(name)}' has the unknown type {type_number}")
+        if not 0 <= buffer < max(len(self.buffers), 1):
+            self.fail(
+                f"tensor {index} '{printable(name)}' refers to buffer {buffer},"
+                f" the file has {len(self.buffers)}"
+            )
+        data = self.buffers[buffer] if self.buffers else memoryview(b"")
+        tensor = Tensor(
+            index=index,
+            name=name,
+            type=self.types[type_number],
+            shape=flat.vector(shape_at, "i"),
+            shape_signature=flat.vector(signature_at, "i") if signature_at else None,
+            buffer=buffer,
+            data=data,
+            is_variable=is_variable,
+            quantization=self._quantization(quantization),
+            sparse=bool(sparsity),
+            external=bool(external) or buffer in self.external,
+        )
+        self._check_size(tensor)
+        return tensor
+
+    def _check_size(self, tensor: Tensor) -> None:
+        """Refuse shapes no memory holds, and constants that do not fill their shape."""
+        if tensor.shape and (min(tensor.shape) < 0 or prod(tensor.shape) > MAX_ELEMENTS):
+            self.fail(
+                f"tensor {tensor.index} '{printable(tensor.name)}' has the impossible shape"
+                f" {list(tensor.shape)}"
+            )
+        stored = len(tensor.data)
+        if stored and not tensor.sparse and TYPE_BITS[tensor.type] and stored != tensor.bytes:
+            self.fail(
+                f"tensor {tensor.index} '{printable(tensor.name)}' ({tensor.type}"
+                f" {list(tensor.shape)}) needs {tensor.bytes:,} bytes of data,"
+                f" its buffer {tensor.buffer} has {stored:,}"
+            )
+
+    def _quantization(self, position: int) -> Quantization:
+        known = self.quantizations.get(position)
+        if known is None:
+            _, _, scales, zero_points, _, _, dimension = self.flat.row(
+                position, self.tables["QuantizationParameters"]
+            )
+            known = self.quantizations[position] = Quantization(
+                scales=self.flat.vector(scales, "f"),
+                zero_points=self.flat.vector(zero_points, "q"),
+                dimension=dimension,
+            )
+        return known
+
+    def _operator(self, index: int, position: int, tensors: int) -> Operator:
+        flat = self.flat
+        (
+            code, inputs, outputs, union_type, union, custom_options, _, _, intermediates,
+            large_offset, _, union_2_type, union_2, _,
+        ) = flat.row(position, self.tables["Operator"])  # fmt: skip
+        if code >= len(self.codes):
+            self.fail(f"operator #{index} has code {code}, the file has {len(self.codes)}")
+        name, builtin_code, is_custom, version = self.codes[code]
+        where = f"operator #{index} {printable(name)}"
+        if large_offset > 1:
+            self.fail(f"{where} keeps its options outside the flatbuffer")
+        return Operator(
+            index=index,
+            name=name,
+            builtin_code=builtin_code,
+            is_custom=is_custom,
+            version=version,
+            inputs=self._indices(inputs, -1, tensors, where, "input"),
+            outputs=self._indices(outputs, 0, tensors, where, "output"),
+            intermediates=self._indices(intermediates, -1, tensors, where, "intermediate"),
+            options={}
+            if is_custom
+            else self._options(name, where, (union_type, union), (union_2_type, union_2)),
+            custom_options=flat.blob(custom_options),
+        )
+
+    def _options(
+        self, operator: str, where: str, first: tuple[int, int], second: tuple[int, int]
+    ) -> Mapping[str, OptionValue]:
+        """The operator's options; all defaults where the file leaves them out."""
+        expected = self.schema.operator_options.get(operator)
+        if expected is None or not self.schema.options[expected].fields:
+            return {}
+        kind = self.schema.options[expected]
+        for (number, position), names in (
+            (first, self.schema.builtin_options),
+            (second, self.schema.builtin_options_2),
+        ):
+            if not number or not position:
+                continue
+            if number >= len(names) or names[number] != expected:
+                found = names[number] if number < len(names) else f"options type {number}"
+                self.fail(f"{where} carries {found}, expected {expected}")
+            row = self.flat.row(position, kind.table)
+            break
+        else:
+            row = kind.table.defaults
+        return {
+            name: self._option(type_name, value, where)
+            for (name, type_name), value in zip(kind.fields, row)
+            if name
+        }
+
+    def _option(self, type_name: str, value: Any, where: str) -> OptionValue:
+        names = self.schema.enums.get(type_name)
+        if names is not None:
+            if not 0 <= value < len(names):
+                self.fail(f"{where} has the unknown {type_name} {value}")
+            return names[value]
+        if type_name == "string":
+            return self.flat.string(value)
+        if type_name.startswith("["):
+            return self.flat.vector(value, SCALAR_CODES[type_name[1:-1]])
+        option: OptionValue = value
+        return option
+
+    def _indices(
+        self, position: int, least: int, tensors: int, where: str, role: str
+    ) -> tuple[int, ...]:
+        """A vector of tensor indices, checked to lie in [least, tensors)."""
+        indices = self.flat.vector(position, "i")
+        if indices and (min(indices) < least or max(indices) >= tensors):
+            wrong = next(index for index in indices if not least <= index < tensors)
+            self.fail(f"{where} has tensor {wrong} as {role}, its subgraph has {tensors}")
+        return indices
+
+    def _metadata(self, position: int) -> dict[str, memoryview]:
+        """By name; as in TFLM, the last of several with one name counts."""
+        found = {}
+        for entry in self.flat.tables(position):
+            name_at, buffer = self.flat.row(entry, self.tables["Metadata"])
+            name = self.flat.string(name_at)
+            if buffer >= len(self.buffers):
+                self.fail(
+                    f"metadata '{printable(name)}' refers to buffer {buffer},"
+                    f" the file has {len(self.buffers)}"
+                )
+            found[name] = self.buffers[buffer]
+        return found
+
+    def _signature(self, position: int, graphs: tuple[Subgraph, ...]) -> Signature:
+        inputs, outputs, key_at, _, subgraph = self.flat.row(position, self.tables["SignatureDef"])
+        key = self.flat.string(key_at)
+        if subgraph >= len(graphs):
+            self.fail(
+                f"signature '{printable(key)}' is for subgraph {subgraph},"
+                f" the file has {len(graphs)}"
+            )
+        tensors = len(graphs[subgraph].tensors)
+        return Signature(
+            key=key,
+            subgraph=subgraph,
+            inputs=self._tensor_map(inputs, tensors, key),
+            outputs=self._tensor_map(outputs, tensors, key),
+        )
+
+    def _tensor_map(self, position: int, tensors: int, key: str) -> dict[str, int]:
+        named = {}
+        for entry in self.flat.tables(position):
+            name_at, index = self.flat.row(entry, self.tables["TensorMap"])
+            name = self.flat.string(name_at)
+            if index >= tensors:
+                self.fail(
+                    f"signature '{printable(key)}' binds '{printable(name)}' to tensor {index},"
+                    f" its subgraph has {tensors}"
+                )
+            named[name] = index
+        return named
+
+    def _check_calls(self, graphs: tuple[Subgraph, ...]) -> None:
+        """Refuse calls to subgraphs that are not there, recursion, and walks without end."""
+        callees = [self._callees(graph, len(graphs)) for graph in graphs]
+        if not any(callees):
+            return
+        visits: dict[int, int] = {}
+        depths: dict[int, int] = {}
+        for start in range(len(graphs)):
+            path = [start]
+            while path:
+                current = path[-1]
+                waiting = [callee for callee in callees[current] if callee not in visits]
+                if not waiting:
+                    visits[current] = len(graphs[current].operators) + sum(
+                        visits[callee] for callee in callees[current]
+                    )
+                    depths[current] = 1 + max(
+                        (depths[callee] for callee in callees[current]), default=0
+                    )
+                    path.pop()
+                elif waiting[0] in path:
+                    self.fail(f"subgraph {waiting[0]} calls itself, which TFLM cannot run")
+                else:
+                    path.append(waiting[0])
+            if depths[start] > MAX_CALL_DEPTH or visits[start] > MAX_VISITS:
+                self.fail(f"subgraph {start} calls other subgraphs too deeply or too often")
+
+    def _callees(self, graph: Subgraph, subgraphs: int) -> list[int]:
+        """Subgraphs that operators of ``graph`` run, in order, repeated as called."""
+        called = []
+        for operator in graph.operators:
+            for option in _CALLS.get(operator.name, ()) if not operator.is_custom else ():
+                index = operator.options[option]
+                if not isinstance(index, int) or not 0 <= index < subgraphs:
+                    self.fail(
+                        f"operator #{operator.index} {operator.name} runs subgraph {index},"
+                        f" the file has {subgraphs}"
+                    )
+                called.append(index)
+        return called
