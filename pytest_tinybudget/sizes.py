@@ -55,3 +55,10 @@ def format_pair(first_bytes: int, second_bytes: int) -> tuple[str, str]:
     if first == second and first_bytes != second_bytes:
         return format_size(first_bytes, exact=True), format_size(second_bytes, exact=True)
     return first, second
+
+
+def format_ratio(used_bytes: int, limit_bytes: int) -> str:
+    """``"268.3 of 256.0 KB"``: the unit once where both have the same."""
+    used, limit = format_pair(used_bytes, limit_bytes)
+    number, _, unit = used.rpartition(" ")
+    return f"{number if limit.endswith(f' {unit}') else used} of {limit}"

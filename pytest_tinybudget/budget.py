@@ -1,0 +1,211 @@
+"""The verdict: a footprint against the room of a board and the limits that a team declared.
+
+The only place that decides whether a pair passes. It knows no output format; what it says is in
+lines of text that every report repeats as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from typing import NamedTuple
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import Outcome
+from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.sizes import format_ratio
+from pytest_tinybudget.sizes import format_size
+
+
+#: What the warn tier starts at where nothing is declared, percent of the limit.
+DEFAULT_WARN_AT_PERCENT = 100.0
+
+_LABELS = {"flash": "flash", "ram": "RAM"}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a pair is held to besides its board's room.
+
+    ``budget`` is in bytes. Above ``warn_at_percent`` of a limit the pair passes with a warning.
+    ``require_int8`` fails a model that is not full INT8 (``"warn"`` only says so); ``strict``
+    fails one whose numbers are bounds instead of the device's own.
+    """
+
+    budget: Budget = Budget()
+    warn_at_percent: float = DEFAULT_WARN_AT_PERCENT
+    require_int8: bool | Literal["warn"] = "warn"
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Pass or fail, the one line that says it, and the measures it rests on.
+
+    A model that TFLM refuses before planning has no RAM measure.
+    """
+
+    outcome: Outcome
+    headline: str
+    measures: tuple[Measure, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
+    """Whether ``footprint`` fits ``board`` within ``terms``.
+
+    A limit is the smaller of the board's room (capacity less reserve) and the declared budget.
+    Refused by TFLM comes before over a limit, that before an unmet demand.
+    """
+    measures = _measures(footprint, board, terms.budget)
+    sizes = _headline(measures)
+    if footprint.refusals:
+        return Verdict("refused", _refusal(footprint, footprint.refusals[0]), measures)
+    warnings = _warnings(footprint, board, terms, measures)
+    if any(measure.over for measure in measures):
+        return Verdict("over", sizes, measures, warnings)
+    unmet = _unmet(footprint, terms)
+    if unmet:
+        return Verdict("unmet", f"{'; '.join(unmet)}; {sizes}", measures, warnings)
+    return Verdict("warns" if warnings else "fits", sizes, measures, warnings)
+
+
+def _measures(footprint: Footprint, board: Board, budget: Budget) -> tuple[Measure, ...]:
+    flash = _measure("flash", footprint.flash, footprint.flash_parts, _flash_limits(board, budget))
+    if footprint.arena is None:
+        return (flash,)
+    limits = _ram_limits(footprint.ram - footprint.arena.required, footprint.arena, board, budget)
+    return flash, _measure("ram", footprint.ram, footprint.ram_parts, limits)
+
+
+class _Limit(NamedTuple):
+    bytes: int
+    origin: Literal["budget", "board"]
+    note: str
+
+
+def _measure(
+    metric: Literal["flash", "ram"], used: int, parts: tuple[Part, ...], limits: list[_Limit]
+) -> Measure:
+    limit = min(limits, key=lambda limit: limit.bytes)
+    return Measure(metric, used, limit.bytes, limit.origin, limit.note, parts)
+
+
+def _flash_limits(board: Board, budget: Budget) -> list[_Limit]:
+    note = _room_note(board, board.usable_flash, board.flash, board.reserved_flash)
+    return [*_declared(budget.flash), _Limit(board.flash_room, "board", note)]
+
+
+def _ram_limits(outside: int, arena: Arena, board: Board, budget: Budget) -> list[_Limit]:
+    """The arena is one array, so it must fit one block of RAM; what is outside may lie elsewhere."""
+    note = _room_note(board, board.ram, board.ram, board.reserved_ram)
+    block = (
+        f"{board.id}: the arena, {format_size(arena.required)}, must fit the largest block "
+        f"of RAM, {format_size(board.largest_ram)}; {format_size(outside)} may lie elsewhere"
+    )
+    return [
+        *_declared(budget.ram),
+        _Limit(board.ram_room, "board", note),
+        _Limit(board.largest_ram + outside, "board", block),
+    ]
+
+
+def _declared(budget_bytes: int | None) -> list[_Limit]:
+    return [] if budget_bytes is None else [_Limit(budget_bytes, "budget", "declared budget")]
+
+
+def _room_note(board: Board, usable: int, capacity: int, reserved: int) -> str:
+    note = f"{board.id}: {format_size(capacity)}"
+    if usable != capacity:
+        note += f", {format_size(usable)} usable"
+    if reserved:
+        note += f", {format_size(reserved)} reserved"
+    return note
+
+
+def _headline(measures: tuple[Measure, ...]) -> str:
+    """Every measure in words, those that are over first."""
+    ordered = sorted(measures, key=lambda measure: measure.over == 0)
+    return "; ".join(_measure_text(measure) for measure in ordered)
+
+
+def _measure_text(measure: Measure) -> str:
+    state = f"over by {format_size(measure.over)}" if measure.over else "ok"
+    return f"{_LABELS[measure.metric]} {state} ({format_ratio(measure.used, measure.limit)})"
+
+
+def _refusal(footprint: Footprint, refusal: Refusal) -> str:
+    """Operator, layer and reason of a refusal, and at which step the device would find out."""
+    step = {
+        "load": "not load the model",
+        "resolve": "not find the operator",
+        "prepare": "fail in AllocateTensors()",
+        "invoke": "fail in Invoke()",
+    }[refusal.stage]
+    where = f"{refusal.operator} #{refusal.index}" if refusal.index >= 0 else refusal.operator
+    if refusal.subgraph > 0:
+        where += f" of subgraph {refusal.subgraph}"
+    names = [
+        layer.name
+        for layer in footprint.layers
+        if (layer.subgraph, layer.index) == (refusal.subgraph, refusal.index) and layer.name
+    ]
+    layer = f" ({names[0]})" if names else ""
+    return f"TFLM would {step}: {where}{layer}: {refusal.reason}"
+
+
+def _warnings(
+    footprint: Footprint, board: Board, terms: Terms, measures: tuple[Measure, ...]
+) -> tuple[str, ...]:
+    warnings = [_tier(measure, terms.warn_at_percent) for measure in measures]
+    if not board.verified:
+        warnings.append(
+            f"board {board.id} is not verified: check its memory before you rely on it"
+            + (f" ({board.notes})" if board.notes else "")
+        )
+    if footprint.unknown and not terms.strict:
+        warnings += [f"bounded, not known: {line}" for line in footprint.unknown]
+    if footprint.not_int8 and terms.require_int8 == "warn":
+        warnings.append(_not_int8(footprint))
+    return tuple(filter(None, warnings))
+
+
+def _tier(measure: Measure, warn_at_percent: float) -> str:
+    if measure.over or measure.used * 100 <= warn_at_percent * measure.limit:
+        return ""
+    used, limit = format_pair(measure.used, measure.limit)
+    return (
+        f"{_LABELS[measure.metric]} above {warn_at_percent:g} % of its limit: "
+        f"{used} of {limit}, {format_size(measure.free)} free"
+    )
+
+
+def _unmet(footprint: Footprint, terms: Terms) -> list[str]:
+    unmet = []
+    if terms.strict and not footprint.exact:
+        unmet.append(f"strict: not exact: {'; '.join(_inexact(footprint))}")
+    if terms.require_int8 is True and footprint.not_int8:
+        unmet.append(f"require_int8: {_not_int8(footprint)}")
+    return unmet
+
+
+def _inexact(footprint: Footprint) -> list[str]:
+    """What is bounded instead of known: operators first, then the parts that are estimates."""
+    estimates = [
+        f"{part.name} is estimated, {format_size(part.margin_bytes)} margin included"
+        for part in (*footprint.flash_parts, *footprint.ram_parts)
+        if part.method == "estimated"
+    ]
+    return [*footprint.unknown, *estimates]
+
+
+def _not_int8(footprint: Footprint) -> str:
+    shown, rest = footprint.not_int8[:3], len(footprint.not_int8) - 3
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"the model is not full INT8: {', '.join(shown)}{more}"
