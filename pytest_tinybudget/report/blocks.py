@@ -1,0 +1,170 @@
+"""The blocks that the failure text, the summary and ``tinybudget inspect`` are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Layer
+from pytest_tinybudget.footprint.result import LiveBuffer
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.layout import columns
+from pytest_tinybudget.sizes import format_size
+
+
+#: How many lines a list of the heaviest has where the reader did not ask for all.
+MOST_LISTED = 5
+
+_INDENT = "  "
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A tensor's shape for people: ``1x49x10x8``; ``scalar`` without dimensions."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def method_text(part: Part) -> str:
+    """How a part was got, where it is not simply exact."""
+    if part.method == "estimated":
+        return f"estimated, {format_size(part.margin_bytes)} margin included"
+    return {"exact": "", "table": "measured table", "declared": "declared"}[part.method]
+
+
+def parts_table(parts: Sequence[Part], style: Style) -> list[str]:
+    """Parts of flash or RAM, largest first, upper bounds; they add up to what is used."""
+    total = sum(part.bytes + part.margin_bytes for part in parts)
+    ordered = sorted(parts, key=lambda part: (-(part.bytes + part.margin_bytes), part.name))
+    rows = [
+        (
+            format_size(size),
+            f"{size * 100 // total} %",
+            part.name,
+            "; ".join(filter(None, (method_text(part), part.note))),
+        )
+        for part in ordered
+        if (size := part.bytes + part.margin_bytes)
+    ]
+    if not rows:
+        return []
+    return columns(
+        rows, ("right", "right", "left", "left"), style, flexible=2, drop=(1, 3), indent=_INDENT
+    )
+
+
+def peak_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers that run while the arena's head holds the most."""
+    most = max((layer.live_bytes for layer in layers), default=0)
+    return [layer for layer in layers if layer.live_bytes == most > 0]
+
+
+def peak_table(arena: Arena, style: Style) -> list[str]:
+    """The buffers alive at the peak of the arena's head, largest first."""
+    alive = sorted(
+        (buffer for buffer in arena.buffers if buffer.first <= arena.peak_time <= buffer.last),
+        key=lambda buffer: (-buffer.bytes, buffer.offset),
+    )
+    rows = [(format_size(buffer.bytes), buffer.kind, _owner(buffer)) for buffer in alive]
+    if not rows:
+        return []
+    return columns(rows, ("right", "left", "left"), style, flexible=2, indent=_INDENT)
+
+
+def _owner(buffer: LiveBuffer) -> str:
+    return buffer.owner if buffer.subgraph == 0 else f"{buffer.owner} (subgraph {buffer.subgraph})"
+
+
+def heaviest_layers(layers: Sequence[Layer], style: Style) -> list[str]:
+    """The layers with the most weights, at most ``MOST_LISTED``."""
+    heavy = sorted(
+        (layer for layer in layers if layer.weights_bytes),
+        key=lambda layer: (-layer.weights_bytes, layer.subgraph, layer.index),
+    )
+    rows = [
+        (format_size(layer.weights_bytes), layer_label(layer), layer.name)
+        for layer in heavy[:MOST_LISTED]
+    ]
+    if not rows:
+        return []
+    return columns(rows, ("right", "left", "left"), style, flexible=2, indent=_INDENT)
+
+
+def layer_label(layer: Layer) -> str:
+    """Operator and place: ``CONV_2D #3``, with the subgraph where it is not the main one."""
+    return operator_label(layer.operator, layer.subgraph, layer.index)
+
+
+def operator_label(operator: str, subgraph: int, index: int) -> str:
+    """Operator and place as every report names it."""
+    return f"{operator} #{index}" + (f" of subgraph {subgraph}" if subgraph else "")
+
+
+def layers_table(
+    layers: Sequence[Layer], style: Style, *, everything: bool = False, indent: str = _INDENT
+) -> list[str]:
+    """Every layer: operator, name, output, weights, activations and live bytes.
+
+    ``*`` marks the layers at the peak of the arena's head. ``everything`` adds the scratch and
+    persistent bytes of each operator.
+    """
+    if not layers:
+        return []
+    peak = peak_layers(layers)
+    rows = [
+        ("", "layer", "name", "output", "weights", "activations", "scratch", "persistent", "live")
+    ]
+    rows += [
+        (
+            "*" if layer in peak else "",
+            layer_label(layer),
+            layer.name,
+            f"{layer.output_type.lower()} {shape_text(layer.output_shape)}",
+            *(
+                format_size(size)
+                for size in (
+                    layer.weights_bytes,
+                    layer.activation_bytes,
+                    layer.scratch_bytes,
+                    layer.persistent_bytes,
+                    layer.live_bytes,
+                )
+            ),
+        )
+        for layer in layers
+    ]
+    if not everything:
+        rows = [row[:6] + row[8:] for row in rows]
+    numbers = len(rows[0]) - 4
+    align = ("left", "left", "left", "left", *("right" for _ in range(numbers)))
+    drop = (7, 6, 5, 3, 2) if everything else (5, 3, 2)
+    return columns(rows, align, style, flexible=2, drop=drop, indent=indent)
+
+
+def refusals_list(refusals: Sequence[Refusal], style: Style) -> list[str]:
+    """What TFLM would refuse, one line each."""
+    return [
+        f"{_INDENT}{operator_label(refusal.operator, refusal.subgraph, refusal.index)} "
+        f"({_STAGES[refusal.stage]}): {refusal.reason}"
+        for refusal in refusals
+    ]
+
+
+_STAGES = {
+    "load": "the model does not load",
+    "resolve": "no such operator in TFLM",
+    "prepare": "AllocateTensors() fails",
+    "invoke": "Invoke() fails",
+}
+
+
+def savings_table(savings: Sequence[Saving], style: Style, *, most: int | None = None) -> list[str]:
+    """What single changes would save in flash, largest first; ``most`` limits the lines."""
+    ordered = sorted(savings, key=lambda saving: (-saving.flash_bytes, saving.change))
+    rows = [(format_size(-saving.flash_bytes), saving.change, saving.note) for saving in ordered]
+    if not rows:
+        return []
+    return columns(
+        rows[:most], ("right", "left", "left"), style, flexible=1, drop=(2,), indent=_INDENT
+    )

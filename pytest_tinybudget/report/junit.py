@@ -1,0 +1,47 @@
+"""JUnit XML for ``tinybudget check``; under pytest, pytest's own ``--junitxml`` does this."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.report.terminal import failure
+from pytest_tinybudget.report.terminal import measure_line
+from pytest_tinybudget.results import PairResult
+
+
+if TYPE_CHECKING:
+    from junit_xml import TestCase
+
+
+def render(results: Iterable[PairResult]) -> str:
+    """A suite for each ``tinybudget.toml``, a case for each pair, sorted by ``id``.
+
+    Over budget and refused are failures, what could not be measured is an error.
+    """
+    import junit_xml
+
+    suites = defaultdict(list)
+    for pair in sorted(results, key=lambda pair: pair.id):
+        suites[pair.id.partition("::")[0]].append(_case(pair))
+    return str(
+        junit_xml.to_xml_report_string(
+            [junit_xml.TestSuite(name, cases) for name, cases in sorted(suites.items())]
+        )
+    )
+
+
+def _case(pair: PairResult) -> TestCase:
+    import junit_xml
+
+    facts = [pair.headline, *map(measure_line, pair.measures), *pair.warnings]
+    file, _, line = pair.declared_at.rpartition(":")
+    case = junit_xml.TestCase(
+        pair.board, classname=pair.model, file=file, line=line, stdout="\n".join(facts)
+    )
+    if pair.outcome == "error":
+        case.add_error_info(pair.headline, failure(pair), error_type="not measured")
+    elif pair.failed:
+        case.add_failure_info(pair.headline, failure(pair), failure_type=pair.outcome)
+    return case

@@ -1,0 +1,167 @@
+"""Text laid out for terminals: lines with markup, aligned columns, shortened names, bars.
+
+Everything here counts terminal cells, not characters, so that wide and combining characters in
+model and layer names do not push columns out of place.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_tinybudget.names import printable
+
+
+Align = Literal["left", "right"]
+
+#: Names keep this many cells before a column is dropped for them, and these many in any case.
+_NAME_CELLS, _LEAST_NAME_CELLS = 20, 8
+
+#: A hostile name may be megabytes long; no line of a report needs more characters than this.
+_LINE_CHARACTERS = 2000
+
+_ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": ">=", "≤": "<="})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a report with the keywords of pytest's ``TerminalWriter`` (``"bold"``, ``"red"``)."""
+
+    text: str
+    markup: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What the terminal can show: its width in cells, and whether it prints beyond ASCII."""
+
+    width: int = 80
+    unicode: bool = True
+
+    @property
+    def ellipsis(self) -> str:
+        """What stands for the part of a name that was cut out."""
+        return "…" if self.unicode else "..."
+
+
+def encodable(encoding: str | None) -> bool:
+    """Whether a stream with this encoding prints the characters that reports use beyond ASCII."""
+    try:
+        "█░…".encode(encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def write_lines(lines: Iterable[Line], write: Callable[..., None]) -> None:
+    """Write every line with ``write(text, **markup)``, such as ``TerminalReporter.write_line``."""
+    for line in lines:
+        write(line.text, **dict.fromkeys(line.markup, True))
+
+
+def cells(text: str) -> int:
+    """Terminal cells that ``text`` takes: 2 for a wide character, 0 for a combining mark."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells_of(character) for character in text)
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def clean(text: str, style: Style) -> str:
+    """``text`` without control characters and, where the terminal needs it, in ASCII."""
+    text = printable(text, limit=_LINE_CHARACTERS)
+    if style.unicode:
+        return text
+    return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def shorten(text: str, width: int, style: Style) -> str:
+    """``text`` in at most ``width`` cells, cut in the middle where names differ least."""
+    if cells(text) <= width:
+        return text
+    room = width - len(style.ellipsis)
+    if room < 2:
+        return _start(text, width)
+    tail = _start(text[::-1], room // 2)[::-1]
+    return _start(text, room - cells(tail)) + style.ellipsis + tail
+
+
+def _start(text: str, width: int) -> str:
+    taken = 0
+    for position, character in enumerate(text):
+        taken += _cells_of(character)
+        if taken > width:
+            return text[:position]
+    return text
+
+
+def wrapped(text: str, style: Style, *, indent: str = "") -> list[str]:
+    """``text`` in lines that fit the terminal where its words allow it, ``indent`` before each."""
+    return textwrap.wrap(
+        clean(text, style),
+        max(style.width, len(indent) + 20),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def pad(text: str, width: int, align: Align = "left") -> str:
+    """``text`` filled with blanks to ``width`` cells."""
+    blanks = " " * (width - cells(text))
+    return text + blanks if align == "left" else blanks + text
+
+
+def bar(share: float, width: int, style: Style) -> str:
+    """A bar of ``width`` cells filled to ``share``; it is full only from 1.0 on."""
+    filled = int(min(share, 1.0) * width)
+    full, empty = ("█", "░") if style.unicode else ("#", ".")
+    return full * filled + empty * (width - filled)
+
+
+def columns(
+    rows: Sequence[Sequence[str]],
+    align: Sequence[Align],
+    style: Style,
+    *,
+    flexible: int,
+    drop: Sequence[int] = (),
+    indent: str = "",
+) -> list[str]:
+    """Rows of cells as aligned lines, two blanks between columns.
+
+    Where a line would be too long for the terminal, the columns ``drop`` go, first named
+    first, and then column ``flexible``, which holds names, is shortened in the middle.
+    """
+    texts = [[clean(cell, style) for cell in row] for row in rows]
+    widths = [max(cells(row[column]) for row in texts) for column in range(len(align))]
+    kept = list(range(len(align)))
+    room = style.width - len(indent)
+    for column in drop:
+        if _room_for_names(kept, widths, flexible, room) >= min(_NAME_CELLS, widths[flexible]):
+            break
+        kept.remove(column)
+    names = max(_LEAST_NAME_CELLS, _room_for_names(kept, widths, flexible, room))
+    widths[flexible] = min(widths[flexible], names)
+    lines = []
+    for row in texts:
+        row[flexible] = shorten(row[flexible], widths[flexible], style)
+        padded = (pad(row[column], widths[column], align[column]) for column in kept)
+        lines.append((indent + "  ".join(padded)).rstrip())
+    return lines
+
+
+def _room_for_names(kept: Sequence[int], widths: Sequence[int], flexible: int, room: int) -> int:
+    return room - sum(widths[column] + 2 for column in kept if column != flexible)

@@ -1,0 +1,179 @@
+"""The results file: every pair with its sizes, for baselines, dashboards and other tools.
+
+Its format is documented in ``docs/results.md`` and checked by ``schemas/results.schema.json``.
+The same results give the same bytes: sorted, without times, integers of bytes.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Layer
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
+from pytest_tinybudget.results import SCHEMA_VERSION
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import PairResult
+
+
+#: A JSON value, as ``json.dumps`` takes it.
+Json = dict[str, Any]
+
+
+def render(results: Iterable[PairResult]) -> str:
+    """The results file's text, pairs sorted by ``id``."""
+    pairs = sorted(results, key=lambda pair: pair.id)
+    runtimes = sorted({pair.runtime for pair in pairs if pair.runtime})
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {
+            "name": "pytest-tinybudget",
+            "version": importlib.metadata.version("pytest-tinybudget"),
+        },
+        "runtime": {
+            "tflm_commit": TFLM_COMMIT,
+            "variants": [{"name": name, **_variant(name)} for name in runtimes],
+        },
+        "pairs": [pair_json(pair) for pair in pairs],
+    }
+    return to_text(content)
+
+
+def to_text(content: Json) -> str:
+    """JSON as every file and output of ours has it: keys sorted, ASCII, a line end at the end."""
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def _variant(name: str) -> Json:
+    runtime = RUNTIMES.get(name)
+    if runtime is None:
+        return {"description": "declared by the user", "kernels": None, "abi": None}
+    return {
+        "description": runtime.description,
+        "kernels": runtime.kernels.library,
+        "abi": runtime.abi.name,
+    }
+
+
+def pair_json(pair: PairResult) -> Json:
+    """One pair as the results file has it."""
+    measures = {measure.metric: _measure(measure) for measure in pair.measures}
+    return {
+        "id": pair.id,
+        "model": {
+            "name": pair.model,
+            "sha256": pair.model_sha256 or None,
+            "bytes": pair.model_bytes,
+            "source": pair.model_source,
+        },
+        "board": {"id": pair.board},
+        "runtime": pair.runtime,
+        "outcome": pair.outcome,
+        "headline": pair.headline,
+        "reasons": list(pair.reasons),
+        "warnings": list(pair.warnings),
+        "declared_at": pair.declared_at,
+        "message": pair.message,
+        "flash": measures.get("flash"),
+        "ram": measures.get("ram"),
+        **footprint_json(pair.footprint),
+    }
+
+
+def footprint_json(footprint: Footprint | None) -> Json:
+    """Arena, stack, operators and layers of a footprint; null and empty without one."""
+    if footprint is None:
+        return {
+            "arena": None,
+            "stack": None,
+            "exact": False,
+            "operators": {},
+            "layers": [],
+            "refusals": [],
+            "unknown": [],
+            "not_int8": [],
+        }
+    return {
+        "arena": arena_json(footprint.arena),
+        "stack": footprint.stack,
+        "exact": footprint.exact,
+        "operators": dict(Counter(layer.operator for layer in footprint.layers)),
+        "layers": [_layer(layer) for layer in footprint.layers],
+        "refusals": [_refusal(refusal) for refusal in footprint.refusals],
+        "unknown": list(footprint.unknown),
+        "not_int8": list(footprint.not_int8),
+    }
+
+
+def arena_json(arena: Arena | None) -> Json | None:
+    """The arena's sizes; ``recorded`` holds its tail by TFLM's categories."""
+    if arena is None:
+        return None
+    return {
+        "required": arena.required,
+        "used": arena.used,
+        "head": arena.head,
+        "tail": arena.tail,
+        "decided_by": arena.decided_by,
+        "optimum_head": arena.optimum_head,
+        "recorded": dict(arena.recorded),
+    }
+
+
+def parts_json(parts: Iterable[Part]) -> list[Json]:
+    """Parts, largest first."""
+    return [
+        {
+            "name": part.name,
+            "bytes": part.bytes,
+            "method": part.method,
+            "margin": part.margin_bytes,
+            "note": part.note,
+        }
+        for part in sorted(parts, key=lambda part: (-part.bytes, part.name))
+    ]
+
+
+def _measure(measure: Measure) -> Json:
+    return {
+        "used": measure.used,
+        "limit": measure.limit,
+        "limit_from": measure.limit_from,
+        "limit_note": measure.limit_note,
+        "free": measure.free,
+        "parts": parts_json(measure.parts),
+    }
+
+
+def _layer(layer: Layer) -> Json:
+    return {
+        "subgraph": layer.subgraph,
+        "index": layer.index,
+        "operator": layer.operator,
+        "name": layer.name,
+        "output": {"type": layer.output_type, "shape": list(layer.output_shape)},
+        "weights": layer.weights_bytes,
+        "activations": layer.activation_bytes,
+        "scratch": layer.scratch_bytes,
+        "persistent": layer.persistent_bytes,
+        "live": layer.live_bytes,
+    }
+
+
+def _refusal(refusal: Refusal) -> Json:
+    return {
+        "stage": refusal.stage,
+        "operator": refusal.operator,
+        "subgraph": refusal.subgraph,
+        "index": refusal.index,
+        "reason": refusal.reason,
+    }

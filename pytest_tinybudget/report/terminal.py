@@ -1,0 +1,281 @@
+"""What people read in a terminal: the text of a failure and the table of all pairs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.report.blocks import MOST_LISTED
+from pytest_tinybudget.report.blocks import heaviest_layers
+from pytest_tinybudget.report.blocks import layer_label
+from pytest_tinybudget.report.blocks import layers_table
+from pytest_tinybudget.report.blocks import parts_table
+from pytest_tinybudget.report.blocks import peak_layers
+from pytest_tinybudget.report.blocks import peak_table
+from pytest_tinybudget.report.blocks import refusals_list
+from pytest_tinybudget.report.blocks import savings_table
+from pytest_tinybudget.report.layout import Line
+from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.layout import bar
+from pytest_tinybudget.report.layout import clean
+from pytest_tinybudget.report.layout import columns
+from pytest_tinybudget.report.layout import shorten
+from pytest_tinybudget.report.layout import wrapped
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import Outcome
+from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.sizes import format_size
+
+
+#: The word that stands at the start of a pair's row; colour only repeats it.
+WORDS: dict[Outcome, str] = {
+    "fits": "PASS",
+    "warns": "WARN",
+    "over": "FAIL",
+    "refused": "FAIL",
+    "error": "ERROR",
+}
+
+_MARKUP: dict[Outcome, tuple[str, ...]] = {
+    "fits": (),
+    "warns": ("yellow",),
+    "over": ("red",),
+    "refused": ("red",),
+    "error": ("red",),
+}
+
+#: Worst first: a model that does not run, one that does not fit, one that nobody knows about.
+_WORST_FIRST: tuple[Outcome, ...] = ("refused", "over", "error", "warns", "fits")
+
+_COUNTED: dict[Outcome, str] = {
+    "refused": "refused by TFLM",
+    "over": "over budget",
+    "error": "not measured",
+    "warns": "with a warning",
+    "fits": "fit",
+}
+
+_METRICS = {"flash": "flash", "ram": "RAM"}
+
+#: Under this width a pair's names get lines of their own above its numbers.
+_NARROW = 60
+
+#: What a row takes besides its bar, with the names of usual boards in full.
+_OTHER_COLUMNS = 74
+
+
+def failure(pair: PairResult, style: Style = Style()) -> str:
+    """Why a pair failed: the headline, then where the bytes are and what to change."""
+    sections = [
+        [pair.headline],
+        *([measure_line(each), *parts_table(each.parts, style)] for each in pair.measures),
+        *_causes(pair, style),
+        _titled("what would fix it", [f"  - {reason}" for reason in pair.reasons]),
+        _titled("also", [f"  - {warning}" for warning in pair.warnings]),
+        _closing(pair),
+    ]
+    text = "\n\n".join("\n".join(section) for section in sections if section)
+    return "\n".join(clean(line, style) for line in text.split("\n"))
+
+
+def measure_line(measure: Measure) -> str:
+    """A measure in words: used, limit, what set the limit."""
+    used, limit = format_pair(measure.used, measure.limit)
+    origin = measure.limit_note or measure.limit_from
+    return f"{_METRICS[measure.metric]}: {used} of {limit} ({origin})"
+
+
+def _causes(pair: PairResult, style: Style) -> list[list[str]]:
+    footprint = pair.footprint
+    if footprint is None:
+        return []
+    flash_over = any(each.metric == "flash" and each.over for each in pair.measures)
+    savings = savings_table(footprint.savings, style, most=MOST_LISTED) if flash_over else []
+    return [
+        _titled("TFLM would refuse this model", refusals_list(footprint.refusals, style)),
+        peak_block(footprint, style),
+        _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style)),
+        _titled("flash that one change would save", savings),
+        _titled("bounded, not known", [f"  - {each}" for each in footprint.unknown]),
+    ]
+
+
+def peak_block(footprint: Footprint, style: Style) -> list[str]:
+    """The layers at the peak of the arena's head and the buffers alive there."""
+    layers = peak_layers(footprint.layers)
+    if footprint.arena is None or not layers:
+        return []
+    shown = ", ".join(layer_label(layer) for layer in layers[:MOST_LISTED])
+    more = f" and {len(layers) - MOST_LISTED} more" if len(layers) > MOST_LISTED else ""
+    title = f"the arena's peak, {format_size(layers[0].live_bytes)} alive, at {shown}{more}"
+    return _titled(title, peak_table(footprint.arena, style))
+
+
+def _titled(title: str, lines: list[str]) -> list[str]:
+    return [f"{title}:", *lines] if lines else []
+
+
+def _closing(pair: PairResult) -> list[str]:
+    runtime = f"counted for {runtime_text(pair.runtime)}" if pair.measures else ""
+    edit = f"edit {pair.declared_at}" if pair.declared_at else ""
+    return [line for line in (pair.message, edit, runtime) if line]
+
+
+def runtime_text(name: str) -> str:
+    """A runtime with what its numbers belong to: TFLM's commit, core and kernels."""
+    runtime = RUNTIMES.get(name)
+    if runtime is None:
+        return f"runtime {name}"
+    return f"TFLM {runtime.tflm_commit}, {runtime.description}"
+
+
+def summary(
+    results: Sequence[PairResult], style: Style = Style(), *, verbosity: int = 0
+) -> list[Line]:
+    """The table of all pairs, worst first: used, limit and free, with bars where there is room.
+
+    ``verbosity`` is pytest's: below 0 only the count, from 1 each model's layers, from 2 with
+    scratch and persistent bytes.
+    """
+    ordered = sorted(results, key=_worst_first)
+    lines: list[Line] = []
+    if verbosity >= 0 and ordered:
+        lines += _narrow_rows(ordered, style) if style.width < _NARROW else _rows(ordered, style)
+        lines += _footer(ordered, style)
+    if verbosity >= 1:
+        lines += _layers(ordered, style, everything=verbosity >= 2)
+    lines += (Line(text, _count_markup(ordered)) for text in wrapped(count_text(ordered), style))
+    return [Line(clean(line.text, style), line.markup) for line in lines]
+
+
+def _worst_first(pair: PairResult) -> tuple[int, float, str]:
+    fullest = max((_share(measure) for measure in pair.measures), default=0.0)
+    return _WORST_FIRST.index(pair.outcome), -fullest, pair.id
+
+
+def _share(measure: Measure) -> float:
+    return measure.used / measure.limit if measure.limit else float("inf")
+
+
+def _percent(measure: Measure) -> str:
+    """Used of limit; rounded so that 100 % is exceeded exactly where the limit is."""
+    if not measure.limit:
+        return ""
+    scaled = measure.used * 100
+    return f"{-(-scaled // measure.limit) if measure.over else scaled // measure.limit} %"
+
+
+def _rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
+    bar_width = max(5, min(20, style.width - _OTHER_COLUMNS))
+    rows = [["", "", "", "used", "limit", "free", "", ""]]
+    for pair in pairs:
+        rows += _pair_rows(pair, bar_width, style)
+    align = ("left", "left", "left", "right", "right", "right", "left", "right")
+    texts = columns(rows, align, style, flexible=1, drop=(6, 7))
+    lines = [Line(texts.pop(0), ("bold",))]
+    for pair in pairs:
+        for _ in range(max(2, len(pair.measures))):
+            lines.append(Line(texts.pop(0), _MARKUP[pair.outcome]))
+        lines += _remarks(pair, style)
+    return lines
+
+
+def _pair_rows(pair: PairResult, bar_width: int, style: Style) -> list[list[str]]:
+    names = [(WORDS[pair.outcome], pair.model), ("", pair.board)]
+    rows = []
+    for position in range(max(2, len(pair.measures))):
+        word, name = names[position] if position < len(names) else ("", "")
+        numbers = [""] * 6
+        if position < len(pair.measures):
+            measure = pair.measures[position]
+            share = bar(_share(measure), bar_width, style)
+            numbers = [_METRICS[measure.metric], *_numbers(measure), share, _percent(measure)]
+        rows.append([word, name, *numbers])
+    return rows
+
+
+def _numbers(measure: Measure) -> tuple[str, str, str]:
+    used, limit = format_pair(measure.used, measure.limit)
+    mark = "~" if _estimated(measure) else ""
+    exact = used.endswith(" B") and limit.endswith(" B")
+    return mark + used, limit, format_size(measure.free, exact=exact)
+
+
+def _estimated(measure: Measure) -> bool:
+    return any(part.method == "estimated" for part in measure.parts)
+
+
+def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
+    lines = []
+    for pair in pairs:
+        markup = _MARKUP[pair.outcome]
+        word = WORDS[pair.outcome]
+        for name in (pair.model, pair.board):
+            lines.append(
+                Line(f"{word:5} {shorten(clean(name, style), style.width - 6, style)}", markup)
+            )
+            word = ""
+        for measure in pair.measures:
+            used, limit, free = _numbers(measure)
+            state = f"{free.removeprefix('-')} over" if measure.over else f"{free} free"
+            lines.append(Line(f"  {_METRICS[measure.metric]} {used} of {limit}, {state}", markup))
+        lines += _remarks(pair, style)
+    return lines
+
+
+def _remarks(pair: PairResult, style: Style) -> list[Line]:
+    """What a row of numbers does not say: why there are none, and what to look at."""
+    remarks = [pair.headline] if pair.outcome in ("refused", "error") else []
+    return [
+        Line(text, _MARKUP[pair.outcome])
+        for remark in (*remarks, *pair.warnings)
+        for text in wrapped(remark, style, indent=" " * 7)
+    ]
+
+
+def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
+    runtimes = Counter(pair.runtime for pair in pairs if pair.measures)
+    notes = [
+        f"{runtime_text(name)}: {_counted(count, 'pair')}"
+        for name, count in sorted(runtimes.items())
+    ]
+    if any(_estimated(measure) for pair in pairs for measure in pair.measures):
+        notes.insert(0, "~ holds an estimate, its margin included")
+    return [Line(text) for note in notes for text in wrapped(note, style)]
+
+
+def _layers(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> list[Line]:
+    shown = {(pair.model, pair.runtime): pair.footprint for pair in reversed(pairs)}
+    lines = []
+    for (model, runtime), footprint in sorted(shown.items()):
+        if footprint is not None and footprint.layers:
+            lines.append(
+                Line(
+                    f"layers of {model}, {runtime_text(runtime)} (* at the arena's peak)", ("bold",)
+                )
+            )
+            lines += map(Line, layers_table(footprint.layers, style, everything=everything))
+    return lines
+
+
+def count_text(pairs: Sequence[PairResult]) -> str:
+    """How many pairs there are and how they came out, in words."""
+    outcomes = Counter(pair.outcome for pair in pairs)
+    counts = [f"{outcomes[each]} {_COUNTED[each]}" for each in _WORST_FIRST if outcomes[each]]
+    return f"{_counted(len(pairs), 'pair')}: {', '.join(counts)}" if counts else "no pairs"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _count_markup(pairs: Sequence[PairResult]) -> tuple[str, ...]:
+    worst = min((_WORST_FIRST.index(pair.outcome) for pair in pairs), default=None)
+    return (
+        ("bold", "green")
+        if worst is None
+        else (_MARKUP[_WORST_FIRST[worst]] or ("green",)) + ("bold",)
+    )
