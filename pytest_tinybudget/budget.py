@@ -7,6 +7,7 @@ lines of text that every report repeats as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Literal
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ class Terms:
     fails one whose numbers are bounds instead of the device's own.
     """
 
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     warn_at_percent: float = DEFAULT_WARN_AT_PERCENT
     require_int8: bool | Literal["warn"] = "warn"
     strict: bool = False
@@ -103,7 +104,7 @@ def _flash_limits(board: Board, budget: Budget) -> list[_Limit]:
 
 
 def _ram_limits(outside: int, arena: Arena, board: Board, budget: Budget) -> list[_Limit]:
-    """The arena is one array, so it must fit one block of RAM; what is outside may lie elsewhere."""
+    """The arena is one array: it must fit one block of RAM; what is outside may lie elsewhere."""
     note = _room_note(board, board.ram, board.ram, board.reserved_ram)
     block = (
         f"{board.id}: the arena, {format_size(arena.required)}, must fit the largest block "
