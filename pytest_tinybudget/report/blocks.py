@@ -10,6 +10,7 @@ from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.sizes import format_size
@@ -112,7 +113,7 @@ def layers_table(
     if not layers:
         return []
     peak = peak_layers(layers)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("", "layer", "name", "output", "weights", "activations", "scratch", "persistent", "live")
     ]
     rows += [
@@ -136,8 +137,8 @@ def layers_table(
     ]
     if not everything:
         rows = [row[:6] + row[8:] for row in rows]
-    numbers = len(rows[0]) - 4
-    align = ("left", "left", "left", "left", *("right" for _ in range(numbers)))
+    texts: list[Align] = ["left"] * 4
+    align = texts + ["right"] * (len(rows[0]) - len(texts))
     drop = (7, 6, 5, 3, 2) if everything else (5, 3, 2)
     return columns(rows, align, style, flexible=2, drop=drop, indent=indent)
 

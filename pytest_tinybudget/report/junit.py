@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+import junit_xml  # type: ignore[import-untyped]
 
 from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.results import PairResult
-
-
-if TYPE_CHECKING:
-    from junit_xml import TestCase
 
 
 def render(results: Iterable[PairResult]) -> str:
@@ -20,8 +17,6 @@ def render(results: Iterable[PairResult]) -> str:
 
     Over budget and refused are failures, what could not be measured is an error.
     """
-    import junit_xml
-
     suites = defaultdict(list)
     for pair in sorted(results, key=lambda pair: pair.id):
         suites[pair.id.partition("::")[0]].append(_case(pair))
@@ -32,9 +27,7 @@ def render(results: Iterable[PairResult]) -> str:
     )
 
 
-def _case(pair: PairResult) -> TestCase:
-    import junit_xml
-
+def _case(pair: PairResult) -> junit_xml.TestCase:
     facts = [pair.headline, *map(measure_line, pair.measures), *pair.warnings]
     file, _, line = pair.declared_at.rpartition(":")
     case = junit_xml.TestCase(

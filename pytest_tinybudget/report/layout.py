@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ _ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a report with the keywords of pytest's ``TerminalWriter`` (``"bold"``, ``"red"``)."""
+    """A line of a report; ``markup`` has keywords of pytest's ``TerminalWriter`` (``"red"``)."""
 
     text: str
     markup: tuple[str, ...] = ()
@@ -48,6 +47,10 @@ class Style:
     def ellipsis(self) -> str:
         """What stands for the part of a name that was cut out."""
         return "…" if self.unicode else "..."
+
+
+#: A terminal that nothing is known about.
+PLAIN = Style()
 
 
 def encodable(encoding: str | None) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any

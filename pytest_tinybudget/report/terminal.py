@@ -16,6 +16,8 @@ from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.report.blocks import peak_table
 from pytest_tinybudget.report.blocks import refusals_list
 from pytest_tinybudget.report.blocks import savings_table
+from pytest_tinybudget.report.layout import PLAIN
+from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import bar
@@ -36,6 +38,7 @@ WORDS: dict[Outcome, str] = {
     "warns": "WARN",
     "over": "FAIL",
     "refused": "FAIL",
+    "unmet": "FAIL",
     "error": "ERROR",
 }
 
@@ -44,15 +47,17 @@ _MARKUP: dict[Outcome, tuple[str, ...]] = {
     "warns": ("yellow",),
     "over": ("red",),
     "refused": ("red",),
+    "unmet": ("red",),
     "error": ("red",),
 }
 
 #: Worst first: a model that does not run, one that does not fit, one that nobody knows about.
-_WORST_FIRST: tuple[Outcome, ...] = ("refused", "over", "error", "warns", "fits")
+_WORST_FIRST: tuple[Outcome, ...] = ("refused", "over", "unmet", "error", "warns", "fits")
 
 _COUNTED: dict[Outcome, str] = {
     "refused": "refused by TFLM",
     "over": "over budget",
+    "unmet": "short of a demand",
     "error": "not measured",
     "warns": "with a warning",
     "fits": "fit",
@@ -67,7 +72,7 @@ _NARROW = 60
 _OTHER_COLUMNS = 74
 
 
-def failure(pair: PairResult, style: Style = Style()) -> str:
+def failure(pair: PairResult, style: Style = PLAIN) -> str:
     """Why a pair failed: the headline, then where the bytes are and what to change."""
     sections = [
         [pair.headline],
@@ -133,7 +138,7 @@ def runtime_text(name: str) -> str:
 
 
 def summary(
-    results: Sequence[PairResult], style: Style = Style(), *, verbosity: int = 0
+    results: Sequence[PairResult], style: Style = PLAIN, *, verbosity: int = 0
 ) -> list[Line]:
     """The table of all pairs, worst first: used, limit and free, with bars where there is room.
 
@@ -173,12 +178,13 @@ def _rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
     rows = [["", "", "", "used", "limit", "free", "", ""]]
     for pair in pairs:
         rows += _pair_rows(pair, bar_width, style)
-    align = ("left", "left", "left", "right", "right", "right", "left", "right")
+    align: list[Align] = ["left", "left", "left", "right", "right", "right", "left", "right"]
     texts = columns(rows, align, style, flexible=1, drop=(6, 7))
     lines = [Line(texts.pop(0), ("bold",))]
     for pair in pairs:
-        for _ in range(max(2, len(pair.measures))):
-            lines.append(Line(texts.pop(0), _MARKUP[pair.outcome]))
+        height = len(_pair_rows(pair, bar_width, style))
+        lines += (Line(text, _MARKUP[pair.outcome]) for text in texts[:height])
+        del texts[:height]
         lines += _remarks(pair, style)
     return lines
 
@@ -228,7 +234,7 @@ def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 
 def _remarks(pair: PairResult, style: Style) -> list[Line]:
     """What a row of numbers does not say: why there are none, and what to look at."""
-    remarks = [pair.headline] if pair.outcome in ("refused", "error") else []
+    remarks = [pair.headline] if pair.outcome in ("refused", "unmet", "error") else []
     return [
         Line(text, _MARKUP[pair.outcome])
         for remark in (*remarks, *pair.warnings)
