@@ -10,16 +10,20 @@ _VALID_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 #: Keywords of C11 and C++20 and alternative operators: no constant may be called so.
 _C_KEYWORDS = frozenset(
-    """
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t
-    char32_t class co_await co_return co_yield compl concept const const_cast consteval constexpr
-    constinit continue decltype default delete do double dynamic_cast else enum explicit export
-    extern false float for friend goto if inline int long main mutable namespace new noexcept not
-    not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires
-    restrict return short signed sizeof static static_assert static_cast struct switch template
-    this thread_local throw true try typedef typeid typename typeof union unsigned using virtual
-    void volatile wchar_t while xor xor_eq
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t
+        char16_t char32_t class co_await co_return co_yield compl concept const const_cast
+        consteval constexpr constinit continue decltype default delete do double dynamic_cast
+        else enum explicit export extern false float for friend goto if inline int long main
+        mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected
+        public register reinterpret_cast requires restrict return short signed sizeof static
+        static_assert static_cast struct switch template this thread_local throw true try
+        typedef typeid typename typeof union unsigned using virtual void volatile wchar_t while
+        xor xor_eq
+        """,
+    )
 )
 
 

@@ -55,8 +55,9 @@ class _Layout:
     """Where one vtable puts the fields of one table type: read all at once, then reordered."""
 
     object_bytes: int
+    cost: int
     unpack: Callable[[bytes, int], tuple[Any, ...]]
-    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    pick: Callable[[list[Any]], tuple[Any, ...]]
     defaults: tuple[int | float | bool, ...]
     references: tuple[tuple[int, int], ...]
 
@@ -72,6 +73,7 @@ class FlatBuffer:
         self.content = content
         self.label = label
         self.strings_bytes = 0
+        self._bytes = len(content)
         self._view = memoryview(content)
         self._budget = _WORK_FACTOR * len(content)
         self._layouts: dict[tuple[int, TableType], _Layout] = {}
@@ -92,25 +94,23 @@ class FlatBuffer:
         Absent fields have their default. A reference is the absolute position of what it refers
         to, 0 where absent.
         """
-        if position & 3 or position + 4 > len(self.content):
+        content = self.content
+        if position & 3 or position + 4 > self._bytes:
             self._misplaced(kind.name, position)
-        vtable = position - _INT32.unpack_from(self.content, position)[0]
+        vtable = position - _INT32.unpack_from(content, position)[0]
         layout = self._layouts.get((vtable, kind))
         if layout is None:
             layout = self._layouts[vtable, kind] = self._read_vtable(vtable, position, kind)
-        if position + layout.object_bytes > len(self.content):
+        if position + layout.object_bytes > self._bytes:
             self._misplaced(kind.name, position)
-        self._spend(max(layout.object_bytes, _LEAST_TABLE_COST), position)
-        values = layout.unpack(self.content, position)
-        if layout.references:
-            resolved = list(values)
-            for index, offset in layout.references:
-                resolved[index] = self._target(position + offset, resolved[index])
-            values = tuple(resolved)
-        return layout.pick(values + layout.defaults)
+        self._spend(layout.cost, position)
+        values = [*layout.unpack(content, position), *layout.defaults]
+        for index, offset in layout.references:
+            values[index] = self._target(position + offset, values[index])
+        return layout.pick(values)
 
     def vector(self, position: int, code: str) -> tuple[Any, ...]:
-        """The scalars of the vector at ``position`` (0: absent, so empty); ``code`` as in struct."""
+        """The scalars at ``position`` (0: absent, so empty); ``code`` as in ``struct``."""
         if not position:
             return ()
         known = self._vectors.get((position, code))
@@ -123,10 +123,9 @@ class FlatBuffer:
 
     def tables(self, position: int) -> tuple[int, ...]:
         """Positions of the tables in the vector at ``position`` (0: absent, so empty)."""
-        offsets = self.vector(position, "I")
         return tuple(
-            self._target(entry, offset)
-            for entry, offset in zip(range(position + 4, len(self.content), 4), offsets)
+            self._target(position + 4 + 4 * index, offset)
+            for index, offset in enumerate(self.vector(position, "I"))
         )
 
     def blob(self, position: int) -> memoryview:
@@ -144,7 +143,7 @@ class FlatBuffer:
         if known is None:
             count = self._count(position, 1)
             end = position + 4 + count
-            if end >= len(self.content) or self.content[end]:
+            if end >= self._bytes or self.content[end]:
                 self.fail(f"damaged: the string at byte {position} has no terminator")
             self._spend(count, position)
             known = self.content[position + 4 : end].decode("utf-8", "backslashreplace")
@@ -157,13 +156,11 @@ class FlatBuffer:
 
     def _target(self, position: int, offset: int) -> int:
         """Where the reference at ``position`` leads: at least a length or vtable offset fits."""
-        if not offset:
-            self.fail(f"damaged: the reference at byte {position} leads nowhere")
         target = position + offset
-        if target + 4 > len(self.content):
+        if target + 4 > self._bytes or not offset:
             self.fail(
                 f"truncated or damaged: byte {position} refers to byte {target},"
-                f" the file has {len(self.content):,} bytes"
+                f" the file has {self._bytes:,} bytes"
             )
         return target
 
@@ -172,19 +169,19 @@ class FlatBuffer:
         if position & 3:
             self.fail(f"damaged: the vector at byte {position} is not aligned to 4 bytes")
         count: int = _UINT32.unpack_from(self.content, position)[0]
-        if position + 4 + count * width > len(self.content):
+        if position + 4 + count * width > self._bytes:
             self.fail(
                 f"truncated or damaged: the vector at byte {position} has {count:,} entries,"
-                f" the file ends {len(self.content) - position:,} bytes later"
+                f" the file ends {self._bytes - position:,} bytes later"
             )
         return count
 
     def _read_vtable(self, vtable: int, position: int, kind: TableType) -> _Layout:
-        """Check the vtable and plan how to read ``kind`` by it. Unknown newer fields are skipped."""
-        if vtable < 0 or vtable & 1 or vtable + 4 > len(self.content):
+        """Check the vtable and plan how to read ``kind`` by it; newer fields are skipped."""
+        if vtable < 0 or vtable & 1 or vtable + 4 > self._bytes:
             self.fail(f"damaged: the {kind.name} table at byte {position} has no valid vtable")
         vtable_bytes, object_bytes = struct.unpack_from("<HH", self.content, vtable)
-        if vtable_bytes < 4 or vtable_bytes & 1 or vtable + vtable_bytes > len(self.content):
+        if vtable_bytes < 4 or vtable_bytes & 1 or vtable + vtable_bytes > self._bytes:
             self.fail(f"damaged: the vtable at byte {vtable} claims {vtable_bytes} bytes")
         if object_bytes < 4:
             self.fail(f"damaged: the vtable at byte {vtable} is for {object_bytes}-byte tables")
@@ -204,6 +201,7 @@ class FlatBuffer:
         order = [place.get(field, len(present) + field) for field in range(len(kind.codes))]
         return _Layout(
             object_bytes=object_bytes,
+            cost=max(object_bytes, _LEAST_TABLE_COST),
             unpack=struct.Struct(form).unpack_from,
             pick=_picker(order),
             defaults=kind.defaults,
@@ -222,11 +220,11 @@ class FlatBuffer:
     def _misplaced(self, name: str, position: int) -> NoReturn:
         self.fail(
             f"truncated or damaged: the {name} table at byte {position} is misaligned"
-            f" or leaves the file of {len(self.content):,} bytes"
+            f" or leaves the file of {self._bytes:,} bytes"
         )
 
 
-def _picker(order: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+def _picker(order: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
     """``itemgetter(*order)`` that gives a tuple for any number of fields."""
     if len(order) > 1:
         return itemgetter(*order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Schema:
     options: Mapping[str, OptionsType]
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_schema() -> Schema:
     """The schema that ships with the package, read once."""
     data = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))

@@ -1,12 +1,14 @@
-"""``.tflite`` files to the typed graph, strictly: what does not hold together is a ``ModelError``."""
+"""``.tflite`` files to the typed graph; what does not hold together is a ``ModelError``."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
+from typing import NoReturn
 
 from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
@@ -43,6 +45,8 @@ _CALLS = {
     "CALL": ("subgraph",),
 }
 _NO_QUANTIZATION = Quantization()
+#: Option types that are taken from the table as they are.
+_PLAIN = frozenset(SCALAR_CODES)
 
 
 def load_model(path: Path) -> Model:
@@ -85,7 +89,7 @@ class _Reader:
 
     def __init__(self, content: bytes, label: str) -> None:
         self.flat = FlatBuffer(content, label)
-        self.fail = self.flat.fail
+        self.fail: Callable[[str], NoReturn] = self.flat.fail
         self.schema = load_schema()
         self.tables = self.schema.tables
         self.types = self.schema.enums["TensorType"]
@@ -291,23 +295,21 @@ class _Reader:
         else:
             row = kind.table.defaults
         return {
-            name: self._option(type_name, value, where)
-            for (name, type_name), value in zip(kind.fields, row)
+            name: value if type_name in _PLAIN else self._option(type_name, value, where)
+            for (name, type_name), value in zip(kind.fields, row, strict=True)
             if name
         }
 
-    def _option(self, type_name: str, value: Any, where: str) -> OptionValue:
+    def _option(self, type_name: str, value: int, where: str) -> OptionValue:
+        """An enumeration by name, or the vector or string that the option refers to."""
         names = self.schema.enums.get(type_name)
         if names is not None:
             if not 0 <= value < len(names):
                 self.fail(f"{where} has the unknown {type_name} {value}")
             return names[value]
-        if type_name == "string":
-            return self.flat.string(value)
         if type_name.startswith("["):
             return self.flat.vector(value, SCALAR_CODES[type_name[1:-1]])
-        option: OptionValue = value
-        return option
+        return self.flat.string(value)
 
     def _indices(
         self, position: int, least: int, tensors: int, where: str, role: str
