@@ -7,7 +7,6 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
 from typing import NoReturn
 
 from pytest_tinybudget.errors import ModelError
