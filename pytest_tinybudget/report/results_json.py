@@ -31,8 +31,13 @@ Json = dict[str, Any]
 def render(results: Iterable[PairResult]) -> str:
     """The results file's text, pairs sorted by ``id``."""
     pairs = sorted(results, key=lambda pair: pair.id)
-    runtimes = sorted({pair.runtime for pair in pairs if pair.runtime})
-    content = {
+    runtimes = {pair.runtime for pair in pairs if pair.runtime}
+    return to_text({**tool_json(runtimes), "pairs": [pair_json(pair) for pair in pairs]})
+
+
+def tool_json(runtimes: Iterable[str]) -> Json:
+    """What the numbers belong to: schema, this tool's version, TFLM's commit, runtimes."""
+    return {
         "schema_version": SCHEMA_VERSION,
         "tool": {
             "name": "pytest-tinybudget",
@@ -40,11 +45,9 @@ def render(results: Iterable[PairResult]) -> str:
         },
         "runtime": {
             "tflm_commit": TFLM_COMMIT,
-            "variants": [{"name": name, **_variant(name)} for name in runtimes],
+            "variants": [{"name": name, **_variant(name)} for name in sorted(runtimes)],
         },
-        "pairs": [pair_json(pair) for pair in pairs],
     }
-    return to_text(content)
 
 
 def to_text(content: Json) -> str:

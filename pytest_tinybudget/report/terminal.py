@@ -66,7 +66,7 @@ _COUNTED: dict[Outcome, str] = {
 _METRICS = {"flash": "flash", "ram": "RAM"}
 
 #: Under this width a pair's names get lines of their own above its numbers.
-_NARROW = 60
+_NARROW = 66
 
 #: What a row takes besides its bar, with the names of usual boards in full.
 _OTHER_COLUMNS = 74
@@ -175,7 +175,7 @@ def _percent(measure: Measure) -> str:
 
 def _rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
     bar_width = max(5, min(20, style.width - _OTHER_COLUMNS))
-    rows = [["", "", "", "used", "limit", "free", "", ""]]
+    rows = [["", "model, board", "", "used", "limit", "free", "", ""]]
     for pair in pairs:
         rows += _pair_rows(pair, bar_width, style)
     align: list[Align] = ["left", "left", "left", "right", "right", "right", "left", "right"]

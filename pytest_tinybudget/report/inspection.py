@@ -1,0 +1,235 @@
+"""Everything about one model on one runtime: what ``tinybudget inspect`` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Quantization
+from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.report.blocks import layers_table
+from pytest_tinybudget.report.blocks import parts_table
+from pytest_tinybudget.report.blocks import refusals_list
+from pytest_tinybudget.report.blocks import savings_table
+from pytest_tinybudget.report.blocks import shape_text
+from pytest_tinybudget.report.layout import PLAIN
+from pytest_tinybudget.report.layout import Line
+from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.layout import clean
+from pytest_tinybudget.report.layout import columns
+from pytest_tinybudget.report.results_json import Json
+from pytest_tinybudget.report.results_json import footprint_json
+from pytest_tinybudget.report.results_json import parts_json
+from pytest_tinybudget.report.results_json import to_text
+from pytest_tinybudget.report.results_json import tool_json
+from pytest_tinybudget.report.terminal import measure_line
+from pytest_tinybudget.report.terminal import peak_block
+from pytest_tinybudget.report.terminal import runtime_text
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.sizes import format_size
+
+
+_INDENT = "  "
+
+_DECIDED_BY = {
+    "used": "what is used after set-up: head and tail",
+    "planning": "the planner's temporary room while buffers are laid out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One model on one runtime; ``measures`` hold it against a board's room, if one was asked for."""
+
+    model: Model
+    sha256: str
+    footprint: Footprint
+    savings: tuple[Saving, ...] = ()
+    measures: tuple[Measure, ...] = ()
+
+
+def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) -> list[Line]:
+    """The report for people; ``verbosity`` from 1 adds the recorded tail and kernels' memory."""
+    footprint = inspection.footprint
+    blocks = [
+        _block(inspection.model.name, _facts(inspection)),
+        _block("inputs and outputs", _ends(inspection.model, style)),
+        _block("operators", _operators(inspection.model, style)),
+        _block("TFLM would refuse this model", refusals_list(footprint.refusals, style), "red"),
+        _block("bounded, not known", _bullets(footprint.unknown), "yellow"),
+        _block("not full INT8", _bullets(footprint.not_int8), "yellow"),
+        _block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
+        _block("tensor arena", _arena(footprint.arena, style, everything=verbosity >= 1)),
+        [Line(text) for text in peak_block(footprint, style)],
+        _block(_size_title(inspection, "flash"), parts_table(footprint.flash_parts, style)),
+        _block("flash that one change would save", savings_table(inspection.savings, style)),
+        _block(
+            "layers (* at the arena's peak)",
+            layers_table(footprint.layers, style, everything=verbosity >= 1),
+        ),
+    ]
+    lines: list[Line] = []
+    for block in filter(None, blocks):
+        lines += [*([Line("")] if lines else []), *block]
+    return [Line(clean(line.text, style), line.markup) for line in lines]
+
+
+def _block(title: str, lines: Sequence[str], *colour: str) -> list[Line]:
+    return [Line(title, ("bold", *colour)), *map(Line, lines)] if lines else []
+
+
+def _bullets(lines: Sequence[str]) -> list[str]:
+    return [f"{_INDENT}- {line}" for line in lines]
+
+
+def _facts(inspection: Inspection) -> list[str]:
+    model = inspection.model
+    facts = [
+        f"size      {_both(model.bytes)}",
+        f"sha256    {inspection.sha256}",
+        f"runtime   {runtime_text(inspection.footprint.runtime)}",
+    ]
+    if model.description:
+        facts.append(f"made by   {model.description}")
+    if len(model.subgraphs) > 1:
+        facts.append(f"subgraphs {len(model.subgraphs)}")
+    for signature in model.signatures:
+        names = ", ".join([*signature.inputs, "->", *signature.outputs])
+        facts.append(f"signature {signature.key}: {names.replace(', ->,', ' ->')}")
+    return [_INDENT + fact for fact in facts]
+
+
+def _ends(model: Model, style: Style) -> list[str]:
+    rows = [
+        (end, f"{tensor.type.lower()} {shape_text(tensor.shape)}", tensor.name, quantization)
+        for end, indices in (("input", model.main.inputs), ("output", model.main.outputs))
+        for tensor in (model.main.tensors[index] for index in indices)
+        for quantization in [_quantization(tensor)]
+    ]
+    if not rows:
+        return []
+    return columns(rows, ["left"] * 4, style, flexible=2, drop=(3,), indent=_INDENT)
+
+
+def _quantization(tensor: Tensor) -> str:
+    quantization = tensor.quantization
+    if not quantization.is_affine:
+        return ""
+    if len(quantization.scales) > 1:
+        return f"{len(quantization.scales)} scales along axis {quantization.dimension}"
+    return f"scale {quantization.scales[0]:.8g}, zero point {quantization.zero_points[0]}"
+
+
+def _operator_counts(model: Model) -> list[tuple[str, int, bool, int]]:
+    """Name, version, whether it is custom, and how often: most frequent first."""
+    counts = Counter(
+        (operator.name, operator.version, operator.is_custom)
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+    )
+    return sorted(
+        ((*key, count) for key, count in counts.items()),
+        key=lambda row: (-row[3], row[0], row[1]),
+    )
+
+
+def _operators(model: Model, style: Style) -> list[str]:
+    rows = [
+        (f"{count} x", name, f"version {version}" if not custom else "custom")
+        for name, version, custom, count in _operator_counts(model)
+    ]
+    if not rows:
+        return []
+    return columns(rows, ["right", "left", "left"], style, flexible=1, indent=_INDENT)
+
+
+def _size_title(inspection: Inspection, metric: str) -> str:
+    for measure in inspection.measures:
+        if measure.metric == metric:
+            return measure_line(measure)
+    footprint = inspection.footprint
+    return (
+        f"flash: {_both(footprint.flash)}" if metric == "flash" else f"RAM: {_both(footprint.ram)}"
+    )
+
+
+def _both(size_bytes: int) -> str:
+    """A size for people, and its bytes where the first rounds."""
+    rounded, exact = format_size(size_bytes), format_size(size_bytes, exact=True)
+    return exact if rounded == exact else f"{rounded} ({exact})"
+
+
+def _arena(arena: Arena | None, style: Style, *, everything: bool) -> list[str]:
+    if arena is None:
+        return []
+    decided = _DECIDED_BY.get(arena.decided_by, arena.decided_by)
+    rows = [
+        ("required", arena.required, f"the smallest that works; decided by {decided}"),
+        ("used", arena.used, "what arena_used_bytes() prints: head + tail"),
+        ("head", arena.head, _fragmentation(arena)),
+        ("tail", arena.tail, "what persists: structures, kernels' data, variable tensors"),
+    ]
+    if everything:
+        recorded = sorted(arena.recorded.items(), key=lambda item: (-item[1], item[0]))
+        rows += [("", size, f"of the tail: {category}") for category, size in recorded if size]
+    texts = [(name, format_size(size, exact=True), note) for name, size, note in rows]
+    return columns(texts, ["left", "right", "left"], style, flexible=2, indent=_INDENT)
+
+
+def _fragmentation(arena: Arena) -> str:
+    lost = arena.head - arena.optimum_head
+    if lost <= 0:
+        return "activations and scratch; no planner could do with less"
+    least = format_size(arena.optimum_head, exact=True)
+    return f"activations and scratch; at least {least} are needed at once, {lost:,} B are gaps"
+
+
+def render_json(inspection: Inspection) -> str:
+    """The same for programs, deterministic; the fields are those of the results file."""
+    model, footprint = inspection.model, inspection.footprint
+    content: Json = {
+        **tool_json([footprint.runtime]),
+        "model": {
+            "name": model.name,
+            "sha256": inspection.sha256,
+            "bytes": model.bytes,
+            "inputs": [_tensor_json(model.main.tensors[index]) for index in model.main.inputs],
+            "outputs": [_tensor_json(model.main.tensors[index]) for index in model.main.outputs],
+            "operators": [
+                {"name": name, "version": version, "custom": custom, "count": count}
+                for name, version, custom, count in _operator_counts(model)
+            ],
+        },
+        "flash": {"used": footprint.flash, "parts": parts_json(footprint.flash_parts)},
+        "ram": {"used": footprint.ram, "parts": parts_json(footprint.ram_parts)},
+        **footprint_json(footprint),
+        "savings": [
+            {"change": saving.change, "flash": saving.flash_bytes, "note": saving.note}
+            for saving in inspection.savings
+        ],
+    }
+    return to_text(content)
+
+
+def _tensor_json(tensor: Tensor) -> Json:
+    return {
+        "name": tensor.name,
+        "type": tensor.type,
+        "shape": list(tensor.shape),
+        "quantization": _quantization_json(tensor.quantization),
+    }
+
+
+def _quantization_json(quantization: Quantization) -> Json | None:
+    if not quantization.is_affine:
+        return None
+    return {
+        "scales": list(quantization.scales),
+        "zero_points": list(quantization.zero_points),
+        "dimension": quantization.dimension,
+    }
