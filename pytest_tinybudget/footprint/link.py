@@ -1,0 +1,427 @@
+"""The virtual link: the flash that TFLM takes for a model's operators, without a toolchain.
+
+Walks a section graph from the operators a model uses, as a linker's garbage collection does,
+and places what is reached. Says whose bytes they are, and what a change would save.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+from typing import Literal
+
+from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.footprint.result import Method
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.footprint.section_graph import KINDS
+from pytest_tinybudget.footprint.section_graph import SectionGraph
+from pytest_tinybudget.footprint.section_graph import load_graph
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Subgraph
+
+
+Registrations = Literal["generic", "typed"]
+
+_TEXT = KINDS.index("text")
+_DATA = KINDS.index("data")
+_BSS = KINDS.index("bss")
+_VARIABLE_OPERATORS = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
+
+#: What a library's bytes are called, by the origin of an archive member.
+_LIBRARIES = {
+    "libc": "libc",
+    "libm": "libm",
+    "libgcc": "libgcc (soft float, division)",
+    "libstdc++": "libstdc++",
+}
+_CORE = "runtime core"
+_MAIN = "resolver and main"
+_SHARED = "shared between operators"
+
+#: The input that decides the type of an operator's kernel, where it is not the first, and the
+#: weights beside it (Eval of the kernels, TFLM 90b983c2).
+_ACTIVATION_INPUT = {"TRANSPOSE_CONV": 2}
+_WEIGHTS_INPUT = {
+    "CONV_2D": 1,
+    "DEPTHWISE_CONV_2D": 1,
+    "FULLY_CONNECTED": 1,
+    "SVDF": 1,
+    "TRANSPOSE_CONV": 1,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What TFLM takes for one model, the model's own bytes apart.
+
+    ``parts`` sum to ``flash`` (bytes, margins apart) and their margins to ``margin_bytes``;
+    ``ram_parts`` are the static objects besides arena and stack. ``unknown`` has a line for
+    each operator whose code is in no table and was not declared.
+    """
+
+    parts: tuple[Part, ...]
+    ram_parts: tuple[Part, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def flash(self) -> int:
+        """Bytes of flash as predicted, margins not counted."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def margin_bytes(self) -> int:
+        """How far the truth may lie above ``flash``."""
+        return sum(part.margin_bytes for part in self.parts)
+
+
+def link(
+    model: Model,
+    runtime: Runtime,
+    *,
+    registrations: Registrations = "generic",
+    costs: Mapping[str, OperatorCost] | None = None,
+) -> Linked:
+    """The flash and static RAM that ``model``'s operators cost on ``runtime``.
+
+    ``registrations="typed"`` registers ``Register_CONV_2D_INT8()`` and its like wherever all
+    uses of an operator in the model have that type; ``costs`` are declared figures for
+    operators that the table does not have.
+
+    Raises:
+        TinybudgetError: the runtime's table is missing or damaged.
+    """
+    costs = costs or {}
+    if not runtime.table:
+        line = f"runtime {runtime.name} has no section graph: its flash is not counted"
+        return Linked((), (), (line,))
+    graph = load_graph(runtime.table)
+    operators = _operators(model)
+    typed = typed_registrations(model, runtime) if registrations == "typed" else {}
+    firmware = _firmware(graph, operators, typed)
+    missing = [name for name in operators if name not in graph.operators]
+    declared = [
+        Part(f"operator {name}", costs[name].flash, "declared") for name in missing if name in costs
+    ]
+    unknown = tuple(
+        f"operator {name}: its code is not in table {runtime.table} and not counted; "
+        "declare its flash"
+        for name in missing
+        if name not in costs
+    )
+    parts = (*_with_margin(_flash_parts(firmware), runtime, graph), *declared)
+    return Linked(parts, _ram_parts(model, runtime, firmware), unknown)
+
+
+def what_if(
+    model: Model,
+    runtime: Runtime,
+    *,
+    registrations: Registrations = "generic",
+) -> tuple[Saving, ...]:
+    """Changes that would save flash, largest first, each computed by linking again.
+
+    Without each operator; type-specific registrations, one by one and all; the reference
+    kernels instead of an optimised library, where a table of the same core exists.
+    """
+    if not runtime.table:
+        return ()
+    operators = _operators(model)
+    possible = typed_registrations(model, runtime)
+    typed = possible if registrations == "typed" else {}
+    now = flash_of(runtime, operators, typed)
+    savings = []
+    for name in operators:
+        rest = {key: custom for key, custom in operators.items() if key != name}
+        savings.append(Saving(f"without {name}", now - flash_of(runtime, rest, typed)))
+    if registrations == "generic":
+        for name, kind in possible.items():
+            change = f"{name} for {kind} only (Register_{name}_{kind}())"
+            savings.append(Saving(change, now - flash_of(runtime, operators, {name: kind})))
+    if registrations == "generic" and len(possible) > 1:
+        change = 'each operator for its type only (registrations = "typed")'
+        savings.append(Saving(change, now - flash_of(runtime, operators, possible)))
+    reference = _reference_of(runtime)
+    if reference is not None:
+        change = "reference kernels instead of CMSIS-NN"
+        savings.append(Saving(change, now - flash_of(reference, operators), "slower"))
+    useful = [item for item in savings if item.flash_bytes > 0]
+    return tuple(sorted(useful, key=lambda item: (-item.flash_bytes, item.change)))
+
+
+def flash_of(
+    runtime: Runtime, operators: Mapping[str, bool], typed: Mapping[str, str] | None = None
+) -> int:
+    """Bytes of flash of a firmware that registers ``operators`` (name → whether custom).
+
+    ``typed`` names the type of those registered for one type only. Operators that the table
+    does not have count for the resolver's call alone.
+    """
+    return _firmware(load_graph(runtime.table), operators, typed or {}).flash
+
+
+def typed_registrations(model: Model, runtime: Runtime) -> dict[str, str]:
+    """For each operator that ``runtime`` can register for one type: that type.
+
+    Only where all uses of the operator in ``model`` have it: ``{"CONV_2D": "INT8"}`` means
+    that ``Register_CONV_2D_INT8()`` serves the model.
+    """
+    graph = load_graph(runtime.table)
+    uses: dict[str, set[str | None]] = {}
+    for subgraph in model.subgraphs:
+        for operator in subgraph.operators:
+            entry = graph.operators.get(operator.name)
+            if entry is not None and entry.typed:
+                uses.setdefault(operator.name, set()).add(_kernel_type(subgraph, operator))
+    return {
+        name: kind
+        for name, (kind, *others) in ((name, tuple(kinds)) for name, kinds in uses.items())
+        if not others and kind is not None and kind in graph.operators[name].typed
+    }
+
+
+def model_parts(model: Model) -> tuple[Part, ...]:
+    """What the model's own bytes are: weights, metadata, strings, and the graph's structure."""
+    buffers = {
+        tensor.buffer: len(tensor.data)
+        for subgraph in model.subgraphs
+        for tensor in subgraph.tensors
+    }
+    left = model.bytes
+    parts = []
+    for name, size in (
+        ("model: weights", sum(buffers.values())),
+        ("model: metadata", sum(len(content) for content in model.metadata.values())),
+        ("model: strings", model.strings_bytes),
+    ):
+        counted = min(size, left)  # buffers of a crafted file may overlap
+        left -= counted
+        if counted:
+            parts.append(Part(name, counted, "exact"))
+    return (*parts, Part("model: graph structure", left, "exact"))
+
+
+def _operators(model: Model) -> dict[str, bool]:
+    """The distinct operators of all subgraphs in order of use, and whether each is custom."""
+    return {
+        operator.name: operator.is_custom
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+    }
+
+
+def _kernel_type(subgraph: Subgraph, operator: Operator) -> str | None:
+    """The type in the name of the registration that serves this use, ``None`` for none."""
+
+    def type_of(indices: Sequence[int], position: int) -> str | None:
+        index = indices[position] if position < len(indices) else -1
+        return subgraph.tensors[index].type if index >= 0 else None
+
+    activation = type_of(operator.inputs, _ACTIVATION_INPUT.get(operator.name, 0))
+    output = type_of(operator.outputs, 0)
+    if operator.name == "SOFTMAX" and (activation, output) == ("INT8", "INT16"):
+        return "INT8_INT16"
+    if activation != output:
+        return None
+    position = _WEIGHTS_INPUT.get(operator.name)
+    if position is None:
+        return activation
+    weights = type_of(operator.inputs, position)
+    if (activation, weights) == ("INT8", "INT4"):
+        return "INT4"
+    return activation if weights == "INT8" else None
+
+
+def _firmware(
+    graph: SectionGraph, operators: Mapping[str, bool], typed: Mapping[str, str]
+) -> _Firmware:
+    return _Firmware(
+        graph, [name for name in operators if name in graph.operators], operators, typed
+    )
+
+
+def _reference_of(runtime: Runtime) -> Runtime | None:
+    """The runtime of the same core with reference kernels, if there is a table for it."""
+    if runtime.kernels.library == "reference":
+        return None
+    core = runtime.name.rpartition("_")[0]
+    return RUNTIMES.get(f"{core}_ref")
+
+
+class _Firmware:
+    """One firmware image: the sections that a set of registrations links, placed."""
+
+    def __init__(
+        self,
+        graph: SectionGraph,
+        known: Iterable[str],
+        registered: Mapping[str, bool],
+        typed: Mapping[str, str],
+    ) -> None:
+        self.graph = graph
+        self.registered = registered
+        self.operator_roots = {
+            name: graph.operators[name].typed[typed[name]]
+            if name in typed
+            else graph.operators[name].nodes
+            for name in known
+        }
+        self.core_roots = [*graph.baseline, *graph.core]
+        if not all(registered.values()):
+            self.core_roots += graph.core_builtin
+        if any(registered.values()):
+            self.core_roots += graph.core_custom
+        self.uses_variables = not _VARIABLE_OPERATORS.isdisjoint(registered)
+        if self.uses_variables:
+            self.core_roots += graph.core_variables
+        roots = [*self.core_roots, *(node for ids in self.operator_roots.values() for node in ids)]
+        self.placed = _place(graph, _collect(graph, roots))
+        self.base = _place(graph, set(graph.baseline))
+        self.main_bytes = round(self._main_bytes())
+
+    @property
+    def flash(self) -> int:
+        """Bytes of flash beyond an empty program."""
+        kinds = self.graph.kinds
+        linked = sum(size for node, size in self.placed.items() if kinds[node] != _BSS)
+        empty = sum(size for node, size in self.base.items() if kinds[node] != _BSS)
+        return linked - empty + self.main_bytes
+
+    def _main_bytes(self) -> float:
+        """Code of ``main`` and of the resolver's calls beyond an empty ``main``."""
+        main = self.graph.main
+        customs = sum(self.registered.values())
+        builtins = len(self.registered) - customs
+        size = main.base - main.empty_main
+        size += main.per_builtin * builtins + main.per_custom * customs
+        if self.uses_variables:
+            size += main.variables
+        if len(self.registered) == 1:
+            size += main.one_custom if customs else main.one_builtin
+        return size
+
+
+def _reach(targets: Sequence[tuple[int, ...]], roots: Iterable[int]) -> set[int]:
+    reached = set(roots)
+    stack = list(reached)
+    while stack:
+        for target in targets[stack.pop()]:
+            if target not in reached:
+                reached.add(target)
+                stack.append(target)
+    return reached
+
+
+def _collect(graph: SectionGraph, roots: Sequence[int]) -> set[int]:
+    """The nodes that survive garbage collection from ``roots``.
+
+    A linker takes whole archive members before it drops sections, so a member that only dead
+    code refers to can still replace a weak definition: the ``supersede`` pairs.
+    """
+    reached = _reach(graph.targets, roots)
+    if any(small in reached for small, _ in graph.supersede):
+        members = {graph.objects[node] for node in roots} - {-1}
+        extracted = _reach(graph.object_targets, members)
+        for small, big in graph.supersede:
+            if small in reached and (big in reached or graph.objects[big] in extracted):
+                reached.discard(small)
+                reached |= _reach(graph.targets, (big,))
+    return reached
+
+
+def _place(graph: SectionGraph, nodes: set[int]) -> dict[int, int]:
+    """Bytes that each node adds to its output section: its size and the padding before it."""
+    ends = [0] * len(KINDS)
+    added = {}
+    sizes, kinds, alignments = graph.sizes, graph.kinds, graph.alignments
+    for node in sorted(nodes):
+        kind = kinds[node]
+        end = align_up(ends[kind], alignments[node]) + sizes[node]
+        added[node] = end - ends[kind]
+        ends[kind] = end
+    return added
+
+
+def _flash_parts(firmware: _Firmware) -> list[Part]:
+    """Every linked byte once: by library, else by the operators that reach it."""
+    graph = firmware.graph
+    core = _reach(graph.targets, firmware.core_roots)
+    owners: dict[int, str] = {}
+    for name, roots in firmware.operator_roots.items():
+        for node in _reach(graph.targets, roots):
+            owners[node] = _SHARED if node in owners else f"operator {name}"
+    shares = dict.fromkeys((_CORE, _MAIN), 0)
+    shares.update({f"operator {name}": 0 for name in firmware.operator_roots})
+    shares[_SHARED] = 0
+    shares[_MAIN] = firmware.main_bytes
+    for node, size in firmware.placed.items():
+        if graph.kinds[node] == _BSS:
+            continue
+        member = graph.objects[node]
+        library = _LIBRARIES.get(graph.object_origins[member]) if member >= 0 else None
+        if library is not None:
+            owner = library
+        elif node in graph.firmware:
+            owner = _MAIN
+        else:
+            owner = _CORE if node in core else owners.get(node, _SHARED)
+        shares[owner] = shares.get(owner, 0) + size - firmware.base.get(node, 0)
+    return [Part(name, size, "table") for name, size in shares.items() if size]
+
+
+def _with_margin(parts: list[Part], runtime: Runtime, graph: SectionGraph) -> list[Part]:
+    """``parts`` with the runtime's margin spread over them in proportion; its sum is rounded up."""
+    estimated = runtime.flash_margin_percent > 0
+    percent = runtime.flash_margin_percent if estimated else graph.margin_percent
+    method: Method = "estimated" if estimated else "table"
+    result = []
+    seen = given = 0
+    for part in parts:
+        seen += part.bytes
+        margin = math.ceil(seen * percent / 100) - given
+        given += margin
+        result.append(replace(part, method=method, margin_bytes=margin))
+    return result
+
+
+def _ram_parts(model: Model, runtime: Runtime, firmware: _Firmware) -> tuple[Part, ...]:
+    """Static objects besides the arena (NOTES of the runtime tables: sizes of 32-bit builds)."""
+    graph = firmware.graph
+    words = runtime.abi.pointer_bytes // 4
+    method: Method = "exact" if words == 1 else "estimated"
+    interpreter = 208 if runtime.abi.enum_bytes == 1 else 212
+    parts = [
+        Part("interpreter", interpreter * words, method),
+        Part("operator resolver", (36 * len(firmware.registered) + 12) * words, method),
+    ]
+    if firmware.uses_variables:
+        parts.append(Part("resource variables", _variables_bytes(model) * words, method))
+    static = sum(
+        size - firmware.base.get(node, 0)
+        for node, size in firmware.placed.items()
+        if graph.kinds[node] in (_DATA, _BSS) and node not in graph.firmware
+    )
+    if static:
+        parts.append(Part("static data of the runtime", static, "table"))
+    return tuple(parts)
+
+
+def _variables_bytes(model: Model) -> int:
+    """The arena of ``MicroResourceVariables``: allocator structs, the object, 20 bytes a slot."""
+    slots = {
+        (operator.options.get("container"), operator.options.get("shared_name"))
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+        if operator.name == "VAR_HANDLE"
+    }
+    allocators, variables, slot = 36 + 44 + 36, 12, 20
+    return align_up(align_up(allocators + variables, 16) + slot * len(slots), 16)

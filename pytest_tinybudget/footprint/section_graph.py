@@ -1,0 +1,280 @@
+"""Section graphs: what a linker would see of a runtime, kept as a table.
+
+One graph has every input section of a runtime (TFLM, kernel library, C and C++ libraries) with
+its size, alignment and references, and for each operator the sections that registering it pulls
+in. Made by ``tinybudget runtime build`` from archives; walked by ``link``.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from typing import cast
+
+from pytest_tinybudget.errors import TinybudgetError
+
+
+FORMAT = "tinybudget-sections/1"
+
+#: Output sections in which nodes are placed; all but ``bss`` take flash, ``data`` and ``bss`` RAM.
+KINDS = ("text", "rodata", "exidx", "init_array", "data", "bss")
+
+_MAXIMUM_PACKED_BYTES = 16 * 1024**2
+_MAXIMUM_BYTES = 128 * 1024**2
+_MAXIMUM_SECTION_BYTES = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRoots:
+    """Sections that registering one operator refers to; ``typed`` by ``"INT8"`` and the like."""
+
+    nodes: tuple[int, ...]
+    custom: bool
+    typed: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class MainModel:
+    """The firmware's own ``main`` and its resolver calls, bytes of code, as a linear model.
+
+    ``one_builtin`` and ``one_custom`` correct for the resolver of exactly one operator, which
+    the compiler specialises; ``empty_main`` is what the baseline's ``main`` takes.
+    """
+
+    base: float = 0.0
+    per_builtin: float = 0.0
+    per_custom: float = 0.0
+    variables: float = 0.0
+    one_builtin: float = 0.0
+    one_custom: float = 0.0
+    empty_main: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SectionGraph:
+    """A runtime's sections. A node is an input section (or one mergeable string), in link order.
+
+    ``sizes`` and ``alignments`` are in bytes, ``kinds`` index ``KINDS``, ``targets`` are the
+    nodes that a node refers to, ``objects`` the archive member it came from (−1: merged
+    constants). ``object_origins`` says whose code a member is (``"tflm"``, ``"libm"``, …).
+    ``supersede`` has pairs of nodes of which the second replaces the first once its member is
+    linked. ``firmware`` are the nodes of the probe's own ``main`` object.
+    """
+
+    name: str
+    description: Mapping[str, Any]
+    sizes: Sequence[int]
+    kinds: Sequence[int]
+    alignments: Sequence[int]
+    targets: Sequence[tuple[int, ...]]
+    objects: Sequence[int]
+    object_names: Sequence[str]
+    object_origins: Sequence[str]
+    object_targets: Sequence[tuple[int, ...]]
+    operators: Mapping[str, OperatorRoots]
+    core: tuple[int, ...]
+    core_builtin: tuple[int, ...]
+    core_custom: tuple[int, ...]
+    core_variables: tuple[int, ...]
+    baseline: tuple[int, ...]
+    firmware: frozenset[int]
+    main: MainModel
+    supersede: tuple[tuple[int, int], ...]
+    margin_percent: float
+
+
+def load_graph(table: str) -> SectionGraph:
+    """The section graph ``table``: a packaged one by name, or a file that ends in ``.json[.gz]``.
+
+    Kept for the life of the process; reading one costs about two milliseconds.
+
+    Raises:
+        TinybudgetError: no such table, or the file is damaged.
+    """
+    if table.endswith((".json", ".json.gz")):
+        path = Path(table)
+        try:
+            stamp = path.stat()
+        except OSError as error:
+            raise TinybudgetError(f"runtime table {table}: {error.strerror}") from error
+        return _load_file(table, stamp.st_mtime_ns, stamp.st_size)
+    return _load_packaged(table)
+
+
+@cache
+def _load_packaged(name: str) -> SectionGraph:
+    folder = files("pytest_tinybudget.footprint") / "data" / "graphs"
+    try:
+        packed = (folder / f"{name}.json.gz").read_bytes()
+    except OSError as error:
+        raise TinybudgetError(f"no section graph named {name!r} in the package") from error
+    return decode(packed, name)
+
+
+@lru_cache(maxsize=8)
+def _load_file(path: str, _modified_ns: int, size: int) -> SectionGraph:
+    if size > _MAXIMUM_PACKED_BYTES:
+        raise TinybudgetError(f"runtime table {path}: {size:,} B is too large for a table")
+    try:
+        packed = Path(path).read_bytes()
+    except OSError as error:
+        raise TinybudgetError(f"runtime table {path}: {error.strerror}") from error
+    return decode(packed, path)
+
+
+def decode(packed: bytes, origin: str) -> SectionGraph:
+    """The graph in ``packed`` (JSON, gzipped or not); ``origin`` names it in errors.
+
+    Raises:
+        TinybudgetError: not a section graph, or one whose numbers contradict each other.
+    """
+    try:
+        return _graph(json.loads(_unpack(packed)), origin)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        reason = f"missing {error}" if isinstance(error, KeyError) else str(error)
+        raise TinybudgetError(
+            f"runtime table {origin} is damaged ({reason.partition(chr(10))[0]}); "
+            "expected a file made by 'tinybudget runtime build'"
+        ) from error
+
+
+def _unpack(packed: bytes) -> bytes:
+    if packed[:2] != b"\x1f\x8b":
+        return packed
+    decompressor = zlib.decompressobj(wbits=31)
+    try:
+        content = decompressor.decompress(packed, _MAXIMUM_BYTES)
+    except zlib.error as error:
+        raise ValueError("not valid gzip") from error
+    if not decompressor.eof:
+        raise ValueError("truncated, or unpacks to more than 128 MB")
+    return content
+
+
+def _graph(table: dict[str, Any], name: str) -> SectionGraph:
+    if not isinstance(table, dict) or table.get("format") != FORMAT:
+        raise ValueError(f"its format is not {FORMAT!r}")
+    sizes, kinds = table["sizes"], table["kinds"]
+    alignments, objects = table["alignments"], table["objects"]
+    count, object_count = len(sizes), len(table["object_names"])
+    for column in (sizes, kinds, alignments, objects):
+        _require(len(column) == count, "columns of different length")
+    _require(len(table["object_origins"]) == object_count, "columns of different length")
+    _require_integers(sizes, 0, _MAXIMUM_SECTION_BYTES, "section size")
+    _require_integers(kinds, 0, len(KINDS), "kind")
+    _require_integers(alignments, 1, 1 << 20, "alignment")
+    _require_integers(objects, -1, object_count, "archive member")
+    _require(
+        all(value & (value - 1) == 0 for value in set(alignments)),
+        "an alignment is no power of two",
+    )
+
+    def nodes(ids: Any) -> tuple[int, ...]:
+        _require_integers(ids, 0, count, "section number")
+        return tuple(ids)
+
+    roots = table["roots"]
+    return SectionGraph(
+        name=name,
+        description=dict(table["description"]),
+        sizes=sizes,
+        kinds=kinds,
+        alignments=alignments,
+        targets=_rows(table["edge_counts"], table["edges"], count, count),
+        objects=objects,
+        object_names=table["object_names"],
+        object_origins=[str(origin) for origin in table["object_origins"]],
+        object_targets=_rows(
+            table["object_edge_counts"], table["object_edges"], object_count, object_count
+        ),
+        operators={
+            operator: OperatorRoots(
+                nodes(entry["nodes"]),
+                bool(entry["custom"]),
+                {kind: nodes(ids) for kind, ids in entry.get("typed", {}).items()},
+            )
+            for operator, entry in table["operators"].items()
+        },
+        core=nodes(roots["core"]),
+        core_builtin=nodes(roots["builtin"]),
+        core_custom=nodes(roots["custom"]),
+        core_variables=nodes(roots["variables"]),
+        baseline=nodes(roots["baseline"]),
+        firmware=frozenset(nodes(roots["firmware"])),
+        main=MainModel(**{key: float(value) for key, value in table["main"].items()}),
+        supersede=tuple(cast("tuple[int, int]", nodes(pair)) for pair in table["supersede"]),
+        margin_percent=float(table["margin_percent"]),
+    )
+
+
+def _rows(counts: list[int], flat: list[int], rows: int, limit: int) -> tuple[tuple[int, ...], ...]:
+    """Adjacency from its flat form: the targets of all rows in a row, and how many each has."""
+    _require(len(counts) == rows, "edge counts do not match")
+    _require_integers(counts, 0, len(flat) + 1, "edge count")
+    _require_integers(flat, 0, limit, "edge")
+    _require(sum(counts) == len(flat), "edge counts do not match")
+    result = []
+    start = 0
+    for count in counts:
+        result.append(tuple(flat[start : start + count]))
+        start += count
+    return tuple(result)
+
+
+def _require_integers(values: Any, low: int, high: int, what: str) -> None:
+    """Every value is an integer in ``range(low, high)``."""
+    if not isinstance(values, list):
+        raise ValueError(f"{what}s are no list")
+    if values:
+        _require(set(map(type, values)) == {int}, f"a {what} is no integer")
+        _require(min(values) >= low and max(values) < high, f"a {what} is out of range")
+
+
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise ValueError(reason)
+
+
+def encode(graph: SectionGraph) -> bytes:
+    """``graph`` as a gzipped table, the same bytes for the same graph."""
+    table = {
+        "format": FORMAT,
+        "description": dict(graph.description),
+        "margin_percent": graph.margin_percent,
+        "main": {field: getattr(graph.main, field) for field in MainModel.__slots__},
+        "roots": {
+            "core": graph.core,
+            "builtin": graph.core_builtin,
+            "custom": graph.core_custom,
+            "variables": graph.core_variables,
+            "baseline": graph.baseline,
+            "firmware": sorted(graph.firmware),
+        },
+        "supersede": graph.supersede,
+        "operators": {
+            name: {"nodes": roots.nodes, "custom": roots.custom}
+            | ({"typed": dict(roots.typed)} if roots.typed else {})
+            for name, roots in sorted(graph.operators.items())
+        },
+        "sizes": list(graph.sizes),
+        "kinds": list(graph.kinds),
+        "alignments": list(graph.alignments),
+        "edge_counts": [len(row) for row in graph.targets],
+        "edges": [target for row in graph.targets for target in row],
+        "objects": list(graph.objects),
+        "object_names": list(graph.object_names),
+        "object_origins": list(graph.object_origins),
+        "object_edge_counts": [len(row) for row in graph.object_targets],
+        "object_edges": [target for row in graph.object_targets for target in row],
+    }
+    content = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
+    compressor = zlib.compressobj(9, wbits=31)
+    return compressor.compress(content) + compressor.flush()
