@@ -1,1 +1,27 @@
-"""What the firmware needs of a model: C array, constants, resolver."""
+"""What the firmware needs of a model: the C array, its constants and the operator resolver.
+
+``render`` turns a model into files' contents, ``write`` puts them on disk.
+"""
+
+from __future__ import annotations
+
+from pytest_tinybudget.artifacts.array import Language
+from pytest_tinybudget.artifacts.array import render_array
+from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.artifacts.files import write
+from pytest_tinybudget.artifacts.render import render
+from pytest_tinybudget.artifacts.resolver import Registrations
+from pytest_tinybudget.artifacts.text import c_identifier
+from pytest_tinybudget.artifacts.text import c_identifiers
+
+
+__all__ = [
+    "DEFAULT_DIRECTORY",
+    "Language",
+    "Registrations",
+    "c_identifier",
+    "c_identifiers",
+    "render",
+    "render_array",
+    "write",
+]

@@ -1,0 +1,50 @@
+"""Writing generated files: whole or not at all, and only where something changed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_tinybudget.errors import TinybudgetError
+
+
+#: Where artifacts go unless told otherwise, relative to the root of the project.
+DEFAULT_DIRECTORY = Path("build/tinybudget")
+
+
+def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Write ``files`` (contents by name) into ``directory``; returns their paths, sorted.
+
+    A file is replaced as a whole: readers see the old contents or the new ones. One that has the
+    contents already is left alone, so that builds do not start over. A symbolic link in the place
+    of a file is replaced, never followed.
+
+    Raises:
+        TinybudgetError: a name that is not a plain file name, or the disk refuses.
+    """
+    for name in files:
+        if name != os.path.basename(name) or name in ("", ".", "..") or "\\" in name:
+            raise TinybudgetError(f"not a plain file name: {name!r}")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in sorted(files):
+            _replace(directory / name, files[name])
+    except OSError as error:
+        raise TinybudgetError(
+            f"cannot write artifacts to {directory}: {error.strerror or error}"
+        ) from error
+    return tuple(directory / name for name in sorted(files))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
+        return
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

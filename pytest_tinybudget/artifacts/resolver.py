@@ -1,0 +1,96 @@
+"""The operator resolver with exactly the model's operators, against TFLM's public headers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pytest_tinybudget.artifacts.text import comment_text
+from pytest_tinybudget.artifacts.text import string_literal
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.registrations import registrations as known_registrations
+from pytest_tinybudget.footprint.registrations import typed_registrations
+from pytest_tinybudget.graph.model import Model
+
+
+Registrations = Literal["generic", "typed"]
+
+_RESOLVER_HEADER = "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+
+_TEMPLATE = """\
+/* {title}: the operators that the model uses. Written by pytest-tinybudget, do not edit. */
+#ifndef {guard}_OP_RESOLVER_H_
+#define {guard}_OP_RESOLVER_H_
+
+{includes}
+
+namespace {name}_model {{
+
+constexpr unsigned int kOperatorCount = {count};
+
+using OpResolver = tflite::MicroMutableOpResolver<kOperatorCount>;
+
+inline TfLiteStatus RegisterOperators({parameters}) {{
+{calls}
+  return kTfLiteOk;
+}}
+
+}}  // namespace {name}_model
+
+#endif  /* {guard}_OP_RESOLVER_H_ */
+"""
+
+_CALL = """\
+  if ({call} != kTfLiteOk) {{
+    return kTfLiteError;
+  }}"""
+
+
+def render_resolver(
+    model: Model, identifier: str, registrations: Registrations
+) -> dict[str, bytes]:
+    """The resolver header (C++) by file name.
+
+    A custom operator that TFLM does not bring becomes a parameter of ``RegisterOperators``, for
+    the firmware to hand in its registration. ``registrations="typed"`` registers the kernels for
+    the types that the model uses only, as ``typed_registrations`` finds them.
+
+    Raises:
+        TinybudgetError: an operator that TFLM's resolver has no method for.
+    """
+    used = {
+        (operator.name, operator.is_custom)
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+    }
+    typed = typed_registrations(model) if registrations == "typed" else {}
+    headers, calls, parameters = {_RESOLVER_HEADER}, [], []
+    for name, is_custom in sorted(used):
+        known = known_registrations().get((name, is_custom))
+        if known is not None and name in typed:
+            headers.add(known.header)
+            calls.append(f"resolver.{known.method}(tflite::Register_{name}_{typed[name]}())")
+        elif known is not None:
+            calls.append(f"resolver.{known.method}()")
+        elif is_custom:
+            parameters.append(f"custom_{len(parameters)}")
+            calls.append(f"resolver.AddCustom({string_literal(name)}, {parameters[-1]})")
+        else:
+            raise TinybudgetError(
+                f"{model.name}: TFLM's resolver has no {name}, so no firmware can register it"
+            )
+    return {
+        f"{identifier}_op_resolver.h": _TEMPLATE.format(
+            title=comment_text(model.name),
+            name=identifier,
+            guard=identifier.upper(),
+            count=max(1, len(used)),
+            includes="\n".join(f'#include "{header}"' for header in sorted(headers)),
+            parameters=", ".join(
+                (
+                    "OpResolver& resolver",
+                    *(f"const TFLMRegistration* {name}" for name in parameters),
+                )
+            ),
+            calls="\n".join(_CALL.format(call=call) for call in calls),
+        ).encode("ascii")
+    }
