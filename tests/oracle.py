@@ -1,0 +1,157 @@
+"""The ``tflite-micro`` runtime as an oracle: what a model takes in its arena on x86-64.
+
+The runtime crashes on some models, so it runs in a child process, one for many models, that is
+started again after a crash. Run as a script this file is that child.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from dataclasses import field
+from types import TracebackType
+from typing import Any
+
+
+#: Larger than any model of the tests needs; what is recorded does not depend on it.
+ARENA_BYTES = 16 * 1024**2
+
+_TOTAL = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
+_CATEGORY = re.compile(
+    r"'([^']+)' used (\d+) bytes with alignment overhead"
+    r" \(requested (\d+) bytes for (\d+) [^)]*\)"
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the runtime said of one model.
+
+    ``status`` is ``"ok"``, ``"refused"`` (does not load), ``"invoke failed"``, ``"crashed"`` or
+    ``"timeout"``; ``recorded`` has bytes used by category, alignment included.
+    """
+
+    status: str
+    log: str = ""
+    head: int = 0
+    tail: int = 0
+    recorded: dict[str, int] = field(default_factory=dict)
+
+
+class Oracle:
+    """A child process with the runtime; use as a context manager."""
+
+    def __init__(self, timeout_seconds: float = 20) -> None:
+        self.timeout_seconds = timeout_seconds
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Oracle:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def read(self, content: bytes) -> Reading:
+        """Load and run the model in ``content``, return what was recorded."""
+        child = self._start()
+        assert child.stdin is not None
+        try:
+            child.stdin.write(struct.pack("<I", len(content)) + content)
+            child.stdin.flush()
+            line = self._reply(child)
+        except BrokenPipeError:
+            line = b""
+        except TimeoutError:
+            self._stop()
+            return Reading("timeout")
+        if not line:
+            self._stop()
+            return Reading("crashed")
+        return _parse(json.loads(line))
+
+    def _reply(self, child: subprocess.Popen[bytes]) -> bytes:
+        assert child.stdout is not None
+        deadline = time.monotonic() + self.timeout_seconds
+        line = b""
+        while not line.endswith(b"\n"):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
+                raise TimeoutError
+            part = os.read(child.stdout.fileno(), 65536)
+            if not part:
+                return b""
+            line += part
+        return line
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            self._child = subprocess.Popen(
+                [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        return self._child
+
+    def _stop(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+
+
+def _parse(answer: dict[str, Any]) -> Reading:
+    totals = {name: int(size) for name, size in _TOTAL.findall(answer["log"])}
+    return Reading(
+        status=answer["status"],
+        log=answer["log"],
+        head=totals.get("head", 0),
+        tail=totals.get("tail", 0),
+        recorded={name: int(used) for name, used, _, _ in _CATEGORY.findall(answer["log"])},
+    )
+
+
+def _serve() -> None:
+    """Answer each model on standard input with one line of JSON on standard output."""
+    from tflite_micro import runtime
+
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    while header := requests.read(4):
+        content = requests.read(*struct.unpack("<I", header))
+        with tempfile.TemporaryFile("w+", errors="replace") as captured:
+            standard_error = os.dup(2)
+            os.dup2(captured.fileno(), 2)
+            status = _run(runtime, content)
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+            captured.seek(0)
+            answer = {"status": status, "log": captured.read()}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _run(runtime: Any, content: bytes) -> str:
+    try:
+        interpreter = runtime.Interpreter.from_bytes(content, arena_size=ARENA_BYTES)
+    except RuntimeError:
+        return "refused"
+    interpreter.print_allocations()
+    try:
+        interpreter.invoke()
+    except RuntimeError:
+        return "invoke failed"
+    return "ok"
+
+
+if __name__ == "__main__":
+    _serve()
