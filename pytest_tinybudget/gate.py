@@ -1,0 +1,324 @@
+"""The pipeline from a declared pair to its result, for the pytest plugin and the command line.
+
+Declaration → model graph → footprint → verdict; what depends on a model and a runtime alone is
+computed once, however many boards there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+from typing import TypeVar
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.budget import Terms
+from pytest_tinybudget.budget import Verdict
+from pytest_tinybudget.budget import judge
+from pytest_tinybudget.declaration import Declaration
+from pytest_tinybudget.declaration import DeclaredGroup
+from pytest_tinybudget.declaration import DeclaredModel
+from pytest_tinybudget.declaration import RuntimeChoice
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.verify import RealRun
+from pytest_tinybudget.verify import cross_check
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+#: Another estimator: ``None`` leaves the model to the built-in one.
+Estimator = Callable[[Model, Runtime], Footprint | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A model on a board, declared in ``file`` (POSIX path as reports show it)."""
+
+    file: str
+    declaration: Declaration
+    model: DeclaredModel
+    board: Board
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def id(self) -> str:
+        """``tinybudget.toml::kws::arduino-nano-33-ble``, the node id under pytest."""
+        return f"{self.file}::{self.name}::{self.board.id}"
+
+    @property
+    def line(self) -> int:
+        """Line of the declaration to edit (from 1)."""
+        return _budget_line(self.declaration, "models", self.model.section)
+
+    @property
+    def choice(self) -> RuntimeChoice:
+        """The runtime it is measured for."""
+        return self.declaration.runtime_for(self.model, self.board)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPair:
+    """Models that share a board."""
+
+    file: str
+    declaration: Declaration
+    group: DeclaredGroup
+    board: Board
+
+    @property
+    def name(self) -> str:
+        """``groups.NAME``, as in the declaration, so that no model has the same."""
+        return f"groups.{self.group.name}"
+
+    @property
+    def id(self) -> str:
+        """``tinybudget.toml::groups.always-on::arduino-nano-33-ble``."""
+        return f"{self.file}::{self.name}::{self.board.id}"
+
+    @property
+    def line(self) -> int:
+        """Line of the declaration to edit (from 1)."""
+        return _budget_line(self.declaration, "groups", self.group.name)
+
+    @property
+    def members(self) -> tuple[Pair, ...]:
+        """The group's models on its board."""
+        return tuple(
+            Pair(self.file, self.declaration, model, self.board) for model in self.group.models
+        )
+
+
+def pairs(file: str, declaration: Declaration) -> Iterator[Pair | GroupPair]:
+    """Every pair that ``declaration`` asks for, models first, in the order of the file."""
+    for model in declaration.models.values():
+        for board in model.boards:
+            yield Pair(file, declaration, model, board)
+    for group in declaration.groups.values():
+        for board in group.boards:
+            yield GroupPair(file, declaration, group, board)
+
+
+def _budget_line(declaration: Declaration, table: str, name: str) -> int:
+    """Where the budget of ``[table.name]`` is written: there, in the defaults, or nowhere yet."""
+    for keys in ((table, name, "budget"), ("defaults", "budget")):
+        if keys in declaration.lines:
+            return declaration.lines[keys]
+    return declaration.line_of(table, name)
+
+
+@dataclass(slots=True)
+class Gate:
+    """Checks pairs. One for a run: it keeps every model and footprint that it has made.
+
+    ``strict`` overrides the declarations'; ``verify`` also runs each model in the real
+    interpreter; ``estimator`` is asked before the built-in one.
+    """
+
+    strict: bool = False
+    verify: bool = False
+    estimator: Estimator | None = None
+    _runs: dict[str, RealRun | TinybudgetError] = field(default_factory=dict, repr=False)
+    _models: dict[Path, Model | TinybudgetError] = field(default_factory=dict, repr=False)
+    _footprints: dict[object, Footprint | TinybudgetError] = field(
+        default_factory=dict, repr=False
+    )
+
+    def check(self, pair: Pair | GroupPair) -> PairResult:
+        """The result of one pair; what cannot be measured has outcome ``"error"``."""
+        try:
+            if isinstance(pair, GroupPair):
+                return self._check_group(pair)
+            return self._check_model(pair)
+        except TinybudgetError as error:
+            return failed_result(pair, error)
+
+    def model(self, path: Path) -> Model:
+        """The graph of the model at ``path``, read once.
+
+        Raises:
+            TinybudgetError: it cannot be read.
+        """
+        from pytest_tinybudget.graph.tflite import load_model
+
+        return _once(self._models, path, lambda: load_model(path))
+
+    def footprint(self, pair: Pair) -> Footprint:
+        """The footprint of a pair's model on its runtime, measured once.
+
+        Raises:
+            TinybudgetError: the model cannot be read, or the runtime's tables are missing.
+        """
+        model, declared, choice = self.model(pair.model.source), pair.model, pair.choice
+        return self.measured(
+            model,
+            choice,
+            registrations=declared.registrations,
+            costs=pair.declaration.operators,
+            stack=declared.stack,
+        )
+
+    def measured(
+        self,
+        model: Model,
+        choice: RuntimeChoice,
+        *,
+        registrations: Literal["generic", "typed"] = "generic",
+        costs: Mapping[str, OperatorCost] | None = None,
+        stack: int | None = None,
+    ) -> Footprint:
+        """The footprint of ``model``, by the estimator that takes it; kept by content.
+
+        Raises:
+            TinybudgetError: the runtime's tables are missing or damaged.
+        """
+        from pytest_tinybudget.footprint.measure import measure
+
+        def estimate() -> Footprint:
+            other = self.estimator(model, choice.runtime) if self.estimator else None
+            return other or measure(
+                model,
+                choice.runtime,
+                registrations=registrations,
+                costs=costs,
+                fixed=choice.fixed,
+                stack=stack,
+            )
+
+        stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
+        key = (sha256_of(model), choice, registrations, stated, stack)
+        return _once(self._footprints, key, estimate)
+
+    def write_artifacts(self, pair: Pair, folder: Path) -> tuple[Path, ...]:
+        """Write the C array of a pair's model and the constants beside it; the paths written.
+
+        The constants are those of all boards that the model is declared for, whichever run.
+
+        Raises:
+            TinybudgetError: the model cannot be measured, or ``folder`` cannot be written.
+        """
+        from pytest_tinybudget import artifacts
+
+        siblings = [replace(pair, board=board) for board in pair.model.boards]
+        files = artifacts.render(
+            self.model(pair.model.source),
+            name=pair.model.artifact_name,
+            footprints=[self.footprint(sibling) for sibling in siblings],
+            registrations=pair.model.registrations,
+        )
+        return artifacts.write(folder, files)
+
+    def _check_model(self, pair: Pair) -> PairResult:
+        model, footprint = self.model(pair.model.source), self.footprint(pair)
+        terms = Terms(
+            budget=pair.model.budget,
+            warn_at_percent=pair.model.warn_at_percent,
+            require_int8=pair.model.require_int8,
+            strict=self.strict or pair.model.strict,
+        )
+        verdict = judge(footprint, pair.board, terms)
+        if self.verify:
+            verdict = self._verified(verdict, model)
+        result = _result(pair, verdict, footprint)
+        result = replace(
+            result,
+            message=pair.model.message,
+            model_sha256=sha256_of(model),
+            model_bytes=model.bytes,
+            model_source=pair.model.declared_source,
+        )
+        if not result.failed:
+            return result
+        from pytest_tinybudget.remedies import remedies
+
+        return replace(result, reasons=tuple(remedies(result, model, pair)))
+
+    def _verified(self, verdict: Verdict, model: Model) -> Verdict:
+        run = _once(self._runs, sha256_of(model), lambda: cross_check(model))
+        return run.amend(verdict)
+
+    def _check_group(self, pair: GroupPair) -> PairResult:
+        from pytest_tinybudget.groups import combine
+
+        members = pair.members
+        models = [self.model(member.model.source) for member in members]
+        footprints = [self.footprint(member) for member in members]
+        footprint = combine(pair, models, footprints)
+        terms = Terms(
+            budget=pair.group.budget,
+            warn_at_percent=pair.group.warn_at_percent,
+            require_int8=False,
+            strict=self.strict or any(member.model.strict for member in members),
+        )
+        result = _result(pair, judge(footprint, pair.board, terms), footprint)
+        return replace(
+            result,
+            message=pair.group.message,
+            model_bytes=sum(model.bytes for model in models),
+            model_source=", ".join(member.model.declared_source for member in members),
+        )
+
+
+def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> PairResult:
+    return PairResult(
+        id=pair.id,
+        model=pair.name,
+        board=pair.board.id,
+        runtime=footprint.runtime,
+        outcome=verdict.outcome,
+        headline=verdict.headline,
+        reasons=(),
+        warnings=verdict.warnings,
+        declared_at=f"{pair.file}:{pair.line}",
+        measures=verdict.measures,
+        footprint=footprint,
+    )
+
+
+def failed_result(pair: Pair | GroupPair, error: TinybudgetError) -> PairResult:
+    """The result of a pair that could not be measured."""
+    return PairResult(
+        id=pair.id,
+        model=pair.name,
+        board=pair.board.id,
+        runtime="",
+        outcome="error",
+        headline=error.message,
+        reasons=error.details,
+        declared_at=f"{pair.file}:{pair.line}",
+    )
+
+
+def sha256_of(model: Model) -> str:
+    """SHA-256 of the model file, in hexadecimal."""
+    return hashlib.sha256(model.content).hexdigest()
+
+
+def _once(
+    kept: dict[_Key, _Value | TinybudgetError], key: _Key, make: Callable[[], _Value]
+) -> _Value:
+    """``make()``'s value, or the error it raised, made once for ``key``."""
+    if key not in kept:
+        try:
+            kept[key] = make()
+        except TinybudgetError as error:
+            kept[key] = error
+    found = kept[key]
+    if isinstance(found, TinybudgetError):
+        raise found.with_traceback(None)
+    return found
