@@ -43,6 +43,10 @@ class Runtime:
     flash_margin_percent: float = 0.0
     tflm_commit: str = TFLM_COMMIT
     graph: str = ""
+    #: Whether firmware uses RecordingMicroAllocator, which is itself larger.
+    recording_allocator: bool = False
+    #: Whether resource variables' slots lie in the arena (else they have an arena of their own).
+    variables_in_arena: bool = False
 
 
 _REFERENCE = Kernels("reference")
@@ -62,18 +66,9 @@ RUNTIMES: dict[str, Runtime] = {
         Runtime("m33_cmsisnn", "Cortex-M33F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m33_cmsisnn"),
         Runtime("m55_cmsisnn", "Cortex-M55, CMSIS-NN with MVE", ARM, _CMSIS_MVE, "m55_cmsisnn"),
         Runtime("rv32imc_ref", "RV32IMC, reference kernels", ILP32, _REFERENCE, "rv32imc_ref"),
-        Runtime("x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64, _REFERENCE, ""),
+        Runtime(
+            "x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64, _REFERENCE,
+            "", recording_allocator=True, variables_in_arena=True,
+        ),
     )
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class FixedRuntime:
-    """An engine without a table, at a declared fixed cost in bytes.
-
-    Flash = model + ``flash``; RAM = planned activations + ``stack``.
-    """
-
-    flash: int
-    stack: int
-    name: str = "fixed cost"

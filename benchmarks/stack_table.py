@@ -1,0 +1,134 @@
+"""Derive the stack tables that the package ships from measured stacks of whole models.
+
+A measured stack is the deepest operator's, so each key's entry is the smallest stack among the
+models that contain it: never below the truth, and the truth wherever that operator decides.
+Prints every model whose stack the entries do not give back. Usage:
+
+    python benchmarks/stack_table.py --models DIR --truth DIR [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.footprint.stack import StackTable
+from pytest_tinybudget.footprint.stack import invoke_key
+from pytest_tinybudget.footprint.stack import prepare_key
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import load_model
+
+
+#: Cores whose measured set is small, and the core that stands in for what they lack.
+NEIGHBOURS = {"m7_ref": "m4_ref", "m7_cmsisnn": "m4_cmsisnn", "m33_cmsisnn": "m4_cmsisnn",
+              "m0plus_ref": "m4_ref"}  # fmt: skip
+
+
+#: Name, model, stack of AllocateTensors and of Invoke in bytes (None where Invoke failed).
+_Measured = list[tuple[str, Model, int, int | None]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--truth", type=Path, required=True)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    tables: dict[str, StackTable] = {}
+    stacks: dict[str, _Measured] = {}
+    unexplained = 0
+    for path in sorted(arguments.truth.glob("arena_*.jsonl")):
+        variant = path.stem.removeprefix("arena_")
+        measured = stacks[variant] = list(_measured(path, arguments.models))
+        tables[variant] = _smallest_by_key(measured, RUNTIMES[variant])
+        unexplained += _print_unexplained(variant, measured, tables[variant])
+    for variant, neighbour in NEIGHBOURS.items():
+        _borrow(tables[variant], tables[neighbour], *_excess(stacks[variant], stacks[neighbour]))
+    for table in tables.values():
+        table["prepare"] = dict(sorted(table["prepare"].items()))
+        table["invoke"] = dict(sorted(table["invoke"].items()))
+        table["borrowed"].sort()
+    if arguments.output:
+        arguments.output.write_text(json.dumps(tables, indent=1) + "\n")
+    print(f"{len(tables)} variants, {unexplained} stacks not given back")
+    return 1 if unexplained else 0
+
+
+def _measured(path: Path, models: Path) -> Iterator[tuple[str, Model, int, int | None]]:
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        source = models / f"{row.get('model')}.tflite"
+        if row.get("stack_invoke") is not None and source.exists():
+            invoke = row["stack_invoke"] if row["status"] == "ok" else None
+            yield row["model"], load_model(source), row["stack_alloc"], invoke
+
+
+def _keys(model: Model, runtime: Runtime) -> tuple[set[str], set[str]]:
+    pairs = [(s, operator) for s in model.subgraphs for operator in s.operators]
+    return (
+        {prepare_key(subgraph, operator) for subgraph, operator in pairs},
+        {invoke_key(subgraph, operator, runtime.kernels) for subgraph, operator in pairs},
+    )
+
+
+def _smallest_by_key(measured: _Measured, runtime: Runtime) -> StackTable:
+    table = StackTable(prepare={}, invoke={}, borrowed=[])
+    for _, model, prepare, invoke in measured:
+        prepare_keys, invoke_keys = _keys(model, runtime)
+        for key in prepare_keys:
+            table["prepare"][key] = min(table["prepare"].get(key, prepare), prepare)
+        if invoke is not None:
+            for key in invoke_keys:
+                table["invoke"][key] = min(table["invoke"].get(key, invoke), invoke)
+    return table
+
+
+def _print_unexplained(variant: str, measured: _Measured, table: StackTable) -> int:
+    count = 0
+    for name, model, prepare, invoke in measured:
+        prepare_keys, invoke_keys = _keys(model, RUNTIMES[variant])
+        given = max(table["prepare"][key] for key in prepare_keys)
+        if given != prepare:
+            count += 1
+            print(f"{variant} {name}: AllocateTensors {given}, measured {prepare}")
+        if invoke is not None:
+            given = max(table["invoke"][key] for key in invoke_keys)
+            if given != invoke:
+                count += 1
+                print(f"{variant} {name}: Invoke {given}, measured {invoke}")
+    return count
+
+
+def _excess(own: _Measured, neighbour: _Measured) -> tuple[int, int]:
+    """The most that a model's two stacks were ever above the neighbour's, bytes."""
+    others = {name: (prepare, invoke) for name, _, prepare, invoke in neighbour}
+    prepares, invokes = [0], [0]
+    for name, _, prepare, invoke in own:
+        if name in others:
+            other_prepare, other_invoke = others[name]
+            prepares.append(prepare - other_prepare)
+            if invoke is not None and other_invoke is not None:
+                invokes.append(invoke - other_invoke)
+    return max(prepares), max(invokes)
+
+
+def _borrow(
+    table: StackTable, neighbour: StackTable, prepare_excess: int, invoke_excess: int
+) -> None:
+    """Fill missing keys from ``neighbour``, plus the most it was ever below this core."""
+    for own, other, excess in (
+        (table["prepare"], neighbour["prepare"], prepare_excess),
+        (table["invoke"], neighbour["invoke"], invoke_excess),
+    ):
+        for key in other.keys() - own.keys():
+            own[key] = other[key] + excess
+            table["borrowed"].append(key)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

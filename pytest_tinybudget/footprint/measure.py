@@ -1,0 +1,85 @@
+"""One model on one runtime: its flash and RAM, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pytest_tinybudget.footprint.arena import Simulation
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.link import model_parts
+from pytest_tinybudget.footprint.result import FixedCost
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.footprint.stack import stack_part
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.quantized import not_int8_tensors
+
+
+def measure(
+    model: Model,
+    runtime: Runtime,
+    *,
+    registrations: Literal["generic", "typed"] = "generic",
+    costs: Mapping[str, OperatorCost] | None = None,
+    fixed: FixedCost | None = None,
+    stack: int | None = None,
+) -> Footprint:
+    """Flash and RAM of ``model`` on ``runtime``, in parts, each with how it was got.
+
+    ``registrations`` says which kernels the firmware registers (``Register_CONV_2D()`` or
+    ``Register_CONV_2D_INT8()``), ``costs`` what operators without a rule cost, ``fixed``
+    replaces code and stack by declared figures, ``stack`` (bytes) the measured stack alone.
+    A model that TFLM would refuse has ``refusals`` and, where it fails before planning, no arena.
+
+    Raises:
+        TinybudgetError: the runtime's tables are missing or damaged.
+    """
+    costs = costs or {}
+    simulation = simulate(model, runtime, costs)
+    flash_parts = model_parts(model)
+    ram_parts = _arena_parts(simulation)
+    unknown = simulation.unknown
+    if fixed is not None:
+        flash_parts += (Part("runtime", fixed.flash, "declared"),)
+        stack_bytes = Part("stack", fixed.stack, "declared")
+    else:
+        linked = link(model, runtime, registrations=registrations, costs=costs)
+        flash_parts += linked.parts
+        ram_parts += linked.ram_parts
+        unknown += tuple(line for line in linked.unknown if line not in unknown)
+        stack_bytes = stack_part(model, runtime)
+    if stack is not None:
+        stack_bytes = Part("stack", stack, "declared")
+    return Footprint(
+        runtime=runtime.name,
+        flash_parts=flash_parts,
+        ram_parts=(*ram_parts, stack_bytes),
+        arena=simulation.arena,
+        stack=stack_bytes.bytes + stack_bytes.margin_bytes,
+        layers=simulation.layers,
+        refusals=simulation.refusals,
+        unknown=unknown,
+        not_int8=not_int8_tensors(model),
+    )
+
+
+def _arena_parts(simulation: Simulation) -> tuple[Part, ...]:
+    """The arena's room in RAM: what is planned, what persists, and what only set-up needs."""
+    arena = simulation.arena
+    if arena is None:
+        return ()
+    method: Literal["exact", "estimated"] = "estimated" if simulation.unknown else "exact"
+    return (
+        Part("arena: activations and scratch", arena.head, method),
+        Part("arena: persistent", arena.tail, method),
+        Part(
+            "arena: room to set up",
+            arena.required - arena.used,
+            method,
+            note=f"decided by {arena.decided_by}",
+        ),
+    )

@@ -1,0 +1,224 @@
+"""The stack that ``AllocateTensors`` and ``Invoke`` need, from tables measured per core and kernel.
+
+A model's stack is that of its deepest operator: kernels are called one after another, and what
+the interpreter itself needs is in every measurement. How deep a kernel goes depends on the
+operator, its type and, with optimised libraries, on the function that a shape is handed to.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib import resources
+from typing import TypedDict
+
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.runtime import Kernels
+from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+
+
+#: Input that an operator's kernel is chosen by, where it is not the first.
+_ACTIVATION_INPUT = {"TRANSPOSE_CONV": 2}
+#: Operators with a second, deeper kernel for inputs of different shapes.
+_BROADCASTING = frozenset({
+    "ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "FLOOR_DIV",
+    "FLOOR_MOD", "EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL",
+    "LOGICAL_AND", "LOGICAL_OR", "SELECT_V2", "PRELU",
+})  # fmt: skip
+_CALLING = frozenset({"IF", "WHILE", "CALL_ONCE"})
+#: What calling a subgraph adds at most: everything that lies below the outermost operator.
+_CALL_BYTES = 256
+
+
+class StackTable(TypedDict):
+    """Stack in bytes by key (see ``prepare_key`` and ``invoke_key``).
+
+    ``borrowed`` lists the keys taken from a neighbouring core, with that core's largest
+    observed difference added.
+    """
+
+    prepare: dict[str, int]
+    invoke: dict[str, int]
+    borrowed: list[str]
+
+
+def stack_part(model: Model, runtime: Runtime) -> Part:
+    """The stack of ``model`` on ``runtime`` as a part of RAM, bytes, interrupts not included.
+
+    An operator that was never measured counts as the deepest measured one, and the part is
+    then an estimate that says so; so are keys borrowed from a neighbouring core.
+    """
+    if not runtime.table:
+        return Part("stack", 0, "estimated", note=f"no stack was measured for {runtime.name}")
+    table = load_table(runtime.table)
+    borrowed = frozenset(table["borrowed"])
+    deepest, unmeasured, guessed = 0, set(), runtime.flash_margin_percent > 0
+    for subgraph in model.subgraphs:
+        nested = _CALL_BYTES if subgraph.index and _is_called(model, subgraph.index) else 0
+        for operator in subgraph.operators:
+            for stage, key in (
+                (table["prepare"], prepare_key(subgraph, operator)),
+                (table["invoke"], invoke_key(subgraph, operator, runtime.kernels)),
+            ):
+                size, known = _look_up(stage, key)
+                extra = nested if stage is table["invoke"] and operator.name not in _SETUP else 0
+                if not known:
+                    unmeasured.add(operator.name)
+                if size + extra >= deepest:
+                    deepest = size + extra
+                    guessed = guessed or bool(extra) or key in borrowed
+    if unmeasured:
+        note = f"{', '.join(sorted(unmeasured))} not measured: counted as the deepest known"
+        return Part("stack", deepest, "estimated", note=note)
+    if guessed:
+        return Part("stack", deepest, "estimated", note="measured on a neighbouring core")
+    return Part("stack", deepest, "table")
+
+
+#: Operators measured inside a called subgraph, so that their entries need no addition.
+_SETUP = frozenset({"VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"})
+
+
+def _is_called(model: Model, index: int) -> bool:
+    return any(
+        operator.name in _CALLING
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+        if index in operator.options.values()
+    )
+
+
+def _look_up(stage: dict[str, int], key: str) -> tuple[int, bool]:
+    """The measured size for ``key``, else the deepest of its operator, else of all (not known)."""
+    if key in stage:
+        return stage[key], True
+    operator = key.split("/", 1)[0] + "/"
+    siblings = [size for other, size in stage.items() if other.startswith(operator)]
+    return max(siblings or stage.values()), bool(siblings)
+
+
+def prepare_key(subgraph: Subgraph, operator: Operator) -> str:
+    """Key of what an operator's ``Init`` and ``Prepare`` need: operator and type.
+
+    Four-bit weights are named in it, because kernels unpack them on the way.
+    """
+    tensor = _activation(subgraph, operator)
+    weights = _tensor(subgraph, operator.inputs, 1)
+    packed = " x INT4" if weights is not None and weights.type == "INT4" else ""
+    return f"{operator.name}/{tensor.type if tensor else 'NONE'}{packed}"
+
+
+def invoke_key(subgraph: Subgraph, operator: Operator, kernels: Kernels) -> str:
+    """Key of what an operator's ``Eval`` needs: operator, type and the function it reaches."""
+    return f"{prepare_key(subgraph, operator)}/{_path(subgraph, operator, kernels)}"
+
+
+def _activation(subgraph: Subgraph, operator: Operator) -> Tensor | None:
+    position = _ACTIVATION_INPUT.get(operator.name, 0)
+    return _tensor(subgraph, operator.inputs, position)
+
+
+def _tensor(subgraph: Subgraph, indices: tuple[int, ...], position: int) -> Tensor | None:
+    if position >= len(indices) or indices[position] < 0:
+        return None
+    return subgraph.tensors[indices[position]]
+
+
+def _path(subgraph: Subgraph, operator: Operator, kernels: Kernels) -> str:
+    """The kernel function that the shapes select, named for the table."""
+    first = _activation(subgraph, operator)
+    second = _tensor(subgraph, operator.inputs, 1)
+    output = _tensor(subgraph, operator.outputs, 0)
+    if first is None or second is None or output is None:
+        return ""
+    if operator.name in _BROADCASTING:
+        return "" if first.shape == second.shape else "broadcast"
+    if operator.name == "BATCH_MATMUL":
+        options = operator.options
+        return "transposes" if options["adj_x"] or not options["adj_y"] else ""
+    if operator.name == "FULLY_CONNECTED":
+        return _dense_path(first, second, output, kernels)
+    if kernels.library == "cmsis-nn" and first.type == "INT8":
+        if operator.name == "CONV_2D":
+            return _convolution_path(operator, first, second, output, kernels)
+        if operator.name == "DEPTHWISE_CONV_2D":
+            return _depthwise_path(operator, first, second, output, kernels)
+    return ""
+
+
+def _dense_path(first: Tensor, weights: Tensor, output: Tensor, kernels: Kernels) -> str:
+    """FULLY_CONNECTED: per channel or per tensor; CMSIS-NN convolves where there are batches."""
+    per_channel = len(weights.quantization.scales) > 1
+    if kernels.library == "cmsis-nn" and len(output.shape) > 2 and weights.shape[-1] % 4 == 0:
+        return "convolve_1x1"
+    return "per_channel" if per_channel else ""
+
+
+def _pads(operator: Operator, first: Tensor, weights: Tensor, output: Tensor) -> tuple[int, int]:
+    """Low-side padding (height, width) that SAME adds; VALID adds none."""
+    if operator.options["padding"] != "SAME":
+        return 0, 0
+    pads = []
+    for axis, letter in ((1, "h"), (2, "w")):
+        stride = int(operator.options[f"stride_{letter}"])  # type: ignore[arg-type]
+        dilation = int(operator.options[f"dilation_{letter}_factor"])  # type: ignore[arg-type]
+        extent = (weights.shape[axis] - 1) * dilation + 1
+        needed = (output.shape[axis] - 1) * stride + extent - first.shape[axis]
+        pads.append(max(0, needed) // 2)
+    return pads[0], pads[1]
+
+
+def _convolution_path(
+    operator: Operator, first: Tensor, weights: Tensor, output: Tensor, kernels: Kernels
+) -> str:
+    """CONV_2D int8 by ``arm_convolve_wrapper_s8``."""
+    options = operator.options
+    undilated = options["dilation_w_factor"] == options["dilation_h_factor"] == 1
+    kernel_h, kernel_w, kernel_channels = weights.shape[1:4]
+    pads = _pads(operator, first, weights, output)
+    same_channels = first.shape[3] == kernel_channels
+    if (kernel_h, kernel_w) == (1, 1) and pads == (0, 0) and undilated and same_channels:
+        return "1x1" if options["stride_w"] == options["stride_h"] == 1 else "1x1_strided"
+    row = first.shape[1] == 1 and kernel_h == 1 and options["dilation_w_factor"] == 1
+    if row and same_channels and int(options["stride_w"]) * first.shape[3] % 4 == 0:  # type: ignore[arg-type]
+        return "1xn"
+    if not kernels.mve and output.shape[1] * output.shape[2] == 1:
+        return "one_column"
+    return "general"
+
+
+def _depthwise_path(
+    operator: Operator, first: Tensor, weights: Tensor, output: Tensor, kernels: Kernels
+) -> str:
+    """DEPTHWISE_CONV_2D int8 by ``arm_depthwise_conv_wrapper_s8``."""
+    options = operator.options
+    undilated = options["dilation_w_factor"] == options["dilation_h_factor"] == 1
+    channels, outputs = first.shape[3], output.shape[3]
+    if kernels.mve and channels == 1 and outputs > 1:
+        return "to_convolution"
+    if undilated and first.shape[0] == 1:
+        if channels == outputs:
+            small_pads = max(_pads(operator, first, weights, output)) <= 1
+            if not kernels.mve and weights.shape[1:3] == (3, 3) and small_pads:
+                return "3x3"
+            return "optimised"
+        if outputs // channels % 4 == 0:
+            return "multiplier_4"
+    return "generic"
+
+
+@lru_cache(maxsize=8)
+def load_table(name: str) -> StackTable:
+    """The measured stack table called ``name`` (a core and kernel library)."""
+    tables = json.loads(
+        resources.files("pytest_tinybudget.footprint").joinpath("data/stack.json").read_text()
+    )
+    if name not in tables:
+        raise TinybudgetError(f"no stack table for runtime {name!r}; known: {', '.join(tables)}")
+    table: StackTable = tables[name]
+    return table
