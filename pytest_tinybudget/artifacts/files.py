@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +12,8 @@ from pytest_tinybudget.errors import TinybudgetError
 
 #: Where artifacts go unless told otherwise, relative to the root of the project.
 DEFAULT_DIRECTORY = Path("build/tinybudget")
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
@@ -25,7 +27,7 @@ def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         TinybudgetError: a name that is not a plain file name, or the disk refuses.
     """
     for name in files:
-        if name != os.path.basename(name) or name in ("", ".", "..") or "\\" in name:
+        if not _FILE_NAME.fullmatch(name):
             raise TinybudgetError(f"not a plain file name: {name!r}")
     try:
         directory.mkdir(parents=True, exist_ok=True)

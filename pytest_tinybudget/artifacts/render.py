@@ -9,7 +9,6 @@ from pytest_tinybudget.artifacts.array import render_array
 from pytest_tinybudget.artifacts.resolver import Registrations
 from pytest_tinybudget.artifacts.resolver import render_resolver
 from pytest_tinybudget.artifacts.settings import render_settings
-from pytest_tinybudget.artifacts.text import c_identifier
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
 
@@ -33,9 +32,8 @@ def render(
         TinybudgetError: no identifier can be made of ``name``, a scale is not finite, or TFLM's
             resolver lacks one of the operators (``render_array`` works for such a model too).
     """
-    identifier = c_identifier(name)
     return {
-        **render_array(model, identifier, language),
-        **render_settings(model, identifier, footprints),
-        **render_resolver(model, identifier, registrations),
+        **render_array(model, name, language),
+        **render_settings(model, name, footprints),
+        **render_resolver(model, name, registrations),
     }

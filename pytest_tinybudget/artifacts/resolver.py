@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pytest_tinybudget.artifacts.text import c_identifier
 from pytest_tinybudget.artifacts.text import comment_text
 from pytest_tinybudget.artifacts.text import string_literal
 from pytest_tinybudget.errors import TinybudgetError
@@ -40,14 +41,12 @@ inline TfLiteStatus RegisterOperators({parameters}) {{
 """
 
 _CALL = """\
-  if ({call} != kTfLiteOk) {{
+  if (resolver.{call} != kTfLiteOk) {{
     return kTfLiteError;
   }}"""
 
 
-def render_resolver(
-    model: Model, identifier: str, registrations: Registrations
-) -> dict[str, bytes]:
+def render_resolver(model: Model, name: str, registrations: Registrations) -> dict[str, bytes]:
     """The resolver header (C++) by file name.
 
     A custom operator that TFLM does not bring becomes a parameter of ``RegisterOperators``, for
@@ -63,34 +62,30 @@ def render_resolver(
         for operator in subgraph.operators
     }
     typed = typed_registrations(model) if registrations == "typed" else {}
-    headers, calls, parameters = {_RESOLVER_HEADER}, [], []
-    for name, is_custom in sorted(used):
-        known = known_registrations().get((name, is_custom))
-        if known is not None and name in typed:
+    headers, calls = {_RESOLVER_HEADER}, []
+    parameters = ["OpResolver& resolver"]
+    for operator, is_custom in sorted(used):
+        known = known_registrations().get((operator, is_custom))
+        if known is not None and operator in typed:
             headers.add(known.header)
-            calls.append(f"resolver.{known.method}(tflite::Register_{name}_{typed[name]}())")
+            calls.append(f"{known.method}(tflite::Register_{operator}_{typed[operator]}())")
         elif known is not None:
-            calls.append(f"resolver.{known.method}()")
+            calls.append(f"{known.method}()")
         elif is_custom:
-            parameters.append(f"custom_{len(parameters)}")
-            calls.append(f"resolver.AddCustom({string_literal(name)}, {parameters[-1]})")
+            hook = f"custom_{len(parameters)}"
+            parameters.append(f"const TFLMRegistration* {hook}")
+            calls.append(f"AddCustom({string_literal(operator)}, {hook})")
         else:
-            raise TinybudgetError(
-                f"{model.name}: TFLM's resolver has no {name}, so no firmware can register it"
-            )
+            raise TinybudgetError(f"{name}: TFLM's resolver has no {operator}")
+    identifier = c_identifier(name)
     return {
         f"{identifier}_op_resolver.h": _TEMPLATE.format(
-            title=comment_text(model.name),
+            title=comment_text(name),
             name=identifier,
             guard=identifier.upper(),
             count=max(1, len(used)),
             includes="\n".join(f'#include "{header}"' for header in sorted(headers)),
-            parameters=", ".join(
-                (
-                    "OpResolver& resolver",
-                    *(f"const TFLMRegistration* {name}" for name in parameters),
-                )
-            ),
+            parameters=", ".join(parameters),
             calls="\n".join(_CALL.format(call=call) for call in calls),
         ).encode("ascii")
     }
