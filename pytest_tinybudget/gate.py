@@ -103,6 +103,28 @@ class GroupPair:
             Pair(self.file, self.declaration, model, self.board) for model in self.group.models
         )
 
+    @property
+    def choice(self) -> RuntimeChoice:
+        """The runtime of the firmware that holds the group.
+
+        Raises:
+            TinybudgetError: the models are declared for different runtimes.
+        """
+        choices = {member.choice for member in self.members}
+        if len(choices) > 1:
+            names = ", ".join(sorted(choice.name for choice in choices))
+            raise TinybudgetError(
+                f"{self.file}:{self.line}: the models of {self.name} are in one firmware, "
+                f"but are declared for different runtimes: {names}"
+            )
+        return choices.pop()
+
+    @property
+    def registrations(self) -> Literal["generic", "typed"]:
+        """``"typed"`` only where it is for every model: one generic registration links all."""
+        generic = any(model.registrations == "generic" for model in self.group.models)
+        return "generic" if generic else "typed"
+
 
 def pairs(file: str, declaration: Declaration) -> Iterator[Pair | GroupPair]:
     """Every pair that ``declaration`` asks for, models first, in the order of the file."""
@@ -135,9 +157,7 @@ class Gate:
     estimator: Estimator | None = None
     _runs: dict[str, RealRun | TinybudgetError] = field(default_factory=dict, repr=False)
     _models: dict[Path, Model | TinybudgetError] = field(default_factory=dict, repr=False)
-    _footprints: dict[object, Footprint | TinybudgetError] = field(
-        default_factory=dict, repr=False
-    )
+    _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
 
     def check(self, pair: Pair | GroupPair) -> PairResult:
         """The result of one pair; what cannot be measured has outcome ``"error"``."""
@@ -256,9 +276,15 @@ class Gate:
         from pytest_tinybudget.groups import combine
 
         members = pair.members
-        models = [self.model(member.model.source) for member in members]
-        footprints = [self.footprint(member) for member in members]
-        footprint = combine(pair, models, footprints)
+        models = {member.name: self.model(member.model.source) for member in members}
+        footprint = combine(
+            models,
+            [self.footprint(member) for member in members],
+            pair.choice,
+            arena=pair.group.arena,
+            registrations=pair.registrations,
+            costs=pair.declaration.operators,
+        )
         terms = Terms(
             budget=pair.group.budget,
             warn_at_percent=pair.group.warn_at_percent,
@@ -269,7 +295,7 @@ class Gate:
         return replace(
             result,
             message=pair.group.message,
-            model_bytes=sum(model.bytes for model in models),
+            model_bytes=sum(model.bytes for model in models.values()),
             model_source=", ".join(member.model.declared_source for member in members),
         )
 

@@ -1,0 +1,119 @@
+"""Several models in one firmware: what they take together on a board.
+
+Flash counts every model, and once the runtime with the kernels that any of them needs. RAM
+counts one arena for all or one each, an interpreter for each, and the deepest stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pytest_tinybudget.declaration import RuntimeChoice
+from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Method
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.graph.model import Model
+
+
+def combine(
+    models: Mapping[str, Model],
+    footprints: Sequence[Footprint],
+    choice: RuntimeChoice,
+    *,
+    arena: Literal["max", "sum"],
+    registrations: Literal["generic", "typed"],
+    costs: Mapping[str, OperatorCost],
+) -> Footprint:
+    """The footprint of ``models`` (by name) in one firmware; ``footprints`` are theirs alone.
+
+    ``arena="max"`` is for models that run one after another in one arena, ``"sum"`` for an
+    arena each. Arena and layers of the result are those of the model with the largest arena,
+    which has to fit one block of RAM.
+
+    Raises:
+        TinybudgetError: the runtime's tables are missing or damaged.
+    """
+    named = list(zip(models, footprints, strict=True))
+    refusals = tuple(
+        replace(refusal, reason=f"{name}: {refusal.reason}")
+        for name, footprint in named
+        for refusal in footprint.refusals
+    )
+    largest = max(footprints, key=_arena_bytes)
+    code, objects = _runtime(list(models.values()), choice, registrations, costs)
+    return Footprint(
+        runtime=largest.runtime,
+        flash_parts=(
+            *(Part(f"model {name}", model.bytes, "exact") for name, model in models.items()),
+            *code,
+        ),
+        ram_parts=(*_arenas(named, arena), *objects, _deepest_stack(footprints)),
+        arena=None if refusals else largest.arena,
+        stack=max(footprint.stack for footprint in footprints),
+        layers=() if refusals else largest.layers,
+        refusals=refusals,
+        unknown=tuple(f"{name}: {line}" for name, each in named for line in each.unknown),
+        not_int8=tuple(f"{name}: {line}" for name, each in named for line in each.not_int8),
+    )
+
+
+def _arena_bytes(footprint: Footprint) -> int:
+    return footprint.arena.required if footprint.arena else 0
+
+
+def _arenas(
+    named: Sequence[tuple[str, Footprint]], arena: Literal["max", "sum"]
+) -> tuple[Part, ...]:
+    if arena == "sum":
+        return tuple(
+            Part(f"arena of {name}", _arena_bytes(footprint), _arena_method(footprint))
+            for name, footprint in named
+        )
+    name, footprint = max(named, key=lambda item: _arena_bytes(item[1]))
+    method = _arena_method(*(footprint for _, footprint in named))
+    return (Part("arena shared by all", _arena_bytes(footprint), method, note=f"that of {name}"),)
+
+
+def _arena_method(*footprints: Footprint) -> Method:
+    methods = {
+        part.method
+        for footprint in footprints
+        for part in footprint.ram_parts
+        if part.name.startswith("arena")
+    }
+    return "estimated" if "estimated" in methods else "exact"
+
+
+def _deepest_stack(footprints: Sequence[Footprint]) -> Part:
+    stacks = [part for each in footprints for part in each.ram_parts if part.name == "stack"]
+    return max(stacks, key=lambda part: part.bytes + part.margin_bytes)
+
+
+def _runtime(
+    models: Sequence[Model],
+    choice: RuntimeChoice,
+    registrations: Literal["generic", "typed"],
+    costs: Mapping[str, OperatorCost],
+) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """The runtime's parts in flash, and its objects in RAM: one resolver, and interpreters."""
+    if choice.fixed is not None:
+        return (Part("runtime", choice.fixed.flash, "declared"),), ()
+    linked = link(_together(models), choice.runtime, registrations=registrations, costs=costs)
+    objects = tuple(
+        replace(part, bytes=part.bytes * len(models), name=f"{len(models)} interpreters")
+        if part.name == "interpreter"
+        else part
+        for part in linked.ram_parts
+    )
+    return linked.parts, objects
+
+
+def _together(models: Sequence[Model]) -> Model:
+    """A model with the operators of all: what the link of their common firmware looks at."""
+    subgraphs = tuple(subgraph for model in models for subgraph in model.subgraphs)
+    return replace(models[0], name="", content=b"", subgraphs=subgraphs)
