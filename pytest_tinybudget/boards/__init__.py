@@ -1,1 +1,14 @@
-"""Boards as data: the board type and the catalogue."""
+"""Boards as data: the board type, the catalogue, and the cores' runtimes."""
+
+from __future__ import annotations
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Region
+from pytest_tinybudget.boards.catalogue import catalogue
+from pytest_tinybudget.boards.catalogue import find_board
+from pytest_tinybudget.boards.catalogue import search
+from pytest_tinybudget.boards.cores import Core
+from pytest_tinybudget.boards.cores import find_core
+
+
+__all__ = ["Board", "Core", "Region", "catalogue", "find_board", "find_core", "search"]

@@ -1,0 +1,81 @@
+"""The catalogue of boards: ``data/catalogue/VENDOR.json`` read into ``Board`` objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Region
+from pytest_tinybudget.boards.cores import find_core
+from pytest_tinybudget.boards.nearest import unknown
+from pytest_tinybudget.sizes import parse_size
+
+
+@cache
+def catalogue() -> Mapping[str, Board]:
+    """All boards of the package by id, sorted by id."""
+    boards: dict[str, Board] = {}
+    for file in (Path(__file__).parent / "data" / "catalogue").glob("*.json"):
+        content = json.loads(file.read_text("utf-8"))
+        for row in content["boards"]:
+            boards[row["id"]] = _board(row, content["vendor"])
+    return dict(sorted(boards.items()))
+
+
+def find_board(board_id: str, boards: Mapping[str, Board] | None = None) -> Board:
+    """The board with this id, out of ``boards`` or the catalogue.
+
+    Raises:
+        TinybudgetError: no such board; names the nearest ids.
+    """
+    known = catalogue() if boards is None else boards
+    board = known.get(board_id)
+    if board is None:
+        raise unknown("board", board_id, known)
+    return board
+
+
+def search(words: Iterable[str], boards: Mapping[str, Board] | None = None) -> list[Board]:
+    """Boards in whose id, name, vendor, microcontroller or core every word occurs."""
+    wanted = [word.casefold() for word in words]
+    known = catalogue() if boards is None else boards
+    return [board for board in known.values() if all(word in _text(board) for word in wanted)]
+
+
+def _text(board: Board) -> str:
+    return " ".join((board.id, board.name, board.vendor, board.mcu, board.core)).casefold()
+
+
+def _board(row: Mapping[str, Any], vendor: str) -> Board:
+    core = find_core(row["core"])
+    return Board(
+        id=row["id"],
+        name=row["name"],
+        mcu=row["mcu"],
+        core=row["core"],
+        clock_mhz=row["clock_mhz"],
+        flash=parse_size(row["flash"]),
+        ram=parse_size(row["ram"]),
+        usable_flash=parse_size(row["usable_flash"]),
+        largest_ram=parse_size(row["largest_ram"]),
+        reserved_flash=parse_size(row.get("reserved_flash", 0)),
+        reserved_ram=parse_size(row.get("reserved_ram", 0)),
+        runtime=core.runtime,
+        regions=tuple(_region(region) for region in row["regions"]),
+        source=row["source"],
+        vendor=vendor,
+        sdk=row.get("sdk", ""),
+        notes=row.get("notes", ""),
+        verified=row.get("verified", True),
+        flash_margin_percent=core.flash_margin_percent,
+    )
+
+
+def _region(row: Mapping[str, Any]) -> Region:
+    size = parse_size(row["size"])
+    return Region(row["name"], row["kind"], size, parse_size(row.get("usable", size)))

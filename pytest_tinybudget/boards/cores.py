@@ -1,0 +1,41 @@
+"""Processor cores and the runtime that stands for each: its own table, or the nearest one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pytest_tinybudget.boards.nearest import unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """A core's runtime. ``flash_margin_percent`` is 0 where the runtime was measured on it, else
+    how far the true flash may lie above the nearest runtime's, for ``reason``."""
+
+    name: str
+    runtime: str
+    flash_margin_percent: float = 0.0
+    reason: str = ""
+
+
+@cache
+def cores() -> Mapping[str, Core]:
+    """All known cores by name (``"Cortex-M4F"``)."""
+    content = json.loads((Path(__file__).parent / "data" / "cores.json").read_text("utf-8"))
+    return {name: Core(name, **fields) for name, fields in content.items()}
+
+
+def find_core(name: str) -> Core:
+    """The core called ``name``.
+
+    Raises:
+        TinybudgetError: no such core; names the nearest.
+    """
+    core = cores().get(name)
+    if core is None:
+        raise unknown("core", name, cores())
+    return core
