@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def spectrogram(samples: Array) -> Array:
     frames = np.stack([samples[start : start + window] for start in starts])
     power = np.abs(np.fft.rfft(frames * np.hanning(window), axis=1))[:, 1:] ** 2
     edges = np.geomspace(2, power.shape[1], BANDS + 1).astype(int)
-    bands = [power[:, low:high].mean(axis=1) for low, high in zip(edges, edges[1:], strict=False)]
+    bands = [power[:, low:high].mean(axis=1) for low, high in pairwise(edges)]
     return np.log10(np.stack(bands, axis=1) + 1e-3).astype(np.float32)[..., np.newaxis]
 
 

@@ -13,7 +13,8 @@ from pytest_tinybudget.errors import TinybudgetError
 #: Where artifacts go unless told otherwise, relative to the root of the project.
 DEFAULT_DIRECTORY = Path("build/tinybudget")
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+#: What would lead out of the folder (or to another stream of a file, on Windows).
+_OUTSIDE = re.compile(r"[/\\:\0]")
 
 
 def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
@@ -27,16 +28,14 @@ def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         TinybudgetError: a name that is not a plain file name, or the disk refuses.
     """
     for name in files:
-        if not _FILE_NAME.fullmatch(name):
+        if name in ("", ".", "..") or _OUTSIDE.search(name):
             raise TinybudgetError(f"not a plain file name: {name!r}")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name in sorted(files):
             _replace(directory / name, files[name])
     except OSError as error:
-        raise TinybudgetError(
-            f"cannot write artifacts to {directory}: {error.strerror or error}"
-        ) from error
+        raise TinybudgetError(f"cannot write to {directory}: {error.strerror or error}") from error
     return tuple(directory / name for name in sorted(files))
 
 
