@@ -284,9 +284,9 @@ class _Firmware:
         if self.uses_variables:
             self.core_roots += graph.core_variables
         roots = [*self.core_roots, *(node for ids in self.operator_roots.values() for node in ids)]
-        self.placed = _place(graph, _collect(graph, roots))
-        self.base = _place(graph, set(graph.baseline))
-        self.main_bytes = round(self._main_bytes())
+        self.main_text = round(self._main_text())
+        self.placed = _place(graph, _collect(graph, roots), self.main_text)
+        self.base = _place(graph, set(graph.baseline), round(graph.main.empty_main))
 
     @property
     def flash(self) -> int:
@@ -296,13 +296,16 @@ class _Firmware:
         empty = sum(size for node, size in self.base.items() if kinds[node] != _BSS)
         return linked - empty + self.main_bytes
 
-    def _main_bytes(self) -> float:
-        """Code of ``main`` and of the resolver's calls beyond an empty ``main``."""
+    @property
+    def main_bytes(self) -> int:
+        """Bytes of ``main`` and of the resolver's calls beyond an empty ``main``."""
+        return self.main_text - round(self.graph.main.empty_main) + round(self.graph.main.rodata)
+
+    def _main_text(self) -> float:
         main = self.graph.main
         customs = sum(self.registered.values())
         builtins = len(self.registered) - customs
-        size = main.base - main.empty_main
-        size += main.per_builtin * builtins + main.per_custom * customs
+        size = main.base + main.per_builtin * builtins + main.per_custom * customs
         if self.uses_variables:
             size += main.variables
         if len(self.registered) == 1:
@@ -338,9 +341,13 @@ def _collect(graph: SectionGraph, roots: Sequence[int]) -> set[int]:
     return reached
 
 
-def _place(graph: SectionGraph, nodes: set[int]) -> dict[int, int]:
-    """Bytes that each node adds to its output section: its size and the padding before it."""
+def _place(graph: SectionGraph, nodes: set[int], main_text: int) -> dict[int, int]:
+    """Bytes that each node adds to its output section: its size and the padding before it.
+
+    ``main_text`` bytes of ``main`` come first.
+    """
     ends = [0] * len(KINDS)
+    ends[_TEXT] = main_text
     added = {}
     sizes, kinds, alignments = graph.sizes, graph.kinds, graph.alignments
     for node in sorted(nodes):

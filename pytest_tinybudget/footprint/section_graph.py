@@ -46,7 +46,9 @@ class MainModel:
     """The firmware's own ``main`` and its resolver calls, bytes of code, as a linear model.
 
     ``one_builtin`` and ``one_custom`` correct for the resolver of exactly one operator, which
-    the compiler specialises; ``empty_main`` is what the baseline's ``main`` takes.
+    the compiler specialises; ``empty_main`` is what the baseline's ``main`` takes. Linker
+    scripts put ``main`` first in ``.text``, so it shifts all that is aligned behind it.
+    ``rodata`` are its constants, with the padding that they cause.
     """
 
     base: float = 0.0
@@ -56,6 +58,7 @@ class MainModel:
     one_builtin: float = 0.0
     one_custom: float = 0.0
     empty_main: float = 0.0
+    rodata: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
