@@ -161,7 +161,7 @@ def convert(tensorflow: Any, model: Any, calibration: Array) -> bytes:
             yield [example[np.newaxis]]
 
     signature = tensorflow.TensorSpec((1, *model.inputs[0].shape[1:]), tensorflow.float32)
-    function = tensorflow.function(lambda image: model(image, training=False))
+    function = tensorflow.function(lambda inputs: model(inputs, training=False))
     frozen = convert_variables_to_constants_v2(function.get_concrete_function(signature))
     converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([frozen])
     converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
