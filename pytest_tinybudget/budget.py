@@ -6,6 +6,7 @@ lines of text that every report repeats as they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Literal
@@ -17,6 +18,7 @@ from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.names import printable
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.sizes import format_pair
@@ -26,6 +28,8 @@ from pytest_tinybudget.sizes import format_size
 
 #: What the warn tier starts at where nothing is declared, percent of the limit.
 DEFAULT_WARN_AT_PERCENT = 100.0
+
+_LONGEST_LINE, _LONGEST_NAME = 160, 60
 
 _LABELS = {"flash": "flash", "ram": "RAM"}
 
@@ -153,7 +157,7 @@ def _refusal(footprint: Footprint, refusal: Refusal) -> str:
     if refusal.subgraph > 0:
         where += f" of subgraph {refusal.subgraph}"
     names = [
-        layer.name
+        printable(layer.name, limit=_LONGEST_NAME)
         for layer in footprint.layers
         if (layer.subgraph, layer.index) == (refusal.subgraph, refusal.index) and layer.name
     ]
@@ -171,7 +175,7 @@ def _warnings(
             + (f" ({board.notes})" if board.notes else "")
         )
     if footprint.unknown and not terms.strict:
-        warnings += [f"bounded, not known: {line}" for line in footprint.unknown]
+        warnings.append(f"bounded, not known: {_first(footprint.unknown)}")
     if footprint.not_int8 and terms.require_int8 == "warn":
         warnings.append(_not_int8(footprint))
     return tuple(filter(None, warnings))
@@ -190,7 +194,7 @@ def _tier(measure: Measure, warn_at_percent: float) -> str:
 def _unmet(footprint: Footprint, terms: Terms) -> list[str]:
     unmet = []
     if terms.strict and not footprint.exact:
-        unmet.append(f"strict: not exact: {'; '.join(_inexact(footprint))}")
+        unmet.append(f"strict: not exact: {_first(_inexact(footprint))}")
     if terms.require_int8 is True and footprint.not_int8:
         unmet.append(f"require_int8: {_not_int8(footprint)}")
     return unmet
@@ -207,6 +211,10 @@ def _inexact(footprint: Footprint) -> list[str]:
 
 
 def _not_int8(footprint: Footprint) -> str:
-    shown, rest = footprint.not_int8[:3], len(footprint.not_int8) - 3
-    more = f" and {rest} more" if rest > 0 else ""
-    return f"the model is not full INT8: {', '.join(shown)}{more}"
+    return f"the model is not full INT8: {_first(footprint.not_int8)}"
+
+
+def _first(lines: Sequence[str]) -> str:
+    """The first of ``lines`` and how many there are besides."""
+    shown = printable(lines[0], limit=_LONGEST_LINE)
+    return f"{shown} (and {len(lines) - 1} more)" if len(lines) > 1 else shown

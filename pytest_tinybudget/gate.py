@@ -156,6 +156,9 @@ class Gate:
     verify: bool = False
     estimator: Estimator | None = None
     _runs: dict[str, RealRun | TinybudgetError] = field(default_factory=dict, repr=False)
+    _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(
+        default_factory=dict, repr=False
+    )
     _models: dict[Path, Model | TinybudgetError] = field(default_factory=dict, repr=False)
     _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
 
@@ -207,11 +210,14 @@ class Gate:
         Raises:
             TinybudgetError: the runtime's tables are missing or damaged.
         """
+        from pytest_tinybudget.footprint.link import what_if
         from pytest_tinybudget.footprint.measure import measure
 
         def estimate() -> Footprint:
             other = self.estimator(model, choice.runtime) if self.estimator else None
-            return other or measure(
+            if other is not None:
+                return other
+            footprint = measure(
                 model,
                 choice.runtime,
                 registrations=registrations,
@@ -219,6 +225,10 @@ class Gate:
                 fixed=choice.fixed,
                 stack=stack,
             )
+            if choice.fixed is not None:
+                return footprint
+            savings = what_if(model, choice.runtime, registrations=registrations)
+            return replace(footprint, savings=savings)
 
         stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
         key = (sha256_of(model), choice, registrations, stated, stack)
@@ -234,14 +244,17 @@ class Gate:
         """
         from pytest_tinybudget import artifacts
 
-        siblings = [replace(pair, board=board) for board in pair.model.boards]
-        files = artifacts.render(
-            self.model(pair.model.source),
-            name=pair.model.artifact_name,
-            footprints=[self.footprint(sibling) for sibling in siblings],
-            registrations=pair.model.registrations,
-        )
-        return artifacts.write(folder, files)
+        def write() -> tuple[Path, ...]:
+            siblings = [replace(pair, board=board) for board in pair.model.boards]
+            files = artifacts.render(
+                self.model(pair.model.source),
+                name=pair.model.artifact_name,
+                footprints=[self.footprint(sibling) for sibling in siblings],
+                registrations=pair.model.registrations,
+            )
+            return artifacts.write(folder, files)
+
+        return _once(self._written, (pair.file, pair.model.name, folder), write)
 
     def _check_model(self, pair: Pair) -> PairResult:
         model, footprint = self.model(pair.model.source), self.footprint(pair)
@@ -264,9 +277,18 @@ class Gate:
         )
         if not result.failed:
             return result
+        from pytest_tinybudget.boards import catalogue
         from pytest_tinybudget.remedies import remedies
 
-        return replace(result, reasons=tuple(remedies(result, model, pair)))
+        reasons = remedies(
+            result,
+            model,
+            pair.board,
+            pair.choice.runtime,
+            costs=pair.declaration.operators,
+            boards={**catalogue(), **pair.declaration.boards},
+        )
+        return replace(result, reasons=tuple(reasons))
 
     def _verified(self, verdict: Verdict, model: Model) -> Verdict:
         run = _once(self._runs, sha256_of(model), lambda: cross_check(model))

@@ -1,1 +1,154 @@
-"""The pytest plugin: options, ini values and hooks; at rest it costs nothing."""
+"""The pytest plugin: options, ini values and hooks; at rest it costs nothing.
+
+Everything else is imported when a ``tinybudget.toml`` is collected or the fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import pytest
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.collection import BudgetFile
+    from pytest_tinybudget.fixture import Tinybudget
+    from pytest_tinybudget.results import PairResult
+
+
+FILE_NAME = "tinybudget.toml"
+
+#: Whether a declaration was collected.
+FOUND = pytest.StashKey[bool]()
+
+#: Results that a test has made and that its next report carries to the controller.
+RESULTS: pytest.StashKey[list[PairResult]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tinybudget", "memory budgets of models for microcontrollers")
+    group.addoption(
+        "--tinybudget",
+        action="store_true",
+        default=None,
+        help=f"collect {FILE_NAME} files: a test for each model on each board",
+    )
+    group.addoption(
+        "--tinybudget-json",
+        metavar="PATH",
+        help="write the results of all pairs to this file",
+    )
+    group.addoption(
+        "--tinybudget-artifacts",
+        metavar="DIR",
+        help="write C arrays and constants to this folder (default: build/tinybudget beside "
+        f"the {FILE_NAME})",
+    )
+    group.addoption(
+        "--tinybudget-strict",
+        action="store_true",
+        default=None,
+        help="fail pairs whose numbers are bounds instead of the device's own",
+    )
+    group.addoption(
+        "--tinybudget-verify",
+        action="store_true",
+        default=None,
+        help="also run each model once in TFLM's interpreter (needs pytest-tinybudget[verify])",
+    )
+    parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
+    parser.addini("tinybudget_json", "file for the results of all pairs", default="")
+    parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
+    parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
+    parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from pytest_tinybudget import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"tinybudget: a model on a board, from a {FILE_NAME}")
+    if hasattr(config, "workerinput"):
+        return
+    _collect_root_file(config)
+    if _is_on(config):
+        from pytest_tinybudget.recorder import Recorder
+
+        config.pluginmanager.register(Recorder(config), "tinybudget-recorder")
+
+
+def setting(config: pytest.Config, name: str) -> Any:
+    """The option ``--tinybudget-NAME``, else the ini value ``tinybudget_NAME``."""
+    value = config.getoption(name)
+    return config.getini(name) if value is None else value
+
+
+def path_setting(config: pytest.Config, name: str) -> Path | None:
+    """As ``setting``: an option is relative to the working folder, an ini value to rootdir."""
+    option = config.getoption(name)
+    if option:
+        return config.invocation_params.dir / option
+    ini = config.getini(name)
+    return config.rootpath / ini if ini else None
+
+
+def _is_on(config: pytest.Config) -> bool:
+    named = any(Path(arg.partition("::")[0]).name == FILE_NAME for arg in config.args)
+    return bool(named or setting(config, "tinybudget") or setting(config, "tinybudget_json"))
+
+
+def _collect_root_file(config: pytest.Config) -> None:
+    """Add the root's declaration where ``testpaths`` would leave it out."""
+    file = config.rootpath / FILE_NAME
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or not file.is_file():
+        return
+    if setting(config, "tinybudget") and not any(Path(arg).samefile(".") for arg in config.args):
+        config.args.append(str(file))
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> BudgetFile | None:
+    if file_path.name != FILE_NAME:
+        return None
+    if not (setting(parent.config, "tinybudget") or parent.session.isinitpath(file_path)):
+        return None
+    from pytest_tinybudget.collection import BudgetFile
+
+    return BudgetFile.from_parent(parent, path=file_path)
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
+    """``--tinybudget`` asks for pairs: a run that finds none must not pass in silence."""
+    if config.getoption("tinybudget") and not config.stash.get(FOUND, False):
+        raise pytest.UsageError(
+            f"--tinybudget: no {FILE_NAME} in {', '.join(config.args)} "
+            f"(`tinybudget init` writes one; `tinybudget = true` in the configuration collects "
+            f"what there is without asking for it)"
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    results = item.stash.get(RESULTS, None)
+    if results:
+        from pytest_tinybudget.recorder import attach
+
+        attach(report, results)
+        results.clear()
+    return report
+
+
+@pytest.fixture
+def tinybudget(request: pytest.FixtureRequest) -> Tinybudget:
+    """Checks models against boards and budgets in a test: ``tinybudget.check(path, board=…)``."""
+    from pytest_tinybudget.fixture import Tinybudget
+
+    return Tinybudget(request)

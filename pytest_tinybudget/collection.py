@@ -1,0 +1,145 @@
+"""``tinybudget.toml`` as pytest nodes: a file, in it models and groups, in these boards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate import GroupPair
+from pytest_tinybudget.gate import Pair
+from pytest_tinybudget.gate import failed_result
+from pytest_tinybudget.gate import pairs
+from pytest_tinybudget.plugin import FOUND
+from pytest_tinybudget.plugin import RESULTS
+from pytest_tinybudget.plugin import path_setting
+from pytest_tinybudget.plugin import setting
+from pytest_tinybudget.recorder import style_of
+from pytest_tinybudget.report.terminal import failure
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from _pytest._code.code import TerminalRepr
+    from _pytest._code.code import TracebackStyle
+
+    from pytest_tinybudget.boards.board import Board
+
+
+_GATE = pytest.StashKey[Gate]()
+_BOARDS = pytest.StashKey["Mapping[str, Board]"]()
+
+
+def gate_of(config: pytest.Config) -> Gate:
+    """The gate of this process, which keeps what it has measured for the whole run."""
+    if _GATE not in config.stash:
+        estimator = partial(config.hook.pytest_tinybudget_estimator, config=config)
+        config.stash[_GATE] = Gate(
+            strict=setting(config, "tinybudget_strict"),
+            verify=setting(config, "tinybudget_verify"),
+            estimator=lambda model, runtime: estimator(model=model, runtime=runtime),
+        )
+    return config.stash[_GATE]
+
+
+def boards_of(config: pytest.Config) -> Mapping[str, Board]:
+    """The catalogue with the boards that other plugins add.
+
+    Raises:
+        UsageError: a plugin's board has the id of another one.
+    """
+    if _BOARDS not in config.stash:
+        from pytest_tinybudget.boards import catalogue
+
+        boards = dict(catalogue())
+        for added in config.hook.pytest_tinybudget_boards(config=config):
+            for board in added:
+                if board.id in boards:
+                    raise pytest.UsageError(
+                        f"pytest_tinybudget_boards: there is a board {board.id} already"
+                    )
+                boards[board.id] = board
+        config.stash[_BOARDS] = boards
+    return config.stash[_BOARDS]
+
+
+class BudgetFile(pytest.File):
+    """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback."""
+
+    def collect(self) -> Iterator[BudgetModel]:
+        self.config.stash[FOUND] = True
+        try:
+            declaration = load_declaration(self.path, boards_of(self.config))
+        except TinybudgetError as error:
+            raise self.CollectError(str(error)) from None
+        declared = pairs(self.nodeid, declaration)
+        for name, of_model in groupby(declared, key=lambda pair: pair.name):
+            yield BudgetModel.from_parent(self, name=name, pairs=list(of_model))
+
+
+class BudgetModel(pytest.Collector):
+    """A model or a group, with an item for each of its boards."""
+
+    def __init__(self, *, pairs: list[Pair | GroupPair], **keywords: object) -> None:
+        super().__init__(**keywords)  # type: ignore[arg-type]
+        self._pairs = pairs
+
+    def collect(self) -> Iterator[BudgetPair]:
+        for pair in self._pairs:
+            yield BudgetPair.from_parent(self, name=pair.board.id, pair=pair)
+
+
+class OverBudgetError(Exception):
+    """A pair that does not pass, with the text that says why."""
+
+
+class BudgetPair(pytest.Item):
+    """One model, or group of models, on one board.
+
+    What cannot be measured is an ERROR in ``setup``; ``runtest`` compares with the limits.
+    """
+
+    def __init__(self, *, pair: Pair | GroupPair, **keywords: object) -> None:
+        super().__init__(**keywords)  # type: ignore[arg-type]
+        self.pair = pair
+        self.add_marker("tinybudget")
+
+    def setup(self) -> None:
+        gate = gate_of(self.config)
+        self._result = gate.check(self.pair)
+        if isinstance(self.pair, Pair) and self._result.outcome not in ("error", "refused"):
+            try:
+                gate.write_artifacts(self.pair, self._artifacts(self.pair))
+            except TinybudgetError as error:
+                self._result = failed_result(self.pair, error)
+        if self._result.outcome == "error":
+            self.stash[RESULTS] = [self._result]
+            pytest.fail(failure(self._result, style_of(self.config)), pytrace=False)
+
+    def _artifacts(self, pair: Pair) -> Path:
+        folder = path_setting(self.config, "tinybudget_artifacts") or pair.declaration.artifacts
+        return folder or self.path.parent / DEFAULT_DIRECTORY
+
+    def runtest(self) -> None:
+        self.stash[RESULTS] = [self._result]
+        if self._result.failed:
+            raise OverBudgetError(failure(self._result, style_of(self.config)))
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        if isinstance(excinfo.value, OverBudgetError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.pair.line - 1, f"{self.pair.name}::{self.pair.board.id}"

@@ -1,0 +1,119 @@
+"""The controller's side of a run: collects every pair's result and reports all of them at the end.
+
+Results come with the reports of the tests that made them, also from pytest-xdist's workers, so
+that those of a worker that crashes later are not lost.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from pytest_tinybudget.artifacts import write
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.plugin import path_setting
+from pytest_tinybudget.report import results_json
+from pytest_tinybudget.report import terminal
+from pytest_tinybudget.report.layout import Line
+from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.layout import encodable
+from pytest_tinybudget.report.layout import write_lines
+from pytest_tinybudget.results import PairResult
+
+
+#: Attribute of a report that holds results as plain data, which pytest-xdist can send.
+_ATTRIBUTE = "tinybudget_results"
+
+
+def attach(report: pytest.TestReport, results: Sequence[PairResult]) -> None:
+    """Send ``results`` with ``report``, and their sizes with its JUnit properties."""
+    setattr(report, _ATTRIBUTE, [msgspec.to_builtins(result) for result in results])
+    for result in results:
+        report.user_properties.extend(_properties(result))
+
+
+def results_of(report: pytest.TestReport) -> list[PairResult]:
+    """What ``attach`` put on ``report``, on this process or another."""
+    return [msgspec.convert(plain, PairResult) for plain in getattr(report, _ATTRIBUTE, ())]
+
+
+def style_of(config: pytest.Config) -> Style:
+    """What the terminal of this run shows."""
+    return Style(config.get_terminal_writer().fullwidth, encodable(sys.stdout.encoding))
+
+
+class Recorder:
+    """Registered as a plugin in the controller, or where there is only one process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._results: dict[str, PairResult] = {}
+        self._json = path_setting(config, "tinybudget_json")
+        if self._json is not None and self._json.is_dir():
+            raise pytest.UsageError(f"--tinybudget-json: {self._json} is a folder")
+
+    @property
+    def results(self) -> list[PairResult]:
+        """All results so far, by id."""
+        return sorted(self._results.values(), key=lambda result: result.id)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for result in results_of(report):
+            self._results[result.id] = result
+
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """A pair that passes with a warning shows it in the progress."""
+        if isinstance(report, pytest.TestReport) and report.when == "call" and report.passed:
+            plain: list[dict[str, Any]] = getattr(report, _ATTRIBUTE, [])
+            if any(result["outcome"] == "warns" for result in plain):
+                return "passed", "w", ("WARNS", {"yellow": True})
+        return None
+
+    def pytest_sessionfinish(self) -> None:
+        if self._json is None or self._config.option.collectonly:
+            return
+        text = results_json.render(self.results)
+        try:
+            write(self._json.parent, {self._json.name: text.encode("ascii")})
+        except TinybudgetError as error:
+            raise pytest.UsageError(f"--tinybudget-json: {error}") from None
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        results = self.results
+        if not results:
+            return
+        verbosity = self._config.get_verbosity()
+        if verbosity >= 0:
+            terminalreporter.section("tinybudget")
+        lines = terminal.summary(results, style_of(self._config), verbosity=verbosity)
+        write_lines([*lines, *self._third_party_lines(results)], terminalreporter.write_line)
+
+    def _third_party_lines(self, results: Sequence[PairResult]) -> Iterator[Line]:
+        reports = self._config.hook.pytest_tinybudget_report(results=results, config=self._config)
+        for lines in reports:
+            yield from map(Line, lines)
+
+
+def _properties(result: PairResult) -> Iterator[tuple[str, object]]:
+    facts: dict[str, object] = {
+        "model": result.model,
+        "board": result.board,
+        "runtime": result.runtime,
+        "outcome": result.outcome,
+        "model_bytes": result.model_bytes,
+        "model_sha256": result.model_sha256,
+    }
+    for measure in result.measures:
+        for name in ("used", "limit", "free"):
+            facts[f"{measure.metric}_{name}"] = getattr(measure, name)
+    if result.footprint is not None and result.footprint.arena is not None:
+        for name in ("required", "used", "head", "tail"):
+            facts[f"arena_{name}"] = getattr(result.footprint.arena, name)
+    return ((f"tinybudget.{name}", value) for name, value in facts.items())

@@ -1,0 +1,211 @@
+"""What would make a failing pair pass: every line computed for this model, none guessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.budget import Terms
+from pytest_tinybudget.budget import judge
+from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.operators import rules
+from pytest_tinybudget.footprint.planner import Request
+from pytest_tinybudget.footprint.planner import plan
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import LiveBuffer
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Quantization
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.names import is_valid_name
+from pytest_tinybudget.names import printable
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.sizes import format_size
+
+
+#: How many boards that would do are named.
+_BOARDS_NAMED = 3
+
+_NAME_LENGTH = 60
+
+_ARENA_ALIGNMENT = 16
+
+
+def remedies(
+    result: PairResult,
+    model: Model,
+    board: Board,
+    runtime: Runtime,
+    *,
+    costs: Mapping[str, OperatorCost],
+    boards: Mapping[str, Board],
+) -> Iterator[str]:
+    """What to change so that ``result`` passes, a line each, the most useful first.
+
+    ``boards`` are those that may be named as an alternative, ``costs`` what the declaration
+    states for operators.
+    """
+    footprint = result.footprint
+    if footprint is None:
+        return
+    for measure in result.measures:
+        if not measure.over:
+            continue
+        if measure.metric == "flash":
+            yield from _less_flash(footprint, measure)
+        else:
+            yield from _less_ram(footprint, model, runtime, costs, measure)
+    if result.outcome == "over":
+        yield from _more_room(result, footprint, board, boards)
+    if result.outcome == "unmet":
+        yield from _meet(result, footprint, model)
+
+
+def _less_flash(footprint: Footprint, measure: Measure) -> Iterator[str]:
+    """Single changes of the firmware that suffice (leaving out an operator changes the model)."""
+    for saving in footprint.savings:
+        if saving.flash_bytes >= measure.over and not saving.change.startswith("without "):
+            note = f" ({saving.note})" if saving.note else ""
+            yield f"{saving.change}: saves {format_size(saving.flash_bytes)}, then it fits{note}"
+
+
+def _less_ram(
+    footprint: Footprint,
+    model: Model,
+    runtime: Runtime,
+    costs: Mapping[str, OperatorCost],
+    measure: Measure,
+) -> Iterator[str]:
+    arena = footprint.arena
+    if arena is None:
+        return
+    per_tensor = _per_tensor_dense(model)
+    if per_tensor is not None:
+        changed = simulate(per_tensor, runtime, costs).arena
+        saved = arena.required - changed.required if changed else 0
+        if saved > 0:
+            yield (
+                "dense layers quantised per tensor instead of per channel: saves "
+                f"{format_size(saved)} of arena{_enough(saved, measure)}"
+            )
+    if arena.decided_by != "used":
+        yield (
+            f"{format_size(arena.required - arena.used)} of the arena are only for setting up, "
+            f"decided by {arena.decided_by}: fewer or smaller layers lower it, not activations"
+        )
+        return
+    if "OfflineMemoryAllocation" not in model.metadata:
+        yield from _smaller_tensor(arena, measure)
+    gaps = arena.head - arena.optimum_head
+    if gaps > 0:
+        yield (
+            f"gaps between planned tensors take {format_size(gaps)}: an offline memory plan in "
+            f"the model can save at most that{_enough(gaps, measure)}"
+        )
+
+
+def _enough(saved_bytes: int, measure: Measure) -> str:
+    return ", then it fits" if saved_bytes >= measure.over else ""
+
+
+def _smaller_tensor(arena: Arena, measure: Measure) -> Iterator[str]:
+    """The buffer alive at the peak that lowers the head most when halved, planned again."""
+    alive = [
+        position
+        for position, buffer in enumerate(arena.buffers)
+        if buffer.first <= arena.peak_time <= buffer.last
+    ]
+    heads = {position: _head_with_half(arena.buffers, position) for position in alive}
+    best = min(heads, key=lambda position: heads[position], default=None)
+    if best is None or heads[best] >= arena.head:
+        return
+    buffer, saved = arena.buffers[best], arena.head - heads[best]
+    yield (
+        f"the arena's peak falls first with {printable(buffer.owner, limit=_NAME_LENGTH)}: "
+        f"half of its {format_size(buffer.bytes)} saves {format_size(saved)}"
+        f"{_enough(saved, measure)}"
+    )
+
+
+def _head_with_half(buffers: tuple[LiveBuffer, ...], position: int) -> int:
+    sizes = [buffer.bytes for buffer in buffers]
+    sizes[position] = align_up(sizes[position] // 2, _ARENA_ALIGNMENT)
+    offsets = plan(
+        [
+            Request(size, buffer.first, buffer.last)
+            for size, buffer in zip(sizes, buffers, strict=True)
+        ]
+    )
+    return max(offset + size for offset, size in zip(offsets, sizes, strict=True))
+
+
+def _per_tensor_dense(model: Model) -> Model | None:
+    """``model`` with one scale for each dense layer's weights; ``None`` if it is so already."""
+    subgraphs = tuple(_with_per_tensor_dense(subgraph) for subgraph in model.subgraphs)
+    return None if subgraphs == model.subgraphs else replace(model, subgraphs=subgraphs)
+
+
+def _with_per_tensor_dense(subgraph: Subgraph) -> Subgraph:
+    constants = {
+        index
+        for operator in subgraph.operators
+        if operator.name == "FULLY_CONNECTED"
+        for index in operator.inputs[1:]
+        if index >= 0 and len(subgraph.tensors[index].quantization.scales) > 1
+    }
+    if not constants:
+        return subgraph
+    tensors = tuple(
+        replace(tensor, quantization=_one_scale(tensor)) if tensor.index in constants else tensor
+        for tensor in subgraph.tensors
+    )
+    return replace(subgraph, tensors=tensors)
+
+
+def _one_scale(tensor: Tensor) -> Quantization:
+    old = tensor.quantization
+    return replace(old, scales=old.scales[:1], zero_points=old.zero_points[:1])
+
+
+def _more_room(
+    result: PairResult, footprint: Footprint, board: Board, boards: Mapping[str, Board]
+) -> Iterator[str]:
+    """A higher budget where the board has room for it, else boards that have."""
+    roomy = judge(footprint, board, Terms()).measures
+    if not any(measure.over for measure in roomy):
+        raised = ", ".join(
+            f'{measure.metric} = "{-(-measure.used // 1024)} KB"'
+            for measure in result.measures
+            if measure.over
+        )
+        yield f"{board.id} itself has room: a budget of {{ {raised} }} would do"
+        return
+    fitting = [
+        other.id
+        for other in sorted(boards.values(), key=lambda other: (other.ram, other.flash, other.id))
+        if other.runtime == board.runtime
+        and other.flash_margin_percent <= board.flash_margin_percent
+        and not any(measure.over for measure in judge(footprint, other, Terms()).measures)
+    ]
+    if fitting:
+        yield f"boards with room for it: {', '.join(fitting[:_BOARDS_NAMED])}"
+
+
+def _meet(result: PairResult, footprint: Footprint, model: Model) -> Iterator[str]:
+    operators = {each.name for subgraph in model.subgraphs for each in subgraph.operators}
+    for name in sorted(operators - set(rules())) if footprint.unknown else ():
+        key = name if is_valid_name(name) and "." not in name else json.dumps(name)
+        yield (
+            f"state what {printable(name)} costs: [runtime.ops.{key}] "
+            'persistent = "…", scratch = "…", flash = "…"'
+        )
+    if footprint.not_int8:
+        yield f'convert to full INT8, or set require_int8 = "warn" ({result.declared_at})'
