@@ -55,6 +55,7 @@ class Table:
 
     A value is a number, an enumeration's name, a string, ``bytes`` (a vector of ``ubyte``),
     a sequence of numbers, a ``Table``, or a sequence of tables; ``None`` leaves a field out.
+    One ``Table`` object in several places is written once and referred to from each.
     """
 
     kind: str
@@ -543,12 +544,14 @@ class ModelMaker:
 def write(table: Table) -> bytes:
     """The bytes of a file whose root is ``table``."""
     builder = flatbuffers.Builder(1024)
-    builder.Finish(_write(builder, table), file_identifier=b"TFL3")
+    builder.Finish(_write(builder, table, {}), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
-def _write(builder: flatbuffers.Builder, table: Table) -> int:
-    """Write a table, what it refers to first; gives its offset."""
+def _write(builder: flatbuffers.Builder, table: Table, written: dict[int, int]) -> int:
+    """Write a table, what it refers to first, unless it is written; gives its offset."""
+    if id(table) in written:
+        return written[id(table)]
     fields = {
         entry[0]: (slot, entry[1]) for slot, entry in enumerate(_SCHEMA["tables"][table.kind])
     }
@@ -556,7 +559,7 @@ def _write(builder: flatbuffers.Builder, table: Table) -> int:
     for name, value in table.values.items():
         if value is not None:
             slot, kind = fields[name]
-            ready[slot] = (kind, _prepare(builder, kind, value, table.kind))
+            ready[slot] = (kind, _prepare(builder, kind, value, table.kind, written))
     builder.StartObject(len(fields))
     for slot, (kind, value) in ready.items():
         base = _ENUM_BASES.get(kind, kind)
@@ -564,13 +567,16 @@ def _write(builder: flatbuffers.Builder, table: Table) -> int:
             getattr(builder, f"Prepend{_PREPEND[base]}Slot")(slot, value, None)
         else:
             builder.PrependUOffsetTRelativeSlot(slot, value, 0)
-    return int(builder.EndObject())
+    written[id(table)] = int(builder.EndObject())
+    return written[id(table)]
 
 
-def _prepare(builder: flatbuffers.Builder, kind: str, value: Any, owner: str) -> Any:
+def _prepare(
+    builder: flatbuffers.Builder, kind: str, value: Any, owner: str, written: dict[int, int]
+) -> Any:
     """A scalar's number, or the offset of the string, vector or table just written."""
     if isinstance(value, Table):
-        return _write(builder, value)
+        return _write(builder, value, written)
     if isinstance(value, str):
         return builder.CreateString(value) if kind == "string" else _ENUMS[kind].index(value)
     if isinstance(value, bytes):
@@ -581,7 +587,7 @@ def _prepare(builder: flatbuffers.Builder, kind: str, value: Any, owner: str) ->
     if not kind.startswith("["):
         return value
     if kind == "[table]":
-        offsets = [_write(builder, entry) for entry in value]
+        offsets = [_write(builder, entry, written) for entry in value]
         builder.StartVector(4, len(offsets), 4)
         for offset in reversed(offsets):
             builder.PrependUOffsetTRelative(offset)

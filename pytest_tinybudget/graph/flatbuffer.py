@@ -15,6 +15,7 @@ from typing import Any
 from typing import NoReturn
 
 from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.graph.model import NO_BYTES
 from pytest_tinybudget.names import printable
 
 
@@ -25,7 +26,6 @@ SCALAR_CODES = {
 }  # fmt: skip
 
 _WIDTHS = {"?": 1, "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 8, "f": 4}
-_EMPTY = memoryview(b"")
 _UINT16 = struct.Struct("<H")
 _INT32 = struct.Struct("<i")
 _UINT32 = struct.Struct("<I")
@@ -34,7 +34,7 @@ _UINT32 = struct.Struct("<I")
 #: file decodes each byte once at most; files that share vtables and vectors stay below that.
 _WORK_FACTOR = 4
 #: What looking at a table costs at least, in bytes of that budget.
-_LEAST_TABLE_COST = 8
+_LEAST_TABLE_COST = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,7 @@ class FlatBuffer:
     def blob(self, position: int) -> memoryview:
         """The bytes of the ``[ubyte]`` at ``position`` (0: absent, so empty), not copied."""
         if not position:
-            return _EMPTY
+            return NO_BYTES
         count = self._count(position, 1)
         return self._view[position + 4 : position + 4 + count]
 

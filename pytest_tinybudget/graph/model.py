@@ -9,6 +9,9 @@ from dataclasses import field
 
 OptionValue = int | float | bool | str | tuple[int, ...] | tuple[float, ...]
 
+#: The contents of what has none.
+NO_BYTES = memoryview(b"")
+
 #: Bits of one element by type name (the names of the TF Lite schema's ``TensorType``).
 #: 0 marks types without a fixed size (STRING, RESOURCE, VARIANT).
 TYPE_BITS: Mapping[str, int] = {
@@ -101,7 +104,7 @@ class Operator:
     outputs: tuple[int, ...]
     intermediates: tuple[int, ...] = ()
     options: Mapping[str, OptionValue] = field(default_factory=dict)
-    custom_options: memoryview = memoryview(b"")
+    custom_options: memoryview = NO_BYTES
 
 
 @dataclass(frozen=True, slots=True)

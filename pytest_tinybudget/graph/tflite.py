@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from collections.abc import Mapping
 from math import prod
@@ -13,6 +14,7 @@ from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
 from pytest_tinybudget.graph.flatbuffer import FlatBuffer
 from pytest_tinybudget.graph.flatbuffer import quoted
+from pytest_tinybudget.graph.model import NO_BYTES
 from pytest_tinybudget.graph.model import TYPE_BITS
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -31,6 +33,8 @@ SCHEMA_VERSION = 3
 MAX_FILE_BYTES = 256 * 1024**2
 #: Tensors with more elements are refused: no address space of a microcontroller holds them.
 MAX_ELEMENTS = 2**40
+#: Tensors with more dimensions are refused: TFLM's RuntimeShape holds 6.
+MAX_RANK = 16
 #: Subgraphs calling subgraphs: how deep, and how many operators one walk may visit.
 MAX_CALL_DEPTH = 64
 MAX_VISITS = 1_000_000
@@ -57,7 +61,10 @@ def load_model(path: Path) -> Model:
     label = printable(path.as_posix())
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelError(f"{label}: is not a regular file")
+            size = status.st_size
             if size > MAX_FILE_BYTES:
                 raise ModelError(
                     f"{label}: {size:,} bytes are more than any microcontroller's flash"
@@ -198,9 +205,9 @@ class _Reader:
         if not 0 <= buffer < max(len(self.buffers), 1):
             self.fail(
                 f"tensor {index} '{printable(name)}' refers to buffer {buffer},"
-                f" the file has {len(self.buffers)}"
+                f" {_there_are(len(self.buffers))}"
             )
-        data = self.buffers[buffer] if self.buffers else memoryview(b"")
+        data = self.buffers[buffer] if self.buffers else NO_BYTES
         tensor = Tensor(
             index=index,
             name=name,
@@ -219,6 +226,11 @@ class _Reader:
 
     def _check_size(self, tensor: Tensor) -> None:
         """Refuse shapes no memory holds, and constants that do not fill their shape."""
+        if len(tensor.shape) > MAX_RANK:
+            self.fail(
+                f"tensor {tensor.index} '{printable(tensor.name)}' has {len(tensor.shape):,}"
+                f" dimensions (the limit is {MAX_RANK})"
+            )
         if tensor.shape and (min(tensor.shape) < 0 or prod(tensor.shape) > MAX_ELEMENTS):
             self.fail(
                 f"tensor {tensor.index} '{printable(tensor.name)}' has the impossible shape"
@@ -252,7 +264,7 @@ class _Reader:
             large_offset, _, union_2_type, union_2, _,
         ) = flat.row(position, self.tables["Operator"])  # fmt: skip
         if code >= len(self.codes):
-            self.fail(f"operator #{index} has code {code}, the file has {len(self.codes)}")
+            self.fail(f"operator #{index} has operator code {code}, {_there_are(len(self.codes))}")
         name, builtin_code, is_custom, version = self.codes[code]
         where = f"operator #{index} {printable(name)}"
         if large_offset > 1:
@@ -287,7 +299,7 @@ class _Reader:
             if not number or not position:
                 continue
             if number >= len(names) or names[number] != expected:
-                found = names[number] if number < len(names) else f"options type {number}"
+                found = names[number] if number < len(names) else f"options of type {number}"
                 self.fail(f"{where} carries {found}, expected {expected}")
             row = self.flat.row(position, kind.table)
             break
@@ -317,7 +329,7 @@ class _Reader:
         indices = self.flat.vector(position, "i")
         if indices and (min(indices) < least or max(indices) >= tensors):
             wrong = next(index for index in indices if not least <= index < tensors)
-            self.fail(f"{where} has tensor {wrong} as {role}, its subgraph has {tensors}")
+            self.fail(f"{where} has tensor {wrong} as {role}, {_there_are(tensors)}")
         return indices
 
     def _metadata(self, position: int) -> dict[str, memoryview]:
@@ -329,7 +341,7 @@ class _Reader:
             if buffer >= len(self.buffers):
                 self.fail(
                     f"metadata '{printable(name)}' refers to buffer {buffer},"
-                    f" the file has {len(self.buffers)}"
+                    f" {_there_are(len(self.buffers))}"
                 )
             found[name] = self.buffers[buffer]
         return found
@@ -340,7 +352,7 @@ class _Reader:
         if subgraph >= len(graphs):
             self.fail(
                 f"signature '{printable(key)}' is for subgraph {subgraph},"
-                f" the file has {len(graphs)}"
+                f" {_there_are(len(graphs))}"
             )
         tensors = len(graphs[subgraph].tensors)
         return Signature(
@@ -358,7 +370,7 @@ class _Reader:
             if index >= tensors:
                 self.fail(
                     f"signature '{printable(key)}' binds '{printable(name)}' to tensor {index},"
-                    f" its subgraph has {tensors}"
+                    f" {_there_are(tensors)}"
                 )
             named[name] = index
         return named
@@ -399,7 +411,11 @@ class _Reader:
                 if not isinstance(index, int) or not 0 <= index < subgraphs:
                     self.fail(
                         f"operator #{operator.index} {operator.name} runs subgraph {index},"
-                        f" the file has {subgraphs}"
+                        f" {_there_are(subgraphs)}"
                     )
                 called.append(index)
         return called
+
+
+def _there_are(count: int) -> str:
+    return "there is 1" if count == 1 else f"there are {count}"

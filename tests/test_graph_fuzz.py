@@ -1,0 +1,212 @@
+"""The reader on damaged and hostile files: ``ModelError`` or a model, soon and in little memory."""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from modelmaker import ModelMaker
+from modelmaker import write
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as bindings
+
+from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+
+
+#: Reading is bounded by the file's size: this many seconds and bytes per byte of file, at most.
+SECONDS_PER_BYTE = 1e-4
+MEMORY_PER_BYTE = 400
+
+
+def small_file() -> bytes:
+    """Convolution, dense, softmax, metadata, signature: about 3 KB."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 8, 8, 3))
+    features = graph.pool(graph.conv2d(image, filters=8))
+    scores = graph.softmax(graph.dense(features, units=4, per_channel=True))
+    graph.output(scores)
+    maker.offline_plan([-1] * len(graph.tensors))
+    maker.signature("serve", {"image": image}, {"scores": scores})
+    return maker.build()
+
+
+def control_file() -> bytes:
+    """Subgraphs that call each other, an LSTM, a custom operator."""
+    maker = ModelMaker()
+    main, called = maker.graph(), maker.graph()
+    main.operator("CALL_ONCE", (), (), {"init_subgraph_index": 1})
+    main.output(main.lstm(main.input((1, 4, 6)), units=3))
+    handle = called.tensor((), "RESOURCE")
+    called.operator("VAR_HANDLE", (), (handle,), {"container": "c", "shared_name": "name"})
+    called.operator("MY_OP", (handle,), (), custom_options=b"abc")
+    return maker.build()
+
+
+def wakeword_file() -> bytes:
+    """A model of the ``pymicro-wakeword`` package: streaming, 60 KB."""
+    package = pytest.importorskip("pymicro_wakeword")
+    return (Path(package.__file__).parent / "models" / "okay_nabu.tflite").read_bytes()
+
+
+SEEDS = {"small": small_file, "control": control_file, "wakeword": wakeword_file}
+
+
+def test_a_shape_of_many_dimensions_is_refused() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.operator("MY_OP", (), (graph.tensor((2**31 - 1,) * 200_000),))
+    assert read_or_refuse(maker.build()) is None
+
+
+def read_or_refuse(content: bytes) -> Model | None:
+    """Read ``content``; what is not read must be refused in one line, and soon."""
+    started = time.perf_counter()
+    model, message = None, "model: "
+    try:
+        model = read_model(content, "model")
+    except ModelError as error:
+        message = str(error)
+    assert message.startswith("model: ")
+    assert "\n" not in message
+    assert len(message) < 1000
+    assert time.perf_counter() - started < 0.5 + len(content) * SECONDS_PER_BYTE
+    return model
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_mutated_files_are_read_or_refused(name: str) -> None:
+    content = SEEDS[name]()
+    random_source = random.Random(name)
+    outcomes = {True: 0, False: 0}
+    for _ in range(1500):
+        outcomes[read_or_refuse(mutated(content, random_source)) is None] += 1
+    assert min(outcomes.values()) > 50, "mutations should leave some files readable and not others"
+
+
+def mutated(content: bytes, random_source: random.Random) -> bytes:
+    """A copy with bytes flipped, words overwritten, a part cut out, or a part copied elsewhere."""
+    damaged = bytearray(content)
+    for _ in range(random_source.choice((1, 1, 2, 5))):
+        position = random_source.randrange(len(damaged))
+        match random_source.randrange(5):
+            case 0:
+                damaged[position] ^= 1 << random_source.randrange(8)
+            case 1:
+                damaged[position] = random_source.randrange(256)
+            case 2:
+                word = random_source.choice((0, 1, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF))
+                aligned = position & ~3
+                damaged[aligned : aligned + 4] = struct.pack("<I", word)
+            case 3:
+                del damaged[position : position + random_source.randrange(1, 64)]
+            case _:
+                source = random_source.randrange(len(damaged))
+                part = damaged[source : source + random_source.randrange(1, 64)]
+                damaged[position : position + len(part)] = part
+        if len(damaged) < 16:
+            break
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_files_cut_short_are_read_or_refused(name: str) -> None:
+    content = SEEDS[name]()
+    refused = [read_or_refuse(content[:end]) is None for end in range(0, len(content), 64)]
+    assert all(refused[: len(refused) // 2])
+
+
+def test_random_bytes_are_refused() -> None:
+    random_source = random.Random(0)
+    for size in (*range(64), 1000, 100_000):
+        noise = random_source.randbytes(size)
+        assert read_or_refuse(noise) is None
+        assert read_or_refuse(noise[:4] + b"TFL3" + noise[8:]) is None
+
+
+@pytest.mark.parametrize("count", [0x00FFFFFF, 0x40000001, 0xFFFFFFFF])
+def test_huge_vector_lengths_are_refused_without_allocating(count: int) -> None:
+    """Every word of the file in turn claims to be a huge length."""
+    content = small_file()
+    tracemalloc.start()
+    for position in range(0, len(content) - 4, 4):
+        read_or_refuse(content[:position] + struct.pack("<I", count) + content[position + 4 :])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(content) * MEMORY_PER_BYTE
+
+
+@pytest.mark.parametrize(
+    ("owner", "field"),
+    [
+        ("SubGraph", "tensors"),
+        ("SubGraph", "operators"),
+        ("Model", "subgraphs"),
+        ("Model", "buffers"),
+        ("Model", "operator_codes"),
+        ("Model", "metadata"),
+        ("Model", "signature_defs"),
+    ],
+)
+def test_a_table_referred_to_without_end_is_refused(owner: str, field: str) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.operator("MY_OP", (), (graph.tensor((1,)),))
+    maker.metadata["note"] = b"x"
+    maker.signature("serve", {"x": 0}, {})
+    table = maker.table()
+    values = (table if owner == "Model" else table.values["subgraphs"][0]).values
+    values[field] = values[field][:1] * 50_000
+    content = write(table)
+    tracemalloc.start()
+    assert read_or_refuse(content) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(content) * MEMORY_PER_BYTE
+
+
+def test_a_quantization_that_many_tensors_share_is_kept_once() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    for _ in range(1000):
+        graph.tensor((1,), scale=(1.0,) * 5000)
+    graph.operator("MY_OP", (), (0,))
+    table = maker.table()
+    tensors = table.values["subgraphs"][0].values["tensors"]
+    for tensor in tensors:
+        tensor.values["quantization"] = tensors[0].values["quantization"]
+    content = write(table)
+    assert len(content) < 150_000
+    model = read_or_refuse(content)
+    assert model is not None
+    assert {id(tensor.quantization) for tensor in model.main.tensors} == {
+        id(model.main.tensors[0].quantization)
+    }
+
+
+def test_vectors_that_overlap_are_refused() -> None:
+    """Each tensor's scales start one word further into the same region: 1000 vectors in one."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    for _ in range(1000):
+        graph.tensor((1,), scale=1.0)
+    graph.operator("MY_OP", (), (0,))
+    region = struct.pack("<10000I", *range(9999, -1, -1))
+    maker.metadata["region"] = region
+    table = maker.table()
+    # References lead forwards, and what is written first comes last in the file.
+    table.values = {"buffers": table.values.pop("buffers"), **table.values}
+    content = bytearray(write(table))
+    start = content.index(region)
+    bindings_model = bindings.Model.GetRootAsModel(content, 0)
+    for index in range(1000):
+        quantization = bindings_model.Subgraphs(0).Tensors(index).Quantization()._tab
+        reference = quantization.Pos + quantization.Offset(8)
+        content[reference : reference + 4] = struct.pack("<I", start + 4 * index - reference)
+    with pytest.raises(ModelError, match="its parts overlap"):
+        read_model(bytes(content), "model")
