@@ -27,11 +27,8 @@ def shape_text(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
-def method_text(part: Part) -> str:
-    """How a part was got, where it is not simply exact."""
-    if part.method == "estimated":
-        return f"estimated, {format_size(part.margin_bytes)} margin included"
-    return {"exact": "", "table": "measured table", "declared": "declared"}[part.method]
+#: How a part was got, in a word; nothing where it is exact.
+_METHODS = {"exact": "", "table": "measured", "estimated": "estimated", "declared": "declared"}
 
 
 def parts_table(parts: Sequence[Part], style: Style) -> list[str]:
@@ -39,20 +36,23 @@ def parts_table(parts: Sequence[Part], style: Style) -> list[str]:
     total = sum(part.bytes + part.margin_bytes for part in parts)
     ordered = sorted(parts, key=lambda part: (-(part.bytes + part.margin_bytes), part.name))
     rows = [
-        (
-            format_size(size),
-            f"{size * 100 // total} %",
-            part.name,
-            "; ".join(filter(None, (method_text(part), part.note))),
-        )
+        (format_size(size), _percent(size, total), part.name, _METHODS[part.method], _note(part))
         for part in ordered
         if (size := part.bytes + part.margin_bytes)
     ]
     if not rows:
         return []
-    return columns(
-        rows, ("right", "right", "left", "left"), style, flexible=2, drop=(1, 3), indent=_INDENT
-    )
+    align: list[Align] = ["right", "right", "left", "left", "left"]
+    return columns(rows, align, style, flexible=2, drop=(4, 1), indent=_INDENT)
+
+
+def _percent(size: int, total: int) -> str:
+    return f"{size * 100 // total} %" if size * 100 >= total else "<1 %"
+
+
+def _note(part: Part) -> str:
+    margin = f"{format_size(part.margin_bytes)} margin included" if part.margin_bytes else ""
+    return "; ".join(filter(None, (margin, part.note)))
 
 
 def peak_layers(layers: Sequence[Layer]) -> list[Layer]:
@@ -67,10 +67,10 @@ def peak_table(arena: Arena, style: Style) -> list[str]:
         (buffer for buffer in arena.buffers if buffer.first <= arena.peak_time <= buffer.last),
         key=lambda buffer: (-buffer.bytes, buffer.offset),
     )
-    rows = [(format_size(buffer.bytes), buffer.kind, _owner(buffer)) for buffer in alive]
+    rows = [(format_size(buffer.bytes), _owner(buffer)) for buffer in alive]
     if not rows:
         return []
-    return columns(rows, ("right", "left", "left"), style, flexible=2, indent=_INDENT)
+    return columns(rows, ("right", "left"), style, flexible=1, indent=_INDENT)
 
 
 def _owner(buffer: LiveBuffer) -> str:
@@ -163,9 +163,13 @@ _STAGES = {
 def savings_table(savings: Sequence[Saving], style: Style, *, most: int | None = None) -> list[str]:
     """What single changes would save in flash, largest first; ``most`` limits the lines."""
     ordered = sorted(savings, key=lambda saving: (-saving.flash_bytes, saving.change))
-    rows = [(format_size(-saving.flash_bytes), saving.change, saving.note) for saving in ordered]
+    rows = [
+        (
+            format_size(-saving.flash_bytes),
+            f"{saving.change} ({saving.note})" if saving.note else saving.change,
+        )
+        for saving in ordered[:most]
+    ]
     if not rows:
         return []
-    return columns(
-        rows[:most], ("right", "left", "left"), style, flexible=1, drop=(2,), indent=_INDENT
-    )
+    return columns(rows, ("right", "left"), style, flexible=1, indent=_INDENT)

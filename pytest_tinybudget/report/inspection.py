@@ -22,6 +22,7 @@ from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
+from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.report.results_json import Json
 from pytest_tinybudget.report.results_json import footprint_json
 from pytest_tinybudget.report.results_json import parts_json
@@ -37,14 +38,14 @@ from pytest_tinybudget.sizes import format_size
 _INDENT = "  "
 
 _DECIDED_BY = {
-    "used": "what is used after set-up: head and tail",
-    "planning": "the planner's temporary room while buffers are laid out",
+    "used": "what is used: head and tail",
+    "planning": "the planner, which needs temporary room beside the tail while it lays out buffers",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One model on one runtime; ``measures`` hold it against a board's room, if one was asked for."""
+    """One model on one runtime; ``measures`` are against a board, where one was asked for."""
 
     model: Model
     sha256: str
@@ -167,26 +168,30 @@ def _both(size_bytes: int) -> str:
 def _arena(arena: Arena | None, style: Style, *, everything: bool) -> list[str]:
     if arena is None:
         return []
-    decided = _DECIDED_BY.get(arena.decided_by, arena.decided_by)
     rows = [
-        ("required", arena.required, f"the smallest that works; decided by {decided}"),
-        ("used", arena.used, "what arena_used_bytes() prints: head + tail"),
-        ("head", arena.head, _fragmentation(arena)),
-        ("tail", arena.tail, "what persists: structures, kernels' data, variable tensors"),
+        ("required", arena.required, "the smallest that works"),
+        ("used", arena.used, "head + tail, as arena_used_bytes() prints"),
+        ("head", arena.head, "activations and scratch"),
+        ("tail", arena.tail, "what persists"),
     ]
     if everything:
         recorded = sorted(arena.recorded.items(), key=lambda item: (-item[1], item[0]))
         rows += [("", size, f"of the tail: {category}") for category, size in recorded if size]
+    decided = _DECIDED_BY.get(arena.decided_by, arena.decided_by)
     texts = [(name, format_size(size, exact=True), note) for name, size, note in rows]
-    return columns(texts, ["left", "right", "left"], style, flexible=2, indent=_INDENT)
+    return [
+        *columns(texts, ["left", "right", "left"], style, flexible=2, indent=_INDENT),
+        *wrapped(f"required is set by {decided}", style, indent=_INDENT),
+        *wrapped(_fragmentation(arena), style, indent=_INDENT),
+    ]
 
 
 def _fragmentation(arena: Arena) -> str:
-    lost = arena.head - arena.optimum_head
-    if lost <= 0:
-        return "activations and scratch; no planner could do with less"
+    lost = format_size(arena.head - arena.optimum_head, exact=True)
     least = format_size(arena.optimum_head, exact=True)
-    return f"activations and scratch; at least {least} are needed at once, {lost:,} B are gaps"
+    if arena.head <= arena.optimum_head:
+        return f"no plan has a smaller head: {least} are alive at once"
+    return f"{lost} of the head are gaps: {least} are alive at once"
 
 
 def render_json(inspection: Inspection) -> str:

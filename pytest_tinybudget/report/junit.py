@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import junit_xml  # type: ignore[import-untyped]
 
+from pytest_tinybudget.report.layout import PLAIN
+from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.results import PairResult
@@ -29,12 +31,17 @@ def render(results: Iterable[PairResult]) -> str:
 
 def _case(pair: PairResult) -> junit_xml.TestCase:
     facts = [pair.headline, *map(measure_line, pair.measures), *pair.warnings]
+    headline, *others = (clean(fact, PLAIN) for fact in facts)
     file, _, line = pair.declared_at.rpartition(":")
     case = junit_xml.TestCase(
-        pair.board, classname=pair.model, file=file, line=line, stdout="\n".join(facts)
+        pair.board,
+        classname=pair.model,
+        file=file,
+        line=line,
+        stdout="\n".join([headline, *others]),
     )
     if pair.outcome == "error":
-        case.add_error_info(pair.headline, failure(pair), error_type="not measured")
+        case.add_error_info(headline, failure(pair), error_type="not measured")
     elif pair.failed:
-        case.add_failure_info(pair.headline, failure(pair), failure_type=pair.outcome)
+        case.add_failure_info(headline, failure(pair), failure_type=pair.outcome)
     return case

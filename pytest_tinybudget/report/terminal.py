@@ -29,6 +29,7 @@ from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.sizes import format_ratio
 from pytest_tinybudget.sizes import format_size
 
 
@@ -82,15 +83,28 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
         _titled("also", [f"  - {warning}" for warning in pair.warnings]),
         _closing(pair),
     ]
-    text = "\n\n".join("\n".join(section) for section in sections if section)
-    return "\n".join(clean(line, style) for line in text.split("\n"))
+    return "\n\n".join(
+        "\n".join(clean(line, style) for line in section) for section in sections if section
+    )
+
+
+def failure_lines(pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0) -> list[Line]:
+    """A failed pair for a terminal outside pytest: its name, then ``failure``.
+
+    With ``verbosity`` below 0 it is one line.
+    """
+    title = f"{WORDS[pair.outcome]} {pair.model} on {pair.board}"
+    if verbosity < 0:
+        return [Line(clean(f"{title}: {pair.headline}", style), _MARKUP[pair.outcome])]
+    text = failure(pair, style).split("\n")
+    return [Line(clean(title, style), (*_MARKUP[pair.outcome], "bold")), *map(Line, text), Line("")]
 
 
 def measure_line(measure: Measure) -> str:
     """A measure in words: used, limit, what set the limit."""
-    used, limit = format_pair(measure.used, measure.limit)
     origin = measure.limit_note or measure.limit_from
-    return f"{_METRICS[measure.metric]}: {used} of {limit} ({origin})"
+    ratio = format_ratio(measure.used, measure.limit)
+    return f"{_METRICS[measure.metric]}: {ratio} ({origin})"
 
 
 def _causes(pair: PairResult, style: Style) -> list[list[str]]:
@@ -126,7 +140,7 @@ def _titled(title: str, lines: list[str]) -> list[str]:
 def _closing(pair: PairResult) -> list[str]:
     runtime = f"counted for {runtime_text(pair.runtime)}" if pair.measures else ""
     edit = f"edit {pair.declared_at}" if pair.declared_at else ""
-    return [line for line in (pair.message, edit, runtime) if line]
+    return [line for line in (*pair.message.splitlines(), edit, runtime) if line]
 
 
 def runtime_text(name: str) -> str:
@@ -190,7 +204,7 @@ def _rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 
 
 def _pair_rows(pair: PairResult, bar_width: int, style: Style) -> list[list[str]]:
-    names = [(WORDS[pair.outcome], pair.model), ("", pair.board)]
+    names = [(f"{WORDS[pair.outcome]:5}", pair.model), ("", pair.board)]
     rows = []
     for position in range(max(2, len(pair.measures))):
         word, name = names[position] if position < len(names) else ("", "")
@@ -225,9 +239,11 @@ def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
             )
             word = ""
         for measure in pair.measures:
-            used, limit, free = _numbers(measure)
+            mark = "~" if _estimated(measure) else ""
+            ratio = format_ratio(measure.used, measure.limit)
+            free = _numbers(measure)[-1]
             state = f"{free.removeprefix('-')} over" if measure.over else f"{free} free"
-            lines.append(Line(f"  {_METRICS[measure.metric]} {used} of {limit}, {state}", markup))
+            lines.append(Line(f"  {_METRICS[measure.metric]} {mark}{ratio}, {state}", markup))
         lines += _remarks(pair, style)
     return lines
 

@@ -1,0 +1,68 @@
+"""The command line: the gate and its tools without pytest.
+
+Exit codes: 0 all fits, 1 a pair fails, 2 wrong usage or input, which is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pytest_tinybudget.commands import carray
+from pytest_tinybudget.commands import check
+from pytest_tinybudget.commands import init
+from pytest_tinybudget.commands import inspect
+from pytest_tinybudget.errors import TinybudgetError
+
+
+WRONG_INPUT = 2
+
+#: As a shell reports a process that SIGPIPE or SIGINT ended.
+_PIPE_CLOSED, _INTERRUPTED = 141, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``tinybudget`` with ``argv`` (default: the process's) and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except TinybudgetError as error:
+        print(f"tinybudget: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except BrokenPipeError:
+        # The reader has gone (``| head``): keep the interpreter from flushing into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tinybudget",
+        description="Whether machine-learning models fit microcontrollers: flash and RAM of "
+        "TF Lite Micro, to the byte, without a board or a compiler.",
+        epilog="start with: tinybudget init, then: tinybudget check",
+    )
+    parser.add_argument("--version", action=_Version)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (check, inspect, carray, init):
+        module.add_commands(subparsers)
+    return parser
+
+
+class _Version(argparse.Action):
+    """``--version``, looked up only when asked for: reading package metadata takes time."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"tinybudget {version('pytest-tinybudget')}")
+        parser.exit()

@@ -1,0 +1,72 @@
+"""``tinybudget carray``: the files that a firmware needs of a model, without a declaration."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_runtime_options
+from pytest_tinybudget.commands.options import chosen_board
+from pytest_tinybudget.commands.options import chosen_runtime
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``carray``."""
+    parser = add_command(
+        subparsers,
+        "carray",
+        "write a model as a C array, with its arena size and operator resolver",
+        details="Prints the paths of what it wrote. The same model gives the same bytes.",
+        example="tinybudget carray models/kws.tflite -o firmware/src --board raspberry-pi-pico",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a .tflite file")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, default=Path(), help="folder (default: here)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="name in the code (default: the file's)")
+    parser.add_argument(
+        "--language", choices=("c++", "c"), default="c++", help="of the array (default: c++)"
+    )
+    parser.add_argument(
+        "--registrations",
+        choices=("generic", "typed"),
+        default="generic",
+        help="resolver with AddConv2D() or, smaller, AddConv2D(Register_CONV_2D_INT8())",
+    )
+    parser.add_argument(
+        "--array-only", action="store_true", help="the array alone, even if TFLM cannot run it"
+    )
+    add_runtime_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the files of ``arguments.model``.
+
+    Raises:
+        TinybudgetError: model, board or runtime are wrong, or the folder cannot be written.
+    """
+    from pytest_tinybudget.artifacts import render
+    from pytest_tinybudget.artifacts import render_array
+    from pytest_tinybudget.artifacts import write
+    from pytest_tinybudget.footprint.measure import measure
+    from pytest_tinybudget.graph.tflite import load_model
+
+    runtime = chosen_runtime(arguments, chosen_board(arguments))
+    model = load_model(Path(arguments.model))
+    name = arguments.name or Path(arguments.model).stem
+    if arguments.array_only:
+        files = render_array(model, name, arguments.language)
+    else:
+        files = render(
+            model,
+            name=name,
+            footprints=[measure(model, runtime, registrations=arguments.registrations)],
+            registrations=arguments.registrations,
+            language=arguments.language,
+        )
+    for path in write(arguments.output, files):
+        print(path)
+    return 0

@@ -1,0 +1,145 @@
+"""``tinybudget check``: every declared pair against its limits, as ``pytest --tinybudget`` does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import find_files
+from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.errors import TinybudgetError
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.gate import GroupPair
+    from pytest_tinybudget.gate import Pair
+    from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.results import PairResult
+
+
+_FITS, _FAILS, _NOT_MEASURED = 0, 1, 2
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``check``."""
+    parser = add_command(
+        subparsers,
+        "check",
+        "check models against the budgets in tinybudget.toml",
+        details="Exit code 0: all fit; 1: a pair does not; 2: wrong usage or input.",
+        example="tinybudget check\n"
+        "tinybudget check firmware/tinybudget.toml::kws --json build/tinybudget.json",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        default=["."],
+        metavar="PATH[::MODEL[::BOARD]]",
+        help="declarations, or folders to search for tinybudget.toml (default: here)",
+    )
+    parser.add_argument("--json", metavar="PATH", help="write the results file; - for stdout")
+    parser.add_argument("--junit-xml", metavar="PATH", help="write JUnit XML; - for stdout")
+    parser.add_argument("--artifacts", metavar="DIR", help="write the C files of each model here")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="show layers; -vv all their memory"
+    )
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="say only what fails")
+    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check what ``arguments.paths`` select, report, and return the exit code.
+
+    Raises:
+        TinybudgetError: a path or a declaration is wrong, or a report cannot be written.
+    """
+    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.report import console
+
+    selected = [pair for path in arguments.paths for pair in _select(path)]
+    gate = Gate(strict=arguments.strict)
+    results = [gate.check(pair) for pair in selected]
+    _write_files(arguments, results)
+    reports_on_stdout = "-" in (arguments.json, arguments.junit_xml)
+    stream = sys.stderr if reports_on_stdout else sys.stdout
+    verbosity = arguments.verbose - arguments.quiet
+    _print(console.Console(stream, arguments.color), results, verbosity)
+    if any(result.outcome == "error" for result in results):
+        return _NOT_MEASURED
+    return _FAILS if any(result.failed for result in results) else _FITS
+
+
+def _select(argument: str) -> list[Pair | GroupPair]:
+    """The pairs that ``PATH[::MODEL[::BOARD]]`` stands for."""
+    from pytest_tinybudget.declaration import load_declaration
+    from pytest_tinybudget.gate import pairs
+
+    path, *names = argument.split("::")
+    selected: list[Pair | GroupPair] = []
+    for file in _declarations(Path(path)):
+        every = list(pairs(_shown(file), load_declaration(file)))
+        selected += _named(every, names)
+    return selected
+
+
+def _named(every: list[Pair | GroupPair], names: Sequence[str]) -> list[Pair | GroupPair]:
+    """Those of ``every`` whose model and board are ``names``, as far as given."""
+    from pytest_tinybudget.boards.nearest import unknown
+
+    for position, (kind, name) in enumerate(zip(("model", "board"), names, strict=False), 1):
+        valid = {pair.id.split("::")[position] for pair in every}
+        if name not in valid:
+            raise unknown(kind, name, valid)
+        every = [pair for pair in every if pair.id.split("::")[position] == name]
+    return every
+
+
+def _declarations(path: Path) -> Iterator[Path]:
+    from pytest_tinybudget.declaration import FILE_NAME
+
+    if not path.is_dir():
+        yield path
+        return
+    found = list(find_files(path, FILE_NAME))
+    if not found:
+        raise TinybudgetError(f"{path}: no {FILE_NAME} here or below; tinybudget init writes one")
+    yield from found
+
+
+def _shown(file: Path) -> str:
+    """``file`` as reports name it: relative to the working directory, POSIX."""
+    try:
+        return Path(os.path.relpath(file)).as_posix()
+    except ValueError:  # another drive on Windows
+        return file.as_posix()
+
+
+def _write_files(arguments: argparse.Namespace, results: Sequence[PairResult]) -> None:
+    if arguments.json:
+        from pytest_tinybudget.report import results_json
+
+        write_output(arguments.json, results_json.render(results))
+    if arguments.junit_xml:
+        from pytest_tinybudget.report import junit
+
+        write_output(arguments.junit_xml, junit.render(results))
+
+
+def _print(console: Console, results: Sequence[PairResult], verbosity: int) -> None:
+    from pytest_tinybudget.report import terminal
+
+    style = console.style
+    for result in filter(lambda result: result.failed, results):
+        console.print(terminal.failure_lines(result, style, verbosity=verbosity))
+    console.print(terminal.summary(results, style, verbosity=verbosity))

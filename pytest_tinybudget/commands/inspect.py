@@ -1,0 +1,71 @@
+"""``tinybudget inspect``: everything about one model on one runtime."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_runtime_options
+from pytest_tinybudget.commands.options import chosen_board
+from pytest_tinybudget.commands.options import chosen_runtime
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``inspect``."""
+    parser = add_command(
+        subparsers,
+        "inspect",
+        "show where a model's flash and RAM go: layers, operators, parts, arena",
+        example="tinybudget inspect models/kws.tflite --board raspberry-pi-pico",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a .tflite file")
+    add_runtime_options(parser)
+    parser.add_argument(
+        "--registrations",
+        choices=("generic", "typed"),
+        default="generic",
+        help="kernels as Register_CONV_2D() or, smaller, Register_CONV_2D_INT8()",
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="show all memory of each layer"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Inspect ``arguments.model``.
+
+    Raises:
+        TinybudgetError: model, board or runtime are wrong.
+    """
+    from pytest_tinybudget.budget import Terms
+    from pytest_tinybudget.budget import judge
+    from pytest_tinybudget.footprint.link import what_if
+    from pytest_tinybudget.footprint.measure import measure
+    from pytest_tinybudget.gate import sha256_of
+    from pytest_tinybudget.graph.tflite import load_model
+    from pytest_tinybudget.report import inspection
+    from pytest_tinybudget.report.console import Console
+
+    board = chosen_board(arguments)
+    runtime = chosen_runtime(arguments, board)
+    model = load_model(Path(arguments.model))
+    footprint = measure(model, runtime, registrations=arguments.registrations)
+    found = inspection.Inspection(
+        model=model,
+        sha256=sha256_of(model),
+        footprint=footprint,
+        savings=what_if(model, runtime, registrations=arguments.registrations),
+        measures=judge(footprint, board, Terms()).measures if board else (),
+    )
+    if arguments.json:
+        sys.stdout.write(inspection.render_json(found))
+        return 0
+    console = Console(sys.stdout, arguments.color)
+    console.print(inspection.render(found, console.style, verbosity=arguments.verbose))
+    return 0

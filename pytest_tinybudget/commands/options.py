@@ -1,0 +1,119 @@
+"""What several commands share: help that shows an example, the choice of a runtime, output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import TypeAlias
+
+from pytest_tinybudget.errors import TinybudgetError
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.footprint.runtime import Runtime
+
+
+#: What ``argparse.ArgumentParser.add_subparsers`` returns.
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+#: What a model is measured for where neither a board nor a runtime is named.
+DEFAULT_RUNTIME = "m4_cmsisnn"
+
+#: Folders in which nobody keeps a declaration or a model of their own.
+_SKIPPED_FOLDERS = frozenset(
+    {"__pycache__", "build", "dist", "node_modules", "site-packages", "venv"}
+)
+
+
+def add_command(
+    subparsers: Subparsers, name: str, summary: str, *, details: str = "", example: str
+) -> argparse.ArgumentParser:
+    """A command's parser; its help ends with ``example``."""
+    indented = "\n".join(f"  {line}" for line in example.splitlines())
+    return subparsers.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{details}".rstrip(),
+        epilog=f"example:\n{indented}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_runtime_options(parser: argparse.ArgumentParser) -> None:
+    """``--board`` or ``--runtime``: what a model is measured for."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--board", metavar="ID", help="measure for this board (tinybudget boards)")
+    group.add_argument(
+        "--runtime",
+        metavar="NAME",
+        help=f"measure for this runtime, such as m0plus_ref (default: {DEFAULT_RUNTIME})",
+    )
+
+
+def chosen_board(arguments: argparse.Namespace) -> Board | None:
+    """The board that ``--board`` names.
+
+    Raises:
+        TinybudgetError: there is no such board.
+    """
+    from pytest_tinybudget.boards import find_board
+
+    return find_board(arguments.board) if arguments.board else None
+
+
+def chosen_runtime(arguments: argparse.Namespace, board: Board | None) -> Runtime:
+    """The runtime of ``board``, or the one that ``--runtime`` names.
+
+    Raises:
+        TinybudgetError: there is no such runtime.
+    """
+    from pytest_tinybudget.boards.nearest import unknown
+    from pytest_tinybudget.footprint.runtime import RUNTIMES
+
+    if board is not None:
+        return runtime_of(board)
+    name = arguments.runtime or DEFAULT_RUNTIME
+    if name not in RUNTIMES:
+        raise unknown("runtime", name, RUNTIMES)
+    return RUNTIMES[name]
+
+
+def runtime_of(board: Board) -> Runtime:
+    """The shipped runtime that ``board`` names, with the board's flash margin if that is wider."""
+    from dataclasses import replace
+
+    from pytest_tinybudget.footprint.runtime import RUNTIMES
+
+    runtime = RUNTIMES[board.runtime]
+    margin = max(runtime.flash_margin_percent, board.flash_margin_percent)
+    return replace(runtime, flash_margin_percent=margin)
+
+
+def find_files(folder: Path, pattern: str) -> Iterator[Path]:
+    """Files below ``folder`` that match, sorted, hidden and built folders left out."""
+    for path in sorted(folder.rglob(pattern)):
+        inside = path.relative_to(folder).parts[:-1]
+        if path.is_file() and not any(
+            part.startswith(".") or part in _SKIPPED_FOLDERS for part in inside
+        ):
+            yield path
+
+
+def write_output(path: str, text: str) -> None:
+    """Write ``text`` to the file ``path``, or to stdout where it is ``-``.
+
+    Raises:
+        TinybudgetError: the file cannot be written.
+    """
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise TinybudgetError(f"{path}: cannot be written: {error.strerror}") from error

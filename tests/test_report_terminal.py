@@ -1,0 +1,348 @@
+"""What people read: the failure text and the table of pairs."""
+
+from __future__ import annotations
+
+import pytest
+from report_samples import KB
+from report_samples import error
+from report_samples import footprint
+from report_samples import layer
+from report_samples import measure
+from report_samples import over
+from report_samples import pair
+from report_samples import refused
+
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.report.layout import Line
+from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.layout import bar
+from pytest_tinybudget.report.layout import cells
+from pytest_tinybudget.report.layout import encodable
+from pytest_tinybudget.report.layout import shorten
+from pytest_tinybudget.report.layout import write_lines
+from pytest_tinybudget.report.terminal import failure
+from pytest_tinybudget.report.terminal import failure_lines
+from pytest_tinybudget.report.terminal import summary
+from pytest_tinybudget.results import PairResult
+
+
+WIDE, USUAL, NARROW = Style(120), Style(80), Style(40)
+ASCII = Style(80, unicode=False)
+
+
+def text_of(lines: list[Line]) -> str:
+    return "\n".join(line.text for line in lines)
+
+
+def rows_of(lines: list[Line], word: str) -> list[str]:
+    return [line.text for line in lines if line.text.startswith(word)]
+
+
+# The failure text
+
+
+def test_failure_starts_with_the_headline() -> None:
+    assert failure(over()).split("\n")[0] == over().headline
+
+
+def test_failure_lists_parts_largest_first_and_they_add_up_to_what_is_used() -> None:
+    lines = failure(over()).split("\n")
+    start = lines.index("flash: 268.3 of 256.0 KB (budget of models.kws)")
+    table = lines[start + 1 : lines.index("", start)]
+    assert [line.split("%")[1].split()[0] for line in table] == ["model", "runtime", "kernels"]
+    assert sum(float(line.split()[0]) for line in table) == pytest.approx(268.3)
+
+
+def test_parts_that_are_not_exact_say_how_they_were_got() -> None:
+    text = failure(over(), WIDE)
+    assert "kernels       estimated  307 B margin included" in text
+    assert "runtime core  measured" in text
+    model_line = next(line for line in text.split("\n") if line.endswith("%  model"))
+    assert not any(word in model_line for word in ("estimated", "measured", "declared"))
+
+
+def test_estimates_stay_marked_on_a_narrow_terminal() -> None:
+    line = next(line for line in failure(over(), NARROW).split("\n") if "kernels" in line)
+    assert line.endswith("estimated")
+
+
+def test_failure_names_what_is_alive_at_the_peak_and_nothing_else() -> None:
+    text = failure(over())
+    block = text[text.index("the arena's peak, 27.3 KB alive, at CONV_2D #0:") :].split("\n\n")[0]
+    assert [line.split()[-1] for line in block.split("\n")[1:]] == ["big", "input", "small"]
+
+
+def test_failure_lists_the_layers_with_the_most_weights() -> None:
+    text = failure(over())
+    block = text[text.index("heaviest layers (weights):") :].split("\n\n")[0].split("\n")[1:]
+    assert block == [
+        "  146.5 KB  FULLY_CONNECTED #1  dense",
+        "     640 B  CONV_2D #0          block/conv0",
+    ]
+
+
+def test_failure_ends_with_the_message_the_line_to_edit_and_the_runtime() -> None:
+    assert failure(over()).split("\n")[-3:] == [
+        "see docs/size.md",
+        "edit tinybudget.toml:12",
+        "counted for TFLM 90b983c2, Cortex-M4F, CMSIS-NN with DSP",
+    ]
+
+
+def test_savings_in_flash_are_offered_only_where_flash_is_over() -> None:
+    ram_only = over(measures=(measure("flash"), measure("ram", 70 * KB, 64 * KB)))
+    assert "without SOFTMAX" in failure(over())
+    assert "without SOFTMAX" not in failure(ram_only)
+
+
+def test_equal_looking_sizes_are_printed_in_bytes() -> None:
+    close = over(measures=(measure("flash", 256 * KB + 1, 256 * KB),))
+    assert "flash: 262,145 of 262,144 B" in failure(close)
+
+
+def test_refusal_names_operator_place_and_reason() -> None:
+    text = failure(refused())
+    assert "TILE #3 (no such operator in TFLM): TFLM has no kernel for it" in text
+
+
+def test_failure_of_an_unmeasured_pair_is_short() -> None:
+    assert failure(error()) == f"{error().headline}\n\nedit tinybudget.toml:12"
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[31mred", "a\nb", "\u202egnp.tfl", "\r\rx", "\x07"])
+def test_hostile_names_cannot_drive_the_terminal(hostile: str) -> None:
+    parts = (Part(hostile, 300 * KB, "exact", note=hostile),)
+    bad = over(
+        headline=f"{hostile} is over",
+        reasons=(hostile,),
+        message=hostile.replace("\n", ""),
+        warnings=(hostile,),
+        measures=(measure("flash", 300 * KB, 256 * KB, parts=parts),),
+        footprint=footprint(layers=(layer(0, name=hostile, operator=hostile),)),
+    )
+    printed = [failure(bad), text_of(summary([bad], verbosity=2)), text_of(failure_lines(bad))]
+    for text in printed:
+        assert not any(character in text.replace("\n", "") for character in "\x1b\r\x07\u202e")
+    line_count = len(failure(over(footprint=bad.footprint, measures=bad.measures)).split("\n"))
+    assert len(failure(bad).split("\n")) == line_count + 3  # the note, with its title and gap
+
+
+# The table of pairs
+
+
+def test_worst_pairs_come_first() -> None:
+    results = [
+        pair("fits-well"),
+        pair("fits-tightly", measures=(measure(used=250 * KB),)),
+        pair("close", outcome="warns", warnings=("flash above 90 % of its limit",)),
+        error("unreadable"),
+        pair("wish", outcome="unmet"),
+        over("a-bit", measures=(measure(used=257 * KB),)),
+        over("a-lot", measures=(measure(used=512 * KB),)),
+        refused("impossible"),
+    ]
+    text = text_of(summary(results))
+    names = [result.model for result in results]
+    assert sorted(names, key=text.index) == names[::-1]
+
+
+@pytest.mark.parametrize(
+    ("result", "word"),
+    [
+        (pair(), "PASS"),
+        (pair(outcome="warns"), "WARN"),
+        (over(), "FAIL"),
+        (refused(), "FAIL"),
+        (pair(outcome="unmet"), "FAIL"),
+        (error(), "ERROR"),
+    ],
+)
+@pytest.mark.parametrize("style", [WIDE, USUAL, NARROW, ASCII])
+def test_every_row_says_its_outcome_in_a_word(result: PairResult, word: str, style: Style) -> None:
+    assert len(rows_of(summary([result], style), f"{word} ")) == 1
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 65, 66, 72, 80, 100, 120, 200])
+def test_no_line_of_the_table_is_wider_than_the_terminal(width: int) -> None:
+    results = [
+        over("person_detection_with_a_very_long_name_indeed", "stm32f746g-discovery"),
+        pair("猫の検出モデル猫の検出モデル猫の検出モデル"),
+        pair(outcome="warns", warnings=("flash above 90 % of its limit: 250.0 of 256.0 KB",)),
+        refused(),
+    ]
+    style = Style(width)
+    too_wide = [line.text for line in summary(results, style) if cells(line.text) > width]
+    assert too_wide == []
+
+
+def test_layers_fit_the_terminal_without_losing_what_is_alive() -> None:
+    for width in (60, 80, 120):
+        lines = summary([over()], Style(width), verbosity=1)
+        table = [line.text for line in lines if "#" in line.text or "layer  " in line.text]
+        assert all(cells(line) <= width for line in table)
+        assert table[0].endswith("live")
+
+
+def test_used_limit_and_free_are_in_the_table() -> None:
+    rows = text_of(summary([over()], USUAL)).split("\n")
+    assert rows[1].split()[:7] == ["FAIL", "kws", "flash", "~268.3", "KB", "256.0", "KB"]
+    assert "-12.3 KB" in rows[1]
+    assert rows[2].split()[:6] == ["arduino-nano-33-ble", "RAM", "48.0", "KB", "64.0", "KB"]
+    assert "16.0 KB" in rows[2]
+
+
+def test_table_at_80_columns() -> None:
+    close = pair(
+        "vad",
+        "raspberry-pi-pico",
+        outcome="warns",
+        warnings=("RAM above 90 % of its limit",),
+        measures=(measure(), measure("ram", 60 * KB, 64 * KB)),
+    )
+    assert text_of(summary([close, over()], USUAL)) == (
+        "       model, board                     used     limit      free\n"
+        "FAIL   kws                  flash  ~268.3 KB  256.0 KB  -12.3 KB  ██████  105 %\n"
+        "       arduino-nano-33-ble  RAM      48.0 KB   64.0 KB   16.0 KB  ████░░   75 %\n"
+        "WARN   vad                  flash   200.0 KB  256.0 KB   56.0 KB  ████░░   78 %\n"
+        "       raspberry-pi-pico    RAM      60.0 KB   64.0 KB    4.0 KB  █████░   93 %\n"
+        "       RAM above 90 % of its limit\n"
+        "~ holds an estimate, its margin included\n"
+        "TFLM 90b983c2, Cortex-M4F, CMSIS-NN with DSP: 2 pairs\n"
+        "2 pairs: 1 over budget, 1 with a warning"
+    )
+
+
+def test_table_at_40_columns() -> None:
+    assert text_of(summary([over()], NARROW)) == (
+        "FAIL  kws\n"
+        "      arduino-nano-33-ble\n"
+        "  flash ~268.3 of 256.0 KB, 12.3 KB over\n"
+        "  RAM 48.0 of 64.0 KB, 16.0 KB free\n"
+        "~ holds an estimate, its margin included\n"
+        "TFLM 90b983c2, Cortex-M4F, CMSIS-NN with\n"
+        "DSP: 1 pair\n"
+        "1 pair: 1 over budget"
+    )
+
+
+def test_ascii_terminals_get_ascii_only() -> None:
+    results = [over("modèle"), pair(outcome="warns", warnings=("−3 KB × 2 …",))]
+    lines = summary(results, ASCII, verbosity=2)
+    assert text_of(lines).isascii()
+    assert failure(results[0], ASCII).isascii()
+    assert "######" in text_of(lines)
+
+
+def test_a_pair_over_by_one_byte_never_shows_100_percent_and_no_free_bytes() -> None:
+    text = text_of(summary([over(measures=(measure(used=256 * KB + 1),))], WIDE))
+    assert "101 %" in text
+    assert "-1 B" in text
+
+
+def test_a_pair_under_by_one_byte_never_shows_a_full_bar() -> None:
+    text = text_of(summary([pair(measures=(measure(used=256 * KB - 1),))], WIDE))
+    assert "99 %" in text
+    assert "░" in text
+
+
+def test_a_board_without_room_is_shown_without_a_percentage() -> None:
+    text = text_of(summary([over(measures=(measure(limit=0),))], WIDE))
+    assert "-200.0 KB" in text
+    assert "%" not in text
+
+
+def test_an_unmeasured_pair_shows_why_in_the_table() -> None:
+    assert error().headline in text_of(summary([error()], USUAL))
+
+
+def test_quiet_prints_the_count_alone() -> None:
+    lines = summary([over(), pair(), error()], verbosity=-1)
+    assert text_of(lines) == "3 pairs: 1 over budget, 1 not measured, 1 fit"
+
+
+@pytest.mark.parametrize(
+    ("results", "colour"),
+    [([pair()], "green"), ([pair(), pair(outcome="warns")], "yellow"), ([pair(), over()], "red")],
+)
+def test_the_count_has_the_colour_of_the_worst(results: list[PairResult], colour: str) -> None:
+    assert colour in summary(results)[-1].markup
+
+
+def test_layers_are_shown_once_a_model_however_many_boards() -> None:
+    results = [over(board="arduino-nano-33-ble"), over(board="nucleo-f446re")]
+    text = text_of(summary(results, WIDE, verbosity=1))
+    assert text.count("layers of kws") == 1
+    assert text.count("CONV_2D #0") == 1
+
+
+def test_layers_show_name_type_shape_weights_activations_and_live_bytes() -> None:
+    text = text_of(summary([over()], WIDE, verbosity=1))
+    row = next(line for line in text.split("\n") if "FULLY_CONNECTED #1" in line)
+    for expected in ("dense", "int8 1x25x5x64", "146.5 KB", "7.8 KB", "15.6 KB"):
+        assert expected in row
+    assert "scratch" not in text
+
+
+def test_twice_verbose_adds_scratch_and_persistent_bytes() -> None:
+    text = text_of(summary([over()], WIDE, verbosity=2))
+    assert "scratch  persistent" in text
+    assert "512 B        96 B" in text
+
+
+def test_the_layer_at_the_peak_is_marked_without_colour() -> None:
+    rows = text_of(summary([over()], WIDE, verbosity=1)).split("\n")
+    assert [row.split()[1] for row in rows if row.startswith("  *")] == ["CONV_2D"]
+
+
+def test_no_pairs_make_no_table() -> None:
+    assert text_of(summary([])) == "no pairs"
+
+
+def test_a_failed_pair_outside_pytest_is_named_before_its_text() -> None:
+    lines = failure_lines(over())
+    assert lines[0] == Line("FAIL kws on arduino-nano-33-ble", ("red", "bold"))
+    assert lines[1].text == over().headline
+
+
+def test_a_failed_pair_outside_pytest_is_one_line_when_quiet() -> None:
+    (line,) = failure_lines(over(), verbosity=-1)
+    assert line.text == f"FAIL kws on arduino-nano-33-ble: {over().headline}"
+
+
+# Layout
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [(20, "arduino-nano-33-ble"), (12, "arduin…3-ble"), (5, "ar…le"), (2, "ar"), (1, "a")],
+)
+def test_long_names_are_cut_in_the_middle(width: int, expected: str) -> None:
+    assert shorten("arduino-nano-33-ble", width, USUAL) == expected
+
+
+def test_wide_characters_count_for_two_cells_when_cut() -> None:
+    cut = shorten("猫の検出モデル", 9, USUAL)
+    assert "…" in cut
+    assert cells(cut) <= 9
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.0, "...."), (0.24, "...."), (0.25, "#..."), (0.99, "###."), (1.0, "####"), (7.5, "####")],
+)
+def test_a_bar_is_full_only_from_the_limit_on(share: float, expected: str) -> None:
+    assert bar(share, 4, ASCII) == expected
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [("utf-8", True), ("cp1252", False), ("ascii", False), (None, False), ("no-such", False)],
+)
+def test_encodings_that_cannot_print_bars_are_known(encoding: str | None, expected: bool) -> None:
+    assert encodable(encoding) is expected
+
+
+def test_lines_are_written_with_pytests_own_markup() -> None:
+    written: list[tuple[str, dict[str, bool]]] = []
+    write_lines([Line("x", ("bold", "red"))], lambda text, **markup: written.append((text, markup)))
+    assert written == [("x", {"bold": True, "red": True})]
