@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Literal
 
 from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.footprint.registrations import typed_registrations
 from pytest_tinybudget.footprint.result import Method
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
@@ -25,8 +26,6 @@ from pytest_tinybudget.footprint.section_graph import KINDS
 from pytest_tinybudget.footprint.section_graph import SectionGraph
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.graph.model import Operator
-from pytest_tinybudget.graph.model import Subgraph
 
 
 Registrations = Literal["generic", "typed"]
@@ -46,18 +45,6 @@ _LIBRARIES = {
 _CORE = "runtime core"
 _MAIN = "resolver and main"
 _SHARED = "shared between operators"
-
-#: The input that decides the type of an operator's kernel, where it is not the first, and the
-#: weights beside it (Eval of the kernels, TFLM 90b983c2).
-_ACTIVATION_INPUT = {"TRANSPOSE_CONV": 2}
-_WEIGHTS_INPUT = {
-    "CONV_2D": 1,
-    "DEPTHWISE_CONV_2D": 1,
-    "FULLY_CONNECTED": 1,
-    "SVDF": 1,
-    "TRANSPOSE_CONV": 1,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": 1,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +88,19 @@ def link(
         TinybudgetError: the runtime's table is missing or damaged.
     """
     costs = costs or {}
-    if not runtime.table:
+    if not _table(runtime):
         line = f"runtime {runtime.name} has no section graph: its flash is not counted"
         return Linked((), (), (line,))
-    graph = load_graph(runtime.table)
+    graph = load_graph(_table(runtime))
     operators = _operators(model)
-    typed = typed_registrations(model, runtime) if registrations == "typed" else {}
+    typed = typed_for(model, runtime) if registrations == "typed" else {}
     firmware = _firmware(graph, operators, typed)
     missing = [name for name in operators if name not in graph.operators]
     declared = [
         Part(f"operator {name}", costs[name].flash, "declared") for name in missing if name in costs
     ]
     unknown = tuple(
-        f"operator {name}: its code is not in table {runtime.table} and not counted; "
+        f"operator {name}: its code is not in table {_table(runtime)} and not counted; "
         "declare its flash"
         for name in missing
         if name not in costs
@@ -133,10 +120,10 @@ def what_if(
     Without each operator; type-specific registrations, one by one and all; the reference
     kernels instead of an optimised library, where a table of the same core exists.
     """
-    if not runtime.table:
+    if not _table(runtime):
         return ()
     operators = _operators(model)
-    possible = typed_registrations(model, runtime)
+    possible = typed_for(model, runtime)
     typed = possible if registrations == "typed" else {}
     now = flash_of(runtime, operators, typed)
     savings = []
@@ -166,26 +153,20 @@ def flash_of(
     ``typed`` names the type of those registered for one type only. Operators that the table
     does not have count for the resolver's call alone.
     """
-    return _firmware(load_graph(runtime.table), operators, typed or {}).flash
+    return _firmware(load_graph(_table(runtime)), operators, typed or {}).flash
 
 
-def typed_registrations(model: Model, runtime: Runtime) -> dict[str, str]:
-    """For each operator that ``runtime`` can register for one type: that type.
+def typed_for(model: Model, runtime: Runtime) -> dict[str, str]:
+    """Operators of ``model`` that ``runtime`` can register for one type: ``{"CONV_2D": "INT8"}``.
 
-    Only where all uses of the operator in ``model`` have it: ``{"CONV_2D": "INT8"}`` means
-    that ``Register_CONV_2D_INT8()`` serves the model.
+    Only those whose type-specific registration is a function of its own in the runtime; with
+    reference kernels the names are aliases and would change nothing.
     """
-    graph = load_graph(runtime.table)
-    uses: dict[str, set[str | None]] = {}
-    for subgraph in model.subgraphs:
-        for operator in subgraph.operators:
-            entry = graph.operators.get(operator.name)
-            if entry is not None and entry.typed:
-                uses.setdefault(operator.name, set()).add(_kernel_type(subgraph, operator))
+    operators = load_graph(_table(runtime)).operators
     return {
         name: kind
-        for name, (kind, *others) in ((name, tuple(kinds)) for name, kinds in uses.items())
-        if not others and kind is not None and kind in graph.operators[name].typed
+        for name, kind in typed_registrations(model).items()
+        if name in operators and kind in operators[name].typed
     }
 
 
@@ -219,34 +200,17 @@ def _operators(model: Model) -> dict[str, bool]:
     }
 
 
-def _kernel_type(subgraph: Subgraph, operator: Operator) -> str | None:
-    """The type in the name of the registration that serves this use, ``None`` for none."""
-
-    def type_of(indices: Sequence[int], position: int) -> str | None:
-        index = indices[position] if position < len(indices) else -1
-        return subgraph.tensors[index].type if index >= 0 else None
-
-    activation = type_of(operator.inputs, _ACTIVATION_INPUT.get(operator.name, 0))
-    output = type_of(operator.outputs, 0)
-    if operator.name == "SOFTMAX" and (activation, output) == ("INT8", "INT16"):
-        return "INT8_INT16"
-    if activation != output:
-        return None
-    position = _WEIGHTS_INPUT.get(operator.name)
-    if position is None:
-        return activation
-    weights = type_of(operator.inputs, position)
-    if (activation, weights) == ("INT8", "INT4"):
-        return "INT4"
-    return activation if weights == "INT8" else None
-
-
 def _firmware(
     graph: SectionGraph, operators: Mapping[str, bool], typed: Mapping[str, str]
 ) -> _Firmware:
     return _Firmware(
         graph, [name for name in operators if name in graph.operators], operators, typed
     )
+
+
+def _table(runtime: Runtime) -> str:
+    """The section graph that stands for ``runtime``: the user's own, else the shipped one."""
+    return runtime.graph or runtime.table
 
 
 def _reference_of(runtime: Runtime) -> Runtime | None:
@@ -410,7 +374,7 @@ def _ram_parts(model: Model, runtime: Runtime, firmware: _Firmware) -> tuple[Par
         Part("interpreter", interpreter * words, method),
         Part("operator resolver", (36 * len(firmware.registered) + 12) * words, method),
     ]
-    if firmware.uses_variables:
+    if firmware.uses_variables and not runtime.variables_in_arena:
         parts.append(Part("resource variables", _variables_bytes(model) * words, method))
     static = sum(
         size - firmware.base.get(node, 0)
