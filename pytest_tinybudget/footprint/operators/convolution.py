@@ -1,6 +1,470 @@
+"""CONV_2D, DEPTHWISE_CONV_2D and TRANSPOSE_CONV.
+
+After ``kernels/conv_common.cc``, ``depthwise_conv_common.cc``, ``transpose_conv.cc``, their
+``cmsis_nn`` counterparts and CMSIS-NN's ``arm_*_get_buffer_size`` functions (GCC builds).
+"""
+
 from __future__ import annotations
 
+from math import prod
+from typing import NamedTuple
+
+from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import op_data
+from pytest_tinybudget.footprint.operators.rule import option
+from pytest_tinybudget.footprint.operators.rule import zero_point
+from pytest_tinybudget.graph.model import Tensor
 
 
-RULES: dict[str, OperatorRule] = {}
+_CONV_OP_DATA = "9i2p3i"
+_TRANSPOSE_CONV_PARAMS = "b8h9i"
+
+#: CH_IN_BLOCK_MVE: channels that the depthwise kernel for MVE works on at a time.
+_MVE_CHANNEL_BLOCK = 124
+#: REVERSE_TCOL_EFFICIENT_THRESHOLD: input channels from which on the reverse convolution pays.
+_REVERSE_CONVOLUTION_CHANNELS = 16
+
+_HYBRID = "float activations with quantised weights (a hybrid model) are not supported"
+
+
+class Window(NamedTuple):
+    """One axis of a convolution or pool."""
+
+    size: int
+    filter: int
+    stride: int
+    dilation: int = 1
+
+    def output(self, padding: str) -> int:
+        """ComputeOutSize; 0 where TFLM finds the arguments impossible."""
+        if self.filter <= 0 or self.stride <= 0 or self.dilation <= 0:
+            return 0
+        if padding == "SAME":
+            return (self.size + self.stride - 1) // self.stride
+        reach = self.size + self.stride - self._effective_filter()
+        return max(reach, 0) // self.stride
+
+    def padding(self, padding: str) -> int:
+        """The padding before the data (ComputePadding)."""
+        if self.filter <= 0 or self.stride <= 0 or self.dilation <= 0:
+            return 0
+        covered = (self.output(padding) - 1) * self.stride + self._effective_filter()
+        return max(covered - self.size, 0) // 2
+
+    def _effective_filter(self) -> int:
+        return (self.filter - 1) * self.dilation + 1
+
+
+class Geometry(NamedTuple):
+    """A convolution as CMSIS-NN's buffer-size functions see it."""
+
+    batches: int
+    input_height: int
+    input_width: int
+    input_channels: int
+    filter_height: int
+    filter_width: int
+    filter_channels: int
+    output_width: int
+    output_channels: int
+    stride_height: int
+    stride_width: int
+    dilation_height: int
+    dilation_width: int
+    padding_height: int
+    padding_width: int
+
+    @property
+    def columns(self) -> int:
+        """Input values that one output value is made of."""
+        return self.filter_height * self.filter_width * self.input_channels
+
+
+def populate_convolution_quantization(
+    node: Preparation, input_: Tensor, filter_: Tensor, output: Tensor, channels: int
+) -> None:
+    """The checks of PopulateConvolutionQuantizationParams."""
+    for tensor in (input_, filter_):
+        node.ensure(tensor.quantization.is_affine, f"its tensor '{tensor.name}' is not quantised")
+    scales = filter_.quantization.scales
+    if len(scales) > 1:
+        node.ensure(
+            input_.type in ("INT8", "INT16") and filter_.type in ("INT8", "INT4"),
+            f"weights per channel need INT8 or INT16 activations, these are {input_.type}",
+        )
+        axis = filter_.quantization.dimension
+        node.ensure(
+            len(scales) == channels
+            and axis < len(filter_.shape)
+            and filter_.shape[axis] == channels,
+            f"its weights '{filter_.name}' have {len(scales)} scales for {channels} channels",
+        )
+    activation_range(node, output.type)
+
+
+def activation_range(node: Preparation, output_type: str) -> None:
+    """The check of CalculateActivationRangeQuantized."""
+    node.ensure(
+        output_type in ("UINT8", "INT8", "INT16"),
+        f"its output of type {output_type} is not supported",
+    )
+
+
+def _check_scales(node: Preparation, filter_: Tensor, channels: int) -> None:
+    node.ensure(
+        filter_.quantization.is_affine, f"its weights '{filter_.name}' are not quantised"
+    )
+    node.ensure(
+        len(filter_.quantization.scales) in (1, channels),
+        f"its weights '{filter_.name}' have {len(filter_.quantization.scales)} scales"
+        f" for {channels} channels",
+    )
+
+
+def _check_rank(node: Preparation, *tensors: Tensor) -> None:
+    """The device reads four extents of each tensor, whatever its rank."""
+    for tensor in tensors:
+        node.ensure(
+            len(tensor.shape) == 4,
+            f"its tensor '{tensor.name}' has {len(tensor.shape)} dimensions, expected 4",
+        )
+
+
+def _calculate_op_data(
+    node: Preparation, data_type: str, channel_axis: int, bias_position: int = 2
+) -> None:
+    """CalculateOpDataConv and its kin fetch every tensor once more."""
+    node.ensure(
+        bias_position <= len(node.operator.inputs) <= bias_position + 1,
+        f"it has {len(node.operator.inputs)} inputs",
+    )
+    input_ = node.temp_input(bias_position - 2)
+    filter_ = node.temp_input(bias_position - 1)
+    node.temp_optional_input(bias_position)
+    output = node.temp_output(0)
+    if data_type != "FLOAT32":
+        populate_convolution_quantization(
+            node, input_, filter_, output, filter_.shape[channel_axis]
+        )
+
+
+def _check_types(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
+    node.ensure(
+        (input_.type, filter_.type)
+        in (("FLOAT32", "FLOAT32"), ("INT16", "INT8"), ("INT8", "INT4"), ("INT8", "INT8")),
+        _HYBRID
+        if input_.type == "FLOAT32"
+        else f"{input_.type} activations with {filter_.type} weights are not supported",
+    )
+
+
+def _check_same_type(node: Preparation, input_: Tensor, output: Tensor) -> None:
+    node.ensure(
+        input_.type == output.type, f"its input is {input_.type}, its output {output.type}"
+    )
+
+
+def _check_symmetric(node: Preparation, *tensors: Tensor) -> None:
+    for tensor in tensors:
+        node.ensure(
+            zero_point(tensor) == 0,
+            f"INT16 needs the zero point 0, tensor '{tensor.name}' has {zero_point(tensor)}",
+        )
+
+
+def _geometry(
+    node: Preparation, input_: Tensor, filter_: Tensor, output: Tensor, filter_channels: int
+) -> Geometry:
+    padding = str(node.operator.options["padding"])
+    stride_h, stride_w = option(node, "stride_h"), option(node, "stride_w")
+    dilation_h, dilation_w = option(node, "dilation_h_factor"), option(node, "dilation_w_factor")
+    batches, height, width, channels = input_.shape
+    _, filter_h, filter_w, _ = filter_.shape
+    return Geometry(
+        batches, height, width, channels,
+        filter_h, filter_w, filter_channels,
+        output.shape[2], output.shape[3],
+        stride_h, stride_w, dilation_h, dilation_w,
+        Window(height, filter_h, stride_h, dilation_h).padding(padding),
+        Window(width, filter_w, stride_w, dilation_w).padding(padding),
+    )  # fmt: skip
+
+
+def _per_channel_arrays(node: Preparation, channels: int) -> None:
+    node.persistent(4 * channels)
+    node.persistent(4 * channels)
+
+
+def _prepare_conv(node: Preparation) -> None:
+    if node.kernels.library == "cmsis-nn":
+        _prepare_conv_cmsis_nn(node)
+    else:
+        _prepare_conv_reference(node)
+    input_ = node.input(0)
+    bias = node.optional_input(2)
+    if input_.type == "INT16" and bias is not None and bias.type not in ("INT32", "INT64"):
+        node.fails_at_invoke(f"a bias of type {bias.type} is not supported with INT16")
+
+
+def _prepare_conv_reference(node: Preparation) -> None:
+    output, input_, filter_ = node.temp_output(0), node.temp_input(0), node.temp_input(1)
+    _check_same_type(node, input_, output)
+    _check_types(node, input_, filter_)
+    _check_rank(node, input_, filter_, output)
+    channels = filter_.shape[0]
+    _per_channel_arrays(node, channels)
+    if input_.type in ("INT8", "INT16"):
+        _check_scales(node, filter_, channels)
+    _calculate_op_data(node, input_.type, channel_axis=0)
+    if filter_.type == "INT4":
+        node.scratch(filter_.elements)
+
+
+def _prepare_conv_cmsis_nn(node: Preparation) -> None:
+    input_, filter_, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
+    # The kernel looks for the bias among the outputs, so it never learns the bias' type.
+    if len(node.operator.outputs) > 2:
+        node.temp_output(2)
+    _check_same_type(node, input_, output)
+    _check_types(node, input_, filter_)
+    _check_rank(node, input_, filter_, output)
+    node.ensure(input_.shape[0] == output.shape[0], "its input and output differ in batches")
+    node.ensure(
+        filter_.shape[3] > 0 and input_.shape[3] % filter_.shape[3] == 0,
+        f"its {input_.shape[3]} input channels are no multiple of the filter's {filter_.shape[3]}",
+    )
+    if input_.type != "FLOAT32":
+        _per_channel_arrays(node, filter_.shape[0])
+    _calculate_op_data(node, input_.type, channel_axis=0)
+    if input_.type == "FLOAT32":
+        return
+    geometry = _geometry(node, input_, filter_, output, filter_.shape[3])
+    if input_.type == "INT8":
+        size = _conv_s8_buffer(node, geometry)
+    else:
+        _check_symmetric(node, input_, output)
+        size = (
+            8 * align_up(geometry.columns, 8) if node.kernels.mve else 4 * geometry.columns
+        )
+    if size > 0:
+        node.scratch(size)
+
+
+def _conv_s8_buffer(node: Preparation, geometry: Geometry) -> int:
+    """arm_convolve_wrapper_s8_get_buffer_size."""
+    same_channels = geometry.input_channels == geometry.filter_channels
+    if (
+        geometry.padding_width == geometry.padding_height == 0
+        and geometry.filter_width == geometry.filter_height == 1
+        and geometry.dilation_width == geometry.dilation_height == 1
+        and same_channels
+    ):
+        return 0
+    one_row = (
+        geometry.input_height == 1
+        and geometry.dilation_width == 1
+        and geometry.filter_height == 1
+        and geometry.stride_width * geometry.input_channels % 4 == 0
+        and same_channels
+    )
+    if one_row and node.kernels.mve:
+        return _conv_1_x_n_mve_buffer(geometry)
+    return _im2col_buffer(node, geometry.columns)
+
+
+def _im2col_buffer(node: Preparation, columns: int) -> int:
+    """arm_convolve_s8_get_buffer_size."""
+    return 4 * align_up(columns, 16 if node.kernels.mve else 4)
+
+
+def _conv_1_x_n_mve_buffer(geometry: Geometry) -> int:
+    """arm_convolve_1_x_n_s8_get_buffer_size_mve (C's division truncates towards zero)."""
+    pad, stride, channels = geometry.padding_width, geometry.stride_width, geometry.input_channels
+    total = (geometry.output_width - 1) * stride + geometry.filter_width - geometry.input_width
+    odd = total % 2 if total >= 0 else -(-total % 2)
+    right = max(1, int((pad + odd + stride - 1) / stride)) if pad + odd != 0 else 0
+    left = max(1, (pad + stride - 1) // stride) if pad != 0 else 0
+    middle = max(geometry.output_width - (right + left), 0)
+    if right + middle + left != geometry.output_width:
+        return 4 * align_up(geometry.columns, 16)
+    left_elements = geometry.filter_width * channels
+    right_padding = right * channels if odd else pad * channels
+    return max(left_elements + pad * channels, left_elements - channels + right_padding)
+
+
+def _prepare_depthwise(node: Preparation) -> None:
+    if node.kernels.library == "cmsis-nn":
+        _prepare_depthwise_cmsis_nn(node)
+    else:
+        _prepare_depthwise_reference(node)
+
+
+def _prepare_depthwise_reference(node: Preparation) -> None:
+    output, input_, filter_ = node.temp_output(0), node.temp_input(0), node.temp_input(1)
+    _check_rank(node, input_, filter_, output)
+    channels = filter_.shape[3]
+    _per_channel_arrays(node, channels)
+    if input_.type == "INT8":
+        _check_scales(node, filter_, channels)
+    if input_.type != filter_.type:
+        _check_types(node, input_, filter_)
+    if filter_.type == "INT4":
+        node.scratch(filter_.elements)
+    _calculate_op_data(node, input_.type, channel_axis=3)
+    if (input_.type, filter_.type) not in (
+        ("FLOAT32", "FLOAT32"), ("INT8", "INT4"), ("INT8", "INT8"), ("INT16", "INT8"),
+    ):  # fmt: skip
+        node.fails_at_invoke(
+            f"{input_.type} activations with {filter_.type} weights are not supported"
+        )
+
+
+def _prepare_depthwise_cmsis_nn(node: Preparation) -> None:
+    input_, filter_, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
+    _check_same_type(node, input_, output)
+    _check_types(node, input_, filter_)
+    _check_rank(node, input_, filter_, output)
+    channels = filter_.shape[3]
+    if input_.type != "FLOAT32":
+        if input_.type == "INT16":
+            _check_symmetric(node, input_, output)
+        _check_scales(node, filter_, channels)
+        _per_channel_arrays(node, channels)
+    _calculate_op_data(node, input_.type, channel_axis=3)
+    if input_.type == "INT8":
+        geometry = _geometry(node, input_, filter_, output, channels)
+        if filter_.type == "INT8":
+            size = _depthwise_s8_buffer(node, geometry)
+        else:
+            size = _depthwise_opt_buffer(node, geometry, plain_uses_dsp=True)
+        if size > 0:
+            node.scratch(size)
+
+
+def _depthwise_s8_buffer(node: Preparation, geometry: Geometry) -> int:
+    """arm_depthwise_conv_wrapper_s8_get_buffer_size."""
+    if node.kernels.mve and geometry.input_channels == 1 and geometry.output_channels > 1:
+        return _depthwise_as_conv_buffer(node, geometry)
+    if (
+        not node.kernels.mve
+        and geometry.filter_width == geometry.filter_height == 3
+        and geometry.padding_height <= 1
+        and geometry.padding_width <= 1
+    ):
+        return 0
+    return _depthwise_opt_buffer(node, geometry, plain_uses_dsp=False)
+
+
+def _depthwise_opt_buffer(node: Preparation, geometry: Geometry, *, plain_uses_dsp: bool) -> int:
+    """arm_depthwise_conv_s8_opt_get_buffer_size and its int4 kin."""
+    if not (
+        geometry.input_channels == geometry.output_channels
+        and geometry.batches == 1
+        and geometry.dilation_width == geometry.dilation_height == 1
+    ):
+        return 0
+    taps = geometry.filter_width * geometry.filter_height
+    if node.kernels.mve:
+        return 4 * _MVE_CHANNEL_BLOCK * taps
+    if node.kernels.dsp or plain_uses_dsp:
+        return 2 * geometry.input_channels * taps
+    return 0
+
+
+def _depthwise_as_conv_buffer(node: Preparation, geometry: Geometry) -> int:
+    """A depthwise convolution of one channel runs as an ordinary one on MVE.
+
+    TFLM leaves the strides unset when it asks for the size, which matters for one-row inputs
+    alone; there the larger of both answers counts.
+    """
+    weights = geometry.output_channels * geometry.filter_height * geometry.filter_width
+    as_conv = geometry._replace(filter_channels=1)
+    size = _conv_s8_buffer(node, as_conv)
+    if (
+        size
+        and geometry.input_height == 1
+        and geometry.filter_height == 1
+        and geometry.dilation_width == 1
+    ):
+        size = max(size, _im2col_buffer(node, geometry.columns))
+        node.bounded("TFLM sizes its scratch buffer by an unset stride; counted the larger answer")
+    return size + weights
+
+
+def _prepare_transpose_conv(node: Preparation) -> None:
+    cmsis_nn = node.kernels.library == "cmsis-nn"
+    output, input_, filter_ = node.temp_output(0), node.temp_input(2), node.temp_input(1)
+    if cmsis_nn:
+        _check_same_type(node, input_, output)
+        node.ensure(filter_.type != "INT4", "INT4 weights are not supported")
+        _check_types(node, input_, filter_)
+    elif (input_.type, filter_.type) != ("INT16", "INT8"):
+        node.ensure(
+            input_.type == filter_.type,
+            _HYBRID
+            if input_.type == "FLOAT32"
+            else f"{input_.type} activations with {filter_.type} weights are not supported",
+        )
+    _check_rank(node, input_, filter_, output)
+    channels = filter_.shape[0]
+    _per_channel_arrays(node, channels)
+    elements = prod(output.shape)
+    if input_.type == "INT8":
+        if cmsis_nn:
+            _request_transpose_conv_s8(node, input_, filter_)
+        else:
+            node.scratch(4 * elements)
+    if input_.type == "INT16":
+        node.scratch(8 * elements)
+    if input_.type in ("INT8", "INT16"):
+        _check_scales(node, filter_, channels)
+    _calculate_transpose_op_data(node, input_.type)
+    if input_.type not in ("FLOAT32", "INT8", "INT16"):
+        node.fails_at_invoke(f"activations of type {input_.type} are not supported")
+    elif input_.type != output.type:
+        node.fails_at_invoke(f"its input is {input_.type}, its output {output.type}")
+
+
+def _calculate_transpose_op_data(node: Preparation, data_type: str) -> None:
+    node.ensure(
+        len(node.operator.inputs) in (3, 4), f"it has {len(node.operator.inputs)} inputs"
+    )
+    if data_type == "FLOAT32":
+        return
+    input_, filter_ = node.temp_input(2), node.temp_input(1)
+    bias, output = node.temp_optional_input(3), node.temp_output(0)
+    populate_convolution_quantization(node, input_, filter_, output, filter_.shape[0])
+    if data_type == "INT16" and bias is not None and bias.type == "INT16":
+        node.scratch(8 * bias.elements)
+
+
+def _request_transpose_conv_s8(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
+    """arm_transpose_conv_s8_get_buffer_size and its reverse_conv kin; both always requested."""
+    stride_h, stride_w = option(node, "stride_h"), option(node, "stride_w")
+    _, _, width, channels = input_.shape
+    output_channels, filter_h, filter_w, _ = filter_.shape
+    columns = filter_w * filter_h * channels
+    if stride_w <= 2 and stride_h <= 2 and channels > _REVERSE_CONVOLUTION_CHANNELS:
+        node.scratch(_im2col_buffer(node, columns))
+        node.scratch(columns * output_channels)
+    else:
+        row = ((width - 1) * stride_w + max(filter_w, stride_h)) * output_channels
+        node.scratch(row * max(filter_h, stride_h) * 4)
+        node.scratch(0)
+
+
+RULES: dict[str, OperatorRule] = {
+    "CONV_2D": OperatorRule(
+        "e2ie2ie", op_data(_CONV_OP_DATA, f"({_CONV_OP_DATA})i"), _prepare_conv
+    ),
+    "DEPTHWISE_CONV_2D": OperatorRule(
+        "e3ie2i", op_data(_CONV_OP_DATA, f"({_CONV_OP_DATA})i"), _prepare_depthwise
+    ),
+    "TRANSPOSE_CONV": OperatorRule(
+        "e2i2e",
+        op_data(f"({_TRANSPOSE_CONV_PARAMS})2i2p", f"({_TRANSPOSE_CONV_PARAMS})3i2p"),
+        _prepare_transpose_conv,
+    ),
+}

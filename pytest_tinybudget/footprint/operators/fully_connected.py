@@ -1,6 +1,136 @@
+"""FULLY_CONNECTED, after ``kernels/fully_connected*.cc`` and ``cmsis_nn/fully_connected.cc``."""
+
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.convolution import activation_range
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import op_data
+from pytest_tinybudget.footprint.operators.rule import scale
+from pytest_tinybudget.footprint.operators.rule import zero_point
+from pytest_tinybudget.graph.model import Tensor
 
 
-RULES: dict[str, OperatorRule] = {}
+_OP_DATA = "9i2pb"
+#: How far the bias' scale may be off, in steps of the output.
+_BIAS_SCALE_TOLERANCE = 0.02
+
+
+def calculate_fully_connected(
+    node: Preparation,
+    input_: Tensor,
+    filter_: Tensor,
+    bias: Tensor | None,
+    output_type: str,
+    output_scale: float,
+) -> bool:
+    """CalculateOpDataFullyConnected for quantised types; whether the weights are per channel."""
+    scales = filter_.quantization.scales if filter_.quantization.is_affine else ()
+    if len(scales) > 1:
+        node.ensure(
+            input_.type in ("INT8", "INT16") and filter_.type != "INT4",
+            f"{filter_.type} weights per channel with {input_.type} activations"
+            " are not supported",
+        )
+        axis = filter_.quantization.dimension
+        node.ensure(
+            axis < len(filter_.shape) and filter_.shape[axis] == len(scales),
+            f"its weights '{filter_.name}' have {len(scales)} scales for shape"
+            f" {list(filter_.shape)}",
+        )
+        node.persistent(4 * len(scales))
+        node.persistent(4 * len(scales))
+    else:
+        product = scale(input_) * scale(filter_)
+        if bias is not None:
+            difference = abs(product - scale(bias))
+            node.ensure(
+                output_scale > 0 and difference / output_scale <= _BIAS_SCALE_TOLERANCE,
+                f"the scale of its bias '{bias.name}' is not that of input times weights",
+            )
+        node.ensure(product >= 0, "its scales are negative")
+    activation_range(node, output_type)
+    return len(scales) > 1
+
+
+def _prepare(node: Preparation) -> None:
+    input_, filter_ = node.temp_input(0), node.temp_input(1)
+    bias, output = node.temp_optional_input(2), node.temp_output(0)
+    node.ensure(
+        input_.type == output.type, f"its input is {input_.type}, its output {output.type}"
+    )
+    if node.kernels.library == "cmsis-nn":
+        _prepare_cmsis_nn(node, input_, filter_, bias, output)
+    else:
+        _prepare_reference(node, input_, filter_, bias, output)
+
+
+def _check_types(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
+    allowed = {"FLOAT32": ("FLOAT32",), "INT8": ("INT8", "INT4"), "INT16": ("INT8",)}
+    node.ensure(
+        filter_.type in allowed.get(input_.type, (filter_.type,)),
+        "float activations with quantised weights (a hybrid model) are not supported"
+        if input_.type == "FLOAT32"
+        else f"{input_.type} activations with {filter_.type} weights are not supported",
+    )
+
+
+def _prepare_reference(
+    node: Preparation, input_: Tensor, filter_: Tensor, bias: Tensor | None, output: Tensor
+) -> None:
+    _check_types(node, input_, filter_)
+    if filter_.type == "INT4":
+        node.scratch(filter_.elements)
+    if input_.type != "FLOAT32":
+        calculate_fully_connected(node, input_, filter_, bias, output.type, scale(output))
+    if input_.type not in ("FLOAT32", "INT8", "INT16"):
+        node.fails_at_invoke(f"activations of type {input_.type} are not supported")
+
+
+def _prepare_cmsis_nn(
+    node: Preparation, input_: Tensor, filter_: Tensor, bias: Tensor | None, output: Tensor
+) -> None:
+    node.ensure(
+        input_.type in ("FLOAT32", "INT8", "INT16"),
+        f"activations of type {input_.type} are not supported",
+    )
+    _check_types(node, input_, filter_)
+    if input_.type == "FLOAT32":
+        return
+    per_channel = calculate_fully_connected(
+        node, input_, filter_, bias, output.type, scale(output)
+    )
+    node.ensure(
+        not per_channel or input_.type == "INT8",
+        "INT16 activations with weights per channel are not supported by CMSIS-NN"
+        " (convert dense layers per tensor)",
+    )
+    if input_.type == "INT16":
+        for tensor in (input_, output):
+            node.ensure(
+                zero_point(tensor) == 0,
+                f"INT16 needs the zero point 0, tensor '{tensor.name}' has {zero_point(tensor)}",
+            )
+    elif filter_.type == "INT8":
+        _request_s8(node, filter_, bias, output, per_channel=per_channel)
+
+
+def _request_s8(
+    node: Preparation, filter_: Tensor, bias: Tensor | None, output: Tensor, *, per_channel: bool
+) -> None:
+    """It runs as a 1x1 convolution where it can; else MVE wants sums of the weights."""
+    depth = filter_.shape[-1]
+    outputs = output.shape[-1]
+    if len(output.shape) > 2 and depth % 4 == 0:
+        if not per_channel:
+            node.scratch(8 * outputs)
+    elif node.kernels.mve:
+        if filter_.is_constant and (bias is None or bias.is_constant):
+            node.persistent(4 * outputs)
+        else:
+            node.scratch(4 * outputs)
+
+
+RULES: dict[str, OperatorRule] = {
+    "FULLY_CONNECTED": OperatorRule("2e2be", op_data(_OP_DATA, f"({_OP_DATA})2ip3i"), _prepare),
+}

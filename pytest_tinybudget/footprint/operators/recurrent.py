@@ -1,6 +1,202 @@
+"""SVDF and UNIDIRECTIONAL_SEQUENCE_LSTM, after ``kernels/svdf*.cc``, ``lstm_eval*.cc``,
+``unidirectional_sequence_lstm.cc`` and their ``cmsis_nn`` counterparts.
+"""
+
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.fully_connected import calculate_fully_connected
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import op_data
+from pytest_tinybudget.footprint.operators.rule import option
+from pytest_tinybudget.footprint.operators.rule import scale
+from pytest_tinybudget.graph.model import Tensor
 
 
-RULES: dict[str, OperatorRule] = {}
+_FULLY_CONNECTED_PARAMS = "9i3b"
+_ARITHMETIC_PARAMS = "b14i2q2h5i"
+_LSTM_OP_DATA = (
+    f"(b4i)(ihi)e 8({_FULLY_CONNECTED_PARAMS}) 3({_ARITHMETIC_PARAMS}) 4i"
+)
+_CMSIS_NN_LSTM_PARAMS = "15i 4(2i2p2i3pe)"
+
+# Positions of an LSTM's inputs.
+_INPUT = 0
+_WEIGHTS = range(1, 9)
+_RECURRENT_WEIGHTS = range(5, 9)
+_BIASES = range(12, 16)
+_HIDDEN_STATE = 18
+_CELL_STATE = 19
+_UNSUPPORTED = {
+    9: "peephole weights", 10: "peephole weights", 11: "peephole weights",
+    16: "a projection", 17: "a projection", 20: "layer normalisation",
+    21: "layer normalisation", 22: "layer normalisation", 23: "layer normalisation",
+}  # fmt: skip
+#: Gate accumulators are Q3.12.
+_GATE_SCALE = 2.0**-12
+
+
+def _prepare_svdf(node: Preparation) -> None:
+    input_, feature, time = node.temp_input(0), node.temp_input(1), node.temp_input(2)
+    bias, state = node.temp_input(3), node.temp_input(4)
+    for tensor in (input_, feature, time, state):
+        node.ensure(
+            len(tensor.shape) == 2,
+            f"its tensor '{tensor.name}' has {len(tensor.shape)} dimensions, expected 2",
+        )
+    rank = option(node, "rank")
+    batches, input_size = input_.shape
+    filters, memory = time.shape
+    node.ensure(rank > 0 and feature.shape[0] % rank == 0, f"its rank {rank} is impossible")
+    node.ensure(
+        input_.type in ("FLOAT32", "INT8"), f"activations of type {input_.type} are not supported"
+    )
+    output = node.temp_output(0)
+    units = filters // rank
+    node.ensure(
+        len(node.operator.inputs) == 5
+        and len(node.operator.outputs) == 1
+        and feature.shape == (filters, input_size)
+        and output.shape == (batches, units)
+        and bias.shape[:1] == (units,)
+        and state.shape == (batches, memory * filters),
+        "the shapes of its tensors do not fit together",
+    )
+    node.ensure(state.is_variable, f"its state '{state.name}' is no variable tensor")
+    if input_.type == "FLOAT32":
+        _check_float_svdf(node, feature, time, state, bias, output)
+        node.scratch(4 * batches * filters)
+        return
+    _check_int8_svdf(node, feature, time, state, bias, output)
+    node.scratch(4 * batches * filters)
+    node.scratch(4 * batches * units)
+    if node.kernels.library == "cmsis-nn" and node.kernels.mve:
+        node.ensure(feature.is_constant, "its weights are not constant")
+        node.persistent(4 * filters)
+
+
+def _check_float_svdf(node: Preparation, *tensors: Tensor) -> None:
+    for tensor in tensors:
+        node.ensure(
+            tensor.type == "FLOAT32",
+            f"its tensor '{tensor.name}' is {tensor.type} in a float operator (a hybrid model)",
+        )
+
+
+def _check_int8_svdf(
+    node: Preparation, feature: Tensor, time: Tensor, state: Tensor, bias: Tensor, output: Tensor
+) -> None:
+    for tensor, types in (
+        (feature, ("INT8",)),
+        (time, ("INT16", "INT8")),
+        (state, ("INT16", "INT8")),
+        (bias, ("INT32",)),
+        (output, ("INT8",)),
+    ):
+        node.ensure(
+            tensor.type in types,
+            f"its tensor '{tensor.name}' is {tensor.type}, expected {' or '.join(types)}",
+        )
+    node.ensure(
+        abs(scale(bias) - scale(state) * scale(time)) < 1e-5,
+        f"the scale of its bias '{bias.name}' is not that of state times weights",
+    )
+
+
+def _prepare_lstm(node: Preparation) -> None:
+    cmsis_nn = node.kernels.library == "cmsis-nn"
+    node.ensure(
+        len(node.operator.inputs) == 24 and len(node.operator.outputs) == 1,
+        f"it has {len(node.operator.inputs)} inputs, expected 24",
+    )
+    tensors = [node.temp_optional_input(position) for position in range(24)]
+    output = node.temp_output(0)
+    present = {position: tensor for position, tensor in enumerate(tensors) if tensor is not None}
+    _check_lstm_tensors(node, present, output)
+    input_, hidden, cell = present[_INPUT], present[_HIDDEN_STATE], present[_CELL_STATE]
+    if cmsis_nn:
+        for position in (*_WEIGHTS, *_BIASES):
+            node.ensure(
+                present[position].is_constant,
+                f"its tensor '{present[position].name}' is not constant",
+            )
+    node.ensure(
+        len(input_.shape) == 3 and len(hidden.shape) == 2, "its input needs 3 dimensions"
+    )
+    batches = input_.shape[1 if node.operator.options["time_major"] else 0]
+    state_size = hidden.shape[1]
+    _check_lstm_shapes(node, present, output, batches, state_size)
+    node.ensure(
+        cell.type in ("FLOAT32", "INT16"), f"a cell state of type {cell.type} is not supported"
+    )
+    if cell.type == "INT16":
+        _prepare_gates(node, present)
+    ported = cmsis_nn and cell.type == "INT16" and input_.type in ("INT8", "INT16")
+    if ported:
+        for _ in range(8):
+            node.persistent((4 if input_.type == "INT8" else 8) * state_size)
+    for _ in range(3 if ported else 4):
+        node.scratch(batches * state_size * cell.element_bytes)
+    weight_type = present[1].type
+    if (input_.type, weight_type) not in (
+        ("FLOAT32", "FLOAT32"), ("INT8", "INT8"), ("INT16", "INT8"),
+    ) and input_.type != "FLOAT32":  # fmt: skip
+        node.fails_at_invoke(f"{input_.type} activations with {weight_type} weights")
+
+
+def _prepare_gates(node: Preparation, tensors: dict[int, Tensor]) -> None:
+    """Every gate is set up as two dense layers, of the input and of the hidden state."""
+    for gate in (1, 0, 2, 3):
+        for source, weights in ((_INPUT, _WEIGHTS), (_HIDDEN_STATE, _RECURRENT_WEIGHTS)):
+            if tensors[source].type != "FLOAT32":
+                calculate_fully_connected(
+                    node, tensors[source], tensors[weights[gate]], None, "INT16", _GATE_SCALE
+                )
+
+
+def _check_lstm_tensors(node: Preparation, tensors: dict[int, Tensor], output: Tensor) -> None:
+    for position in (_INPUT, _HIDDEN_STATE, _CELL_STATE, *_WEIGHTS, *_BIASES):
+        node.ensure(position in tensors, f"its input {position} is missing")
+    for position, feature in _UNSUPPORTED.items():
+        node.ensure(position not in tensors, f"{feature} are not supported")
+    input_ = tensors[_INPUT]
+    for position in (_HIDDEN_STATE, _CELL_STATE):
+        node.ensure(
+            tensors[position].is_variable,
+            f"its state '{tensors[position].name}' is no variable tensor",
+        )
+    node.ensure(
+        input_.type == tensors[_HIDDEN_STATE].type == output.type,
+        "its input, hidden state and output differ in type",
+    )
+    node.ensure(
+        len({tensors[position].type for position in _WEIGHTS}) == 1, "its weights differ in type"
+    )
+    node.ensure(
+        len({tensors[position].type for position in _BIASES}) == 1, "its biases differ in type"
+    )
+
+
+def _check_lstm_shapes(
+    node: Preparation, tensors: dict[int, Tensor], output: Tensor, batches: int, state_size: int
+) -> None:
+    input_ = tensors[_INPUT]
+    fits = (
+        all(tensors[i].shape == (state_size, input_.shape[2]) for i in range(1, 5))
+        and all(tensors[i].shape == (state_size, state_size) for i in _RECURRENT_WEIGHTS)
+        and all(tensors[i].shape == (state_size,) for i in _BIASES)
+        and tensors[_HIDDEN_STATE].elements == batches * state_size
+        and tensors[_CELL_STATE].elements == batches * state_size
+        and output.shape == (*input_.shape[:2], state_size)
+    )
+    node.ensure(fits, "the shapes of its tensors do not fit together")
+
+
+RULES: dict[str, OperatorRule] = {
+    "SVDF": OperatorRule("ieb", op_data("9i", "9ip"), _prepare_svdf),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": OperatorRule(
+        "e2i3b",
+        op_data(_LSTM_OP_DATA, f"({_LSTM_OP_DATA})({_CMSIS_NN_LSTM_PARAMS})"),
+        _prepare_lstm,
+    ),
+}

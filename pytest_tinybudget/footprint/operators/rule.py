@@ -99,6 +99,24 @@ def op_data(reference: str, cmsis_nn: str | None = None) -> Callable[[Preparatio
     return init
 
 
+def scale(tensor: Tensor) -> float:
+    """``params.scale`` of a TfLiteTensor: the first scale, 0 when the tensor is not quantised."""
+    return tensor.quantization.scales[0] if tensor.quantization.is_affine else 0.0
+
+
+def zero_point(tensor: Tensor) -> int:
+    """``params.zero_point`` of a TfLiteTensor: the first one, 0 when it is not quantised."""
+    return tensor.quantization.zero_points[0] if tensor.quantization.is_affine else 0
+
+
+def option(node: Preparation, name: str) -> int:
+    """An integer among the operator's builtin options (an enumeration's name is not one)."""
+    value = node.operator.options[name]
+    if not isinstance(value, int):
+        node.refuse(f"its option {name} is no number")
+    return value
+
+
 def integers(tensor: Tensor) -> tuple[int, ...]:
     """The contents of a constant INT8, INT16, INT32 or INT64 tensor (little-endian)."""
     size = tensor.element_bytes

@@ -1,6 +1,72 @@
+"""SOFTMAX and LOG_SOFTMAX, after ``kernels/softmax*.cc``, ``cmsis_nn/softmax.cc``, ``log_softmax.cc``."""
+
 from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import op_data
+from pytest_tinybudget.footprint.operators.rule import scale
+from pytest_tinybudget.footprint.operators.rule import zero_point
+from pytest_tinybudget.graph.model import Tensor
 
 
-RULES: dict[str, OperatorRule] = {}
+_SOFTMAX_PARAMS = "q7i5p"
+_LOG_SOFTMAX_OP_DATA = "5i2p"
+#: Bytes of a lookup table over int16 (LUTSize<int16_t>() entries).
+_INT16_TABLE_BYTES = 2 * 513
+
+
+def _prepare_softmax(node: Preparation) -> None:
+    node.ensure(len(node.operator.inputs) == len(node.operator.outputs) == 1, "it has one input")
+    input_ = node.temp_input(0)
+    node.ensure(len(input_.shape) >= 1, "its input is a scalar")
+    output = node.temp_output(0)
+    if input_.type == "INT16":
+        node.persistent(_INT16_TABLE_BYTES)
+        node.persistent(_INT16_TABLE_BYTES)
+    node.ensure(
+        (input_.type, output.type)
+        in (("FLOAT32", "FLOAT32"), ("INT8", "INT8"), ("INT8", "INT16"), ("INT16", "INT16")),
+        f"its input is {input_.type}, its output {output.type}",
+    )
+    if output.type != "FLOAT32":
+        _check_output_quantization(node, input_, output)
+
+
+def _check_output_quantization(node: Preparation, input_: Tensor, output: Tensor) -> None:
+    if input_.type == "INT16":
+        node.ensure(zero_point(input_) == 0, "INT16 needs the zero point 0 at its input")
+        wanted_scale, wanted_zero_point, tolerance = 1 / 32768, 0, 0.001 / 32768
+    elif output.type == "INT16":
+        wanted_scale, wanted_zero_point, tolerance = 1 / 65536, -32768, 0.001 / 65536
+    else:
+        wanted_scale, wanted_zero_point, tolerance = 1 / 256, -128, 0.0
+    node.ensure(
+        abs(scale(output) - wanted_scale) <= tolerance and zero_point(output) == wanted_zero_point,
+        f"its {output.type} output needs scale {wanted_scale:g} and zero point {wanted_zero_point}",
+    )
+
+
+def _prepare_log_softmax(node: Preparation) -> None:
+    node.ensure(len(node.operator.inputs) == len(node.operator.outputs) == 1, "it has one input")
+    input_, output = node.temp_input(0), node.temp_output(0)
+    node.ensure(
+        input_.type == output.type, f"its input is {input_.type}, its output {output.type}"
+    )
+    node.ensure(input_.shape == output.shape, "its input and output differ in shape")
+    if input_.type == "INT8":
+        node.persistent(node.abi.size_of(_LOG_SOFTMAX_OP_DATA))
+        node.ensure(
+            scale(output) == 16 / 256 and zero_point(output) == 127,
+            "its INT8 output needs scale 0.0625 and zero point 127",
+        )
+    elif input_.type != "FLOAT32":
+        node.fails_at_invoke(f"type {input_.type} is not supported, only FLOAT32 and INT8")
+
+
+RULES: dict[str, OperatorRule] = {
+    "SOFTMAX": OperatorRule(
+        "i", op_data(_SOFTMAX_PARAMS, f"({_SOFTMAX_PARAMS})2i"), _prepare_softmax
+    ),
+    "LOG_SOFTMAX": OperatorRule("", None, _prepare_log_softmax),
+}

@@ -1,6 +1,45 @@
+"""VAR_HANDLE, ASSIGN_VARIABLE and READ_VARIABLE, after the kernels of these names and
+``micro_resource_variable.cc``.
+"""
+
 from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import op_data
 
 
-RULES: dict[str, OperatorRule] = {}
+def _prepare_var_handle(node: Preparation) -> None:
+    node.output(0)
+    options = node.operator.options
+    key = (node.subgraph.index, node.operator.outputs[0])
+    node.handles[key] = (str(options["container"]), str(options["shared_name"]))
+    node.leave_unplanned(0)
+
+
+def _prepare_assign(node: Preparation) -> None:
+    node.ensure(
+        len(node.operator.inputs) == 2 and not node.operator.outputs,
+        "it needs two inputs and no output",
+    )
+    handle = node.input(0)
+    node.ensure(
+        handle.type in ("RESOURCE", "INT32") and handle.elements == 1,
+        f"its handle '{handle.name}' is no single resource",
+    )
+    value = node.temp_input(1)
+    variable = node.handles.get((node.subgraph.index, handle.index))
+    if variable is not None and variable not in node.allocated_variables:
+        node.allocated_variables.add(variable)
+        node.persistent(value.elements * value.element_bytes)
+
+
+def _prepare_read(node: Preparation) -> None:
+    node.temp_input(0)
+
+
+RULES: dict[str, OperatorRule] = {
+    "VAR_HANDLE": OperatorRule("2p", op_data("i"), _prepare_var_handle),
+    "ASSIGN_VARIABLE": OperatorRule("", None, _prepare_assign),
+    "READ_VARIABLE": OperatorRule("", None, _prepare_read),
+}

@@ -1,0 +1,82 @@
+"""What kernels check alike: counts, types and ranks, each told in a line a user understands.
+
+The functions that take ``types`` are the only place where supported types are stated: ``accepts``
+for what Prepare turns down (the model does not load), ``runs_with`` for what only Eval does.
+"""
+
+from __future__ import annotations
+
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import zero_point
+from pytest_tinybudget.graph.model import Tensor
+
+
+def takes(node: Preparation, inputs: int, outputs: int) -> None:
+    """Refuse any other number of inputs and outputs (absent optional ones count)."""
+    found = len(node.operator.inputs), len(node.operator.outputs)
+    node.ensure(
+        found == (inputs, outputs),
+        f"it has {found[0]} inputs and {found[1]} outputs, expected {inputs} and {outputs}",
+    )
+
+
+def accepts(node: Preparation, tensor: Tensor, *types: str) -> None:
+    """Refuse a tensor of any other type, as Prepare does."""
+    node.ensure(tensor.type in types, _unsupported(tensor, types))
+
+
+def runs_with(node: Preparation, tensor: Tensor, *types: str) -> None:
+    """A tensor of any other type passes Prepare and makes Eval return an error."""
+    if tensor.type not in types:
+        node.fails_at_invoke(_unsupported(tensor, types))
+
+
+def same_type(node: Preparation, first: Tensor, second: Tensor) -> None:
+    """Refuse two tensors of different types."""
+    node.ensure(
+        first.type == second.type,
+        f"'{first.name}' is {first.type} and '{second.name}' is {second.type}, expected one type",
+    )
+
+
+def same_shape(node: Preparation, first: Tensor, second: Tensor) -> None:
+    """Refuse two tensors of different shapes."""
+    node.ensure(
+        first.shape == second.shape,
+        f"'{first.name}' is {list(first.shape)} and '{second.name}' is {list(second.shape)},"
+        " expected one shape",
+    )
+
+
+def rank_within(node: Preparation, tensor: Tensor, least: int, most: int) -> None:
+    """Refuse a tensor with fewer than ``least`` or more than ``most`` dimensions."""
+    expected = str(least) if least == most else f"{least} to {most}"
+    node.ensure(
+        least <= len(tensor.shape) <= most,
+        f"'{tensor.name}' has {len(tensor.shape)} dimensions, expected {expected}",
+    )
+
+
+def runs_with_rank(node: Preparation, tensor: Tensor, most: int) -> None:
+    """A tensor with more than ``most`` dimensions passes Prepare and aborts in Eval."""
+    if len(tensor.shape) > most:
+        node.fails_at_invoke(
+            f"'{tensor.name}' has {len(tensor.shape)} dimensions, its kernel aborts above {most}"
+        )
+
+
+def constant(node: Preparation, tensor: Tensor) -> None:
+    """Refuse a tensor whose contents are not in the model file."""
+    node.ensure(tensor.is_constant, f"'{tensor.name}' is computed at run time, expected a constant")
+
+
+def zero_point_is(node: Preparation, tensor: Tensor, expected: int) -> None:
+    """Refuse a tensor with another zero point (0 counts for one that is not quantised)."""
+    found = zero_point(tensor)
+    node.ensure(
+        found == expected, f"'{tensor.name}' has the zero point {found}, expected {expected}"
+    )
+
+
+def _unsupported(tensor: Tensor, types: tuple[str, ...]) -> str:
+    return f"'{tensor.name}' is {tensor.type}, supported: {', '.join(types)}"

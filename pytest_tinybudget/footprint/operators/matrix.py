@@ -1,0 +1,86 @@
+"""BATCH_MATMUL: transposed copies of its operands, and what CMSIS-NN needs besides."""
+
+from __future__ import annotations
+
+from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import rank_within
+from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import takes
+from pytest_tinybudget.footprint.operators.checks import zero_point_is
+from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import op_data
+from pytest_tinybudget.graph.model import Tensor
+
+
+_OP_DATA = "3p 3b"
+_CMSIS_NN_OP_DATA = f"({_OP_DATA}) 4i i"
+_EVAL_TENSOR = "2p e"
+_QUANTIZATION = "7i"
+
+
+def _prepare(node: Preparation) -> None:
+    optimised = node.kernels.library == "cmsis-nn"
+    takes(node, 2, 1)
+    left, right, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
+    accepts(node, left, "FLOAT32", "INT8", "INT16")
+    same_type(node, left, right)
+    same_type(node, left, result)
+    for operand in (left, right):
+        rank_within(node, operand, 2, 4 if optimised else 5)
+    shape = _product(node, left, right)
+    if left.type == "INT16":
+        for tensor in (left, right, result):
+            zero_point_is(node, tensor, 0)
+    quantised = left.type != "FLOAT32"
+    if quantised and not optimised:
+        node.persistent(node.abi.size_of(_QUANTIZATION))
+    if node.operator.options["adj_x"]:
+        _allocate_transposed(node, left)
+    if not node.operator.options["adj_y"]:
+        _allocate_transposed(node, right)
+    _reshape(node, result, shape)
+    if quantised and optimised:
+        node.persistent(node.abi.size_of(_QUANTIZATION))
+    if left.type == "INT8" and node.kernels.mve:
+        # arm_fully_connected_s8_get_buffer_size of the output's shape.
+        node.scratch(4 * shape[-1])
+
+
+def _allocate_transposed(node: Preparation, operand: Tensor) -> None:
+    node.persistent(node.abi.size_of(_EVAL_TENSOR))
+    node.persistent(4 + 4 * len(operand.shape))
+    node.persistent(operand.elements * operand.element_bytes)
+
+
+def _product(node: Preparation, left: Tensor, right: Tensor) -> tuple[int, ...]:
+    """The shape of the product; refuses operands that do not fit each other."""
+    rank = max(len(left.shape), len(right.shape))
+    first = (1,) * (rank - len(left.shape)) + left.shape
+    second = (1,) * (rank - len(right.shape)) + right.shape
+    rows, depth = first[-2:] if not node.operator.options["adj_x"] else first[:-3:-1]
+    other_depth, columns = second[-2:] if not node.operator.options["adj_y"] else second[:-3:-1]
+    batches = tuple(zip(first[:-2], second[:-2], strict=True))
+    node.ensure(
+        depth == other_depth and all(a == b or 1 in (a, b) for a, b in batches),
+        f"the shapes {list(left.shape)} of '{left.name}' and {list(right.shape)} of"
+        f" '{right.name}' do not multiply",
+    )
+    return (*(b if a == 1 else a for a, b in batches), rows, columns)
+
+
+def _reshape(node: Preparation, result: Tensor, shape: tuple[int, ...]) -> None:
+    expected = 1
+    for extent in shape:
+        expected *= extent
+    node.ensure(
+        len(shape) <= len(result.shape) and expected == result.elements,
+        f"'{result.name}' is {list(result.shape)}, expected {list(shape)}",
+    )
+    node.copy_output_shape(0)
+    node.set_output_shape(0, shape)
+
+
+RULES: dict[str, OperatorRule] = {
+    "BATCH_MATMUL": OperatorRule("3b", op_data(_OP_DATA, _CMSIS_NN_OP_DATA), _prepare),
+}

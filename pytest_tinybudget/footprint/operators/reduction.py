@@ -1,0 +1,128 @@
+"""Operators along axes: MEAN, SUM, REDUCE_*, ARG_*, CUMSUM, L2_NORMALIZATION."""
+
+from __future__ import annotations
+
+from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import rank_within
+from pytest_tinybudget.footprint.operators.checks import runs_with
+from pytest_tinybudget.footprint.operators.checks import same_shape
+from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import takes
+from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import integers
+from pytest_tinybudget.footprint.operators.rule import op_data
+from pytest_tinybudget.footprint.operators.rule import scale
+from pytest_tinybudget.footprint.operators.rule import zero_point
+from pytest_tinybudget.graph.model import Tensor
+
+
+_REDUCE = "11i"
+_CUMSUM = "9i"
+_L2_NORMALIZATION = "i"
+
+#: sizeof(int) and of an accumulator.
+_INT = 4
+
+
+def _prepare_simple(node: Preparation) -> None:
+    source = node.temp_input(0)
+    takes(node, 2, 1)
+    accepts(node, node.temp_input(1), "INT32")
+    if source.type == "INT8":
+        node.temp_output(0)
+
+
+def _temp_operands(node: Preparation) -> tuple[Tensor, Tensor, Tensor]:
+    source, result, axis = node.temp_input(0), node.temp_output(0), node.temp_input(1)
+    return source, result, axis
+
+
+def _request_iteration(node: Preparation, source: Tensor, axis: Tensor) -> None:
+    node.scratch(_INT * len(source.shape))
+    node.scratch(_INT * axis.elements)
+
+
+def _prepare_sum(node: Preparation) -> None:
+    source, result, axis = _temp_operands(node)
+    if source.type in ("INT8", "INT16"):
+        node.scratch(_INT * result.elements)
+    _request_iteration(node, source, axis)
+    _prepare_simple(node)
+    runs_with(node, source, "FLOAT32", "INT8", "INT16")
+    if node.operator.name == "SUM":
+        _runs_with_one_type(node, source, result)
+
+
+def _prepare_extremum(node: Preparation) -> None:
+    _prepare_simple(node)
+    source, result, axis = _temp_operands(node)
+    _request_iteration(node, source, axis)
+    runs_with(node, source, "FLOAT32", "INT8")
+    _runs_with_one_type(node, source, result)
+    if source.type == "INT8" and (scale(source), zero_point(source)) != (
+        scale(result),
+        zero_point(result),
+    ):
+        node.fails_at_invoke(f"'{result.name}' is quantised otherwise than '{source.name}'")
+
+
+def _prepare_all(node: Preparation) -> None:
+    source, result, axis = _temp_operands(node)
+    accepts(node, source, "BOOL")
+    _prepare_simple(node)
+    _request_iteration(node, source, axis)
+    _runs_with_one_type(node, source, result)
+
+
+def _runs_with_one_type(node: Preparation, source: Tensor, result: Tensor) -> None:
+    if source.type != result.type:
+        node.fails_at_invoke(
+            f"'{source.name}' is {source.type} and '{result.name}' is {result.type}"
+        )
+
+
+def _check_arg(node: Preparation) -> None:
+    runs_with(node, node.input(1), "INT32")
+    runs_with(node, node.output(0), "INT32")
+    runs_with(node, node.input(0), "FLOAT32", "INT8")
+
+
+def _prepare_cumsum(node: Preparation) -> None:
+    takes(node, 2, 1)
+    source, axis = node.temp_input(0), node.temp_input(1)
+    accepts(node, source, "FLOAT32", "INT8")
+    accepts(node, axis, "INT32")
+    node.ensure(axis.elements == 1, f"'{axis.name}' has {axis.elements} elements, expected 1")
+    node.ensure(len(source.shape) >= 1, f"'{source.name}' is a scalar")
+    result = node.temp_output(0)
+    same_type(node, source, result)
+    same_shape(node, source, result)
+    if result.type == "INT8":
+        node.persistent(node.abi.size_of(_CUMSUM))
+    rank = len(source.shape)
+    if axis.is_constant and not -rank <= integers(axis)[0] < rank:
+        node.fails_at_invoke(f"the axis {integers(axis)[0]} lies outside {rank} dimensions")
+
+
+def _prepare_l2_normalization(node: Preparation) -> None:
+    takes(node, 1, 1)
+    source, result = node.temp_input(0), node.temp_output(0)
+    rank_within(node, source, 0, 4)
+    accepts(node, result, "FLOAT32", "INT8")
+    same_type(node, source, result)
+    activation = node.operator.options["fused_activation_function"]
+    node.ensure(activation == "NONE", f"it has the fused activation {activation}, expected none")
+
+
+RULES: dict[str, OperatorRule] = {
+    "MEAN": OperatorRule("b", op_data(_REDUCE), _prepare_sum),
+    "SUM": OperatorRule("b", op_data(_REDUCE), _prepare_sum),
+    "REDUCE_MAX": OperatorRule("b", op_data(_REDUCE), _prepare_extremum),
+    "REDUCE_MIN": OperatorRule("b", op_data(_REDUCE), _prepare_extremum),
+    "REDUCE_ALL": OperatorRule("b", op_data(_REDUCE), _prepare_all),
+    "ARG_MAX": OperatorRule("e", prepare=_check_arg),
+    "ARG_MIN": OperatorRule("e", prepare=_check_arg),
+    "CUMSUM": OperatorRule("2b", prepare=_prepare_cumsum),
+    "L2_NORMALIZATION": OperatorRule("e", op_data(_L2_NORMALIZATION), _prepare_l2_normalization),
+}

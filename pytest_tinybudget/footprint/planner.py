@@ -1,0 +1,117 @@
+"""TFLM's greedy memory planner: gives every buffer an offset in the arena's head.
+
+The placement is TFLM's own, buffer by buffer. It looks buffers up by lifetime instead of
+walking the list of all placed ones, so a long chain takes near-linear time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from bisect import bisect_right
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A buffer to place: ``size_bytes`` while ``first <= time <= last`` (-1: never used).
+
+    ``offline_offset`` is the place that the model's own plan gives it, if any.
+    """
+
+    size_bytes: int
+    first: int
+    last: int
+    offline_offset: int | None = None
+
+
+def plan(requests: Sequence[Request]) -> list[int]:
+    """The offset of every buffer, in the order of ``requests``."""
+    offsets = [0] * len(requests)
+    placed = _Placed(max((request.last for request in requests), default=0))
+    for index in placement_order(requests):
+        request = requests[index]
+        if request.offline_offset is not None:
+            offset = request.offline_offset
+        else:
+            offset = _first_gap(placed.alive_with(request), request.size_bytes)
+        offsets[index] = offset
+        placed.add(request, offset)
+    return offsets
+
+
+def placement_order(requests: Sequence[Request]) -> list[int]:
+    """Offline-planned buffers as they come, then the others: the largest first, of equals the last."""
+    offline = [i for i, request in enumerate(requests) if request.offline_offset is not None]
+    online = [i for i in reversed(range(len(requests))) if requests[i].offline_offset is None]
+    online.sort(key=lambda index: -requests[index].size_bytes)
+    return offline + online
+
+
+def live_bytes(requests: Sequence[Request]) -> list[int]:
+    """Sum of the bytes alive at every time from -1 on (element 0 is time -1)."""
+    end = max((request.last for request in requests), default=-1) + 3
+    change = [0] * end
+    for request in requests:
+        change[request.first + 1] += request.size_bytes
+        change[request.last + 2] -= request.size_bytes
+    total, live = 0, []
+    for difference in change[:-1]:
+        total += difference
+        live.append(total)
+    return live
+
+
+def _first_gap(neighbours: list[tuple[int, int, int]], size_bytes: int) -> int:
+    """The lowest place that TFLM finds between ``neighbours`` (offset, order, end)."""
+    candidate = 0
+    for offset, _, end in sorted(neighbours):
+        if offset - candidate >= size_bytes:
+            break
+        candidate = max(candidate, end)
+    return candidate
+
+
+class _Placed:
+    """Placed buffers, found by the time they are alive.
+
+    A buffer overlaps the closed interval [first, last] when it starts inside it or is alive at
+    ``first``; the second kind is kept in a segment tree over time.
+    """
+
+    def __init__(self, last_time: int) -> None:
+        self._leaves = 1 << (last_time + 2).bit_length()
+        self._alive: dict[int, list[tuple[int, int, int]]] = {}
+        self._starts: list[tuple[int, tuple[int, int, int]]] = []
+        self._count = 0
+
+    def add(self, request: Request, offset: int) -> None:
+        entry = (offset, self._count, offset + request.size_bytes)
+        self._count += 1
+        insort(self._starts, (request.first, entry))
+        low = request.first + 1 + self._leaves
+        high = request.last + 2 + self._leaves
+        while low < high:
+            if low & 1:
+                self._alive.setdefault(low, []).append(entry)
+                low += 1
+            if high & 1:
+                high -= 1
+                self._alive.setdefault(high, []).append(entry)
+            low >>= 1
+            high >>= 1
+
+    def alive_with(self, request: Request) -> list[tuple[int, int, int]]:
+        begin = bisect_right(self._starts, request.first, key=_start)
+        end = bisect_left(self._starts, request.last + 1, key=_start)
+        found = [entry for _, entry in self._starts[begin:end]]
+        node = request.first + 1 + self._leaves
+        while node:
+            found += self._alive.get(node, ())
+            node >>= 1
+        return found
+
+
+def _start(item: tuple[int, tuple[int, int, int]]) -> int:
+    return item[0]
