@@ -1,1 +1,39 @@
-"""Memory budgets for machine-learning models on microcontrollers, as pytest items and a CI gate."""
+"""Memory budgets for machine-learning models on microcontrollers, as pytest items and a CI gate.
+
+``check`` says whether a model fits a board, ``measure`` what it takes; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.api import check
+    from pytest_tinybudget.api import measure
+    from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.errors import TinybudgetError
+    from pytest_tinybudget.footprint.result import Footprint
+    from pytest_tinybudget.results import PairResult
+
+
+__all__ = ["Board", "Footprint", "PairResult", "TinybudgetError", "check", "measure"]
+
+#: Where the public names live. They are imported on first use, because pytest imports this
+#: package in every project where it is installed.
+_HOMES = {
+    "Board": "boards.board",
+    "Footprint": "footprint.result",
+    "PairResult": "results",
+    "TinybudgetError": "errors",
+    "check": "api",
+    "measure": "api",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

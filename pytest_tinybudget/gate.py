@@ -67,6 +67,11 @@ class Pair:
         return _budget_line(self.declaration, "models", self.model.section)
 
     @property
+    def declared_at(self) -> str:
+        """``tinybudget.toml:12``; empty for a pair that no file declares."""
+        return f"{self.file}:{self.line}" if self.declaration.lines else ""
+
+    @property
     def choice(self) -> RuntimeChoice:
         """The runtime it is measured for."""
         return self.declaration.runtime_for(self.model, self.board)
@@ -95,6 +100,11 @@ class GroupPair:
     def line(self) -> int:
         """Line of the declaration to edit (from 1)."""
         return _budget_line(self.declaration, "groups", self.group.name)
+
+    @property
+    def declared_at(self) -> str:
+        """``tinybudget.toml:12``; empty for a pair that no file declares."""
+        return f"{self.file}:{self.line}" if self.declaration.lines else ""
 
     @property
     def members(self) -> tuple[Pair, ...]:
@@ -332,7 +342,7 @@ def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> P
         headline=verdict.headline,
         reasons=(),
         warnings=verdict.warnings,
-        declared_at=f"{pair.file}:{pair.line}",
+        declared_at=pair.declared_at,
         measures=verdict.measures,
         footprint=footprint,
     )
@@ -348,7 +358,7 @@ def failed_result(pair: Pair | GroupPair, error: TinybudgetError) -> PairResult:
         outcome="error",
         headline=error.message,
         reasons=error.details,
-        declared_at=f"{pair.file}:{pair.line}",
+        declared_at=pair.declared_at,
     )
 
 

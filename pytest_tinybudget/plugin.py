@@ -91,10 +91,10 @@ def setting(config: pytest.Config, name: str) -> Any:
 
 def path_setting(config: pytest.Config, name: str) -> Path | None:
     """As ``setting``: an option is relative to the working folder, an ini value to rootdir."""
-    option = config.getoption(name)
+    option: str | None = config.getoption(name)
     if option:
         return config.invocation_params.dir / option
-    ini = config.getini(name)
+    ini: str = config.getini(name)
     return config.rootpath / ini if ini else None
 
 

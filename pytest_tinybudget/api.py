@@ -1,0 +1,148 @@
+"""Check and measure models from Python: what ``import pytest_tinybudget`` offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+from pytest_tinybudget.boards import Board
+from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.boards.nearest import unknown
+from pytest_tinybudget.budget import DEFAULT_WARN_AT_PERCENT
+from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.declaration import Declaration
+from pytest_tinybudget.declaration import DeclaredModel
+from pytest_tinybudget.declaration import DeclaredRuntime
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate import Pair
+from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.sizes import parse_size
+
+
+#: Limits by ``"flash"`` and ``"ram"``: ``"200 KB"``, or bytes.
+Limits = Mapping[str, str | int]
+
+
+def check(
+    model_path: str | PathLike[str],
+    *,
+    board: str | Board,
+    budget: Limits | None = None,
+    require_int8: bool | Literal["warn"] = "warn",
+    strict: bool = False,
+    registrations: Literal["generic", "typed"] = "generic",
+) -> PairResult:
+    """Whether a ``.tflite`` model fits a board, and within a budget.
+
+    The same as a pair in ``tinybudget.toml``. Sizes in the result are bytes;
+    ``result.failed`` says whether it does not fit, ``result.headline`` why in one line.
+
+    Args:
+        model_path: the ``.tflite`` file.
+        board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
+        budget: limits besides the board's room, such as ``{"flash": "200 KB", "ram": 49152}``;
+            sizes as in ``tinybudget.toml`` (1 KB = 1024 B), or bytes.
+        require_int8: fail (or ``"warn"`` about) a model that is not full INT8.
+        strict: fail where a number is a bound instead of the device's own.
+        registrations: ``"typed"`` for a firmware that registers ``Register_CONV_2D_INT8()``
+            and its like instead of the generic functions.
+
+    Raises:
+        TinybudgetError: the model cannot be read, or board or budget are wrong.
+    """
+    pair = pair_of(
+        model_path,
+        board=board,
+        budget=budget,
+        require_int8=require_int8,
+        strict=strict,
+        registrations=registrations,
+    )
+    return checked(Gate(), pair)
+
+
+def measure(
+    model_path: str | PathLike[str],
+    *,
+    board: str | Board,
+    registrations: Literal["generic", "typed"] = "generic",
+) -> Footprint:
+    """What a ``.tflite`` model takes on a board: flash and RAM in parts, arena, layers.
+
+    All sizes are bytes; each part says by its ``method`` how it was got. The figures are those
+    of the TFLM commit ``pytest_tinybudget.footprint.runtime.TFLM_COMMIT``: the arena is
+    simulated allocation by allocation, flash is a virtual link of that TFLM's sections.
+
+    Args:
+        model_path: the ``.tflite`` file.
+        board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
+        registrations: as for ``check``.
+
+    Raises:
+        TinybudgetError: the model cannot be read, or there is no such board.
+    """
+    return Gate().footprint(pair_of(model_path, board=board, registrations=registrations))
+
+
+def checked(gate: Gate, pair: Pair) -> PairResult:
+    """The result of ``pair``.
+
+    Raises:
+        TinybudgetError: its model cannot be measured.
+    """
+    gate.footprint(pair)
+    return gate.check(pair)
+
+
+def pair_of(
+    model_path: str | PathLike[str],
+    *,
+    board: str | Board,
+    budget: Limits | None = None,
+    require_int8: bool | Literal["warn"] = "warn",
+    strict: bool = False,
+    registrations: Literal["generic", "typed"] = "generic",
+) -> Pair:
+    """The pair that a declaration of this one model and board would make; see ``check``.
+
+    Raises:
+        TinybudgetError: board or budget are wrong.
+    """
+    path = Path(model_path)
+    found = board if isinstance(board, Board) else find_board(board)
+    model = DeclaredModel(
+        name=path.stem,
+        section=path.stem,
+        source=path,
+        declared_source=path.as_posix(),
+        boards=(found,),
+        budget=_budget(budget or {}),
+        warn_at_percent=DEFAULT_WARN_AT_PERCENT,
+        message="",
+        require_int8=require_int8,
+        strict=strict,
+        registrations=registrations,
+        runtime=None,
+        stack=None,
+        artifact_name=path.stem,
+    )
+    runtimes = {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}
+    declaration = Declaration(path, {model.name: model}, runtimes=runtimes)
+    return Pair(path.parent.as_posix(), declaration, model, found)
+
+
+def _budget(limits: Limits) -> Budget:
+    sizes = {}
+    for metric, size in limits.items():
+        if metric not in ("flash", "ram"):
+            raise unknown("budget", metric, ("flash", "ram"))
+        try:
+            sizes[metric] = parse_size(size)
+        except ValueError as error:
+            raise TinybudgetError(f"budget for {metric}: {error}") from None
+    return Budget(**sizes)
