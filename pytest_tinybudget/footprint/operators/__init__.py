@@ -21,6 +21,14 @@ RULE_MODULES = (
     "arithmetic",
     "layout",
     "conversion",
+    "elementwise",
+    "activations",
+    "pairwise",
+    "reduction",
+    "matrix",
+    "shapes",
+    "indexing",
+    "spatial",
 )
 
 
