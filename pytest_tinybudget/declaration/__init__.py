@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.declared import FILE_NAME
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
+from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.declared import RuntimeChoice
 
 
@@ -16,5 +22,30 @@ __all__ = [
     "Declaration",
     "DeclaredGroup",
     "DeclaredModel",
+    "DeclaredRuntime",
     "RuntimeChoice",
+    "declaration_schema",
+    "load_declaration",
 ]
+
+
+def load_declaration(path: Path, boards: Mapping[str, Board] | None = None) -> Declaration:
+    """Read and resolve the declaration at ``path``. No model file is opened.
+
+    ``boards`` are those that the declaration may name, by id: the catalogue's unless given.
+
+    Raises:
+        DeclarationError: the file cannot be read or is not valid; one line for each error, all
+            at once, with file, line and key.
+    """
+    from pytest_tinybudget.boards.catalogue import catalogue
+    from pytest_tinybudget.declaration.loader import load
+
+    return load(path, catalogue() if boards is None else boards)
+
+
+def declaration_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a ``tinybudget.toml``, for editors."""
+    from pytest_tinybudget.declaration.json_schema import json_schema
+
+    return json_schema()

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.cores import find_core
+from pytest_tinybudget.boards.nearest import unknown
+from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Runtime
 
 
@@ -36,13 +40,27 @@ class RuntimeChoice:
     """The runtime that a pair is measured for.
 
     ``fixed``, when given, replaces the section graph and the stack table (the arena is still
-    simulated with ``runtime``). ``declared`` is ``False`` for the shipped runtimes.
+    simulated with ``runtime``).
     """
 
     name: str
     runtime: Runtime
     fixed: FixedCost | None = None
-    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredRuntime:
+    """A runtime that boards and models may name: shipped, or of a ``[runtime.NAME]``.
+
+    ``runtime`` is ``None`` for a fixed cost without ``extends``: the arena is then simulated
+    with the runtime of the board's core. ``own_table`` is whether its flash comes from the
+    user's own section graph.
+    """
+
+    name: str
+    runtime: Runtime | None
+    fixed: FixedCost | None = None
+    own_table: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +85,7 @@ class DeclaredModel:
     require_int8: bool | Literal["warn"]
     strict: bool
     registrations: Literal["generic", "typed"]
-    runtime: RuntimeChoice | None
+    runtime: DeclaredRuntime | None
     stack: int | None
     artifact_name: str
 
@@ -99,27 +117,29 @@ class Declaration:
     models: Mapping[str, DeclaredModel]
     groups: Mapping[str, DeclaredGroup] = field(default_factory=dict)
     boards: Mapping[str, Board] = field(default_factory=dict)
-    runtimes: Mapping[str, RuntimeChoice] = field(default_factory=dict)
+    runtimes: Mapping[str, DeclaredRuntime] = field(default_factory=dict)
     operators: Mapping[str, OperatorCost] = field(default_factory=dict)
     artifacts: Path | None = None
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
     def line_of(self, *keys: str) -> int:
         """Line (from 1) where ``keys`` is declared, or the nearest enclosing key that is."""
-        for length in range(len(keys), 0, -1):
-            line = self.lines.get(keys[:length])
-            if line is not None:
-                return line
-        return 1
+        return nearest_line(self.lines, keys)
 
     def runtime_for(self, model: DeclaredModel, board: Board) -> RuntimeChoice:
-        """The runtime of a pair: the model's override, else the board's own.
+        """The runtime of a pair: the model's, or the defaults', or else the board's own.
 
-        A board whose core has no table of its own keeps its flash margin, except with a runtime
-        declared in the file: that one is taken at its word.
+        A board whose core has no table of its own keeps its flash margin, unless the flash comes
+        from the user's own section graph or is a fixed cost.
+
+        Raises:
+            TinybudgetError: the board's core or runtime is not known.
         """
-        choice = model.runtime or self.runtimes[board.runtime]
-        margin = max(choice.runtime.flash_margin_percent, board.flash_margin_percent)
-        if choice.declared or margin == choice.runtime.flash_margin_percent:
-            return choice
-        return replace(choice, runtime=replace(choice.runtime, flash_margin_percent=margin))
+        declared = model.runtime or self.runtimes.get(board.runtime)
+        if declared is None:
+            raise unknown("runtime", board.runtime, self.runtimes)
+        runtime = declared.runtime or RUNTIMES[find_core(board.core).runtime]
+        margin = max(runtime.flash_margin_percent, board.flash_margin_percent)
+        if not declared.own_table and declared.fixed is None:
+            runtime = replace(runtime, flash_margin_percent=margin)
+        return RuntimeChoice(declared.name, runtime, declared.fixed)

@@ -1,0 +1,95 @@
+"""What resolving the sections of a declaration shares: the file, its problems, and look-ups."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.sizes import parse_size
+
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A declaration's ``path`` and what has been found wrong with it so far."""
+
+    path: Path
+    problems: Problems
+
+    def size(self, size: int | str | None, *keys: str) -> int | None:
+        """Bytes of a declared size; ``None`` where there is none, or not one of whole bytes."""
+        if size is None:
+            return None
+        try:
+            return parse_size(size)
+        except ValueError as error:
+            if not self.problems.concerns(*keys):
+                self.problems.add(keys, str(error), example=f'{keys[-1]} = "256 KB"')
+            return None
+
+    def file(self, declared: str, keys: KeyPath) -> Path:
+        """The file that ``declared`` names, relative to the declaration."""
+        path = Path(os.path.normpath(self.path.parent / declared))
+        if not exists(path):
+            self.problems.add(
+                keys,
+                f"no such file: {declared!r}",
+                name=path.name,
+                valid=_siblings(path),
+                example=f'{keys[-1]} = "models/kws.tflite"',
+            )
+        elif path.is_dir():
+            text = f"{declared!r} is a folder; expected a file"
+            example = f'{keys[-1]} = "{declared.rstrip("/")}/*.tflite"'
+            self.problems.add(keys, text, example=example)
+        return path
+
+    def look_up(
+        self, kind: str, name: str, valid: Mapping[str, _Value], keys: KeyPath
+    ) -> _Value | None:
+        """What ``name`` stands for; an unknown one is a problem with the nearest valid names."""
+        if name not in valid:
+            text = f"unknown {kind} {name!r}"
+            self.problems.add(keys, text, name=name, valid=valid, example=_example(kind, keys))
+        return valid.get(name)
+
+    def relative(self, path: Path) -> str:
+        """``path`` as reports show it: from the declaration's folder where it lies below it."""
+        try:
+            return path.relative_to(self.path.parent).as_posix()
+        except ValueError:
+            return Path(os.path.relpath(path, self.path.parent)).as_posix()
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder; a path that the system refuses is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _example(kind: str, keys: KeyPath) -> str:
+    """A valid line with the name of a thing of this ``kind``, alone or in a list."""
+    name = {"board": "esp32", "runtime": "m4_cmsisnn", "core": "Cortex-M4F", "model": "kws"}[kind]
+    return f'{keys[-2]} = ["{name}"]' if keys[-1].isdigit() else f'{keys[-1]} = "{name}"'
+
+
+def _siblings(path: Path) -> list[str]:
+    """Names of the files beside ``path``, to offer one for a misspelt name."""
+    try:
+        return sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())[:200]
+    except (OSError, ValueError):
+        return []
+
+
+def first(preferred: _Value | None, otherwise: _Value) -> _Value:
+    """``preferred`` where it is declared, else ``otherwise``."""
+    return otherwise if preferred is None else preferred

@@ -1,0 +1,56 @@
+"""The JSON Schema of a ``tinybudget.toml``, so that editors complete keys and mark mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pytest_tinybudget.declaration.schema import OPERATORS
+from pytest_tinybudget.declaration.schema import Document
+
+
+_TITLE = "tinybudget.toml"
+_DEFINITION = "#/$defs/{name}"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """Everything that the loader checks of keys, types and patterns, as a schema.
+
+    What depends on other parts of the file or on the disk (names that must exist, sizes against
+    each other) is the loader's alone.
+    """
+    (reference,), components = msgspec.json.schema_components((Document,), ref_template=_DEFINITION)
+    definitions = {name: _cleaned(component) for name, component in components.items()}
+    document = definitions.pop(reference["$ref"].rpartition("/")[2])
+    _nest_operators(document["properties"])
+    definitions["ModelTable"]["required"] = ["source"]
+    definitions["GroupTable"]["required"] = ["models"]
+    return {**document, "$schema": _DIALECT, "title": _TITLE, "$defs": definitions}
+
+
+def _cleaned(node: Any) -> Any:
+    """``node`` without ``null``, which TOML lacks: an optional key is left out instead."""
+    if isinstance(node, list):
+        return [_cleaned(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    cleaned = {key: _cleaned(value) for key, value in node.items() if not _is_null(key, value)}
+    members = cleaned.get("anyOf")
+    if members is not None:
+        members = [member for member in members if member != {"type": "null"}]
+        cleaned["anyOf"] = members
+        if len(members) == 1:
+            del cleaned["anyOf"]
+            cleaned = {**members[0], **cleaned}
+    return cleaned
+
+
+def _is_null(key: str, value: Any) -> bool:
+    return key == "default" and value is None
+
+
+def _nest_operators(sections: dict[str, Any]) -> None:
+    """Put ``[runtime.ops]`` back where the file has it."""
+    sections["runtime"]["properties"] = {"ops": sections.pop(OPERATORS)}

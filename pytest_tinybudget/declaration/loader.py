@@ -1,0 +1,87 @@
+"""Reads a ``tinybudget.toml``: text, TOML, shape, meaning; all that is wrong is told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.declared import Declaration
+from pytest_tinybudget.declaration.positions import key_lines
+from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.declaration.problems import shown
+from pytest_tinybudget.declaration.resolve import resolved
+from pytest_tinybudget.declaration.schema import OPERATORS
+from pytest_tinybudget.declaration.toml import TOMLDecodeError
+from pytest_tinybudget.declaration.toml import parse
+from pytest_tinybudget.declaration.validate import validated
+from pytest_tinybudget.errors import DeclarationError
+
+
+#: A declaration is written by people; anything larger is another file by mistake.
+_LARGEST_BYTES = 1024 * 1024
+_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
+
+
+def load(path: Path, boards: Mapping[str, Board]) -> Declaration:
+    """The declaration in the file ``path``, which may name the given ``boards``.
+
+    Raises:
+        DeclarationError: the file cannot be read or is not a valid declaration.
+    """
+    path = path.absolute()
+    text = _text(path)
+    document = _toml(text, path)
+    problems = Problems(path, key_lines(text))
+    declaration = resolved(validated(_lifted(document), problems), path, problems, boards)
+    problems.raise_if_any()
+    return declaration
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise DeclarationError(f"{shown(path)}: larger than 1 MB, not a declaration")
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DeclarationError(f"{shown(path)}: cannot be read: {reason}") from None
+    try:
+        # Editors on Windows may put a byte order mark in front.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DeclarationError(
+            f"{shown(path)}:{line}: not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from None
+
+
+def _toml(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return parse(text)
+    except TOMLDecodeError as error:
+        raise DeclarationError(_syntax_error(str(error), text, shown(path))) from None
+    except RecursionError:
+        raise DeclarationError(f"{shown(path)}: tables or lists nested too deeply") from None
+
+
+def _syntax_error(message: str, text: str, file: str) -> str:
+    """The parser's message with the place in front, as editors and terminals link it."""
+    place = _PLACE.search(message)
+    if place is None:
+        return f"{file}: not valid TOML: {message}"
+    line, column = place[1], place[2]
+    if line is None:
+        line, column = str(text.count("\n") + 1), "1"
+    return f"{file}:{line}:{column}: not valid TOML: {message[: place.start()]}"
+
+
+def _lifted(document: dict[str, Any]) -> dict[str, Any]:
+    """``document`` with ``[runtime.ops]``, which is no runtime, beside ``[runtime]``."""
+    runtime = document.get("runtime")
+    if not isinstance(runtime, dict) or "ops" not in runtime:
+        return document
+    others = {name: table for name, table in runtime.items() if name != "ops"}
+    return {**document, "runtime": others, OPERATORS: runtime["ops"]}

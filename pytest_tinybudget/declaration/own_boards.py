@@ -1,0 +1,218 @@
+"""The boards that a declaration may name: the catalogue's and its own ``[boards.NAME]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.cores import cores
+from pytest_tinybudget.declaration.context import Context
+from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.runtimes import runtime_reference
+from pytest_tinybudget.declaration.schema import BoardTable
+from pytest_tinybudget.declaration.schema import FixedRuntimeTable
+from pytest_tinybudget.sizes import format_size
+
+
+_SIZES = ("flash", "ram", "usable_flash", "largest_ram", "reserved_flash", "reserved_ram")
+#: Boards of boards of boards: a chain longer than this is a mistake.
+_DEEPEST = 20
+
+
+@dataclass(slots=True)
+class Boards:
+    """Resolves ``tables``, the file's own boards, one after the other into ``own``.
+
+    A board with a fixed-cost runtime of its own adds that to ``runtimes``.
+    """
+
+    context: Context
+    tables: Mapping[str, BoardTable]
+    catalogue: Mapping[str, Board]
+    runtimes: dict[str, DeclaredRuntime]
+    own: dict[str, Board] = field(default_factory=dict)
+    _wrong: set[str] = field(default_factory=set)
+
+    def resolve(self) -> None:
+        """Resolve all own boards, each after the one that it extends."""
+        for name in self.tables:
+            self._own_board(name, ())
+
+    @property
+    def valid(self) -> Mapping[str, object]:
+        """Every id that may be named."""
+        return {**self.catalogue, **self.tables}
+
+    def boards_of(self, ids: list[str] | None, keys: KeyPath) -> tuple[Board, ...] | None:
+        """The boards of a list; ``None`` without one, problems for what is wrong in it."""
+        if ids is None:
+            return None
+        found, seen = [], set()
+        for index, board_id in enumerate(ids):
+            here = (*keys, str(index))
+            if board_id in seen:
+                self.context.problems.add(here, f"board {board_id!r} is listed twice")
+                continue
+            seen.add(board_id)
+            board = self.own.get(board_id)
+            if board is None and board_id not in self.tables:
+                board = self.catalogue.get(board_id)
+                if board is None:
+                    self.context.look_up("board", board_id, self.valid, here)
+            if board is not None:
+                found.append(board)
+        return tuple(found)
+
+    def _own_board(self, name: str, extending: tuple[str, ...]) -> Board | None:
+        """The board of ``[boards.NAME]``; ``extending`` are those that wait for it."""
+        if name in self.own or name in self._wrong:
+            return self.own.get(name)
+        table, board = self.tables[name], None
+        if name in self.catalogue:
+            text = "is a board of the catalogue: choose another name"
+            example = f'[boards.my-{name}] with extends = "{name}"'
+            self.context.problems.add(("boards", name), text, example=example)
+        elif table.extends is None:
+            board = self._board(name, table, None)
+        else:
+            parent = self._parent(table.extends, (*extending, name))
+            board = parent and self._board(name, table, parent)
+        if board is None:
+            self._wrong.add(name)
+        else:
+            self.own[name] = board
+        return board
+
+    def _parent(self, extends: str, extending: tuple[str, ...]) -> Board | None:
+        keys = ("boards", extending[-1], "extends")
+        if extends in extending:
+            circle = " -> ".join((*extending[extending.index(extends) :], extends))
+            self.context.problems.add(keys, f"boards extend each other in a circle: {circle}")
+            return None
+        if len(extending) > _DEEPEST:
+            self.context.problems.add(keys, f"more than {_DEEPEST} boards extend each other")
+            return None
+        if extends in self.tables and extends not in self.catalogue:
+            return self._own_board(extends, extending)
+        if extends not in self.catalogue:
+            self.context.look_up("board", extends, self.valid, keys)
+        return self.catalogue.get(extends)
+
+    def _board(self, name: str, table: BoardTable, parent: Board | None) -> Board | None:
+        keys = ("boards", name)
+        sizes = {key: self.context.size(getattr(table, key), *keys, key) for key in _SIZES}
+        known = {key: size for key, size in sizes.items() if size is not None}
+        if parent is None:
+            complete = self._complete_board(name, table, known)
+        else:
+            complete = _changed(parent, name, known)
+        if complete is None:
+            return None
+        board = self._described(complete, table, keys)
+        self._check_room(board, keys)
+        return board
+
+    def _complete_board(
+        self, name: str, table: BoardTable, sizes: Mapping[str, int]
+    ) -> Board | None:
+        """A board that extends none: it needs its core, flash and RAM."""
+        keys = ("boards", name)
+        examples = {"core": "Cortex-M4F", "flash": "1 MB", "ram": "256 KB"}
+        for key, example in examples.items():
+            if getattr(table, key) is None and not self.context.problems.concerns(*keys, key):
+                text = f"{key!r} is missing; or start from another board with 'extends'"
+                self.context.problems.add(keys, text, example=f'{key} = "{example}"')
+        if "flash" not in sizes or "ram" not in sizes or table.core is None:
+            return None
+        return Board(
+            id=name,
+            name=name,
+            mcu="",
+            core="",
+            clock_mhz=0,
+            flash=sizes["flash"],
+            ram=sizes["ram"],
+            usable_flash=sizes.get("usable_flash", sizes["flash"]),
+            largest_ram=sizes.get("largest_ram", sizes["ram"]),
+            reserved_flash=sizes.get("reserved_flash", 0),
+            reserved_ram=sizes.get("reserved_ram", 0),
+            runtime="",
+            regions=(),
+            source="",
+        )
+
+    def _described(self, board: Board, table: BoardTable, keys: KeyPath) -> Board:
+        """``board`` with what is not a size: names, core and its runtime."""
+        board = replace(
+            board,
+            name=table.name or board.name,
+            mcu=table.mcu or board.mcu,
+            clock_mhz=table.clock_mhz or board.clock_mhz,
+            notes=table.notes or board.notes,
+            source=f"{self.context.path.name}: [boards.{board.id}]",
+        )
+        runtime = runtime_reference(self.context, self.runtimes, table.runtime, (*keys, "runtime"))
+        if table.core is not None:
+            # An unknown core is fine where the runtime says what to measure with.
+            core = cores().get(table.core)
+            if core is None and (runtime is None or runtime.runtime is None):
+                self.context.look_up("core", table.core, cores(), (*keys, "core"))
+            board = replace(
+                board,
+                core=table.core,
+                runtime=core.runtime if core else "",
+                flash_margin_percent=core.flash_margin_percent if core else 0.0,
+            )
+        if runtime is not None:
+            own = runtime.name
+            if isinstance(table.runtime, FixedRuntimeTable):
+                own = f"{board.id}-fixed-cost"
+                self.runtimes[own] = replace(runtime, name=own)
+            board = replace(board, runtime=own)
+        elif board.runtime not in self.runtimes and not self.context.problems.concerns(*keys):
+            self.context.look_up("runtime", board.runtime, self.runtimes, keys)
+        return board
+
+    def _check_room(self, board: Board, keys: KeyPath) -> None:
+        """A part larger than its whole is a slip, and would be a limit of zero or a false pass."""
+        for part, whole in (
+            ("usable_flash", "flash"),
+            ("largest_ram", "ram"),
+            ("reserved_flash", "usable_flash"),
+            ("reserved_ram", "usable_ram"),
+        ):
+            part_bytes, whole_bytes = getattr(board, part), getattr(board, whole)
+            if part_bytes > whole_bytes:
+                text = (
+                    f"{format_size(part_bytes)} is more than the board's {whole}, "
+                    f"{format_size(whole_bytes)}"
+                )
+                self.context.problems.add((*keys, part), text)
+
+
+def _changed(parent: Board, name: str, sizes: Mapping[str, int]) -> Board:
+    """``parent`` with other sizes. What it says of a memory that is replaced goes no further."""
+    board = replace(
+        parent,
+        id=name,
+        name=name,
+        flash=sizes.get("flash", parent.flash),
+        ram=sizes.get("ram", parent.ram),
+        usable_flash=sizes.get("usable_flash", parent.usable_flash),
+        largest_ram=sizes.get("largest_ram", parent.largest_ram),
+        reserved_flash=sizes.get("reserved_flash", parent.reserved_flash),
+        reserved_ram=sizes.get("reserved_ram", parent.reserved_ram),
+    )
+    if "flash" in sizes:
+        usable = sizes.get("usable_flash", min(parent.usable_flash, board.flash))
+        board = replace(board, usable_flash=usable)
+    if "ram" in sizes:
+        largest = sizes.get("largest_ram", min(parent.largest_ram, board.ram))
+        board = replace(board, largest_ram=largest, regions=())
+    if sizes.keys() & {"reserved_flash", "reserved_ram"}:
+        board = replace(board, sdk="as declared")
+    return board

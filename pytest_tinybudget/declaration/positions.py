@@ -1,0 +1,164 @@
+"""Where each key of a TOML text stands: line numbers by key path, which tomllib does not give.
+
+Works on text that a TOML parser has accepted, so it only has to find its way, not to validate.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+from pytest_tinybudget.declaration.toml import parse
+
+
+KeyPath = tuple[str, ...]
+
+_BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
+_SPACE = re.compile(r"[ \t]*")
+_BARE_KEY = re.compile(r"[^\s.=\]#\"']+")
+_STRING = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}'
+    r"|'''(?:[^']|'(?!''))*'{3,5}"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'[^'\n]*'",
+    re.DOTALL,
+)
+_SCALAR = re.compile(r"[^,\]}#\n]*")
+
+
+def key_lines(text: str) -> dict[KeyPath, int]:
+    """Line (from 1) of every key of a valid TOML ``text``, by key path.
+
+    An element of an array has its index as a key (``("models", "kws", "boards", "0")``), and so
+    has each table of an array of tables. A table that is opened twice (``[a.b]`` below ``[a.c]``)
+    keeps its first line, unless a later header opens it by itself.
+    """
+    return _Scanner(text.replace("\r\n", "\n")).scan()
+
+
+class _Scanner:
+    """One pass over the text; ``position`` is the offset of the next character to read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self.lines: dict[KeyPath, int] = {}
+        self.tables_in_array: dict[KeyPath, int] = {}
+
+    def scan(self) -> dict[KeyPath, int]:
+        table: KeyPath = ()
+        self.skip(_BLANK)
+        while self.position < len(self.text):
+            if self.text[self.position] == "[":
+                table = self.header()
+            else:
+                self.pair(table)
+            self.skip(_BLANK)
+        return self.lines
+
+    def header(self) -> KeyPath:
+        start = self.position
+        is_array = self.text.startswith("[[", start)
+        self.position += 2 if is_array else 1
+        table = self.current(self.key())
+        self.position += 2 if is_array else 1
+        if is_array:
+            index = self.tables_in_array.get(table, -1) + 1
+            self.tables_in_array[table] = index
+            self.note(table, start)
+            table = (*table, str(index))
+        self.note(table, start)
+        self.lines[table] = self.line(start)
+        return table
+
+    def current(self, key: KeyPath) -> KeyPath:
+        """``key`` with the index of the latest table behind each array of tables on the way."""
+        path: KeyPath = ()
+        for part in key[:-1]:
+            path = (*path, part)
+            if path in self.tables_in_array:
+                path = (*path, str(self.tables_in_array[path]))
+        return (*path, key[-1])
+
+    def pair(self, table: KeyPath) -> None:
+        start = self.position
+        path = (*table, *self.key())
+        self.note(path, start)
+        self.position += 1
+        self.skip(_SPACE)
+        self.value(path)
+
+    def value(self, path: KeyPath) -> None:
+        opening = self.text[self.position]
+        if opening == "[":
+            self.array(path)
+        elif opening == "{":
+            self.inline_table(path)
+        elif opening in "\"'":
+            self.skip(_STRING)
+        else:
+            self.skip(_SCALAR)
+
+    def array(self, path: KeyPath) -> None:
+        self.position += 1
+        self.skip(_BLANK)
+        index = 0
+        while self.text[self.position] != "]":
+            element = (*path, str(index))
+            self.note(element, self.position)
+            self.value(element)
+            self.next_item()
+            index += 1
+        self.position += 1
+
+    def inline_table(self, path: KeyPath) -> None:
+        self.position += 1
+        self.skip(_BLANK)
+        while self.text[self.position] != "}":
+            self.pair(path)
+            self.next_item()
+        self.position += 1
+
+    def next_item(self) -> None:
+        self.skip(_BLANK)
+        if self.text[self.position] == ",":
+            self.position += 1
+            self.skip(_BLANK)
+
+    def key(self) -> KeyPath:
+        parts = []
+        while True:
+            self.skip(_SPACE)
+            quoted = self.text[self.position] in "\"'"
+            part = self.skip(_STRING if quoted else _BARE_KEY)
+            parts.append(_unquoted(part) if quoted else part)
+            self.skip(_SPACE)
+            if self.text[self.position] != ".":
+                return tuple(parts)
+            self.position += 1
+
+    def note(self, path: KeyPath, offset: int) -> None:
+        """Remember the line of ``path`` and of those above it that have none yet."""
+        line = self.line(offset)
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.lines:
+                return
+            self.lines[path[:length]] = line
+
+    def line(self, offset: int) -> int:
+        return bisect_right(self.line_starts, offset)
+
+    def skip(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self.text, self.position)
+        if match is None:
+            raise ValueError(f"not TOML at offset {self.position}")
+        self.position = match.end()
+        return match[0]
+
+
+def _unquoted(key: str) -> str:
+    """A quoted key without its quotes and escapes."""
+    if key[0] == "'" or "\\" not in key:
+        return key[1:-1]
+    return str(parse(f"key = {key}")["key"])

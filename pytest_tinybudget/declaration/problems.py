@@ -1,0 +1,153 @@
+"""What is wrong with a declaration: every problem with its line and key, told together."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from pytest_tinybudget.boards.nearest import nearest
+from pytest_tinybudget.errors import DeclarationError
+from pytest_tinybudget.names import printable
+
+
+KeyPath = tuple[str, ...]
+
+#: More than this are counted, not shown: nobody reads them, and they may be many thousands.
+_MOST_SHOWN = 100
+_LONGEST_LINE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, ``line`` from 1.
+
+    ``name`` is the word that is not among the ``valid`` ones, for an offer of the nearest;
+    ``example`` is a line of TOML that would be right.
+    """
+
+    line: int
+    keys: KeyPath
+    text: str
+    name: str = ""
+    valid: tuple[str, ...] = ()
+    example: str = ""
+
+    def lines(self, file: str) -> list[str]:
+        """The problem in words: the line that says it, then an example."""
+        where = f"{dotted(self.keys)}: " if self.keys else ""
+        offers = nearest(self.name, self.valid) if self.name else []
+        hint = f"; did you mean {', '.join(map(repr, offers))}?" if offers else ""
+        lines = [f"{file}:{self.line}: {where}{self.text}{hint}"]
+        if self.valid and not offers:
+            lines.append(f"    valid: {_some(self.valid)}")
+        if self.example:
+            lines.append(f"    example: {self.example}")
+        return [printable(line, limit=_LONGEST_LINE) for line in lines]
+
+
+@dataclass(slots=True)
+class Problems:
+    """The problems of one file, as they are found."""
+
+    path: Path
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    found: list[Problem] = field(default_factory=list)
+
+    def add(
+        self,
+        keys: KeyPath,
+        text: str,
+        *,
+        name: str = "",
+        valid: Iterable[str] = (),
+        example: str = "",
+    ) -> None:
+        """Note that what is declared at ``keys`` is wrong."""
+        line = nearest_line(self.lines, keys)
+        self.found.append(Problem(line, keys, text, name, tuple(valid), example))
+
+    def concerns(self, *keys: str) -> bool:
+        """Whether a problem is already known at ``keys`` or below."""
+        return any(problem.keys[: len(keys)] == keys for problem in self.found)
+
+    def raise_if_any(self) -> None:
+        """Raise them all, in the order of the file.
+
+        Raises:
+            DeclarationError: there is at least one.
+        """
+        if not self.found:
+            return
+        file = shown(self.path)
+        ordered = sorted(dict.fromkeys(self.found), key=lambda problem: problem.line)
+        told = [line for problem in ordered[:_MOST_SHOWN] for line in problem.lines(file)]
+        if len(ordered) > _MOST_SHOWN:
+            told.append(f"... and {len(ordered) - _MOST_SHOWN} more")
+        if len(ordered) > 1:
+            told.insert(0, f"{file}: {len(ordered)} errors")
+        raise DeclarationError(told[0], details=tuple(told[1:]))
+
+
+def nearest_line(lines: Mapping[KeyPath, int], keys: KeyPath) -> int:
+    """Line of ``keys``, or of the nearest enclosing key that is declared; 1 without any."""
+    for length in range(len(keys), 0, -1):
+        line = lines.get(keys[:length])
+        if line is not None:
+            return line
+    return 1
+
+
+def shown(path: Path) -> str:
+    """``path`` as messages name it: relative to the working directory where it lies below it."""
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def dotted(keys: KeyPath) -> str:
+    """A key path as TOML writes it; array indices in brackets."""
+    text = ""
+    for key in keys:
+        if key.isdigit() and text:
+            text += f"[{key}]"
+        else:
+            bare = all(char.isalnum() or char in "-_" for char in key) and key.isascii() and key
+            text += ("." if text else "") + (key if bare else json.dumps(key, ensure_ascii=False))
+    return text
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it inline."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    return str(value)
+
+
+def abbreviated(value: Any) -> str:
+    """What was found instead of the expected, short enough for a line."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list) and not value:
+        return "an empty list"
+    text = toml_value(value) if not isinstance(value, list) or len(value) < 20 else "a list"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _some(names: tuple[str, ...]) -> str:
+    head = ", ".join(names[:12])
+    return head if len(names) <= 12 else f"{head}, ... ({len(names)} in all)"

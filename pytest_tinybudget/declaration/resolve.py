@@ -1,0 +1,270 @@
+"""From the typed document to the declaration: names looked up, defaults applied, files found."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Literal
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.context import Context
+from pytest_tinybudget.declaration.context import exists
+from pytest_tinybudget.declaration.context import first
+from pytest_tinybudget.declaration.declared import Budget
+from pytest_tinybudget.declaration.declared import Declaration
+from pytest_tinybudget.declaration.declared import DeclaredGroup
+from pytest_tinybudget.declaration.declared import DeclaredModel
+from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.own_boards import Boards
+from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.declaration.runtimes import operator_cost
+from pytest_tinybudget.declaration.runtimes import runtime_reference
+from pytest_tinybudget.declaration.runtimes import runtimes_of
+from pytest_tinybudget.declaration.schema import DefaultsTable
+from pytest_tinybudget.declaration.schema import Document
+from pytest_tinybudget.declaration.schema import GroupTable
+from pytest_tinybudget.declaration.schema import ModelTable
+from pytest_tinybudget.names import c_identifier
+from pytest_tinybudget.names import is_valid_name
+
+
+_GLOB = re.compile(r"[*?\[]")
+
+
+def resolved(
+    document: Document, path: Path, problems: Problems, catalogue: Mapping[str, Board]
+) -> Declaration:
+    """The declaration in ``document``; what cannot be resolved goes to ``problems``."""
+    context = Context(path, problems)
+    runtimes = runtimes_of(context, document.runtime)
+    boards = Boards(context, document.boards, catalogue, runtimes)
+    boards.resolve()
+    models = _Models(context, document, boards, runtimes)
+    groups = models.resolve()
+    artifacts = document.defaults.artifacts
+    return Declaration(
+        path=path,
+        models=models.by_name,
+        groups=groups,
+        boards=boards.own,
+        runtimes=runtimes,
+        operators={
+            name: operator_cost(context, name, table) for name, table in document.operators.items()
+        },
+        artifacts=None if artifacts is None else path.parent / artifacts,
+        lines=problems.lines,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What models and groups have in common; built in, then ``[defaults]``, then the section.
+
+    Nothing declared means no warning for being nearly full: a pair that fits, fits.
+    """
+
+    boards: tuple[Board, ...] | None = None
+    budget: Budget = field(default_factory=Budget)
+    warn_at_percent: float = 100.0
+    message: str = ""
+    require_int8: bool | Literal["warn"] = "warn"
+    strict: bool = False
+    registrations: Literal["generic", "typed"] = "generic"
+    runtime: DeclaredRuntime | None = None
+    stack: int | None = None
+
+
+@dataclass(slots=True)
+class _Models:
+    """Resolves models, then the groups of them."""
+
+    context: Context
+    document: Document
+    boards: Boards
+    runtimes: dict[str, DeclaredRuntime]
+    by_name: dict[str, DeclaredModel] = field(default_factory=dict)
+    identifiers: dict[str, DeclaredModel] = field(default_factory=dict)
+
+    def resolve(self) -> dict[str, DeclaredGroup]:
+        """Fill ``by_name``; the groups."""
+        defaults = self.settings(self.document.defaults, _Settings(), ("defaults",))
+        for section, table in self.document.models.items():
+            self.add_section(section, table, defaults)
+        if not (self.document.models or self.context.problems.concerns("models")):
+            example = '[models.kws] with source = "models/kws.tflite"'
+            self.context.problems.add((), "declares no model", example=example)
+        return {
+            name: self.group(name, table, defaults) for name, table in self.document.groups.items()
+        }
+
+    def settings(
+        self, table: DefaultsTable | ModelTable, otherwise: _Settings, keys: KeyPath
+    ) -> _Settings:
+        """What ``table`` declares, and what it leaves out as it is ``otherwise``."""
+        stack = self.context.size(table.stack, *keys, "stack")
+        runtime = runtime_reference(self.context, self.runtimes, table.runtime, (*keys, "runtime"))
+        boards = self.boards.boards_of(table.boards, (*keys, "boards"))
+        return _Settings(
+            boards=first(boards, otherwise.boards),
+            budget=self.budget(table, otherwise.budget, keys),
+            warn_at_percent=_percent(table.warn_at, otherwise.warn_at_percent),
+            message=first(table.message, otherwise.message),
+            require_int8=first(table.require_int8, otherwise.require_int8),
+            strict=first(table.strict, otherwise.strict),
+            registrations=first(table.registrations, otherwise.registrations),
+            runtime=first(runtime, otherwise.runtime),
+            stack=first(stack, otherwise.stack),
+        )
+
+    def budget(
+        self, table: DefaultsTable | ModelTable | GroupTable, otherwise: Budget, keys: KeyPath
+    ) -> Budget:
+        """The declared limits, and those it leaves out as they are ``otherwise``."""
+        if table.budget is None:
+            return otherwise
+        flash = self.context.size(table.budget.flash, *keys, "budget", "flash")
+        ram = self.context.size(table.budget.ram, *keys, "budget", "ram")
+        return Budget(first(flash, otherwise.flash), first(ram, otherwise.ram))
+
+    def add_section(self, section: str, table: ModelTable, defaults: _Settings) -> None:
+        """Add the model of ``[models.SECTION]``, or with a glob one for each file."""
+        keys = ("models", section)
+        settings = self.settings(table, defaults, keys)
+        if settings.boards is None and not self.context.problems.concerns(*keys, "boards"):
+            text = "'boards' is missing, here and in [defaults]"
+            self.context.problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
+        for name, source in self.sources(section, table):
+            model = DeclaredModel(
+                name=name,
+                section=section,
+                source=source,
+                declared_source=self.context.relative(source),
+                boards=settings.boards or (),
+                budget=settings.budget,
+                warn_at_percent=settings.warn_at_percent,
+                message=settings.message,
+                require_int8=settings.require_int8,
+                strict=settings.strict,
+                registrations=settings.registrations,
+                runtime=settings.runtime,
+                stack=settings.stack,
+                artifact_name=table.artifacts or name,
+            )
+            other = self.by_name.setdefault(name, model)
+            if other is not model:
+                text = (
+                    f"a second model called {name!r}: {model.declared_source}, beside "
+                    f"{other.declared_source} of [models.{other.section}]"
+                )
+                self.context.problems.add((*keys, "source"), text)
+            else:
+                self.check_artifacts(model)
+
+    def check_artifacts(self, model: DeclaredModel) -> None:
+        """Two models must not write the same files, nor the same names into one firmware."""
+        identifier = c_identifier(model.artifact_name).casefold()
+        other = self.identifiers.setdefault(identifier, model)
+        if other is not model:
+            text = (
+                f"models {other.name!r} and {model.name!r} would both be called "
+                f"{identifier!r} in C: give one another name with 'artifacts'"
+            )
+            self.context.problems.add(("models", model.section), text)
+
+    def sources(self, section: str, table: ModelTable) -> Iterator[tuple[str, Path]]:
+        """Name and file of each model of a section."""
+        keys = ("models", section, "source")
+        if table.source is None:
+            if not self.context.problems.concerns(*keys):
+                example = 'source = "models/kws.tflite"'
+                self.context.problems.add(keys[:2], "'source' is missing", example=example)
+            return
+        source = self.context.path.parent / table.source
+        if _GLOB.search(table.source) is None or exists(source):
+            yield section, self.context.file(table.source, keys)
+            return
+        if table.artifacts is not None:
+            text = "is one name for many models: a glob's files are named after their stems"
+            self.context.problems.add((*keys[:2], "artifacts"), text)
+        files = [file for file in self.matches(table.source) if file.is_file()]
+        if not files:
+            example = 'source = "models/*.tflite"'
+            self.context.problems.add(keys, f"no file matches {table.source!r}", example=example)
+        for file in files:
+            if not is_valid_name(file.stem):
+                text = (
+                    f"{self.context.relative(file)} cannot name a model: expected letters, digits, "
+                    "'.', '_' and '-'; rename it or give it a section of its own"
+                )
+                self.context.problems.add(keys, text)
+            else:
+                yield file.stem, file
+
+    def matches(self, pattern: str) -> list[Path]:
+        # Path.glob takes neither absolute patterns nor "..".
+        folder = self.context.path.parent
+        names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+        return sorted(folder / name for name in names)
+
+    def group(self, name: str, table: GroupTable, defaults: _Settings) -> DeclaredGroup:
+        """The group of ``[groups.NAME]``; the defaults' budget is each model's, not a group's."""
+        keys, problems = ("groups", name), self.context.problems
+        if f"groups.{name}" in self.by_name:
+            text = f"a model is called 'groups.{name}', which would name the same test"
+            problems.add(keys, text)
+        if table.models is None and not problems.concerns(*keys, "models"):
+            problems.add(keys, "'models' is missing", example='models = ["kws", "vad"]')
+        models = self.models_of(table.models or [], (*keys, "models"))
+        boards = self.boards.boards_of(table.boards, (*keys, "boards"))
+        if boards is None:
+            boards = _shared_boards(models)
+            if not boards and models and all(model.boards for model in models):
+                text = "its models share no board: give the group 'boards'"
+                problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
+        return DeclaredGroup(
+            name=name,
+            models=models,
+            boards=boards,
+            arena=table.arena,
+            budget=self.budget(table, Budget(), keys),
+            warn_at_percent=_percent(table.warn_at, defaults.warn_at_percent),
+            message=first(table.message, defaults.message),
+        )
+
+    def models_of(self, names: list[str], keys: KeyPath) -> tuple[DeclaredModel, ...]:
+        """The models of a group's list; a section with a glob stands for all of its models."""
+        found: dict[str, DeclaredModel] = {}
+        for index, name in enumerate(names):
+            here = (*keys, str(index))
+            if name in self.by_name:
+                chosen = [self.by_name[name]]
+            else:
+                chosen = [model for model in self.by_name.values() if model.section == name]
+            if not chosen and name not in self.document.models:
+                valid = {**self.by_name, **self.document.models}
+                self.context.look_up("model", name, valid, here)
+            for model in chosen:
+                if model.name in found:
+                    self.context.problems.add(here, f"model {model.name!r} is listed twice")
+                found[model.name] = model
+        return tuple(found.values())
+
+
+def _percent(declared: str | None, otherwise: float) -> float:
+    return otherwise if declared is None else float(declared.strip(" \t%"))
+
+
+def _shared_boards(models: tuple[DeclaredModel, ...]) -> tuple[Board, ...]:
+    """The boards that all models have, in the first one's order."""
+    if not models:
+        return ()
+    others = [{board.id for board in model.boards} for model in models[1:]]
+    return tuple(
+        board for board in models[0].boards if all(board.id in boards for boards in others)
+    )

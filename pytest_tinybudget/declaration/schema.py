@@ -1,0 +1,267 @@
+"""The shape of ``tinybudget.toml``: keys, types and their descriptions, as msgspec structs.
+
+The one definition that both validation (``loader``) and the JSON Schema for editors read. Each
+key's ``Meta`` carries what the documentation says of it and a valid example.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from typing import Literal
+
+from msgspec import Meta
+from msgspec import Struct
+from msgspec import field
+
+
+#: ``[runtime.ops]`` once lifted out of ``[runtime]``, whose other tables are runtimes.
+OPERATORS = "runtime.ops"
+#: Models, boards, groups and runtimes: they become parts of node ids and file names.
+NAME_PATTERN = r"^[A-Za-z0-9._-]+$(?!\n)"
+#: What ``sizes.parse_size`` reads (which also refuses a fraction of a byte).
+SIZE_PATTERN = r"^\s*\d{1,18}(\.\d{1,16})?\s*([bB]|[kKmM]([iI]?[bB])?)?\s*$"
+
+_NAME = {"expected": "a name of letters, digits, '.', '_' and '-'"}
+_SIZE = {"expected": 'a size ("256 KB", "1 MB", "812 B" or bytes)'}
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN, extra=_NAME)]
+Size = (
+    Annotated[str, Meta(pattern=SIZE_PATTERN, extra=_SIZE)]
+    | Annotated[int, Meta(ge=0, le=10**18, extra=_SIZE)]
+)
+Percent = Annotated[
+    str,
+    Meta(
+        pattern=r"^\s*(100(\.0+)?|\d{1,2}(\.\d{1,6})?)\s*%\s*$",
+        description="share of a limit from which a pair that fits warns",
+        examples=["90%"],
+        extra={"expected": 'a percentage ("90%", at most "100%")'},
+    ),
+]
+BoardIds = Annotated[
+    list[Name],
+    Meta(
+        description="boards by id: the catalogue's (`tinybudget boards`) or own ones",
+        examples=[["arduino-nano-33-ble", "raspberry-pi-pico"]],
+        min_length=1,
+    ),
+]
+Text = Annotated[str, Meta(min_length=1, extra={"expected": "text"})]
+
+
+class BudgetTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of your own; the board's room limits as well."""
+
+    flash: Annotated[
+        Size | None, Meta(description="most flash a model may take", examples=["200 KB"])
+    ] = None
+    ram: Annotated[
+        Size | None, Meta(description="most RAM a model may take", examples=["48 KB"])
+    ] = None
+
+
+class FixedRuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """An engine without a table, at a fixed cost."""
+
+    flash: Annotated[Size, Meta(description="flash besides the model", examples=["20 KB"])]
+    stack: Annotated[Size, Meta(description="stack", examples=["2 KB"])]
+
+
+RuntimeReference = Annotated[
+    Name | FixedRuntimeTable,
+    Meta(
+        description="a runtime by name, or a fixed cost; the board's own when absent",
+        examples=["m4_ref"],
+    ),
+]
+Budget = Annotated[
+    BudgetTable,
+    Meta(
+        description="limits of your own besides the board's room",
+        examples=[{"flash": "200 KB", "ram": "48 KB"}],
+    ),
+]
+Message = Annotated[
+    Text, Meta(description="a line for whoever sees the failure", examples=["see docs/size.md"])
+]
+RequireInt8 = Annotated[
+    bool | Literal["warn"],
+    Meta(description="what a model that is not full INT8 gets", examples=["warn"]),
+]
+Strict = Annotated[
+    bool, Meta(description="fail where a number is bounded, not exact", examples=[True])
+]
+Registrations = Annotated[
+    Literal["generic", "typed"],
+    Meta(description="how the firmware registers operators", examples=["typed"]),
+]
+Stack = Annotated[
+    Size, Meta(description="stack, in place of the measured table's", examples=["2 KB"])
+]
+
+
+class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What models and groups take unless they say otherwise."""
+
+    boards: BoardIds | None = None
+    budget: Budget | None = None
+    warn_at: Percent | None = None
+    message: Message | None = None
+    require_int8: RequireInt8 | None = None
+    strict: Strict | None = None
+    registrations: Registrations | None = None
+    runtime: RuntimeReference | None = None
+    stack: Stack | None = None
+    artifacts: Annotated[
+        Text | None,
+        Meta(description="folder for the generated C files", examples=["build/tinybudget"]),
+    ] = None
+
+
+class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model, or with a glob as source one model a file."""
+
+    source: Annotated[
+        Text | None,
+        Meta(
+            description="model file or glob, relative to this file",
+            examples=["models/kws.tflite"],
+        ),
+    ] = None
+    boards: BoardIds | None = None
+    budget: Budget | None = None
+    warn_at: Percent | None = None
+    message: Message | None = None
+    require_int8: RequireInt8 | None = None
+    strict: Strict | None = None
+    registrations: Registrations | None = None
+    runtime: RuntimeReference | None = None
+    stack: Stack | None = None
+    artifacts: Annotated[
+        Name | None,
+        Meta(
+            description="name of the generated C files, the model's name when absent",
+            examples=["keyword_model"],
+        ),
+    ] = None
+
+
+class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """An own board: another board with changes, or a complete one (core, flash and ram)."""
+
+    extends: Annotated[
+        Name | None,
+        Meta(description="board that this one starts from", examples=["esp32"]),
+    ] = None
+    name: Annotated[Text | None, Meta(description="name for people", examples=["Doorbell"])] = None
+    mcu: Annotated[Text | None, Meta(description="microcontroller", examples=["nRF52840"])] = None
+    core: Annotated[Text | None, Meta(description="processor core", examples=["Cortex-M4F"])] = None
+    clock_mhz: Annotated[
+        Annotated[int, Meta(gt=0, extra={"expected": "a whole number above 0"})] | None,
+        Meta(description="clock in MHz", examples=[64]),
+    ] = None
+    flash: Annotated[
+        Size | None, Meta(description="flash of the chip or board", examples=["1 MB"])
+    ] = None
+    ram: Annotated[Size | None, Meta(description="RAM of the chip", examples=["256 KB"])] = None
+    usable_flash: Annotated[
+        Size | None,
+        Meta(description="flash after bootloader and partitions", examples=["960 KB"]),
+    ] = None
+    largest_ram: Annotated[
+        Size | None,
+        Meta(description="largest contiguous block, for the arena", examples=["192 KB"]),
+    ] = None
+    reserved_flash: Annotated[
+        Size | None,
+        Meta(description="what SDK and application take of the flash", examples=["300 KB"]),
+    ] = None
+    reserved_ram: Annotated[
+        Size | None,
+        Meta(description="what SDK and application take of the RAM", examples=["80 KB"]),
+    ] = None
+    runtime: RuntimeReference | None = None
+    notes: Annotated[Text | None, Meta(description="remarks", examples=["board revision 3"])] = None
+
+
+class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """Models that share one board's memory."""
+
+    models: Annotated[
+        Annotated[list[Name], Meta(min_length=1)] | None,
+        Meta(description="models of the group", examples=[["kws", "vad"]]),
+    ] = None
+    boards: BoardIds | None = None
+    arena: Annotated[
+        Literal["max", "sum"],
+        Meta(
+            description="one arena for all (the largest), or one each (the sum)",
+            examples=["max"],
+        ),
+    ] = "max"
+    budget: Budget | None = None
+    warn_at: Percent | None = None
+    message: Message | None = None
+
+
+class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A runtime of your own: a shipped one with changes, or a fixed cost (flash and stack)."""
+
+    extends: Annotated[
+        Name | None,
+        Meta(description="shipped runtime that this one starts from", examples=["m4_cmsisnn"]),
+    ] = None
+    table: Annotated[
+        Text | None,
+        Meta(
+            description="section graph built by `tinybudget runtime build`",
+            examples=["firmware/tflm.json.gz"],
+        ),
+    ] = None
+    kernels: Annotated[
+        Literal["reference", "cmsis-nn", "esp-nn"] | None,
+        Meta(description="kernel library", examples=["cmsis-nn"]),
+    ] = None
+    dsp: Annotated[
+        bool | None, Meta(description="kernels built for the DSP extension", examples=[True])
+    ] = None
+    mve: Annotated[
+        bool | None, Meta(description="kernels built for Helium (MVE)", examples=[True])
+    ] = None
+    enum_bytes: Annotated[
+        Literal[1, 2, 4] | None,
+        Meta(description="width of enumerations (1 with -fshort-enums)", examples=[4]),
+    ] = None
+    pointer_bytes: Annotated[
+        Literal[4, 8] | None, Meta(description="width of pointers", examples=[4])
+    ] = None
+    flash: Annotated[
+        Size | None, Meta(description="fixed cost: flash besides the model", examples=["20 KB"])
+    ] = None
+    stack: Annotated[Size | None, Meta(description="fixed cost: stack", examples=["2 KB"])] = None
+
+
+class OperatorTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator that the tables do not know costs."""
+
+    persistent: Annotated[
+        Size, Meta(description="arena bytes it keeps (tail)", examples=["128 B"])
+    ] = 0
+    scratch: Annotated[
+        Size, Meta(description="arena bytes while it runs (head)", examples=["1 KB"])
+    ] = 0
+    flash: Annotated[Size, Meta(description="code and constants", examples=["3 KB"])] = 0
+
+
+class Document(Struct, frozen=True, forbid_unknown_fields=True):
+    """A ``tinybudget.toml``."""
+
+    schema: Annotated[
+        Literal[1], Meta(description="version of this file's schema", examples=[1])
+    ] = 1
+    defaults: DefaultsTable = DefaultsTable()
+    models: dict[Name, ModelTable] = {}
+    boards: dict[Name, BoardTable] = {}
+    groups: dict[Name, GroupTable] = {}
+    runtime: dict[Name, RuntimeTable] = {}
+    operators: dict[Text, OperatorTable] = field(name=OPERATORS, default_factory=dict)
