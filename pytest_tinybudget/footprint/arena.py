@@ -122,31 +122,40 @@ class _Memory:
     """SingleArenaBufferAllocator without an end: notes the most that is needed at any time.
 
     ``head`` is reserved from the front, temporaries lie behind it, ``tail`` grows from the end.
+    TFLM lets the tail grow into temporaries unchecked. That does no harm as far as these are
+    not read again (``spare``), and the device works; one byte further it may crash.
     """
 
     def __init__(self, trace: list[Event] | None) -> None:
         self.head = self.temp = self.tail = self.needed = 0
         self.stage = self.decided_by = ""
+        self._spare = 0
         self._trace = trace
 
     def persistent(self, size: int, alignment: int) -> int:
         """Reserve from the end; returns the bytes the tail has grown by."""
         before = self.tail
         self.tail = align_up(before + size, alignment)
+        self.need(self.temp - self._spare + self.tail)
         self._note("P", size, alignment, self.tail)
         return self.tail - before
 
-    def temporary(self, size: int, alignment: int) -> None:
+    def temporary(self, size: int, alignment: int, spare: int = 0) -> None:
+        """Reserve behind the head; the last ``spare`` bytes up to its end are not read again."""
         start = align_up(self.temp, alignment)
         self.temp = start + size
+        self._spare = spare
+        self.need(self.temp + self.tail)
         self._note("T", size, alignment, start)
 
     def reset_temporaries(self) -> None:
         self.temp = self.head
+        self._spare = 0
         self._note("X", 0, 1, self.head)
 
     def resize_head(self, size: int, alignment: int) -> None:
         self.head = self.temp = size
+        self.need(self.head + self.tail)
         self._note("R", size, alignment, size)
 
     def need(self, size: int) -> None:
@@ -155,8 +164,6 @@ class _Memory:
             self.needed, self.decided_by = size, self.stage
 
     def _note(self, kind: str, size: int, alignment: int, position: int) -> None:
-        if self.temp + self.tail > self.needed:
-            self.need(self.temp + self.tail)
         if self._trace is not None:
             self._trace.append((kind, size, alignment, position))
 
@@ -451,7 +458,11 @@ class _Interpreter:
         self._memory.temporary(*self._tensor)
         if tensor.quantization.is_affine:
             self._memory.temporary(*self._affine)
-            self._memory.temporary(4 + 4 * len(tensor.quantization.scales), 4)
+            # Kernels take zero points from the TfLiteTensor itself, never from this array,
+            # and do not look at the axis in front of it once they have made their requests.
+            zero_points = 4 + 4 * len(tensor.quantization.scales)
+            axis = self._affine[0] - 2 * self._pointer
+            self._memory.temporary(zero_points, 4, spare=zero_points + axis)
         return tensor
 
     # Operators.
@@ -671,7 +682,7 @@ def _peak_time(head: int, placed: tuple[LiveBuffer, ...], live: list[int]) -> in
 
 
 def _unknown_operator(node: _Interpreter) -> None:
-    """Count what the declaration states; else room for all of the operator's tensors, twice."""
+    """Count what the declaration states; else twice what the operator reads and writes."""
     declared = node.declared_cost()
     if declared is not None:
         if declared.persistent:
@@ -683,10 +694,10 @@ def _unknown_operator(node: _Interpreter) -> None:
         *(node.input(i) for i in range(len(node.operator.inputs)) if node.has_input(i)),
         *(node.output(i) for i in range(len(node.operator.outputs))),
     )
-    bound = align_up(sum(tensor.bytes for tensor in tensors), ALIGNMENT)
+    bound = align_up(sum(tensor.bytes for tensor in tensors if not tensor.is_constant), ALIGNMENT)
     node.persistent(bound)
     node.scratch(bound)
     node.bounded(
         f"no rule for this operator; counted {bound:,} B persistent and {bound:,} B scratch"
-        f" (as much as its tensors), declare [runtime.ops.{node.operator.name}] to state its cost"
+        f" (as much as its activations), declare [runtime.ops.{node.operator.name}] to state its cost"
     )
