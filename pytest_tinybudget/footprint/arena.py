@@ -657,6 +657,8 @@ class _Interpreter:
                     scratch_bytes=scratch.get(key, 0),
                     persistent_bytes=self._operator_bytes.get(key, 0),
                     live_bytes=max(live[span.first + 1 : span.last + 2], default=0) if span else 0,
+                    first=span.first if span else -1,
+                    last=span.last if span else -1,
                 )
             )
         return tuple(layers)

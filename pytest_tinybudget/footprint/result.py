@@ -83,7 +83,10 @@ class Arena:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operator for people: sizes in bytes; ``live_bytes`` is what the head holds while it runs."""
+    """One operator for people: sizes in bytes; ``live_bytes`` is what the head holds while it runs.
+
+    ``first`` and ``last`` are the times of its (first) run, as in ``LiveBuffer``; −1: unknown.
+    """
 
     subgraph: int
     index: int
@@ -96,6 +99,8 @@ class Layer:
     scratch_bytes: int
     persistent_bytes: int
     live_bytes: int
+    first: int = -1
+    last: int = -1
 
 
 @dataclass(frozen=True, slots=True)
