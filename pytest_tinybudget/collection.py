@@ -123,7 +123,7 @@ class BudgetPair(pytest.Item):
                 self._result = failed_result(self.pair, error)
         if self._result.outcome == "error":
             self.stash[RESULTS] = [self._result]
-            pytest.fail(failure(self._result, style_of(self.config)), pytrace=False)
+            pytest.fail(self._result.headline, pytrace=False)
 
     def _artifacts(self, pair: Pair) -> Path:
         folder = path_setting(self.config, "tinybudget_artifacts") or pair.declaration.artifacts
@@ -142,4 +142,4 @@ class BudgetPair(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, self.pair.line - 1, f"{self.pair.name}::{self.pair.board.id}"
+        return self.path, self.pair.line - 1, f"{self.pair.name} on {self.pair.board.id}"

@@ -181,15 +181,16 @@ class Gate:
         except TinybudgetError as error:
             return failed_result(pair, error)
 
-    def model(self, path: Path) -> Model:
-        """The graph of the model at ``path``, read once.
+    def model(self, declared: DeclaredModel) -> Model:
+        """The graph of a declared model, its file read once.
 
         Raises:
             TinybudgetError: it cannot be read.
         """
         from pytest_tinybudget.graph.tflite import load_model
 
-        return _once(self._models, path, lambda: load_model(path))
+        path, shown = declared.source, declared.declared_source
+        return _once(self._models, path, lambda: load_model(path, shown))
 
     def footprint(self, pair: Pair) -> Footprint:
         """The footprint of a pair's model on its runtime, measured once.
@@ -197,7 +198,7 @@ class Gate:
         Raises:
             TinybudgetError: the model cannot be read, or the runtime's tables are missing.
         """
-        model, declared, choice = self.model(pair.model.source), pair.model, pair.choice
+        model, declared, choice = self.model(pair.model), pair.model, pair.choice
         return self.measured(
             model,
             choice,
@@ -257,7 +258,7 @@ class Gate:
         def write() -> tuple[Path, ...]:
             siblings = [replace(pair, board=board) for board in pair.model.boards]
             files = artifacts.render(
-                self.model(pair.model.source),
+                self.model(pair.model),
                 name=pair.model.artifact_name,
                 footprints=[self.footprint(sibling) for sibling in siblings],
                 registrations=pair.model.registrations,
@@ -267,7 +268,7 @@ class Gate:
         return _once(self._written, (pair.file, pair.model.name, folder), write)
 
     def _check_model(self, pair: Pair) -> PairResult:
-        model, footprint = self.model(pair.model.source), self.footprint(pair)
+        model, footprint = self.model(pair.model), self.footprint(pair)
         terms = Terms(
             budget=pair.model.budget,
             warn_at_percent=pair.model.warn_at_percent,
@@ -308,7 +309,7 @@ class Gate:
         from pytest_tinybudget.groups import combine
 
         members = pair.members
-        models = {member.name: self.model(member.model.source) for member in members}
+        models = {member.name: self.model(member.model) for member in members}
         footprint = combine(
             models,
             [self.footprint(member) for member in members],

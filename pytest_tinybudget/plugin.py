@@ -141,7 +141,7 @@ def pytest_runtest_makereport(
     if results:
         from pytest_tinybudget.recorder import attach
 
-        attach(report, results)
+        attach(report, results, item.config)
         results.clear()
     return report
 

@@ -125,7 +125,10 @@ def _smaller_tensor(arena: Arena, measure: Measure) -> Iterator[str]:
     ]
     heads = {position: _head_with_half(arena.buffers, position) for position in alive}
     best = min(heads, key=lambda position: heads[position], default=None)
-    if best is None or heads[best] >= arena.head:
+    if best is None:
+        return
+    if heads[best] >= arena.head:
+        yield "the arena's peak is held in several places: no single smaller tensor lowers it"
         return
     buffer, saved = arena.buffers[best], arena.head - heads[best]
     yield (

@@ -52,13 +52,15 @@ _NO_QUANTIZATION = Quantization()
 _PLAIN = frozenset(SCALAR_CODES)
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path, shown: str = "") -> Model:
     """Read the file at ``path``; the model is called by the file's stem.
+
+    ``shown`` is what messages call the file instead of ``path``.
 
     Raises:
         ModelError: missing, no regular file, too large, or not a sound TF Lite model.
     """
-    label = printable(path.as_posix())
+    label = printable(shown or path.as_posix())
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
