@@ -31,12 +31,13 @@ def json_schema() -> dict[str, Any]:
 
 
 def _cleaned(node: Any) -> Any:
-    """``node`` without ``null``, which TOML lacks: an optional key is left out instead."""
+    """``node`` without what says nothing to an editor: class names, and ``null``, which TOML
+    lacks (an optional key is left out instead)."""
     if isinstance(node, list):
         return [_cleaned(item) for item in node]
     if not isinstance(node, dict):
         return node
-    cleaned = {key: _cleaned(value) for key, value in node.items() if not _is_null(key, value)}
+    cleaned = {key: _cleaned(value) for key, value in node.items() if not _is_noise(key, value)}
     members = cleaned.get("anyOf")
     if members is not None:
         members = [member for member in members if member != {"type": "null"}]
@@ -47,8 +48,12 @@ def _cleaned(node: Any) -> Any:
     return cleaned
 
 
-def _is_null(key: str, value: Any) -> bool:
-    return key == "default" and value is None
+def _is_noise(key: str, value: Any) -> bool:
+    return (
+        (key == "title" and isinstance(value, str))
+        or (key == "default" and (value is None or isinstance(value, dict)))
+        or (key == "required" and value == [])
+    )
 
 
 def _nest_operators(sections: dict[str, Any]) -> None:

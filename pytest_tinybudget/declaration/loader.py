@@ -10,6 +10,7 @@ from typing import Any
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.positions import key_lines
+from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import shown
 from pytest_tinybudget.declaration.resolve import resolved
@@ -32,9 +33,8 @@ def load(path: Path, boards: Mapping[str, Board]) -> Declaration:
         DeclarationError: the file cannot be read or is not a valid declaration.
     """
     path = path.absolute()
-    text = _text(path)
-    document = _toml(text, path)
-    problems = Problems(path, key_lines(text))
+    document, lines = _toml(_text(path), path)
+    problems = Problems(path, lines)
     declaration = resolved(validated(_lifted(document), problems), path, problems, boards)
     problems.raise_if_any()
     return declaration
@@ -58,9 +58,10 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _toml(text: str, path: Path) -> dict[str, Any]:
+def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """The document and the line of each of its keys."""
     try:
-        return parse(text)
+        return parse(text), key_lines(text)
     except TOMLDecodeError as error:
         raise DeclarationError(_syntax_error(str(error), text, shown(path))) from None
     except RecursionError:

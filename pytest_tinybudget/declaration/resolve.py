@@ -257,7 +257,7 @@ class _Models:
 
 
 def _percent(declared: str | None, otherwise: float) -> float:
-    return otherwise if declared is None else float(declared.strip(" \t%"))
+    return otherwise if declared is None else float(declared.strip().rstrip("%"))
 
 
 def _shared_boards(models: tuple[DeclaredModel, ...]) -> tuple[Board, ...]:

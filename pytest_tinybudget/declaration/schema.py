@@ -19,7 +19,7 @@ OPERATORS = "runtime.ops"
 #: Models, boards, groups and runtimes: they become parts of node ids and file names.
 NAME_PATTERN = r"^[A-Za-z0-9._-]+$(?!\n)"
 #: What ``sizes.parse_size`` reads (which also refuses a fraction of a byte).
-SIZE_PATTERN = r"^\s*\d{1,18}(\.\d{1,16})?\s*([bB]|[kKmM]([iI]?[bB])?)?\s*$"
+SIZE_PATTERN = r"^\s*[0-9]{1,18}(\.[0-9]{1,16})?\s*([bB]|[kKmM]([iI]?[bB])?)?\s*$"
 
 _NAME = {"expected": "a name of letters, digits, '.', '_' and '-'"}
 _SIZE = {"expected": 'a size ("256 KB", "1 MB", "812 B" or bytes)'}
@@ -32,7 +32,7 @@ Size = (
 Percent = Annotated[
     str,
     Meta(
-        pattern=r"^\s*(100(\.0+)?|\d{1,2}(\.\d{1,6})?)\s*%\s*$",
+        pattern=r"^\s*(100(\.0{1,6})?|[0-9]{1,2}(\.[0-9]{1,6})?)\s*%\s*$",
         description="share of a limit from which a pair that fits warns",
         examples=["90%"],
         extra={"expected": 'a percentage ("90%", at most "100%")'},

@@ -1,0 +1,36 @@
+"""``tinybudget schema``: the JSON Schema of a declaration, for editors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.declaration import declaration_schema
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``schema``."""
+    parser = add_command(
+        subparsers,
+        "schema",
+        "print the JSON Schema of tinybudget.toml, for editors",
+        details="An editor with a TOML language server then completes keys and marks mistakes.",
+        example="tinybudget schema -o .tinybudget.schema.json",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="write to FILE (default: print)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the schema.
+
+    Raises:
+        TinybudgetError: the file cannot be written.
+    """
+    write_output(arguments.output, json.dumps(declaration_schema(), indent=2) + "\n")
+    return 0
