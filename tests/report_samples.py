@@ -42,6 +42,8 @@ def layer(index: int, **changes: Any) -> Layer:
         "scratch_bytes": 512,
         "persistent_bytes": 96,
         "live_bytes": 16000,
+        "first": index + 1,
+        "last": index + 1,
     }
     return Layer(**(values | changes))
 
@@ -49,15 +51,15 @@ def layer(index: int, **changes: Any) -> Layer:
 def footprint(**changes: Any) -> Footprint:
     arena = Arena(
         required=46 * KB,
-        used=44 * KB,
-        head=40 * KB,
+        used=32000 + 4 * KB,
+        head=32000,
         tail=4 * KB,
         decided_by="planning",
         recorded={"TfLiteEvalTensor data": 1200, "OpData": 640},
         buffers=(
             LiveBuffer("small", "tensor", 4000, 24000, 1, 3, 0, 4),
             LiveBuffer("input", "tensor", 8000, 0, 0, 1, 0, 0),
-            LiveBuffer("big", "tensor", 16000, 8000, 1, 2, 0, 1),
+            LiveBuffer("big", "tensor", 16000, 16000, 1, 1, 0, 1),
             LiveBuffer("late", "tensor", 8000, 0, 3, 4, 0, 2),
         ),
         peak_time=1,

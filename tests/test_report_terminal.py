@@ -48,14 +48,25 @@ def test_failure_starts_with_the_headline() -> None:
 def test_failure_lists_parts_largest_first_and_they_add_up_to_what_is_used() -> None:
     lines = failure(over()).split("\n")
     start = lines.index("flash: 268.3 of 256.0 KB (budget of models.kws)")
-    table = lines[start + 1 : lines.index("", start)]
+    *table, margin = lines[start + 1 : lines.index("", start)]
     assert [line.split("%")[1].split()[0] for line in table] == ["model", "runtime", "kernels"]
     assert sum(float(line.split()[0]) for line in table) == pytest.approx(268.3)
+    assert margin == "  307 B of it are margin"
+
+
+def test_small_parts_share_a_line_that_keeps_the_sum_and_the_estimates() -> None:
+    parts = [Part(f"part {size}", size * KB, "exact") for size in range(1, 12)]
+    parts[0] = Part("a guess", 0, "estimated", margin_bytes=KB)
+    text = failure(over(measures=(measure("flash", 66 * KB, 60 * KB, parts=tuple(parts)),)))
+    line = next(line for line in text.split("\n") if "smaller parts" in line)
+    assert line.split() == ["6.0", "KB", "9", "%", "3", "smaller", "parts", "estimated"]
+    assert "part 4" in text
+    assert "part 3" not in text
 
 
 def test_parts_that_are_not_exact_say_how_they_were_got() -> None:
     text = failure(over(), WIDE)
-    assert "kernels       estimated  307 B margin included" in text
+    assert "kernels       estimated  307 B margin" in text
     assert "runtime core  measured" in text
     model_line = next(line for line in text.split("\n") if line.endswith("%  model"))
     assert not any(word in model_line for word in ("estimated", "measured", "declared"))
@@ -66,10 +77,22 @@ def test_estimates_stay_marked_on_a_narrow_terminal() -> None:
     assert line.endswith("estimated")
 
 
-def test_failure_names_what_is_alive_at_the_peak_and_nothing_else() -> None:
+def test_failure_shows_what_fills_the_arenas_peak_gaps_included() -> None:
     text = failure(over())
-    block = text[text.index("the arena's peak, 27.3 KB alive, at CONV_2D #0:") :].split("\n\n")[0]
-    assert [line.split()[-1] for line in block.split("\n")[1:]] == ["big", "input", "small"]
+    block = text[text.index("the arena's peak, 31.2 KB, at CONV_2D #0:") :].split("\n\n")[0]
+    assert block.split("\n")[1:] == [
+        "  15.6 KB  big",
+        "   7.8 KB  input",
+        "   3.9 KB  small",
+        "   3.9 KB  in gaps that the planner leaves",
+    ]
+
+
+def test_many_layers_at_the_peak_are_counted_not_listed() -> None:
+    layers = tuple(layer(index, first=1, last=1) for index in range(7))
+    assert "at CONV_2D #0, CONV_2D #1, CONV_2D #2 and 4 more:" in failure(
+        over(footprint=footprint(layers=layers))
+    )
 
 
 def test_failure_lists_the_layers_with_the_most_weights() -> None:

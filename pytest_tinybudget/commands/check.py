@@ -18,6 +18,7 @@ from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.gate import GroupPair
     from pytest_tinybudget.gate import Pair
     from pytest_tinybudget.report.console import Console
@@ -46,9 +47,14 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--json", metavar="PATH", help="write the results file; - for stdout")
     parser.add_argument("--junit-xml", metavar="PATH", help="write JUnit XML; - for stdout")
-    parser.add_argument("--artifacts", metavar="DIR", help="write the C files of each model here")
+    parser.add_argument(
+        "--artifacts", metavar="DIR", type=Path, help="write the C files of each model here"
+    )
     parser.add_argument(
         "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="also run each model in the real interpreter"
     )
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="show layers; -vv all their memory"
@@ -65,16 +71,15 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: a path or a declaration is wrong, or a report cannot be written.
     """
     from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.report import console
+    from pytest_tinybudget.report.console import Console
 
-    selected = [pair for path in arguments.paths for pair in _select(path)]
-    gate = Gate(strict=arguments.strict)
-    results = [gate.check(pair) for pair in selected]
+    selected = {pair.id: pair for path in arguments.paths for pair in _select(path)}
+    gate = Gate(strict=arguments.strict, verify=arguments.verify)
+    results = [_check(gate, pair, arguments.artifacts) for pair in selected.values()]
     _write_files(arguments, results)
     reports_on_stdout = "-" in (arguments.json, arguments.junit_xml)
-    stream = sys.stderr if reports_on_stdout else sys.stdout
-    verbosity = arguments.verbose - arguments.quiet
-    _print(console.Console(stream, arguments.color), results, verbosity)
+    console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
+    _print(console, results, arguments.verbose - arguments.quiet)
     if any(result.outcome == "error" for result in results):
         return _NOT_MEASURED
     return _FAILS if any(result.failed for result in results) else _FITS
@@ -82,27 +87,41 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _select(argument: str) -> list[Pair | GroupPair]:
     """The pairs that ``PATH[::MODEL[::BOARD]]`` stands for."""
+    from pytest_tinybudget.boards.nearest import unknown
     from pytest_tinybudget.declaration import load_declaration
     from pytest_tinybudget.gate import pairs
 
-    path, *names = argument.split("::")
-    selected: list[Pair | GroupPair] = []
-    for file in _declarations(Path(path)):
-        every = list(pairs(_shown(file), load_declaration(file)))
-        selected += _named(every, names)
+    path, model, board = (*argument.split("::", 2), "", "")[:3]
+    files = _declarations(Path(path))
+    selected = [pair for file in files for pair in pairs(_shown(file), load_declaration(file))]
+    if not selected:
+        raise TinybudgetError(f"{path}: no model on a board is declared, nothing to check")
+    if model:
+        valid = {pair.name for pair in selected}
+        if model not in valid:
+            raise unknown("model", model, valid)
+        selected = [pair for pair in selected if pair.name == model]
+    if board:
+        valid = {pair.board.id for pair in selected}
+        if board not in valid:
+            raise unknown("board", board, valid)
+        selected = [pair for pair in selected if pair.board.id == board]
     return selected
 
 
-def _named(every: list[Pair | GroupPair], names: Sequence[str]) -> list[Pair | GroupPair]:
-    """Those of ``every`` whose model and board are ``names``, as far as given."""
-    from pytest_tinybudget.boards.nearest import unknown
+def _check(gate: Gate, pair: Pair | GroupPair, artifacts: Path | None) -> PairResult:
+    """The result of ``pair``; its C files are written where the user wants them."""
+    from pytest_tinybudget.gate import Pair
+    from pytest_tinybudget.gate import failed_result
 
-    for position, (kind, name) in enumerate(zip(("model", "board"), names, strict=False), 1):
-        valid = {pair.id.split("::")[position] for pair in every}
-        if name not in valid:
-            raise unknown(kind, name, valid)
-        every = [pair for pair in every if pair.id.split("::")[position] == name]
-    return every
+    result = gate.check(pair)
+    folder = artifacts or pair.declaration.artifacts
+    if folder and isinstance(pair, Pair) and result.outcome not in ("error", "refused"):
+        try:
+            gate.write_artifacts(pair, folder)
+        except TinybudgetError as error:
+            return failed_result(pair, error)
+    return result
 
 
 def _declarations(path: Path) -> Iterator[Path]:

@@ -50,7 +50,7 @@ _MODEL = """\
 
 [models.{name}]
 source = {source}
-# takes {flash} of flash and {ram} of RAM on {board}; the budget leaves about {headroom} %
+# today it takes {flash} of flash and {ram} of RAM; the budget leaves {headroom} % and rounds up
 budget = {{ flash = "{flash_budget}", ram = "{ram_budget}" }}
 """
 
@@ -162,11 +162,11 @@ def render(board: Board, models: Sequence[_Found]) -> str:
             words = {"source": printable(model.source), "reason": printable(model.reason)}
             blocks.append(_LEFT_OUT.format_map(words))
         else:
-            blocks.append(_declared(name, model.source, model.footprint, board))
+            blocks.append(_declared(name, model.source, model.footprint))
     return "".join(blocks)
 
 
-def _declared(name: str, source: str, footprint: Footprint, board: Board) -> str:
+def _declared(name: str, source: str, footprint: Footprint) -> str:
     from pytest_tinybudget.sizes import format_size
 
     return _MODEL.format(
@@ -174,7 +174,6 @@ def _declared(name: str, source: str, footprint: Footprint, board: Board) -> str
         source=json.dumps(source, ensure_ascii=False),
         flash=format_size(footprint.flash),
         ram=format_size(footprint.ram),
-        board=board.id,
         headroom=_HEADROOM_PERCENT,
         flash_budget=_budget(footprint.flash),
         ram_budget=_budget(footprint.ram),

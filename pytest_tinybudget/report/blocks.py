@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
@@ -31,19 +32,31 @@ def shape_text(shape: Sequence[int]) -> str:
 _METHODS = {"exact": "", "table": "measured", "estimated": "estimated", "declared": "declared"}
 
 
-def parts_table(parts: Sequence[Part], style: Style) -> list[str]:
-    """Parts of flash or RAM, largest first, upper bounds; they add up to what is used."""
-    total = sum(part.bytes + part.margin_bytes for part in parts)
-    ordered = sorted(parts, key=lambda part: (-(part.bytes + part.margin_bytes), part.name))
-    rows = [
-        (format_size(size), _percent(size, total), part.name, _METHODS[part.method], _note(part))
-        for part in ordered
-        if (size := part.bytes + part.margin_bytes)
-    ]
+def parts_table(parts: Sequence[Part], style: Style, *, most: int | None = None) -> list[str]:
+    """Parts of flash or RAM, largest first, upper bounds; they add up to what is used.
+
+    Beyond ``most``, small parts share a line.
+    """
+    total = sum(map(_upper_bound, parts))
+    ordered = sorted(parts, key=lambda part: (-_upper_bound(part), part.name))
+    listed = [part for part in ordered if _upper_bound(part)]
+    shown = listed if most is None or len(listed) <= most + 1 else listed[:most]
+    rows = [(_upper_bound(part), part.name, _METHODS[part.method], _note(part)) for part in shown]
+    if len(shown) < len(listed):
+        rest = listed[len(shown) :]
+        method = "estimated" if any(part.method == "estimated" for part in rest) else ""
+        rows.append((sum(map(_upper_bound, rest)), f"{len(rest)} smaller parts", method, ""))
     if not rows:
         return []
+    cells = [(format_size(size), _percent(size, total), *others) for size, *others in rows]
     align: list[Align] = ["right", "right", "left", "left", "left"]
-    return columns(rows, align, style, flexible=2, drop=(4, 1), indent=_INDENT)
+    lines = columns(cells, align, style, flexible=2, drop=(4, 1), indent=_INDENT)
+    margin = sum(part.margin_bytes for part in parts)
+    return [*lines, f"{_INDENT}{format_size(margin)} of it are margin"] if margin else lines
+
+
+def _upper_bound(part: Part) -> int:
+    return part.bytes + part.margin_bytes
 
 
 def _percent(size: int, total: int) -> str:
@@ -51,24 +64,33 @@ def _percent(size: int, total: int) -> str:
 
 
 def _note(part: Part) -> str:
-    margin = f"{format_size(part.margin_bytes)} margin included" if part.margin_bytes else ""
+    """The part's note, and its margin where it is an estimate: tables' margins are small."""
+    estimate = part.method == "estimated" and part.margin_bytes
+    margin = f"{format_size(part.margin_bytes)} margin" if estimate else ""
     return "; ".join(filter(None, (margin, part.note)))
 
 
-def peak_layers(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers that run while the arena's head holds the most."""
-    most = max((layer.live_bytes for layer in layers), default=0)
-    return [layer for layer in layers if layer.live_bytes == most > 0]
+def peak_layers(arena: Arena, layers: Sequence[Layer]) -> list[Layer]:
+    """The layers that run while a buffer is alive at the very end of the arena's head."""
+    last = [buffer for buffer in arena.buffers if buffer.offset + buffer.bytes == arena.head]
+    return [
+        layer
+        for layer in layers
+        if any(layer.first <= buffer.last and buffer.first <= layer.last for buffer in last)
+    ]
 
 
 def peak_table(arena: Arena, style: Style) -> list[str]:
-    """The buffers alive at the peak of the arena's head, largest first."""
+    """The buffers alive at the peak of the arena's head, largest first, and the gaps between."""
     alive = sorted(
         (buffer for buffer in arena.buffers if buffer.first <= arena.peak_time <= buffer.last),
         key=lambda buffer: (-buffer.bytes, buffer.offset),
     )
     rows = [(format_size(buffer.bytes), _owner(buffer)) for buffer in alive]
-    if not rows:
+    gaps = arena.head - sum(buffer.bytes for buffer in alive)
+    if gaps > 0:
+        rows.append((format_size(gaps), "in gaps that the planner leaves"))
+    if not alive:
         return []
     return columns(rows, ("right", "left"), style, flexible=1, indent=_INDENT)
 
@@ -102,17 +124,16 @@ def operator_label(operator: str, subgraph: int, index: int) -> str:
     return f"{operator} #{index}" + (f" of subgraph {subgraph}" if subgraph else "")
 
 
-def layers_table(
-    layers: Sequence[Layer], style: Style, *, everything: bool = False, indent: str = _INDENT
-) -> list[str]:
+def layers_table(footprint: Footprint, style: Style, *, everything: bool = False) -> list[str]:
     """Every layer: operator, name, output, weights, activations and live bytes.
 
     ``*`` marks the layers at the peak of the arena's head. ``everything`` adds the scratch and
     persistent bytes of each operator.
     """
+    layers = footprint.layers
     if not layers:
         return []
-    peak = peak_layers(layers)
+    peak = peak_layers(footprint.arena, layers) if footprint.arena else []
     rows: list[tuple[str, ...]] = [
         ("", "layer", "name", "output", "weights", "activations", "scratch", "persistent", "live")
     ]
@@ -140,7 +161,7 @@ def layers_table(
     texts: list[Align] = ["left"] * 4
     align = texts + ["right"] * (len(rows[0]) - len(texts))
     drop = (7, 6, 5, 3, 2) if everything else (5, 3, 2)
-    return columns(rows, align, style, flexible=2, drop=drop, indent=indent)
+    return columns(rows, align, style, flexible=2, drop=drop, indent=_INDENT)
 
 
 def refusals_list(refusals: Sequence[Refusal], style: Style) -> list[str]:

@@ -71,7 +71,7 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         _block("flash that one change would save", savings_table(inspection.savings, style)),
         _block(
             "layers (* at the arena's peak)",
-            layers_table(footprint.layers, style, everything=verbosity >= 1),
+            layers_table(footprint, style, everything=verbosity >= 1),
         ),
     ]
     lines: list[Line] = []

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import heaviest_layers
 from pytest_tinybudget.report.blocks import layer_label
 from pytest_tinybudget.report.blocks import layers_table
@@ -66,6 +65,9 @@ _COUNTED: dict[Outcome, str] = {
 
 _METRICS = {"flash": "flash", "ram": "RAM"}
 
+#: A failure is to be read, not studied: ``tinybudget inspect`` shows everything.
+_PARTS_LISTED, _LAYERS_NAMED, _SAVINGS_LISTED = 8, 3, 3
+
 #: Under this width a pair's names get lines of their own above its numbers.
 _NARROW = 66
 
@@ -77,7 +79,10 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
     """Why a pair failed: the headline, then where the bytes are and what to change."""
     sections = [
         [pair.headline],
-        *([measure_line(each), *parts_table(each.parts, style)] for each in pair.measures),
+        *(
+            [measure_line(each), *parts_table(each.parts, style, most=_PARTS_LISTED)]
+            for each in pair.measures
+        ),
         *_causes(pair, style),
         _titled("what would fix it", [f"  - {reason}" for reason in pair.reasons]),
         _titled("also", [f"  - {warning}" for warning in pair.warnings]),
@@ -100,6 +105,10 @@ def failure_lines(pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0)
     return [Line(clean(title, style), (*_MARKUP[pair.outcome], "bold")), *map(Line, text), Line("")]
 
 
+def _measure_block(measure: Measure, style: Style) -> list[str]:
+    return [measure_line(measure), *parts_table(measure.parts, style, most=_PARTS_LISTED)]
+
+
 def measure_line(measure: Measure) -> str:
     """A measure in words: used, limit, what set the limit."""
     origin = measure.limit_note or measure.limit_from
@@ -112,7 +121,7 @@ def _causes(pair: PairResult, style: Style) -> list[list[str]]:
     if footprint is None:
         return []
     flash_over = any(each.metric == "flash" and each.over for each in pair.measures)
-    savings = savings_table(footprint.savings, style, most=MOST_LISTED) if flash_over else []
+    savings = savings_table(footprint.savings, style, most=_SAVINGS_LISTED) if flash_over else []
     return [
         _titled("TFLM would refuse this model", refusals_list(footprint.refusals, style)),
         peak_block(footprint, style),
@@ -124,13 +133,14 @@ def _causes(pair: PairResult, style: Style) -> list[list[str]]:
 
 def peak_block(footprint: Footprint, style: Style) -> list[str]:
     """The layers at the peak of the arena's head and the buffers alive there."""
-    layers = peak_layers(footprint.layers)
-    if footprint.arena is None or not layers:
+    arena = footprint.arena
+    layers = peak_layers(arena, footprint.layers) if arena else []
+    if arena is None or not layers:
         return []
-    shown = ", ".join(layer_label(layer) for layer in layers[:MOST_LISTED])
-    more = f" and {len(layers) - MOST_LISTED} more" if len(layers) > MOST_LISTED else ""
-    title = f"the arena's peak, {format_size(layers[0].live_bytes)} alive, at {shown}{more}"
-    return _titled(title, peak_table(footprint.arena, style))
+    shown = ", ".join(layer_label(layer) for layer in layers[:_LAYERS_NAMED])
+    more = f" and {len(layers) - _LAYERS_NAMED} more" if len(layers) > _LAYERS_NAMED else ""
+    title = f"the arena's peak, {format_size(arena.head)}, at {shown}{more}"
+    return _titled(title, peak_table(arena, style))
 
 
 def _titled(title: str, lines: list[str]) -> list[str]:
@@ -279,7 +289,7 @@ def _layers(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> l
                     f"layers of {model}, {runtime_text(runtime)} (* at the arena's peak)", ("bold",)
                 )
             )
-            lines += map(Line, layers_table(footprint.layers, style, everything=everything))
+            lines += map(Line, layers_table(footprint, style, everything=everything))
     return lines
 
 
