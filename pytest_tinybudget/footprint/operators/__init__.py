@@ -29,6 +29,9 @@ RULE_MODULES = (
     "shapes",
     "indexing",
     "spatial",
+    "audio",
+    "detection",
+    "compression",
 )
 
 
