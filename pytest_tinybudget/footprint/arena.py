@@ -62,6 +62,7 @@ _GREEDY_MEMORY_PLANNER = "p 2i 4p 2i p b"
 _MICRO_ALLOCATOR = "5p b 3p"
 _BUILTIN_DATA_ALLOCATOR = "2p"
 _SUBGRAPH_ALLOCATIONS = "2p"
+_SUBGRAPH_ALLOCATIONS_WITH_COMPRESSION = "3p"
 _EVAL_TENSOR = "2p e"
 _NODE_AND_REGISTRATION = "(6p i) p"
 _TENSOR = "(ep) (2i) 3p 2e b"
@@ -74,6 +75,7 @@ _RESOURCE_VARIABLE = "4p b"
 # RecordingMicroAllocator's, which profiling builds (and the PyPI package) use instead.
 _RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR = "(7p p i) 4p"
 _RECORDING_MICRO_ALLOCATOR = "(5p b 3p) p 21p"
+_RECORDING_MICRO_ALLOCATOR_WITH_COMPRESSION = "(5p b 3p) p 24p"
 
 #: Bytes of one element in the arena (TfLiteTypeSizeOf; int4 activations are not packed).
 _ELEMENT_BYTES = {
@@ -247,12 +249,15 @@ class _Interpreter:
 
     def _construct(self) -> None:
         self._memory.stage = "used"
-        recording = self._runtime.recording_allocator
-        for layout in (
-            _RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR if recording else _SINGLE_ARENA_BUFFER_ALLOCATOR,
-            _GREEDY_MEMORY_PLANNER,
-            _RECORDING_MICRO_ALLOCATOR if recording else _MICRO_ALLOCATOR,
-        ):
+        single_arena, micro = _SINGLE_ARENA_BUFFER_ALLOCATOR, _MICRO_ALLOCATOR
+        if self._runtime.recording_allocator:
+            single_arena, micro = (
+                _RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR,
+                _RECORDING_MICRO_ALLOCATOR_WITH_COMPRESSION
+                if self.kernels.compression
+                else _RECORDING_MICRO_ALLOCATOR,
+            )
+        for layout in (single_arena, _GREEDY_MEMORY_PLANNER, micro):
             self._allocate(layout)
         slots = self._resource_slots()
         if slots:
@@ -265,7 +270,12 @@ class _Interpreter:
         self._allocate(_BUILTIN_DATA_ALLOCATOR)
         self._resize_scratch_requests()
         graphs = self.model.subgraphs
-        self._allocate(_SUBGRAPH_ALLOCATIONS, len(graphs))
+        self._allocate(
+            _SUBGRAPH_ALLOCATIONS_WITH_COMPRESSION
+            if self.kernels.compression
+            else _SUBGRAPH_ALLOCATIONS,
+            len(graphs),
+        )
         for graph in graphs:
             self._record("eval_tensor", *self._array(_EVAL_TENSOR, len(graph.tensors)))
         for graph in graphs:
@@ -275,7 +285,7 @@ class _Interpreter:
 
     def _parse_and_initialise(self) -> None:
         for _, operator in self._operators():
-            layout = self._rule(operator).parameters
+            layout = self._runtime.parameters.get(operator.name) or self._rule(operator).parameters
             if layout:
                 with self._charged_to_operator():
                     self._allocate(layout)

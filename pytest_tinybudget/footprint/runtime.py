@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Literal
 
 from pytest_tinybudget.footprint.abi import ARM
@@ -13,15 +15,23 @@ from pytest_tinybudget.footprint.abi import Abi
 
 #: The TFLM commit that the operator rules and tables were read from and measured on.
 TFLM_COMMIT = "90b983c2"
+#: The ``tflite-micro`` package that the x86-64 runtime stands for: a build of a later commit,
+#: with compression. Its one known difference is FULLY_CONNECTED's parameters, 16 bytes longer.
+PACKAGE_VERSION = "tflite-micro 0.dev20261023182759"
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """A kernel library and the instruction-set extensions its allocation depends on."""
+    """A kernel library and the instruction-set extensions its allocation depends on.
+
+    ``compression`` marks builds with USE_TFLM_COMPRESSION (compressed constant tensors), whose
+    structs are larger.
+    """
 
     library: Literal["reference", "cmsis-nn", "esp-nn"]
     dsp: bool = False
     mve: bool = False
+    compression: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,8 @@ class Runtime:
     recording_allocator: bool = False
     #: Whether resource variables' slots lie in the arena (else they have an arena of their own).
     variables_in_arena: bool = False
+    #: C layouts of parameter structs that differ from those at ``TFLM_COMMIT``, by operator.
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 _REFERENCE = Kernels("reference")
@@ -67,8 +79,9 @@ RUNTIMES: dict[str, Runtime] = {
         Runtime("m55_cmsisnn", "Cortex-M55, CMSIS-NN with MVE", ARM, _CMSIS_MVE, "m55_cmsisnn"),
         Runtime("rv32imc_ref", "RV32IMC, reference kernels", ILP32, _REFERENCE, "rv32imc_ref"),
         Runtime(
-            "x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64, _REFERENCE,
-            "", recording_allocator=True, variables_in_arena=True,
+            "x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64,
+            Kernels("reference", compression=True), "", recording_allocator=True, variables_in_arena=True,
+            tflm_commit=PACKAGE_VERSION, parameters={"FULLY_CONNECTED": "2e2be2p"},
         ),
     )
 }  # fmt: skip

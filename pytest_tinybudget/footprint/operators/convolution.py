@@ -455,16 +455,20 @@ def _request_transpose_conv_s8(node: Preparation, input_: Tensor, filter_: Tenso
         node.scratch(0)
 
 
+_init_conv = op_data(
+    _CONV_OP_DATA, f"({_CONV_OP_DATA})i", compression=f"{_CONV_OP_DATA}2i"
+)
+
 RULES: dict[str, OperatorRule] = {
-    "CONV_2D": OperatorRule(
-        "e2ie2ie", op_data(_CONV_OP_DATA, f"({_CONV_OP_DATA})i"), _prepare_conv
-    ),
-    "DEPTHWISE_CONV_2D": OperatorRule(
-        "e3ie2i", op_data(_CONV_OP_DATA, f"({_CONV_OP_DATA})i"), _prepare_depthwise
-    ),
+    "CONV_2D": OperatorRule("e2ie2ie", _init_conv, _prepare_conv),
+    "DEPTHWISE_CONV_2D": OperatorRule("e3ie2i", _init_conv, _prepare_depthwise),
     "TRANSPOSE_CONV": OperatorRule(
         "e2i2e",
-        op_data(f"({_TRANSPOSE_CONV_PARAMS})2i2p", f"({_TRANSPOSE_CONV_PARAMS})3i2p"),
+        op_data(
+            f"({_TRANSPOSE_CONV_PARAMS})2i2p",
+            f"({_TRANSPOSE_CONV_PARAMS})3i2p",
+            compression=f"({_TRANSPOSE_CONV_PARAMS})4i2p",
+        ),
         _prepare_transpose_conv,
     ),
 }

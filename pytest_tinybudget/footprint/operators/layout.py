@@ -187,7 +187,9 @@ def _sliced_shape(
 
 
 RULES: dict[str, OperatorRule] = {
-    "CONCATENATION": OperatorRule("ie", op_data("i2p3i"), _prepare_concatenation),
+    "CONCATENATION": OperatorRule(
+        "ie", op_data("i2p3i", compression=f"(i2p3i){_MOST_CONCATENATED}i"), _prepare_concatenation
+    ),
     "RESHAPE": OperatorRule("8ii", None, _prepare_reshape),
     "PAD": OperatorRule("", op_data("(b5ib5ib)i"), _prepare_pad),
     "PADV2": OperatorRule("", op_data("(b5ib5ib)i"), _prepare_pad),

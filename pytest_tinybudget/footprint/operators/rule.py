@@ -89,12 +89,20 @@ class OperatorRule:
     prepare: Callable[[Preparation], None] | None = None
 
 
-def op_data(reference: str, cmsis_nn: str | None = None) -> Callable[[Preparation], None]:
-    """An ``Init`` that allocates one OpData struct of the given C layout."""
+def op_data(
+    reference: str, cmsis_nn: str = "", *, compression: str = ""
+) -> Callable[[Preparation], None]:
+    """An ``Init`` that allocates one OpData struct of the given C layout.
+
+    ``cmsis_nn`` is its layout in CMSIS-NN's kernel, ``compression`` in builds that can read
+    compressed tensors, where they differ.
+    """
 
     def init(node: Preparation) -> None:
-        optimised = cmsis_nn if node.kernels.library == "cmsis-nn" else None
-        node.persistent(node.abi.size_of(optimised or reference))
+        layout = cmsis_nn if node.kernels.library == "cmsis-nn" else ""
+        if node.kernels.compression:
+            layout = layout or compression
+        node.persistent(node.abi.size_of(layout or reference))
 
     return init
 

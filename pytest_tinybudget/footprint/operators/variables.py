@@ -38,8 +38,13 @@ def _prepare_read(node: Preparation) -> None:
     node.temp_input(0)
 
 
+def _init_assign(node: Preparation) -> None:
+    if node.kernels.compression:
+        node.persistent(node.abi.size_of("i"))
+
+
 RULES: dict[str, OperatorRule] = {
     "VAR_HANDLE": OperatorRule("2p", op_data("i"), _prepare_var_handle),
-    "ASSIGN_VARIABLE": OperatorRule("", None, _prepare_assign),
+    "ASSIGN_VARIABLE": OperatorRule("", _init_assign, _prepare_assign),
     "READ_VARIABLE": OperatorRule("", None, _prepare_read),
 }
