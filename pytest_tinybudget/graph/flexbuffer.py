@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 
 FlexValue: TypeAlias = (
-    "None | bool | int | float | str | bytes | tuple[FlexValue, ...] | dict[str, FlexValue]"
+    "bool | int | float | str | bytes | tuple[FlexValue, ...] | dict[str, FlexValue] | None"
 )
 
 #: How deep maps and vectors may nest; no options of TFLM's operators go deeper than 2.
