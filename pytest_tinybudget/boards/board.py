@@ -1,4 +1,4 @@
-"""The board type: what a microcontroller board offers a model, with where each figure comes from."""
+"""The board type: what a board offers a model, with where each figure comes from."""
 
 from __future__ import annotations
 

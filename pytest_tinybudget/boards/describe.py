@@ -11,7 +11,10 @@ from pytest_tinybudget.sizes import format_size
 
 
 #: Head of ``rows``. "Free" is what is left for a model and its runtime.
-HEAD = ("ID", "NAME", "CORE", "MHZ", "FLASH", "FREE", "RAM", "FREE", "")
+HEAD = ("ID", "NAME", "CORE", "MHZ", "FLASH", "RAM", "FREE FLASH", "FREE RAM", "")
+
+#: Where the text after a label of ``describe`` begins.
+LABEL_CELLS = 17
 
 _KINDS = {
     "flash": "flash",
@@ -30,8 +33,8 @@ def rows(boards: Iterable[Board]) -> list[tuple[str, ...]]:
             board.core,
             str(board.clock_mhz),
             format_size(board.flash),
-            format_size(board.flash_room),
             format_size(board.ram),
+            format_size(board.flash_room),
             format_size(board.ram_room),
             "" if board.verified else "unverified",
         )
@@ -62,7 +65,7 @@ def describe(board: Board) -> list[str]:
 def _pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     for label, text in pairs:
         if text:
-            yield f"  {label + ':':<15}{text}"
+            yield f"  {label + ':':<{LABEL_CELLS - 2}}{text}"
 
 
 def _room(capacity: int, usable: int, reserved: int) -> str:
