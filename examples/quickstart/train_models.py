@@ -94,13 +94,14 @@ def train_digits(keras: Any) -> tuple[Any, Array]:
     model = keras.Sequential(
         [
             keras.layers.Input((8, 8, 1)),
-            keras.layers.Conv2D(8, 3, padding="same", activation="relu"),
-            keras.layers.Conv2D(16, 3, activation="relu"),
-            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="conv1"),
+            keras.layers.Conv2D(16, 3, activation="relu", name="conv2"),
+            keras.layers.MaxPooling2D(name="pool"),
             keras.layers.Flatten(),
-            keras.layers.Dense(32, activation="relu"),
-            keras.layers.Dense(10, activation="softmax"),
-        ]
+            keras.layers.Dense(32, activation="relu", name="dense1"),
+            keras.layers.Dense(10, activation="softmax", name="dense2"),
+        ],
+        name="digits",
     )
     _fit(model, "sparse_categorical_crossentropy", images[train], labels[train], epochs=40)
     np.savez_compressed(
@@ -116,19 +117,21 @@ def train_alarm(keras: Any) -> tuple[Any, Array]:
     inputs, labels = alarm_data(3000, SEED)
     layers = [
         keras.layers.Input((FRAMES, BANDS, 1)),
-        keras.layers.Conv2D(24, (10, 4), strides=2, padding="same", activation="relu"),
+        keras.layers.Conv2D(24, (10, 4), 2, padding="same", activation="relu", name="conv"),
     ]
-    for _ in range(3):
+    for block in "123":
         layers += [
-            keras.layers.DepthwiseConv2D(3, padding="same", activation="relu"),
-            keras.layers.Conv2D(24, 1, activation="relu"),
+            keras.layers.DepthwiseConv2D(
+                3, padding="same", activation="relu", name=f"depthwise{block}"
+            ),
+            keras.layers.Conv2D(24, 1, activation="relu", name=f"pointwise{block}"),
         ]
     layers += [
-        keras.layers.AveragePooling2D((25, 5)),
+        keras.layers.AveragePooling2D((25, 5), name="pool"),
         keras.layers.Flatten(),
-        keras.layers.Dense(len(SOUNDS), activation="softmax"),
+        keras.layers.Dense(len(SOUNDS), activation="softmax", name="dense"),
     ]
-    model = keras.Sequential(layers)
+    model = keras.Sequential(layers, name="alarm")
     _fit(model, "sparse_categorical_crossentropy", inputs, labels, epochs=12)
     return model, inputs[:200]
 
@@ -139,9 +142,14 @@ def train_machine(keras: Any) -> tuple[Any, Array]:
     model = keras.Sequential(
         [
             keras.layers.Input((MACHINE_BINS,)),
-            *(keras.layers.Dense(units, activation="relu") for units in (96, 96, 8, 96, 96)),
-            keras.layers.Dense(MACHINE_BINS),
-        ]
+            keras.layers.Dense(96, activation="relu", name="encode1"),
+            keras.layers.Dense(96, activation="relu", name="encode2"),
+            keras.layers.Dense(8, activation="relu", name="bottleneck"),
+            keras.layers.Dense(96, activation="relu", name="decode1"),
+            keras.layers.Dense(96, activation="relu", name="decode2"),
+            keras.layers.Dense(MACHINE_BINS, name="output"),
+        ],
+        name="machine",
     )
     _fit(model, "mse", spectra, spectra, epochs=30)
     return model, spectra[:200]
