@@ -58,7 +58,7 @@ class Runtime:
     #: Whether resource variables' slots lie in the arena (else they have an arena of their own).
     variables_in_arena: bool = False
     #: C layouts of parameter structs that differ from those at ``TFLM_COMMIT``, by operator.
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 _REFERENCE = Kernels("reference")
