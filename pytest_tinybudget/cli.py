@@ -10,10 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pytest_tinybudget.boards import commands as boards
 from pytest_tinybudget.commands import carray
 from pytest_tinybudget.commands import check
 from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
+from pytest_tinybudget.declaration import commands as declaration
 from pytest_tinybudget.errors import TinybudgetError
 
 
@@ -50,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (check, inspect, carray, init):
+    for module in (check, inspect, carray, init, boards, declaration):
         module.add_commands(subparsers)
     return parser
 

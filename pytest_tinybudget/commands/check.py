@@ -94,8 +94,6 @@ def _select(argument: str) -> list[Pair | GroupPair]:
     path, model, board = (*argument.split("::", 2), "", "")[:3]
     files = _declarations(Path(path))
     selected = [pair for file in files for pair in pairs(_shown(file), load_declaration(file))]
-    if not selected:
-        raise TinybudgetError(f"{path}: no model on a board is declared, nothing to check")
     if model:
         valid = {pair.name for pair in selected}
         if model not in valid:
