@@ -552,15 +552,14 @@ def _write(builder: flatbuffers.Builder, table: Table, written: dict[int, int]) 
     """Write a table, what it refers to first, unless it is written; gives its offset."""
     if id(table) in written:
         return written[id(table)]
-    fields = {
-        entry[0]: (slot, entry[1]) for slot, entry in enumerate(_SCHEMA["tables"][table.kind])
-    }
+    slots = _SCHEMA["tables"][table.kind]
+    fields = {entry[0]: (slot, entry[1]) for slot, entry in enumerate(slots)}
     ready = {}
     for name, value in table.values.items():
         if value is not None:
             slot, kind = fields[name]
             ready[slot] = (kind, _prepare(builder, kind, value, table.kind, written))
-    builder.StartObject(len(fields))
+    builder.StartObject(len(slots))
     for slot, (kind, value) in ready.items():
         base = _ENUM_BASES.get(kind, kind)
         if base in _PREPEND:
