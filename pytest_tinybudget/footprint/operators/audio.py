@@ -40,6 +40,8 @@ _CIRCULAR_BUFFER_BYTES_PER_SAMPLE = 4
 # kiss_fft: kiss_fftr_state, and kiss_fft_state without its twiddle factors.
 _REAL_FFT_STATE = "3p"
 _FFT_STATE = "66i"
+#: IrfftFloatState, which only the float inverse puts before these.
+_FLOAT_IRFFT_STATE = "i p"
 
 #: Values of the option ``T``, a TensorType of the schema (a missing one reads as 0).
 _FFT_TYPES = {0: "FLOAT32", 2: "INT32", 7: "INT16"}
@@ -89,13 +91,17 @@ def _element_bytes(tensor_type: str) -> int:
     return TYPE_BITS[tensor_type] // 8
 
 
-def _init_fft(layout: str) -> Callable[[Preparation], None]:
-    def init(node: Preparation) -> None:
-        tensor_type, length = _fft_type(node, _FFT_TYPES), _fft_length(node)
-        _persistent(node, layout)
-        node.persistent(_fft_state_bytes(node, tensor_type, length))
+def _init_rfft(node: Preparation) -> None:
+    tensor_type, length = _fft_type(node, _FFT_TYPES), _fft_length(node)
+    _persistent(node, _RFFT)
+    node.persistent(_fft_state_bytes(node, tensor_type, length))
 
-    return init
+
+def _init_irfft(node: Preparation) -> None:
+    tensor_type, length = _fft_type(node, _FFT_TYPES), _fft_length(node)
+    _persistent(node, _IRFFT)
+    before = node.abi.size_of(_FLOAT_IRFFT_STATE) if tensor_type == "FLOAT32" else 0
+    node.persistent(before + _fft_state_bytes(node, tensor_type, length))
 
 
 def _fft_state_bytes(node: Preparation, tensor_type: str, length: int) -> int:
@@ -273,13 +279,13 @@ RULES: dict[str, OperatorRule] = {
         prepare=_prepare_typed((("UINT64", 1), ("INT32", 0)), (("UINT32", 1),))
     ),
     "SignalFramer": OperatorRule(init=op_data(_FRAMER), prepare=_prepare_framer),
-    "SignalIrfft": OperatorRule(init=_init_fft(_IRFFT), prepare=_prepare_irfft),
+    "SignalIrfft": OperatorRule(init=_init_irfft, prepare=_prepare_irfft),
     "SignalOverlapAdd": OperatorRule(init=_init_overlap_add, prepare=_prepare_overlap_add),
     "SignalPCAN": OperatorRule(
         init=op_data(_PCAN),
         prepare=_prepare_typed((("UINT32", 1), ("UINT32", 1), ("INT16", 1)), (("UINT32", 1),)),
     ),
-    "SignalRfft": OperatorRule(init=_init_fft(_RFFT), prepare=_prepare_rfft),
+    "SignalRfft": OperatorRule(init=_init_rfft, prepare=_prepare_rfft),
     "SignalStacker": OperatorRule(
         init=_init_stacker, prepare=_prepare_typed((("INT16", 1),), (("INT16", 1), ("BOOL", 0)))
     ),
