@@ -22,6 +22,7 @@ from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import columns
+from pytest_tinybudget.report.layout import wrapped
 
 
 _ID, _NAME, _CORE, _CLOCK, _FLASH, _RAM, _FLASH_FREE, _RAM_FREE, _NOTE = range(len(HEAD))
@@ -78,17 +79,19 @@ def _matching(arguments: argparse.Namespace) -> list[Board]:
 
 
 def _listing(boards: list[Board]) -> list[str]:
+    style = Console(sys.stdout).style
     lines = columns(
         [HEAD, *rows(boards)],
         ("left", "left", "left", "right", "right", "right", "right", "right", "left"),
-        Console(sys.stdout).style,
+        style,
         flexible=_NAME,
         drop=(_CLOCK, _FLASH, _RAM, _CORE, _NOTE, _FLASH_FREE, _RAM_FREE),
     )
     unverified = sum(not board.verified for board in boards)
     note = f", {unverified} with an unchecked figure" if unverified else ""
     count = "1 board" if len(boards) == 1 else f"{len(boards)} boards"
-    return [*lines, f"{count}{note}; free: what bootloader and SDK leave a model and TFLM"]
+    free = "free: what bootloader and SDK leave a model and TFLM"
+    return [*lines, *wrapped(f"{count}{note}; {free}", style)]
 
 
 def _shown(board: Board) -> list[str]:
