@@ -11,16 +11,12 @@ from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
 from pytest_tinybudget.artifacts.files import write
 from pytest_tinybudget.artifacts.render import render
 from pytest_tinybudget.artifacts.resolver import Registrations
-from pytest_tinybudget.artifacts.text import c_identifier
-from pytest_tinybudget.artifacts.text import c_identifiers
 
 
 __all__ = [
     "DEFAULT_DIRECTORY",
     "Language",
     "Registrations",
-    "c_identifier",
-    "c_identifiers",
     "render",
     "render_array",
     "write",

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from pytest_tinybudget.artifacts.text import c_identifier
 from pytest_tinybudget.artifacts.text import comment_text
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.names import c_identifier
 
 
 Language = Literal["c++", "c"]
@@ -76,11 +76,7 @@ g_{name}_model_data:
 
 
 def render_array(model: Model, name: str, language: Language = "c++") -> dict[str, bytes]:
-    """Header and source of the array by file name; ``name`` may be any model name.
-
-    Raises:
-        TinybudgetError: no identifier can be made of ``name``.
-    """
+    """Header and source of the array by file name; ``name`` may be any model name."""
     identifier = c_identifier(name)
     words = {
         "title": comment_text(name),

@@ -29,8 +29,8 @@ def render(
     built for: the arena and stack of the constants are the largest among them.
 
     Raises:
-        TinybudgetError: no identifier can be made of ``name``, a scale is not finite, or TFLM's
-            resolver lacks one of the operators (``render_array`` works for such a model too).
+        TinybudgetError: a scale is not finite, or TFLM's resolver lacks one of the operators
+            (``render_array`` works for such a model too).
     """
     return {
         **render_array(model, name, language),
