@@ -1,0 +1,84 @@
+"""TFLM's arena as its allocator sees it: head, temporaries and tail, and the most they need."""
+
+from __future__ import annotations
+
+from typing import Literal
+from typing import get_args
+
+from pytest_tinybudget.footprint.abi import align_up
+
+
+#: MicroArenaBufferAlignment.
+ALIGNMENT = 16
+#: An event, in the letters of TFLM traces (P persistent, T temporary, R resized head,
+#: X temporaries released): kind, size, alignment; then the tail's bytes after a P, the place of
+#: a T, the size of the head after an R or X.
+Event = tuple[str, int, int, int]
+#: What RecordingMicroAllocator tells apart.
+Category = Literal[
+    "eval_tensor",
+    "persistent_tensor",
+    "persistent_tensor_quant",
+    "persistent_buffer",
+    "variable_buffer",
+    "node_and_registration",
+    "op_data",
+]
+
+
+class Memory:
+    """SingleArenaBufferAllocator without an end: notes the most that is needed at any time.
+
+    ``head`` bytes are reserved from the front, temporaries lie behind them up to ``temp``, and
+    ``tail`` bytes grow from the end, which is aligned to 16. ``needed`` is the most of all;
+    ``decided_by`` the ``stage`` that needed it.
+
+    TFLM lets the tail grow into temporaries unchecked. That does no harm as far as these are
+    not read again (``spare``), and the device works; a few bytes further it may crash.
+    """
+
+    def __init__(self, trace: list[Event] | None = None) -> None:
+        self.head = self.temp = self.tail = self.needed = 0
+        self.stage = self.decided_by = ""
+        self.recorded: dict[str, int] = dict.fromkeys(get_args(Category), 0)
+        self._spare = 0
+        self._trace = trace
+
+    def persistent(self, size: int, alignment: int) -> int:
+        """Reserve from the end; returns the bytes the tail has grown by."""
+        before = self.tail
+        self.tail = align_up(before + size, alignment)
+        self.need(self.temp - self._spare + self.tail)
+        self._note("P", size, alignment, self.tail)
+        return self.tail - before
+
+    def record(self, category: Category, size: int, alignment: int) -> None:
+        """``persistent``, counted under ``category``."""
+        self.recorded[category] += self.persistent(size, alignment)
+
+    def temporary(self, size: int, alignment: int, spare: int = 0) -> None:
+        """Reserve behind the head; the last ``spare`` bytes up to its end are not read again."""
+        start = align_up(self.temp, alignment)
+        self.temp = start + size
+        self._spare = spare
+        self.need(self.temp + self.tail)
+        self._note("T", size, alignment, start)
+
+    def reset_temporaries(self) -> None:
+        self.temp = self.head
+        self._spare = 0
+        self._note("X", 0, 1, self.head)
+
+    def resize_head(self, size: int, alignment: int) -> None:
+        self.head = self.temp = size
+        self.need(self.head + self.tail)
+        self._note("R", size, alignment, size)
+
+    def need(self, size: int) -> None:
+        """The arena must hold ``size`` bytes in all at this moment."""
+        if size > self.needed:
+            self.needed, self.decided_by = size, self.stage
+
+    def _note(self, kind: str, size: int, alignment: int, position: int) -> None:
+        if self._trace is not None:
+            self._trace.append((kind, size, alignment, position))

@@ -1,0 +1,231 @@
+"""What operator rules talk to: one operator while TFLM initialises and prepares it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+from typing import Literal
+from typing import NoReturn
+
+from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.footprint.allocator import ALIGNMENT
+from pytest_tinybudget.footprint.allocator import Memory
+from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+
+
+#: kMaxScratchBuffersPerOp.
+SCRATCH_REQUESTS_PER_OPERATOR = 12
+
+#: Bytes of one element in the arena (TfLiteTypeSizeOf; int4 activations are not packed).
+ELEMENT_BYTES: Mapping[str, int] = {
+    "FLOAT16": 2, "BFLOAT16": 2, "FLOAT32": 4, "FLOAT64": 8, "INT16": 2, "UINT16": 2, "INT32": 4,
+    "UINT32": 4, "UINT8": 1, "INT8": 1, "INT64": 8, "UINT64": 8, "BOOL": 1, "RESOURCE": 4,
+    "COMPLEX64": 8, "COMPLEX128": 16, "INT4": 1,
+}  # fmt: skip
+
+#: C layouts of TFLM's structs for tensors that kernels look at (``Abi.size_of``).
+TENSOR = "(ep) (2i) 3p 2e b"
+AFFINE_QUANTIZATION = "2p i"
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchRequest:
+    """A scratch buffer of ``size_bytes`` for an operator of a subgraph."""
+
+    subgraph: int
+    operator: int
+    size_bytes: int
+
+
+class RefusedError(Exception):
+    """An operator's Prepare returns an error."""
+
+
+class Node(Preparation):
+    """The ``Preparation`` of every operator of a model, one after the other (``enter``).
+
+    Collects what the rules ask for besides memory: ``scratch_requests`` in order, tensors that
+    stay ``unplanned``, ``refusals``, ``unknown`` costs (a line each), and the persistent bytes
+    of each operator by subgraph and index (``persistent_bytes``).
+    """
+
+    def __init__(
+        self, model: Model, runtime: Runtime, memory: Memory, costs: Mapping[str, OperatorCost]
+    ) -> None:
+        self.model = model
+        self.abi = runtime.abi
+        self.kernels = runtime.kernels
+        self.subgraph: Subgraph = model.main
+        self.operator: Operator = model.main.operators[0]
+        self.handles: dict[tuple[int, int], tuple[str, str]] = {}
+        self.allocated_variables: set[tuple[str, str]] = set()
+        self.scratch_requests: list[ScratchRequest] = []
+        self.unplanned: set[tuple[int, int]] = set()
+        self.refusals: list[Refusal] = []
+        self.unknown: list[str] = []
+        self.persistent_bytes: dict[tuple[int, int], int] = {}
+        self._memory = memory
+        self._costs = costs
+        self._shapes: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._tensor = self.abi.size_of(TENSOR), self.abi.align_of(TENSOR)
+        self._affine = (
+            self.abi.size_of(AFFINE_QUANTIZATION),
+            self.abi.align_of(AFFINE_QUANTIZATION),
+        )
+
+    def enter(self, subgraph: Subgraph, operator: Operator) -> None:
+        """Make ``operator`` the current one."""
+        self.subgraph, self.operator = subgraph, operator
+
+    def run(self, step: Callable[[Preparation], None]) -> None:
+        """Run a rule's step for the current operator."""
+        before = self._memory.tail
+        try:
+            step(self)
+        except RefusedError as refused:
+            self.note_refusal("prepare", str(refused))
+        self._charge(self._memory.tail - before)
+
+    def parse(self, parameters: str) -> None:
+        """Allocate the builtin parameter struct of the given C layout (none if empty)."""
+        if parameters:
+            size, alignment = self.abi.size_of(parameters), self.abi.align_of(parameters)
+            self._charge(self._memory.persistent(size, alignment))
+
+    def note_refusal(
+        self, stage: Literal["load", "resolve", "prepare", "invoke"], reason: str
+    ) -> None:
+        """The device fails at the current operator."""
+        self.refusals.append(
+            Refusal(stage, self.operator.name, self.subgraph.index, self.operator.index, reason)
+        )
+
+    def shape(self, subgraph: Subgraph, tensor: Tensor) -> tuple[int, ...]:
+        """The shape that Prepare has left the tensor with."""
+        return self._shapes.get((subgraph.index, tensor.index), tensor.shape)
+
+    def bytes(self, subgraph: Subgraph, tensor: Tensor) -> int:
+        """What the tensor's contents take in the arena (0 for a type TFLM has no size for)."""
+        elements = 1
+        for extent in self.shape(subgraph, tensor):
+            elements *= extent
+        return elements * ELEMENT_BYTES.get(tensor.type, 0)
+
+    def prepare_unknown(self) -> None:
+        """An operator without a rule: its declared cost, else twice what it reads and writes."""
+        declared = self._costs.get(self.operator.name)
+        if declared is not None:
+            if declared.persistent:
+                self.persistent(declared.persistent)
+            if declared.scratch:
+                self.scratch(declared.scratch)
+            return
+        indices = (*self.operator.inputs, *self.operator.outputs)
+        tensors = [self.subgraph.tensors[index] for index in indices if index >= 0]
+        activations = sum(tensor.bytes for tensor in tensors if not tensor.is_constant)
+        bound = align_up(activations, ALIGNMENT)
+        self.persistent(bound)
+        self.scratch(bound)
+        self.bounded(
+            f"no rule for this operator; counted {bound:,} B persistent and {bound:,} B scratch"
+            " (as much as its activations), declare"
+            f" [runtime.ops.{self.operator.name}] to state its cost"
+        )
+
+    # The Preparation protocol, in its order.
+
+    def has_input(self, position: int) -> bool:
+        inputs = self.operator.inputs
+        return 0 <= position < len(inputs) and inputs[position] >= 0
+
+    def input(self, position: int) -> Tensor:
+        return self._get(self.operator.inputs, position, "input")
+
+    def optional_input(self, position: int) -> Tensor | None:
+        return self.input(position) if self.has_input(position) else None
+
+    def output(self, position: int) -> Tensor:
+        return self._get(self.operator.outputs, position, "output")
+
+    def temp_input(self, position: int) -> Tensor:
+        return self._temporary(self.input(position))
+
+    def temp_optional_input(self, position: int) -> Tensor | None:
+        return self.temp_input(position) if self.has_input(position) else None
+
+    def temp_output(self, position: int) -> Tensor:
+        return self._temporary(self.output(position))
+
+    def temp_intermediate(self, position: int) -> Tensor:
+        return self._temporary(self._get(self.operator.intermediates, position, "intermediate"))
+
+    def persistent(self, size_bytes: int) -> None:
+        self._memory.record("persistent_buffer", size_bytes, ALIGNMENT)
+
+    def scratch(self, size_bytes: int) -> None:
+        request = ScratchRequest(self.subgraph.index, self.operator.index, size_bytes)
+        recent = self.scratch_requests[-SCRATCH_REQUESTS_PER_OPERATOR:]
+        same = [
+            other
+            for other in recent
+            if (other.subgraph, other.operator) == (request.subgraph, request.operator)
+        ]
+        self.ensure(
+            len(same) < SCRATCH_REQUESTS_PER_OPERATOR,
+            f"it requests more than {SCRATCH_REQUESTS_PER_OPERATOR} scratch buffers",
+        )
+        self.scratch_requests.append(request)
+
+    def copy_output_shape(self, position: int) -> None:
+        self.persistent(4 + 4 * len(self.output(position).shape))
+
+    def set_output_shape(self, position: int, shape: tuple[int, ...]) -> None:
+        self._shapes[self.subgraph.index, self.operator.outputs[position]] = shape
+
+    def leave_unplanned(self, position: int) -> None:
+        self.unplanned.add((self.subgraph.index, self.operator.outputs[position]))
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise RefusedError(reason)
+
+    def ensure(self, condition: bool, reason: str) -> None:
+        if not condition:
+            self.refuse(reason)
+
+    def fails_at_invoke(self, reason: str) -> None:
+        self.note_refusal("invoke", reason)
+
+    def bounded(self, reason: str) -> None:
+        self.unknown.append(f"{self.operator.name} #{self.operator.index}: {reason}")
+
+    def _charge(self, size_bytes: int) -> None:
+        key = (self.subgraph.index, self.operator.index)
+        self.persistent_bytes[key] = self.persistent_bytes.get(key, 0) + size_bytes
+
+    def _get(self, indices: tuple[int, ...], position: int, role: str) -> Tensor:
+        if position >= len(indices) or indices[position] < 0:
+            self.refuse(f"its {role} {position} is missing")
+        tensor = self.subgraph.tensors[indices[position]]
+        shape = self._shapes.get((self.subgraph.index, tensor.index))
+        return tensor if shape is None else replace(tensor, shape=shape)
+
+    def _temporary(self, tensor: Tensor) -> Tensor:
+        """AllocateTempTfLiteTensor."""
+        self._memory.temporary(*self._tensor)
+        if tensor.quantization.is_affine:
+            self._memory.temporary(*self._affine)
+            # Kernels take zero points from the TfLiteTensor itself, never from this array,
+            # and do not look at the axis in front of it once they have made their requests.
+            zero_points = 4 + 4 * len(tensor.quantization.scales)
+            axis = self._affine[0] - 2 * self.abi.pointer_bytes
+            self._memory.temporary(zero_points, 4, spare=zero_points + axis)
+        return tensor
