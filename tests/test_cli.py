@@ -365,7 +365,7 @@ def test_inspect_names_what_tflm_would_refuse(
     (project / "odd.tflite").write_bytes(refused_model())
     assert run("inspect", "odd.tflite") == 0
     out = capsys.readouterr().out
-    assert "TFLM would refuse this model\n  GELU #0 (no such operator in TFLM): " in out
+    assert "TFLM would refuse this model\n  - GELU #0 (no such operator in TFLM): " in out
 
 
 def test_inspect_says_what_keeps_a_model_from_full_int8(

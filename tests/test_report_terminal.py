@@ -13,10 +13,12 @@ from report_samples import pair
 from report_samples import refused
 
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import bar
 from pytest_tinybudget.report.layout import cells
+from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import encodable
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import write_lines
@@ -369,3 +371,18 @@ def test_lines_are_written_with_pytests_own_markup() -> None:
     written: list[tuple[str, dict[str, bool]]] = []
     write_lines([Line("x", ("bold", "red"))], lambda text, **markup: written.append((text, markup)))
     assert written == [("x", {"bold": True, "red": True})]
+
+
+def test_columns_go_in_the_order_given_and_no_further_than_needed() -> None:
+    rows = [["a-name-of-25-characters-or", "12345678", "abcdefgh", "ABCDEFGH"]]
+    align: list[Align] = ["left", "right", "left", "left"]
+    shown = {
+        width: columns(rows, align, Style(width), flexible=0, drop=(2, 0))[0]
+        for width in (60, 50, 40, 20)
+    }
+    assert shown == {
+        60: "a-name-of-25-characters-or  12345678  abcdefgh  ABCDEFGH",
+        50: "a-name-of-…acters-or  12345678  abcdefgh  ABCDEFGH",
+        40: "a-name-of-…acters-or  12345678  ABCDEFGH",
+        20: "12345678  ABCDEFGH",
+    }

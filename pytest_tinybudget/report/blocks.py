@@ -142,7 +142,7 @@ def layers_table(footprint: Footprint, style: Style, *, everything: bool = False
             "*" if layer in peak else "",
             layer_label(layer),
             layer.name,
-            f"{layer.output_type.lower()} {shape_text(layer.output_shape)}",
+            _output(layer),
             *(
                 format_size(size)
                 for size in (
@@ -160,17 +160,32 @@ def layers_table(footprint: Footprint, style: Style, *, everything: bool = False
         rows = [row[:6] + row[8:] for row in rows]
     texts: list[Align] = ["left"] * 4
     align = texts + ["right"] * (len(rows[0]) - len(texts))
-    drop = (7, 6, 5, 3, 2) if everything else (5, 3, 2)
+    drop = (3, 5, 2, 7, 6) if everything else (5, 3, 2)
     return columns(rows, align, style, flexible=2, drop=drop, indent=_INDENT)
 
 
-def refusals_list(refusals: Sequence[Refusal], style: Style) -> list[str]:
+def _output(layer: Layer) -> str:
+    if not layer.output_type:
+        return ""
+    return f"{layer.output_type.lower()} {shape_text(layer.output_shape)}"
+
+
+def refusals_list(refusals: Sequence[Refusal], *, most: int | None = MOST_LISTED) -> list[str]:
     """What TFLM would refuse, one line each."""
-    return [
-        f"{_INDENT}{operator_label(refusal.operator, refusal.subgraph, refusal.index)} "
+    lines = [
+        f"{operator_label(refusal.operator, refusal.subgraph, refusal.index)} "
         f"({_STAGES[refusal.stage]}): {refusal.reason}"
         for refusal in refusals
     ]
+    return bullets(lines, most=most)
+
+
+def bullets(texts: Sequence[str], *, most: int | None = MOST_LISTED) -> list[str]:
+    """``texts`` as a list; beyond ``most``, they are counted."""
+    shown = texts[:most]
+    rest = len(texts) - len(shown)
+    more = [f"{_INDENT}- and {rest} more"] if rest else []
+    return [*(f"{_INDENT}- {text}" for text in shown), *more]
 
 
 _STAGES = {

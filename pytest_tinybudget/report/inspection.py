@@ -12,6 +12,8 @@ from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Quantization
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.report.blocks import MOST_LISTED
+from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import layers_table
 from pytest_tinybudget.report.blocks import parts_table
 from pytest_tinybudget.report.blocks import refusals_list
@@ -22,6 +24,7 @@ from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
+from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.report.results_json import Json
 from pytest_tinybudget.report.results_json import footprint_json
@@ -55,23 +58,27 @@ class Inspection:
 
 
 def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) -> list[Line]:
-    """The report for people; ``verbosity`` from 1 adds the recorded tail and kernels' memory."""
+    """The report for people; ``verbosity`` from 1 lists everything, and kernels' memory."""
     footprint = inspection.footprint
+    everything = verbosity >= 1
+    most = None if everything else MOST_LISTED
+    refusals = refusals_list(footprint.refusals, most=most)
+    not_int8 = [shorten(clean(line, style), style.width - 4, style) for line in footprint.not_int8]
     blocks = [
         _block(inspection.model.name, _facts(inspection)),
         _block("inputs and outputs", _ends(inspection.model, style)),
         _block("operators", _operators(inspection.model, style)),
-        _block("TFLM would refuse this model", refusals_list(footprint.refusals, style), "red"),
-        _block("bounded, not known", _bullets(footprint.unknown), "yellow"),
-        _block("not full INT8", _bullets(footprint.not_int8), "yellow"),
+        _block("TFLM would refuse this model", refusals, "red"),
+        _block("bounded, not known", bullets(footprint.unknown, most=most), "yellow"),
+        _block("not full INT8", bullets(not_int8, most=most), "yellow"),
         _block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
-        _block("tensor arena", _arena(footprint.arena, style, everything=verbosity >= 1)),
+        _block("tensor arena", _arena(footprint.arena, style, everything=everything)),
         [Line(text) for text in peak_block(footprint, style)],
         _block(_size_title(inspection, "flash"), parts_table(footprint.flash_parts, style)),
         _block("flash that one change would save", savings_table(inspection.savings, style)),
         _block(
-            "layers (* at the arena's peak)",
-            layers_table(footprint, style, everything=verbosity >= 1),
+            "layers (* at the arena's peak)" if footprint.arena else "layers",
+            layers_table(footprint, style, everything=everything),
         ),
     ]
     lines: list[Line] = []
@@ -82,10 +89,6 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
 
 def _block(title: str, lines: Sequence[str], *colour: str) -> list[Line]:
     return [Line(title, ("bold", *colour)), *map(Line, lines)] if lines else []
-
-
-def _bullets(lines: Sequence[str]) -> list[str]:
-    return [f"{_INDENT}- {line}" for line in lines]
 
 
 def _facts(inspection: Inspection) -> list[str]:
@@ -154,9 +157,10 @@ def _size_title(inspection: Inspection, metric: str) -> str:
         if measure.metric == metric:
             return measure_line(measure)
     footprint = inspection.footprint
-    return (
-        f"flash: {_both(footprint.flash)}" if metric == "flash" else f"RAM: {_both(footprint.ram)}"
-    )
+    if metric == "flash":
+        return f"flash: {_both(footprint.flash)}"
+    label = "RAM" if footprint.arena else "RAM besides the arena"
+    return f"{label}: {_both(footprint.ram)}"
 
 
 def _both(size_bytes: int) -> str:
@@ -177,6 +181,8 @@ def _arena(arena: Arena | None, style: Style, *, everything: bool) -> list[str]:
     if everything:
         recorded = sorted(arena.recorded.items(), key=lambda item: (-item[1], item[0]))
         rows += [("", size, f"of the tail: {category}") for category, size in recorded if size]
+        rest = arena.tail - sum(arena.recorded.values())
+        rows.append(("", rest, "of the tail: TFLM's other objects"))
     decided = _DECIDED_BY.get(arena.decided_by, arena.decided_by)
     texts = [(name, format_size(size, exact=True), note) for name, size, note in rows]
     return [

@@ -153,11 +153,12 @@ def columns(
     kept = list(range(len(align)))
     room = style.width - len(indent)
     for column in drop:
-        if _room_for_names(kept, widths, flexible, room) >= min(_NAME_CELLS, widths[flexible]):
+        shortened = max(0, widths[flexible] - _NAME_CELLS) if flexible in kept else 0
+        if _width(kept, widths) - shortened <= room:
             break
         kept.remove(column)
-    names = max(_LEAST_NAME_CELLS, _room_for_names(kept, widths, flexible, room))
-    widths[flexible] = min(widths[flexible], names)
+    spare = room - _width(kept, widths)
+    widths[flexible] = min(widths[flexible], max(_LEAST_NAME_CELLS, widths[flexible] + spare))
     lines = []
     for row in texts:
         row[flexible] = shorten(row[flexible], widths[flexible], style)
@@ -166,5 +167,5 @@ def columns(
     return lines
 
 
-def _room_for_names(kept: Sequence[int], widths: Sequence[int], flexible: int, room: int) -> int:
-    return room - sum(widths[column] + 2 for column in kept if column != flexible)
+def _width(kept: Sequence[int], widths: Sequence[int]) -> int:
+    return sum(widths[column] + 2 for column in kept) - 2

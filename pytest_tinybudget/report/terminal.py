@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import heaviest_layers
 from pytest_tinybudget.report.blocks import layer_label
 from pytest_tinybudget.report.blocks import layers_table
@@ -84,8 +85,8 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
             for each in pair.measures
         ),
         *_causes(pair, style),
-        _titled("what would fix it", [f"  - {reason}" for reason in pair.reasons]),
-        _titled("also", [f"  - {warning}" for warning in pair.warnings]),
+        _titled("what would fix it", bullets(pair.reasons, most=None)),
+        _titled("also", bullets(pair.warnings, most=None)),
         _closing(pair),
     ]
     return "\n\n".join(
@@ -123,11 +124,11 @@ def _causes(pair: PairResult, style: Style) -> list[list[str]]:
     flash_over = any(each.metric == "flash" and each.over for each in pair.measures)
     savings = savings_table(footprint.savings, style, most=_SAVINGS_LISTED) if flash_over else []
     return [
-        _titled("TFLM would refuse this model", refusals_list(footprint.refusals, style)),
+        _titled("TFLM would refuse this model", refusals_list(footprint.refusals)),
         peak_block(footprint, style),
         _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style)),
         _titled("flash that one change would save", savings),
-        _titled("bounded, not known", [f"  - {each}" for each in footprint.unknown]),
+        _titled("bounded, not known", bullets(footprint.unknown)),
     ]
 
 
