@@ -31,6 +31,7 @@ from pytest_tinybudget.graph.model import Model
 Registrations = Literal["generic", "typed"]
 
 _TEXT = KINDS.index("text")
+_RODATA = KINDS.index("rodata")
 _DATA = KINDS.index("data")
 _BSS = KINDS.index("bss")
 _VARIABLE_OPERATORS = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
@@ -156,6 +157,13 @@ def flash_of(
     return _firmware(load_graph(_table(runtime)), operators, typed or {}).flash
 
 
+def sizes_of(
+    graph: SectionGraph, operators: Mapping[str, bool], typed: Mapping[str, str] | None = None
+) -> dict[str, int]:
+    """Bytes by output section (``KINDS``) of the firmware that ``flash_of`` counts."""
+    return _firmware(graph, operators, typed or {}).sizes
+
+
 def typed_for(model: Model, runtime: Runtime) -> dict[str, str]:
     """Operators of ``model`` that ``runtime`` can register for one type: ``{"CONV_2D": "INT8"}``.
 
@@ -253,12 +261,22 @@ class _Firmware:
         self.base = _place(graph, set(graph.baseline), round(graph.main.empty_main))
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes by output section beyond an empty program."""
+        sizes = [0] * len(KINDS)
+        for node, size in self.placed.items():
+            sizes[self.graph.kinds[node]] += size
+        for node, size in self.base.items():
+            sizes[self.graph.kinds[node]] -= size
+        main = self.graph.main
+        sizes[_TEXT] += self.main_text - round(main.empty_main)
+        sizes[_RODATA] += round(main.rodata)
+        return dict(zip(KINDS, sizes, strict=True))
+
+    @property
     def flash(self) -> int:
         """Bytes of flash beyond an empty program."""
-        kinds = self.graph.kinds
-        linked = sum(size for node, size in self.placed.items() if kinds[node] != _BSS)
-        empty = sum(size for node, size in self.base.items() if kinds[node] != _BSS)
-        return linked - empty + self.main_bytes
+        return sum(size for kind, size in self.sizes.items() if kind != "bss")
 
     @property
     def main_bytes(self) -> int:
@@ -292,16 +310,20 @@ def _collect(graph: SectionGraph, roots: Sequence[int]) -> set[int]:
     """The nodes that survive garbage collection from ``roots``.
 
     A linker takes whole archive members before it drops sections, so a member that only dead
-    code refers to can still replace a weak definition: the ``supersede`` pairs.
+    code refers to can still replace a weak definition (the ``supersede`` pairs), and brings in
+    its constructors (``kept``).
     """
     reached = _reach(graph.targets, roots)
-    if any(small in reached for small, _ in graph.supersede):
-        members = {graph.objects[node] for node in roots} - {-1}
-        extracted = _reach(graph.object_targets, members)
-        for small, big in graph.supersede:
-            if small in reached and (big in reached or graph.objects[big] in extracted):
-                reached.discard(small)
-                reached |= _reach(graph.targets, (big,))
+    if not graph.kept and not any(small in reached for small, _ in graph.supersede):
+        return reached
+    members = {graph.objects[node] for node in roots} - {-1}
+    extracted = _reach(graph.object_targets, members)
+    kept = [node for node in graph.kept if graph.objects[node] in extracted]
+    reached |= _reach(graph.targets, kept)
+    for small, big in graph.supersede:
+        if small in reached and (big in reached or graph.objects[big] in extracted):
+            reached.discard(small)
+            reached |= _reach(graph.targets, (big,))
     return reached
 
 

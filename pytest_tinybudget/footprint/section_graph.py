@@ -69,7 +69,9 @@ class SectionGraph:
     nodes that a node refers to, ``objects`` the archive member it came from (−1: merged
     constants). ``object_origins`` says whose code a member is (``"tflm"``, ``"libm"``, …).
     ``supersede`` has pairs of nodes of which the second replaces the first once its member is
-    linked. ``firmware`` are the nodes of the probe's own ``main`` object.
+    linked, or reached if it is a merged constant (of which the first is the ending).
+    ``firmware`` are the nodes of the probe's own ``main`` object, ``kept`` those that linker
+    scripts keep as soon as their member is linked.
     """
 
     name: str
@@ -92,6 +94,7 @@ class SectionGraph:
     main: MainModel
     supersede: tuple[tuple[int, int], ...]
     margin_percent: float
+    kept: tuple[int, ...] = ()
 
 
 def load_graph(table: str) -> SectionGraph:
@@ -215,6 +218,7 @@ def _graph(table: dict[str, Any], name: str) -> SectionGraph:
         main=MainModel(**{key: float(value) for key, value in table["main"].items()}),
         supersede=tuple(cast("tuple[int, int]", nodes(pair)) for pair in table["supersede"]),
         margin_percent=float(table["margin_percent"]),
+        kept=nodes(roots.get("kept", [])),
     )
 
 
@@ -260,6 +264,7 @@ def encode(graph: SectionGraph) -> bytes:
             "variables": graph.core_variables,
             "baseline": graph.baseline,
             "firmware": sorted(graph.firmware),
+            "kept": graph.kept,
         },
         "supersede": graph.supersede,
         "operators": {

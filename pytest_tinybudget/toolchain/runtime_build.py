@@ -1,0 +1,625 @@
+"""A section graph out of a user's own archives and objects: ``tinybudget runtime build``.
+
+Does what a linker does up to garbage collection, once for all operators, and keeps the result:
+members taken from archives, COMDAT copies dropped, constants merged, references as edges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.registrations import registrations
+from pytest_tinybudget.footprint.runtime import Kernels
+from pytest_tinybudget.footprint.section_graph import KINDS
+from pytest_tinybudget.footprint.section_graph import MainModel
+from pytest_tinybudget.footprint.section_graph import OperatorRoots
+from pytest_tinybudget.footprint.section_graph import SectionGraph
+from pytest_tinybudget.footprint.section_graph import load_graph
+from pytest_tinybudget.names import printable
+from pytest_tinybudget.toolchain.archive import Archive
+from pytest_tinybudget.toolchain.archive import ObjectFile
+from pytest_tinybudget.toolchain.archive import Section
+from pytest_tinybudget.toolchain.archive import is_archive
+from pytest_tinybudget.toolchain.archive import read_archive
+from pytest_tinybudget.toolchain.archive import read_object_file
+from pytest_tinybudget.toolchain.elf import COMMON
+from pytest_tinybudget.toolchain.elf import LOCAL
+from pytest_tinybudget.toolchain.elf import UNDEFINED
+from pytest_tinybudget.toolchain.elf import WEAK
+from pytest_tinybudget.toolchain.resolution import Program
+from pytest_tinybudget.toolchain.resolution import resolve
+
+
+#: What every TFLM firmware refers to, whatever its operators (arguments differ by version).
+_TFLM_CORE = tuple(
+    re.compile(rf"_ZNK?6tflite16MicroInterpreter{member}\w*\Z")
+    for member in ("C[12]E", "5inputE", "6outputE", "15AllocateTensorsEv", "6InvokeEv")
+)
+_TFLM_VARIABLES = (
+    re.compile(r"_ZN6tflite14MicroAllocator6CreateE\w*\Z"),
+    re.compile(r"_ZN6tflite22MicroResourceVariables6CreateE\w*\Z"),
+)
+#: What an empty program has already, so that it is not counted as TFLM's.
+BASELINE = ("memcpy", "memset", "__libc_init_array")
+#: Sections that linker scripts keep although nothing refers to them.
+_KEPT = re.compile(r"\.(preinit_array|init_array|fini_array|ctors|dtors|init|fini)(\.|\Z)")
+
+_TEXT, _RODATA = KINDS.index("text"), KINDS.index("rodata")
+_EXIDX, _INIT_ARRAY = KINDS.index("exidx"), KINDS.index("init_array")
+_DATA, _BSS = KINDS.index("data"), KINDS.index("bss")
+
+#: How many longer strings with the same ending are looked at.
+_MAXIMUM_ENDINGS = 256
+
+#: Symbols that linker scripts, start files and the application's system calls define.
+_FROM_FIRMWARE = re.compile(
+    r"(__\w+_(start|end|START|END|base|size)(__)?|_?_?end_?_?|_[se](text|data|bss)|_init|_fini"
+    r"|__dso_handle|_GLOBAL_OFFSET_TABLE_|__global_pointer\$|_gp|__bss_\w+|__stack\w*|_stack\w*"
+    r"|__heap\w*|_?_?(exit|sbrk|write|read|close|open|lseek|fstat|isatty|kill|getpid|gettimeofday"
+    r"|times|unlink|link|stat|fork|wait|execve|environ))\Z"
+)
+
+#: Parsers that do not follow the resolver method's name, TFLM 90b983c2.
+_PARSERS = {
+    "AVERAGE_POOL_2D": "ParsePool", "MAX_POOL_2D": "ParsePool", "L2_POOL_2D": "ParsePool",
+    "MEAN": "ParseReducer", "SUM": "ParseReducer", "REDUCE_ALL": "ParseReducer",
+    "REDUCE_MAX": "ParseReducer", "REDUCE_MIN": "ParseReducer", "CUMSUM": "ParseCumsum",
+}  # fmt: skip
+_CUSTOM_FUNCTIONS = {"ethos-u": "Register_ETHOSU"}
+
+#: Tags of Arm's build attributes.
+_TAG_ARCHITECTURE, _TAG_ENUM_SIZE, _TAG_DSP, _TAG_MVE = 6, 26, 46, 48
+_ARCHITECTURE_V7E_M = 13
+_SHORT_ENUMS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltRuntime:
+    """A section graph with what the declaration needs to know of it.
+
+    ``undefined`` are symbols that nothing given defines although linked code refers to them;
+    ``without`` are TFLM's operators that the archives do not have.
+    """
+
+    graph: SectionGraph
+    kernels: Kernels
+    enum_bytes: int
+    pointer_bytes: int
+    undefined: tuple[str, ...]
+    without: tuple[str, ...]
+
+
+def build_runtime(
+    name: str,
+    inputs: Sequence[Path],
+    *,
+    operators: Mapping[str, str] | None = None,
+    core: Sequence[str] = (),
+    baseline: Sequence[str] = BASELINE,
+    section_sizes: Mapping[tuple[str, str], int] | None = None,
+) -> BuiltRuntime:
+    """The section graph of the archives and objects in ``inputs``, in the order of the link.
+
+    ``operators`` adds registrations by symbol (operator name → symbol); TFLM's own are found by
+    their names. ``core`` are the symbols that any firmware refers to, by default TFLM's
+    interpreter; ``baseline`` what any program has already. ``section_sizes`` replaces sizes by (member, section), read off a real link's
+    map where the linker relaxes code.
+
+    Raises:
+        TinybudgetError: an input is damaged, of another machine, or a named symbol is missing.
+    """
+    objects, archives = _read(inputs)
+    available = _available(objects, archives)
+    found = _operator_symbols(available, operators or {})
+    roots = _Roots(available, core, baseline)
+    wanted = [*roots.core, *roots.variables, *roots.baseline, *_flatten(found)]
+    program = resolve(objects, archives, wanted)
+    _require_one_machine(program)
+    builder = _GraphBuilder(program, section_sizes or {})
+    graph = builder.graph(name, found, roots)
+    return BuiltRuntime(
+        graph=graph,
+        kernels=_kernels(program),
+        enum_bytes=_enum_bytes(program),
+        pointer_bytes=program.objects[0].layout.bits // 8,
+        undefined=builder.undefined,
+        without=tuple(
+            operator for operator, _ in registrations() if roots.is_tflm and operator not in found
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _OperatorSymbols:
+    custom: bool
+    symbols: tuple[str, ...]
+    typed: Mapping[str, tuple[str, ...]]
+
+
+class _Roots:
+    """Symbols that firmware refers to besides its operators."""
+
+    def __init__(
+        self, available: Mapping[str, None], core: Sequence[str], baseline: Sequence[str]
+    ) -> None:
+        for symbol in core:
+            if symbol not in available:
+                raise TinybudgetError(f"--core {symbol}: no input defines this symbol")
+        self.is_tflm = not core
+        self.core = tuple(core) or _matching(available, _TFLM_CORE)
+        self.variables = _matching(available, _TFLM_VARIABLES)
+        self.baseline = tuple(symbol for symbol in baseline if symbol in available)
+        if not self.core:
+            raise TinybudgetError(
+                "no input defines tflite::MicroInterpreter: give TFLM's archive, or name what "
+                "firmware calls with --core SYMBOL"
+            )
+
+
+def _read(inputs: Sequence[Path]) -> tuple[list[ObjectFile], list[Archive]]:
+    objects, archives = [], []
+    for path in inputs:
+        if is_archive(path):
+            archives.append(read_archive(path))
+        else:
+            objects.append(read_object_file(path))
+    return objects, archives
+
+
+def _available(objects: Iterable[ObjectFile], archives: Iterable[Archive]) -> dict[str, None]:
+    """Global symbols that the inputs define."""
+    names = {
+        symbol.name: None
+        for item in objects
+        for symbol in item.symbols
+        if symbol.binding != LOCAL and symbol.section != UNDEFINED
+    }
+    for archive in archives:
+        names.update(dict.fromkeys(name for name, _ in archive.index))
+    return names
+
+
+def _matching(available: Iterable[str], patterns: Sequence[re.Pattern[str]]) -> tuple[str, ...]:
+    """For each pattern the first symbol that it matches (constructors come in two copies)."""
+    found = (
+        next((symbol for symbol in available if pattern.match(symbol)), None)
+        for pattern in patterns
+    )
+    return tuple(symbol for symbol in found if symbol is not None)
+
+
+def _operator_symbols(
+    available: Mapping[str, None], declared: Mapping[str, str]
+) -> dict[str, _OperatorSymbols]:
+    """Registration symbols by operator: TFLM's by their mangled names, and declared ones."""
+    functions: dict[str, str] = {}
+    for symbol in available:
+        match = re.match(r"_ZN6tflite(?:11tflm_signal)?\d+(Register_\w+?)Ev\Z", symbol)
+        match = match or re.match(r"_ZN6tflite\d+(Parse[A-Z]\w*?)EPKNS_8OperatorE", symbol)
+        if match:
+            functions.setdefault(match[1], symbol)
+    found = {}
+    for (operator, custom), entry in registrations().items():
+        register = f"Register_{operator}"
+        if custom:
+            words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", entry.method.removeprefix("Add"))
+            register = _CUSTOM_FUNCTIONS.get(operator, f"Register_{words.upper()}")
+        if register not in functions:
+            continue
+        parser = _PARSERS.get(operator, f"Parse{entry.method.removeprefix('Add')}")
+        parsers = () if custom or parser not in functions else (functions[parser],)
+        typed = {
+            kind: (*parsers, functions[f"{register}_{kind}"])
+            for kind in sorted(entry.types)
+            if f"{register}_{kind}" in functions
+        }
+        found[operator] = _OperatorSymbols(custom, (*parsers, functions[register]), typed)
+    for operator, symbol in declared.items():
+        if symbol not in available:
+            raise TinybudgetError(f"--op {operator}={symbol}: no input defines this symbol")
+        custom = (operator, False) not in registrations()
+        found[operator] = _OperatorSymbols(custom, (symbol,), {})
+    return found
+
+
+def _flatten(found: Mapping[str, _OperatorSymbols]) -> Iterable[str]:
+    for entry in found.values():
+        yield from entry.symbols
+        for symbols in entry.typed.values():
+            yield from symbols
+
+
+def _require_one_machine(program: Program) -> None:
+    first = program.objects[0]
+    for item in program.objects:
+        if (item.machine, item.layout) != (first.machine, first.layout):
+            raise TinybudgetError(
+                f"{printable(item.label)} is for {item.machine}, {printable(first.label)} for "
+                f"{first.machine}: a runtime has one machine"
+            )
+
+
+def _kernels(program: Program) -> Kernels:
+    """The kernel library and extensions, as far as symbols and build attributes tell."""
+    attributes: dict[int, int] = {}
+    for item in program.objects:
+        attributes.update(item.attributes)
+    dsp = attributes.get(_TAG_ARCHITECTURE) == _ARCHITECTURE_V7E_M or bool(attributes.get(_TAG_DSP))
+    mve = bool(attributes.get(_TAG_MVE))
+    names = program.definitions
+    if any(name.startswith("arm_convolve_") for name in names):
+        return Kernels("cmsis-nn", dsp=dsp or mve, mve=mve)
+    if any(name.startswith("esp_nn_") for name in names):
+        return Kernels("esp-nn")
+    return Kernels("reference")
+
+
+def _enum_bytes(program: Program) -> int:
+    """Width of enumerations: Arm objects say it, other ABIs have four bytes."""
+    sizes = {item.attributes.get(_TAG_ENUM_SIZE) for item in program.objects}
+    return 1 if _SHORT_ENUMS in sizes else 4
+
+
+class _GraphBuilder:
+    """Nodes and edges of a program. A node is a section, a merged constant or a common symbol."""
+
+    def __init__(self, program: Program, section_sizes: Mapping[tuple[str, str], int]) -> None:
+        self.program = program
+        self.section_sizes = section_sizes
+        self.sizes: list[int] = []
+        self.kinds: list[int] = []
+        self.alignments: list[int] = []
+        self.members: list[int] = []
+        self.targets: list[dict[int, None]] = []
+        self.nodes: dict[tuple[int, int], int] = {}
+        self.commons: dict[str, int] = {}
+        self.kept: list[int] = []
+        self.supersede: list[tuple[int, int]] = []
+        self._missing: list[tuple[int, str]] = []
+        self.undefined: tuple[str, ...] = ()
+        self._add_sections()
+        self._add_commons()
+        self._add_edges()
+        self._add_replacements()
+
+    def graph(
+        self, name: str, found: Mapping[str, _OperatorSymbols], roots: _Roots
+    ) -> SectionGraph:
+        """The finished graph, cut down to what some firmware could reach."""
+        operators = {}
+        for operator, entry in found.items():
+            nodes = self._nodes_of(entry.symbols)
+            typed = {kind: self._nodes_of(symbols) for kind, symbols in entry.typed.items()}
+            if entry.custom and roots.is_tflm:
+                text = (self._add(_RODATA, len(operator.encode()) + 1, 4, -1),)
+                nodes += text
+            operators[operator] = OperatorRoots(nodes, entry.custom, typed)
+        objects = self.program.objects
+        graph = SectionGraph(
+            name=name,
+            description={"machine": objects[0].machine, "bits": objects[0].layout.bits},
+            sizes=self.sizes,
+            kinds=self.kinds,
+            alignments=self.alignments,
+            targets=tuple(tuple(row) for row in self.targets),
+            objects=self.members,
+            object_names=[item.label for item in objects],
+            object_origins=[_origin(item) for item in objects],
+            object_targets=self._member_edges(),
+            operators=operators,
+            core=self._nodes_of(roots.core),
+            core_builtin=(),
+            core_custom=(),
+            core_variables=self._nodes_of(roots.variables),
+            baseline=self._closure(self._nodes_of(roots.baseline)),
+            firmware=frozenset(),
+            main=_main_model(objects[0].machine) if roots.is_tflm else MainModel(),
+            supersede=tuple(self.supersede),
+            margin_percent=_margin(objects[0].machine, bool(self.section_sizes)),
+            kept=tuple(self.kept),
+        )
+        graph, reached = _pruned(graph)
+        self.undefined = tuple(
+            dict.fromkeys(
+                symbol
+                for node, symbol in self._missing
+                if node in reached and not _FROM_FIRMWARE.match(symbol)
+            )
+        )
+        return graph
+
+    def _closure(self, nodes: Iterable[int]) -> tuple[int, ...]:
+        reached = dict.fromkeys(nodes)
+        pending = list(reached)
+        while pending:
+            for target in self.targets[pending.pop()]:
+                if target not in reached:
+                    reached[target] = None
+                    pending.append(target)
+        return tuple(sorted(reached))
+
+    def _add(self, kind: int, size: int, alignment: int, member: int) -> int:
+        self.sizes.append(size)
+        self.kinds.append(kind)
+        self.alignments.append(alignment)
+        self.members.append(member)
+        self.targets.append({})
+        return len(self.sizes) - 1
+
+    def _nodes_of(self, symbols: Iterable[str]) -> tuple[int, ...]:
+        nodes: dict[int, None] = {}
+        for symbol in symbols:
+            definition = self.program.definitions[symbol]
+            place = self.program.section_of(definition.owner, definition.symbol)
+            if place is not None:
+                nodes[self.nodes[place]] = None
+        return tuple(nodes)
+
+    def _add_sections(self) -> None:
+        classes = _merge_classes(self.program)
+        for owner, index, section in self.program.sections():
+            kind = _kind(section)
+            if section.entry_bytes:
+                constants = classes[_merge_key(section)]
+                merged = self._add(kind, 0, 1, owner)
+                for _, content in _constants(section):
+                    constant = constants[content]
+                    if constant.node < 0:
+                        constant.node = self._add(kind, len(content), constant.alignment, -1)
+                    self.targets[merged][constant.node] = None
+                self.nodes[owner, index] = merged
+                continue
+            label = self.program.objects[owner].label
+            size = self.section_sizes.get((label, section.name), section.size)
+            node = self._add(kind, size, section.alignment, owner)
+            self.nodes[owner, index] = node
+            if section.retained or _KEPT.match(section.name):
+                self.kept.append(node)
+        for (_, _, strings, _), constants in classes.items():
+            if strings:
+                self.supersede += [(short.node, long.node) for short, long in _suffixes(constants)]
+
+    def _add_commons(self) -> None:
+        for name, definition in self.program.definitions.items():
+            symbol = definition.symbol
+            if symbol.section == COMMON:
+                alignment = (
+                    symbol.value if symbol.value and not symbol.value & symbol.value - 1 else 8
+                )
+                self.commons[name] = self._add(_BSS, symbol.size, alignment, definition.owner)
+
+    def _add_edges(self) -> None:
+        by_name: dict[str, list[int]] = {}
+        for owner, index, section in self.program.sections():
+            by_name.setdefault(section.name, []).append(self.nodes[owner, index])
+        for owner, index, section in self.program.sections():
+            node = self.nodes[owner, index]
+            if section.ordered_after:
+                self._order_after(owner, section.ordered_after, node)
+            if section.name == ".eh_frame":
+                self._attach_unwind_tables(owner, index, node)
+                continue
+            item = self.program.objects[owner]
+            for reference in item.references.get(index, ()):
+                symbol = item.symbols[reference.symbol]
+                target = self._target(owner, reference.symbol)
+                if target is not None:
+                    self.targets[node][target] = None
+                elif symbol.section == UNDEFINED and symbol.binding != WEAK:
+                    bounds = re.match(r"__(?:start|stop)_(\w+)\Z", symbol.name)
+                    if bounds and bounds[1] in by_name:
+                        self.targets[node].update(dict.fromkeys(by_name[bounds[1]]))
+                    elif symbol.name not in self.program.definitions:
+                        self._missing.append((node, symbol.name))
+
+    def _target(self, owner: int, number: int) -> int | None:
+        symbol = self.program.objects[owner].symbols[number]
+        if symbol.binding != LOCAL and symbol.name in self.commons:
+            return self.commons[symbol.name]
+        place = self.program.section_of(owner, symbol)
+        return None if place is None else self.nodes.get(place)
+
+    def _order_after(self, owner: int, section: int, node: int) -> None:
+        place = self.program.standing_for(owner, section)
+        if place is not None and place in self.nodes:
+            self.targets[self.nodes[place]][node] = None
+
+    def _attach_unwind_tables(self, owner: int, index: int, node: int) -> None:
+        """Code that is kept keeps its unwind entries; here all of its object's, an upper bound."""
+        item = self.program.objects[owner]
+        for reference in item.references.get(index, ()):
+            target = self._target(owner, reference.symbol)
+            if target is not None and self.kinds[target] == _TEXT and self.members[target] == owner:
+                self.targets[target][node] = None
+
+    def _add_replacements(self) -> None:
+        for name, better in self.program.replacements.items():
+            weak = self.program.definitions[name]
+            small = self.program.section_of(weak.owner, weak.symbol)
+            big = self.program.standing_for(better.owner, better.symbol.section)
+            if small in self.nodes and big in self.nodes:
+                pair = (self.nodes[small], self.nodes[big])
+                if pair not in self.supersede:
+                    self.supersede.append(pair)
+
+    def _member_edges(self) -> tuple[tuple[int, ...], ...]:
+        definitions = self.program.definitions
+        return tuple(
+            tuple(
+                dict.fromkeys(
+                    definitions[name].owner
+                    for name in self.program.wanted_by(owner)
+                    if name in definitions and definitions[name].owner != owner
+                )
+            )
+            for owner in range(len(self.program.objects))
+        )
+
+
+@dataclass(slots=True)
+class _Constant:
+    """A mergeable constant: the strictest alignment that any copy of it has, and its node."""
+
+    alignment: int
+    node: int = -1
+
+
+_MergeKey = tuple[int, int, bool, int]
+
+
+def _merge_key(section: Section) -> _MergeKey:
+    """Sections merge with those of the same kind, entry size, form and alignment."""
+    return _kind(section), section.entry_bytes, section.strings, section.alignment
+
+
+def _merge_classes(program: Program) -> dict[_MergeKey, dict[bytes, _Constant]]:
+    """Distinct constants by what the linker merges them by."""
+    classes: dict[_MergeKey, dict[bytes, _Constant]] = {}
+    for _, _, section in program.sections():
+        if not section.entry_bytes:
+            continue
+        constants = classes.setdefault(_merge_key(section), {})
+        for offset, content in _constants(section):
+            alignment = min(section.alignment, offset & -offset or section.alignment)
+            constant = constants.setdefault(content, _Constant(alignment))
+            constant.alignment = max(constant.alignment, alignment)
+    return classes
+
+
+def _constants(section: Section) -> Iterable[tuple[int, bytes]]:
+    """Offset and content of the entries of a mergeable section.
+
+    Zeros that only pad a string to the alignment are no entries; an empty string is one.
+    """
+    content, width = section.content, section.entry_bytes
+    if not section.strings:
+        for start in range(0, len(content), width):
+            yield start, content[start : start + width]
+        return
+    zero = bytes(width)
+    start = 0
+    while start < len(content):
+        end = start
+        while end < len(content) and content[end : end + width] != zero:
+            end += width
+        end = min(end + width, len(content))
+        yield start, content[start:end]
+        while width == 1 and end < len(content) and content[end] == 0:
+            if end % section.alignment == 0:
+                yield end, zero
+            end += 1
+        start = end
+
+
+def _suffixes(constants: Mapping[bytes, _Constant]) -> Iterable[tuple[_Constant, _Constant]]:
+    """Pairs of which the first is the end of the second, where alignment allows to share."""
+    strings = sorted(constants, key=lambda content: content[::-1])
+    for position, ending in enumerate(strings):
+        short = constants[ending]
+        for content in strings[position + 1 : position + 1 + _MAXIMUM_ENDINGS]:
+            if not content.endswith(ending):
+                break
+            long = constants[content]
+            aligned = (len(content) - len(ending)) % short.alignment == 0
+            if aligned and long.alignment >= short.alignment:
+                yield short, long
+
+
+def _kind(section: Section) -> int:
+    if section.name.startswith((".ARM.exidx", ".ARM.extab")):
+        return _EXIDX
+    if section.name.startswith(
+        (".init_array", ".fini_array", ".preinit_array", ".ctors", ".dtors")
+    ):
+        return _INIT_ARRAY
+    if section.executable:
+        return _TEXT
+    if not section.writable:
+        return _RODATA
+    return _DATA if section.occupies_file else _BSS
+
+
+def _origin(item: ObjectFile) -> str:
+    """Whose code an object is, by its archive's usual name."""
+    library = item.archive.removesuffix(".a")
+    if library.startswith("libm") and not library.startswith("libmicro"):
+        return "libm"
+    if library == "libc" and item.member.startswith("libm_"):
+        return "libm"
+    for name in ("libgcc", "libstdc++", "libc"):
+        if library == name or library.startswith((f"{name}_", f"{name}-")):
+            return name
+    return "cmsis-nn" if item.member.startswith("arm_") else "runtime"
+
+
+def _main_model(machine: str) -> MainModel:
+    """The model of ``main`` and resolver code, from the shipped table of the nearest machine."""
+    like = load_graph("m4_ref" if machine == "EM_ARM" else "rv32imc_ref")
+    resolver = sum(like.sizes[node] for node in like.firmware if like.kinds[node] == _TEXT)
+    constants = sum(like.sizes[node] for node in like.firmware if like.kinds[node] == _RODATA)
+    return replace(like.main, base=like.main.base + resolver, rodata=like.main.rodata + constants)
+
+
+def _margin(machine: str, relaxed: bool) -> float:
+    """How far a link may exceed the prediction, percent: what the shipped tables showed.
+
+    Without sizes from a map, relaxation can only make RISC-V and Xtensa code smaller.
+    """
+    return 0.3 if machine == "EM_ARM" or not relaxed else 0.6
+
+
+def _pruned(graph: SectionGraph) -> tuple[SectionGraph, set[int]]:
+    """``graph`` without the nodes that no root reaches, and the nodes that stay (old numbers)."""
+    roots = {*graph.core, *graph.core_variables, *graph.baseline, *graph.kept}
+    for entry in graph.operators.values():
+        roots.update(entry.nodes, *entry.typed.values())
+    reached = set(roots)
+    pending = list(roots)
+    better: dict[int, list[int]] = {}
+    for small, big in graph.supersede:
+        if graph.objects[small] >= 0:
+            better.setdefault(small, []).append(big)
+    while pending:
+        node = pending.pop()
+        for target in (*graph.targets[node], *better.get(node, ())):
+            if target not in reached:
+                reached.add(target)
+                pending.append(target)
+    kept = sorted(reached)
+    number = {node: index for index, node in enumerate(kept)}
+
+    def renumbered(nodes: Iterable[int]) -> tuple[int, ...]:
+        return tuple(number[node] for node in nodes)
+
+    return replace(
+        graph,
+        sizes=[graph.sizes[node] for node in kept],
+        kinds=[graph.kinds[node] for node in kept],
+        alignments=[graph.alignments[node] for node in kept],
+        targets=tuple(renumbered(graph.targets[node]) for node in kept),
+        objects=[graph.objects[node] for node in kept],
+        operators={
+            name: OperatorRoots(
+                renumbered(entry.nodes),
+                entry.custom,
+                {kind: renumbered(nodes) for kind, nodes in entry.typed.items()},
+            )
+            for name, entry in graph.operators.items()
+        },
+        core=renumbered(graph.core),
+        core_variables=renumbered(graph.core_variables),
+        baseline=renumbered(graph.baseline),
+        kept=renumbered(graph.kept),
+        supersede=tuple(
+            (number[small], number[big])
+            for small, big in graph.supersede
+            if small in reached and big in reached
+        ),
+    ), reached
