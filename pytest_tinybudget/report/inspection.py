@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -240,7 +241,8 @@ def _quantization_json(quantization: Quantization) -> Json | None:
     if not quantization.is_affine:
         return None
     return {
-        "scales": list(quantization.scales),
+        # JSON has no infinities, which only a damaged model holds.
+        "scales": [scale if math.isfinite(scale) else None for scale in quantization.scales],
         "zero_points": list(quantization.zero_points),
         "dimension": quantization.dimension,
     }
