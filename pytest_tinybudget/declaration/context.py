@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,18 @@ class Context:
             if not self.problems.concerns(*keys):
                 self.problems.add(keys, str(error), example=f'{keys[-1]} = "256 KB"')
             return None
+
+    def elements(self, values: Iterable[str], keys: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+        """Each value of the list at ``keys`` with its own key path.
+
+        Elements that were left out as wrong have used up their indices.
+        """
+        index = 0
+        for value in values:
+            while self.problems.concerns(*keys, str(index)):
+                index += 1
+            yield (*keys, str(index)), value
+            index += 1
 
     def file(self, declared: str, keys: KeyPath) -> Path:
         """The file that ``declared`` names, relative to the declaration."""

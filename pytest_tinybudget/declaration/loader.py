@@ -75,7 +75,7 @@ def _syntax_error(message: str, text: str, file: str) -> str:
         return f"{file}: not valid TOML: {message}"
     line, column = place[1], place[2]
     if line is None:
-        line, column = str(text.count("\n") + 1), "1"
+        line, column = str(text.count("\n") + 1), str(len(text) - text.rfind("\n"))
     return f"{file}:{line}:{column}: not valid TOML: {message[: place.start()]}"
 
 

@@ -52,8 +52,7 @@ class Boards:
         if ids is None:
             return None
         found, seen = [], set()
-        for index, board_id in enumerate(ids):
-            here = (*keys, str(index))
+        for here, board_id in self.context.elements(ids, keys):
             if board_id in seen:
                 self.context.problems.add(here, f"board {board_id!r} is listed twice")
                 continue

@@ -58,6 +58,7 @@ class Problems:
     path: Path
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
     found: list[Problem] = field(default_factory=list)
+    _concerned: set[KeyPath] = field(default_factory=set)
 
     def add(
         self,
@@ -71,10 +72,11 @@ class Problems:
         """Note that what is declared at ``keys`` is wrong."""
         line = nearest_line(self.lines, keys)
         self.found.append(Problem(line, keys, text, name, tuple(valid), example))
+        self._concerned.update(keys[:length] for length in range(1, len(keys) + 1))
 
     def concerns(self, *keys: str) -> bool:
         """Whether a problem is already known at ``keys`` or below."""
-        return any(problem.keys[: len(keys)] == keys for problem in self.found)
+        return keys in self._concerned
 
     def raise_if_any(self) -> None:
         """Raise them all, in the order of the file.

@@ -96,7 +96,7 @@ class _Models:
         defaults = self.settings(self.document.defaults, _Settings(), ("defaults",))
         for section, table in self.document.models.items():
             self.add_section(section, table, defaults)
-        if not (self.document.models or self.context.problems.concerns("models")):
+        if not (self.document.models or self.context.problems.found):
             example = '[models.kws] with source = "models/kws.tflite"'
             self.context.problems.add((), "declares no model", example=example)
         return {
@@ -240,8 +240,7 @@ class _Models:
     def models_of(self, names: list[str], keys: KeyPath) -> tuple[DeclaredModel, ...]:
         """The models of a group's list; a section with a glob stands for all of its models."""
         found: dict[str, DeclaredModel] = {}
-        for index, name in enumerate(names):
-            here = (*keys, str(index))
+        for here, name in self.context.elements(names, keys):
             if name in self.by_name:
                 chosen = [self.by_name[name]]
             else:
