@@ -9,6 +9,7 @@ from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import model_parts
+from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
@@ -80,6 +81,12 @@ def _arena_parts(simulation: Simulation) -> tuple[Part, ...]:
             "arena: room to set up",
             arena.required - arena.used,
             method,
-            note=f"decided by {arena.decided_by}",
+            note=_set_up_note(arena),
         ),
     )
+
+
+def _set_up_note(arena: Arena) -> str:
+    if arena.decided_by == "used":
+        return "rounds up to a multiple of 16"
+    return f"decided by {arena.decided_by}"

@@ -121,15 +121,24 @@ def _causes(pair: PairResult, style: Style) -> list[list[str]]:
     footprint = pair.footprint
     if footprint is None:
         return []
-    flash_over = any(each.metric == "flash" and each.over for each in pair.measures)
-    savings = savings_table(footprint.savings, style, most=_SAVINGS_LISTED) if flash_over else []
     return [
         _titled("TFLM would refuse this model", refusals_list(footprint.refusals)),
         peak_block(footprint, style),
         _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style)),
-        _titled("flash that one change would save", savings),
+        _titled(
+            "no single change saves enough flash; the largest", _too_small_savings(pair, style)
+        ),
         _titled("bounded, not known", bullets(footprint.unknown)),
     ]
+
+
+def _too_small_savings(pair: PairResult, style: Style) -> list[str]:
+    """The largest savings in flash where none makes the pair fit: what fits is a remedy."""
+    savings = pair.footprint.savings if pair.footprint else ()
+    over = max((each.over for each in pair.measures if each.metric == "flash"), default=0)
+    if any(saving.flash_bytes >= over for saving in savings):
+        return []
+    return savings_table(savings, style, most=_SAVINGS_LISTED)
 
 
 def peak_block(footprint: Footprint, style: Style) -> list[str]:
