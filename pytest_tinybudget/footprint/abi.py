@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def align_up(value: int, alignment: int) -> int:
     return -(-value // alignment) * alignment
 
 
-@lru_cache(maxsize=None)
+@cache
 def _layout(layout: str, pointer_bytes: int, enum_bytes: int) -> tuple[int, int]:
     sizes = {"b": 1, "h": 2, "i": 4, "q": 8, "p": pointer_bytes, "e": enum_bytes}
     offset, alignment, position = 0, 1, 0

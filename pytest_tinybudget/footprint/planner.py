@@ -42,7 +42,7 @@ def plan(requests: Sequence[Request]) -> list[int]:
 
 
 def placement_order(requests: Sequence[Request]) -> list[int]:
-    """Offline-planned buffers as they come, then the others: the largest first, of equals the last."""
+    """Offline-planned buffers as they come; then the largest first, of equals the last."""
     offline = [i for i, request in enumerate(requests) if request.offline_offset is not None]
     online = [i for i in reversed(range(len(requests))) if requests[i].offline_offset is None]
     online.sort(key=lambda index: -requests[index].size_bytes)

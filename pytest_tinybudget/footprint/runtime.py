@@ -80,7 +80,8 @@ RUNTIMES: dict[str, Runtime] = {
         Runtime("rv32imc_ref", "RV32IMC, reference kernels", ILP32, _REFERENCE, "rv32imc_ref"),
         Runtime(
             "x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64,
-            Kernels("reference", compression=True), "", recording_allocator=True, variables_in_arena=True,
+            Kernels("reference", compression=True), "",
+            recording_allocator=True, variables_in_arena=True,
             tflm_commit=PACKAGE_VERSION, parameters={"FULLY_CONNECTED": "2e2be2p"},
         ),
     )

@@ -2,22 +2,69 @@
 
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import runs_with
+from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import takes
+from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
-from pytest_tinybudget.footprint.operators.rule import zero_point
+from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.graph.model import Tensor
 
 
 _TYPES = ("FLOAT32", "INT8", "INT16", "INT32")
 
 
+def _prepare_add(node: Preparation) -> None:
+    first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
+    if node.kernels.library == "cmsis-nn":
+        same_type(node, first, output)
+        accepts(node, first, *_TYPES)
+        same_type(node, first, second)
+        if output.type == "INT16":
+            _check_symmetric(node, first, second, output)
+    _check_multipliers(node, first, second, output)
+    if output.type == "INT32":
+        _check_unquantised(node, first, second)
+    runs_with(node, output, *_TYPES)
+
+
+def _prepare_sub(node: Preparation) -> None:
+    first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
+    _check_multipliers(node, first, second, output)
+    if output.type == "INT32":
+        _check_unquantised(node, first, second, output)
+    runs_with(node, output, *_TYPES)
+
+
+def _prepare_mul(node: Preparation) -> None:
+    first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
+    takes(node, 2, 1)
+    same_type(node, first, second)
+    if first.type == "INT16" and output.type in ("INT8", "INT16"):
+        _check_symmetric(node, first, second, output)
+    runs_with(node, first, *_TYPES)
+
+
+def _check_multipliers(node: Preparation, first: Tensor, second: Tensor, output: Tensor) -> None:
+    """QuantizeMultiplierSmallerThanOneExp aborts on multipliers outside (0, 1)."""
+    if output.type not in ("INT8", "INT16"):
+        return
+    for tensor in (first, second, output):
+        node.ensure(scale(tensor) > 0, f"'{tensor.name}' is not quantised, which TFLM aborts on")
+    shift = 15 if output.type == "INT16" else 20
+    twice_largest = 2 * max(scale(first), scale(second))
+    node.ensure(
+        twice_largest < 2**shift * scale(output),
+        f"the scale of '{output.name}' is too small beside its inputs', which TFLM aborts on",
+    )
+
+
 def _check_symmetric(node: Preparation, *tensors: Tensor) -> None:
     for tensor in tensors:
-        node.ensure(
-            zero_point(tensor) == 0,
-            f"INT16 needs the zero point 0, tensor '{tensor.name}' has {zero_point(tensor)}",
-        )
+        zero_point_is(node, tensor, 0)
 
 
 def _check_unquantised(node: Preparation, *tensors: Tensor) -> None:
@@ -25,47 +72,6 @@ def _check_unquantised(node: Preparation, *tensors: Tensor) -> None:
         node.ensure(
             not tensor.quantization.is_affine, f"its INT32 tensor '{tensor.name}' is quantised"
         )
-
-
-def _prepare_add(node: Preparation) -> None:
-    first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
-    if node.kernels.library == "cmsis-nn":
-        node.ensure(
-            first.type == second.type == output.type,
-            f"{first.type} and {second.type} to {output.type} is not supported",
-        )
-        node.ensure(output.type in _TYPES, f"type {output.type} is not supported")
-        if output.type == "INT16":
-            _check_symmetric(node, first, second, output)
-    elif output.type in ("INT8", "INT16"):
-        node.ensure(
-            output.quantization.is_affine, f"its output '{output.name}' is not quantised"
-        )
-    if output.type == "INT32":
-        _check_unquantised(node, first, second)
-    elif output.type not in _TYPES:
-        node.fails_at_invoke(f"type {output.type} is not supported")
-
-
-def _prepare_sub(node: Preparation) -> None:
-    first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
-    if output.type == "INT32":
-        _check_unquantised(node, first, second, output)
-    elif output.type not in _TYPES:
-        node.fails_at_invoke(f"type {output.type} is not supported")
-
-
-def _prepare_mul(node: Preparation) -> None:
-    first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
-    node.ensure(
-        len(node.operator.inputs) == 2 and len(node.operator.outputs) == 1,
-        f"it has {len(node.operator.inputs)} inputs, expected 2",
-    )
-    node.ensure(first.type == second.type, f"its inputs are {first.type} and {second.type}")
-    if first.type == "INT16" and output.type in ("INT8", "INT16"):
-        _check_symmetric(node, first, second, output)
-    if first.type not in _TYPES:
-        node.fails_at_invoke(f"type {first.type} is not supported")
 
 
 RULES: dict[str, OperatorRule] = {

@@ -49,9 +49,7 @@ def _prepare_while(node: Preparation) -> None:
 
 
 def _prepare_call_once(node: Preparation) -> None:
-    node.ensure(
-        not node.operator.inputs and not node.operator.outputs, "it must not have tensors"
-    )
+    node.ensure(not node.operator.inputs and not node.operator.outputs, "it must not have tensors")
     _called(node, "init_subgraph_index")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import runs_with
+from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -18,28 +21,22 @@ _QUANTIZE_KERNELS = {
 
 
 def _prepare_quantize(node: Preparation) -> None:
-    node.ensure(len(node.operator.inputs) == len(node.operator.outputs) == 1, "it has one input")
+    takes(node, 1, 1)
     input_, output = node.temp_input(0), node.temp_output(0)
     node.ensure(
         output.quantization.is_affine and len(output.quantization.scales) == 1,
         f"its output '{output.name}' is not quantised per tensor",
     )
-    node.ensure(input_.type in _QUANTIZE_KERNELS, f"an input of type {input_.type} is not supported")
-    node.ensure(
-        output.type in ("INT8", "INT16", "INT32", "UINT8"),
-        f"an output of type {output.type} is not supported",
-    )
-    if output.type not in _QUANTIZE_KERNELS[input_.type]:
-        node.fails_at_invoke(f"{input_.type} to {output.type} is not supported")
+    accepts(node, input_, *_QUANTIZE_KERNELS)
+    accepts(node, output, "INT8", "INT16", "INT32", "UINT8")
+    runs_with(node, output, *_QUANTIZE_KERNELS[input_.type])
 
 
 def _prepare_dequantize(node: Preparation) -> None:
-    node.ensure(len(node.operator.inputs) == len(node.operator.outputs) == 1, "it has one input")
+    takes(node, 1, 1)
     input_, output = node.temp_input(0), node.temp_output(0)
-    node.ensure(
-        input_.type in ("INT8", "INT16", "UINT8") and output.type == "FLOAT32",
-        f"{input_.type} to {output.type} is not supported",
-    )
+    accepts(node, input_, "INT8", "INT16", "UINT8")
+    accepts(node, output, "FLOAT32")
 
 
 RULES: dict[str, OperatorRule] = {

@@ -10,11 +10,13 @@ from math import prod
 from typing import NamedTuple
 
 from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.footprint.operators.checks import rank_within
+from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import option
-from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -113,9 +115,7 @@ def activation_range(node: Preparation, output_type: str) -> None:
 
 
 def _check_scales(node: Preparation, filter_: Tensor, channels: int) -> None:
-    node.ensure(
-        filter_.quantization.is_affine, f"its weights '{filter_.name}' are not quantised"
-    )
+    node.ensure(filter_.quantization.is_affine, f"its weights '{filter_.name}' are not quantised")
     node.ensure(
         len(filter_.quantization.scales) in (1, channels),
         f"its weights '{filter_.name}' have {len(filter_.quantization.scales)} scales"
@@ -126,10 +126,7 @@ def _check_scales(node: Preparation, filter_: Tensor, channels: int) -> None:
 def _check_rank(node: Preparation, *tensors: Tensor) -> None:
     """The device reads four extents of each tensor, whatever its rank."""
     for tensor in tensors:
-        node.ensure(
-            len(tensor.shape) == 4,
-            f"its tensor '{tensor.name}' has {len(tensor.shape)} dimensions, expected 4",
-        )
+        rank_within(node, tensor, 4, 4)
 
 
 def _calculate_op_data(
@@ -158,20 +155,6 @@ def _check_types(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
         if input_.type == "FLOAT32"
         else f"{input_.type} activations with {filter_.type} weights are not supported",
     )
-
-
-def _check_same_type(node: Preparation, input_: Tensor, output: Tensor) -> None:
-    node.ensure(
-        input_.type == output.type, f"its input is {input_.type}, its output {output.type}"
-    )
-
-
-def _check_symmetric(node: Preparation, *tensors: Tensor) -> None:
-    for tensor in tensors:
-        node.ensure(
-            zero_point(tensor) == 0,
-            f"INT16 needs the zero point 0, tensor '{tensor.name}' has {zero_point(tensor)}",
-        )
 
 
 def _geometry(
@@ -210,7 +193,7 @@ def _prepare_conv(node: Preparation) -> None:
 
 def _prepare_conv_reference(node: Preparation) -> None:
     output, input_, filter_ = node.temp_output(0), node.temp_input(0), node.temp_input(1)
-    _check_same_type(node, input_, output)
+    same_type(node, input_, output)
     _check_types(node, input_, filter_)
     _check_rank(node, input_, filter_, output)
     channels = filter_.shape[0]
@@ -227,7 +210,7 @@ def _prepare_conv_cmsis_nn(node: Preparation) -> None:
     # The kernel looks for the bias among the outputs, so it never learns the bias' type.
     if len(node.operator.outputs) > 2:
         node.temp_output(2)
-    _check_same_type(node, input_, output)
+    same_type(node, input_, output)
     _check_types(node, input_, filter_)
     _check_rank(node, input_, filter_, output)
     node.ensure(input_.shape[0] == output.shape[0], "its input and output differ in batches")
@@ -244,10 +227,9 @@ def _prepare_conv_cmsis_nn(node: Preparation) -> None:
     if input_.type == "INT8":
         size = _conv_s8_buffer(node, geometry)
     else:
-        _check_symmetric(node, input_, output)
-        size = (
-            8 * align_up(geometry.columns, 8) if node.kernels.mve else 4 * geometry.columns
-        )
+        zero_point_is(node, input_, 0)
+        zero_point_is(node, output, 0)
+        size = 8 * align_up(geometry.columns, 8) if node.kernels.mve else 4 * geometry.columns
     if size > 0:
         node.scratch(size)
 
@@ -323,13 +305,14 @@ def _prepare_depthwise_reference(node: Preparation) -> None:
 
 def _prepare_depthwise_cmsis_nn(node: Preparation) -> None:
     input_, filter_, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
-    _check_same_type(node, input_, output)
+    same_type(node, input_, output)
     _check_types(node, input_, filter_)
     _check_rank(node, input_, filter_, output)
     channels = filter_.shape[3]
     if input_.type != "FLOAT32":
         if input_.type == "INT16":
-            _check_symmetric(node, input_, output)
+            zero_point_is(node, input_, 0)
+            zero_point_is(node, output, 0)
         _check_scales(node, filter_, channels)
         _per_channel_arrays(node, channels)
     _calculate_op_data(node, input_.type, channel_axis=3)
@@ -397,7 +380,7 @@ def _prepare_transpose_conv(node: Preparation) -> None:
     cmsis_nn = node.kernels.library == "cmsis-nn"
     output, input_, filter_ = node.temp_output(0), node.temp_input(2), node.temp_input(1)
     if cmsis_nn:
-        _check_same_type(node, input_, output)
+        same_type(node, input_, output)
         node.ensure(filter_.type != "INT4", "INT4 weights are not supported")
         _check_types(node, input_, filter_)
     elif (input_.type, filter_.type) != ("INT16", "INT8"):
@@ -428,9 +411,7 @@ def _prepare_transpose_conv(node: Preparation) -> None:
 
 
 def _calculate_transpose_op_data(node: Preparation, data_type: str) -> None:
-    node.ensure(
-        len(node.operator.inputs) in (3, 4), f"it has {len(node.operator.inputs)} inputs"
-    )
+    node.ensure(len(node.operator.inputs) in (3, 4), f"it has {len(node.operator.inputs)} inputs")
     if data_type == "FLOAT32":
         return
     input_, filter_ = node.temp_input(2), node.temp_input(1)
@@ -455,9 +436,7 @@ def _request_transpose_conv_s8(node: Preparation, input_: Tensor, filter_: Tenso
         node.scratch(0)
 
 
-_init_conv = op_data(
-    _CONV_OP_DATA, f"({_CONV_OP_DATA})i", compression=f"{_CONV_OP_DATA}2i"
-)
+_init_conv = op_data(_CONV_OP_DATA, f"({_CONV_OP_DATA})i", compression=f"{_CONV_OP_DATA}2i")
 
 RULES: dict[str, OperatorRule] = {
     "CONV_2D": OperatorRule("e2ie2ie", _init_conv, _prepare_conv),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import runs_with
+from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.convolution import activation_range
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import scale
-from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -29,8 +32,7 @@ def calculate_fully_connected(
     if len(scales) > 1:
         node.ensure(
             input_.type in ("INT8", "INT16") and filter_.type != "INT4",
-            f"{filter_.type} weights per channel with {input_.type} activations"
-            " are not supported",
+            f"{filter_.type} weights per channel with {input_.type} activations are not supported",
         )
         axis = filter_.quantization.dimension
         node.ensure(
@@ -56,9 +58,7 @@ def calculate_fully_connected(
 def _prepare(node: Preparation) -> None:
     input_, filter_ = node.temp_input(0), node.temp_input(1)
     bias, output = node.temp_optional_input(2), node.temp_output(0)
-    node.ensure(
-        input_.type == output.type, f"its input is {input_.type}, its output {output.type}"
-    )
+    same_type(node, input_, output)
     if node.kernels.library == "cmsis-nn":
         _prepare_cmsis_nn(node, input_, filter_, bias, output)
     else:
@@ -83,34 +83,25 @@ def _prepare_reference(
         node.scratch(filter_.elements)
     if input_.type != "FLOAT32":
         calculate_fully_connected(node, input_, filter_, bias, output.type, scale(output))
-    if input_.type not in ("FLOAT32", "INT8", "INT16"):
-        node.fails_at_invoke(f"activations of type {input_.type} are not supported")
+    runs_with(node, input_, "FLOAT32", "INT8", "INT16")
 
 
 def _prepare_cmsis_nn(
     node: Preparation, input_: Tensor, filter_: Tensor, bias: Tensor | None, output: Tensor
 ) -> None:
-    node.ensure(
-        input_.type in ("FLOAT32", "INT8", "INT16"),
-        f"activations of type {input_.type} are not supported",
-    )
+    accepts(node, input_, "FLOAT32", "INT8", "INT16")
     _check_types(node, input_, filter_)
     if input_.type == "FLOAT32":
         return
-    per_channel = calculate_fully_connected(
-        node, input_, filter_, bias, output.type, scale(output)
-    )
+    per_channel = calculate_fully_connected(node, input_, filter_, bias, output.type, scale(output))
     node.ensure(
         not per_channel or input_.type == "INT8",
         "INT16 activations with weights per channel are not supported by CMSIS-NN"
         " (convert dense layers per tensor)",
     )
     if input_.type == "INT16":
-        for tensor in (input_, output):
-            node.ensure(
-                zero_point(tensor) == 0,
-                f"INT16 needs the zero point 0, tensor '{tensor.name}' has {zero_point(tensor)}",
-            )
+        zero_point_is(node, input_, 0)
+        zero_point_is(node, output, 0)
     elif filter_.type == "INT8":
         _request_s8(node, filter_, bias, output, per_channel=per_channel)
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import constant
+from pytest_tinybudget.footprint.operators.checks import rank_within
+from pytest_tinybudget.footprint.operators.checks import runs_with
+from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import takes
+from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import integers
@@ -24,36 +31,26 @@ def _prepare_concatenation(node: Preparation) -> None:
     first, output = node.temp_input(0), node.temp_output(0)
     activation = node.operator.options["fused_activation_function"]
     node.ensure(activation == "NONE", f"a fused {activation} is not supported")
-    node.ensure(
-        first.type in ("FLOAT32", "INT8", "INT16", "INT32", "INT64", "BOOL"),
-        f"type {first.type} is not supported",
-    )
-    node.ensure(
-        first.type == output.type, f"its input is {first.type}, its output {output.type}"
-    )
+    accepts(node, first, "FLOAT32", "INT8", "INT16", "INT32", "INT64", "BOOL")
+    same_type(node, first, output)
     count = len(node.operator.inputs)
     node.ensure(count <= _MOST_CONCATENATED, f"it has {count} inputs, at most 10 are supported")
     for position in range(count):
         _check_concatenated(node, node.temp_input(position), output)
     if output.type == "INT16":
-        node.ensure(zero_point(output) == 0, "INT16 needs the zero point 0 at its output")
+        zero_point_is(node, output, 0)
 
 
 def _check_concatenated(node: Preparation, tensor: Tensor, output: Tensor) -> None:
-    node.ensure(
-        tensor.type == output.type, f"its input '{tensor.name}' is {tensor.type}, not {output.type}"
-    )
-    node.ensure(
-        len(tensor.shape) <= _MOST_DIMENSIONS,
-        f"its input '{tensor.name}' has {len(tensor.shape)} dimensions, at most 6 are supported",
-    )
+    same_type(node, tensor, output)
+    rank_within(node, tensor, 0, _MOST_DIMENSIONS)
     if output.type == "INT8":
         node.ensure(
             scale(tensor) == scale(output) and zero_point(tensor) == zero_point(output),
             f"its input '{tensor.name}' and its output are quantised differently",
         )
     elif output.type == "INT16":
-        node.ensure(zero_point(tensor) == 0, f"INT16 needs the zero point 0 at '{tensor.name}'")
+        zero_point_is(node, tensor, 0)
 
 
 def _prepare_reshape(node: Preparation) -> None:
@@ -76,9 +73,7 @@ def _prepare_reshape(node: Preparation) -> None:
         shape[axis] = input_.elements // known
         known *= shape[axis]
         node.set_output_shape(0, tuple(shape))
-    node.ensure(
-        input_.type == output.type, f"its input is {input_.type}, its output {output.type}"
-    )
+    same_type(node, input_, output)
     node.ensure(
         input_.elements == known, f"{input_.elements} elements do not make the shape {shape}"
     )
@@ -86,19 +81,12 @@ def _prepare_reshape(node: Preparation) -> None:
 
 def _prepare_pad(node: Preparation) -> None:
     count = len(node.operator.inputs)
-    node.ensure(
-        count in (2, 3) and len(node.operator.outputs) == 1, f"it has {count} inputs"
-    )
+    node.ensure(count in (2, 3) and len(node.operator.outputs) == 1, f"it has {count} inputs")
     input_, paddings = node.temp_input(0), node.temp_input(1)
     value = node.temp_optional_input(2) if count == 3 else None
     output = node.temp_output(0)
-    node.ensure(
-        input_.type == output.type, f"its input is {input_.type}, its output {output.type}"
-    )
-    rank = len(input_.shape)
-    node.ensure(
-        rank <= _MOST_PADDED_DIMENSIONS, f"its input has {rank} dimensions, at most 5 are supported"
-    )
+    same_type(node, input_, output)
+    rank_within(node, input_, 0, _MOST_PADDED_DIMENSIONS)
     if value is not None:
         node.ensure(
             value.type == input_.type and value.elements == 1,
@@ -110,8 +98,7 @@ def _prepare_pad(node: Preparation) -> None:
             scale(output) == scale(value) and zero_point(output) == zero_point(value),
             "its padding value and its output are quantised differently",
         )
-    if input_.type not in ("FLOAT32", "INT8", "INT16", "INT32"):
-        node.fails_at_invoke(f"type {input_.type} is not supported")
+    runs_with(node, input_, "FLOAT32", "INT8", "INT16", "INT32")
 
 
 def _check_padded_shape(
@@ -120,13 +107,12 @@ def _check_padded_shape(
     node.ensure(
         paddings.elements == 2 * len(output.shape), "its paddings do not fit its output's rank"
     )
-    node.ensure(paddings.is_constant, f"its paddings '{paddings.name}' are not constant")
+    constant(node, paddings)
     # The kernel reads the paddings as int32, whatever type they have.
-    node.ensure(paddings.type == "INT32", f"paddings of type {paddings.type} are not supported")
+    accepts(node, paddings, "INT32")
     widths = integers(paddings)
     expected = tuple(
-        extent + widths[2 * axis] + widths[2 * axis + 1]
-        for axis, extent in enumerate(input_.shape)
+        extent + widths[2 * axis] + widths[2 * axis + 1] for axis, extent in enumerate(input_.shape)
     )
     node.ensure(
         output.shape == expected,
@@ -135,18 +121,13 @@ def _check_padded_shape(
 
 
 def _prepare_strided_slice(node: Preparation) -> None:
-    node.ensure(
-        len(node.operator.inputs) == 4 and len(node.operator.outputs) == 1,
-        f"it has {len(node.operator.inputs)} inputs, expected 4",
-    )
+    takes(node, 4, 1)
     input_, begin, end, strides = (node.temp_input(position) for position in range(4))
     output = node.temp_output(0)
     rank = len(input_.shape)
-    node.ensure(
-        rank <= _MOST_SLICED_DIMENSIONS, f"its input has {rank} dimensions, at most 4 are supported"
-    )
+    rank_within(node, input_, 0, _MOST_SLICED_DIMENSIONS)
     for tensor in (begin, end, strides):
-        node.ensure(tensor.is_constant, f"its input '{tensor.name}' is not constant")
+        constant(node, tensor)
         node.ensure(
             tensor.type == "INT32" and tensor.elements >= rank,
             f"its input '{tensor.name}' does not hold an INT32 for each of {rank} dimensions",
@@ -156,8 +137,7 @@ def _prepare_strided_slice(node: Preparation) -> None:
         output.shape == expected,
         f"slicing {list(input_.shape)} gives {list(expected)}, its output is {list(output.shape)}",
     )
-    if input_.type not in ("FLOAT32", "INT8", "INT16", "INT32", "BOOL"):
-        node.fails_at_invoke(f"type {input_.type} is not supported")
+    runs_with(node, input_, "FLOAT32", "INT8", "INT16", "INT32", "BOOL")
 
 
 def _sliced_shape(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import rank_within
+from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.convolution import Window
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
@@ -22,10 +26,7 @@ def _prepare(node: Preparation) -> None:
             abs(scale(input_) - scale(output)) <= 1e-6 and zero_point(input_) == zero_point(output),
             "its input and output are quantised differently",
         )
-    node.ensure(
-        input_.type in ("FLOAT32", "INT8", "INT16"),
-        f"activations of type {input_.type} are not supported",
-    )
+    accepts(node, input_, "FLOAT32", "INT8", "INT16")
 
 
 def _prepare_average(node: Preparation) -> None:
@@ -39,12 +40,12 @@ def _prepare_average(node: Preparation) -> None:
 
 
 def _prepare_l2(node: Preparation) -> None:
-    node.ensure(len(node.operator.inputs) == len(node.operator.outputs) == 1, "it has one input")
+    takes(node, 1, 1)
     output, input_ = node.temp_output(0), node.temp_input(0)
-    node.ensure(len(input_.shape) == len(output.shape) == 4, "its tensors need 4 dimensions")
-    node.ensure(
-        input_.type == output.type == "FLOAT32", f"type {input_.type} is not supported, only FLOAT32"
-    )
+    rank_within(node, input_, 4, 4)
+    rank_within(node, output, 4, 4)
+    same_type(node, input_, output)
+    accepts(node, input_, "FLOAT32")
     padding = str(node.operator.options["padding"])
     batches, height, width, channels = input_.shape
     rows = Window(height, option(node, "filter_height"), option(node, "stride_h"))

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import constant
+from pytest_tinybudget.footprint.operators.checks import rank_within
+from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.fully_connected import calculate_fully_connected
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
@@ -15,9 +19,7 @@ from pytest_tinybudget.graph.model import Tensor
 
 _FULLY_CONNECTED_PARAMS = "9i3b"
 _ARITHMETIC_PARAMS = "b14i2q2h5i"
-_LSTM_OP_DATA = (
-    f"(b4i)(ihi)e 8({_FULLY_CONNECTED_PARAMS}) 3({_ARITHMETIC_PARAMS}) 4i"
-)
+_LSTM_OP_DATA = f"(b4i)(ihi)e 8({_FULLY_CONNECTED_PARAMS}) 3({_ARITHMETIC_PARAMS}) 4i"
 _CMSIS_NN_LSTM_PARAMS = "15i 4(2i2p2i3pe)"
 
 # Positions of an LSTM's inputs.
@@ -40,17 +42,12 @@ def _prepare_svdf(node: Preparation) -> None:
     input_, feature, time = node.temp_input(0), node.temp_input(1), node.temp_input(2)
     bias, state = node.temp_input(3), node.temp_input(4)
     for tensor in (input_, feature, time, state):
-        node.ensure(
-            len(tensor.shape) == 2,
-            f"its tensor '{tensor.name}' has {len(tensor.shape)} dimensions, expected 2",
-        )
+        rank_within(node, tensor, 2, 2)
     rank = option(node, "rank")
     batches, input_size = input_.shape
     filters, memory = time.shape
     node.ensure(rank > 0 and feature.shape[0] % rank == 0, f"its rank {rank} is impossible")
-    node.ensure(
-        input_.type in ("FLOAT32", "INT8"), f"activations of type {input_.type} are not supported"
-    )
+    accepts(node, input_, "FLOAT32", "INT8")
     output = node.temp_output(0)
     units = filters // rank
     node.ensure(
@@ -71,7 +68,7 @@ def _prepare_svdf(node: Preparation) -> None:
     node.scratch(4 * batches * filters)
     node.scratch(4 * batches * units)
     if node.kernels.library == "cmsis-nn" and node.kernels.mve:
-        node.ensure(feature.is_constant, "its weights are not constant")
+        constant(node, feature)
         node.persistent(4 * filters)
 
 
@@ -93,10 +90,7 @@ def _check_int8_svdf(
         (bias, ("INT32",)),
         (output, ("INT8",)),
     ):
-        node.ensure(
-            tensor.type in types,
-            f"its tensor '{tensor.name}' is {tensor.type}, expected {' or '.join(types)}",
-        )
+        accepts(node, tensor, *types)
     node.ensure(
         abs(scale(bias) - scale(state) * scale(time)) < 1e-5,
         f"the scale of its bias '{bias.name}' is not that of state times weights",
@@ -105,10 +99,7 @@ def _check_int8_svdf(
 
 def _prepare_lstm(node: Preparation) -> None:
     cmsis_nn = node.kernels.library == "cmsis-nn"
-    node.ensure(
-        len(node.operator.inputs) == 24 and len(node.operator.outputs) == 1,
-        f"it has {len(node.operator.inputs)} inputs, expected 24",
-    )
+    takes(node, 24, 1)
     tensors = [node.temp_optional_input(position) for position in range(24)]
     output = node.temp_output(0)
     present = {position: tensor for position, tensor in enumerate(tensors) if tensor is not None}
@@ -116,19 +107,13 @@ def _prepare_lstm(node: Preparation) -> None:
     input_, hidden, cell = present[_INPUT], present[_HIDDEN_STATE], present[_CELL_STATE]
     if cmsis_nn:
         for position in (*_WEIGHTS, *_BIASES):
-            node.ensure(
-                present[position].is_constant,
-                f"its tensor '{present[position].name}' is not constant",
-            )
-    node.ensure(
-        len(input_.shape) == 3 and len(hidden.shape) == 2, "its input needs 3 dimensions"
-    )
+            constant(node, present[position])
+    rank_within(node, input_, 3, 3)
+    rank_within(node, hidden, 2, 2)
     batches = input_.shape[1 if node.operator.options["time_major"] else 0]
     state_size = hidden.shape[1]
     _check_lstm_shapes(node, present, output, batches, state_size)
-    node.ensure(
-        cell.type in ("FLOAT32", "INT16"), f"a cell state of type {cell.type} is not supported"
-    )
+    accepts(node, cell, "FLOAT32", "INT16")
     if cell.type == "INT16":
         _prepare_gates(node, present)
     ported = cmsis_nn and cell.type == "INT16" and input_.type in ("INT8", "INT16")

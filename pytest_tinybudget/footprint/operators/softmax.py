@@ -1,7 +1,12 @@
-"""SOFTMAX and LOG_SOFTMAX, after ``kernels/softmax*.cc``, ``cmsis_nn/softmax.cc``, ``log_softmax.cc``."""
+"""SOFTMAX and LOG_SOFTMAX, after ``kernels/softmax*.cc``, ``log_softmax.cc`` and CMSIS-NN's."""
 
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.checks import runs_with
+from pytest_tinybudget.footprint.operators.checks import same_shape
+from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import takes
+from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -17,7 +22,7 @@ _INT16_TABLE_BYTES = 2 * 513
 
 
 def _prepare_softmax(node: Preparation) -> None:
-    node.ensure(len(node.operator.inputs) == len(node.operator.outputs) == 1, "it has one input")
+    takes(node, 1, 1)
     input_ = node.temp_input(0)
     node.ensure(len(input_.shape) >= 1, "its input is a scalar")
     output = node.temp_output(0)
@@ -35,7 +40,7 @@ def _prepare_softmax(node: Preparation) -> None:
 
 def _check_output_quantization(node: Preparation, input_: Tensor, output: Tensor) -> None:
     if input_.type == "INT16":
-        node.ensure(zero_point(input_) == 0, "INT16 needs the zero point 0 at its input")
+        zero_point_is(node, input_, 0)
         wanted_scale, wanted_zero_point, tolerance = 1 / 32768, 0, 0.001 / 32768
     elif output.type == "INT16":
         wanted_scale, wanted_zero_point, tolerance = 1 / 65536, -32768, 0.001 / 65536
@@ -48,20 +53,17 @@ def _check_output_quantization(node: Preparation, input_: Tensor, output: Tensor
 
 
 def _prepare_log_softmax(node: Preparation) -> None:
-    node.ensure(len(node.operator.inputs) == len(node.operator.outputs) == 1, "it has one input")
+    takes(node, 1, 1)
     input_, output = node.temp_input(0), node.temp_output(0)
-    node.ensure(
-        input_.type == output.type, f"its input is {input_.type}, its output {output.type}"
-    )
-    node.ensure(input_.shape == output.shape, "its input and output differ in shape")
+    same_type(node, input_, output)
+    same_shape(node, input_, output)
     if input_.type == "INT8":
         node.persistent(node.abi.size_of(_LOG_SOFTMAX_OP_DATA))
         node.ensure(
             scale(output) == 16 / 256 and zero_point(output) == 127,
             "its INT8 output needs scale 0.0625 and zero point 127",
         )
-    elif input_.type != "FLOAT32":
-        node.fails_at_invoke(f"type {input_.type} is not supported, only FLOAT32 and INT8")
+    runs_with(node, input_, "FLOAT32", "INT8")
 
 
 RULES: dict[str, OperatorRule] = {
