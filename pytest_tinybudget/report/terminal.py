@@ -80,10 +80,7 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
     """Why a pair failed: the headline, then where the bytes are and what to change."""
     sections = [
         [pair.headline],
-        *(
-            [measure_line(each), *parts_table(each.parts, style, most=_PARTS_LISTED)]
-            for each in pair.measures
-        ),
+        *(_measure_block(each, style) for each in pair.measures),
         *_causes(pair, style),
         _titled("what would fix it", bullets(pair.reasons, most=None)),
         _titled("also", bullets(pair.warnings, most=None)),
@@ -125,9 +122,7 @@ def _causes(pair: PairResult, style: Style) -> list[list[str]]:
         _titled("TFLM would refuse this model", refusals_list(footprint.refusals)),
         peak_block(footprint, style),
         _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style)),
-        _titled(
-            "no single change saves enough flash; the largest", _too_small_savings(pair, style)
-        ),
+        _too_small_savings(pair, style),
         _titled("bounded, not known", bullets(footprint.unknown)),
     ]
 
@@ -138,7 +133,8 @@ def _too_small_savings(pair: PairResult, style: Style) -> list[str]:
     over = max((each.over for each in pair.measures if each.metric == "flash"), default=0)
     if any(saving.flash_bytes >= over for saving in savings):
         return []
-    return savings_table(savings, style, most=_SAVINGS_LISTED)
+    table = savings_table(savings, style, most=_SAVINGS_LISTED)
+    return _titled("no single change saves enough flash; the largest", table)
 
 
 def peak_block(footprint: Footprint, style: Style) -> list[str]:
