@@ -124,12 +124,17 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> BudgetFile
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
     """``--tinybudget`` asks for pairs: a run that finds none must not pass in silence."""
-    if config.getoption("tinybudget") and not config.stash.get(FOUND, False):
-        raise pytest.UsageError(
-            f"--tinybudget: no {FILE_NAME} in {', '.join(config.args)} "
-            f"(`tinybudget init` writes one; `tinybudget = true` in the configuration collects "
-            f"what there is without asking for it)"
-        )
+    if not config.getoption("tinybudget") or config.stash.get(FOUND, False):
+        return
+    message = (
+        f"--tinybudget: no {FILE_NAME} in {', '.join(config.args)} (`tinybudget init` writes one; "
+        f"the ini value `tinybudget = true` collects what there is and does not ask for any)"
+    )
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(message)
+    # pytest-xdist takes an exception here for a crash; a failed report reaches its controller.
+    report = pytest.CollectReport(FILE_NAME, "failed", message, [])
+    session.ihook.pytest_collectreport(report=report)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -141,7 +146,7 @@ def pytest_runtest_makereport(
     if results:
         from pytest_tinybudget.recorder import attach
 
-        attach(report, results, item.config)
+        attach(item, report, results)
         results.clear()
     return report
 

@@ -30,16 +30,16 @@ from pytest_tinybudget.results import PairResult
 _ATTRIBUTE = "tinybudget_results"
 
 
-def attach(report: pytest.TestReport, results: Sequence[PairResult], config: pytest.Config) -> None:
-    """Send ``results`` with ``report``, and their sizes with its JUnit properties.
+def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairResult]) -> None:
+    """Send ``results`` with ``report``, and their sizes with the item's JUnit properties.
 
     The report of a pair that could not be measured says so, without a word of pytest's.
     """
     if report.when == "setup" and report.failed and results[0].outcome == "error":
-        report.longrepr = terminal.failure(results[0], style_of(config))
+        report.longrepr = terminal.failure(results[0], style_of(item.config))
     setattr(report, _ATTRIBUTE, [msgspec.to_builtins(result) for result in results])
     for result in results:
-        report.user_properties.extend(_properties(result))
+        item.user_properties.extend(_properties(result))
 
 
 def results_of(report: pytest.TestReport) -> list[PairResult]:
