@@ -79,6 +79,38 @@ STAND_IN = {
     """,
 }
 
+#: The rest of TFLM's interface that the firmware in docs/artifacts.md uses.
+INTERPRETER_STAND_IN = {
+    "tensorflow/lite/schema/schema_generated.h": """
+        #pragma once
+        namespace tflite {
+        struct Model { int version; };
+        inline const Model* GetModel(const void* content) {
+          return static_cast<const Model*>(content);
+        }
+        }
+    """,
+    "tensorflow/lite/micro/micro_interpreter.h": """
+        #pragma once
+        #include <cstddef>
+        #include <cstdint>
+        #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+        #include "tensorflow/lite/schema/schema_generated.h"
+        struct TfLiteTensor { union { int8_t* int8; float* f; } data; };
+        namespace tflite {
+        class MicroInterpreter {
+         public:
+          template <typename Resolver>
+          MicroInterpreter(const Model*, const Resolver&, uint8_t*, size_t) {}
+          TfLiteStatus AllocateTensors();
+          TfLiteStatus Invoke();
+          TfLiteTensor* input(size_t);
+          TfLiteTensor* output(size_t);
+        };
+        }
+    """,
+}
+
 
 def classifier(type_: str = "INT8", custom: str = "") -> Model:
     """A convolution, a dense layer and a softmax, with a custom operator in front if named."""
@@ -131,6 +163,12 @@ def compile_c(command: tuple[str, ...], source: Path, *options: str) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return target
+
+
+def write_headers(folder: Path, headers: dict[str, str]) -> None:
+    for name, content in headers.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
 
 
 def symbol(target: Path, name: str) -> tuple[str, int, int, int, bytes]:
@@ -381,9 +419,7 @@ def test_the_resolver_compiles_against_tflms_names(
     choice: str, custom: str, tmp_path: Path
 ) -> None:
     compiler_or_skip(ARM)
-    for name, content in STAND_IN.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(content, encoding="utf-8")
+    write_headers(tmp_path, STAND_IN)
     chosen = "typed" if choice == "typed" else "generic"
     write(tmp_path, render(classifier(custom=custom), name="kws", registrations=chosen))
     foreign = custom and custom != "SignalRfft"
@@ -402,6 +438,23 @@ def test_the_resolver_compiles_against_tflms_names(
         encoding="utf-8",
     )
     compile_c(ARM, source, "-std=c++17", f"-I{tmp_path}")
+
+
+def test_the_firmware_in_the_docs_compiles(tmp_path: Path) -> None:
+    compiler_or_skip(ARM)
+    page = (Path(__file__).parents[1] / "docs" / "artifacts.md").read_text(encoding="utf-8")
+    source = tmp_path / "firmware.cc"
+    source.write_text(page.partition("```cpp\n")[2].partition("```")[0], encoding="utf-8")
+    write_headers(tmp_path, STAND_IN | INTERPRETER_STAND_IN)
+    footprints = [footprint("m4_ref", required=2048, used=2036)]
+    write(tmp_path, render(classifier(), name="kws", footprints=footprints))
+    target = compile_c(ARM, source, "-std=c++17", "-fno-threadsafe-statics", f"-I{tmp_path}")
+    with target.open("rb") as file:
+        names = {
+            entry.name for entry in ELFFile(file).get_section_by_name(".symtab").iter_symbols()
+        }
+    assert "g_kws_model_data" in names
+    assert any("classify" in name for name in names)
 
 
 def test_the_table_of_registrations_is_complete_and_consistent() -> None:

@@ -1,0 +1,245 @@
+"""What the README and the docs say is what happens: commands, outputs, declarations, links.
+
+``TINYBUDGET_UPDATE_DOCS=1 pytest tests/test_readme.py`` writes today's outputs into the README.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_tinybudget.declaration import load_declaration
+
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+EXAMPLE_MODELS = ROOT / "examples" / "quickstart" / "models"
+
+#: Pasted outputs by name: the example folder that is run, and the first and the last line shown.
+OUTPUTS = {
+    "too_small": (r"flash over by", r"counted for"),
+    "quickstart": (r" +model, board", r"\d+ pairs:"),
+}
+
+_BLOCK = re.compile(
+    r"(?:<!-- output: (?P<output>\w+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+_LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(#[^)]*)?\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block; ``output`` names the example whose output it is."""
+
+    page: Path
+    language: str
+    text: str
+    output: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.text.strip().splitlines()[0] if self.text.strip() else ''}"
+
+
+def blocks(language: str, *pages: Path) -> list[Block]:
+    return [
+        Block(page, language, match["text"], match["output"] or "")
+        for page in pages or PAGES
+        for match in _BLOCK.finditer(page.read_text(encoding="utf-8"))
+        if match["language"] == language
+    ]
+
+
+def commands(block: Block) -> Iterator[str]:
+    """The commands of a shell block, without comments."""
+    for line in block.text.splitlines():
+        command = line.partition(" #")[0].strip()
+        if command and not command.startswith("#"):
+            yield command
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a ``pytest`` or ``tinybudget`` command as the README's reader would, 100 columns wide."""
+    words = shlex.split(command)
+    target = None
+    if ">" in words:
+        words, target = words[: words.index(">")], folder / words[-1]
+    module = {"pytest": "pytest", "tinybudget": "pytest_tinybudget"}[words[0]]
+    environment = {
+        **os.environ,
+        "COLUMNS": "100",
+        "PYTHONUTF8": "1",
+        "NO_COLOR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    for name in ("CI", "FORCE_COLOR", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words[1:]],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=120,
+    )
+    if target is not None:
+        target.write_text(done.stdout, encoding="utf-8")
+    return done
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A reader's project: the models that the pages name."""
+    models = tmp_path / "models"
+    models.mkdir()
+    for name, source in (("kws", "alarm"), ("vad", "digits")):
+        shutil.copy(EXAMPLE_MODELS / f"{source}.tflite", models / f"{name}.tflite")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the examples in a folder of their own, without what a run left behind."""
+    folder = tmp_path_factory.mktemp("clone")
+    ignored = shutil.ignore_patterns("build", "__pycache__")
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=ignored)
+    return folder
+
+
+# The commands at the top
+
+
+def test_the_readme_starts_with_the_commands_that_ci_runs() -> None:
+    top = README.read_text(encoding="utf-8").partition("\n## ")[0]
+    assert [command for block in _first_blocks(top) for command in block] == [
+        "pip install . && pytest --tinybudget examples/quickstart",
+        "pytest --tinybudget examples/too_small",
+        'pip install -e ".[test]" && pytest',
+    ]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for start in re.findall(r"readme_command '(.*)'", script):
+        assert sum(line.startswith(start) for line in top.splitlines()) == 1
+
+
+def _first_blocks(text: str) -> list[list[str]]:
+    return [match["text"].splitlines() for match in _BLOCK.finditer(text)]
+
+
+def test_the_example_passes_with_one_pair_that_warns(examples: Path) -> None:
+    done = run("pytest --tinybudget examples/quickstart", examples)
+    assert done.returncode == 0, done.stdout
+    assert "6 pairs: 1 with a warning, 5 fit" in done.stdout
+    assert len(re.findall(r"^WARN ", done.stdout, re.MULTILINE)) == 1
+
+
+def test_the_second_example_is_red(examples: Path) -> None:
+    done = run("pytest --tinybudget examples/too_small", examples)
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"^flash over by .*; RAM over by", done.stdout, re.MULTILINE)
+    assert "edit examples/too_small/tinybudget.toml:7" in done.stdout
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_pasted_output_is_what_is_printed(name: str, examples: Path) -> None:
+    first, last = OUTPUTS[name]
+    lines = run(f"pytest --tinybudget examples/{name}", examples).stdout.splitlines()
+    start = next(index for index, line in enumerate(lines) if re.match(first, line))
+    end = next(index for index, line in enumerate(lines) if index > start and re.match(last, line))
+    printed = "".join(f"{line.rstrip()}\n" for line in lines[start : end + 1])
+    (shown,) = [block for block in blocks("text", README) if block.output == name]
+    if os.environ.get("TINYBUDGET_UPDATE_DOCS"):
+        text = README.read_text(encoding="utf-8")
+        marker = f"<!-- output: {name} -->\n```text\n"
+        README.write_text(
+            text.replace(f"{marker}{shown.text}```", f"{marker}{printed}```"), encoding="utf-8"
+        )
+    else:
+        assert shown.text == printed
+
+
+# The other blocks
+
+
+@pytest.mark.parametrize("block", blocks("sh", README)[3:], ids=str)
+def test_commands_of_the_readme_run(block: Block, project: Path) -> None:
+    for command in commands(block):
+        done = run(command, project)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_every_toml_block_is_toml(block: Block) -> None:
+    tomllib.loads(block.text)
+
+
+def test_the_first_declaration_is_valid_and_fits(project: Path) -> None:
+    (block,) = [block for block in blocks("toml", README) if "[models." in block.text]
+    path = project / "tinybudget.toml"
+    path.write_text(block.text, encoding="utf-8")
+    declaration = load_declaration(path)
+    assert len(declaration.models["kws"].boards) == 2
+    assert run("pytest --tinybudget", project).returncode == 0
+
+
+@pytest.mark.parametrize("block", blocks("python", README), ids=str)
+def test_python_of_the_readme_runs(block: Block, project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", block.text],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_workflow_uses_the_same_actions_as_our_own() -> None:
+    (block,) = blocks("yaml", README)
+    pinned = set(re.findall(r"uses: (\S+@[0-9a-f]{40} # v\S+)", block.text))
+    ours = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")
+    )
+    assert len(pinned) == 2
+    assert all(use in ours for use in pinned)
+    assert len(re.findall(r"uses:", block.text)) == len(pinned)
+
+
+def test_options_in_the_readme_exist(project: Path) -> None:
+    named = set(re.findall(r"--tinybudget[a-z-]*", README.read_text(encoding="utf-8")))
+    known = set(re.findall(r"--tinybudget[a-z-]*", run("pytest --help", project).stdout))
+    assert named <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        file = (page.parent / target).resolve()
+        assert file.exists(), f"{page.name}: {target}"
+        if anchor and file.suffix == ".md":
+            assert anchor[1:] in anchors(file), f"{page.name}: {target}{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
