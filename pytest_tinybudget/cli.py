@@ -6,6 +6,7 @@ Exit codes: 0 all fits, 1 a pair fails, 2 wrong usage or input, which is one lin
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ _PIPE_CLOSED, _INTERRUPTED = 141, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tinybudget`` with ``argv`` (default: the process's) and return the exit code."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path that the terminal's encoding lacks is printed escaped.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

@@ -258,6 +258,7 @@ def unsupported(folder: Path) -> None:
         (good, "check tinybudget.toml::kws::raspberry-pi-picoo", "'raspberry-pi-pico'"),
         (good, "check --json tinybudget.toml/x.json", "cannot be written"),
         (good, "check --junit-xml tinybudget.toml/x.xml", "cannot be written"),
+        (good, "check --json - --junit-xml -", "only one"),
         (good, "inspect kws.tflite --board raspberry-pi-picoo", "'raspberry-pi-pico'"),
         (good, "inspect kws.tflite --runtime m4_cmsis", "'m4_cmsisnn'"),
         (good, "inspect tinybudget.toml", "not a TF Lite file"),
@@ -554,3 +555,15 @@ def test_output_survives_a_terminal_that_knows_ascii_only(project: Path) -> None
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "#...." in done.stdout or "......" in done.stdout
+
+
+def test_paths_that_the_terminal_cannot_print_are_escaped(project: Path) -> None:
+    (project / "kws.tflite").write_bytes(small_model())
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_tinybudget", "carray", "kws.tflite", "-o", "größe"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "gr\\xf6\\xdfe" in done.stdout

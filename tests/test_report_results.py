@@ -171,6 +171,16 @@ def test_every_top_level_field_of_a_pair_is_in_the_documentation() -> None:
     assert [name for name in only if f"`{name}`" not in documentation] == []
 
 
+def test_the_documented_example_is_a_results_file() -> None:
+    documentation = (ROOT / "docs" / "results.md").read_text("utf-8")
+    example = json.loads(documentation.split("```json\n")[1].split("```")[0])
+    jsonschema.validate(example, SCHEMA)
+    (only,) = example["pairs"]
+    for metric in ("flash", "ram"):
+        parts = only[metric]["parts"]
+        assert sum(part["bytes"] + part["margin"] for part in parts) == only[metric]["used"]
+
+
 # JUnit XML
 
 

@@ -311,6 +311,12 @@ def test_layers_show_name_type_shape_weights_activations_and_live_bytes() -> Non
     assert "scratch" not in text
 
 
+def test_verbose_tells_of_a_pair_that_passes_what_would_save_flash() -> None:
+    fits = pair(footprint=footprint())
+    assert "  -9.4 KB  typed registrations" in text_of(summary([fits], WIDE, verbosity=1))
+    assert "typed registrations" not in text_of(summary([fits], WIDE))
+
+
 def test_twice_verbose_adds_scratch_and_persistent_bytes() -> None:
     text = text_of(summary([over()], WIDE, verbosity=2))
     assert "scratch  persistent" in text

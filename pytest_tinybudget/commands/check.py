@@ -73,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.report.console import Console
 
+    if arguments.json == arguments.junit_xml == "-":
+        raise TinybudgetError("--json and --junit-xml: only one of them can go to stdout")
     selected = {pair.id: pair for path in arguments.paths for pair in _select(path)}
     gate = Gate(strict=arguments.strict, verify=arguments.verify)
     results = [_check(gate, pair, arguments.artifacts) for pair in selected.values()]

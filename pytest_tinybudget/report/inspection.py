@@ -30,6 +30,7 @@ from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.report.results_json import Json
 from pytest_tinybudget.report.results_json import footprint_json
 from pytest_tinybudget.report.results_json import parts_json
+from pytest_tinybudget.report.results_json import savings_json
 from pytest_tinybudget.report.results_json import to_text
 from pytest_tinybudget.report.results_json import tool_json
 from pytest_tinybudget.report.terminal import measure_line
@@ -220,10 +221,7 @@ def render_json(inspection: Inspection) -> str:
         "flash": {"used": footprint.flash, "parts": parts_json(footprint.flash_parts)},
         "ram": {"used": footprint.ram, "parts": parts_json(footprint.ram_parts)},
         **footprint_json(footprint),
-        "savings": [
-            {"change": saving.change, "flash": saving.flash_bytes, "note": saving.note}
-            for saving in inspection.savings
-        ],
+        "savings": savings_json(inspection.savings),
     }
     return to_text(content)
 

@@ -17,6 +17,7 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
 from pytest_tinybudget.results import SCHEMA_VERSION
@@ -103,6 +104,7 @@ def footprint_json(footprint: Footprint | None) -> Json:
             "refusals": [],
             "unknown": [],
             "not_int8": [],
+            "savings": [],
         }
     return {
         "arena": arena_json(footprint.arena),
@@ -113,6 +115,7 @@ def footprint_json(footprint: Footprint | None) -> Json:
         "refusals": [_refusal(refusal) for refusal in footprint.refusals],
         "unknown": list(footprint.unknown),
         "not_int8": list(footprint.not_int8),
+        "savings": savings_json(footprint.savings),
     }
 
 
@@ -142,6 +145,14 @@ def parts_json(parts: Iterable[Part]) -> list[Json]:
             "note": part.note,
         }
         for part in sorted(parts, key=lambda part: (-part.bytes, part.name))
+    ]
+
+
+def savings_json(savings: Iterable[Saving]) -> list[Json]:
+    """What single changes would save in flash, largest first."""
+    return [
+        {"change": saving.change, "flash": saving.flash_bytes, "note": saving.note}
+        for saving in sorted(savings, key=lambda saving: (-saving.flash_bytes, saving.change))
     ]
 
 

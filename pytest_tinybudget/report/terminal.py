@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import heaviest_layers
 from pytest_tinybudget.report.blocks import layer_label
@@ -172,8 +173,8 @@ def summary(
 ) -> list[Line]:
     """The table of all pairs, worst first: used, limit and free, with bars where there is room.
 
-    ``verbosity`` is pytest's: below 0 only the count, from 1 each model's layers, from 2 with
-    scratch and persistent bytes.
+    ``verbosity`` is pytest's: below 0 only the count, from 1 each model's layers and possible
+    savings, from 2 with scratch and persistent bytes.
     """
     ordered = sorted(results, key=_worst_first)
     lines: list[Line] = []
@@ -181,7 +182,7 @@ def summary(
         lines += _narrow_rows(ordered, style) if style.width < _NARROW else _rows(ordered, style)
         lines += _footer(ordered, style)
     if verbosity >= 1:
-        lines += _layers(ordered, style, everything=verbosity >= 2)
+        lines += [*_details(ordered, style, everything=verbosity >= 2), Line("")]
     lines += (Line(text, _count_markup(ordered)) for text in wrapped(count_text(ordered), style))
     return [Line(clean(line.text, style), line.markup) for line in lines]
 
@@ -285,17 +286,22 @@ def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
     return [Line(text) for note in notes for text in wrapped(note, style)]
 
 
-def _layers(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> list[Line]:
+def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> list[Line]:
+    """Layers and possible savings of each model on each runtime, once however many boards."""
     shown = {(pair.model, pair.runtime): pair.footprint for pair in reversed(pairs)}
     lines = []
     for (model, runtime), footprint in sorted(shown.items()):
-        if footprint is not None and footprint.layers:
-            lines.append(
-                Line(
-                    f"layers of {model}, {runtime_text(runtime)} (* at the arena's peak)", ("bold",)
-                )
-            )
-            lines += map(Line, layers_table(footprint, style, everything=everything))
+        if footprint is None:
+            continue
+        title = f"{model}, {runtime_text(runtime)}"
+        layers = layers_table(footprint, style, everything=everything)
+        savings = savings_table(footprint.savings, style, most=None if everything else MOST_LISTED)
+        for heading, table in (
+            (f"layers of {title} (* at the arena's peak)", layers),
+            (f"flash that one change of {title} would save", savings),
+        ):
+            if table:
+                lines += [Line(""), Line(heading, ("bold",)), *map(Line, table)]
     return lines
 
 
