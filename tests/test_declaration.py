@@ -797,6 +797,18 @@ def test_a_mistake_in_the_defaults_is_told_once_not_for_each_model(project: Proj
     assert error.startswith("tinybudget.toml:2: defaults.boards[0]: unknown board 'esp33'")
 
 
+def test_boards_of_the_wrong_type_in_the_defaults_are_not_missing_in_each_model(project: Project):
+    (error,) = project.errors('[defaults]\nboards = 1\n[models.7]\nsource="models/kws.tflite"')
+
+    assert error.startswith("tinybudget.toml:2: defaults.boards: expected a list")
+
+
+def test_a_model_called_by_a_number_is_not_taken_for_a_place_in_a_list(project: Project):
+    (error,) = project.errors('[models.7]\nsource = "models/kws.tflite"\nboards = ["esp33"]')
+
+    assert error.startswith("tinybudget.toml:3: models.7.boards[0]: unknown board 'esp33'")
+
+
 def test_files_that_cannot_name_a_model_are_named(project: Project):
     project.models("models/key word.tflite", "models/\x1b[31m.tflite")
 

@@ -114,10 +114,10 @@ def shown(path: Path) -> str:
 
 
 def dotted(keys: KeyPath) -> str:
-    """A key path as TOML writes it; array indices in brackets."""
+    """A key path as TOML writes it; indices of the lists of boards and models in brackets."""
     text = ""
-    for key in keys:
-        if key.isdigit() and text:
+    for position, key in enumerate(keys):
+        if position > 1 and key.isdigit() and keys[position - 1] in ("boards", "models"):
             text += f"[{key}]"
         else:
             bare = all(char.isalnum() or char in "-_" for char in key) and key.isascii() and key

@@ -136,9 +136,11 @@ class _Models:
         """Add the model of ``[models.SECTION]``, or with a glob one for each file."""
         keys = ("models", section)
         settings = self.settings(table, defaults, keys)
-        if settings.boards is None and not self.context.problems.concerns(*keys, "boards"):
+        problems = self.context.problems
+        known = problems.concerns(*keys, "boards") or problems.concerns("defaults", "boards")
+        if settings.boards is None and not known:
             text = "'boards' is missing, here and in [defaults]"
-            self.context.problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
+            problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
         for name, source in self.sources(section, table):
             model = DeclaredModel(
                 name=name,

@@ -254,7 +254,7 @@ class OperatorTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Document(Struct, frozen=True, forbid_unknown_fields=True):
-    """A ``tinybudget.toml``."""
+    """A tinybudget.toml: models, the boards they must fit, and on what terms."""
 
     schema: Annotated[
         Literal[1], Meta(description="version of this file's schema", examples=[1])

@@ -13,9 +13,11 @@ from typing import get_origin
 
 import msgspec
 
+from pytest_tinybudget.boards.nearest import nearest
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import abbreviated
+from pytest_tinybudget.declaration.problems import dotted
 from pytest_tinybudget.declaration.problems import toml_value
 from pytest_tinybudget.declaration.schema import OPERATORS
 from pytest_tinybudget.declaration.schema import Document
@@ -82,7 +84,11 @@ def _tables(
     for name, table in tables.items():
         here = (*keys, name)
         if not name or (keys != ("runtime", "ops") and not _fits(Name, name)):
-            problems.add(here, f"{_NAME_RULE}, found {name!r}", example=f"[{keys[0]}.kws-v2]")
+            problems.add(
+                here,
+                f"expected {next(_expected(Name))}, found {name!r}",
+                example=f"[{keys[0]}.kws-v2]",
+            )
         elif not isinstance(table, dict):
             text = f"expected a table, found {abbreviated(table)}"
             problems.add(here, text, example=f"[{keys[0]}.{name}]")
@@ -96,7 +102,7 @@ def _leaf(hint: Any, value: Any, keys: KeyPath, example: Any, problems: Problems
     if _fits(hint, value):
         return value
     choices = tuple(_choices(hint))
-    is_misspelt = isinstance(value, str) and bool(choices)
+    is_misspelt = isinstance(value, str) and bool(nearest(value, choices))
     key = keys[-2] if keys[-1].isdigit() else keys[-1]
     problems.add(
         keys,
@@ -108,9 +114,6 @@ def _leaf(hint: Any, value: Any, keys: KeyPath, example: Any, problems: Problems
     return msgspec.UNSET
 
 
-_NAME_RULE = "expected a name of letters, digits, '.', '_' and '-'"
-
-
 def _fits(hint: Any, value: Any) -> bool:
     try:
         msgspec.convert(value, hint)
@@ -120,13 +123,11 @@ def _fits(hint: Any, value: Any) -> bool:
 
 
 def _section(keys: KeyPath) -> str:
-    return f"[{'.'.join(keys)}]" if keys else "the file"
+    return f"[{dotted(keys)}]" if keys else "the file"
 
 
 def _example_of(fields: dict[str, msgspec.structs.FieldInfo], key: str) -> str:
     """The example of the field that ``key`` was probably meant to be."""
-    from pytest_tinybudget.boards.nearest import nearest
-
     for name in nearest(key, fields, count=1):
         example = _example(fields[name].type)
         return f"{name} = {toml_value(example)}" if example is not None else f"[{name}]"
