@@ -567,3 +567,52 @@ def test_paths_that_the_terminal_cannot_print_are_escaped(project: Path) -> None
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "gr\\xf6\\xdfe" in done.stdout
+
+
+# Real models
+
+
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", ROOT.parent / "shared"))
+REAL_MODELS = sorted(
+    path for path in (SHARED / "models").glob("*.tflite") if not path.name.startswith("gen_")
+)
+
+
+@pytest.mark.skipif(not REAL_MODELS, reason="the shared models are not here")
+@pytest.mark.parametrize("runtime", ["m4_cmsisnn", "rv32imc_ref"])
+def test_inspect_adds_up_for_every_real_model(
+    project: Path, capsys: pytest.CaptureFixture[str], runtime: str
+) -> None:
+    wrong = []
+    for path in REAL_MODELS:
+        assert run("inspect", str(path), "--json", "--runtime", runtime) == 0
+        found = json.loads(capsys.readouterr().out)
+        arena = found["arena"]
+        sums = [
+            sum(part["bytes"] + part["margin"] for part in found[metric]["parts"])
+            == found[metric]["used"]
+            for metric in ("flash", "ram")
+        ]
+        if arena is None:
+            sums.append(bool(found["refusals"]))
+        else:
+            sums.append(arena["head"] + arena["tail"] == arena["used"] <= arena["required"])
+            sums.append(max(layer["live"] for layer in found["layers"]) <= arena["optimum_head"])
+            sums.append(arena["optimum_head"] <= arena["head"])
+        if not all(sums):
+            wrong.append((path.name, sums))
+    assert wrong == []
+
+
+@pytest.mark.skipif(not REAL_MODELS, reason="the shared models are not here")
+def test_every_real_model_can_be_declared_and_checked(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in REAL_MODELS:
+        (project / path.name).write_bytes(path.read_bytes())
+    assert run("init") == 0
+    capsys.readouterr()
+    assert run("check", "--json", "-") == 0
+    pairs = json.loads(capsys.readouterr().out)["pairs"]
+    assert len(pairs) > len(REAL_MODELS) * 0.8
+    assert {pair["outcome"] for pair in pairs} <= {"fits", "warns"}
