@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 
-#: Larger than any model of the tests needs; what is recorded does not depend on it.
+#: Larger than any model of the tests needs; what is recorded does not depend on the size.
 ARENA_BYTES = 16 * 1024**2
 
 _TOTAL = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
@@ -29,6 +29,17 @@ _CATEGORY = re.compile(
     r"'([^']+)' used (\d+) bytes with alignment overhead"
     r" \(requested (\d+) bytes for (\d+) [^)]*\)"
 )
+
+#: What TFLM's recording allocator prints, by our name for the category.
+CATEGORIES = {
+    "eval_tensor": "TfLiteEvalTensor data",
+    "persistent_tensor": "Persistent TfLiteTensor data",
+    "persistent_tensor_quant": "Persistent TfLiteTensor quantization data",
+    "persistent_buffer": "Persistent buffer data",
+    "variable_buffer": "TfLiteTensor variable buffer data",
+    "node_and_registration": "NodeAndRegistration struct",
+    "op_data": "Operator runtime data",
+}
 
 
 @dataclass(frozen=True)
@@ -64,12 +75,12 @@ class Oracle:
     ) -> None:
         self._stop()
 
-    def read(self, content: bytes) -> Reading:
+    def read(self, content: bytes, arena_bytes: int = ARENA_BYTES) -> Reading:
         """Load and run the model in ``content``, return what was recorded."""
         child = self._start()
         assert child.stdin is not None
         try:
-            child.stdin.write(struct.pack("<I", len(content)) + content)
+            child.stdin.write(struct.pack("<2I", len(content), arena_bytes) + content)
             child.stdin.flush()
             line = self._reply(child)
         except BrokenPipeError:
@@ -110,6 +121,31 @@ class Oracle:
             self._child = None
 
 
+def assert_as_the_runtime_says(content: bytes, oracle: Oracle) -> None:
+    """Head, tail and each recorded category, and whether the model loads and runs at all.
+
+    A runtime that aborts counts as one that says no, at load or when run.
+    """
+    from pytest_tinybudget.footprint.arena import simulate
+    from pytest_tinybudget.footprint.runtime import RUNTIMES
+    from pytest_tinybudget.graph.tflite import read_model
+
+    simulation = simulate(read_model(content, "model"), RUNTIMES["x86_64_ref"])
+    reading = oracle.read(content)
+    stages = {refusal.stage for refusal in simulation.refusals}
+    if reading.status == "crashed":
+        assert stages
+        return
+    status = "ok" if not stages else "invoke failed" if stages == {"invoke"} else "refused"
+    assert status == reading.status, (simulation.refusals, reading.log)
+    if simulation.arena is None:
+        return
+    arena = simulation.arena
+    predicted = {CATEGORIES[name]: size for name, size in arena.recorded.items() if size}
+    assert not simulation.unknown
+    assert (arena.head, arena.tail, predicted) == (reading.head, reading.tail, reading.recorded)
+
+
 def _parse(answer: dict[str, Any]) -> Reading:
     totals = {name: int(size) for name, size in _TOTAL.findall(answer["log"])}
     return Reading(
@@ -127,12 +163,13 @@ def _serve() -> None:
 
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    while header := requests.read(4):
-        content = requests.read(*struct.unpack("<I", header))
+    while header := requests.read(8):
+        size, arena_bytes = struct.unpack("<2I", header)
+        content = requests.read(size)
         with tempfile.TemporaryFile("w+", errors="replace") as captured:
             standard_error = os.dup(2)
             os.dup2(captured.fileno(), 2)
-            status = _run(runtime, content)
+            status = _run(runtime, content, arena_bytes)
             os.dup2(standard_error, 2)
             os.close(standard_error)
             captured.seek(0)
@@ -140,9 +177,9 @@ def _serve() -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _run(runtime: Any, content: bytes) -> str:
+def _run(runtime: Any, content: bytes, arena_bytes: int) -> str:
     try:
-        interpreter = runtime.Interpreter.from_bytes(content, arena_size=ARENA_BYTES)
+        interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
     except RuntimeError:
         return "refused"
     interpreter.print_allocations()

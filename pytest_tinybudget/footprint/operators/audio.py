@@ -124,9 +124,23 @@ def _check_fft(node: Preparation) -> str:
     rank_within(node, result, len(source.shape), len(source.shape))
     accepts(node, source, tensor_type)
     accepts(node, result, tensor_type)
-    if length % 2:
-        node.fails_at_invoke(f"its FFT length {length} is odd")
+    if not _is_supported_length(length):
+        node.fails_at_invoke(
+            f"its FFT length is {length}, expected an even one above 2 whose half is a product"
+            " of 2, 3 and 5 only"
+        )
     return tensor_type
+
+
+def _is_supported_length(length: int) -> bool:
+    """Whether half the length has radices that need no memory from the heap, which TFLM lacks."""
+    half, odd = divmod(length, 2)
+    if odd or half < 2:
+        return False
+    for radix in (2, 3, 5):
+        while half % radix == 0:
+            half //= radix
+    return half == 1
 
 
 def _prepare_rfft(node: Preparation) -> None:
