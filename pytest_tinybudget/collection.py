@@ -55,7 +55,7 @@ def boards_of(config: pytest.Config) -> Mapping[str, Board]:
     """The catalogue with the boards that other plugins add.
 
     Raises:
-        UsageError: a plugin's board has the id of another one.
+        TinybudgetError: a plugin's board has the id of another one.
     """
     if _BOARDS not in config.stash:
         from pytest_tinybudget.boards import catalogue
@@ -64,7 +64,7 @@ def boards_of(config: pytest.Config) -> Mapping[str, Board]:
         for added in config.hook.pytest_tinybudget_boards(config=config):
             for board in added:
                 if board.id in boards:
-                    raise pytest.UsageError(
+                    raise TinybudgetError(
                         f"pytest_tinybudget_boards: there is a board {board.id} already"
                     )
                 boards[board.id] = board

@@ -225,7 +225,8 @@ class Gate:
         from pytest_tinybudget.footprint.measure import measure
 
         def estimate() -> Footprint:
-            other = self.estimator(model, choice.runtime) if self.estimator else None
+            named = replace(choice.runtime, name=choice.name)
+            other = self.estimator(model, named) if self.estimator else None
             if other is not None:
                 return other
             footprint = measure(
@@ -236,6 +237,7 @@ class Gate:
                 fixed=choice.fixed,
                 stack=stack,
             )
+            footprint = replace(footprint, runtime=choice.name)
             if choice.fixed is not None:
                 return footprint
             savings = what_if(model, choice.runtime, registrations=registrations)
@@ -288,7 +290,6 @@ class Gate:
         )
         if not result.failed:
             return result
-        from pytest_tinybudget.boards import catalogue
         from pytest_tinybudget.remedies import remedies
 
         reasons = remedies(
@@ -297,7 +298,7 @@ class Gate:
             pair.board,
             pair.choice.runtime,
             costs=pair.declaration.operators,
-            boards={**catalogue(), **pair.declaration.boards},
+            boards=_boards(pair),
         )
         return replace(result, reasons=tuple(reasons))
 
@@ -325,12 +326,23 @@ class Gate:
             strict=self.strict or any(member.model.strict for member in members),
         )
         result = _result(pair, judge(footprint, pair.board, terms), footprint)
-        return replace(
+        result = replace(
             result,
             message=pair.group.message,
             model_bytes=sum(model.bytes for model in models.values()),
             model_source=", ".join(member.model.declared_source for member in members),
         )
+        if result.outcome != "over":
+            return result
+        from pytest_tinybudget.remedies import more_room
+
+        return replace(result, reasons=tuple(more_room(result, pair.board, _boards(pair))))
+
+
+def _boards(pair: Pair | GroupPair) -> dict[str, Board]:
+    from pytest_tinybudget.boards import catalogue
+
+    return {**catalogue(), **pair.declaration.boards}
 
 
 def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> PairResult:

@@ -27,7 +27,7 @@ def pytest_tinybudget_boards(config: pytest.Config) -> Iterable[Board]:  # type:
 
     Called once a process, before the first declaration is read. A declaration names them by
     their ``id``, in ``boards`` or ``extends``. An id that the catalogue or another plugin has
-    already is a usage error; a board of the same id in a declaration comes first.
+    already is an error of each declaration; a declaration's own board of an id comes first.
     """
 
 
@@ -37,7 +37,8 @@ def pytest_tinybudget_estimator(
 ) -> Footprint | None:
     """The footprint of ``model`` on ``runtime``, instead of the built-in estimate.
 
-    Called once for each model and runtime in a process, before the built-in one; return
+    Called once for each model and runtime in a process, before the built-in one;
+    ``runtime.name`` is the name that board or declaration give it. Return
     ``None`` to leave a model or runtime to the next. Sizes are bytes; every part says by its
     ``method`` how it was got. Raise ``TinybudgetError`` for what cannot be measured: each pair
     of the model is then an ERROR with that line.

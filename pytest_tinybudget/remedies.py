@@ -64,7 +64,7 @@ def remedies(
         else:
             yield from _less_ram(footprint, model, runtime, costs, measure)
     if result.outcome == "over":
-        yield from _more_room(result, footprint, board, boards)
+        yield from more_room(result, board, boards)
     if result.outcome == "unmet":
         yield from _meet(result, footprint, model)
 
@@ -178,10 +178,11 @@ def _one_scale(tensor: Tensor) -> Quantization:
     return replace(old, scales=old.scales[:1], zero_points=old.zero_points[:1])
 
 
-def _more_room(
-    result: PairResult, footprint: Footprint, board: Board, boards: Mapping[str, Board]
-) -> Iterator[str]:
+def more_room(result: PairResult, board: Board, boards: Mapping[str, Board]) -> Iterator[str]:
     """A higher budget where the board has room for it, else boards that have."""
+    footprint = result.footprint
+    if footprint is None:
+        return
     roomy = judge(footprint, board, Terms()).measures
     if not any(measure.over for measure in roomy):
         raised = ", ".join(

@@ -1,0 +1,61 @@
+"""Shared by all tests: pytester, and small projects with real models and a declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from modelmaker import ModelMaker
+
+
+pytest_plugins = ["pytester"]
+
+
+def keyword_model(filters: int = 8) -> bytes:
+    """A small INT8 convolutional network: more filters, more RAM and flash."""
+    maker = ModelMaker()
+    graph = maker.graph("kws")
+    image = graph.input((1, 16, 16, 1), name="spectrogram")
+    hidden = graph.conv2d(image, filters=filters, activation="RELU")
+    graph.output(graph.softmax(graph.dense(graph.pool(hidden), units=4)))
+    return maker.build()
+
+
+def dense_model() -> bytes:
+    """A two-layer INT8 dense network."""
+    maker = ModelMaker()
+    graph = maker.graph("vad")
+    graph.output(graph.dense(graph.dense(graph.input((1, 32)), units=16), units=2))
+    return maker.build()
+
+
+#: A project with two models, one of them for two boards.
+DECLARATION = """\
+schema = 1
+
+[models.kws]
+source = "models/kws.tflite"
+boards = ["arduino-nano-33-ble", "raspberry-pi-pico"]
+
+[models.vad]
+source = "models/vad.tflite"
+boards = ["arduino-nano-33-ble"]
+"""
+
+
+@pytest.fixture
+def project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pytest.Pytester]:
+    """Makes a project: ``project(declaration, models={name: bytes})``; kws and vad unless given."""
+    # Other plugins of the development environment cost each run more than ours.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:benchmark")
+
+    def make(declaration: str = DECLARATION, **models: bytes) -> pytest.Pytester:
+        pytester.path.joinpath("tinybudget.toml").write_text(declaration, encoding="utf-8")
+        folder = pytester.mkdir("models")
+        for name, content in (models or {"kws": keyword_model(), "vad": dense_model()}).items():
+            folder.joinpath(f"{name}.tflite").write_bytes(content)
+        return pytester
+
+    return make

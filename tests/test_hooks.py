@@ -1,0 +1,105 @@
+"""The hooks for other plugins, through the examples of ``docs/hooks.md`` as they stand there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import keyword_model
+
+
+Project = Callable[..., pytest.Pytester]
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "hooks.md"
+
+
+def example(hook: str) -> dict[str, str]:
+    """The code blocks of a hook's section by language: python, toml, text."""
+    section = DOCUMENT.read_text(encoding="utf-8").split(f"## `{hook}(")[1].split("\n## ")[0]
+    return dict(re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL))
+
+
+@pytest.mark.parametrize(
+    "hook",
+    ["pytest_tinybudget_boards", "pytest_tinybudget_estimator", "pytest_tinybudget_report"],
+)
+def test_documented_example_does_what_its_text_says(project: Project, hook: str) -> None:
+    blocks = example(hook)
+    pytester = project(blocks["toml"], kws=keyword_model())
+    pytester.makeconftest(blocks["python"])
+    result = pytester.runpytest("--tinybudget", "-v")
+    result.stdout.fnmatch_lines([f"{line}*" for line in blocks["text"].splitlines()])
+
+
+def test_hooks_are_called_under_xdist_too(project: Project) -> None:
+    boards, report = (example(f"pytest_tinybudget_{name}") for name in ("boards", "report"))
+    pytester = project(boards["toml"], kws=keyword_model())
+    pytester.makeconftest(boards["python"] + report["python"])
+    result = pytester.runpytest_subprocess("--tinybudget", "-n", "2")
+    result.assert_outcomes(passed=1)
+    assert result.outlines.count("ram.csv: 1 pairs") == 1
+
+
+def test_the_documented_report_has_every_pair(project: Project) -> None:
+    blocks = example("pytest_tinybudget_report")
+    pytester = project(blocks["toml"], kws=keyword_model())
+    pytester.makeconftest(blocks["python"])
+    pytester.runpytest("--tinybudget")
+    rows = pytester.path.joinpath("ram.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == [
+        "tinybudget.toml::kws::arduino-nano-33-ble",
+        "tinybudget.toml::kws::raspberry-pi-pico",
+    ]
+    assert all(0 < int(row.split(",")[1]) < int(row.split(",")[2]) for row in rows)
+
+
+def test_a_board_that_exists_already_is_an_error(project: Project) -> None:
+    pytester = project()
+    pytester.makeconftest(
+        """
+        from pytest_tinybudget.boards import find_board
+
+        def pytest_tinybudget_boards(config):
+            return [find_board("esp32")]
+        """
+    )
+    result = pytester.runpytest("--tinybudget")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["pytest_tinybudget_boards: there is a board esp32 already"])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_an_estimator_that_passes_leaves_the_model_to_the_built_in_one(project: Project) -> None:
+    pytester = project()
+    pytester.runpytest("--tinybudget", "--tinybudget-json=alone.json")
+    pytester.makeconftest("def pytest_tinybudget_estimator(model, runtime, config): return None")
+    pytester.runpytest("--tinybudget", "--tinybudget-json=beside.json")
+    alone, beside = (pytester.path.joinpath(f"{name}.json") for name in ("alone", "beside"))
+    assert alone.read_bytes() == beside.read_bytes()
+
+
+def test_what_an_estimator_cannot_measure_is_an_error_with_its_line(project: Project) -> None:
+    pytester = project()
+    pytester.makeconftest(
+        """
+        from pytest_tinybudget import TinybudgetError
+
+        def pytest_tinybudget_estimator(model, runtime, config):
+            if model.name == "vad":
+                raise TinybudgetError("vad: the accelerator has no LSTM")
+        """
+    )
+    result = pytester.runpytest("--tinybudget")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["vad: the accelerator has no LSTM"])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_the_report_hook_is_not_called_without_pairs(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("def pytest_tinybudget_report(results, config): return ['my own report']")
+    pytester.makepyfile("def test_other(): pass")
+    result = pytester.runpytest("-o", "tinybudget=true")
+    result.assert_outcomes(passed=1)
+    assert "my own report" not in result.stdout.str()

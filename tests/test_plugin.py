@@ -1,0 +1,451 @@
+"""``pytest --tinybudget`` as users run it: what is collected, selected, failed and reported."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from conftest import DECLARATION
+from conftest import dense_model
+from conftest import keyword_model
+
+from pytest_tinybudget import declaration
+from pytest_tinybudget import plugin
+
+
+Project = Callable[..., pytest.Pytester]
+
+KWS_NANO = "tinybudget.toml::kws::arduino-nano-33-ble"
+KWS_PICO = "tinybudget.toml::kws::raspberry-pi-pico"
+VAD_NANO = "tinybudget.toml::vad::arduino-nano-33-ble"
+
+#: kws passes on flash and fails on RAM, vad passes.
+TOO_SMALL = DECLARATION.replace(
+    '"models/kws.tflite"\n', '"models/kws.tflite"\nbudget = { flash = "1 MB", ram = "2 KB" }\n'
+)
+
+
+def collected(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if "::" in line]
+
+
+# What is collected
+
+
+def test_declarations_are_left_alone_unless_asked_for(project: Project) -> None:
+    result = project().runpytest()
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--tinybudget"], ["-o", "tinybudget=true"], ["tinybudget.toml"]],
+    ids=["option", "ini", "named"],
+)
+def test_declarations_are_collected_when_asked_for(project: Project, arguments: list[str]) -> None:
+    result = project().runpytest("--co", "-q", *arguments)
+    assert collected(result) == [KWS_NANO, KWS_PICO, VAD_NANO]
+
+
+def test_the_tree_is_file_model_board(project: Project) -> None:
+    result = project().runpytest("--tinybudget", "--co")
+    result.stdout.fnmatch_lines(
+        [
+            "*<BudgetFile tinybudget.toml>",
+            "*<BudgetModel kws>",
+            "*<BudgetPair arduino-nano-33-ble>",
+            "*<BudgetPair raspberry-pi-pico>",
+            "*<BudgetModel vad>",
+            "*<BudgetPair arduino-nano-33-ble>",
+        ]
+    )
+
+
+def test_node_ids_hold_the_folder_of_the_declaration(project: Project) -> None:
+    pytester = project()
+    folder = pytester.mkdir("firmware")
+    pytester.path.joinpath("tinybudget.toml").rename(folder / "tinybudget.toml")
+    pytester.path.joinpath("models").rename(folder / "models")
+    result = pytester.runpytest("--tinybudget", "--co", "-q")
+    assert collected(result)[0] == f"firmware/{KWS_NANO}"
+
+
+def test_python_tests_run_beside_pairs(project: Project) -> None:
+    pytester = project()
+    pytester.makepyfile("def test_other(): pass")
+    pytester.runpytest("--tinybudget").assert_outcomes(passed=4)
+    pytester.runpytest().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-k", "vad"], [VAD_NANO]),
+        (["-k", "kws and pico"], [KWS_PICO]),
+        (["-m", "tinybudget"], [KWS_NANO, KWS_PICO, VAD_NANO]),
+        (["-m", "not tinybudget"], []),
+        (["tinybudget.toml::kws"], [KWS_NANO, KWS_PICO]),
+        ([KWS_PICO], [KWS_PICO]),
+        ([KWS_PICO, "tinybudget.toml::vad"], [KWS_PICO, VAD_NANO]),
+    ],
+    ids=" ".join,
+)
+def test_pairs_are_selected_as_any_test(
+    project: Project, arguments: list[str], expected: list[str]
+) -> None:
+    result = project().runpytest("--tinybudget", "--strict-markers", "--co", "-q", *arguments)
+    assert collected(result) == expected
+
+
+def test_the_plugin_can_be_switched_off(project: Project) -> None:
+    pytester = project()
+    assert pytester.runpytest("-p", "no:tinybudget").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_the_root_declaration_is_collected_beside_testpaths(project: Project) -> None:
+    pytester = project()
+    pytester.makeini("[pytest]\ntestpaths = tests")
+    pytester.mkdir("tests").joinpath("test_one.py").write_text("def test_one(): pass")
+    pytester.runpytest("--tinybudget").assert_outcomes(passed=4)
+    pytester.runpytest("--tinybudget", "tests", KWS_NANO).assert_outcomes(passed=2)
+
+
+def test_a_testpath_that_holds_the_root_collects_it_once(project: Project) -> None:
+    pytester = project()
+    pytester.makeini("[pytest]\ntestpaths = .")
+    pytester.runpytest("--tinybudget").assert_outcomes(passed=3)
+
+
+def test_groups_are_items_under_their_own_name(project: Project) -> None:
+    groups = DECLARATION + '[groups.always-on]\nmodels = ["kws", "vad"]\n'
+    result = project(groups).runpytest("--tinybudget", "--co", "-q", "-k", "always-on")
+    assert collected(result) == ["tinybudget.toml::groups.always-on::arduino-nano-33-ble"]
+
+
+# Nothing to collect
+
+
+@pytest.mark.parametrize(
+    ("distribution", "code"),
+    [
+        (["-p", "no:xdist"], pytest.ExitCode.USAGE_ERROR),
+        (["-n", "2"], pytest.ExitCode.TESTS_FAILED),
+    ],
+    ids=["plain", "xdist"],
+)
+def test_asking_for_pairs_where_there_are_none_is_an_error(
+    pytester: pytest.Pytester, distribution: list[str], code: pytest.ExitCode
+) -> None:
+    pytester.makepyfile("def test_other(): pass")
+    result = pytester.runpytest_subprocess("--tinybudget", *distribution)
+    assert result.ret == code
+    text = result.stderr.str() + result.stdout.str()
+    assert "--tinybudget: no tinybudget.toml in" in text
+    assert "Traceback" not in text
+
+
+def test_the_ini_value_does_not_demand_pairs(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\ntinybudget = true")
+    pytester.makepyfile("def test_other(): pass")
+    pytester.runpytest().assert_outcomes(passed=1)
+
+
+def test_deselecting_every_pair_is_not_an_error_of_ours(project: Project) -> None:
+    result = project().runpytest("--tinybudget", "-k", "nothing")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "--tinybudget:" not in result.stderr.str()
+
+
+# Outcomes
+
+
+def test_a_pair_that_fits_passes(project: Project) -> None:
+    result = project().runpytest("--tinybudget")
+    assert result.ret == pytest.ExitCode.OK
+    result.assert_outcomes(passed=3)
+
+
+def test_a_pair_over_budget_fails_with_a_line_that_stands_on_its_own(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")  # pytest then shows the line whole
+    result = project(TOO_SMALL).runpytest("--tinybudget")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.re_match_lines(
+        [
+            r"_+ kws on arduino-nano-33-ble _+",
+            r"RAM over by [\d.]+ KB \([\d.]+ of 2\.0 KB\); flash ok \([\d.]+ KB of 1\.00 MB\)",
+            r".*edit tinybudget\.toml:5",
+            rf"FAILED {KWS_NANO} - RAM over by .*",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_what_cannot_be_measured_is_an_error_and_not_a_failure(project: Project) -> None:
+    result = project(kws=b"not a model at all", vad=dense_model()).runpytest("--tinybudget")
+    result.assert_outcomes(errors=2, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of kws on arduino-nano-33-ble*",
+            "models/kws.tflite: *",
+            f"ERROR {KWS_NANO} - models/kws.tflite*",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+    assert ".py:" not in result.stdout.str()
+
+
+def test_a_model_is_analysed_once_for_all_its_boards_of_one_runtime(project: Project) -> None:
+    pytester = project(
+        '[models.kws]\nsource = "models/kws.tflite"\n'
+        'boards = ["arduino-nano-33-ble", "nucleo-l4r5zi", "nrf52840-dk"]\n'
+    )
+    pytester.makeconftest(
+        """
+        import atexit
+        from pytest_tinybudget.footprint import measure
+        from pytest_tinybudget.graph import tflite
+
+        def counted(function, calls):
+            def call(*arguments, **keywords):
+                calls.append(1)
+                return function(*arguments, **keywords)
+            return call
+
+        reads, measures = [], []
+        tflite.load_model = counted(tflite.load_model, reads)
+        measure.measure = counted(measure.measure, measures)
+
+        def pytest_terminal_summary(terminalreporter):
+            terminalreporter.write_line(f"read {len(reads)}, measured {len(measures)}")
+        """
+    )
+    result = pytester.runpytest_subprocess("--tinybudget")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["read 1, measured 1"])
+
+
+def test_a_wrong_declaration_is_a_collection_error_with_all_its_lines(project: Project) -> None:
+    wrong = DECLARATION.replace("arduino-nano-33-ble", "arduino-nano-33-bel").replace(
+        "[models.vad]", "[models.vad]\nbuget = { ram = 1 }"
+    )
+    result = project(wrong).runpytest("--tinybudget")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(errors=1)
+    text = result.stdout.str()
+    for line in (5, 8, 10):
+        assert f"tinybudget.toml:{line}" in text
+    assert "did you mean" in text
+    assert "arduino-nano-33-ble" in text
+    assert "Traceback" not in text
+    assert ".py:" not in text
+
+
+def test_a_warning_passes_and_is_shown(project: Project) -> None:
+    warns = DECLARATION.replace("schema = 1", 'schema = 1\n[defaults]\nwarn_at = "1%"')
+    result = project(warns).runpytest("--tinybudget", "-v")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [f"{KWS_NANO} WARNS*", "*tinybudget*", "WARN *", "*above 1 % of its limit*"]
+    )
+
+
+def test_strict_fails_what_is_only_bounded(project: Project) -> None:
+    pytester = project('[models.kws]\nsource = "models/kws.tflite"\nboards = ["esp32"]\n')
+    pytester.runpytest("--tinybudget").assert_outcomes(passed=1)
+    result = pytester.runpytest("--tinybudget", "--tinybudget-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["strict: not exact: * is estimated,*"])
+
+
+# Runs
+
+
+def test_only_what_failed_runs_again(project: Project) -> None:
+    pytester = project(TOO_SMALL)
+    pytester.runpytest("--tinybudget").assert_outcomes(passed=1, failed=2)
+    pytester.runpytest("--tinybudget", "--lf").assert_outcomes(failed=2)
+
+
+def test_the_run_stops_at_the_first_failure(project: Project) -> None:
+    project(TOO_SMALL).runpytest("--tinybudget", "-x").assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize("scheduling", ["load", "loadscope", "loadfile"])
+def test_results_of_xdist_workers_reach_the_reports(project: Project, scheduling: str) -> None:
+    pytester = project(TOO_SMALL)
+    result = pytester.runpytest_subprocess(
+        *("--tinybudget", "-n", "2", "--dist", scheduling),
+        *("--tinybudget-json", "out/results.json", "--junitxml", "junit.xml"),
+    )
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["*= tinybudget =*", "*3 pairs: *"])
+    parallel = json.loads(pytester.path.joinpath("out/results.json").read_text())
+    assert [pair["id"] for pair in parallel["pairs"]] == [KWS_NANO, KWS_PICO, VAD_NANO]
+    assert properties(pytester.path / "junit.xml")[KWS_NANO]["tinybudget.outcome"] == "over"
+
+
+def test_the_results_file_is_the_same_with_and_without_xdist(project: Project) -> None:
+    pytester = project(TOO_SMALL)
+    for name, workers in (("one.json", "0"), ("two.json", "2")):
+        pytester.runpytest_subprocess("--tinybudget", "-n", workers, "--tinybudget-json", name)
+    one, two = (pytester.path.joinpath(name).read_bytes() for name in ("one.json", "two.json"))
+    assert one == two
+    assert str(pytester.path).encode() not in one
+
+
+# Reports
+
+
+def properties(path: Path) -> dict[str, dict[str, str]]:
+    """JUnit properties by node id."""
+    found = {}
+    for case in ElementTree.parse(path).iter("testcase"):
+        file, model = case.attrib["classname"].rsplit(".", 1)
+        found[f"{file}::{model}::{case.attrib['name']}"] = {
+            each.attrib["name"]: each.attrib["value"] for each in case.iter("property")
+        }
+    return found
+
+
+def test_junit_carries_the_sizes_of_each_pair(project: Project) -> None:
+    pytester = project(TOO_SMALL)
+    pytester.runpytest("--tinybudget", "--junitxml=junit.xml", "--tinybudget-json=results.json")
+    pairs = json.loads(pytester.path.joinpath("results.json").read_text())["pairs"]
+    kws = next(pair for pair in pairs if pair["id"] == KWS_NANO)
+    found = properties(pytester.path / "junit.xml")[KWS_NANO]
+    assert found["tinybudget.outcome"] == "over"
+    assert int(found["tinybudget.ram_used"]) == kws["ram"]["used"] > 2048
+    assert int(found["tinybudget.ram_free"]) == 2048 - kws["ram"]["used"]
+    assert int(found["tinybudget.flash_used"]) == kws["flash"]["used"]
+    assert int(found["tinybudget.arena_required"]) == kws["arena"]["required"]
+    assert found["tinybudget.runtime"] == "m4_cmsisnn"
+
+
+def test_the_results_file_names_what_could_not_be_measured(project: Project) -> None:
+    pytester = project(kws=b"no model", vad=dense_model())
+    pytester.runpytest("--tinybudget", "--tinybudget-json=results.json")
+    pairs = json.loads(pytester.path.joinpath("results.json").read_text())["pairs"]
+    outcomes = {pair["id"]: pair["outcome"] for pair in pairs}
+    assert outcomes == {KWS_NANO: "error", KWS_PICO: "error", VAD_NANO: "fits"}
+
+
+def test_the_results_file_is_written_where_only_the_ini_value_says_so(project: Project) -> None:
+    pytester = project()
+    pytester.makeini("[pytest]\ntinybudget = true\ntinybudget_json = build/results.json")
+    pytester.runpytest()
+    assert pytester.path.joinpath("build/results.json").is_file()
+
+
+def test_a_results_file_that_cannot_be_written_is_one_clear_line(project: Project) -> None:
+    result = project().runpytest_subprocess("--tinybudget", "--tinybudget-json=models")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --tinybudget-json: *models is a folder"])
+
+
+def test_collecting_only_writes_nothing(project: Project) -> None:
+    pytester = project()
+    pytester.runpytest("--tinybudget", "--co", "--tinybudget-json=results.json")
+    assert not pytester.path.joinpath("results.json").exists()
+    assert not pytester.path.joinpath("build").exists()
+
+
+def test_the_table_has_every_pair_and_quiet_only_the_count(project: Project) -> None:
+    pytester = project(TOO_SMALL)
+    table = pytester.runpytest("--tinybudget").stdout.str()
+    assert table.count("FAIL ") == 2
+    assert table.count("PASS ") == 1
+    quiet = pytester.runpytest("--tinybudget", "-q").stdout.str()
+    assert "PASS " not in quiet
+    assert "3 pairs: 2 over budget, 1 fit" in quiet
+
+
+def test_verbose_shows_the_layers(project: Project) -> None:
+    result = project().runpytest("--tinybudget", "-v")
+    result.stdout.fnmatch_lines(["*layers of kws*", "*CONV_2D #0*"])
+
+
+# Artifacts
+
+
+def test_artifacts_are_written_beside_the_declaration(project: Project) -> None:
+    pytester = project()
+    pytester.runpytest("--tinybudget", "-k", "pico")
+    written = {path.name for path in pytester.path.joinpath("build/tinybudget").iterdir()}
+    assert {"kws_model_data.h", "kws_model_data.cc", "kws_model_settings.h"} <= written
+    assert "vad_model_data.h" not in written
+
+
+def test_artifacts_do_not_depend_on_which_boards_run(project: Project) -> None:
+    pytester = project()
+    settings = pytester.path / "build/tinybudget/kws_model_settings.h"
+    contents = []
+    for board in ("pico", "nano"):
+        pytester.runpytest("--tinybudget", "-k", f"kws and {board}")
+        contents.append(settings.read_bytes())
+        settings.unlink()
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("source", ["option", "ini", "declaration"])
+def test_the_folder_of_artifacts_can_be_chosen(project: Project, source: str) -> None:
+    declared = '[defaults]\nartifacts = "there"\n' if source == "declaration" else ""
+    pytester = project(DECLARATION.replace("schema = 1\n", f"schema = 1\n{declared}"))
+    arguments = {
+        "option": ["--tinybudget-artifacts=there"],
+        "ini": ["-o", "tinybudget_artifacts=there"],
+    }
+    pytester.runpytest("--tinybudget", *arguments.get(source, []))
+    assert pytester.path.joinpath("there/kws_model_data.h").is_file()
+    assert not pytester.path.joinpath("build").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(project: Project) -> None:
+    result = project().runpytest("--tinybudget", "--tinybudget-artifacts=tinybudget.toml")
+    result.assert_outcomes(errors=3)
+    assert "Traceback" not in result.stdout.str()
+
+
+# At rest
+
+
+def test_at_rest_the_plugin_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_other(): pass")
+    pytester.path.joinpath("tinybudget.toml").write_text("left alone")
+    script = pytester.makepyfile(
+        at_rest="""
+        import sys
+
+        import pytest
+
+        pytest.main(["--co", "-q", "test_at_rest_the_plugin_imports_nothing_heavy.py"])
+        heavy = {"numpy", "tensorflow", "flatbuffers", "msgspec", "tflite_micro", "elftools"}
+        print("heavy:", sorted(heavy & set(sys.modules)))
+        print("ours:", sorted(name for name in sys.modules if name.startswith("pytest_tinybudget")))
+        """
+    )
+    result = pytester.run(sys.executable, script)
+    result.stdout.fnmatch_lines(
+        [
+            "heavy: []",
+            f"ours: {['pytest_tinybudget', 'pytest_tinybudget.hookspecs', plugin.__name__]}",
+        ]
+    )
+
+
+def test_the_plugin_looks_for_the_file_that_declarations_are_in() -> None:
+    assert plugin.FILE_NAME == declaration.FILE_NAME
+
+
+def test_a_larger_model_takes_more(project: Project) -> None:
+    pytester = project(kws=keyword_model(8), vad=keyword_model(32))
+    pytester.runpytest("--tinybudget", "--tinybudget-json=results.json")
+    pairs = json.loads(pytester.path.joinpath("results.json").read_text())["pairs"]
+    ram = {pair["id"]: pair["ram"]["used"] for pair in pairs}
+    assert ram[VAD_NANO] > ram[KWS_NANO]
