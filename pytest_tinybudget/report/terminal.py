@@ -301,7 +301,8 @@ def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> 
             (f"flash that one change of {title} would save", savings),
         ):
             if table:
-                lines += [Line(""), Line(heading, ("bold",)), *map(Line, table)]
+                headings = (Line(text, ("bold",)) for text in wrapped(heading, style))
+                lines += [Line(""), *headings, *map(Line, table)]
     return lines
 
 
