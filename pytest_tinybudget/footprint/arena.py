@@ -209,7 +209,7 @@ class _Interpreter:
             self.memory.stage = f"preparing {operator.name} #{operator.index}"
             rule = self._rule(operator)
             if rule is None:
-                self.node.prepare_unknown()
+                self.node.run_unknown()
             elif rule.prepare is not None:
                 self.node.run(rule.prepare)
             self._check_outputs(operator)

@@ -120,26 +120,9 @@ class Node(Preparation):
             elements *= extent
         return elements * ELEMENT_BYTES.get(tensor.type, 0)
 
-    def prepare_unknown(self) -> None:
+    def run_unknown(self) -> None:
         """An operator without a rule: its declared cost, else twice what it reads and writes."""
-        declared = self._costs.get(self.operator.name)
-        if declared is not None:
-            if declared.persistent:
-                self.persistent(declared.persistent)
-            if declared.scratch:
-                self.scratch(declared.scratch)
-            return
-        indices = (*self.operator.inputs, *self.operator.outputs)
-        tensors = [self.subgraph.tensors[index] for index in indices if index >= 0]
-        activations = sum(tensor.bytes for tensor in tensors if not tensor.is_constant)
-        bound = align_up(activations, ALIGNMENT)
-        self.persistent(bound)
-        self.scratch(bound)
-        self.bounded(
-            f"no rule for this operator; counted {bound:,} B persistent and {bound:,} B scratch"
-            " (as much as its activations), declare"
-            f" [runtime.ops.{self.operator.name}] to state its cost"
-        )
+        self.run(lambda _: self._request_unknown())
 
     # The Preparation protocol, in its order.
 
@@ -206,6 +189,26 @@ class Node(Preparation):
 
     def bounded(self, reason: str) -> None:
         self.unknown.append(f"{self.operator.name} #{self.operator.index}: {reason}")
+
+    def _request_unknown(self) -> None:
+        declared = self._costs.get(self.operator.name)
+        if declared is not None:
+            if declared.persistent:
+                self.persistent(declared.persistent)
+            if declared.scratch:
+                self.scratch(declared.scratch)
+            return
+        indices = (*self.operator.inputs, *self.operator.outputs)
+        tensors = [self.subgraph.tensors[index] for index in indices if index >= 0]
+        activations = sum(tensor.bytes for tensor in tensors if not tensor.is_constant)
+        bound = align_up(activations, ALIGNMENT)
+        self.persistent(bound)
+        self.scratch(bound)
+        self.bounded(
+            f"no rule for this operator; counted {bound:,} B persistent and {bound:,} B scratch"
+            " (as much as its activations), declare"
+            f" [runtime.ops.{self.operator.name}] to state its cost"
+        )
 
     def _charge(self, size_bytes: int) -> None:
         key = (self.subgraph.index, self.operator.index)

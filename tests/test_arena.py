@@ -1,0 +1,483 @@
+"""The arena simulation: against measured devices where these are at hand, rule by rule here."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelmaker import Graph
+from modelmaker import ModelMaker
+
+from pytest_tinybudget.footprint.abi import ARM
+from pytest_tinybudget.footprint.abi import ILP32
+from pytest_tinybudget.footprint.abi import X86_64
+from pytest_tinybudget.footprint.abi import Abi
+from pytest_tinybudget.footprint.allocator import Event
+from pytest_tinybudget.footprint.allocator import Memory
+from pytest_tinybudget.footprint.arena import Simulation
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Quantization
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.graph.tflite import read_model
+
+
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
+TRUTH = SHARED / "tflm" / "truth"
+VARIANTS = sorted(path.stem.removeprefix("arena_") for path in TRUTH.glob("arena_*.jsonl"))
+
+needs_truth = pytest.mark.skipif(not VARIANTS, reason="the measurements are not at hand")
+by_variant = pytest.mark.parametrize(
+    "variant", VARIANTS or [pytest.param("", marks=pytest.mark.skip("no measurements"))]
+)
+
+
+@cache
+def shared_model(name: str) -> Model | None:
+    path = SHARED / "models" / f"{name}.tflite"
+    return load_model(path) if path.is_file() else None
+
+
+def measurements(kind: str, variant: str) -> Iterator[tuple[Model, dict[str, Any]]]:
+    """The models that there are, each with its line of a truth file."""
+    with (TRUTH / f"{kind}_{variant}.jsonl").open(encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            model = shared_model(record.get("model", "").removesuffix(".tflite"))
+            if model is not None:
+                yield model, record
+
+
+def simulated(maker: ModelMaker, runtime: str = "m4_ref") -> Simulation:
+    return simulate(read_model(maker.build(), "model"), RUNTIMES[runtime])
+
+
+def arena_of(maker: ModelMaker, runtime: str = "m4_ref") -> Arena:
+    simulation = simulated(maker, runtime)
+    assert not simulation.refusals
+    assert simulation.arena is not None
+    return simulation.arena
+
+
+def new_graph() -> tuple[ModelMaker, Graph]:
+    maker = ModelMaker()
+    return maker, maker.graph()
+
+
+# Against devices.
+
+
+@by_variant
+def test_arena_is_the_devices_to_the_byte(variant: str) -> None:
+    differences = []
+    for model, record in measurements("arena", variant):
+        arena = simulate(model, RUNTIMES[variant]).arena
+        predicted = {
+            "arena_used": arena.used, "min_arena16": arena.required,
+            "head": arena.head, "tail": arena.tail,
+        } if arena else {}  # fmt: skip
+        measured = {key: record[key] for key in predicted if record.get(key) is not None}
+        if measured != {key: predicted[key] for key in measured}:
+            differences.append((model.name, predicted, measured))
+        if record["status"] == "ok" and not measured:
+            differences.append((model.name, "nothing predicted", record["arena_used"]))
+    assert differences == []
+
+
+@by_variant
+def test_what_the_device_refuses_is_refused(variant: str) -> None:
+    differences = []
+    for model, record in measurements("arena", variant):
+        stages = {refusal.stage for refusal in simulate(model, RUNTIMES[variant]).refusals}
+        status = "ok" if not stages else "Invoke failed"
+        if stages - {"invoke"}:
+            status = "AllocateTensors failed"
+        if status != record["status"]:
+            differences.append((model.name, status, record["status"]))
+    assert differences == []
+
+
+@by_variant
+def test_every_allocation_comes_in_the_devices_order(variant: str) -> None:
+    differences = []
+    for model, record in measurements("trace", variant):
+        events: list[Event] = []
+        arena = simulate(model, RUNTIMES[variant], trace=events).arena
+        if requests_of(events) != measured_requests(record["ev"]):
+            differences.append((model.name, "requests"))
+        if arena and [[buffer.bytes, buffer.first, buffer.last] for buffer in arena.buffers] != [
+            event[1:4] for event in record["ev"] if event[0] == "L"
+        ]:
+            differences.append((model.name, "lifetimes"))
+        if arena and [buffer.offset for buffer in arena.buffers] != [
+            event[2] for event in record["ev"] if event[0] == "O"
+        ]:
+            differences.append((model.name, "offsets"))
+    assert differences == []
+
+
+def requests_of(events: list[Event]) -> list[list[Any]]:
+    """Kind, size and alignment; the device's trace starts after the first two structs."""
+    return [list(event[:3]) for event in events if event[0] in "PTR"][2:]
+
+
+def measured_requests(events: list[list[Any]]) -> list[list[Any]]:
+    """The same of a device's trace, without the planner's own room (all that is left)."""
+    return [
+        event[:3] for event in events if event[0] in "PR" or (event[0] == "T" and event[2] < 16)
+    ]
+
+
+@by_variant
+def test_recorded_categories_are_the_devices(variant: str) -> None:
+    runtime = replace(RUNTIMES[variant], recording_allocator=True)
+    differences = []
+    for model, record in measurements("arena", variant):
+        arena = simulate(model, runtime).arena
+        if "recording" not in record or arena is None:
+            continue
+        measured = {name: entry["used"] for name, entry in record["recording"].items()}
+        if arena.recorded != measured:
+            differences.append((model.name, arena.recorded, measured))
+    assert differences == []
+
+
+@needs_truth
+@pytest.mark.parametrize("name", ["person_detect", "mlperf_resnet_int8"])
+def test_a_model_is_analysed_within_20_ms(name: str) -> None:
+    """A tenth of it on a desk; the rest is for slow and busy machines."""
+    model = shared_model(name)
+    assert model is not None
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        simulate(read_model(model.content, name), RUNTIMES["m4_cmsisnn"])
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.02
+
+
+# Structs.
+
+
+@pytest.mark.parametrize(
+    ("layout", "arm", "ilp32", "x86_64"),
+    [
+        pytest.param("(ep) (2i) 3p 2e b", 32, 40, 64, id="TfLiteTensor"),
+        pytest.param("2p e", 12, 12, 24, id="TfLiteEvalTensor"),
+        pytest.param("(6p i) p", 32, 32, 64, id="NodeAndRegistration"),
+        pytest.param("2e2be", 5, 16, 16, id="TfLiteFullyConnectedParams"),
+        pytest.param("e4ie4i", 40, 40, 40, id="TfLitePoolParams"),
+        pytest.param("e2i2e", 16, 20, 20, id="TfLiteTransposeConvParams"),
+        pytest.param("qi", 16, 16, 16, id="a double before an int"),
+        pytest.param("", 0, 0, 0, id="empty"),
+    ],
+)
+def test_struct_sizes_follow_the_abi(layout: str, arm: int, ilp32: int, x86_64: int) -> None:
+    assert [abi.size_of(layout) for abi in (ARM, ILP32, X86_64)] == [arm, ilp32, x86_64]
+
+
+@pytest.mark.parametrize(
+    ("abi", "layout", "alignment"), [(ARM, "2e2be", 1), (ILP32, "2e2be", 4), (X86_64, "bp", 8)]
+)
+def test_struct_alignment_follows_the_abi(abi: Abi, layout: str, alignment: int) -> None:
+    assert abi.align_of(layout) == alignment
+
+
+# The smallest arena that works.
+
+
+def test_the_arena_can_be_decided_by_what_is_used() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.conv2d(graph.input((1, 32, 32, 3)), filters=8))
+    arena = arena_of(maker)
+    assert (arena.decided_by, arena.required) == ("used", -(-arena.used // 16) * 16)
+
+
+def test_small_models_need_more_room_for_planning_than_for_running() -> None:
+    maker, graph = new_graph()
+    tensor = graph.input((1, 4))
+    for _ in range(6):
+        tensor = graph.logistic(tensor)
+    graph.output(tensor)
+    arena = arena_of(maker)
+    assert arena.decided_by == "planning"
+    assert arena.required > arena.used
+
+
+def test_many_channels_per_channel_need_room_while_a_convolution_is_prepared() -> None:
+    """Measured: 21280 works on the device, 21264 fails; arena_used_bytes() says 9668."""
+    maker, graph = new_graph()
+    graph.output(graph.conv2d(graph.input((1, 1, 1, 8)), filters=1024, kernel=(1, 1)))
+    arena = arena_of(maker, "m4_cmsisnn")
+    assert (arena.used, arena.required) == (9668, 21280)
+    assert arena.decided_by == "preparing CONV_2D #0"
+
+
+def test_a_dense_autoencoder_per_channel_needs_more_than_it_uses() -> None:
+    maker, graph = new_graph()
+    tensor = graph.input((1, 640))
+    for units in (128, 128, 128, 128, 8, 128, 128, 128, 128, 640):
+        tensor = graph.dense(tensor, units=units, per_channel=True)
+    graph.output(tensor)
+    arena = arena_of(maker, "m4_cmsisnn")
+    assert (arena.used, arena.required) == (15956, 20512)
+
+
+def test_the_tail_may_grow_into_temporaries_as_far_as_they_are_spare() -> None:
+    memory = Memory()
+    memory.temporary(40, 4, spare=12)
+    memory.persistent(100, 4)
+    assert memory.needed == 40 - 12 + 100
+    memory.temporary(8, 4)
+    assert memory.needed == 40 + 8 + 100
+
+
+# Scratch buffers: reference, CMSIS-NN on M0+, M4 and M55, bytes.
+
+RUNTIMES_WITH_SCRATCH = ("m4_ref", "m0plus_cmsisnn", "m4_cmsisnn", "m55_cmsisnn")
+
+
+def conv(graph: Graph, type_: str, shape: tuple[int, ...], **options: Any) -> int:
+    return graph.conv2d(graph.input(shape, type_), filters=8, **options)
+
+
+def depthwise(graph: Graph, type_: str, shape: tuple[int, ...], **options: Any) -> int:
+    return graph.depthwise_conv2d(graph.input(shape, type_), **options)
+
+
+def pool(graph: Graph, type_: str, shape: tuple[int, ...], **options: Any) -> int:
+    return graph.pool(graph.input(shape, type_), **options)
+
+
+def dense(graph: Graph, type_: str, shape: tuple[int, ...], **options: Any) -> int:
+    return graph.dense(graph.input(shape, type_), units=6, **options)
+
+
+@pytest.mark.parametrize(
+    ("layer", "type_", "shape", "options", "scratch"),
+    [
+        pytest.param(conv, "INT8", (1, 8, 8, 3), {}, (0, 112, 112, 128), id="conv int8"),
+        pytest.param(conv, "INT16", (1, 8, 8, 3), {}, (0, 108, 108, 256), id="conv int16"),
+        pytest.param(conv, "FLOAT32", (1, 8, 8, 3), {}, (0, 0, 0, 0), id="conv float"),
+        pytest.param(
+            conv, "INT8", (1, 8, 8, 3), {"kernel": (1, 1), "stride": (2, 2)}, (0, 0, 0, 0),
+            id="conv 1x1",
+        ),
+        pytest.param(
+            conv, "INT8", (1, 8, 8, 3), {"kernel": (1, 1), "dilation": (2, 2)}, (0, 16, 16, 64),
+            id="conv 1x1 dilated",
+        ),
+        pytest.param(
+            conv, "INT8", (1, 1, 16, 4), {"kernel": (1, 3)}, (0, 48, 48, 16), id="conv 1xN"
+        ),
+        pytest.param(
+            conv, "INT8", (1, 8, 8, 3), {"weights_type": "INT4"}, (216, 112, 112, 128),
+            id="conv int4",
+        ),
+        pytest.param(depthwise, "INT8", (1, 8, 8, 8), {}, (0, 0, 0, 4464), id="depthwise 3x3"),
+        pytest.param(
+            depthwise, "INT8", (1, 8, 8, 8), {"kernel": (5, 5)}, (0, 0, 400, 12400),
+            id="depthwise 5x5",
+        ),
+        pytest.param(
+            depthwise, "INT8", (2, 8, 8, 8), {"kernel": (5, 5)}, (0, 0, 0, 0),
+            id="depthwise of a batch",
+        ),
+        pytest.param(
+            pool, "INT8", (1, 8, 8, 8), {"kind": "AVERAGE_POOL_2D"}, (0, 0, 32, 0), id="average pool"),
+        pytest.param(
+            pool, "INT8", (1, 8, 8, 8), {"kind": "MAX_POOL_2D"}, (0, 0, 0, 0), id="max pool"
+        ),
+        pytest.param(dense, "INT8", (1, 16), {}, (0, 0, 0, 0), id="dense"),
+        pytest.param(
+            dense, "INT8", (1, 3, 16), {"keep_num_dims": True}, (0, 48, 48, 48), id="dense rank 3"
+        ),
+        pytest.param(
+            dense, "INT8", (1, 3, 16), {"keep_num_dims": True, "per_channel": True}, (0, 0, 0, 0),
+            id="dense rank 3 per channel",
+        ),
+    ],
+)  # fmt: skip
+def test_scratch_buffers_follow_the_kernel_library(
+    layer: Callable[..., int],
+    type_: str,
+    shape: tuple[int, ...],
+    options: dict[str, Any],
+    scratch: tuple[int, ...],
+) -> None:
+    maker, graph = new_graph()
+    graph.output(layer(graph, type_, shape, **options))
+    found = []
+    for runtime in RUNTIMES_WITH_SCRATCH:
+        simulation = simulated(maker, runtime)
+        assert not simulation.refusals
+        found.append(simulation.layers[0].scratch_bytes)
+    assert tuple(found) == scratch
+
+
+def test_dense_weights_are_summed_into_the_tail_on_mve() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.dense(graph.input((1, 16)), units=64))
+    without, with_mve = (
+        simulated(maker, runtime).layers[0].persistent_bytes
+        for runtime in ("m4_cmsisnn", "m55_cmsisnn")
+    )
+    assert with_mve - without == 4 * 64
+
+
+# Lifetimes and plans.
+
+
+def test_head_and_tail_make_up_what_is_used() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.softmax(graph.dense(graph.input((1, 8)), units=4)))
+    arena = arena_of(maker)
+    assert arena.head + arena.tail == arena.used
+
+
+def test_the_peak_is_a_time_at_which_the_head_is_full() -> None:
+    maker, graph = new_graph()
+    wide = graph.conv2d(graph.input((1, 8, 8, 2)), filters=16)
+    graph.output(graph.conv2d(wide, filters=2))
+    arena = arena_of(maker)
+    full = [buffer for buffer in arena.buffers if buffer.offset + buffer.bytes == arena.head]
+    assert any(buffer.first <= arena.peak_time <= buffer.last for buffer in full)
+    alive = [buffer for buffer in arena.buffers if buffer.first <= arena.peak_time <= buffer.last]
+    assert sum(buffer.bytes for buffer in alive) <= arena.optimum_head <= arena.head
+
+
+def test_an_offline_plan_places_the_tensors() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.logistic(graph.input((1, 64))))
+    maker.offline_plan([0, 1024])
+    arena = arena_of(maker)
+    assert [buffer.offset for buffer in arena.buffers] == [0, 1024]
+    assert arena.head == 1024 + 64
+
+
+def test_an_offline_plan_for_other_tensors_is_refused() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.logistic(graph.input((1, 64))))
+    maker.offline_plan([0])
+    simulation = simulated(maker)
+    assert simulation.arena is None
+    assert "offline memory plan" in simulation.refusals[0].reason
+
+
+def test_variable_tensors_live_in_the_tail() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.lstm(graph.input((1, 4, 8)), units=16))
+    arena = arena_of(maker)
+    assert arena.recorded["variable_buffer"] >= 16 + 2 * 16
+
+
+def chain(operators: int) -> Model:
+    quantization = Quantization((1 / 256,), (-128,))
+    tensors = tuple(
+        Tensor(
+            index, f"t{index}", "INT8", (1, 16, 16, 1 + index % 5), None, 0, memoryview(b""),
+            is_variable=False, quantization=quantization,
+        )
+        for index in range(operators + 1)
+    )  # fmt: skip
+    steps = tuple(
+        Operator(index, "SOFTMAX", 25, False, 1, (index,), (index + 1,), options={"beta": 1.0})
+        for index in range(operators)
+    )
+    graph = Subgraph(0, "main", tensors, steps, inputs=(0,), outputs=(operators,))
+    return Model("chain", b"", 3, "", (graph,))
+
+
+def test_a_chain_of_5000_operators_is_simulated_within_two_seconds() -> None:
+    model = chain(5000)
+    started = time.perf_counter()
+    simulation = simulate(model, RUNTIMES["m4_cmsisnn"])
+    assert time.perf_counter() - started < 2
+    assert simulation.arena is not None
+    assert len(simulation.layers) == 5000
+
+
+# Refusals and unknown costs.
+
+
+def test_an_operator_without_registration_is_refused_by_name() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.unary("GELU", graph.input((1, 8))))
+    simulation = simulated(maker)
+    assert simulation.arena is None
+    refusal = simulation.refusals[0]
+    assert (refusal.stage, refusal.operator, refusal.index) == ("resolve", "GELU", 0)
+
+
+def test_float_activations_with_int8_weights_are_refused() -> None:
+    maker, graph = new_graph()
+    weights = graph.constant((4, 8), "INT8")
+    target = graph.tensor((1, 4), "FLOAT32")
+    graph.operator("FULLY_CONNECTED", [graph.input((1, 8), "FLOAT32"), weights, -1], [target])
+    graph.output(target)
+    refusal = simulated(maker).refusals[0]
+    assert refusal.stage == "prepare"
+    assert "hybrid" in refusal.reason
+
+
+@pytest.mark.parametrize(("runtime", "loads"), [("m4_ref", True), ("m4_cmsisnn", False)])
+def test_int16_dense_per_channel_loads_with_reference_kernels_alone(
+    runtime: str, loads: bool
+) -> None:
+    maker, graph = new_graph()
+    graph.output(graph.dense(graph.input((1, 8), "INT16"), units=4, per_channel=True))
+    assert (not simulated(maker, runtime).refusals) is loads
+
+
+def test_an_ethos_u_model_is_refused_without_the_kernel() -> None:
+    maker, graph = new_graph()
+    source = graph.input((1, 8))
+    target = graph.tensor((1, 8), "INT8")
+    graph.operator("ethos-u", [source], [target])
+    graph.output(target)
+    refusal = simulated(maker).refusals[0]
+    assert refusal.stage == "resolve"
+    assert "Ethos-U" in refusal.reason
+
+
+def custom_model() -> Model:
+    maker, graph = new_graph()
+    source = graph.input((1, 100))
+    target = graph.tensor((1, 50), "INT8")
+    graph.operator("MyOp", [source], [target])
+    graph.output(target)
+    return read_model(maker.build(), "custom")
+
+
+def test_a_custom_operator_is_bounded_and_named() -> None:
+    simulation = simulate(custom_model(), RUNTIMES["m4_ref"])
+    assert simulation.arena is not None
+    (line,) = simulation.unknown
+    assert line.startswith("MyOp #0")
+    assert "[runtime.ops.MyOp]" in line
+
+
+def test_a_declared_custom_operator_counts_as_declared() -> None:
+    runtime = RUNTIMES["m4_ref"]
+    free = simulate(custom_model(), runtime, {"MyOp": OperatorCost()})
+    paid = simulate(custom_model(), runtime, {"MyOp": OperatorCost(persistent=64, scratch=200)})
+    assert free.arena is not None
+    assert paid.arena is not None
+    assert paid.unknown == free.unknown == ()
+    assert paid.arena.head - free.arena.head == 208
+    assert paid.layers[0].scratch_bytes == 200
+    assert paid.layers[0].persistent_bytes >= 64

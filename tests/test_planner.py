@@ -1,0 +1,103 @@
+"""The greedy memory planner places every buffer where TFLM's does, fast."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from pytest_tinybudget.footprint.planner import Request
+from pytest_tinybudget.footprint.planner import live_bytes
+from pytest_tinybudget.footprint.planner import placement_order
+from pytest_tinybudget.footprint.planner import plan
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    first = draw(st.integers(-1, 12))
+    last = draw(st.integers(first, 14))
+    offline = draw(st.one_of(st.none(), st.none(), st.none(), st.integers(0, 20)))
+    return Request(
+        16 * draw(st.integers(0, 8)), first, last, None if offline is None else 16 * offline
+    )
+
+
+def walk_the_list(buffers: list[Request]) -> list[int]:
+    """TFLM's own placement, which walks one list of all placed buffers sorted by offset."""
+    placed: list[tuple[int, Request]] = []
+    offsets = [0] * len(buffers)
+    for index in placement_order(buffers):
+        wanted = buffers[index]
+        candidate = 0
+        if wanted.offline_offset is not None:
+            candidate = wanted.offline_offset
+        else:
+            for offset, other in placed:
+                if other.first > wanted.last or wanted.first > other.last:
+                    continue
+                if offset - candidate >= wanted.size_bytes:
+                    break
+                candidate = max(candidate, offset + other.size_bytes)
+        offsets[index] = candidate
+        behind = [place for place, (offset, _) in enumerate(placed) if offset > candidate]
+        placed.insert(behind[0] if behind else len(placed), (candidate, wanted))
+    return offsets
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.lists(requests(), max_size=30))
+def test_every_buffer_lies_where_tflm_puts_it(buffers: list[Request]) -> None:
+    assert plan(buffers) == walk_the_list(buffers)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(requests().filter(lambda item: item.offline_offset is None), max_size=30))
+def test_buffers_alive_together_do_not_overlap(buffers: list[Request]) -> None:
+    offsets = plan(buffers)
+    for index, one in enumerate(buffers):
+        for other_index in range(index):
+            other = buffers[other_index]
+            if one.first > other.last or other.first > one.last:
+                continue
+            low, high = sorted(
+                [
+                    (offsets[index], offsets[index] + one.size_bytes),
+                    (offsets[other_index], offsets[other_index] + other.size_bytes),
+                ]
+            )
+            assert low[1] <= high[0] or 0 in (one.size_bytes, other.size_bytes)
+
+
+def test_equal_sizes_are_placed_last_first() -> None:
+    assert plan([Request(16, 0, 1), Request(16, 0, 1), Request(32, 0, 1)]) == [48, 32, 0]
+
+
+def test_an_offline_plan_is_kept_and_the_rest_fills_its_gaps() -> None:
+    buffers = [Request(32, 0, 2), Request(64, 0, 2, offline_offset=32), Request(16, 1, 1)]
+    assert plan(buffers) == [0, 32, 96]
+
+
+def test_a_buffer_that_nothing_uses_still_gets_room() -> None:
+    assert plan([Request(64, -1, -1), Request(32, -1, -1)]) == [0, 64]
+
+
+def test_live_bytes_count_both_ends_of_a_lifetime() -> None:
+    assert live_bytes([Request(16, 0, 2), Request(32, 2, 3), Request(64, -1, -1)]) == [
+        64, 16, 16, 48, 32,
+    ]  # fmt: skip
+
+
+def test_no_buffers_need_no_plan() -> None:
+    assert plan([]) == []
+    assert live_bytes([]) == [0]
+
+
+@pytest.mark.parametrize("span", [1, 50])
+def test_a_chain_of_5000_operators_is_planned_within_two_seconds(span: int) -> None:
+    chain = [Request(16 * (index % 7 + 1), index, index + span) for index in range(5000)]
+    started = time.perf_counter()
+    plan(chain)
+    assert time.perf_counter() - started < 2
