@@ -117,7 +117,23 @@ def _enough(saved_bytes: int, measure: Measure) -> str:
 
 
 def _smaller_tensor(arena: Arena, measure: Measure) -> Iterator[str]:
-    """The buffer alive at the peak that lowers the head most when halved, planned again."""
+    relief = peak_relief(arena)
+    if relief is None:
+        yield "the arena's peak is held in several places: no single smaller tensor lowers it"
+        return
+    buffer, saved = relief
+    yield (
+        f"the arena's peak falls first with {printable(buffer.owner, limit=_NAME_LENGTH)}: "
+        f"half of its {format_size(buffer.bytes)} saves {format_size(saved)}"
+        f"{_enough(saved, measure)}"
+    )
+
+
+def peak_relief(arena: Arena) -> tuple[LiveBuffer, int] | None:
+    """The buffer alive at the peak that lowers the head most when halved, and by how many bytes.
+
+    Planned again by the greedy planner; ``None`` where no single buffer lowers the head.
+    """
     alive = [
         position
         for position, buffer in enumerate(arena.buffers)
@@ -125,17 +141,9 @@ def _smaller_tensor(arena: Arena, measure: Measure) -> Iterator[str]:
     ]
     heads = {position: _head_with_half(arena.buffers, position) for position in alive}
     best = min(heads, key=lambda position: heads[position], default=None)
-    if best is None:
-        return
-    if heads[best] >= arena.head:
-        yield "the arena's peak is held in several places: no single smaller tensor lowers it"
-        return
-    buffer, saved = arena.buffers[best], arena.head - heads[best]
-    yield (
-        f"the arena's peak falls first with {printable(buffer.owner, limit=_NAME_LENGTH)}: "
-        f"half of its {format_size(buffer.bytes)} saves {format_size(saved)}"
-        f"{_enough(saved, measure)}"
-    )
+    if best is None or heads[best] >= arena.head:
+        return None
+    return arena.buffers[best], arena.head - heads[best]
 
 
 def _head_with_half(buffers: tuple[LiveBuffer, ...], position: int) -> int:

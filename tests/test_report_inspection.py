@@ -102,6 +102,14 @@ def test_what_is_bounded_is_named() -> None:
     assert "bounded, not known\n  - MY_OP #0: no rule for this operator" in found
 
 
+def test_the_tensor_that_lowers_the_peak_first_is_named() -> None:
+    arena = footprint().arena
+    assert arena is not None
+    found = replace(inspection(), relief=(arena.buffers[2], 8000))
+    assert "  half of big would lower the head by 7.8 KB, more than any other" in text(found)
+    assert "would lower the head" not in text(inspection())
+
+
 def test_savings_come_largest_first() -> None:
     found = text(inspection())
     assert found.index("-9.4 KB  typed") < found.index("-3.1 KB  without SOFTMAX")

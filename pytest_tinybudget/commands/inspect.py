@@ -5,12 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import chosen_board
 from pytest_tinybudget.commands.options import chosen_runtime
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.footprint.result import Footprint
+    from pytest_tinybudget.footprint.result import LiveBuffer
+    from pytest_tinybudget.graph.model import Model
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -62,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         footprint=footprint,
         savings=what_if(model, runtime, registrations=arguments.registrations),
         measures=judge(footprint, board, Terms()).measures if board else (),
+        relief=_relief(model, footprint),
     )
     if arguments.json:
         sys.stdout.write(inspection.render_json(found))
@@ -69,3 +77,12 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(sys.stdout, arguments.color)
     console.print(inspection.render(found, console.style, verbosity=arguments.verbose))
     return 0
+
+
+def _relief(model: Model, footprint: Footprint) -> tuple[LiveBuffer, int] | None:
+    """What lowers the arena's peak first; nothing where the model brings its own memory plan."""
+    from pytest_tinybudget.remedies import peak_relief
+
+    if footprint.arena is None or "OfflineMemoryAllocation" in model.metadata:
+        return None
+    return peak_relief(footprint.arena)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Quantization
@@ -42,6 +43,8 @@ from pytest_tinybudget.sizes import format_size
 
 _INDENT = "  "
 
+_RELIEF_NAME_CELLS = 40
+
 _DECIDED_BY = {
     "used": "what is used: head and tail",
     "planning": "the planner, which needs temporary room beside the tail while it lays out buffers",
@@ -50,13 +53,17 @@ _DECIDED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One model on one runtime; ``measures`` are against a board, where one was asked for."""
+    """One model on one runtime; ``measures`` are against a board, where one was asked for.
+
+    ``relief`` is the buffer whose halving lowers the arena's head most, and by how many bytes.
+    """
 
     model: Model
     sha256: str
     footprint: Footprint
     savings: tuple[Saving, ...] = ()
     measures: tuple[Measure, ...] = ()
+    relief: tuple[LiveBuffer, int] | None = None
 
 
 def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) -> list[Line]:
@@ -75,7 +82,7 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         _block("not full INT8", bullets(not_int8, most=most), "yellow"),
         _block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
         _block("tensor arena", _arena(footprint.arena, style, everything=everything)),
-        [Line(text) for text in peak_block(footprint, style)],
+        [Line(text) for text in _peak(inspection, style)],
         _block(_size_title(inspection, "flash"), parts_table(footprint.flash_parts, style)),
         _block("flash that one change would save", savings_table(inspection.savings, style)),
         _block(
@@ -200,6 +207,16 @@ def _fragmentation(arena: Arena) -> str:
     if arena.head <= arena.optimum_head:
         return f"no plan has a smaller head: {least} are alive at once"
     return f"{lost} of the head are gaps: {least} are alive at once"
+
+
+def _peak(inspection: Inspection, style: Style) -> list[str]:
+    lines = peak_block(inspection.footprint, style)
+    if inspection.relief is None:
+        return lines
+    buffer, saved = inspection.relief
+    owner = shorten(clean(buffer.owner, style), _RELIEF_NAME_CELLS, style)
+    advice = f"half of {owner} would lower the head by {format_size(saved)}, more than any other"
+    return [*lines, *wrapped(advice, style, indent=_INDENT)]
 
 
 def render_json(inspection: Inspection) -> str:
