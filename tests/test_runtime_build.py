@@ -154,8 +154,8 @@ def firmware(target: Target, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         sources["libc.c"] = (
             "int strcmp(const char *a, const char *b) { while (*a && *a == *b) ++a, ++b;"
             "return *a - *b; }"
-            "void *memcpy(void *d, const void *s, unsigned long n) { char *x = d; const char *y = s;"
-            "while (n--) *x++ = *y++; return d; }"
+            "void *memcpy(void *d, const void *s, unsigned long n) { char *x = d;"
+            "const char *y = s; while (n--) *x++ = *y++; return d; }"
         )
     for name, text in sources.items():
         (folder / name).write_text(text)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,8 @@ _TFLM_VARIABLES = (
     re.compile(r"_ZN6tflite14MicroAllocator6CreateE\w*\Z"),
     re.compile(r"_ZN6tflite22MicroResourceVariables6CreateE\w*\Z"),
 )
+#: What the resolver's template, compiled with the firmware, refers to.
+_RESOLVER = ("strcmp",)
 #: What an empty program has already, so that it is not counted as TFLM's.
 BASELINE = ("memcpy", "memset", "__libc_init_array")
 #: Sections that linker scripts keep although nothing refers to them.
@@ -109,8 +112,8 @@ def build_runtime(
 
     ``operators`` adds registrations by symbol (operator name → symbol); TFLM's own are found by
     their names. ``core`` are the symbols that any firmware refers to, by default TFLM's
-    interpreter; ``baseline`` what any program has already. ``section_sizes`` replaces sizes by (member, section), read off a real link's
-    map where the linker relaxes code.
+    interpreter; ``baseline`` what any program has already. ``section_sizes`` replaces sizes by
+    (member, section), read off a real link's map where the linker relaxes code.
 
     Raises:
         TinybudgetError: an input is damaged, of another machine, or a named symbol is missing.
@@ -154,6 +157,8 @@ class _Roots:
                 raise TinybudgetError(f"--core {symbol}: no input defines this symbol")
         self.is_tflm = not core
         self.core = tuple(core) or _matching(available, _TFLM_CORE)
+        if self.is_tflm and self.core:
+            self.core += tuple(symbol for symbol in _RESOLVER if symbol in available)
         self.variables = _matching(available, _TFLM_VARIABLES)
         self.baseline = tuple(symbol for symbol in baseline if symbol in available)
         if not self.core:
@@ -267,6 +272,16 @@ def _enum_bytes(program: Program) -> int:
     return 1 if _SHORT_ENUMS in sizes else 4
 
 
+@dataclass(frozen=True, slots=True)
+class _Firmware:
+    """Nodes of the firmware's own object by when they are linked, and the model of its main."""
+
+    core: tuple[int, ...] = ()
+    builtin: tuple[int, ...] = ()
+    custom: tuple[int, ...] = ()
+    main: MainModel = field(default_factory=MainModel)
+
+
 class _GraphBuilder:
     """Nodes and edges of a program. A node is a section, a merged constant or a common symbol."""
 
@@ -302,6 +317,7 @@ class _GraphBuilder:
                 nodes += text
             operators[operator] = OperatorRoots(nodes, entry.custom, typed)
         objects = self.program.objects
+        firmware = self._add_firmware(objects[0].machine) if roots.is_tflm else _Firmware()
         graph = SectionGraph(
             name=name,
             description={"machine": objects[0].machine, "bits": objects[0].layout.bits},
@@ -314,13 +330,13 @@ class _GraphBuilder:
             object_origins=[_origin(item) for item in objects],
             object_targets=self._member_edges(),
             operators=operators,
-            core=self._nodes_of(roots.core),
-            core_builtin=(),
-            core_custom=(),
+            core=self._nodes_of(roots.core) + firmware.core,
+            core_builtin=firmware.builtin,
+            core_custom=firmware.custom,
             core_variables=self._nodes_of(roots.variables),
             baseline=self._closure(self._nodes_of(roots.baseline)),
-            firmware=frozenset(),
-            main=_main_model(objects[0].machine) if roots.is_tflm else MainModel(),
+            firmware=frozenset(firmware.core + firmware.builtin + firmware.custom),
+            main=firmware.main,
             supersede=tuple(self.supersede),
             margin_percent=_margin(objects[0].machine, bool(self.section_sizes)),
             kept=tuple(self.kept),
@@ -334,6 +350,23 @@ class _GraphBuilder:
             )
         )
         return graph
+
+    def _add_firmware(self, machine: str) -> _Firmware:
+        """The firmware's own object, which no archive has: as in the nearest shipped table."""
+        like = load_graph("m4_ref" if machine == "EM_ARM" else "rv32imc_ref")
+        static = {node for node in like.firmware if like.kinds[node] in (_TEXT, _RODATA)}
+
+        def copied(nodes: Iterable[int]) -> tuple[int, ...]:
+            return tuple(
+                self._add(like.kinds[node], like.sizes[node], like.alignments[node], -1)
+                for node in sorted(nodes)
+            )
+
+        builtin = static & set(like.core_builtin)
+        custom = static & set(like.core_custom)
+        return _Firmware(
+            copied(static - builtin - custom), copied(builtin), copied(custom), like.main
+        )
 
     def _closure(self, nodes: Iterable[int]) -> tuple[int, ...]:
         reached = dict.fromkeys(nodes)
@@ -559,14 +592,6 @@ def _origin(item: ObjectFile) -> str:
     return "cmsis-nn" if item.member.startswith("arm_") else "runtime"
 
 
-def _main_model(machine: str) -> MainModel:
-    """The model of ``main`` and resolver code, from the shipped table of the nearest machine."""
-    like = load_graph("m4_ref" if machine == "EM_ARM" else "rv32imc_ref")
-    resolver = sum(like.sizes[node] for node in like.firmware if like.kinds[node] == _TEXT)
-    constants = sum(like.sizes[node] for node in like.firmware if like.kinds[node] == _RODATA)
-    return replace(like.main, base=like.main.base + resolver, rodata=like.main.rodata + constants)
-
-
 def _margin(machine: str, relaxed: bool) -> float:
     """How far a link may exceed the prediction, percent: what the shipped tables showed.
 
@@ -577,7 +602,7 @@ def _margin(machine: str, relaxed: bool) -> float:
 
 def _pruned(graph: SectionGraph) -> tuple[SectionGraph, set[int]]:
     """``graph`` without the nodes that no root reaches, and the nodes that stay (old numbers)."""
-    roots = {*graph.core, *graph.core_variables, *graph.baseline, *graph.kept}
+    roots = {*graph.core, *graph.core_variables, *graph.firmware, *graph.baseline, *graph.kept}
     for entry in graph.operators.values():
         roots.update(entry.nodes, *entry.typed.values())
     reached = set(roots)
@@ -614,6 +639,9 @@ def _pruned(graph: SectionGraph) -> tuple[SectionGraph, set[int]]:
             for name, entry in graph.operators.items()
         },
         core=renumbered(graph.core),
+        core_builtin=renumbered(graph.core_builtin),
+        core_custom=renumbered(graph.core_custom),
+        firmware=frozenset(renumbered(graph.firmware)),
         core_variables=renumbered(graph.core_variables),
         baseline=renumbered(graph.baseline),
         kept=renumbered(graph.kept),

@@ -1,0 +1,254 @@
+"""``tinybudget runtime build`` and ``tinybudget calibrate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.commands.options import DEFAULT_RUNTIME
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import chosen_runtime
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.toolchain.firmware import Calibration
+    from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``runtime`` (with ``build``) and ``calibrate``."""
+    runtime = subparsers.add_parser("runtime", help="make a runtime table from your own archives")
+    _add_build(runtime.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    _add_calibrate(subparsers)
+
+
+def _add_build(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers,
+        "build",
+        "make a section graph from archives and object files",
+        details="Reads what a linker would read (any GNU ELF target), so that other kernels, "
+        "compilers or\nflags are counted to the byte. Give TFLM's archive, the kernel library's, "
+        "and the libraries\nthat the link adds: gcc YOUR_FLAGS -print-file-name=libc.a (libm.a, "
+        "libgcc.a).",
+        example="tinybudget runtime build --name espnn libtflm.a libesp_nn.a libc.a libm.a",
+    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="LIB.a or OBJECT.o")
+    parser.add_argument("--name", required=True, help="what the runtime is called")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="the table (default: NAME.json.gz)"
+    )
+    parser.add_argument(
+        "--op",
+        action="append",
+        default=[],
+        metavar="OPERATOR=SYMBOL",
+        help="an operator of your own and the function that registers it",
+    )
+    parser.add_argument(
+        "--core",
+        action="append",
+        default=[],
+        metavar="SYMBOL",
+        help="what any firmware calls (default: TFLM's interpreter)",
+    )
+    parser.add_argument(
+        "--map",
+        type=Path,
+        metavar="FILE",
+        help="GNU ld map of a link with all operators: sizes after relaxation (RISC-V, Xtensa)",
+    )
+    parser.add_argument(
+        "--allow-undefined",
+        action="store_true",
+        help="write the table although code is missing that linked code calls",
+    )
+    parser.set_defaults(run=run_build)
+
+
+def run_build(arguments: argparse.Namespace) -> int:
+    """Build a table, write it, and print how to declare it."""
+    from pytest_tinybudget.artifacts.files import write
+    from pytest_tinybudget.footprint.section_graph import encode
+    from pytest_tinybudget.toolchain.linker_map import read_section_sizes
+    from pytest_tinybudget.toolchain.runtime_build import build_runtime
+
+    built = build_runtime(
+        arguments.name,
+        arguments.inputs,
+        operators=dict(_operator(text) for text in arguments.op),
+        core=arguments.core,
+        section_sizes=read_section_sizes(arguments.map) if arguments.map else None,
+    )
+    if built.undefined and not arguments.allow_undefined:
+        raise TinybudgetError(
+            f"{len(built.undefined)} symbols that linked code refers to are in no input: "
+            f"{_listed(built.undefined)}",
+            details=(
+                "add the libraries that your link adds: "
+                + "gcc YOUR_FLAGS -print-file-name=libc.a (libm.a, libgcc.a, libstdc++.a),",
+                "or accept a table that lacks this code: --allow-undefined",
+            ),
+        )
+    output = arguments.output or Path(f"{arguments.name}.json.gz")
+    if not output.name.endswith((".json", ".json.gz")):
+        raise TinybudgetError(f"--output {printable(str(output))}: end its name in .json.gz")
+    (path,) = write(output.parent, {output.name: encode(built.graph)})
+    print(_build_report(arguments.name, path, built))
+    return 0
+
+
+def _operator(text: str) -> tuple[str, str]:
+    name, equals, symbol = text.partition("=")
+    if not (name and equals and symbol):
+        raise TinybudgetError(f"--op {printable(text)}: expected OPERATOR=SYMBOL")
+    return name, symbol
+
+
+def _build_report(name: str, path: Path, built: BuiltRuntime) -> str:
+    graph, kernels = built.graph, built.kernels
+    lines = [
+        f"{path.as_posix()}: {len(graph.operators)} operators, {len(graph.sizes):,} sections",
+        *([f"TFLM operators that it lacks: {_listed(built.without)}"] if built.without else []),
+        *([f"NOT COUNTED, in no input: {_listed(built.undefined)}"] if built.undefined else []),
+        "",
+        f"[runtime.{name}]",
+        f"extends = {_toml(_nearest_runtime(built))}",
+        f"table = {_toml(path.as_posix())}",
+        f"kernels = {_toml(kernels.library)}",
+        f"dsp = {_toml(kernels.dsp)}",
+        f"mve = {_toml(kernels.mve)}",
+        f"enum_bytes = {built.enum_bytes}",
+        f"pointer_bytes = {built.pointer_bytes}",
+    ]
+    return "\n".join(lines)
+
+
+def _nearest_runtime(built: BuiltRuntime) -> str:
+    """The shipped runtime that stands for the stack, which archives do not tell."""
+    if built.graph.description["machine"] != "EM_ARM":
+        return "rv32imc_ref"
+    if built.kernels.library == "reference":
+        return "m4_ref"
+    if built.kernels.mve:
+        return "m55_cmsisnn"
+    return "m4_cmsisnn" if built.kernels.dsp else "m0plus_cmsisnn"
+
+
+def _listed(names: tuple[str, ...], limit: int = 8) -> str:
+    shown = ", ".join(printable(name) for name in names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def _toml(value: str | bool) -> str:
+    return json.dumps(value)
+
+
+def _add_calibrate(subparsers: Subparsers) -> None:
+    parser = add_command(
+        subparsers,
+        "calibrate",
+        "what the application itself takes, from the firmware's ELF",
+        details="Model, tensor arena and TFLM's code (with --model) are taken off, since a "
+        "verdict counts them.",
+        example="tinybudget calibrate --elf firmware.elf --map firmware.map --model kws.tflite\n"
+        "tinybudget calibrate --elf firmware.elf --model kws.tflite --write tinybudget.toml "
+        "--board doorbell",
+    )
+    parser.add_argument("--elf", type=Path, required=True, metavar="FILE", help="linked firmware")
+    parser.add_argument(
+        "--map", type=Path, metavar="FILE", help="GNU ld map: tells flash from RAM by region"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="the .tflite file that the firmware holds"
+    )
+    parser.add_argument(
+        "--model-symbol", action="append", default=[], metavar="NAME", help="the model's array"
+    )
+    parser.add_argument(
+        "--arena-symbol", action="append", default=[], metavar="NAME", help="the tensor arena"
+    )
+    parser.add_argument(
+        "--runtime",
+        metavar="NAME",
+        help=f"runtime that the firmware was built with (default: {DEFAULT_RUNTIME})",
+    )
+    parser.add_argument(
+        "--registrations",
+        choices=("generic", "typed"),
+        default="generic",
+        help="how the firmware registers its operators",
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="TOML", help="put the result into this declaration"
+    )
+    parser.add_argument("--board", metavar="NAME", help="with --write: which [boards.NAME]")
+    parser.set_defaults(run=run_calibrate)
+
+
+def run_calibrate(arguments: argparse.Namespace) -> int:
+    """Print what the application takes and how that was found; write it where asked."""
+    from pytest_tinybudget.toolchain.firmware import calibrate
+    from pytest_tinybudget.toolchain.firmware import read_firmware
+    from pytest_tinybudget.toolchain.linker_map import read_regions
+
+    if arguments.write and not arguments.board:
+        raise TinybudgetError("--write needs --board NAME: the [boards.NAME] to put it in")
+    firmware = read_firmware(arguments.elf)
+    content, runtime_flash = _model_costs(arguments)
+    found = calibrate(
+        firmware,
+        read_regions(arguments.map) if arguments.map else (),
+        model=content,
+        model_symbols=arguments.model_symbol,
+        arena_symbols=arguments.arena_symbol,
+        runtime_flash=runtime_flash,
+    )
+    print(_calibration_report(arguments, found))
+    if arguments.write:
+        from pytest_tinybudget.toolchain.declaration_edit import write_reserves
+
+        write_reserves(arguments.write, arguments.board, found.reserved_flash, found.reserved_ram)
+        print(f"written to {arguments.write.as_posix()}, [boards.{arguments.board}]")
+    return 0
+
+
+def _model_costs(arguments: argparse.Namespace) -> tuple[bytes, int]:
+    """The model's bytes, and what TFLM takes for its operators as predicted."""
+    if arguments.model is None:
+        return b"", 0
+    from pytest_tinybudget.footprint.link import link
+    from pytest_tinybudget.graph.tflite import load_model
+
+    model = load_model(arguments.model)
+    options = argparse.Namespace(runtime=arguments.runtime, board=None)
+    runtime = chosen_runtime(options, None)
+    return model.content, link(model, runtime, registrations=arguments.registrations).flash
+
+
+def _calibration_report(arguments: argparse.Namespace, found: Calibration) -> str:
+    lines = [printable(arguments.elf.as_posix())]
+    for memory, title, rest in (
+        ("flash", "flash", found.reserved_flash),
+        ("ram", "RAM", found.reserved_ram),
+    ):
+        lines += [
+            f"  {title:5} {item.bytes:>+12,} B  {item.what}"
+            for item in found.items
+            if item.memory == memory
+        ]
+        lines.append(f"  {title:5} {rest:>12,} B  the application itself")
+    lines += [f"  note: {note}" for note in found.notes]
+    name = arguments.board or "NAME"
+    lines += [
+        "",
+        f"[boards.{name}]",
+        f'reserved_flash = "{found.reserved_flash} B"',
+        f'reserved_ram = "{found.reserved_ram} B"',
+    ]
+    return "\n".join(lines)
