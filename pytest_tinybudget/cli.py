@@ -18,6 +18,7 @@ from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
 from pytest_tinybudget.declaration import commands as declaration
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.toolchain import commands as toolchain
 
 
 WRONG_INPUT = 2
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (check, inspect, carray, init, boards, declaration):
+    for module in (check, inspect, carray, init, boards, declaration, toolchain):
         module.add_commands(subparsers)
     return parser
 

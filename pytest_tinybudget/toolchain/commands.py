@@ -90,8 +90,7 @@ def run_build(arguments: argparse.Namespace) -> int:
             f"{len(built.undefined)} symbols that linked code refers to are in no input: "
             f"{_listed(built.undefined)}",
             details=(
-                "add the libraries that your link adds: "
-                + "gcc YOUR_FLAGS -print-file-name=libc.a (libm.a, libgcc.a, libstdc++.a),",
+                "add your link's libraries: gcc YOUR_FLAGS -print-file-name=libc.a (libm.a, …),",
                 "or accept a table that lacks this code: --allow-undefined",
             ),
         )
