@@ -298,7 +298,9 @@ def dense(graph: Graph, type_: str, shape: tuple[int, ...], **options: Any) -> i
             id="depthwise of a batch",
         ),
         pytest.param(
-            pool, "INT8", (1, 8, 8, 8), {"kind": "AVERAGE_POOL_2D"}, (0, 0, 32, 0), id="average pool"),
+            pool, "INT8", (1, 8, 8, 8), {"kind": "AVERAGE_POOL_2D"}, (0, 0, 32, 0),
+            id="average pool",
+        ),
         pytest.param(
             pool, "INT8", (1, 8, 8, 8), {"kind": "MAX_POOL_2D"}, (0, 0, 0, 0), id="max pool"
         ),
