@@ -285,7 +285,7 @@ def test_the_arena_is_the_largest_that_a_runtime_requires() -> None:
     assert "#define KWS_TENSOR_ARENA_SIZE 22832\n" in text
     assert "m4_cmsisnn: 22832, of which arena_used_bytes() prints 22820\n" in text
     assert "m4_ref: 20352, of which arena_used_bytes() prints 15956:\n" in text
-    assert "temporary tensors while preparing FULLY_CONNECTED _1 takes room too" in text
+    assert "temporary tensors while preparing FULLY_CONNECTED #1 takes room too" in text
     assert "#define KWS_STACK_SIZE 1240\n" in text
 
 

@@ -10,7 +10,7 @@ _LONGEST_COMMENT = 80
 
 def comment_text(text: str) -> str:
     """``text`` for a C comment: nothing in it can end, nest or continue a comment."""
-    safe = re.sub(r"[^A-Za-z0-9_ .,:;/@=()+-]", "_", text)
+    safe = re.sub(r"[^A-Za-z0-9_ .,:;/@#=()+-]", "_", text)
     return safe if len(safe) <= _LONGEST_COMMENT else safe[: _LONGEST_COMMENT - 3] + "..."
 
 
