@@ -109,7 +109,7 @@ def _flash_limits(board: Board, budget: Budget) -> list[_Limit]:
 
 def _ram_limits(outside: int, arena: Arena, board: Board, budget: Budget) -> list[_Limit]:
     """The arena is one array: it must fit one block of RAM; what is outside may lie elsewhere."""
-    note = _room_note(board, board.ram, board.ram, board.reserved_ram)
+    note = _room_note(board, board.usable_ram, board.ram, board.reserved_ram)
     block = (
         f"{board.id}: the arena, {format_size(arena.required)}, must fit the largest block "
         f"of RAM, {format_size(board.largest_ram)}; {format_size(outside)} may lie elsewhere"

@@ -1,0 +1,341 @@
+"""The verdict: limits, the first line, warnings, demands, and what would fix a failure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from math import prod
+
+import pytest
+from conftest import keyword_model
+from modelmaker import ModelMaker
+
+from pytest_tinybudget.boards import Board
+from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.budget import Terms
+from pytest_tinybudget.budget import Verdict
+from pytest_tinybudget.budget import judge
+from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.footprint.link import what_if
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.remedies import remedies
+from pytest_tinybudget.results import PairResult
+
+
+RUNTIME = RUNTIMES["m4_cmsisnn"]
+NANO = find_board("arduino-nano-33-ble")
+
+
+@cache
+def model_of(content: bytes) -> Model:
+    return read_model(content, "kws")
+
+
+@cache
+def kws() -> Footprint:
+    return measure(model_of(keyword_model()), RUNTIME)
+
+
+def measured(maker: ModelMaker) -> Footprint:
+    return measure(read_model(maker.build(), "model"), RUNTIME)
+
+
+def hybrid_model() -> ModelMaker:
+    """Float activations with INT8 weights, which TFLM turns down in Prepare."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    result = graph.conv2d(graph.input((1, 8, 8, 1), "FLOAT32"), filters=2)
+    graph.output(result)
+    weights = graph.tensors[graph.steps[0].inputs[1]]
+    weights.type, weights.scales, weights.zero_points = "INT8", (1 / 32,), (0,)
+    weights.data = bytes(prod(weights.shape))
+    return maker
+
+
+def float_model() -> ModelMaker:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 8), "FLOAT32", name="features"), units=2))
+    return maker
+
+
+def custom_model() -> ModelMaker:
+    maker = ModelMaker()
+    graph = maker.graph()
+    hidden = graph.tensor((1, 8))
+    graph.operator("AcmeFilter", (graph.input((1, 8)),), (hidden,), {}, custom_options=b"\0")
+    graph.output(graph.dense(hidden, units=2))
+    return maker
+
+
+# Limits
+
+
+def test_a_footprint_as_large_as_its_budget_fits() -> None:
+    exact = Budget(flash=kws().flash, ram=kws().ram)
+    verdict = judge(kws(), NANO, Terms(exact))
+    assert verdict.outcome == "fits"
+    assert [measure.free for measure in verdict.measures] == [0, 0]
+
+
+@pytest.mark.parametrize("metric", ["flash", "ram"])
+def test_one_byte_above_the_budget_is_over_and_shown_in_bytes(metric: str) -> None:
+    used = getattr(kws(), metric)
+    verdict = judge(kws(), NANO, Terms(Budget(**{metric: used - 1})))
+    assert verdict.outcome == "over"
+    label = {"flash": "flash", "ram": "RAM"}[metric]
+    assert verdict.headline.startswith(f"{label} over by 1 B ({used:,} of {used - 1:,} B); ")
+
+
+def test_the_smaller_of_board_and_budget_limits_and_is_named() -> None:
+    roomy = Budget(flash=NANO.flash * 2, ram=NANO.ram * 2)
+    for budget, origin in ((Budget(1000, 1000), "budget"), (roomy, "board"), (Budget(), "board")):
+        measures = judge(kws(), NANO, Terms(budget)).measures
+        assert [measure.limit_from for measure in measures] == [origin, origin]
+    flash, ram = judge(kws(), NANO, Terms()).measures
+    assert (flash.limit, ram.limit) == (NANO.flash_room, NANO.ram_room)
+    assert "reserved" in flash.limit_note
+    assert NANO.id in ram.limit_note
+
+
+def test_what_the_board_reserves_is_not_there_for_the_model() -> None:
+    full = replace(NANO, reserved_ram=NANO.usable_ram - kws().ram + 1)
+    verdict = judge(kws(), full, Terms())
+    assert verdict.headline.startswith("RAM over by 1 B")
+
+
+def test_more_reserved_than_there_is_leaves_no_room() -> None:
+    verdict = judge(kws(), replace(NANO, reserved_flash=NANO.flash * 2), Terms())
+    flash = verdict.measures[0]
+    assert (verdict.outcome, flash.limit, flash.over) == ("over", 0, kws().flash)
+
+
+def test_the_arena_must_fit_the_largest_block_of_ram() -> None:
+    arena = kws().arena
+    assert arena is not None
+    fits = replace(NANO, largest_ram=arena.required)
+    assert judge(kws(), fits, Terms()).outcome == "fits"
+    verdict = judge(kws(), replace(fits, largest_ram=arena.required - 16), Terms())
+    assert verdict.headline.startswith("RAM over by 16 B")
+    ram = verdict.measures[1]
+    assert ram.limit_from == "board"
+    assert "largest block" in ram.limit_note
+
+
+# The first line
+
+
+@pytest.mark.parametrize(
+    ("budget", "pattern"),
+    [
+        (
+            Budget(flash=50 * 1024, ram=8 * 1024),
+            r"flash over by [\d.]+ KB \([\d.]+ of 50\.0 KB\); RAM ok \([\d.]+ of 8\.0 KB\)",
+        ),
+        (
+            Budget(flash=2 * 1024**2, ram=500),
+            r"RAM over by [\d.]+ KB \([\d.]+ KB of 500 B\); flash ok \([\d.]+ of [\d.]+ KB\)",
+        ),
+        (Budget(1, 1), r"flash over by [\d.]+ KB \(.* of 1 B\); RAM over by [\d.]+ KB \(.*\)"),
+        (Budget(), r"flash ok \([\d.]+ of [\d.]+ KB\); RAM ok \([\d.]+ of [\d.]+ KB\)"),
+    ],
+)
+def test_the_first_line_has_what_is_over_first(budget: Budget, pattern: str) -> None:
+    assert re.fullmatch(pattern, judge(kws(), NANO, Terms(budget)).headline)
+
+
+# Warnings
+
+
+@pytest.mark.parametrize(("percent", "outcome"), [(99.9, "warns"), (100.0, "fits")])
+def test_above_the_warn_tier_a_pair_passes_with_a_warning(percent: float, outcome: str) -> None:
+    terms = Terms(Budget(ram=kws().ram), warn_at_percent=percent)
+    verdict = judge(kws(), NANO, terms)
+    assert verdict.outcome == outcome
+    assert [line.startswith("RAM above 99.9 % of its limit") for line in verdict.warnings] == [
+        True
+    ] * (outcome == "warns")
+
+
+def test_what_is_over_does_not_warn_as_well() -> None:
+    verdict = judge(kws(), NANO, Terms(Budget(ram=100), warn_at_percent=10))
+    assert verdict.outcome == "over"
+    assert verdict.warnings == ()
+
+
+def test_a_board_that_nobody_verified_warns() -> None:
+    verdict = judge(kws(), replace(NANO, verified=False, notes="from memory"), Terms())
+    assert verdict.outcome == "warns"
+    (warning,) = verdict.warnings
+    assert warning.startswith("board arduino-nano-33-ble is not verified")
+    assert "from memory" in warning
+
+
+# Demands
+
+
+def test_a_model_that_is_not_int8_warns_and_fails_only_if_demanded() -> None:
+    footprint = measured(float_model())
+    warned = judge(footprint, NANO, Terms(require_int8="warn"))
+    assert warned.outcome == "warns"
+    assert "features (FLOAT32)" in warned.warnings[0]
+    assert judge(footprint, NANO, Terms(require_int8=False)).outcome == "fits"
+    failed = judge(footprint, NANO, Terms(require_int8=True))
+    assert failed.outcome == "unmet"
+    assert failed.headline.startswith("require_int8: the model is not full INT8: features")
+
+
+def test_an_operator_that_nobody_knows_warns_and_fails_when_strict() -> None:
+    footprint = measured(custom_model())
+    warned = judge(footprint, NANO, Terms())
+    assert warned.outcome == "warns"
+    assert "AcmeFilter" in warned.warnings[0]
+    failed = judge(footprint, NANO, Terms(strict=True))
+    assert failed.outcome == "unmet"
+    assert failed.headline.startswith("strict: not exact: AcmeFilter")
+
+
+def test_an_estimated_part_fails_when_strict_and_names_its_margin() -> None:
+    footprint = measure(model_of(keyword_model()), replace(RUNTIME, flash_margin_percent=15.0))
+    assert judge(footprint, NANO, Terms()).outcome == "fits"
+    verdict = judge(footprint, NANO, Terms(strict=True))
+    assert verdict.outcome == "unmet"
+    assert "is estimated" in verdict.headline
+    assert "margin included" in verdict.headline
+
+
+def test_an_exact_footprint_passes_when_strict() -> None:
+    assert judge(kws(), NANO, Terms(strict=True)).outcome == "fits"
+
+
+# Refusals
+
+
+def test_a_refusal_names_step_operator_layer_and_reason() -> None:
+    verdict = judge(measured(hybrid_model()), NANO, Terms(Budget(flash=1)))
+    assert verdict.outcome == "refused"
+    assert re.match(
+        r"TFLM would fail in AllocateTensors\(\): CONV_2D #0 \(graph0/t\d\): .*hybrid",
+        verdict.headline,
+    )
+
+
+def test_a_model_refused_before_planning_claims_no_ram() -> None:
+    verdict = judge(measured(hybrid_model()), NANO, Terms())
+    assert [measure.metric for measure in verdict.measures] == ["flash"]
+
+
+def test_an_operator_that_tflm_lacks_is_refused_by_name() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.unary("GELU", graph.input((1, 8), "FLOAT32")))
+    verdict = judge(measured(maker), NANO, Terms())
+    assert verdict.outcome == "refused"
+    assert verdict.headline.startswith("TFLM would not find the operator: GELU #0")
+
+
+# What would fix it
+
+
+def fixes(content: bytes, budget: Budget, board: Board = NANO, **terms: object) -> list[str]:
+    model = model_of(content)
+    footprint = replace(measure(model, RUNTIME), savings=what_if(model, RUNTIME))
+    verdict = judge(footprint, board, Terms(budget, **terms))  # type: ignore[arg-type]
+    result = paired(verdict, footprint, board)
+    return list(remedies(result, model, board, RUNTIME, costs={}, boards=catalogue()))
+
+
+def paired(verdict: Verdict, footprint: Footprint, board: Board) -> PairResult:
+    return PairResult(
+        id="tinybudget.toml::kws::board",
+        model="kws",
+        board=board.id,
+        runtime=RUNTIME.name,
+        outcome=verdict.outcome,
+        headline=verdict.headline,
+        reasons=(),
+        declared_at="tinybudget.toml:3",
+        measures=verdict.measures,
+        footprint=footprint,
+    )
+
+
+def matching(lines: list[str], start: str) -> Iterator[str]:
+    return (line for line in lines if line.startswith(start))
+
+
+def test_typed_registrations_are_offered_where_they_suffice() -> None:
+    footprint = replace(kws(), savings=what_if(model_of(keyword_model()), RUNTIME))
+    typed = next(each for each in footprint.savings if "typed" in each.change)
+    enough = Budget(flash=footprint.flash - typed.flash_bytes)
+    line = next(matching(fixes(keyword_model(), enough), "each operator for its type only"))
+    assert line.endswith("then it fits")
+    smaller = measure(model_of(keyword_model()), RUNTIME, registrations="typed")
+    assert smaller.flash <= enough.flash + 64  # margins are rounded part by part
+    too_small = Budget(flash=footprint.flash - typed.flash_bytes - 1)
+    assert not list(matching(fixes(keyword_model(), too_small), "each operator for its type"))
+
+
+def test_the_tensor_that_lowers_the_peak_first_is_named() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 8, 8, 1), name="small")
+    large = graph.conv2d(image, filters=32)
+    graph.output(graph.dense(large, units=2))
+    name = graph.tensors[large].name
+    footprint = measured(maker)
+    assert footprint.arena is not None
+    line = next(matching(fixes(maker.build(), Budget(ram=footprint.ram - 1)), "the arena's peak"))
+    assert name in line
+    assert line.endswith("saves 1.0 KB, then it fits")
+
+
+def test_dense_layers_per_channel_are_named_with_what_they_cost() -> None:
+    def autoencoder(per_channel: bool) -> bytes:
+        maker = ModelMaker()
+        graph = maker.graph()
+        hidden = graph.dense(graph.input((1, 64)), units=128, per_channel=per_channel)
+        graph.output(graph.dense(hidden, units=64, per_channel=per_channel))
+        return maker.build()
+
+    costly, cheap = (measure(model_of(autoencoder(each)), RUNTIME).arena for each in (True, False))
+    assert costly is not None
+    assert cheap is not None
+    saved = costly.required - cheap.required
+    assert saved > 0
+    ram = measure(model_of(autoencoder(True)), RUNTIME).ram
+    lines = fixes(autoencoder(True), Budget(ram=ram - saved))
+    line = next(matching(lines, "dense layers quantised per tensor"))
+    assert line.endswith(f"saves {saved / 1024:.1f} KB of arena, then it fits")
+    assert not list(matching(fixes(autoencoder(False), Budget(ram=100)), "dense layers"))
+
+
+def test_a_budget_that_the_board_has_room_for_may_be_raised() -> None:
+    lines = fixes(keyword_model(), Budget(flash=1024, ram=1024))
+    line = next(matching(lines, "arduino-nano-33-ble itself has room"))
+    flash, ram = (int(number) * 1024 for number in re.findall(r'"(\d+) KB"', line))
+    assert judge(kws(), NANO, Terms(Budget(flash, ram))).outcome == "fits"
+    assert judge(kws(), NANO, Terms(Budget(flash - 1024, ram - 1024))).outcome == "over"
+
+
+def test_boards_that_have_room_are_named_where_this_one_has_not() -> None:
+    small = replace(NANO, id="small", ram=1024, largest_ram=1024, reserved_ram=0)
+    line = next(matching(fixes(keyword_model(), Budget(), small), "boards with room for it: "))
+    named = line.partition(": ")[2].split(", ")
+    assert named
+    for name in named:
+        board = find_board(name)
+        assert board.runtime == small.runtime
+        assert judge(kws(), board, Terms()).outcome in ("fits", "warns")
+
+
+def test_the_cost_of_an_unknown_operator_is_asked_for() -> None:
+    lines = fixes(custom_model().build(), Budget(), strict=True)
+    assert any("[runtime.ops.AcmeFilter]" in line for line in lines)
