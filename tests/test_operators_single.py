@@ -201,6 +201,27 @@ def other_cases() -> Iterator[Case]:
     )
 
 
+def scaled_cases() -> Iterator[Case]:
+    """Quantised kernels whose multipliers the scales put outside the range that TFLM takes."""
+    plain = {"scale": ()}
+    for kind in ("INT8", "INT16"):
+        wide, fine, bare = (
+            T(kind, (3, 4), details=details)
+            for details in ({"scale": 4.0}, {"scale": 2.0**-26}, plain)
+        )
+        flags = T("BOOL", (3, 4))
+        for source, result in ((wide, wide), (wide, fine), (bare, bare), (fine, fine)):
+            yield case("ADD_N", source, source, to=result)
+            yield case("CUMSUM", source, scalar(0), to=result)
+            yield case("SQUARED_DIFFERENCE", source, source, to=result)
+            yield case("DIV", source, T(kind, (3, 4), (1,) * 12, source.details), to=result)
+            yield case("LESS", source, source, to=flags)
+            yield case("PRELU", source, T("INT8", (4,)), to=result)
+            yield case("HARD_SWISH", source, to=result)
+            yield case("LEAKY_RELU", source, to=result)
+            yield case("MEAN", source, ints(0), to=T(kind, (4,), details=result.details))
+
+
 def custom_cases() -> Iterator[Case]:
     """TFLM's own operators, whose options are FlexBuffers."""
     sound, spectrum = T("INT16", (64,)), T("UINT32", (40,))
@@ -309,6 +330,7 @@ def oracle() -> Iterator[Oracle]:
 CASES = [
     *(found for kind in TYPES for found in typed_cases(kind)),
     *other_cases(),
+    *scaled_cases(),
     *custom_cases(),
     *decoding_cases(),
     *reshaped_cases(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import rescalable
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import takes
@@ -10,7 +11,6 @@ from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
-from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -49,17 +49,9 @@ def _prepare_mul(node: Preparation) -> None:
 
 
 def _check_multipliers(node: Preparation, first: Tensor, second: Tensor, output: Tensor) -> None:
-    """QuantizeMultiplierSmallerThanOneExp aborts on multipliers outside (0, 1)."""
-    if output.type not in ("INT8", "INT16"):
-        return
-    for tensor in (first, second, output):
-        node.ensure(scale(tensor) > 0, f"'{tensor.name}' is not quantised, which TFLM aborts on")
-    shift = 15 if output.type == "INT16" else 20
-    twice_largest = 2 * max(scale(first), scale(second))
-    node.ensure(
-        twice_largest < 2**shift * scale(output),
-        f"the scale of '{output.name}' is too small beside its inputs', which TFLM aborts on",
-    )
+    if output.type in ("INT8", "INT16"):
+        shift = 15 if output.type == "INT16" else 20
+        rescalable(node, output, first, second, left_shift=shift)
 
 
 def _check_symmetric(node: Preparation, *tensors: Tensor) -> None:

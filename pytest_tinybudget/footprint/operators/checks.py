@@ -7,6 +7,7 @@ for what Prepare turns down (the model does not load), ``runs_with`` for what on
 from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.graph.model import Tensor
 
@@ -75,6 +76,25 @@ def zero_point_is(node: Preparation, tensor: Tensor, expected: int) -> None:
     found = zero_point(tensor)
     node.ensure(
         found == expected, f"'{tensor.name}' has the zero point {found}, expected {expected}"
+    )
+
+
+def quantised(node: Preparation, tensor: Tensor) -> None:
+    """Refuse a tensor without a scale, which ``QuantizeMultiplierSmallerThanOneExp`` aborts on."""
+    node.ensure(scale(tensor) > 0, f"'{tensor.name}' is not quantised, which TFLM aborts on")
+
+
+def rescalable(node: Preparation, result: Tensor, *sources: Tensor, left_shift: int) -> None:
+    """Refuse scales of a sum on which ``QuantizeMultiplierSmallerThanOneExp`` aborts.
+
+    The kernel shifts its inputs left by ``left_shift`` and scales them by multipliers that must
+    lie between 0 and 1.
+    """
+    for tensor in (*sources, result):
+        quantised(node, tensor)
+    node.ensure(
+        2 * max(map(scale, sources)) < 2**left_shift * scale(result),
+        f"the scale of '{result.name}' is too small beside its inputs', which TFLM aborts on",
     )
 
 

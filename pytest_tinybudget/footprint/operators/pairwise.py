@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import quantised
+from pytest_tinybudget.footprint.operators.checks import rescalable
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import runs_with_rank
 from pytest_tinybudget.footprint.operators.checks import same_shape
@@ -93,6 +95,8 @@ def _prepare_squared_difference(node: Preparation) -> None:
     first, second, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     same_type(node, first, second)
     for tensor in (first, second, result):
+        if first.type in ("INT8", "INT16"):
+            quantised(node, tensor)
         if first.type == "INT8":
             node.ensure(
                 -128 <= zero_point(tensor) <= 127,
@@ -150,6 +154,7 @@ def _prepare_add_n(node: Preparation) -> None:
     accepts(node, result, "FLOAT32", "INT8")
     if result.type == "INT8":
         node.persistent(node.abi.size_of(_ADD_N))
+        rescalable(node, result, first, left_shift=20)
     node.scratch(count * node.abi.pointer_bytes)
 
 

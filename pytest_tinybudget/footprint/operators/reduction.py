@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import rank_within
+from pytest_tinybudget.footprint.operators.checks import rescalable
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_shape
 from pytest_tinybudget.footprint.operators.checks import same_type
@@ -100,6 +101,7 @@ def _prepare_cumsum(node: Preparation) -> None:
     same_shape(node, source, result)
     if result.type == "INT8":
         node.persistent(node.abi.size_of(_CUMSUM))
+        rescalable(node, result, source, left_shift=20)
     rank = len(source.shape)
     if axis.is_constant and not -rank <= integers(axis)[0] < rank:
         node.fails_at_invoke(f"the axis {integers(axis)[0]} lies outside {rank} dimensions")
