@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,10 +21,14 @@ from pytest_tinybudget.boards import search
 from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.boards.describe import describe
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.graph.tflite import load_model
 
 
 KB = 1024
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED_MODELS = SHARED / "models"
 BOARDS = list(catalogue().values())
 #: Ids are a promise to every declaration: one may be added here, none removed or renamed.
 PROMISED = (Path(__file__).parent / "data" / "board_ids.txt").read_text("utf-8").split()
@@ -137,6 +142,26 @@ def test_boards_without_a_checked_figure_say_so():
         "arduino-nano-33-ble", "esp32", "stm32f746g-discovery", "raspberry-pi-pico",
     }  # fmt: skip
     assert any("warns" in line for line in describe(find_board("bbc-microbit-v2")))
+
+
+@pytest.mark.skipif(not SHARED_MODELS.is_dir(), reason="the models are not part of the project")
+@pytest.mark.parametrize(
+    ("model", "arena_bytes"),
+    [
+        ("person_detect", 82_300),
+        ("mlperf_kws_int8", 22_780),
+        ("mlperf_resnet_int8", 54_364),
+        ("mlperf_ad01_int8", 2_380),
+    ],
+)
+def test_the_esp32_has_the_arena_that_was_published_from_silicon(model, arena_bytes):
+    """mcufit-bench, ESP32 at 240 MHz with esp-nn (August 2026)."""
+    runtime = RUNTIMES[find_board("esp32").runtime]
+
+    arena = simulate(load_model(SHARED_MODELS / f"{model}.tflite"), runtime).arena
+
+    assert arena is not None
+    assert arena.used == arena_bytes
 
 
 def test_tflm_does_not_run_on_avr():

@@ -255,6 +255,24 @@ def test_more_memory_than_the_extended_board_has_needs_saying_where(project: Pro
     assert (block.arena_room, block.flash_room) == (8 * 1024 * KB, 16 * 1024 * KB)
 
 
+def test_a_board_with_sizes_of_its_own_counts_as_verified(project: Project):
+    declaration = project.load(
+        KWS
+        + """
+        [boards.named]
+        extends = "bbc-microbit-v2"
+        name = "Class set"
+        [boards.checked]
+        extends = "bbc-microbit-v2"
+        reserved_flash = "150 KB"
+        reserved_ram = "40 KB"
+        """
+    )
+
+    assert not declaration.boards["named"].verified
+    assert declaration.boards["checked"].verified
+
+
 def test_a_complete_board_takes_its_runtime_from_its_core(project: Project):
     declaration = project.load(
         KWS

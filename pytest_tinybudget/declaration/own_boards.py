@@ -214,4 +214,5 @@ def _changed(parent: Board, name: str, sizes: Mapping[str, int]) -> Board:
         board = replace(board, largest_ram=largest, regions=())
     if sizes.keys() & {"reserved_flash", "reserved_ram"}:
         board = replace(board, sdk="as declared")
-    return board
+    # Whoever states figures of their own has looked at the board's memory.
+    return replace(board, verified=parent.verified or bool(sizes))
