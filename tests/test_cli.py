@@ -18,7 +18,7 @@ from pytest_tinybudget.declaration import load_declaration
 
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("check", "inspect", "carray", "init", "boards", "schema")
+COMMANDS = ("check", "inspect", "carray", "init", "boards", "calibrate", "runtime build", "schema")
 
 
 @pytest.fixture
@@ -493,14 +493,16 @@ def test_init_proposes_a_board_that_holds_every_model(project: Path) -> None:
 def test_every_command_explains_itself_with_an_example(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    assert run(command, "--help") == 0
+    assert run(*command.split(), "--help") == 0
     out = capsys.readouterr().out
     assert f"example:\n  tinybudget {command}" in out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_the_documentation(command: str) -> None:
-    assert f"## tinybudget {command}" in (ROOT / "docs/cli.md").read_text("utf-8")
+    documentation = (ROOT / "docs/cli.md").read_text("utf-8")
+    assert f"## tinybudget {command.split()[0]}\n" in documentation
+    assert f"\ntinybudget {command}" in documentation
 
 
 def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> None:
