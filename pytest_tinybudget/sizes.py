@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 
-_UNITS = {"": 1, "b": 1, "k": 1024, "kb": 1024, "kib": 1024, "m": 1024**2, "mb": 1024**2, "mib": 1024**2}
+_KB, _MB = 1024, 1024**2
+_UNITS = {"": 1, "b": 1, "k": _KB, "kb": _KB, "kib": _KB, "m": _MB, "mb": _MB, "mib": _MB}
 _SIZE = re.compile(r"\A\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z")
 
 
@@ -32,15 +33,15 @@ def parse_size(value: int | str) -> int:
     whole, _, fraction = number.partition(".")
     if len(number) > 18:
         raise ValueError(f"size out of range: {value!r}")
-    numerator = int(whole + fraction) * unit
-    size, rest = divmod(numerator, 10 ** len(fraction))
+    denominator: int = 10 ** len(fraction)
+    size, rest = divmod(int(whole + fraction) * unit, denominator)
     if rest:
         raise ValueError(f"{value!r} is not a whole number of bytes")
     return size
 
 
 def format_size(size_bytes: int, *, exact: bool = False) -> str:
-    """``size_bytes`` for people: ``"812 B"``, ``"48.1 KB"``, ``"1.4 MB"``; ``exact`` gives bytes."""
+    """``size_bytes`` for people: ``"812 B"``, ``"48.1 KB"``, ``"1.4 MB"``; ``exact``: bytes."""
     magnitude = abs(size_bytes)
     if exact or magnitude < 1000:
         return f"{size_bytes:,} B"
