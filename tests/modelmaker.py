@@ -72,7 +72,7 @@ class TensorSpec:
     scales: tuple[float, ...] = ()
     zero_points: tuple[int, ...] = ()
     dimension: int = 0
-    data: bytes | None = None
+    data: bytes | None = field(default=None, repr=False)
     is_variable: bool = False
     shape_signature: tuple[int, ...] | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+from hypothesis import note
 from hypothesis import strategies as st
 from modelmaker import Graph
 from modelmaker import ModelMaker
@@ -16,8 +17,11 @@ Layer = Callable[[st.DrawFn, Graph, int], tuple[int, ...]]
 
 
 @st.composite
-def models(draw: st.DrawFn, max_layers: int = 8) -> bytes:
-    """Files of one subgraph: each layer reads any earlier tensor; what nothing reads is output."""
+def models(draw: st.DrawFn, max_layers: int = 8, *, offline: bool = False) -> bytes:
+    """Files of one subgraph: each layer reads any earlier tensor; what nothing reads is output.
+
+    With ``offline`` they carry a memory plan for some of their tensors.
+    """
     maker = ModelMaker()
     graph = maker.graph()
     kind = draw(st.sampled_from(("INT8", "FLOAT32", "INT16")))
@@ -31,7 +35,130 @@ def models(draw: st.DrawFn, max_layers: int = 8) -> bytes:
     graph.output(*(index for index in computed if index not in read))
     if draw(st.booleans()):
         shuffle_tensors(draw, graph)
+    if offline:
+        maker.offline_plan(
+            [
+                -1 if spec.data is not None else draw(st.sampled_from((-1, 0, 16, 128, 1024)))
+                for spec in graph.tensors
+            ]
+        )
+    note(described(maker))
     return maker.build()
+
+
+@st.composite
+def control_flow(draw: st.DrawFn) -> bytes:
+    """Files with nested IFs, a WHILE, or variables that two subgraphs share."""
+    maker = ModelMaker()
+    main = maker.graph()
+    value = main.input((1, 4), draw(st.sampled_from(("INT8", "FLOAT32"))))
+    value = body(draw, main, value)
+    add = draw(st.sampled_from((add_if, add_while, add_variables)))
+    value = add(draw, maker, main, value)
+    main.output(body(draw, main, value))
+    note(described(maker))
+    return maker.build()
+
+
+def described(maker: ModelMaker) -> str:
+    """The operators with their tensors, for who reads a failure."""
+    lines = []
+    for graph in maker.graphs:
+        lines.append(f"{graph.name}: inputs {graph.inputs}, outputs {graph.outputs}")
+        for step in graph.steps:
+            lines.append(f"  {step.name} {dict(step.options)}")
+            for arrow, indices in (("<-", step.inputs), ("->", step.outputs)):
+                for index in indices:
+                    spec = graph.tensors[index] if index >= 0 else "absent"
+                    lines.append(f"    {arrow} {index}: {spec}")
+    return "\n".join(lines)
+
+
+def body(draw: st.DrawFn, graph: Graph, value: int) -> int:
+    """A few layers that keep the shape (1, 4)."""
+    known = [value]
+    for name in draw(st.lists(st.sampled_from(("RELU", "TANH", "ADD", "dense")), max_size=4)):
+        source = draw(st.sampled_from(known))
+        if name == "ADD":
+            known.append(graph.add(source, draw(st.sampled_from(known))))
+        elif name == "dense":
+            known.append(graph.dense(source, units=4, per_channel=draw(st.booleans())))
+        else:
+            known.append(graph.tanh(source) if name == "TANH" else graph.unary(name, source))
+    return known[-1]
+
+
+def branch(maker: ModelMaker, like: Graph, value: int) -> tuple[Graph, int]:
+    """A new subgraph with an input of the type of ``value``."""
+    graph, spec = maker.graph(), like.tensors[value]
+    return graph, graph.input(spec.shape, spec.type, scale=spec.scales, **offset(spec.zero_points))
+
+
+def offset(zero_points: tuple[int, ...]) -> dict[str, int]:
+    return {"zero_point": zero_points[0]} if zero_points else {}
+
+
+def add_if(draw: st.DrawFn, maker: ModelMaker, graph: Graph, value: int, depth: int = 2) -> int:
+    condition = graph.constant((1,), "BOOL", (draw(st.booleans()),))
+    first = len(maker.graphs)
+    branches = [branch(maker, graph, value) for _ in range(2)]
+    for called, entry in branches:
+        inside = body(draw, called, entry)
+        if depth > 1 and draw(st.booleans()):
+            inside = add_if(draw, maker, called, inside, depth - 1)
+        called.output(called.unary("RELU", inside))
+    result = graph.tensor(
+        graph.tensors[value].shape, graph.tensors[value].type, scale=graph.tensors[value].scales
+    )
+    options = {"then_subgraph_index": first, "else_subgraph_index": first + 1}
+    graph.operator("IF", (condition, value), (result,), options)
+    return result
+
+
+def add_while(draw: st.DrawFn, maker: ModelMaker, graph: Graph, value: int) -> int:
+    """Counts to 3; the loop carries the counter and a value."""
+    first = len(maker.graphs)
+    (condition, _), (loop, carried) = (branch(maker, graph, value) for _ in range(2))
+    count = condition.input((1,), "INT32")
+    below = condition.tensor((1,), "BOOL")
+    condition.operator("LESS", (count, condition.constant((1,), "INT32", (3,))), (below,))
+    condition.output(below)
+    count = loop.input((1,), "INT32")
+    inside = body(draw, loop, carried)
+    following = loop.binary("ADD", count, loop.constant((1,), "INT32", (1,)))
+    loop.output(loop.unary("RELU", inside), following)
+    spec = graph.tensors[value]
+    results = graph.tensor(spec.shape, spec.type, scale=spec.scales), graph.tensor((1,), "INT32")
+    start = graph.constant((1,), "INT32")
+    options = {"cond_subgraph_index": first, "body_subgraph_index": first + 1}
+    graph.operator("WHILE", (value, start), results, options)
+    return results[0]
+
+
+def add_variables(draw: st.DrawFn, maker: ModelMaker, graph: Graph, value: int) -> int:
+    """Resource variables, some first assigned in a subgraph that runs once."""
+    start = maker.graph()
+    graph.operator("CALL_ONCE", (), (), {"init_subgraph_index": len(maker.graphs) - 1})
+    spec = graph.tensors[value]
+    for index in range(draw(st.integers(1, 3))):
+        options = {"container": "", "shared_name": f"variable {index}"}
+        handle = variable(start, options)
+        if draw(st.booleans()):
+            content = start.constant(spec.shape, spec.type, scale=spec.scales)
+            start.operator("ASSIGN_VARIABLE", (handle, content), ())
+        handle = variable(graph, options)
+        stored = graph.tensor(spec.shape, spec.type, scale=spec.scales)
+        graph.operator("READ_VARIABLE", (handle,), (stored,))
+        value = graph.add(value, stored)
+        if draw(st.booleans()):
+            graph.operator("ASSIGN_VARIABLE", (handle, value), ())
+    return value
+
+
+def variable(graph: Graph, options: dict[str, str]) -> int:
+    handle = graph.tensor((), "RESOURCE")
+    graph.operator("VAR_HANDLE", (), (handle,), options)
+    return handle
 
 
 def shapes() -> st.SearchStrategy[tuple[int, ...]]:

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import settings
+from modelmaker import ModelMaker
 from oracle import Oracle
 from oracle import assert_as_the_runtime_says
-from modelmaker import ModelMaker
 from random_models import control_flow
 from random_models import models
-from random_models import single_operators
+
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.graph.tflite import read_model
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
@@ -30,12 +33,6 @@ def oracle() -> Iterator[Oracle]:
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(content=models())
 def test_random_networks_take_what_the_runtime_says(content: bytes, oracle: Oracle) -> None:
-    assert_as_the_runtime_says(content, oracle)
-
-
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(content=single_operators())
-def test_single_operators_take_what_the_runtime_says(content: bytes, oracle: Oracle) -> None:
     assert_as_the_runtime_says(content, oracle)
 
 
