@@ -71,7 +71,7 @@ def test_init_allocates_structs_of_the_measured_size(row: dict[str, Any]) -> Non
     node = Init(row["op"], row["variant"])
     init = rules()[row["op"]].init
     if init is not None:
-        init(node)  # type: ignore[arg-type]
+        init(node)
     assert node.sizes[:1] == row["sizes"][:1]
 
 

@@ -37,6 +37,9 @@ _CIRCULAR_BUFFER = "3p 2i p"
 #: A circular buffer holds its int16 samples twice.
 _CIRCULAR_BUFFER_BYTES_PER_SAMPLE = 4
 
+#: More rows are refused without counting each: their buffers alone would take 40 MB.
+_MOST_ROWS = 2**20
+
 # kiss_fft: kiss_fftr_state, and kiss_fft_state without its twiddle factors.
 _REAL_FFT_STATE = "3p"
 _FFT_STATE = "66i"
@@ -173,9 +176,11 @@ def _circular_buffer_bytes(node: Preparation, samples: int) -> int:
 
 
 def _rows(node: Preparation, tensor: Tensor, row: int) -> int:
-    """How many rows of ``row`` elements ``tensor`` has."""
+    """How many rows of ``row`` elements ``tensor`` has; each will get a buffer of its own."""
     node.ensure(row > 0, f"'{tensor.name}' {list(tensor.shape)} has no samples")
-    return tensor.elements // row
+    rows = tensor.elements // row
+    node.ensure(rows <= _MOST_ROWS, f"'{tensor.name}' {list(tensor.shape)} has {rows:,} rows")
+    return rows
 
 
 def _allocate_circular_buffers(node: Preparation, count: int, samples: int) -> None:

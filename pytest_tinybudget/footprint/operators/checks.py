@@ -71,6 +71,11 @@ def constant(node: Preparation, tensor: Tensor) -> None:
     node.ensure(tensor.is_constant, f"'{tensor.name}' is computed at run time, expected a constant")
 
 
+def first_integer(tensor: Tensor) -> int:
+    """The first element of a constant, as kernels read an axis."""
+    return int.from_bytes(tensor.data[: tensor.element_bytes], "little", signed=True)
+
+
 def zero_point_is(node: Preparation, tensor: Tensor, expected: int) -> None:
     """Refuse a tensor with another zero point (0 counts for one that is not quantised)."""
     found = zero_point(tensor)

@@ -113,8 +113,8 @@ def _prepare_fill(node: Preparation) -> None:
     rank_within(node, shape, 1, 1)
     accepts(node, shape, "INT8", "INT16", "INT32", "INT64")
     node.ensure(
-        integers(shape) == result.shape,
-        f"'{result.name}' is {list(result.shape)}, '{shape.name}' asks for {list(integers(shape))}",
+        shape.elements == len(result.shape) and integers(shape) == result.shape,
+        f"'{result.name}' is {list(result.shape)}, which is not what '{shape.name}' asks for",
     )
     runs_with(node, value, "FLOAT32", "INT32", "INT8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import first_integer
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import rescalable
 from pytest_tinybudget.footprint.operators.checks import runs_with
@@ -11,7 +12,6 @@ from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
-from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
@@ -103,8 +103,8 @@ def _prepare_cumsum(node: Preparation) -> None:
         node.persistent(node.abi.size_of(_CUMSUM))
         rescalable(node, result, source, left_shift=20)
     rank = len(source.shape)
-    if axis.is_constant and not -rank <= integers(axis)[0] < rank:
-        node.fails_at_invoke(f"the axis {integers(axis)[0]} lies outside {rank} dimensions")
+    if axis.is_constant and not -rank <= first_integer(axis) < rank:
+        node.fails_at_invoke(f"the axis {first_integer(axis)} lies outside {rank} dimensions")
 
 
 def _prepare_l2_normalization(node: Preparation) -> None:

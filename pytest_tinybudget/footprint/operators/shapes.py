@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import constant
+from pytest_tinybudget.footprint.operators.checks import first_integer
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import runs_with_rank
@@ -29,10 +30,10 @@ def _prepare_transpose(node: Preparation) -> None:
     same_type(node, source, result)
     constant(node, order)
     rank_within(node, order, 1, 1)
-    axes = integers(order)
+    rank = len(source.shape)
     node.ensure(
-        len(axes) == len(source.shape) and all(0 <= axis < len(axes) for axis in axes),
-        f"the permutation {list(axes)} does not fit '{source.name}' {list(source.shape)}",
+        order.elements == rank and all(0 <= axis < rank for axis in integers(order)),
+        f"the permutation '{order.name}' does not fit '{source.name}' {list(source.shape)}",
     )
     runs_with(node, source, "FLOAT32", "INT8", "INT16")
 
@@ -72,14 +73,14 @@ def _prepare_expand_dims(node: Preparation) -> None:
     constant(node, axis)
     rank_within(node, axis, 0, 1)
     accepts(node, axis, "INT32")
-    place = integers(axis)[0]
+    place = first_integer(axis)
     if place < 0:
         place += len(source.shape) + 1
     node.ensure(
         0 <= place <= len(source.shape)
         and result.shape == (*source.shape[:place], 1, *source.shape[place:]),
         f"'{result.name}' is {list(result.shape)}, which is not '{source.name}'"
-        f" {list(source.shape)} with a 1 at axis {integers(axis)[0]}",
+        f" {list(source.shape)} with a 1 at axis {first_integer(axis)}",
     )
     runs_with(node, source, "FLOAT32", "INT16", "INT8")
 
@@ -107,6 +108,10 @@ def _prepare_broadcast_to(node: Preparation) -> None:
     constant(node, shape)
     rank_within(node, shape, 1, 1)
     rank_within(node, result, len(source.shape), 5)
+    node.ensure(
+        shape.elements == len(result.shape),
+        f"'{shape.name}' has {shape.elements} elements, expected {len(result.shape)}",
+    )
     asked = integers(shape)
     padded = (1,) * (len(result.shape) - len(source.shape)) + source.shape
     node.ensure(
@@ -138,7 +143,7 @@ def _prepare_split_v(node: Preparation) -> None:
 
 def _check_split(node: Preparation, source: Tensor, axis: Tensor) -> None:
     constant(node, axis)
-    place, rank = integers(axis)[0], len(source.shape)
+    place, rank = first_integer(axis), len(source.shape)
     if not -rank <= place < rank:
         node.fails_at_invoke(f"the axis {place} lies outside {rank} dimensions")
     runs_with(node, source, "FLOAT32", "INT8", "INT16", "INT32")
