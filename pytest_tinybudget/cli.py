@@ -18,10 +18,14 @@ from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
 from pytest_tinybudget.declaration import commands as declaration
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
 from pytest_tinybudget.toolchain import commands as toolchain
 
 
 WRONG_INPUT = 2
+
+#: More of a line of an error is noise: names in a file may be megabytes long.
+_LINE_CHARACTERS = 2000
 
 #: As a shell reports a process that SIGPIPE or SIGINT ended.
 _PIPE_CLOSED, _INTERRUPTED = 141, 130
@@ -37,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except TinybudgetError as error:
-        print(f"tinybudget: {error}", file=sys.stderr)
+        lines = (printable(line, limit=_LINE_CHARACTERS) for line in str(error).split("\n"))
+        print("tinybudget:", "\n".join(lines), file=sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:
         # The reader has gone (``| head``): keep the interpreter from flushing into the pipe.

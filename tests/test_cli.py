@@ -290,6 +290,13 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(
     assert "Traceback" not in captured.err
 
 
+def test_hostile_names_in_errors_cannot_drive_the_terminal(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", "\x1b[31mred.tflite") == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", ["", "frobnicate", "check --nope", "inspect"])
 def test_wrong_usage_is_exit_code_2(
     project: Path, capsys: pytest.CaptureFixture[str], arguments: str

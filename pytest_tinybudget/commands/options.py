@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,13 +96,12 @@ def runtime_of(board: Board) -> Runtime:
 
 
 def find_files(folder: Path, pattern: str) -> Iterator[Path]:
-    """Files below ``folder`` that match, sorted, hidden and built folders left out."""
-    for path in sorted(folder.rglob(pattern)):
-        inside = path.relative_to(folder).parts[:-1]
-        if path.is_file() and not any(
-            part.startswith(".") or part in _SKIPPED_FOLDERS for part in inside
-        ):
-            yield path
+    """Files in and below ``folder`` that match, sorted; hidden and built folders are left out."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name not in _SKIPPED_FOLDERS
+        )
+        yield from (Path(parent, name) for name in sorted(fnmatch.filter(files, pattern)))
 
 
 def write_output(path: str, text: str) -> None:

@@ -134,12 +134,13 @@ def layers_table(footprint: Footprint, style: Style, *, everything: bool = False
     if not layers:
         return []
     peak = peak_layers(footprint.arena, layers) if footprint.arena else []
+    marked = {(layer.subgraph, layer.index) for layer in peak}
     rows: list[tuple[str, ...]] = [
         ("", "layer", "name", "output", "weights", "activations", "scratch", "persistent", "live")
     ]
     rows += [
         (
-            "*" if layer in peak else "",
+            "*" if (layer.subgraph, layer.index) in marked else "",
             layer_label(layer),
             layer.name,
             _output(layer),

@@ -112,25 +112,28 @@ def _facts(inspection: Inspection) -> list[str]:
     if len(model.subgraphs) > 1:
         facts.append(f"subgraphs {len(model.subgraphs)}")
     for signature in model.signatures:
-        names = ", ".join([*signature.inputs, "->", *signature.outputs])
-        facts.append(f"signature {signature.key}: {names.replace(', ->,', ' ->')}")
+        inputs, outputs = ", ".join(signature.inputs), ", ".join(signature.outputs)
+        facts.append(f"signature {signature.key}: {inputs} -> {outputs}")
     return [_INDENT + fact for fact in facts]
 
 
 def _ends(model: Model, style: Style) -> list[str]:
     rows = [
-        (end, f"{tensor.type.lower()} {shape_text(tensor.shape)}", tensor.name, quantization)
+        (
+            end,
+            f"{tensor.type.lower()} {shape_text(tensor.shape)}",
+            tensor.name,
+            _quantization(tensor.quantization),
+        )
         for end, indices in (("input", model.main.inputs), ("output", model.main.outputs))
         for tensor in (model.main.tensors[index] for index in indices)
-        for quantization in [_quantization(tensor)]
     ]
     if not rows:
         return []
     return columns(rows, ["left"] * 4, style, flexible=2, drop=(3,), indent=_INDENT)
 
 
-def _quantization(tensor: Tensor) -> str:
-    quantization = tensor.quantization
+def _quantization(quantization: Quantization) -> str:
     if not quantization.is_affine:
         return ""
     if len(quantization.scales) > 1:

@@ -249,12 +249,9 @@ def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
     lines = []
     for pair in pairs:
         markup = _MARKUP[pair.outcome]
-        word = WORDS[pair.outcome]
-        for name in (pair.model, pair.board):
-            lines.append(
-                Line(f"{word:5} {shorten(clean(name, style), style.width - 6, style)}", markup)
-            )
-            word = ""
+        for word, name in ((WORDS[pair.outcome], pair.model), ("", pair.board)):
+            shown = shorten(clean(name, style), style.width - 6, style)
+            lines.append(Line(f"{word:5} {shown}", markup))
         for measure in pair.measures:
             mark = "~" if _estimated(measure) else ""
             ratio = format_ratio(measure.used, measure.limit)
@@ -318,9 +315,5 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _count_markup(pairs: Sequence[PairResult]) -> tuple[str, ...]:
-    worst = min((_WORST_FIRST.index(pair.outcome) for pair in pairs), default=None)
-    return (
-        ("bold", "green")
-        if worst is None
-        else (_MARKUP[_WORST_FIRST[worst]] or ("green",)) + ("bold",)
-    )
+    worst = min((_WORST_FIRST.index(pair.outcome) for pair in pairs), default=-1)
+    return ("bold", *(_MARKUP[_WORST_FIRST[worst]] or ("green",)))
