@@ -105,11 +105,12 @@ def _is_on(config: pytest.Config) -> bool:
 
 def _collect_root_file(config: pytest.Config) -> None:
     """Add the root's declaration where ``testpaths`` would leave it out."""
-    file = config.rootpath / FILE_NAME
-    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or not file.is_file():
+    root = config.rootpath
+    from_testpaths = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if not (from_testpaths and setting(config, "tinybudget") and (root / FILE_NAME).is_file()):
         return
-    if setting(config, "tinybudget") and not any(Path(arg).samefile(".") for arg in config.args):
-        config.args.append(str(file))
+    if not any((root / arg).resolve() in (root, *root.parents) for arg in config.args):
+        config.args.append(str(root / FILE_NAME))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> BudgetFile | None:

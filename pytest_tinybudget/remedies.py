@@ -85,8 +85,8 @@ def _less_ram(
     measure: Measure,
 ) -> Iterator[str]:
     arena = footprint.arena
-    if arena is None:
-        return
+    if arena is None or arena != simulate(model, runtime, costs).arena:
+        return  # another estimator's, which may not plan as TFLM does
     per_tensor = _per_tensor_dense(model)
     if per_tensor is not None:
         changed = simulate(per_tensor, runtime, costs).arena

@@ -1,0 +1,120 @@
+"""Several models on one board: ``[groups.NAME]``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import keyword_model
+from modelmaker import ModelMaker
+
+
+Project = Callable[..., pytest.Pytester]
+
+GROUP = "tinybudget.toml::groups.both::arduino-nano-33-ble"
+
+DECLARATION = """\
+schema = 1
+
+[defaults]
+boards = ["arduino-nano-33-ble"]
+
+[models.a]
+source = "models/a.tflite"
+
+[models.b]
+source = "models/b.tflite"
+
+[groups.both]
+models = ["a", "b"]
+arena = "ARENA"
+"""
+
+
+def results(project: Project, arena: str, **models: bytes) -> dict[str, dict[str, Any]]:
+    """Pairs of the results file by the name of model or group."""
+    pytester = project(DECLARATION.replace("ARENA", arena), **models)
+    pytester.runpytest("--tinybudget", "--tinybudget-json=results.json")
+    pairs = json.loads(pytester.path.joinpath("results.json").read_text())["pairs"]
+    return {pair["id"].split("::")[1]: pair for pair in pairs}
+
+
+def parts(pair: dict[str, Any], metric: str) -> dict[str, int]:
+    return {part["name"]: part["bytes"] for part in pair[metric]["parts"]}
+
+
+def test_flash_holds_every_model_and_the_runtime_once(project: Project) -> None:
+    pairs = results(project, "max", a=keyword_model(8), b=keyword_model(16))
+    alone = [pairs[name]["flash"]["used"] - pairs[name]["model"]["bytes"] for name in "ab"]
+    assert alone[0] == alone[1]  # the same operators
+    both = pairs["groups.both"]
+    models = sum(pairs[name]["model"]["bytes"] for name in "ab")
+    assert both["flash"]["used"] == models + alone[0]
+    assert both["model"]["bytes"] == models
+
+
+def test_different_operators_are_all_linked(project: Project) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.logistic(graph.input((1, 16))))
+    pairs = results(project, "max", a=keyword_model(), b=maker.build())
+    assert {"operator CONV_2D", "operator LOGISTIC"} <= set(parts(pairs["groups.both"], "flash"))
+
+
+def test_a_shared_arena_is_the_largest_and_the_stack_the_deepest(project: Project) -> None:
+    pairs = results(project, "max", a=keyword_model(8), b=keyword_model(32))
+    found = parts(pairs["groups.both"], "ram")
+    assert found["arena shared by all"] == pairs["b"]["arena"]["required"]
+    assert found["stack"] == max(parts(pairs[name], "ram")["stack"] for name in "ab")
+
+
+def test_an_arena_each_is_the_sum(project: Project) -> None:
+    pairs = results(project, "sum", a=keyword_model(8), b=keyword_model(32))
+    found = parts(pairs["groups.both"], "ram")
+    assert found["arena of a"] == pairs["a"]["arena"]["required"]
+    assert found["arena of b"] == pairs["b"]["arena"]["required"]
+
+
+def test_every_model_has_its_interpreter(project: Project) -> None:
+    pairs = results(project, "max", a=keyword_model(8), b=keyword_model(32))
+    one = parts(pairs["a"], "ram")["interpreter"]
+    assert parts(pairs["groups.both"], "ram")["2 interpreters"] == 2 * one
+
+
+def test_a_group_never_takes_less_than_one_of_its_models(project: Project) -> None:
+    pairs = results(project, "max", a=keyword_model(8), b=keyword_model(32))
+    for metric in ("flash", "ram"):
+        largest = max(pairs[name][metric]["used"] for name in "ab")
+        assert pairs["groups.both"][metric]["used"] >= largest
+
+
+def test_a_group_fails_by_its_own_budget(project: Project) -> None:
+    declaration = DECLARATION.replace("ARENA", "sum") + 'budget = { ram = "4 KB" }\n'
+    result = project(declaration, a=keyword_model(), b=keyword_model(16)).runpytest("--tinybudget")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "RAM over by *",
+            "*arduino-nano-33-ble itself has room*",
+            "edit tinybudget.toml:15",
+            f"FAILED {GROUP} - RAM over by *",
+        ]
+    )
+
+
+def test_a_group_with_a_model_that_cannot_be_read_is_an_error(project: Project) -> None:
+    declaration = DECLARATION.replace("ARENA", "max")
+    result = project(declaration, a=keyword_model(), b=b"text").runpytest("--tinybudget")
+    result.assert_outcomes(passed=1, errors=2)
+
+
+def test_models_of_different_runtimes_cannot_share_a_firmware(project: Project) -> None:
+    declaration = DECLARATION.replace("ARENA", "max").replace(
+        "[models.b]", '[models.b]\nruntime = "m4_ref"'
+    )
+    result = project(declaration, a=keyword_model(), b=keyword_model()).runpytest("--tinybudget")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*different runtimes: m4_cmsisnn, m4_ref"])
+    assert "Traceback" not in result.stdout.str()

@@ -1,0 +1,189 @@
+"""The public face: ``import pytest_tinybudget`` and the ``tinybudget`` fixture."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import keyword_model
+
+import pytest_tinybudget
+from pytest_tinybudget import TinybudgetError
+from pytest_tinybudget import check
+from pytest_tinybudget import measure
+from pytest_tinybudget.boards import find_board
+
+
+Project = Callable[..., pytest.Pytester]
+
+
+@pytest.fixture
+def kws(tmp_path: Path) -> Path:
+    path = tmp_path / "kws.tflite"
+    path.write_bytes(keyword_model())
+    return path
+
+
+# import pytest_tinybudget
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in pytest_tinybudget.__all__:
+        assert getattr(pytest_tinybudget, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'chekc'"):
+        pytest_tinybudget.chekc  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; before = set(sys.modules); import pytest_tinybudget; "
+        "print({'numpy', 'msgspec', 'pytest', 'dataclasses'} & (set(sys.modules) - before))"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert shown.stdout.strip() == b"set()"
+
+
+def test_check_gives_the_result_of_a_pair(kws: Path) -> None:
+    result = check(kws, board="arduino-nano-33-ble", budget={"flash": "1 MB", "ram": 1024})
+    assert (result.model, result.board, result.outcome) == ("kws", "arduino-nano-33-ble", "over")
+    assert result.failed
+    assert result.headline.startswith("RAM over by ")
+    assert result.reasons
+    assert check(kws, board="arduino-nano-33-ble").outcome == "fits"
+
+
+def test_check_agrees_with_the_gate(kws: Path, project: Project) -> None:
+    pytester = project()
+    pytester.runpytest("--tinybudget", "--tinybudget-json=results.json")
+    pairs = json.loads(pytester.path.joinpath("results.json").read_text())["pairs"]
+    gated = next(pair for pair in pairs if pair["id"].endswith("kws::arduino-nano-33-ble"))
+    flash, ram = check(kws, board="arduino-nano-33-ble").measures
+    assert (flash.used, ram.used) == (gated["flash"]["used"], gated["ram"]["used"])
+
+
+def test_a_board_object_serves_as_well_as_an_id(kws: Path) -> None:
+    tight = replace(find_board("arduino-nano-33-ble"), id="tight", reserved_flash=2**30)
+    assert check(kws, board=tight).headline.startswith("flash over by ")
+
+
+def test_measure_gives_parts_that_add_up(kws: Path) -> None:
+    footprint = measure(kws, board="arduino-nano-33-ble")
+    assert footprint.runtime == "m4_cmsisnn"
+    assert footprint.arena is not None
+    assert sum(part.bytes for part in footprint.ram_parts if part.name.startswith("arena")) == (
+        footprint.arena.required
+    )
+    assert footprint.flash == sum(part.bytes + part.margin_bytes for part in footprint.flash_parts)
+
+
+def test_typed_registrations_take_less_flash(kws: Path) -> None:
+    typed = measure(kws, board="arduino-nano-33-ble", registrations="typed")
+    assert typed.flash < measure(kws, board="arduino-nano-33-ble").flash
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"board": "arduino-nano-33-bel"}, "arduino-nano-33-ble"),
+        ({"board": "esp32", "budget": {"falsh": 1}}, "unknown budget 'falsh'.*'flash'"),
+        ({"board": "esp32", "budget": {"ram": "3 apples"}}, "budget for ram: expected a size"),
+        ({"board": "esp32", "budget": {"ram": -1}}, "budget for ram: .*negative"),
+    ],
+    ids=["board", "metric", "size", "negative"],
+)
+def test_wrong_arguments_are_told_in_one_line(
+    kws: Path, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(TinybudgetError, match=message):
+        check(kws, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL3", b"\0" * 100, b"plain text"])
+def test_a_file_that_is_no_model_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(content)
+    with pytest.raises(TinybudgetError, match=r"broken\.tflite"):
+        check(path, board="esp32")
+    with pytest.raises(TinybudgetError, match=r"missing\.tflite"):
+        measure(tmp_path / "missing.tflite", board="esp32")
+
+
+# The fixture
+
+
+def test_the_fixture_passes_and_gives_the_result(project: Project) -> None:
+    pytester = project()
+    pytester.makepyfile(
+        """
+        def test_size(tinybudget):
+            result = tinybudget.check("models/kws.tflite", board="arduino-nano-33-ble")
+            assert result.outcome == "fits"
+            footprint = tinybudget.measure("models/kws.tflite", board="arduino-nano-33-ble")
+            assert footprint.ram == result.measures[1].used
+        """
+    )
+    pytester.runpytest().assert_outcomes(passed=1)
+
+
+def test_the_fixture_fails_the_test_with_the_gates_text(project: Project) -> None:
+    pytester = project()
+    pytester.makepyfile(
+        """
+        def test_size(tinybudget):
+            budget = {"ram": "2 KB"}
+            tinybudget.check("models/kws.tflite", board="arduino-nano-33-ble", budget=budget)
+            raise AssertionError("not reached")
+        """
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["RAM over by *", "RAM: * of 2.0 KB*", "*what would fix it:"])
+    assert "not reached" not in result.stdout.str()
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_results_of_the_fixture_are_in_every_report(project: Project) -> None:
+    pytester = project()
+    pytester.makepyfile(
+        test_size="""
+        import pytest
+
+        @pytest.mark.parametrize("board", ["esp32", "arduino-nano-33-ble"])
+        def test_size(tinybudget, board):
+            tinybudget.check("models/kws.tflite", board=board)
+        """
+    )
+    result = pytester.runpytest("--tinybudget-json=results.json")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*2 pairs: *"])
+    pairs = json.loads(pytester.path.joinpath("results.json").read_text())["pairs"]
+    assert [pair["id"] for pair in pairs] == [
+        "test_size.py::test_size[arduino-nano-33-ble]::kws::arduino-nano-33-ble",
+        "test_size.py::test_size[esp32]::kws::esp32",
+    ]
+    assert {pair["model"]["source"] for pair in pairs} == {"models/kws.tflite"}
+
+
+def test_the_fixture_knows_the_boards_of_plugins(project: Project) -> None:
+    pytester = project()
+    pytester.makeconftest(
+        """
+        from dataclasses import replace
+        from pytest_tinybudget.boards import find_board
+
+        def pytest_tinybudget_boards(config):
+            return [replace(find_board("esp32"), id="acme-doorbell")]
+        """
+    )
+    pytester.makepyfile(
+        "def test_size(tinybudget): tinybudget.check('models/kws.tflite', board='acme-doorbell')"
+    )
+    pytester.runpytest().assert_outcomes(passed=1)
