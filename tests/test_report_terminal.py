@@ -133,6 +133,18 @@ def test_refusal_names_operator_place_and_reason() -> None:
     assert "TILE #3 (no such operator in TFLM): TFLM has no kernel for it" in text
 
 
+def test_sizes_are_left_out_where_tflm_would_not_run_the_model_at_all() -> None:
+    text = failure(refused(measures=(measure(),)))
+    assert "flash:" not in text
+    assert "heaviest layers" not in text
+
+
+def test_an_unmet_demand_shows_which_parts_are_estimates_and_no_more() -> None:
+    text = failure(over(outcome="unmet"))
+    assert "kernels       estimated" in text
+    assert "heaviest layers" not in text
+
+
 def test_failure_of_an_unmeasured_pair_is_short() -> None:
     assert failure(error()) == f"{error().headline}\n\nedit tinybudget.toml:12"
 

@@ -81,8 +81,7 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
     """Why a pair failed: the headline, then where the bytes are and what to change."""
     sections = [
         [pair.headline],
-        *(_measure_block(each, style) for each in pair.measures),
-        *_causes(pair, style),
+        *_evidence(pair, style),
         _titled("what would fix it", bullets(pair.reasons, most=None)),
         _titled("also", bullets(pair.warnings, most=None)),
         _closing(pair),
@@ -115,17 +114,21 @@ def measure_line(measure: Measure) -> str:
     return f"{_METRICS[measure.metric]}: {ratio} ({origin})"
 
 
-def _causes(pair: PairResult, style: Style) -> list[list[str]]:
+def _evidence(pair: PairResult, style: Style) -> list[list[str]]:
+    """What the headline rests on: sizes where they decide, else what TFLM refuses."""
     footprint = pair.footprint
+    if footprint is not None and pair.outcome == "refused":
+        return [_titled("TFLM would refuse this model", refusals_list(footprint.refusals))]
+    sections = [_measure_block(measure, style) for measure in pair.measures]
     if footprint is None:
-        return []
-    return [
-        _titled("TFLM would refuse this model", refusals_list(footprint.refusals)),
-        peak_block(footprint, style),
-        _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style)),
-        _too_small_savings(pair, style),
-        _titled("bounded, not known", bullets(footprint.unknown)),
-    ]
+        return sections
+    if pair.outcome == "over":
+        sections += [
+            peak_block(footprint, style),
+            _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style)),
+            _too_small_savings(pair, style),
+        ]
+    return [*sections, _titled("bounded, not known", bullets(footprint.unknown))]
 
 
 def _too_small_savings(pair: PairResult, style: Style) -> list[str]:
