@@ -73,10 +73,15 @@ def read_bytes(path: Path) -> bytes:
 
 @contextmanager
 def damage_told(label: str) -> Iterator[None]:
-    """Tell whatever a damaged file makes pyelftools raise as one line that names the file."""
+    """Tell whatever a damaged file makes pyelftools raise as one line that names the file.
+
+    Raises:
+        TinybudgetError: that line, or that pyelftools is not installed.
+    """
+    damages = _damages()
     try:
         yield
-    except _damages() as error:
+    except damages as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise TinybudgetError(
             f"{printable(label)}: not a sound ELF file ({printable(reason)})"
@@ -85,9 +90,13 @@ def damage_told(label: str) -> Iterator[None]:
 
 def _damages() -> tuple[type[Exception], ...]:
     """What pyelftools raises on damaged input: it checks little, so far more than its own."""
-    from elftools.common.exceptions import ELFError
-    from elftools.construct import ConstructError
-
+    try:
+        from elftools.common.exceptions import ELFError
+        from elftools.construct import ConstructError
+    except ImportError as error:
+        raise TinybudgetError(
+            "reading ELF files needs pyelftools: pip install 'pytest-tinybudget[elf]'"
+        ) from error
     return (
         ELFError, ConstructError, struct.error, ValueError, LookupError, TypeError,
         AttributeError, ArithmeticError, AssertionError, RecursionError, EOFError,
@@ -98,15 +107,15 @@ def open_elf(content: bytes) -> ELFFile:
     """``content`` opened with pyelftools, its section and program headers known to fit in it.
 
     Raises:
-        ValueError: no ELF file, or headers that point outside of it.
-        TinybudgetError: pyelftools is not installed.
+        ValueError: no ELF file, or headers that point outside of it (see ``damage_told``).
     """
-    elffile = _elffile()
+    from elftools.elf.elffile import ELFFile
+
     if content[:4] != b"\x7fELF":
         raise ValueError("it does not begin with an ELF header")
     if len(content) < 16 or len(content) < _HEADER_BYTES.get(content[4], 1 << 62):
         raise ValueError("truncated header")
-    elf = elffile(io.BytesIO(content))
+    elf = ELFFile(io.BytesIO(content))
     sections, segments = elf.num_sections(), elf.num_segments()
     if sections > _MAXIMUM_SECTIONS:
         raise ValueError(f"{sections:,} sections")
@@ -117,16 +126,6 @@ def open_elf(content: bytes) -> ELFFile:
         if count and (offset < 16 or size < 32 or offset + count * size > len(content)):
             raise ValueError(f"{what} headers lie outside of the file")
     return elf
-
-
-def _elffile() -> type[ELFFile]:
-    try:
-        from elftools.elf.elffile import ELFFile
-    except ImportError as error:
-        raise TinybudgetError(
-            "reading ELF files needs pyelftools: pip install 'pytest-tinybudget[elf]'"
-        ) from error
-    return ELFFile
 
 
 def format_of(elf: ELFFile) -> ElfFormat:

@@ -31,6 +31,8 @@ Memory = Literal["flash", "ram"]
 _OBJECT = 1
 _WRITABLE = 2
 _MAXIMUM_SEGMENTS = 10_000
+#: A smaller gap between two blocks in one memory is padding for alignment, which is lost.
+_LARGEST_PADDING_BYTES = 64
 #: Names that the usual tools give the model's array (``xxd``, TFLM's generator, Edge Impulse).
 _MODEL_NAME = re.compile(r"model_data\d*E?\Z|_tflite(_data)?E?\Z|(?:\A|_|\d)g_\w*model\w*\Z")
 _ARENA_NAME = re.compile(r"tensor_?arena", re.IGNORECASE)
@@ -198,18 +200,18 @@ class _Memory:
 
     def totals(self) -> list[Item]:
         """What each region holds, or without a map what each kind of memory holds."""
-        flash: dict[str, int] = {}
-        ram: dict[str, int] = {}
+        flash: dict[str, list[tuple[int, int]]] = {}
+        ram: dict[str, list[tuple[int, int]]] = {}
         for segment in self.segments:
             if segment.file_bytes:
                 name = self._name(segment.load_address, "flash")
-                flash[name] = flash.get(name, 0) + segment.file_bytes
+                flash.setdefault(name, []).append((segment.load_address, segment.file_bytes))
             if self._runs_in_ram(segment):
                 name = self._name(segment.run_address, "RAM")
-                ram[name] = ram.get(name, 0) + segment.memory_bytes
+                ram.setdefault(name, []).append((segment.run_address, segment.memory_bytes))
         return [
-            *(Item("flash", size, f"in {name}") for name, size in flash.items()),
-            *(Item("ram", size, f"in {name}") for name, size in ram.items()),
+            *(Item("flash", _covered(blocks), f"in {name}") for name, blocks in flash.items()),
+            *(Item("ram", _covered(blocks), f"in {name}") for name, blocks in ram.items()),
         ]
 
     def taken(self, address: int, size: int, what: str) -> list[Item]:
@@ -239,6 +241,18 @@ class _Memory:
     def _name(self, address: int, otherwise: str) -> str:
         region = self._region(address)
         return printable(region.name) if region is not None else otherwise
+
+
+def _covered(blocks: Sequence[tuple[int, int]]) -> int:
+    """Bytes that blocks (start, size) cover, overlays once, with the padding between them."""
+    total = end = 0
+    for start, size in sorted(blocks):
+        gap = start - end
+        if total and 0 < gap < _LARGEST_PADDING_BYTES:
+            total += gap
+        total += max(0, start + size - max(start, end))
+        end = max(end, start + size)
+    return total
 
 
 @dataclass(frozen=True, slots=True)
