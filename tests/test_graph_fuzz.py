@@ -66,7 +66,7 @@ def test_a_shape_of_many_dimensions_is_refused() -> None:
 
 def read_or_refuse(content: bytes) -> Model | None:
     """Read ``content``; what is not read must be refused in one line, and soon."""
-    started = time.perf_counter()
+    started = time.process_time()
     model, message = None, "model: "
     try:
         model = read_model(content, "model")
@@ -75,7 +75,7 @@ def read_or_refuse(content: bytes) -> Model | None:
     assert message.startswith("model: ")
     assert "\n" not in message
     assert len(message) < 1000
-    assert time.perf_counter() - started < 0.5 + len(content) * SECONDS_PER_BYTE
+    assert time.process_time() - started < 0.5 + len(content) * SECONDS_PER_BYTE
     return model
 
 
@@ -187,6 +187,15 @@ def test_a_quantization_that_many_tensors_share_is_kept_once() -> None:
     assert {id(tensor.quantization) for tensor in model.main.tensors} == {
         id(model.main.tensors[0].quantization)
     }
+
+
+def test_many_calls_of_many_subgraphs_are_read_soon() -> None:
+    maker = ModelMaker()
+    main = maker.graph()
+    for index in range(5000):
+        main.operator("CALL_ONCE", (), (), {"init_subgraph_index": 1 + index})
+        maker.graph("").operator("MY_OP", (), ())
+    assert read_or_refuse(maker.build()) is not None
 
 
 def test_vectors_that_overlap_are_refused() -> None:

@@ -428,6 +428,13 @@ def test_a_device_is_refused() -> None:
         load_model(Path("/dev/zero"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes with names there")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tflite")
+    with pytest.raises(ModelError, match="not a regular file"):
+        load_model(tmp_path / "pipe.tflite")
+
+
 def first_graph(table: Table) -> dict[str, Any]:
     values: dict[str, Any] = table.values["subgraphs"][0].values
     return values

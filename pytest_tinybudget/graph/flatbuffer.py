@@ -26,7 +26,6 @@ SCALAR_CODES = {
 }  # fmt: skip
 
 _WIDTHS = {"?": 1, "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 8, "f": 4}
-_UINT16 = struct.Struct("<H")
 _INT32 = struct.Struct("<i")
 _UINT32 = struct.Struct("<I")
 
@@ -86,7 +85,7 @@ class FlatBuffer:
 
     def root(self) -> int:
         """Position of the root table."""
-        return self._follow(0)
+        return self._target(0, _UINT32.unpack_from(self.content, 0)[0])
 
     def row(self, position: int, kind: TableType) -> tuple[Any, ...]:
         """The fields of the table at ``position``, in schema order.
@@ -150,9 +149,6 @@ class FlatBuffer:
             self._strings[position] = known
             self.strings_bytes += (4 + count + 1 + 3) & ~3
         return known
-
-    def _follow(self, position: int) -> int:
-        return self._target(position, _UINT32.unpack_from(self.content, position)[0])
 
     def _target(self, position: int, offset: int) -> int:
         """Where the reference at ``position`` leads: at least a length or vtable offset fits."""

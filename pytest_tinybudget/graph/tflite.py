@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.graph.calls import check_calls
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
 from pytest_tinybudget.graph.flatbuffer import FlatBuffer
 from pytest_tinybudget.graph.flatbuffer import quoted
@@ -35,18 +35,8 @@ MAX_FILE_BYTES = 256 * 1024**2
 MAX_ELEMENTS = 2**40
 #: Tensors with more dimensions are refused: TFLM's RuntimeShape holds 6.
 MAX_RANK = 16
-#: Subgraphs calling subgraphs: how deep, and how many operators one walk may visit.
-MAX_CALL_DEPTH = 64
-MAX_VISITS = 1_000_000
 
 _IDENTIFIER = b"TFL3"
-#: Options that name a subgraph which the operator runs (the ones TFLM follows, and CALL).
-_CALLS = {
-    "IF": ("then_subgraph_index", "else_subgraph_index"),
-    "WHILE": ("cond_subgraph_index", "body_subgraph_index"),
-    "CALL_ONCE": ("init_subgraph_index",),
-    "CALL": ("subgraph",),
-}
 _NO_QUANTIZATION = Quantization()
 #: Option types that are taken from the table as they are.
 _PLAIN = frozenset(SCALAR_CODES)
@@ -62,21 +52,21 @@ def load_model(path: Path, shown: str = "") -> Model:
     """
     label = printable(shown or path.as_posix())
     try:
+        # Looked at before it is opened: opening a pipe would wait for its writer.
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ModelError(f"{label}: is a directory, expected a .tflite file")
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"{label}: is not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ModelError(
+                f"{label}: {status.st_size:,} bytes are more than any microcontroller's flash"
+                f" (the limit is {MAX_FILE_BYTES:,})"
+            )
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ModelError(f"{label}: is not a regular file")
-            size = status.st_size
-            if size > MAX_FILE_BYTES:
-                raise ModelError(
-                    f"{label}: {size:,} bytes are more than any microcontroller's flash"
-                    f" (the limit is {MAX_FILE_BYTES:,})"
-                )
             content = file.read(MAX_FILE_BYTES)
     except FileNotFoundError:
         raise ModelError(f"{label}: no such file") from None
-    except IsADirectoryError:
-        raise ModelError(f"{label}: is a directory, expected a .tflite file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelError(f"{label}: cannot be read: {reason}") from None
@@ -102,7 +92,7 @@ class _Reader:
         self.tables = self.schema.tables
         self.types = self.schema.enums["TensorType"]
         self.buffers: list[memoryview] = []
-        self.external: list[int] = []
+        self.external: set[int] = set()
         self.codes: list[tuple[str, int, bool, int]] = []
         self.quantizations: dict[int, Quantization] = {0: _NO_QUANTIZATION}
 
@@ -124,7 +114,7 @@ class _Reader:
             self.fail("has no subgraphs")
         if not graphs[0].operators:
             self.fail("has no operators")
-        self._check_calls(graphs)
+        check_calls(graphs, self.fail)
         return Model(
             name=name,
             content=flat.content,
@@ -135,7 +125,7 @@ class _Reader:
             signatures=tuple(
                 self._signature(position, graphs) for position in flat.tables(signatures)
             ),
-            external_buffers=tuple(self.external),
+            external_buffers=tuple(sorted(self.external)),
             strings_bytes=flat.strings_bytes,
         )
 
@@ -157,7 +147,7 @@ class _Reader:
             data, offset, _ = self.flat.row(buffer, kind)
             self.buffers.append(self.flat.blob(data))
             if offset > 1:
-                self.external.append(index)
+                self.external.add(index)
 
     def _operator_code(self, position: int) -> tuple[str, int, bool, int]:
         """Name, builtin code, whether custom, version."""
@@ -376,47 +366,6 @@ class _Reader:
                 )
             named[name] = index
         return named
-
-    def _check_calls(self, graphs: tuple[Subgraph, ...]) -> None:
-        """Refuse calls to subgraphs that are not there, recursion, and walks without end."""
-        callees = [self._callees(graph, len(graphs)) for graph in graphs]
-        if not any(callees):
-            return
-        visits: dict[int, int] = {}
-        depths: dict[int, int] = {}
-        for start in range(len(graphs)):
-            path = [start]
-            while path:
-                current = path[-1]
-                waiting = [callee for callee in callees[current] if callee not in visits]
-                if not waiting:
-                    visits[current] = len(graphs[current].operators) + sum(
-                        visits[callee] for callee in callees[current]
-                    )
-                    depths[current] = 1 + max(
-                        (depths[callee] for callee in callees[current]), default=0
-                    )
-                    path.pop()
-                elif waiting[0] in path:
-                    self.fail(f"subgraph {waiting[0]} calls itself, which TFLM cannot run")
-                else:
-                    path.append(waiting[0])
-            if depths[start] > MAX_CALL_DEPTH or visits[start] > MAX_VISITS:
-                self.fail(f"subgraph {start} calls other subgraphs too deeply or too often")
-
-    def _callees(self, graph: Subgraph, subgraphs: int) -> list[int]:
-        """Subgraphs that operators of ``graph`` run, in order, repeated as called."""
-        called = []
-        for operator in graph.operators:
-            for option in _CALLS.get(operator.name, ()) if not operator.is_custom else ():
-                index = operator.options[option]
-                if not isinstance(index, int) or not 0 <= index < subgraphs:
-                    self.fail(
-                        f"operator #{operator.index} {operator.name} runs subgraph {index},"
-                        f" {_there_are(subgraphs)}"
-                    )
-                called.append(index)
-        return called
 
 
 def _there_are(count: int) -> str:
