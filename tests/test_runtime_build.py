@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import sizes_of
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.section_graph import encode
+from pytest_tinybudget.toolchain.linker_map import read_section_sizes
 from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 from pytest_tinybudget.toolchain.runtime_build import build_runtime
 
@@ -230,3 +238,203 @@ def test_predicts_the_real_link_to_the_byte(
     real = _linked(target, *firmware, names)
     predicted = sizes_of(built.graph, {name.upper(): True for name in names})
     assert predicted == real
+
+
+def test_sizes_after_relaxation_come_from_the_map(tmp_path: Path) -> None:
+    target = Target("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32"), ())
+    if shutil.which(f"{target.prefix}gcc") is None:
+        pytest.skip("riscv64-unknown-elf-gcc is not installed")
+    source = tmp_path / "relaxed.c"
+    source.write_text(
+        "int table[9]; int op_low(int x) { return table[x & 7] + 1; }"
+        "int far_call(int x) { return op_low(x) + op_low(x + 1); }"
+        "int core_entry(int x) { return far_call(x) + far_call(x + 2); }"
+    )
+    item, image, link_map = (tmp_path / name for name in ("relaxed.o", "a.elf", "a.map"))
+    (tmp_path / "link.ld").write_text(_SCRIPT)
+    target.run(
+        "gcc", *target.flags, "-Os", "-fno-inline", "-ffunction-sections", "-fdata-sections",
+        "-fno-asynchronous-unwind-tables", "-fno-optimize-sibling-calls", "-c", source, "-o", item,
+    )  # fmt: skip
+    target.run(
+        "gcc", *target.flags, "-nostdlib", "-Wl,--gc-sections", "-Wl,-e,core_entry",
+        f"-Wl,-T,{tmp_path / 'link.ld'}", f"-Wl,-Map={link_map}", item, "-o", image,
+    )  # fmt: skip
+    sizes = {
+        line.split()[0]: int(line.split()[1])
+        for line in target.run("size", "-A", image).splitlines()
+        if line.startswith(".")
+    }
+    options = {"core": ("core_entry",), "baseline": ()}
+    before = build_runtime("mine", [item], **options)
+    after = build_runtime("mine", [item], section_sizes=read_section_sizes(link_map), **options)
+    assert sizes_of(after.graph, {})["text"] == sizes[".text"]
+    assert sizes_of(before.graph, {})["text"] > sizes[".text"]
+
+
+_TFLM_CC = """
+namespace tflite {
+struct Model; struct Operator; struct ErrorReporter; struct BuiltinDataAllocator;
+struct TFLMRegistration { int x[9]; };
+struct MicroInterpreter {
+  MicroInterpreter(const Model *m); int AllocateTensors(); int Invoke();
+  void *input(unsigned i); void *output(unsigned i);
+};
+MicroInterpreter::MicroInterpreter(const Model *) {}
+int MicroInterpreter::AllocateTensors() { return 1; }
+int MicroInterpreter::Invoke() { return 2; }
+void *MicroInterpreter::input(unsigned) { return 0; }
+void *MicroInterpreter::output(unsigned) { return 0; }
+int ParseAdd(const Operator *, ErrorReporter *, BuiltinDataAllocator *, void **) { return 3; }
+int ParsePool(const Operator *, ErrorReporter *, BuiltinDataAllocator *, void **) { return 4; }
+TFLMRegistration Register_ADD() { return {{1, 2, 3}}; }
+TFLMRegistration Register_ADD_INT8() { return {}; }
+TFLMRegistration Register_MAX_POOL_2D() { return {{7}}; }
+namespace tflm_signal { TFLMRegistration *Register_FFT_AUTO_SCALE() { return nullptr; } }
+}
+extern "C" int arm_convolve_s8(int x) { return x; }
+extern "C" int missing_function(int);
+extern "C" int my_operator(int x) { return missing_function(x); }
+"""
+
+
+@pytest.fixture
+def tflm_library(tmp_path: Path) -> Path:
+    target = _TARGETS["cortex-m4"]
+    if shutil.which(f"{target.prefix}gcc") is None:
+        pytest.skip("arm-none-eabi-gcc is not installed")
+    (tmp_path / "tflm.cc").write_text(_TFLM_CC)
+    target.run(
+        "g++", *target.flags, "-Os", "-ffunction-sections", "-fno-exceptions",
+        "-fno-unwind-tables", "-c", tmp_path / "tflm.cc", "-o", tmp_path / "tflm.o",
+    )  # fmt: skip
+    library = tmp_path / "libtflm.a"
+    target.run("ar", "rcs", library, tmp_path / "tflm.o")
+    return library
+
+
+def test_finds_tflms_operators_by_their_names(tflm_library: Path) -> None:
+    built = build_runtime("mine", [tflm_library, _TARGETS["cortex-m4"].library("libgcc.a"),
+                                   _TARGETS["cortex-m4"].library("libc_nano.a")])  # fmt: skip
+    operators = built.graph.operators
+    assert set(operators) == {"ADD", "MAX_POOL_2D", "SignalFftAutoScale"}
+    assert set(operators["ADD"].typed) == {"INT8"}
+    assert operators["SignalFftAutoScale"].custom
+    assert "CONV_2D" in built.without
+    assert (built.enum_bytes, built.pointer_bytes, built.kernels.dsp) == (1, 4, True)
+    assert built.undefined == ()
+    added = sizes_of(built.graph, {"ADD": False})["text"] - sizes_of(built.graph, {})["text"]
+    assert added > 0
+
+
+def test_command_builds_a_table_that_links(
+    tflm_library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    libraries = [str(_TARGETS["cortex-m4"].library(name)) for name in _ARM_LIBRARIES]
+    output = tflm_library.with_name("mine.json.gz")
+    command = ["runtime", "build", "--name", "mine", "--output", str(output), str(tflm_library)]
+    assert main([*command, *libraries]) == 0
+    assert "[runtime.mine]" in capsys.readouterr().out
+    runtime = replace(RUNTIMES["m4_ref"], graph=str(output))
+    assert 0 < flash_of(runtime, {"ADD": False}) < flash_of(RUNTIMES["m4_ref"], {"ADD": False})
+
+
+def test_code_that_is_in_no_input_is_an_error_unless_allowed(
+    tflm_library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    libraries = [str(_TARGETS["cortex-m4"].library(name)) for name in _ARM_LIBRARIES]
+    output = tflm_library.with_name("mine.json.gz")
+    command = ["runtime", "build", "--name", "mine", "--output", str(output),
+               "--op", "MINE=my_operator", str(tflm_library), *libraries]  # fmt: skip
+    assert main(command) == 2
+    assert "missing_function" in capsys.readouterr().err
+    assert not output.exists()
+    assert main([*command, "--allow-undefined"]) == 0
+    assert "NOT COUNTED, in no input: missing_function" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--op", "MINE"], "expected OPERATOR=SYMBOL"),
+        (["--op", "MINE=nowhere"], "no input defines this symbol"),
+        (["--core", "nowhere"], "no input defines this symbol"),
+    ],
+)
+def test_wrong_options_are_told(
+    tflm_library: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runtime", "build", "--name", "mine", *options, str(tflm_library)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_archives_without_tflm_ask_for_core(
+    firmware: tuple[Path, list[Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runtime", "build", "--name", "mine", str(firmware[1][1])]) == 2
+    assert "--core SYMBOL" in capsys.readouterr().err
+
+
+def test_objects_of_two_machines_are_refused(tmp_path: Path) -> None:
+    objects = []
+    for target in (_TARGETS["cortex-m4"], _TARGETS["rv32imc"]):
+        if shutil.which(f"{target.prefix}gcc") is None:
+            pytest.skip("needs both compilers")
+        (tmp_path / "a.c").write_text(f"int core_{target.prefix[:3]}(void) {{ return 1; }}")
+        objects.append(tmp_path / f"{target.prefix}.o")
+        target.run("gcc", *target.flags, "-c", tmp_path / "a.c", "-o", objects[-1])
+    with pytest.raises(TinybudgetError, match="a runtime has one machine"):
+        build_runtime("mine", objects, core=("core_arm",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a sound ELF file"),
+        (b"\x7fELF\x01\x01\x01" + bytes(45), "not a sound ELF file"),
+        (b"!<arch>\n" + b"a" * 60, "damaged archive"),
+        (b"!<arch>\n" + b"/".ljust(48) + b"99999     `\n", "truncated"),
+        (b"!<arch>\n" + b"/".ljust(48) + b"8         `\n\xff\xff\xff\xff\0\0\0\0", "truncated"),
+        (b"!<arch>\n" + b"/".ljust(48) + b"-60       `\n", "truncated"),
+        (b"!<thin>\n", "thin archive"),
+    ],
+)
+def test_damaged_input_is_one_clear_line(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "lib.a"
+    path.write_bytes(content)
+    with pytest.raises(TinybudgetError, match=message) as raised:
+        build_runtime("mine", [path], core=("core_entry",))
+    assert "\n" not in str(raised.value)
+    assert "lib.a" in str(raised.value)
+
+
+def test_mutated_objects_are_read_or_told(
+    firmware: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    folder, _ = firmware
+    chance = random.Random(11)
+    told = 0
+    for name in ("core.c.o", "strings.c.o", "one.cc.o", "libops.a"):
+        sound = (folder / name).read_bytes()
+        for _ in range(60):
+            content = bytearray(sound)
+            for _ in range(chance.randrange(1, 5)):
+                where = chance.choice([chance.randrange(len(content)), len(content) - 1 -
+                                       chance.randrange(min(1200, len(content)))])  # fmt: skip
+                content[where] = chance.choice([0, 1, 0x7F, 0xFF, chance.randrange(256)])
+            cut = chance.choice([len(content), chance.randrange(len(content))])
+            path = tmp_path / name
+            path.write_bytes(content[:cut])
+            try:
+                built = build_runtime("mine", [folder / "core.c.o", path], core=("core_entry",))
+            except TinybudgetError as error:
+                told += 1
+                assert "\n" not in str(error)  # noqa: PT017
+            else:
+                assert sizes_of(built.graph, {})["text"] > 0
+    assert told > 40
+
+
+def test_same_inputs_give_the_same_table(firmware: tuple[Path, list[Path]]) -> None:
+    first, second = (build_runtime("mine", firmware[1], core=("core_entry",)) for _ in range(2))
+    assert encode(first.graph) == encode(second.graph)
