@@ -2,9 +2,11 @@
 
 A measured stack is the deepest operator's, so each key's entry is the smallest stack among the
 models that contain it: never below the truth, and the truth wherever that operator decides.
-Prints every model whose stack the entries do not give back. Usage:
+Where shapes of one key differ in depth, the key whose raising overstates the fewest models is
+raised to the deeper measurement. Prints every model whose stack the entries then do not give
+back. Usage:
 
-    python benchmarks/stack_table.py --models DIR --truth DIR [--output FILE]
+    python benchmarks/stack_table.py --set MODELS TRUTH [--set MODELS TRUTH …] [--output DIR]
 """
 
 from __future__ import annotations
@@ -25,27 +27,43 @@ from pytest_tinybudget.graph.tflite import load_model
 
 
 #: Cores whose measured set is small, and the core that stands in for what they lack.
-NEIGHBOURS = {"m7_ref": "m4_ref", "m7_cmsisnn": "m4_cmsisnn", "m33_cmsisnn": "m4_cmsisnn",
-              "m0plus_ref": "m4_ref"}  # fmt: skip
-
-
+NEIGHBOURS = {
+    "m0plus_cmsisnn": "m4_cmsisnn",
+    "m0plus_ref": "m4_ref",
+    "m33_cmsisnn": "m4_cmsisnn",
+    "m55_cmsisnn": "m4_cmsisnn",
+    "m7_cmsisnn": "m4_cmsisnn",
+    "m7_ref": "m4_ref",
+    "rv32imc_ref": "m4_ref",
+}
 #: Name, model, stack of AllocateTensors and of Invoke in bytes (None where Invoke failed).
 _Measured = list[tuple[str, Model, int, int | None]]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--truth", type=Path, required=True)
+    parser.add_argument(
+        "--set",
+        dest="sets",
+        nargs=2,
+        type=Path,
+        action="append",
+        metavar=("MODELS", "TRUTH"),
+        required=True,
+        help="a folder of models and the folder with their arena_VARIANT.jsonl",
+    )
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     tables: dict[str, StackTable] = {}
     stacks: dict[str, _Measured] = {}
     unexplained = 0
-    for path in sorted(arguments.truth.glob("arena_*.jsonl")):
-        variant = path.stem.removeprefix("arena_")
-        measured = stacks[variant] = list(_measured(path, arguments.models))
+    for models, truth in arguments.sets:
+        for path in sorted(truth.glob("arena_*.jsonl")):
+            variant = path.stem.removeprefix("arena_")
+            stacks.setdefault(variant, []).extend(_measured(path, models))
+    for variant, measured in stacks.items():
         tables[variant] = _smallest_by_key(measured, RUNTIMES[variant])
+        _raise_to_deepest(measured, RUNTIMES[variant], tables[variant])
         unexplained += _print_unexplained(variant, measured, tables[variant])
     for variant, neighbour in NEIGHBOURS.items():
         _borrow(tables[variant], tables[neighbour], *_excess(stacks[variant], stacks[neighbour]))
@@ -54,7 +72,9 @@ def main() -> int:
         table["invoke"] = dict(sorted(table["invoke"].items()))
         table["borrowed"].sort()
     if arguments.output:
-        arguments.output.write_text(json.dumps(tables, indent=1) + "\n")
+        for variant, table in tables.items():
+            text = json.dumps(table, indent=1) + "\n"
+            (arguments.output / f"{variant}.json").write_text(text, encoding="utf-8")
     print(f"{len(tables)} variants, {unexplained} stacks not given back")
     return 1 if unexplained else 0
 
@@ -86,6 +106,20 @@ def _smallest_by_key(measured: _Measured, runtime: Runtime) -> StackTable:
             for key in invoke_keys:
                 table["invoke"][key] = min(table["invoke"].get(key, invoke), invoke)
     return table
+
+
+def _raise_to_deepest(measured: _Measured, runtime: Runtime, table: StackTable) -> None:
+    rows = [(_keys(model, runtime), (prepare, invoke)) for _, model, prepare, invoke in measured]
+    for position, stage in enumerate((table["prepare"], table["invoke"])):
+        stacks = [(keys[position], stack[position]) for keys, stack in rows]
+        for keys, stack in stacks:
+            if stack is None or max(stage[key] for key in keys) >= stack:
+                continue
+            overstated = {
+                key: sum(key in others and (other or 0) < stack for others, other in stacks)
+                for key in sorted(keys)
+            }
+            stage[min(overstated, key=lambda key: overstated[key])] = stack
 
 
 def _print_unexplained(variant: str, measured: _Measured, table: StackTable) -> int:

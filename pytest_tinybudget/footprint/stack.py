@@ -8,8 +8,11 @@ operator, its type and, with optimised libraries, on the function that a shape i
 from __future__ import annotations
 
 import json
+import struct
 from functools import lru_cache
 from importlib import resources
+from itertools import dropwhile
+from itertools import groupby
 from typing import TypedDict
 
 from pytest_tinybudget.errors import TinybudgetError
@@ -50,34 +53,35 @@ class StackTable(TypedDict):
 def stack_part(model: Model, runtime: Runtime) -> Part:
     """The stack of ``model`` on ``runtime`` as a part of RAM, bytes, interrupts not included.
 
-    An operator that was never measured counts as the deepest measured one, and the part is
-    then an estimate that says so; so are keys borrowed from a neighbouring core.
+    A kernel that was never measured counts as the deepest measured one, and the part is then an
+    estimate that says so; so is one that was measured on a neighbouring core only.
     """
     if not runtime.table:
         return Part("stack", 0, "estimated", note=f"no stack was measured for {runtime.name}")
     table = load_table(runtime.table)
+    deepest = {id(stage): max(stage.values()) for stage in (table["prepare"], table["invoke"])}
     borrowed = frozenset(table["borrowed"])
-    deepest, unmeasured, guessed = 0, set(), runtime.flash_margin_percent > 0
+    size, unmeasured, guessed = 0, set(), runtime.flash_margin_percent > 0
     for subgraph in model.subgraphs:
         nested = _CALL_BYTES if subgraph.index and _is_called(model, subgraph.index) else 0
         for operator in subgraph.operators:
-            for stage, key in (
-                (table["prepare"], prepare_key(subgraph, operator)),
-                (table["invoke"], invoke_key(subgraph, operator, runtime.kernels)),
+            call = 0 if operator.name in _SETUP else nested
+            for stage, key, extra in (
+                (table["prepare"], prepare_key(subgraph, operator), 0),
+                (table["invoke"], invoke_key(subgraph, operator, runtime.kernels), call),
             ):
-                size, known = _look_up(stage, key)
-                extra = nested if stage is table["invoke"] and operator.name not in _SETUP else 0
-                if not known:
+                if key not in stage:
                     unmeasured.add(operator.name)
-                if size + extra >= deepest:
-                    deepest = size + extra
+                depth = stage.get(key, deepest[id(stage)]) + extra
+                if depth > size:
+                    size = depth
                     guessed = guessed or bool(extra) or key in borrowed
     if unmeasured:
         note = f"{', '.join(sorted(unmeasured))} not measured: counted as the deepest known"
-        return Part("stack", deepest, "estimated", note=note)
+        return Part("stack", size, "estimated", note=note)
     if guessed:
-        return Part("stack", deepest, "estimated", note="measured on a neighbouring core")
-    return Part("stack", deepest, "table")
+        return Part("stack", size, "estimated", note="measured on a neighbouring core")
+    return Part("stack", size, "table")
 
 
 #: Operators measured inside a called subgraph, so that their entries need no addition.
@@ -91,15 +95,6 @@ def _is_called(model: Model, index: int) -> bool:
         for operator in subgraph.operators
         if index in operator.options.values()
     )
-
-
-def _look_up(stage: dict[str, int], key: str) -> tuple[int, bool]:
-    """The measured size for ``key``, else the deepest of its operator, else of all (not known)."""
-    if key in stage:
-        return stage[key], True
-    operator = key.split("/", 1)[0] + "/"
-    siblings = [size for other, size in stage.items() if other.startswith(operator)]
-    return max(siblings or stage.values()), bool(siblings)
 
 
 def prepare_key(subgraph: Subgraph, operator: Operator) -> str:
@@ -137,18 +132,54 @@ def _path(subgraph: Subgraph, operator: Operator, kernels: Kernels) -> str:
     if first is None or second is None or output is None:
         return ""
     if operator.name in _BROADCASTING:
-        return "" if first.shape == second.shape else "broadcast"
+        return _broadcast_path(first.shape, second.shape)
+    if operator.name == "MEAN":
+        spatial = bool(operator.options["keep_dims"]) and _axes(second) == {1, 2}
+        return "spatial" if spatial and len(first.shape) == 4 else ""
     if operator.name == "BATCH_MATMUL":
         options = operator.options
-        return "transposes" if options["adj_x"] or not options["adj_y"] else ""
+        if options["adj_x"] or not options["adj_y"]:
+            return f"transposes_{len(second.shape)}"
+        return ""
     if operator.name == "FULLY_CONNECTED":
         return _dense_path(first, second, output, kernels)
+    if kernels.library == "cmsis-nn" and (operator.name, first.type) == ("CONV_2D", "INT16"):
+        return _columns_path(output, kernels)
     if kernels.library == "cmsis-nn" and first.type == "INT8":
+        if operator.name == "TRANSPOSE_CONV":
+            small_strides = max(_int(operator, "stride_h"), _int(operator, "stride_w")) <= 2
+            return "reverse" if small_strides and first.shape[3] > 16 else ""
         if operator.name == "CONV_2D":
             return _convolution_path(operator, first, second, output, kernels)
         if operator.name == "DEPTHWISE_CONV_2D":
             return _depthwise_path(operator, first, second, output, kernels)
     return ""
+
+
+def _broadcast_path(first: tuple[int, ...], second: tuple[int, ...]) -> str:
+    """How many loops a broadcast takes: runs of axes on which the operands relate alike."""
+    if first == second:
+        return ""
+    rank = max(len(first), len(second))
+    mine, other = ((1,) * (rank - len(shape)) + shape for shape in (first, second))
+    axes = zip(mine, other, strict=True)
+    relations = [
+        (one == 1, another == 1) if one != another else (False, False)
+        for one, another in dropwhile(lambda axis: axis == (1, 1), axes)
+    ]
+    return f"broadcast_{len(list(groupby(relations)))}"
+
+
+def _axes(axis: Tensor) -> set[int]:
+    """The values of a constant axis tensor (int32)."""
+    return set(struct.unpack(f"<{axis.elements}i", axis.data)) if axis.is_constant else set()
+
+
+def _int(operator: Operator, option: str) -> int:
+    value = operator.options[option]
+    if not isinstance(value, int):
+        raise TinybudgetError(f"{operator.name} #{operator.index}: {option} is no number")
+    return value
 
 
 def _dense_path(first: Tensor, weights: Tensor, output: Tensor, kernels: Kernels) -> str:
@@ -165,8 +196,8 @@ def _pads(operator: Operator, first: Tensor, weights: Tensor, output: Tensor) ->
         return 0, 0
     pads = []
     for axis, letter in ((1, "h"), (2, "w")):
-        stride = int(operator.options[f"stride_{letter}"])  # type: ignore[arg-type]
-        dilation = int(operator.options[f"dilation_{letter}_factor"])  # type: ignore[arg-type]
+        stride = _int(operator, f"stride_{letter}")
+        dilation = _int(operator, f"dilation_{letter}_factor")
         extent = (weights.shape[axis] - 1) * dilation + 1
         needed = (output.shape[axis] - 1) * stride + extent - first.shape[axis]
         pads.append(max(0, needed) // 2)
@@ -185,11 +216,15 @@ def _convolution_path(
     if (kernel_h, kernel_w) == (1, 1) and pads == (0, 0) and undilated and same_channels:
         return "1x1" if options["stride_w"] == options["stride_h"] == 1 else "1x1_strided"
     row = first.shape[1] == 1 and kernel_h == 1 and options["dilation_w_factor"] == 1
-    if row and same_channels and int(options["stride_w"]) * first.shape[3] % 4 == 0:  # type: ignore[arg-type]
+    if row and same_channels and _int(operator, "stride_w") * first.shape[3] % 4 == 0:
         return "1xn"
-    if not kernels.mve and output.shape[1] * output.shape[2] == 1:
-        return "one_column"
-    return "general"
+    return _columns_path(output, kernels)
+
+
+def _columns_path(output: Tensor, kernels: Kernels) -> str:
+    """Convolution by columns: kernels for two at a time are not reached by a single one."""
+    single = output.shape[1] * output.shape[2] == 1
+    return "one_column" if single and not kernels.mve else "general"
 
 
 def _depthwise_path(
@@ -215,10 +250,8 @@ def _depthwise_path(
 @lru_cache(maxsize=8)
 def load_table(name: str) -> StackTable:
     """The measured stack table called ``name`` (a core and kernel library)."""
-    tables = json.loads(
-        resources.files("pytest_tinybudget.footprint").joinpath("data/stack.json").read_text()
-    )
-    if name not in tables:
-        raise TinybudgetError(f"no stack table for runtime {name!r}; known: {', '.join(tables)}")
-    table: StackTable = tables[name]
+    file = resources.files("pytest_tinybudget.footprint").joinpath(f"data/stack/{name}.json")
+    if not file.is_file():
+        raise TinybudgetError(f'no stack table for runtime table {name!r}: declare stack = "2 KB"')
+    table: StackTable = json.loads(file.read_text(encoding="utf-8"))
     return table
