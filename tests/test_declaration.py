@@ -850,6 +850,7 @@ def test_files_that_cannot_name_a_model_are_named(project: Project):
         (b"\x00\x01", "tinybudget.toml:1:1: not valid TOML: "),
         (b"#" * (1024 * 1024 + 1), "tinybudget.toml: larger than 1 MB, not a declaration"),
         (b"a = " + b"[" * 100_000, "tinybudget.toml: tables or lists nested too deeply"),
+        (b"\na" + b".a" * 200_000 + b" = 1", "tinybudget.toml:2: more than 100 dots in a line"),
     ],
 )
 def test_a_file_that_is_no_toml(project: Project, content: bytes, error: str):

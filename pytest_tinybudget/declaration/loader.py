@@ -23,6 +23,8 @@ from pytest_tinybudget.errors import DeclarationError
 
 #: A declaration is written by people; anything larger is another file by mistake.
 _LARGEST_BYTES = 1024 * 1024
+#: The parsers' time grows with the square of a dotted key's parts.
+_MOST_DOTS = 100
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
@@ -60,6 +62,10 @@ def _text(path: Path) -> str:
 
 def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """The document and the line of each of its keys."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > _MOST_DOTS:
+            reason = f"more than {_MOST_DOTS} dots in a line: break it up"
+            raise DeclarationError(f"{shown(path)}:{number}: {reason}")
     try:
         return parse(text), key_lines(text)
     except TOMLDecodeError as error:
