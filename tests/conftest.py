@@ -29,6 +29,11 @@ def dense_model() -> bytes:
     return maker.build()
 
 
+def summary_line(outcome: str, node_id: str, reason: str) -> str:
+    """A line of pytest's short summary; from pytest 9 on it repeats the first line of our text."""
+    return f"{outcome} {node_id}" + (f" - {reason}" if pytest.version_tuple >= (9, 0) else "")
+
+
 #: A project with two models, one of them for two boards.
 DECLARATION = """\
 schema = 1

@@ -12,6 +12,7 @@ import pytest
 from conftest import DECLARATION
 from conftest import dense_model
 from conftest import keyword_model
+from conftest import summary_line
 
 from pytest_tinybudget import declaration
 from pytest_tinybudget import plugin
@@ -181,7 +182,7 @@ def test_a_pair_over_budget_fails_with_a_line_that_stands_on_its_own(
             r"_+ kws on arduino-nano-33-ble _+",
             r"RAM over by [\d.]+ KB \([\d.]+ of 2\.0 KB\); flash ok \([\d.]+ KB of 1\.00 MB\)",
             r".*edit tinybudget\.toml:5",
-            rf"FAILED {KWS_NANO} - RAM over by .*",
+            summary_line("FAILED", KWS_NANO, "RAM over by .*"),
         ]
     )
     assert "Traceback" not in result.stdout.str()
@@ -194,7 +195,7 @@ def test_what_cannot_be_measured_is_an_error_and_not_a_failure(project: Project)
         [
             "*ERROR at setup of kws on arduino-nano-33-ble*",
             "models/kws.tflite: *",
-            f"ERROR {KWS_NANO} - models/kws.tflite*",
+            summary_line("ERROR", KWS_NANO, "models/kws.tflite*"),
         ]
     )
     assert "Traceback" not in result.stdout.str()

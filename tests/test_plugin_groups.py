@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import keyword_model
+from conftest import summary_line
 from modelmaker import ModelMaker
 
 
@@ -99,7 +100,7 @@ def test_a_group_fails_by_its_own_budget(project: Project) -> None:
             "RAM over by *",
             "*arduino-nano-33-ble itself has room*",
             "edit tinybudget.toml:15",
-            f"FAILED {GROUP} - RAM over by *",
+            summary_line("FAILED", GROUP, "RAM over by *"),
         ]
     )
 
