@@ -36,7 +36,7 @@ from pytest_tinybudget.graph.tflite import load_model
 _SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
 _TRUTH = _SHARED / "tflm" / "truth"
 _GRAPHS = files("pytest_tinybudget.footprint") / "data" / "graphs"
-_VARIANTS = sorted(name for name in RUNTIMES if RUNTIMES[name].table)
+_VARIANTS = sorted(name for name in RUNTIMES if RUNTIMES[name].table == name)
 
 needs_truth = pytest.mark.skipif(not _TRUTH.is_dir(), reason="no measured links beside the clone")
 
@@ -339,6 +339,15 @@ def _small_table() -> bytes:
             "object_edges": [1, 0],
         }
     ).encode()  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e300", '"x"', "[]"])
+@pytest.mark.parametrize("key", ['"margin_percent": 0.3', '"base": 10.0'])
+def test_numbers_out_of_range_are_damage(key: str, number: str) -> None:
+    name, _, _ = key.partition(":")
+    table = _small_table().decode().replace(key, f"{name}: {number}")
+    with pytest.raises(TinybudgetError, match="damaged"):
+        decode(table.encode(), "wild")
 
 
 def test_cyclic_references_end() -> None:

@@ -6,6 +6,7 @@ and places what is reached. Says whose bytes they are, and what a change would s
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -102,7 +103,7 @@ def link(
     ]
     unknown = tuple(
         f"operator {name}: its code is not in table {_table(runtime)} and not counted; "
-        "declare its flash"
+        f'declare it: [runtime.ops.{json.dumps(name)}] flash = "…"'
         for name in missing
         if name not in costs
     )
@@ -223,7 +224,7 @@ def _table(runtime: Runtime) -> str:
 
 def _reference_of(runtime: Runtime) -> Runtime | None:
     """The runtime of the same core with reference kernels, if there is a table for it."""
-    if runtime.kernels.library == "reference":
+    if runtime.graph or runtime.kernels.library != "cmsis-nn":
         return None
     core = runtime.name.rpartition("_")[0]
     return RUNTIMES.get(f"{core}_ref")
@@ -356,7 +357,7 @@ def _flash_parts(firmware: _Firmware) -> list[Part]:
     shares.update({f"operator {name}": 0 for name in firmware.operator_roots})
     shares[_SHARED] = 0
     shares[_MAIN] = firmware.main_bytes
-    for node, size in firmware.placed.items():
+    for node in sorted(firmware.placed.keys() | firmware.base.keys()):
         if graph.kinds[node] == _BSS:
             continue
         member = graph.objects[node]
@@ -367,7 +368,8 @@ def _flash_parts(firmware: _Firmware) -> list[Part]:
             owner = _MAIN
         else:
             owner = _CORE if node in core else owners.get(node, _SHARED)
-        shares[owner] = shares.get(owner, 0) + size - firmware.base.get(node, 0)
+        size = firmware.placed.get(node, 0) - firmware.base.get(node, 0)
+        shares[owner] = shares.get(owner, 0) + size
     return [Part(name, size, "table") for name, size in shares.items() if size]
 
 
@@ -387,7 +389,10 @@ def _with_margin(parts: list[Part], runtime: Runtime, graph: SectionGraph) -> li
 
 
 def _ram_parts(model: Model, runtime: Runtime, firmware: _Firmware) -> tuple[Part, ...]:
-    """Static objects besides the arena (NOTES of the runtime tables: sizes of 32-bit builds)."""
+    """Static objects besides the arena, sizes as read off 32-bit builds of TFLM 90b983c2.
+
+    Other pointer widths are scaled and labelled as estimates.
+    """
     graph = firmware.graph
     words = runtime.abi.pointer_bytes // 4
     method: Method = "exact" if words == 1 else "estimated"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -36,7 +36,8 @@ class Registration:
 @cache
 def registrations() -> dict[tuple[str, bool], Registration]:
     """All of TFLM's own operators by name and whether they are custom operators."""
-    text = files(__package__).joinpath("data", "registrations.csv").read_text(encoding="utf-8")
+    table = Path(__file__).parent / "data" / "registrations.csv"
+    text = table.read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     return {
         (row["operator"], row["kind"] == "custom"): Registration(

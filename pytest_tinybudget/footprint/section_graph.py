@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from typing import cast
@@ -27,6 +26,7 @@ FORMAT = "tinybudget-sections/1"
 #: Output sections in which nodes are placed; all but ``bss`` take flash, ``data`` and ``bss`` RAM.
 KINDS = ("text", "rodata", "exidx", "init_array", "data", "bss")
 
+_PACKAGED = Path(__file__).parent / "data" / "graphs"
 _MAXIMUM_PACKED_BYTES = 16 * 1024**2
 _MAXIMUM_BYTES = 128 * 1024**2
 _MAXIMUM_SECTION_BYTES = 1 << 32
@@ -117,9 +117,8 @@ def load_graph(table: str) -> SectionGraph:
 
 @cache
 def _load_packaged(name: str) -> SectionGraph:
-    folder = files("pytest_tinybudget.footprint") / "data" / "graphs"
     try:
-        packed = (folder / f"{name}.json.gz").read_bytes()
+        packed = (_PACKAGED / f"{name}.json.gz").read_bytes()
     except OSError as error:
         raise TinybudgetError(f"no section graph named {name!r} in the package") from error
     return decode(packed, name)
@@ -215,9 +214,9 @@ def _graph(table: dict[str, Any], name: str) -> SectionGraph:
         core_variables=nodes(roots["variables"]),
         baseline=nodes(roots["baseline"]),
         firmware=frozenset(nodes(roots["firmware"])),
-        main=MainModel(**{key: float(value) for key, value in table["main"].items()}),
+        main=MainModel(**{key: _bounded(value) for key, value in table["main"].items()}),
         supersede=tuple(cast("tuple[int, int]", nodes(pair)) for pair in table["supersede"]),
-        margin_percent=float(table["margin_percent"]),
+        margin_percent=max(0.0, _bounded(table["margin_percent"])),
         kept=nodes(roots.get("kept", [])),
     )
 
@@ -243,6 +242,12 @@ def _require_integers(values: Any, low: int, high: int, what: str) -> None:
     if values:
         _require(set(map(type, values)) == {int}, f"a {what} is no integer")
         _require(min(values) >= low and max(values) < high, f"a {what} is out of range")
+
+
+def _bounded(value: Any) -> float:
+    number = float(value)
+    _require(abs(number) < _MAXIMUM_SECTION_BYTES, f"{number} is out of range")
+    return number
 
 
 def _require(condition: bool, reason: str) -> None:
