@@ -331,6 +331,39 @@ def test_scratch_buffers_follow_the_kernel_library(
     assert tuple(found) == scratch
 
 
+@needs_truth
+@pytest.mark.parametrize(
+    ("name", "used"),
+    [
+        ("person_detect", 82_300),
+        ("mlperf_kws_int8", 22_780),
+        ("mlperf_resnet_int8", 54_364),
+        ("mlperf_ad01_int8", 2_380),
+    ],
+)
+def test_esp_nn_in_plain_c_takes_what_was_published_from_an_esp32(name: str, used: int) -> None:
+    """mcufit-bench, ESP32 at 240 MHz with esp-nn (August 2026)."""
+    model = shared_model(name)
+    assert model is not None
+    simulation = simulate(model, RUNTIMES["esp32_espnn"])
+    assert simulation.arena is not None
+    assert (simulation.arena.used, simulation.unknown) == (used, ())
+
+
+def test_scratch_of_the_esp32s3s_vector_unit_is_bounded_and_named() -> None:
+    maker, graph = new_graph()
+    hidden = graph.conv2d(graph.input((1, 16, 16, 8)), filters=16)
+    graph.output(graph.depthwise_conv2d(hidden))
+    simulation = simulated(maker, "esp32s3_espnn")
+    assert [line.split(":")[0] for line in simulation.unknown] == [
+        "CONV_2D #0",
+        "DEPTHWISE_CONV_2D #1",
+    ]
+    conv, depthwise = simulation.layers
+    assert conv.scratch_bytes >= 2 * (9 * 8 * 16 + 16 * 16 * 8)
+    assert depthwise.scratch_bytes >= 9 * 16 + 18 * 18 * 16
+
+
 def test_dense_weights_are_summed_into_the_tail_on_mve() -> None:
     maker, graph = new_graph()
     graph.output(graph.dense(graph.input((1, 16)), units=64))

@@ -7,12 +7,15 @@ After ``kernels/conv_common.cc``, ``depthwise_conv_common.cc``, ``transpose_conv
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
 
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
+from pytest_tinybudget.footprint.operators.geometry import Geometry
+from pytest_tinybudget.footprint.operators.geometry import Window
+from pytest_tinybudget.footprint.operators.geometry import esp32s3_conv_scratch
+from pytest_tinybudget.footprint.operators.geometry import esp32s3_depthwise_scratch
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -29,59 +32,6 @@ _MVE_CHANNEL_BLOCK = 124
 _REVERSE_CONVOLUTION_CHANNELS = 16
 
 _HYBRID = "float activations with quantised weights (a hybrid model) are not supported"
-
-
-class Window(NamedTuple):
-    """One axis of a convolution or pool."""
-
-    size: int
-    filter: int
-    stride: int
-    dilation: int = 1
-
-    def output(self, padding: str) -> int:
-        """ComputeOutSize; 0 where TFLM finds the arguments impossible."""
-        if self.filter <= 0 or self.stride <= 0 or self.dilation <= 0:
-            return 0
-        if padding == "SAME":
-            return (self.size + self.stride - 1) // self.stride
-        reach = self.size + self.stride - self._effective_filter()
-        return max(reach, 0) // self.stride
-
-    def padding(self, padding: str) -> int:
-        """The padding before the data (ComputePadding)."""
-        if self.filter <= 0 or self.stride <= 0 or self.dilation <= 0:
-            return 0
-        covered = (self.output(padding) - 1) * self.stride + self._effective_filter()
-        return max(covered - self.size, 0) // 2
-
-    def _effective_filter(self) -> int:
-        return (self.filter - 1) * self.dilation + 1
-
-
-class Geometry(NamedTuple):
-    """A convolution as CMSIS-NN's buffer-size functions see it."""
-
-    batches: int
-    input_height: int
-    input_width: int
-    input_channels: int
-    filter_height: int
-    filter_width: int
-    filter_channels: int
-    output_width: int
-    output_channels: int
-    stride_height: int
-    stride_width: int
-    dilation_height: int
-    dilation_width: int
-    padding_height: int
-    padding_width: int
-
-    @property
-    def columns(self) -> int:
-        """Input values that one output value is made of."""
-        return self.filter_height * self.filter_width * self.input_channels
 
 
 def populate_convolution_quantization(
@@ -168,7 +118,7 @@ def _geometry(
     return Geometry(
         batches, height, width, channels,
         filter_h, filter_w, filter_channels,
-        output.shape[2], output.shape[3],
+        output.shape[1], output.shape[2], output.shape[3],
         stride_h, stride_w, dilation_h, dilation_w,
         Window(height, filter_h, stride_h, dilation_h).padding(padding),
         Window(width, filter_w, stride_w, dilation_w).padding(padding),
@@ -203,6 +153,11 @@ def _prepare_conv_reference(node: Preparation) -> None:
     _calculate_op_data(node, input_.type, channel_axis=0)
     if filter_.type == "INT4":
         node.scratch(filter_.elements)
+    if node.kernels.library == "esp-nn":
+        _check_groups(node, input_, filter_)
+        if input_.type == "INT8" and node.kernels.vectors:
+            geometry = _geometry(node, input_, filter_, output, filter_.shape[3])
+            _request_esp32s3(node, esp32s3_conv_scratch(geometry))
 
 
 def _prepare_conv_cmsis_nn(node: Preparation) -> None:
@@ -214,10 +169,7 @@ def _prepare_conv_cmsis_nn(node: Preparation) -> None:
     _check_types(node, input_, filter_)
     _check_rank(node, input_, filter_, output)
     node.ensure(input_.shape[0] == output.shape[0], "its input and output differ in batches")
-    node.ensure(
-        filter_.shape[3] > 0 and input_.shape[3] % filter_.shape[3] == 0,
-        f"its {input_.shape[3]} input channels are no multiple of the filter's {filter_.shape[3]}",
-    )
+    _check_groups(node, input_, filter_)
     if input_.type != "FLOAT32":
         _per_channel_arrays(node, filter_.shape[0])
     _calculate_op_data(node, input_.type, channel_axis=0)
@@ -232,6 +184,13 @@ def _prepare_conv_cmsis_nn(node: Preparation) -> None:
         size = 8 * align_up(geometry.columns, 8) if node.kernels.mve else 4 * geometry.columns
     if size > 0:
         node.scratch(size)
+
+
+def _check_groups(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
+    node.ensure(
+        filter_.shape[3] > 0 and input_.shape[3] % filter_.shape[3] == 0,
+        f"its {input_.shape[3]} input channels are no multiple of the filter's {filter_.shape[3]}",
+    )
 
 
 def _conv_s8_buffer(node: Preparation, geometry: Geometry) -> int:
@@ -295,6 +254,9 @@ def _prepare_depthwise_reference(node: Preparation) -> None:
     if filter_.type == "INT4":
         node.scratch(filter_.elements)
     _calculate_op_data(node, input_.type, channel_axis=3)
+    if node.kernels.vectors and input_.type == "INT8":
+        geometry = _geometry(node, input_, filter_, output, channels)
+        _request_esp32s3(node, esp32s3_depthwise_scratch(geometry))
     if (input_.type, filter_.type) not in (
         ("FLOAT32", "FLOAT32"), ("INT8", "INT4"), ("INT8", "INT8"), ("INT16", "INT8"),
     ):  # fmt: skip
@@ -376,6 +338,14 @@ def _depthwise_as_conv_buffer(node: Preparation, geometry: Geometry) -> int:
     return size + weights
 
 
+def _request_esp32s3(node: Preparation, size_bytes: int) -> None:
+    node.scratch(size_bytes)
+    node.bounded(
+        "its scratch buffer depends on the version of esp-nn;"
+        f" counted {size_bytes:,} B, the most of those known"
+    )
+
+
 def _prepare_transpose_conv(node: Preparation) -> None:
     cmsis_nn = node.kernels.library == "cmsis-nn"
     output, input_, filter_ = node.temp_output(0), node.temp_input(2), node.temp_input(1)
@@ -436,7 +406,13 @@ def _request_transpose_conv_s8(node: Preparation, input_: Tensor, filter_: Tenso
         node.scratch(0)
 
 
-_init_conv = op_data(_CONV_OP_DATA, f"({_CONV_OP_DATA})i", compression=f"{_CONV_OP_DATA}2i")
+_OPTIMISED_CONV_OP_DATA = f"({_CONV_OP_DATA})i"
+_init_conv = op_data(
+    _CONV_OP_DATA,
+    _OPTIMISED_CONV_OP_DATA,
+    esp_nn=_OPTIMISED_CONV_OP_DATA,
+    compression=f"{_CONV_OP_DATA}2i",
+)
 
 RULES: dict[str, OperatorRule] = {
     "CONV_2D": OperatorRule("e2ie2ie", _init_conv, _prepare_conv),

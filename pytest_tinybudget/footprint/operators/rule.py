@@ -90,16 +90,17 @@ class OperatorRule:
 
 
 def op_data(
-    reference: str, cmsis_nn: str = "", *, compression: str = ""
+    reference: str, cmsis_nn: str = "", *, esp_nn: str = "", compression: str = ""
 ) -> Callable[[Preparation], None]:
     """An ``Init`` that allocates one OpData struct of the given C layout.
 
-    ``cmsis_nn`` is its layout in CMSIS-NN's kernel, ``compression`` in builds that can read
-    compressed tensors, where they differ.
+    ``cmsis_nn`` and ``esp_nn`` are its layouts in these libraries' kernels, ``compression`` in
+    builds that can read compressed tensors, where they differ.
     """
+    layouts = {"cmsis-nn": cmsis_nn, "esp-nn": esp_nn}
 
     def init(node: Preparation) -> None:
-        layout = cmsis_nn if node.kernels.library == "cmsis-nn" else ""
+        layout = layouts.get(node.kernels.library, "")
         if node.kernels.compression:
             layout = layout or compression
         node.persistent(node.abi.size_of(layout or reference))

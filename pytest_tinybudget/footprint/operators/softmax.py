@@ -36,6 +36,17 @@ def _prepare_softmax(node: Preparation) -> None:
     )
     if output.type != "FLOAT32":
         _check_output_quantization(node, input_, output)
+    if node.kernels.library == "esp-nn" and input_.type == output.type == "INT8":
+        _request_esp_nn(node, input_)
+
+
+def _request_esp_nn(node: Preparation, input_: Tensor) -> None:
+    """An int32 for each value along axis 1, whichever axis that is."""
+    if len(input_.shape) > 1:
+        node.scratch(4 * input_.shape[1])
+    else:
+        node.scratch(4 * input_.elements)
+        node.bounded("esp-nn sizes its scratch buffer by an axis that its input does not have")
 
 
 def _check_output_quantization(node: Preparation, input_: Tensor, output: Tensor) -> None:
@@ -68,7 +79,9 @@ def _prepare_log_softmax(node: Preparation) -> None:
 
 RULES: dict[str, OperatorRule] = {
     "SOFTMAX": OperatorRule(
-        "i", op_data(_SOFTMAX_PARAMS, f"({_SOFTMAX_PARAMS})2i"), _prepare_softmax
+        "i",
+        op_data(_SOFTMAX_PARAMS, f"({_SOFTMAX_PARAMS})2i", esp_nn=f"({_SOFTMAX_PARAMS})i"),
+        _prepare_softmax,
     ),
     "LOG_SOFTMAX": OperatorRule("", None, _prepare_log_softmax),
 }
