@@ -109,6 +109,7 @@ def typed_cases(kind: str) -> Iterator[Case]:
     for name in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ALL"):
         yield case(name, image, ints(1, 2), to=T(kind, (1, 1, 1, 4)), keep_dims=True)
         yield case(name, flat, scalar(-1), to=T(kind, (3,)))
+        yield case(name, flat, ints(2), to=T(kind, (4,)))
     for name in ("ARG_MAX", "ARG_MIN"):
         yield case(name, flat, scalar(1), to=T("INT32", (3,)), output_type="INT32")
         yield case(name, flat, scalar(1), to=T("INT64", (3,)), output_type="INT64")
@@ -183,6 +184,8 @@ def other_cases() -> Iterator[Case]:
     yield case(
         "RESIZE_BILINEAR", image, ints(8, 8), to=image, half_pixel_centers=True, align_corners=True
     )
+    yield case("SQUARED_DIFFERENCE", *(T("INT8", (4,)),) * 2, to=T("INT32", (4,)))
+    yield case("HARD_SWISH", T("INT8", (4,)), to=T("INT8", (4,), details={"scale": ()}))
     yield case("SPACE_TO_DEPTH", T("INT8", (1, 3, 3, 1)), to=T("INT8", (1, 1, 1, 4)), block_size=2)
     yield case("SPLIT", T("INT32", ()), flat, to=(T("INT8", (3, 2)),) * 2, num_splits=2)
     yield case("GATHER", flat, ints(0, type="INT64"), to=T("INT8", (1, 4)))

@@ -74,7 +74,7 @@ def _prepare_hard_swish(node: Preparation) -> None:
     source, result = node.temp_input(0), node.temp_output(0)
     if source.type == "INT8":
         node.ensure(
-            scale(source) == 0 or scale(source) / 128 < scale(result),
+            scale(result) == 0 or scale(source) / 128 < scale(result),
             f"the scale {scale(result):g} of '{result.name}' is not above 1/128 of its input's",
         )
     runs_with(node, source, "FLOAT32", "INT8")

@@ -147,8 +147,13 @@ def _is_supported_length(length: int) -> bool:
 
 
 def _prepare_rfft(node: Preparation) -> None:
-    tensor_type = _check_fft(node)
-    node.scratch(_fft_length(node) * _element_bytes(tensor_type))
+    tensor_type, length = _check_fft(node), _fft_length(node)
+    node.scratch(length * _element_bytes(tensor_type))
+    source = node.input(0)
+    if source.shape and source.shape[-1] > length:
+        node.fails_at_invoke(
+            f"'{source.name}' {list(source.shape)} exceeds the {length} of its FFT"
+        )
 
 
 def _prepare_irfft(node: Preparation) -> None:

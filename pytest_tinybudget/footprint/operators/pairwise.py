@@ -94,9 +94,10 @@ def _prepare_squared_difference(node: Preparation) -> None:
     takes(node, 2, 1)
     first, second, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     same_type(node, first, second)
+    if first.type in ("INT8", "INT16"):
+        quantised(node, first)
+        quantised(node, second)
     for tensor in (first, second, result):
-        if first.type in ("INT8", "INT16"):
-            quantised(node, tensor)
         if first.type == "INT8":
             node.ensure(
                 -128 <= zero_point(tensor) <= 127,

@@ -12,6 +12,7 @@ from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
@@ -44,6 +45,13 @@ def _request_iteration(node: Preparation, source: Tensor, axis: Tensor) -> None:
     node.scratch(_INT * axis.elements)
 
 
+def _runs_within(node: Preparation, source: Tensor, axis: Tensor) -> None:
+    """Constant axes outside the tensor make Eval return an error."""
+    rank = len(source.shape)
+    if rank and any(not -rank <= place < rank for place in integers(axis)):
+        node.fails_at_invoke(f"the axes of '{axis.name}' lie outside {rank} dimensions")
+
+
 def _prepare_sum(node: Preparation) -> None:
     source, result, axis = _temp_operands(node)
     if source.type in ("INT8", "INT16"):
@@ -51,6 +59,8 @@ def _prepare_sum(node: Preparation) -> None:
     _request_iteration(node, source, axis)
     _prepare_simple(node)
     runs_with(node, source, "FLOAT32", "INT8", "INT16")
+    if source.type == "FLOAT32":
+        _runs_within(node, source, axis)
     if node.operator.name == "SUM":
         _runs_with_one_type(node, source, result)
 
@@ -60,6 +70,7 @@ def _prepare_extremum(node: Preparation) -> None:
     source, result, axis = _temp_operands(node)
     _request_iteration(node, source, axis)
     runs_with(node, source, "FLOAT32", "INT8")
+    _runs_within(node, source, axis)
     _runs_with_one_type(node, source, result)
     if source.type == "INT8" and (scale(source), zero_point(source)) != (
         scale(result),
@@ -73,6 +84,7 @@ def _prepare_all(node: Preparation) -> None:
     accepts(node, source, "BOOL")
     _prepare_simple(node)
     _request_iteration(node, source, axis)
+    _runs_within(node, source, axis)
     _runs_with_one_type(node, source, result)
 
 

@@ -29,6 +29,7 @@ def _prepare_transpose(node: Preparation) -> None:
     rank_within(node, source, 0, 5)
     same_type(node, source, result)
     constant(node, order)
+    accepts(node, order, "INT32")
     rank_within(node, order, 1, 1)
     rank = len(source.shape)
     node.ensure(
