@@ -243,6 +243,22 @@ def test_smallest_firmware_reads(tmp_path: Path) -> None:
     assert (found.reserved_flash, found.reserved_ram) == (16, 0)
 
 
+def test_xtensa_needs_the_map_to_tell_ram_from_flash(tmp_path: Path) -> None:
+    image, link_map = tmp_path / "firmware.elf", tmp_path / "firmware.map"
+    image.write_bytes(_header(machine=94) + _segment(52, 16, 16))
+    firmware = read_firmware(image)
+    with pytest.raises(TinybudgetError, match="--map"):
+        calibrate(firmware)
+    link_map.write_text(
+        "Memory Configuration\n\nName  Origin  Length  Attributes\n"
+        "iram0_0_seg      0x00001000         0x00001000         xr\n"
+        "drom0_0_seg      0x3f400020         0x003fffe0         r\n"
+        "*default*        0x00000000         0xffffffff\n\nLinker script and memory map\n"
+    )
+    found = calibrate(firmware, read_regions(link_map))
+    assert (found.reserved_flash, found.reserved_ram) == (16, 16)
+
+
 def test_mutated_firmware_is_read_or_told(
     built: tuple[Path, dict[str, int]], tmp_path: Path
 ) -> None:

@@ -33,6 +33,9 @@ const char *core_name(void) { return "tensor"; }
 int core_entry(int x) { uninitialised[x & 7] = x; common_counter[0] += x;
                         return uninitialised[1] + shared_table[x & 15] + core_name()[0]; }
 int only_dead_code(int x) { return x * 77; }
+__attribute__((constructor)) static void begin(void) { common_counter[1] = 7; }
+double op_divide(double, double);
+double dead_division(double x) { return op_divide(x, 3.0); }
 """
 _FLOAT_C = """
 double op_multiply(double a, double b) { return a * b; }

@@ -79,6 +79,7 @@ class Firmware:
     """A linked image: its segments, its symbols (empty when stripped), its bytes."""
 
     label: str
+    machine: str
     content: bytes
     segments: tuple[Loaded, ...]
     symbols: tuple[Symbol, ...]
@@ -131,7 +132,7 @@ def read_firmware(path: Path) -> Firmware:
                 table = section_bytes(content, header)
                 strings = section_bytes(content, headers[header["sh_link"]])
                 symbols = tuple(read_symbols(table, strings, format_of(elf)))
-        return Firmware(label, content, segments, symbols)
+        return Firmware(label, elf["e_machine"], content, segments, symbols)
 
 
 def calibrate(
@@ -152,8 +153,13 @@ def calibrate(
     firmware has TFLM in it.
 
     Raises:
-        TinybudgetError: a named symbol is not there.
+        TinybudgetError: a named symbol is not there, or only the map can tell flash from RAM.
     """
+    if firmware.machine == "EM_XTENSA" and not regions:
+        raise TinybudgetError(
+            f"{printable(firmware.label)} is for Xtensa, which loads code into RAM at its final "
+            "address: give the linker's map with --map"
+        )
     memory = _Memory(firmware, regions)
     items = list(memory.totals())
     notes = list(memory.notes)

@@ -126,7 +126,7 @@ def build_runtime(
     program = resolve(objects, archives, wanted)
     _require_one_machine(program)
     builder = _GraphBuilder(program, section_sizes or {})
-    graph = builder.graph(name, found, roots)
+    graph = builder.graph(name, found, roots, always_linked=len(objects))
     return BuiltRuntime(
         graph=graph,
         kernels=_kernels(program),
@@ -305,9 +305,18 @@ class _GraphBuilder:
         self._add_replacements()
 
     def graph(
-        self, name: str, found: Mapping[str, _OperatorSymbols], roots: _Roots
+        self,
+        name: str,
+        found: Mapping[str, _OperatorSymbols],
+        roots: _Roots,
+        *,
+        always_linked: int,
     ) -> SectionGraph:
-        """The finished graph, cut down to what some firmware could reach."""
+        """The finished graph, cut down to what some firmware could reach.
+
+        The first ``always_linked`` objects are in every link, reached or not: an empty node of
+        each is a root, so that what they keep and replace counts.
+        """
         operators = {}
         for operator, entry in found.items():
             nodes = self._nodes_of(entry.symbols)
@@ -316,6 +325,7 @@ class _GraphBuilder:
                 text = (self._add(_RODATA, len(operator.encode()) + 1, 4, -1),)
                 nodes += text
             operators[operator] = OperatorRoots(nodes, entry.custom, typed)
+        present = tuple(self._add(_TEXT, 0, 1, owner) for owner in range(always_linked))
         objects = self.program.objects
         firmware = self._add_firmware(objects[0].machine) if roots.is_tflm else _Firmware()
         graph = SectionGraph(
@@ -330,7 +340,7 @@ class _GraphBuilder:
             object_origins=[_origin(item) for item in objects],
             object_targets=self._member_edges(),
             operators=operators,
-            core=self._nodes_of(roots.core) + firmware.core,
+            core=self._nodes_of(roots.core) + firmware.core + present,
             core_builtin=firmware.builtin,
             core_custom=firmware.custom,
             core_variables=self._nodes_of(roots.variables),
