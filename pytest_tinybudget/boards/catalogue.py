@@ -72,7 +72,7 @@ def _board(row: Mapping[str, Any], vendor: str) -> Board:
         sdk=row.get("sdk", ""),
         notes=row.get("notes", ""),
         verified=row.get("verified", True),
-        flash_margin_percent=core.flash_margin_percent,
+        flash_margin_percent=row.get("flash_margin_percent", core.flash_margin_percent),
     )
 
 
