@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import constant
 from pytest_tinybudget.footprint.operators.checks import rank_within
@@ -71,11 +73,8 @@ def _prepare_embedding_lookup(node: Preparation) -> None:
     result = node.temp_output(0)
     accepts(node, result, "FLOAT32", *(("INT8",) if values.type == "INT8" else ()))
     shape = indices.shape + values.shape[1:] + result.shape[len(values.shape) :]
-    bytes_needed = result.element_bytes
-    for extent in shape:
-        bytes_needed *= extent
     node.ensure(
-        len(result.shape) >= len(values.shape) and bytes_needed <= result.bytes,
+        len(result.shape) >= len(values.shape) and prod(shape) <= result.elements,
         f"'{result.name}' is {list(result.shape)}, expected {list(shape)}",
     )
     node.copy_output_shape(0)

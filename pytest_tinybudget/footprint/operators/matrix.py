@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
@@ -70,11 +72,8 @@ def _product(node: Preparation, left: Tensor, right: Tensor) -> tuple[int, ...]:
 
 
 def _reshape(node: Preparation, result: Tensor, shape: tuple[int, ...]) -> None:
-    expected = 1
-    for extent in shape:
-        expected *= extent
     node.ensure(
-        len(shape) <= len(result.shape) and expected == result.elements,
+        len(shape) <= len(result.shape) and prod(shape) == result.elements,
         f"'{result.name}' is {list(result.shape)}, expected {list(shape)}",
     )
     node.copy_output_shape(0)
