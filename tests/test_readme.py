@@ -228,6 +228,21 @@ def test_options_in_the_readme_exist(project: Path) -> None:
     assert named <= known
 
 
+def test_commands_and_options_in_the_docs_exist(project: Path) -> None:
+    named: dict[str, set[str]] = {}
+    for block in blocks("sh"):
+        for command in commands(block):
+            words = shlex.split(command)
+            if words[0] == "tinybudget":
+                verb = " ".join(words[1:3] if words[1] == "runtime" else words[1:2])
+                named.setdefault(verb, set()).update(re.findall(r"(?<= )--[a-z-]+", command))
+    assert {"check", "inspect", "carray", "runtime build"} <= set(named)
+    for verb, options in named.items():
+        usage = run(f"tinybudget {verb} --help", project)
+        assert usage.returncode == 0, usage.stderr
+        assert options <= set(re.findall(r"--[a-z-]+", usage.stdout)), verb
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
