@@ -119,7 +119,7 @@ def test_every_part_says_how_it_was_got() -> None:
     assert methods["model"] == "exact"
     assert methods["runtime core"] == "table"
     assert methods["kernels"] == "estimated"
-    assert only["exact"] is False
+    assert only["known"] is False
 
 
 def test_operators_are_counted() -> None:

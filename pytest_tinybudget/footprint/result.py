@@ -154,7 +154,7 @@ class Footprint:
         return sum(part.bytes + part.margin_bytes for part in self.ram_parts)
 
     @property
-    def exact(self) -> bool:
-        """Whether every part is known, none merely bounded."""
+    def known(self) -> bool:
+        """Whether every part is exact, declared or off a measured table, none merely bounded."""
         parts = (*self.flash_parts, *self.ram_parts)
         return not self.unknown and all(part.method != "estimated" for part in parts)

@@ -98,7 +98,7 @@ def footprint_json(footprint: Footprint | None) -> Json:
         return {
             "arena": None,
             "stack": None,
-            "exact": False,
+            "known": False,
             "operators": {},
             "layers": [],
             "refusals": [],
@@ -109,7 +109,7 @@ def footprint_json(footprint: Footprint | None) -> Json:
     return {
         "arena": arena_json(footprint.arena),
         "stack": footprint.stack,
-        "exact": footprint.exact,
+        "known": footprint.known,
         "operators": dict(Counter(layer.operator for layer in footprint.layers)),
         "layers": [_layer(layer) for layer in footprint.layers],
         "refusals": [_refusal(refusal) for refusal in footprint.refusals],
