@@ -53,7 +53,7 @@ class Terms:
 class Verdict:
     """Pass or fail, the one line that says it, and the measures it rests on.
 
-    A model that TFLM refuses before planning has no RAM measure.
+    A model that TFLM refuses before it has an arena has no RAM measure.
     """
 
     outcome: Outcome
@@ -83,9 +83,9 @@ def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
 
 def _measures(footprint: Footprint, board: Board, budget: Budget) -> tuple[Measure, ...]:
     flash = _measure("flash", footprint.flash, footprint.flash_parts, _flash_limits(board, budget))
-    if footprint.arena is None:
+    if footprint.refusals and footprint.arena is None:
         return (flash,)
-    limits = _ram_limits(footprint.ram - footprint.arena.required, footprint.arena, board, budget)
+    limits = _ram_limits(footprint, board, budget)
     return flash, _measure("ram", footprint.ram, footprint.ram_parts, limits)
 
 
@@ -107,18 +107,22 @@ def _flash_limits(board: Board, budget: Budget) -> list[_Limit]:
     return [*_declared(budget.flash), _Limit(board.flash_room, "board", note)]
 
 
-def _ram_limits(outside: int, arena: Arena, board: Board, budget: Budget) -> list[_Limit]:
-    """The arena is one array: it must fit one block of RAM; what is outside may lie elsewhere."""
+def _ram_limits(footprint: Footprint, board: Board, budget: Budget) -> list[_Limit]:
     note = _room_note(board, board.usable_ram, board.ram, board.reserved_ram)
-    block = (
+    limits = [*_declared(budget.ram), _Limit(board.ram_room, "board", note)]
+    if footprint.arena is not None:
+        limits.append(_block_limit(footprint.ram, footprint.arena, board))
+    return limits
+
+
+def _block_limit(ram_bytes: int, arena: Arena, board: Board) -> _Limit:
+    """The arena is one array: it must fit one block of RAM; what is outside may lie elsewhere."""
+    outside = ram_bytes - arena.required
+    note = (
         f"{board.id}: the arena, {format_size(arena.required)}, must fit the largest block "
         f"of RAM, {format_size(board.largest_ram)}; {format_size(outside)} may lie elsewhere"
     )
-    return [
-        *_declared(budget.ram),
-        _Limit(board.ram_room, "board", note),
-        _Limit(board.largest_ram + outside, "board", block),
-    ]
+    return _Limit(board.largest_ram + outside, "board", note)
 
 
 def _declared(budget_bytes: int | None) -> list[_Limit]:
@@ -193,7 +197,7 @@ def _tier(measure: Measure, warn_at_percent: float) -> str:
 
 def _unmet(footprint: Footprint, terms: Terms) -> list[str]:
     unmet = []
-    if terms.strict and not footprint.exact:
+    if terms.strict and not footprint.known:
         unmet.append(f"strict: not exact: {_first(_inexact(footprint))}")
     if terms.require_int8 is True and footprint.not_int8:
         unmet.append(f"require_int8: {_not_int8(footprint)}")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.gate import GroupPair
 from pytest_tinybudget.gate import Pair
-from pytest_tinybudget.gate import failed_result
 from pytest_tinybudget.gate import pairs
 from pytest_tinybudget.plugin import FOUND
 from pytest_tinybudget.plugin import RESULTS
@@ -72,18 +72,32 @@ def boards_of(config: pytest.Config) -> Mapping[str, Board]:
     return config.stash[_BOARDS]
 
 
+def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
+    """Where C files go: the option, else the ini value, the declaration, or beside it."""
+    chosen = path_setting(config, "tinybudget_artifacts") or declaration.artifacts
+    return chosen or declaration.path.parent / DEFAULT_DIRECTORY
+
+
 class BudgetFile(pytest.File):
     """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback."""
 
     def collect(self) -> Iterator[BudgetModel]:
         self.config.stash[FOUND] = True
         try:
-            declaration = load_declaration(self.path, boards_of(self.config))
+            declared = self._pairs()
         except TinybudgetError as error:
             raise self.CollectError(str(error)) from None
-        declared = pairs(self.nodeid, declaration)
         for name, of_model in groupby(declared, key=lambda pair: pair.name):
             yield BudgetModel.from_parent(self, name=name, pairs=list(of_model))
+
+    def _pairs(self) -> list[Pair | GroupPair]:
+        declaration = load_declaration(self.path, boards_of(self.config))
+        declared = list(pairs(self.nodeid, declaration))
+        gate, folder = gate_of(self.config), artifacts_folder(self.config, declaration)
+        for pair in declared:
+            if isinstance(pair, Pair):
+                gate.claim_artifacts(pair, folder)
+        return declared
 
 
 class BudgetModel(pytest.Collector):
@@ -114,20 +128,11 @@ class BudgetPair(pytest.Item):
         self.add_marker("tinybudget")
 
     def setup(self) -> None:
-        gate = gate_of(self.config)
-        self._result = gate.check(self.pair)
-        if isinstance(self.pair, Pair) and self._result.outcome not in ("error", "refused"):
-            try:
-                gate.write_artifacts(self.pair, self._artifacts(self.pair))
-            except TinybudgetError as error:
-                self._result = failed_result(self.pair, error)
+        folder = artifacts_folder(self.config, self.pair.declaration)
+        self._result = gate_of(self.config).check(self.pair, folder)
         if self._result.outcome == "error":
             self.stash[RESULTS] = [self._result]
             pytest.fail(self._result.headline, pytrace=False)
-
-    def _artifacts(self, pair: Pair) -> Path:
-        folder = path_setting(self.config, "tinybudget_artifacts") or pair.declaration.artifacts
-        return folder or self.path.parent / DEFAULT_DIRECTORY
 
     def runtest(self) -> None:
         self.stash[RESULTS] = [self._result]

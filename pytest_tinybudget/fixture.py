@@ -16,6 +16,7 @@ from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.collection import boards_of
 from pytest_tinybudget.collection import gate_of
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.gate import Pair
 from pytest_tinybudget.plugin import RESULTS
@@ -48,6 +49,7 @@ class Tinybudget:
         Raises:
             TinybudgetError: the model cannot be read, or board or budget are wrong.
         """
+        __tracebackhide__ = True
         pair = pair_of(
             self._config.rootpath / model_path,
             board=self._board(board),
@@ -56,7 +58,10 @@ class Tinybudget:
             strict=strict,
             registrations=registrations,
         )
-        result = checked(gate_of(self._config), self._named(pair, model_path))
+        try:
+            result = checked(gate_of(self._config), self._named(pair, model_path))
+        except TinybudgetError as error:
+            raise error.with_traceback(None) from None  # the test's own line is the place
         self._node.stash.setdefault(RESULTS, []).append(result)
         if result.failed:
             pytest.fail(failure(result, style_of(self._config)), pytrace=False)

@@ -30,6 +30,7 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.verify import RealRun
 from pytest_tinybudget.verify import cross_check
@@ -169,17 +170,24 @@ class Gate:
     _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(
         default_factory=dict, repr=False
     )
+    _owners: dict[tuple[Path, str], str] = field(default_factory=dict, repr=False)
     _models: dict[Path, Model | TinybudgetError] = field(default_factory=dict, repr=False)
     _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
 
-    def check(self, pair: Pair | GroupPair) -> PairResult:
-        """The result of one pair; what cannot be measured has outcome ``"error"``."""
+    def check(self, pair: Pair | GroupPair, artifacts: Path | None = None) -> PairResult:
+        """The result of one pair; what cannot be measured has outcome ``"error"``.
+
+        The C files of a model that TFLM runs are written to the folder ``artifacts``.
+        """
         try:
             if isinstance(pair, GroupPair):
                 return self._check_group(pair)
-            return self._check_model(pair)
+            result = self._check_model(pair)
+            if artifacts is not None and result.outcome != "refused":
+                self.write_artifacts(pair, artifacts)
         except TinybudgetError as error:
             return failed_result(pair, error)
+        return result
 
     def model(self, declared: DeclaredModel) -> Model:
         """The graph of a declared model, its file read once.
@@ -267,7 +275,23 @@ class Gate:
             )
             return artifacts.write(folder, files)
 
+        self.claim_artifacts(pair, folder)
         return _once(self._written, (pair.file, pair.model.name, folder), write)
+
+    def claim_artifacts(self, pair: Pair, folder: Path) -> None:
+        """Keep the names of a model's C files in ``folder`` for it.
+
+        Raises:
+            TinybudgetError: a model of another declaration has the same.
+        """
+        key = (folder, c_identifier(pair.model.artifact_name).casefold())
+        mine = f"{pair.file}::{pair.name}"
+        owner = self._owners.setdefault(key, mine)
+        if owner != mine:
+            raise TinybudgetError(
+                f"{pair.declared_at}: the C files of {pair.name} would overwrite those of "
+                f"{owner}: give one another name with 'artifacts', or another folder"
+            )
 
     def _check_model(self, pair: Pair) -> PairResult:
         model, footprint = self.model(pair.model), self.footprint(pair)

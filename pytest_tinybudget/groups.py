@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Literal
 
 from pytest_tinybudget.declaration import RuntimeChoice
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Method
@@ -36,7 +37,8 @@ def combine(
     which has to fit one block of RAM.
 
     Raises:
-        TinybudgetError: the runtime's tables are missing or damaged.
+        TinybudgetError: the runtime's tables are missing or damaged, or another estimator
+            measured a model without an arena, which cannot be shared.
     """
     named = list(zip(models, footprints, strict=True))
     refusals = tuple(
@@ -44,6 +46,9 @@ def combine(
         for name, footprint in named
         for refusal in footprint.refusals
     )
+    for name, footprint in named:
+        if footprint.arena is None and not footprint.refusals:
+            raise TinybudgetError(f"{name} was measured without an arena: no group can hold it")
     largest = max(footprints, key=_arena_bytes)
     code, objects = _runtime(list(models.values()), choice, registrations, costs)
     return Footprint(
@@ -52,7 +57,7 @@ def combine(
             *(Part(f"model {name}", model.bytes, "exact") for name, model in models.items()),
             *code,
         ),
-        ram_parts=(*_arenas(named, arena), *objects, _deepest_stack(footprints)),
+        ram_parts=(*_arenas(named, arena), *objects, *_deepest_stack(footprints)),
         arena=None if refusals else largest.arena,
         stack=max(footprint.stack for footprint in footprints),
         layers=() if refusals else largest.layers,
@@ -89,9 +94,9 @@ def _arena_method(*footprints: Footprint) -> Method:
     return "estimated" if "estimated" in methods else "exact"
 
 
-def _deepest_stack(footprints: Sequence[Footprint]) -> Part:
-    stacks = [part for each in footprints for part in each.ram_parts if part.name == "stack"]
-    return max(stacks, key=lambda part: part.bytes + part.margin_bytes)
+def _deepest_stack(footprints: Sequence[Footprint]) -> tuple[Part, ...]:
+    deepest = max(footprints, key=lambda footprint: footprint.stack)
+    return tuple(part for part in deepest.ram_parts if part.name == "stack")
 
 
 def _runtime(

@@ -129,6 +129,13 @@ def test_the_arena_must_fit_the_largest_block_of_ram() -> None:
     assert "largest block" in ram.limit_note
 
 
+def test_ram_counts_as_well_where_an_estimator_knows_no_arena() -> None:
+    footprint = replace(kws(), arena=None)
+    verdict = judge(footprint, NANO, Terms(Budget(ram=kws().ram - 1)))
+    assert verdict.headline.startswith("RAM over by 1 B")
+    assert judge(footprint, NANO, Terms()).outcome == "fits"
+
+
 # The first line
 
 

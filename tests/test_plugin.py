@@ -413,6 +413,17 @@ def test_a_folder_that_cannot_be_written_is_an_error(project: Project) -> None:
     assert "Traceback" not in result.stdout.str()
 
 
+def test_declarations_must_not_overwrite_each_others_artifacts(project: Project) -> None:
+    pytester = project()
+    other = pytester.mkdir("other")
+    (other / "tinybudget.toml").write_text(DECLARATION.replace("models/", "../models/"))
+    pytester.runpytest("--tinybudget").assert_outcomes(passed=6)
+    result = pytester.runpytest("--tinybudget", "--tinybudget-artifacts=there")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*the C files of kws would overwrite those of *::kws: *"])
+    assert not pytester.path.joinpath("there").exists()
+
+
 # At rest
 
 

@@ -187,3 +187,14 @@ def test_the_fixture_knows_the_boards_of_plugins(project: Project) -> None:
         "def test_size(tinybudget): tinybudget.check('models/kws.tflite', board='acme-doorbell')"
     )
     pytester.runpytest().assert_outcomes(passed=1)
+
+
+def test_a_wrong_argument_of_the_fixture_points_at_the_test(project: Project) -> None:
+    pytester = project()
+    pytester.makepyfile(
+        "def test_size(tinybudget): tinybudget.check('models/none.tflite', board='esp32')"
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *ModelError: *none.tflite: no such file"])
+    assert "gate.py" not in result.stdout.str()
