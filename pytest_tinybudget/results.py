@@ -6,6 +6,7 @@ board against its limits. Sizes are integers of bytes.
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,12 +22,14 @@ Outcome = Literal["fits", "warns", "over", "refused", "unmet", "error"]
 
 SCHEMA_VERSION = 1
 
+Metric = Literal["flash", "ram"]
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
     """Flash or RAM of a pair. ``limit_from`` says what set the limit: budget or board."""
 
-    metric: Literal["flash", "ram"]
+    metric: Metric
     used: int
     limit: int
     limit_from: Literal["budget", "board"]
@@ -45,11 +48,25 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """An agreed increase: the metric may take ``up_to`` bytes through the day ``until``."""
+
+    metric: Metric
+    up_to: int
+    reason: str
+    until: datetime.date
+
+
+@dataclass(frozen=True, slots=True)
 class PairResult:
     """One model on one board.
 
     ``id`` is the node id (``tinybudget.toml::kws::arduino-nano-33-ble``, POSIX path);
     ``headline`` stands on its own; ``reasons`` say why and what to change, a line each.
+    ``accepted`` holds the agreements without which the pair would fail, ``grown`` the metrics
+    that grew more than allowed over the baseline. ``table`` identifies the tables that the
+    runtime's figures come from, ``conversion`` the settings that made the model file (empty
+    where it was not converted here): results with others are not comparable.
     """
 
     id: str
@@ -67,6 +84,10 @@ class PairResult:
     message: str = ""
     measures: tuple[Measure, ...] = ()
     footprint: Footprint | None = None
+    accepted: tuple[Acceptance, ...] = ()
+    grown: tuple[Metric, ...] = ()
+    table: str = ""
+    conversion: str = ""
 
     @property
     def failed(self) -> bool:
