@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.runtime import RUNTIMES
@@ -69,20 +69,24 @@ class Row:
 
 
 class Models:
-    """The models of a folder, each read once; counts those that are missing."""
+    """The models of a folder, each read once; remembers which are missing."""
 
     def __init__(self, folder: Path) -> None:
         self.missing: set[str] = set()
         self._folder = folder
-        self._known: dict[str, Model | None] = {}
+        self._known: dict[str, Model | ModelError] = {}
 
-    def get(self, name: str) -> Model | None:
+    def get(self, name: str) -> Model | ModelError | None:
+        """The model, why it cannot be read, or ``None`` when it is not there."""
+        path = self._folder / f"{name}.tflite"
+        if name not in self._known and path.is_file():
+            try:
+                self._known[name] = load_model(path)
+            except ModelError as error:
+                self._known[name] = error
         if name not in self._known:
-            path = self._folder / f"{name}.tflite"
-            self._known[name] = load_model(path) if path.is_file() else None
-        if self._known[name] is None:
             self.missing.add(name)
-        return self._known[name]
+        return self._known.get(name)
 
 
 def compare(models: Models, truth: Path) -> Iterator[Row]:
@@ -109,9 +113,11 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def _arena_rows(model: Model, runtime: Runtime, record: Mapping[str, Any]) -> Iterator[Row]:
-    simulation = simulate(model, runtime)
-    arena = simulation.arena
+def _arena_rows(
+    model: Model | ModelError, runtime: Runtime, record: Mapping[str, Any]
+) -> Iterator[Row]:
+    simulation = None if isinstance(model, ModelError) else simulate(model, runtime)
+    arena = simulation.arena if simulation else None
     predicted = {
         "arena_used": arena.used, "arena_required": arena.required,
         "head": arena.head, "tail": arena.tail,
@@ -123,20 +129,21 @@ def _arena_rows(model: Model, runtime: Runtime, record: Mapping[str, Any]) -> It
             )
     if record["status"] == "ok" and record.get("stack_alloc") is not None:
         measured = max(record["stack_alloc"], record["stack_invoke"])
-        part = stack_part(model, runtime)
-        predicted_stack = part.bytes + part.margin_bytes
+        predicted_stack = None
+        if not isinstance(model, ModelError):
+            part = stack_part(model, runtime)
+            predicted_stack = part.bytes + part.margin_bytes
         yield Row(runtime.name, record["model"], "stack", predicted_stack, measured)
     yield Row(
         runtime.name, record["model"], "refused",
-        int(bool(simulation.refusals)), int(record["status"] != "ok"),
+        int(simulation is None or bool(simulation.refusals)), int(record["status"] != "ok"),
     )  # fmt: skip
 
 
-def _flash_rows(model: Model, runtime: Runtime, record: Mapping[str, Any]) -> Iterator[Row]:
-    try:
-        predicted: int | None = link(model, runtime).flash
-    except TinybudgetError:
-        predicted = None
+def _flash_rows(
+    model: Model | ModelError, runtime: Runtime, record: Mapping[str, Any]
+) -> Iterator[Row]:
+    predicted = None if isinstance(model, ModelError) else link(model, runtime).flash
     yield Row(runtime.name, record["model"], "flash", predicted, record["tflm_flash_bytes"])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -487,6 +488,51 @@ def test_an_ethos_u_model_is_refused_without_the_kernel() -> None:
     refusal = simulated(maker).refusals[0]
     assert refusal.stage == "resolve"
     assert "Ethos-U" in refusal.reason
+
+
+def damaged(model: Model, seed: int) -> Model:
+    """``model`` with a few shapes, types, quantisations or tensor lists that do not fit."""
+    random = Random(seed)
+    graph = model.main
+    tensors, operators = list(graph.tensors), list(graph.operators)
+    for _ in range(random.randint(1, 3)):
+        at = random.randrange(len(tensors))
+        change: dict[str, Any] = random.choice(
+            [
+                {"shape": tuple(random.choice([0, 1, 2, 7]) for _ in range(random.randint(0, 6)))},
+                {"type": random.choice(["FLOAT32", "INT8", "INT16", "INT32", "BOOL", "STRING"])},
+                {"quantization": Quantization((0.1,) * random.randint(0, 3), (3,), 5)},
+                {"data": memoryview(bytes(random.randint(0, 8)))},
+            ]
+        )
+        tensors[at] = replace(tensors[at], **change)
+        at = random.randrange(len(operators))
+        inputs = tuple(
+            index if random.random() < 0.8 else -1
+            for index in operators[at].inputs
+            if random.random() < 0.9
+        )
+        operators[at] = replace(operators[at], inputs=inputs)
+    main = replace(graph, tensors=tuple(tensors), operators=tuple(operators))
+    return replace(model, subgraphs=(main,))
+
+
+@pytest.mark.parametrize("runtime", ["m4_ref", "m55_cmsisnn", "esp32s3_espnn"])
+def test_a_damaged_graph_is_refused_or_simulated(runtime: str) -> None:
+    maker, graph = new_graph()
+    image = graph.conv2d(
+        graph.pad(graph.input((1, 8, 8, 3)), [(0, 0), (1, 1), (1, 1), (0, 0)]), filters=8
+    )
+    image = graph.add(graph.depthwise_conv2d(image), image)
+    image = graph.concat([graph.pool(image, kind="AVERAGE_POOL_2D"), graph.pool(image)])
+    image = graph.strided_slice(image, (0, 0, 0, 0), (1, 2, 2, 8), (1, 1, 1, 1))
+    graph.output(graph.softmax(graph.dense(graph.reshape(image, (1, 32)), units=4)))
+    model = read_model(maker.build(), "model")
+    assert not simulate(model, RUNTIMES[runtime]).refusals
+    outcomes = {
+        bool(simulate(damaged(model, seed), RUNTIMES[runtime]).refusals) for seed in range(300)
+    }
+    assert outcomes == {True, False}
 
 
 def custom_model() -> Model:

@@ -113,6 +113,11 @@ def _geometry(
     padding = str(node.operator.options["padding"])
     stride_h, stride_w = option(node, "stride_h"), option(node, "stride_w")
     dilation_h, dilation_w = option(node, "dilation_h_factor"), option(node, "dilation_w_factor")
+    node.ensure(
+        min(stride_h, stride_w, dilation_h, dilation_w) > 0,
+        f"its strides {stride_h} x {stride_w} and dilations {dilation_h} x {dilation_w}"
+        " must be positive",
+    )
     batches, height, width, channels = input_.shape
     _, filter_h, filter_w, _ = filter_.shape
     return Geometry(

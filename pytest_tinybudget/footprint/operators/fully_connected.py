@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
@@ -110,6 +111,8 @@ def _request_s8(
     node: Preparation, filter_: Tensor, bias: Tensor | None, output: Tensor, *, per_channel: bool
 ) -> None:
     """It runs as a 1x1 convolution where it can; else MVE wants sums of the weights."""
+    rank_within(node, filter_, 1, 6)
+    rank_within(node, output, 1, 6)
     depth = filter_.shape[-1]
     outputs = output.shape[-1]
     if len(output.shape) > 2 and depth % 4 == 0:

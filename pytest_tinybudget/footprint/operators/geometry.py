@@ -61,11 +61,11 @@ class Geometry(NamedTuple):
         return self.filter_height * self.filter_width * self.input_channels
 
     @property
-    def padded_input(self) -> int:
-        """Elements of the input with both paddings and what the last window reaches beyond."""
+    def padded_pixels(self) -> int:
+        """Pixels of the input with both paddings and what the last window reaches beyond."""
         height = self.input_height + 2 * self.padding_height + self._beyond_height
         width = self.input_width + 2 * self.padding_width + self._beyond_width
-        return height * width * self.input_channels
+        return height * width
 
     @property
     def _beyond_height(self) -> int:
@@ -100,7 +100,7 @@ def esp32s3_conv_scratch(geometry: Geometry) -> int:
     row = geometry.filter_width * channels
     gathered = (outputs + 1) * align_up(taps * channels, 16) + 4 * outputs + 64
     aligned = (
-        2 * geometry.padded_input
+        2 * geometry.padded_pixels * channels
         + outputs * taps * align_up(channels, 16)
         + outputs * geometry.filter_height * align_up(row, 16)
         + 4 * outputs
@@ -124,7 +124,7 @@ def esp32s3_depthwise_scratch(geometry: Geometry) -> int:
     if geometry.filter_height != 3 or geometry.filter_width != 3:
         return max(as_int16, (4 + 2 * taps) * channels + 64)
     padded = align_up(channels, 16)
-    as_int8 = taps * padded + geometry.padded_input // channels * padded + 32
+    as_int8 = (taps + geometry.padded_pixels) * padded + 32
     if channels % 16:
         return max(as_int16, as_int8 + (results + 12) * padded + 32)
     return as_int8

@@ -105,12 +105,14 @@ def _check_padded_shape(
     node: Preparation, input_: Tensor, paddings: Tensor, output: Tensor
 ) -> None:
     node.ensure(
-        paddings.elements == 2 * len(output.shape), "its paddings do not fit its output's rank"
+        paddings.elements == 2 * len(output.shape) == 2 * len(input_.shape),
+        "its input, paddings and output differ in rank",
     )
     constant(node, paddings)
     # The kernel reads the paddings as int32, whatever type they have.
     accepts(node, paddings, "INT32")
     widths = integers(paddings)
+    node.ensure(len(widths) == paddings.elements, f"its paddings '{paddings.name}' are incomplete")
     expected = tuple(
         extent + widths[2 * axis] + widths[2 * axis + 1] for axis, extent in enumerate(input_.shape)
     )

@@ -35,6 +35,7 @@ def _prepare_average(node: Preparation) -> None:
         return
     input_ = node.temp_input(0)
     node.temp_output(0)
+    rank_within(node, input_, 4, 4)
     if input_.type != "FLOAT32" and node.kernels.dsp and not node.kernels.mve:
         node.scratch(4 * input_.shape[-1])
 
