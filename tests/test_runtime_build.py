@@ -438,6 +438,14 @@ def test_mutated_objects_are_read_or_told(
     assert told > 40
 
 
+def test_index_that_lies_is_told(firmware: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    content = (firmware[0] / "libops.a").read_bytes()
+    path = tmp_path / "libops.a"
+    path.write_bytes(content.replace(b"op_strong\0", b"op_absent\0", 1))
+    with pytest.raises(TinybudgetError, match="lists op_absent, which no member defines"):
+        build_runtime("mine", [path, *firmware[1][2:]], core=("op_absent",))
+
+
 def test_same_inputs_give_the_same_table(firmware: tuple[Path, list[Path]]) -> None:
     first, second = (build_runtime("mine", firmware[1], core=("core_entry",)) for _ in range(2))
     assert encode(first.graph) == encode(second.graph)

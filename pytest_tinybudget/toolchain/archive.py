@@ -26,6 +26,8 @@ from pytest_tinybudget.toolchain.elf import section_names
 _WRITE, _ALLOCATE, _EXECUTE, _MERGE, _STRINGS, _RETAIN = 0x1, 0x2, 0x4, 0x10, 0x20, 0x200000
 _COMDAT = 1
 _MAXIMUM_MEMBERS = 100_000
+#: Larger sections of constants are taken whole: no compiler makes them.
+_LARGEST_MERGED_BYTES = 4 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +333,8 @@ def _can_merge(header: Any, alignment: int) -> bool:
     """Whether GNU ld merges a section with these sizes: entries must keep to the alignment."""
     entry, strings = header["sh_entsize"], bool(header["sh_flags"] & _STRINGS)
     if not 0 < entry <= 1 << 16 or header["sh_size"] % entry:
+        return False
+    if header["sh_size"] > _LARGEST_MERGED_BYTES:
         return False
     if entry < alignment:
         return strings and entry & (entry - 1) == 0

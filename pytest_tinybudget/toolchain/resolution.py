@@ -49,10 +49,9 @@ class Program:
 
     def section_of(self, owner: int, symbol: Symbol) -> tuple[int, int] | None:
         """The section that a symbol of object ``owner`` stands for, ``None`` if in none."""
-        if symbol.binding != LOCAL or symbol.section == UNDEFINED:
-            definition = self.definitions.get(symbol.name)
-            if symbol.binding != LOCAL and definition is not None:
-                owner, symbol = definition.owner, definition.symbol
+        definition = self.definitions.get(symbol.name) if symbol.binding != LOCAL else None
+        if definition is not None:
+            owner, symbol = definition.owner, definition.symbol
         if symbol.section in (UNDEFINED, ABSOLUTE, COMMON):
             return None
         return self.standing_for(owner, symbol.section)
@@ -109,8 +108,13 @@ class _Resolver:
         own = set(self.program.definitions)
         missing.update(dict.fromkeys(wanted))
         while missing:
-            places = sorted({self.first_member[name] for name in missing
-                             if name in self.first_member and name not in own})  # fmt: skip
+            places = sorted(
+                {
+                    self.first_member[name]
+                    for name in missing
+                    if name in self.first_member and name not in own
+                }
+            )
             missing = {}
             for place in places:
                 if place not in self.loaded:

@@ -399,9 +399,14 @@ class _GraphBuilder:
     def _nodes_of(self, symbols: Iterable[str]) -> tuple[int, ...]:
         nodes: dict[int, None] = {}
         for symbol in symbols:
-            definition = self.program.definitions[symbol]
+            definition = self.program.definitions.get(symbol)
+            if definition is None:
+                raise TinybudgetError(
+                    f"an archive's symbol table lists {printable(symbol)}, which no member "
+                    "defines: run ranlib on it"
+                )
             place = self.program.section_of(definition.owner, definition.symbol)
-            if place is not None:
+            if place in self.nodes:
                 nodes[self.nodes[place]] = None
         return tuple(nodes)
 
@@ -549,10 +554,10 @@ def _constants(section: Section) -> Iterable[tuple[int, bytes]]:
     zero = bytes(width)
     start = 0
     while start < len(content):
-        end = start
-        while end < len(content) and content[end : end + width] != zero:
-            end += width
-        end = min(end + width, len(content))
+        end = content.find(zero, start)
+        while end >= 0 and (end - start) % width:
+            end = content.find(zero, end + 1)
+        end = end + width if end >= 0 else len(content)
         yield start, content[start:end]
         while width == 1 and end < len(content) and content[end] == 0:
             if end % section.alignment == 0:
