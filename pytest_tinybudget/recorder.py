@@ -48,7 +48,9 @@ def results_of(report: pytest.TestReport) -> list[PairResult]:
 
 
 def style_of(config: pytest.Config) -> Style:
-    """What the terminal of this run shows."""
+    """What the terminal of this run shows; a plain one where there is none (``-p no:terminal``)."""
+    if not config.pluginmanager.has_plugin("terminalreporter"):
+        return Style()
     return Style(config.get_terminal_writer().fullwidth, encodable(sys.stdout.encoding))
 
 

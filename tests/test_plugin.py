@@ -329,6 +329,24 @@ def test_junit_carries_the_sizes_of_each_pair(project: Project) -> None:
     assert found["tinybudget.runtime"] == "m4_cmsisnn"
 
 
+def test_reports_are_written_without_a_terminal(project: Project) -> None:
+    pytester = project(TOO_SMALL)
+    pytester.runpytest_subprocess(
+        *("--tinybudget", "-p", "no:terminal"),
+        *("--junitxml=junit.xml", "--tinybudget-json=results.json"),
+    )
+    failures = ElementTree.parse(pytester.path / "junit.xml").iter("failure")
+    assert {str(each.text)[:12] for each in failures} == {"RAM over by "}
+    assert pytester.path.joinpath("results.json").is_file()
+
+
+def test_a_failure_under_xdist_has_the_whole_text(project: Project) -> None:
+    result = project(TOO_SMALL).runpytest_subprocess("--tinybudget", "-n", "1", "-k", "pico")
+    result.stdout.fnmatch_lines(
+        ["RAM over by *", "RAM: * of 2.0 KB (declared budget)", "what would fix it:", "edit *:5"]
+    )
+
+
 def test_the_results_file_names_what_could_not_be_measured(project: Project) -> None:
     pytester = project(kws=b"no model", vad=dense_model())
     pytester.runpytest("--tinybudget", "--tinybudget-json=results.json")
