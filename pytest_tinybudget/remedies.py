@@ -74,7 +74,7 @@ def _less_flash(footprint: Footprint, measure: Measure) -> Iterator[str]:
     for saving in footprint.savings:
         if saving.flash_bytes >= measure.over and not saving.change.startswith("without "):
             note = f" ({saving.note})" if saving.note else ""
-            yield f"{saving.change}: saves {format_size(saving.flash_bytes)}, then it fits{note}"
+            yield f"{saving.change}: saves {format_size(saving.flash_bytes)}, then flash fits{note}"
 
 
 def _less_ram(
@@ -113,7 +113,7 @@ def _less_ram(
 
 
 def _enough(saved_bytes: int, measure: Measure) -> str:
-    return ", then it fits" if saved_bytes >= measure.over else ""
+    return ", enough to fit" if saved_bytes >= measure.over else ""
 
 
 def _smaller_tensor(arena: Arena, measure: Measure) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _smaller_tensor(arena: Arena, measure: Measure) -> Iterator[str]:
     buffer, saved = relief
     yield (
         f"the arena's peak falls first with {printable(buffer.owner, limit=_NAME_LENGTH)}: "
-        f"half of its {format_size(buffer.bytes)} saves {format_size(saved)}"
+        f"half of its {format_size(buffer.bytes)} saves up to {format_size(saved)}"
         f"{_enough(saved, measure)}"
     )
 
