@@ -26,6 +26,7 @@ from pytest_tinybudget.declaration import DeclaredGroup
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.fingerprint import fingerprint
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import Runtime
@@ -382,6 +383,7 @@ def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> P
         declared_at=pair.declared_at,
         measures=verdict.measures,
         footprint=footprint,
+        table=fingerprint(pair.choice.runtime),
     )
 
 

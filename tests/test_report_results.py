@@ -94,7 +94,10 @@ def test_sizes_are_integers_of_bytes() -> None:
     assert only["flash"]["limit"] == 256 * KB
     assert only["flash"]["free"] == -(12 * KB + 307)
     assert only["ram"]["free"] == 16 * KB
+    buffers = only["arena"].pop("buffers")
+    assert [buffer["bytes"] for buffer in buffers] == [4000, 8000, 16000, 8000]
     assert only["arena"] == {
+        "peak_time": 1,
         "required": 46 * KB,
         "used": 32000 + 4 * KB,
         "head": 32000,

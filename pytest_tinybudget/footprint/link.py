@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ _LIBRARIES = {
 _CORE = "runtime core"
 _MAIN = "resolver and main"
 _SHARED = "shared between operators"
+#: What one operator's code is called in a saving.
+_CODE = "its own code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +131,14 @@ def what_if(
     possible = typed_for(model, runtime)
     typed = possible if registrations == "typed" else {}
     now = flash_of(runtime, operators, typed)
+    graph = load_graph(_table(runtime))
+    linked = _flash_parts(_firmware(graph, operators, typed))
     savings = []
     for name in operators:
         rest = {key: custom for key, custom in operators.items() if key != name}
-        savings.append(Saving(f"without {name}", now - flash_of(runtime, rest, typed)))
+        left = _firmware(graph, rest, typed)
+        parts = _saved_parts(linked, _flash_parts(left))
+        savings.append(Saving(f"without {name}", now - left.flash, parts=parts))
     if registrations == "generic":
         for name, kind in possible.items():
             change = f"{name} for {kind} only (Register_{name}_{kind}())"
@@ -145,6 +152,21 @@ def what_if(
         savings.append(Saving(change, now - flash_of(reference, operators), "slower"))
     useful = [item for item in savings if item.flash_bytes > 0]
     return tuple(sorted(useful, key=lambda item: (-item.flash_bytes, item.change)))
+
+
+def _saved_parts(linked: list[Part], left: list[Part]) -> tuple[tuple[str, int], ...]:
+    """What goes with an operator: its code and what only it needs, bytes by name, largest first.
+
+    Code that it shares with other operators becomes theirs without it, so that all operators'
+    code is taken together.
+    """
+    saved: Counter[str] = Counter()
+    for sign, parts in ((1, linked), (-1, left)):
+        for part in parts:
+            is_code = part.name == _SHARED or part.name.startswith("operator ")
+            saved[_CODE if is_code else part.name] += sign * part.bytes
+    ordered = sorted(saved.items(), key=lambda item: (-item[1], item[0]))
+    return tuple((name, size) for name, size in ordered if size)
 
 
 def flash_of(

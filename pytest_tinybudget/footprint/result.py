@@ -43,8 +43,8 @@ class FixedCost:
 class LiveBuffer:
     """A planned buffer of the arena's head.
 
-    ``owner`` is a tensor's name, or ``"scratch of OP #i"``; ``operator`` is the flat index of
-    the operator that writes it (−1: model input); ``first`` and ``last`` are the times
+    ``owner`` is a tensor's name, or ``"scratch of OP #i"``; ``index`` is the tensor's in its
+    subgraph, or the operator's for scratch; ``first`` and ``last`` are the times
     (TFLM's allocation scopes, closed interval) between which it must not be overwritten.
     """
 
@@ -116,11 +116,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What one change would save in flash, bytes, computed by linking again."""
+    """What one change would save in flash, bytes, computed by linking again.
+
+    ``parts`` says, where an operator goes, of what the bytes are made, largest first.
+    """
 
     change: str
     flash_bytes: int
     note: str = ""
+    parts: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

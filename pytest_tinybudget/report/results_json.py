@@ -15,12 +15,14 @@ from typing import Any
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
+from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
 from pytest_tinybudget.results import SCHEMA_VERSION
+from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import PairResult
 
@@ -86,6 +88,10 @@ def pair_json(pair: PairResult) -> Json:
         "warnings": list(pair.warnings),
         "declared_at": pair.declared_at,
         "message": pair.message,
+        "accepted": [_acceptance(acceptance) for acceptance in pair.accepted],
+        "grown": list(pair.grown),
+        "table": pair.table,
+        "conversion": pair.conversion,
         "flash": measures.get("flash"),
         "ram": measures.get("ram"),
         **footprint_json(pair.footprint),
@@ -120,7 +126,7 @@ def footprint_json(footprint: Footprint | None) -> Json:
 
 
 def arena_json(arena: Arena | None) -> Json | None:
-    """The arena's sizes; ``recorded`` holds its tail by TFLM's categories."""
+    """The arena's sizes and plan; ``recorded`` holds its tail by TFLM's categories."""
     if arena is None:
         return None
     return {
@@ -131,6 +137,21 @@ def arena_json(arena: Arena | None) -> Json | None:
         "decided_by": arena.decided_by,
         "optimum_head": arena.optimum_head,
         "recorded": dict(arena.recorded),
+        "peak_time": arena.peak_time,
+        "buffers": [_buffer(buffer) for buffer in arena.buffers],
+    }
+
+
+def _buffer(buffer: LiveBuffer) -> Json:
+    return {
+        "owner": buffer.owner,
+        "kind": buffer.kind,
+        "bytes": buffer.bytes,
+        "offset": buffer.offset,
+        "first": buffer.first,
+        "last": buffer.last,
+        "subgraph": buffer.subgraph,
+        "index": buffer.index,
     }
 
 
@@ -151,9 +172,23 @@ def parts_json(parts: Iterable[Part]) -> list[Json]:
 def savings_json(savings: Iterable[Saving]) -> list[Json]:
     """What single changes would save in flash, largest first."""
     return [
-        {"change": saving.change, "flash": saving.flash_bytes, "note": saving.note}
+        {
+            "change": saving.change,
+            "flash": saving.flash_bytes,
+            "note": saving.note,
+            "parts": dict(saving.parts),
+        }
         for saving in sorted(savings, key=lambda saving: (-saving.flash_bytes, saving.change))
     ]
+
+
+def _acceptance(acceptance: Acceptance) -> Json:
+    return {
+        "metric": acceptance.metric,
+        "up_to": acceptance.up_to,
+        "reason": acceptance.reason,
+        "until": acceptance.until.isoformat(),
+    }
 
 
 def _measure(measure: Measure) -> Json:
@@ -179,6 +214,8 @@ def _layer(layer: Layer) -> Json:
         "scratch": layer.scratch_bytes,
         "persistent": layer.persistent_bytes,
         "live": layer.live_bytes,
+        "first": layer.first,
+        "last": layer.last,
     }
 
 

@@ -1,0 +1,49 @@
+"""What a runtime's figures come from, as one short text: results with another are not comparable."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.runtime import Runtime
+
+
+_CHARACTERS = 16
+_DATA = Path(__file__).parent / "data"
+
+
+def fingerprint(runtime: Runtime) -> str:
+    """16 hexadecimal digits over the runtime's settings and the contents of its tables.
+
+    The runtime's name and the place of a table of the user's own do not matter.
+
+    Raises:
+        TinybudgetError: the table of the user's own cannot be read.
+    """
+    settings = replace(runtime, name="", description="", graph="")
+    digest = hashlib.sha256(repr(settings).encode())
+    for content in _tables(runtime):
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:_CHARACTERS]
+
+
+def _tables(runtime: Runtime) -> list[bytes]:
+    contents = list(_packaged(runtime.table)) if runtime.table else []
+    if not runtime.graph:
+        return contents
+    try:
+        return [*contents[:1], Path(runtime.graph).read_bytes()]
+    except OSError as error:
+        raise TinybudgetError(f"runtime table {runtime.graph}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=16)
+def _packaged(table: str) -> tuple[bytes, bytes]:
+    """The packaged stack table and section graph called ``table``."""
+    return (
+        (_DATA / "stack" / f"{table}.json").read_bytes(),
+        (_DATA / "graphs" / f"{table}.json.gz").read_bytes(),
+    )
