@@ -289,6 +289,14 @@ def test_the_arena_is_the_largest_that_a_runtime_requires() -> None:
     assert "#define KWS_STACK_SIZE 1240\n" in text
 
 
+def test_an_arena_that_is_a_bound_says_so() -> None:
+    bounded = replace(
+        footprint("m4_ref", required=2048, used=2048), unknown=("MY_OP #0: no rule for it",)
+    )
+    settings = render(classifier(), name="kws", footprints=[bounded])["kws_model_settings.h"]
+    assert b" *     bounded, not known: MY_OP #0: no rule for it\n" in settings
+
+
 def test_a_model_that_was_not_measured_has_no_arena_constant() -> None:
     text = render(classifier(), name="kws")["kws_model_settings.h"].decode()
     assert "ARENA" not in text

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_tinybudget.errors import TinybudgetError
 
 
-#: Where artifacts go unless told otherwise, relative to the root of the project.
+#: Where artifacts go unless told otherwise, relative to the declaration.
 DEFAULT_DIRECTORY = Path("build/tinybudget")
 
 #: What would lead out of the folder (or to another stream of a file, on Windows).

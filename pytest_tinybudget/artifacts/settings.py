@@ -56,21 +56,24 @@ def render_settings(model: Model, name: str, footprints: Sequence[Footprint]) ->
 
 
 def _memory(prefix: str, footprints: Sequence[Footprint]) -> Iterator[str]:
-    sized = {
-        footprint.runtime: (footprint.arena, footprint.stack)
-        for footprint in footprints
+    by_runtime = {footprint.runtime: footprint for footprint in footprints}
+    arenas = {
+        runtime: footprint.arena
+        for runtime, footprint in sorted(by_runtime.items())
         if footprint.arena is not None
     }
-    if not sized:
+    if not arenas:
         return
     yield ""
     yield "/* Smallest tensor arena that works, in bytes; align it to 16. By runtime:"
-    for runtime, (arena, _) in sorted(sized.items()):
+    for runtime, arena in arenas.items():
         yield f" *   {comment_text(runtime)}: {arena.required}, {_explain(arena)}"
+        for line in by_runtime[runtime].unknown:
+            yield f" *     bounded, not known: {comment_text(line)}"
     yield " */"
-    largest = max(arena.required for arena, _ in sized.values())
+    largest = max(arena.required for arena in arenas.values())
     yield f"#define {prefix}_TENSOR_ARENA_SIZE {largest}"
-    stack = max(stack for _, stack in sized.values())
+    stack = max(by_runtime[runtime].stack for runtime in arenas)
     if stack:
         yield ""
         yield "/* Bytes of stack for AllocateTensors() and Invoke(), without interrupts. */"
