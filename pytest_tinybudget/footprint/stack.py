@@ -171,8 +171,10 @@ def _broadcast_path(first: tuple[int, ...], second: tuple[int, ...]) -> str:
 
 
 def _axes(axis: Tensor) -> set[int]:
-    """The values of a constant axis tensor (int32)."""
-    return set(struct.unpack(f"<{axis.elements}i", axis.data)) if axis.is_constant else set()
+    """The values of a constant axis tensor, which kernels read as int32."""
+    if not axis.is_constant or axis.type != "INT32":
+        return set()
+    return set(struct.unpack(f"<{axis.elements}i", axis.data))
 
 
 def _int(operator: Operator, option: str) -> int:

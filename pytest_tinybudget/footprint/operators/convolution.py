@@ -49,7 +49,7 @@ def populate_convolution_quantization(
         axis = filter_.quantization.dimension
         node.ensure(
             len(scales) == channels
-            and axis < len(filter_.shape)
+            and 0 <= axis < len(filter_.shape)
             and filter_.shape[axis] == channels,
             f"its weights '{filter_.name}' have {len(scales)} scales for {channels} channels",
         )

@@ -37,7 +37,7 @@ def calculate_fully_connected(
         )
         axis = filter_.quantization.dimension
         node.ensure(
-            axis < len(filter_.shape) and filter_.shape[axis] == len(scales),
+            0 <= axis < len(filter_.shape) and filter_.shape[axis] == len(scales),
             f"its weights '{filter_.name}' have {len(scales)} scales for shape"
             f" {list(filter_.shape)}",
         )
