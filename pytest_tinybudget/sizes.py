@@ -63,3 +63,17 @@ def format_ratio(used_bytes: int, limit_bytes: int) -> str:
     used, limit = format_pair(used_bytes, limit_bytes)
     number, _, unit = used.rpartition(" ")
     return f"{number if limit.endswith(f' {unit}') else used} of {limit}"
+
+
+def format_delta(delta_bytes: int) -> str:
+    """A difference for people, with its sign: ``"+1.2 KB"``, ``"-812 B"``, ``"±0 B"``."""
+    if not delta_bytes:
+        return "±0 B"
+    return f"{'+' if delta_bytes > 0 else ''}{format_size(delta_bytes)}"
+
+
+def format_percent_delta(percent: float) -> str:
+    """A difference in percent: ``"+1.3 %"``; ``"+<0.1 %"`` where rounding would make it nothing."""
+    if percent and abs(percent) < 0.05:
+        return f"{'+' if percent > 0 else '-'}<0.1 %"
+    return f"{percent:+.1f} %" if percent else "±0 %"

@@ -27,6 +27,7 @@ from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_pair
@@ -65,7 +66,8 @@ _COUNTED: dict[Outcome, str] = {
     "fits": "fit",
 }
 
-_METRICS = {"flash": "flash", "ram": "RAM"}
+#: Metrics as people write them.
+METRICS: dict[Metric, str] = {"flash": "flash", "ram": "RAM"}
 
 #: A failure is to be read, not studied: ``tinybudget inspect`` shows everything.
 _PARTS_LISTED, _LAYERS_NAMED, _SAVINGS_LISTED = 8, 3, 3
@@ -111,7 +113,7 @@ def measure_line(measure: Measure) -> str:
     """A measure in words: used, limit, what set the limit."""
     origin = measure.limit_note or measure.limit_from
     ratio = format_ratio(measure.used, measure.limit)
-    return f"{_METRICS[measure.metric]}: {ratio} ({origin})"
+    return f"{METRICS[measure.metric]}: {ratio} ({origin})"
 
 
 def _evidence(pair: PairResult, style: Style) -> list[list[str]]:
@@ -179,7 +181,7 @@ def summary(
     ``verbosity`` is pytest's: below 0 only the count, from 1 each model's layers and possible
     savings, from 2 with scratch and persistent bytes.
     """
-    ordered = sorted(results, key=_worst_first)
+    ordered = sorted(results, key=worst_first)
     lines: list[Line] = []
     if verbosity >= 0 and ordered:
         lines += _narrow_rows(ordered, style) if style.width < _NARROW else _rows(ordered, style)
@@ -190,7 +192,8 @@ def summary(
     return [Line(clean(line.text, style), line.markup) for line in lines]
 
 
-def _worst_first(pair: PairResult) -> tuple[int, float, str]:
+def worst_first(pair: PairResult) -> tuple[int, float, str]:
+    """Key to sort pairs by: outcome, then how full the fullest limit is, then id."""
     fullest = max((_share(measure) for measure in pair.measures), default=0.0)
     return _WORST_FIRST.index(pair.outcome), -fullest, pair.id
 
@@ -199,7 +202,7 @@ def _share(measure: Measure) -> float:
     return measure.used / measure.limit if measure.limit else float("inf")
 
 
-def _percent(measure: Measure) -> str:
+def percent_text(measure: Measure) -> str:
     """Used of limit; rounded so that 100 % is exceeded exactly where the limit is."""
     if not measure.limit:
         return ""
@@ -232,19 +235,20 @@ def _pair_rows(pair: PairResult, bar_width: int, style: Style) -> list[list[str]
         if position < len(pair.measures):
             measure = pair.measures[position]
             share = bar(_share(measure), bar_width, style)
-            numbers = [_METRICS[measure.metric], *_numbers(measure), share, _percent(measure)]
+            numbers = [METRICS[measure.metric], *_numbers(measure), share, percent_text(measure)]
         rows.append([word, name, *numbers])
     return rows
 
 
 def _numbers(measure: Measure) -> tuple[str, str, str]:
     used, limit = format_pair(measure.used, measure.limit)
-    mark = "~" if _estimated(measure) else ""
+    mark = "~" if is_estimated(measure) else ""
     exact = used.endswith(" B") and limit.endswith(" B")
     return mark + used, limit, format_size(measure.free, exact=exact)
 
 
-def _estimated(measure: Measure) -> bool:
+def is_estimated(measure: Measure) -> bool:
+    """Whether a part of it is an estimate: then a ``~`` stands before what is used."""
     return any(part.method == "estimated" for part in measure.parts)
 
 
@@ -256,11 +260,11 @@ def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
             shown = shorten(clean(name, style), style.width - 6, style)
             lines.append(Line(f"{word:5} {shown}", markup))
         for measure in pair.measures:
-            mark = "~" if _estimated(measure) else ""
+            mark = "~" if is_estimated(measure) else ""
             ratio = format_ratio(measure.used, measure.limit)
             free = _numbers(measure)[-1]
             state = f"{free.removeprefix('-')} over" if measure.over else f"{free} free"
-            lines.append(Line(f"  {_METRICS[measure.metric]} {mark}{ratio}, {state}", markup))
+            lines.append(Line(f"  {METRICS[measure.metric]} {mark}{ratio}, {state}", markup))
         lines += _remarks(pair, style)
     return lines
 
@@ -278,10 +282,10 @@ def _remarks(pair: PairResult, style: Style) -> list[Line]:
 def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
     runtimes = Counter(pair.runtime for pair in pairs if pair.measures)
     notes = [
-        f"{runtime_text(name)}: {_counted(count, 'pair')}"
+        f"{runtime_text(name)}: {counted(count, 'pair')}"
         for name, count in sorted(runtimes.items())
     ]
-    if any(_estimated(measure) for pair in pairs for measure in pair.measures):
+    if any(is_estimated(measure) for pair in pairs for measure in pair.measures):
         notes.insert(0, "~ holds an estimate, its margin included")
     return [Line(text) for note in notes for text in wrapped(note, style)]
 
@@ -310,10 +314,11 @@ def count_text(pairs: Sequence[PairResult]) -> str:
     """How many pairs there are and how they came out, in words."""
     outcomes = Counter(pair.outcome for pair in pairs)
     counts = [f"{outcomes[each]} {_COUNTED[each]}" for each in _WORST_FIRST if outcomes[each]]
-    return f"{_counted(len(pairs), 'pair')}: {', '.join(counts)}" if counts else "no pairs"
+    return f"{counted(len(pairs), 'pair')}: {', '.join(counts)}" if counts else "no pairs"
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """``1 pair``, ``2 pairs``."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
