@@ -18,7 +18,6 @@ from pathlib import Path
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.runtime import Kernels
-from pytest_tinybudget.footprint.section_graph import KINDS
 from pytest_tinybudget.footprint.section_graph import MainModel
 from pytest_tinybudget.footprint.section_graph import OperatorRoots
 from pytest_tinybudget.footprint.section_graph import SectionGraph
@@ -26,7 +25,6 @@ from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.toolchain.archive import Archive
 from pytest_tinybudget.toolchain.archive import ObjectFile
-from pytest_tinybudget.toolchain.archive import Section
 from pytest_tinybudget.toolchain.archive import is_archive
 from pytest_tinybudget.toolchain.archive import read_archive
 from pytest_tinybudget.toolchain.archive import read_object_file
@@ -34,32 +32,24 @@ from pytest_tinybudget.toolchain.elf import COMMON
 from pytest_tinybudget.toolchain.elf import LOCAL
 from pytest_tinybudget.toolchain.elf import UNDEFINED
 from pytest_tinybudget.toolchain.elf import WEAK
+from pytest_tinybudget.toolchain.output_sections import BSS
+from pytest_tinybudget.toolchain.output_sections import RODATA
+from pytest_tinybudget.toolchain.output_sections import TEXT
+from pytest_tinybudget.toolchain.output_sections import constants_of
+from pytest_tinybudget.toolchain.output_sections import kind_of
+from pytest_tinybudget.toolchain.output_sections import merge_classes
+from pytest_tinybudget.toolchain.output_sections import merge_key
+from pytest_tinybudget.toolchain.output_sections import suffixes
 from pytest_tinybudget.toolchain.resolution import Program
 from pytest_tinybudget.toolchain.resolution import resolve
+from pytest_tinybudget.toolchain.tflm_symbols import BASELINE
+from pytest_tinybudget.toolchain.tflm_symbols import OperatorSymbols
+from pytest_tinybudget.toolchain.tflm_symbols import Roots
+from pytest_tinybudget.toolchain.tflm_symbols import operator_symbols
 
 
-#: What every TFLM firmware refers to, whatever its operators (arguments differ by version).
-_TFLM_CORE = tuple(
-    re.compile(rf"_ZNK?6tflite16MicroInterpreter{member}\w*\Z")
-    for member in ("C[12]E", "5inputE", "6outputE", "15AllocateTensorsEv", "6InvokeEv")
-)
-_TFLM_VARIABLES = (
-    re.compile(r"_ZN6tflite14MicroAllocator6CreateE\w*\Z"),
-    re.compile(r"_ZN6tflite22MicroResourceVariables6CreateE\w*\Z"),
-)
-#: What the resolver's template, compiled with the firmware, refers to.
-_RESOLVER = ("strcmp",)
-#: What an empty program has already, so that it is not counted as TFLM's.
-BASELINE = ("memcpy", "memset", "__libc_init_array")
 #: Sections that linker scripts keep although nothing refers to them.
 _KEPT = re.compile(r"\.(preinit_array|init_array|fini_array|ctors|dtors|init|fini)(\.|\Z)")
-
-_TEXT, _RODATA = KINDS.index("text"), KINDS.index("rodata")
-_EXIDX, _INIT_ARRAY = KINDS.index("exidx"), KINDS.index("init_array")
-_DATA, _BSS = KINDS.index("data"), KINDS.index("bss")
-
-#: How many longer strings with the same ending are looked at.
-_MAXIMUM_ENDINGS = 256
 
 #: Symbols that linker scripts, start files and the application's system calls define.
 _FROM_FIRMWARE = re.compile(
@@ -68,14 +58,6 @@ _FROM_FIRMWARE = re.compile(
     r"|__heap\w*|_?_?(exit|sbrk|write|read|close|open|lseek|fstat|isatty|kill|getpid|gettimeofday"
     r"|times|unlink|link|stat|fork|wait|execve|environ))\Z"
 )
-
-#: Parsers that do not follow the resolver method's name, TFLM 90b983c2.
-_PARSERS = {
-    "AVERAGE_POOL_2D": "ParsePool", "MAX_POOL_2D": "ParsePool", "L2_POOL_2D": "ParsePool",
-    "MEAN": "ParseReducer", "SUM": "ParseReducer", "REDUCE_ALL": "ParseReducer",
-    "REDUCE_MAX": "ParseReducer", "REDUCE_MIN": "ParseReducer", "CUMSUM": "ParseCumsum",
-}  # fmt: skip
-_CUSTOM_FUNCTIONS = {"ethos-u": "Register_ETHOSU"}
 
 #: Tags of Arm's build attributes.
 _TAG_ARCHITECTURE, _TAG_ENUM_SIZE, _TAG_DSP, _TAG_MVE = 6, 26, 46, 48
@@ -120,8 +102,8 @@ def build_runtime(
     """
     objects, archives = _read(inputs)
     available = _available(objects, archives)
-    found = _operator_symbols(available, operators or {})
-    roots = _Roots(available, core, baseline)
+    found = operator_symbols(available, operators or {})
+    roots = Roots(available, core, baseline)
     wanted = [*roots.core, *roots.variables, *roots.baseline, *_flatten(found)]
     program = resolve(objects, archives, wanted)
     _require_one_machine(program)
@@ -137,35 +119,6 @@ def build_runtime(
             operator for operator, _ in registrations() if roots.is_tflm and operator not in found
         ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _OperatorSymbols:
-    custom: bool
-    symbols: tuple[str, ...]
-    typed: Mapping[str, tuple[str, ...]]
-
-
-class _Roots:
-    """Symbols that firmware refers to besides its operators."""
-
-    def __init__(
-        self, available: Mapping[str, None], core: Sequence[str], baseline: Sequence[str]
-    ) -> None:
-        for symbol in core:
-            if symbol not in available:
-                raise TinybudgetError(f"--core {symbol}: no input defines this symbol")
-        self.is_tflm = not core
-        self.core = tuple(core) or _matching(available, _TFLM_CORE)
-        if self.is_tflm and self.core:
-            self.core += tuple(symbol for symbol in _RESOLVER if symbol in available)
-        self.variables = _matching(available, _TFLM_VARIABLES)
-        self.baseline = tuple(symbol for symbol in baseline if symbol in available)
-        if not self.core:
-            raise TinybudgetError(
-                "no input defines tflite::MicroInterpreter: give TFLM's archive, or name what "
-                "firmware calls with --core SYMBOL"
-            )
 
 
 def _read(inputs: Sequence[Path]) -> tuple[list[ObjectFile], list[Archive]]:
@@ -191,50 +144,7 @@ def _available(objects: Iterable[ObjectFile], archives: Iterable[Archive]) -> di
     return names
 
 
-def _matching(available: Iterable[str], patterns: Sequence[re.Pattern[str]]) -> tuple[str, ...]:
-    """For each pattern the first symbol that it matches (constructors come in two copies)."""
-    found = (
-        next((symbol for symbol in available if pattern.match(symbol)), None)
-        for pattern in patterns
-    )
-    return tuple(symbol for symbol in found if symbol is not None)
-
-
-def _operator_symbols(
-    available: Mapping[str, None], declared: Mapping[str, str]
-) -> dict[str, _OperatorSymbols]:
-    """Registration symbols by operator: TFLM's by their mangled names, and declared ones."""
-    functions: dict[str, str] = {}
-    for symbol in available:
-        match = re.match(r"_ZN6tflite(?:11tflm_signal)?\d+(Register_\w+?)Ev\Z", symbol)
-        match = match or re.match(r"_ZN6tflite\d+(Parse[A-Z]\w*?)EPKNS_8OperatorE", symbol)
-        if match:
-            functions.setdefault(match[1], symbol)
-    found = {}
-    for (operator, custom), entry in registrations().items():
-        register = f"Register_{operator}"
-        if custom:
-            words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", entry.method.removeprefix("Add"))
-            register = _CUSTOM_FUNCTIONS.get(operator, f"Register_{words.upper()}")
-        if register not in functions:
-            continue
-        parser = _PARSERS.get(operator, f"Parse{entry.method.removeprefix('Add')}")
-        parsers = () if custom or parser not in functions else (functions[parser],)
-        typed = {
-            kind: (*parsers, functions[f"{register}_{kind}"])
-            for kind in sorted(entry.types)
-            if f"{register}_{kind}" in functions
-        }
-        found[operator] = _OperatorSymbols(custom, (*parsers, functions[register]), typed)
-    for operator, symbol in declared.items():
-        if symbol not in available:
-            raise TinybudgetError(f"--op {operator}={symbol}: no input defines this symbol")
-        custom = (operator, False) not in registrations()
-        found[operator] = _OperatorSymbols(custom, (symbol,), {})
-    return found
-
-
-def _flatten(found: Mapping[str, _OperatorSymbols]) -> Iterable[str]:
+def _flatten(found: Mapping[str, OperatorSymbols]) -> Iterable[str]:
     for entry in found.values():
         yield from entry.symbols
         for symbols in entry.typed.values():
@@ -307,8 +217,8 @@ class _GraphBuilder:
     def graph(
         self,
         name: str,
-        found: Mapping[str, _OperatorSymbols],
-        roots: _Roots,
+        found: Mapping[str, OperatorSymbols],
+        roots: Roots,
         *,
         always_linked: int,
     ) -> SectionGraph:
@@ -322,10 +232,10 @@ class _GraphBuilder:
             nodes = self._nodes_of(entry.symbols)
             typed = {kind: self._nodes_of(symbols) for kind, symbols in entry.typed.items()}
             if entry.custom and roots.is_tflm:
-                text = (self._add(_RODATA, len(operator.encode()) + 1, 4, -1),)
+                text = (self._add(RODATA, len(operator.encode()) + 1, 4, -1),)
                 nodes += text
             operators[operator] = OperatorRoots(nodes, entry.custom, typed)
-        present = tuple(self._add(_TEXT, 0, 1, owner) for owner in range(always_linked))
+        present = tuple(self._add(TEXT, 0, 1, owner) for owner in range(always_linked))
         objects = self.program.objects
         firmware = self._add_firmware(objects[0].machine) if roots.is_tflm else _Firmware()
         graph = SectionGraph(
@@ -364,7 +274,7 @@ class _GraphBuilder:
     def _add_firmware(self, machine: str) -> _Firmware:
         """The firmware's own object, which no archive has: as in the nearest shipped table."""
         like = load_graph("m4_ref" if machine == "EM_ARM" else "rv32imc_ref")
-        static = {node for node in like.firmware if like.kinds[node] in (_TEXT, _RODATA)}
+        static = {node for node in like.firmware if like.kinds[node] in (TEXT, RODATA)}
 
         def copied(nodes: Iterable[int]) -> tuple[int, ...]:
             return tuple(
@@ -411,13 +321,13 @@ class _GraphBuilder:
         return tuple(nodes)
 
     def _add_sections(self) -> None:
-        classes = _merge_classes(self.program)
+        classes = merge_classes(self.program)
         for owner, index, section in self.program.sections():
-            kind = _kind(section)
+            kind = kind_of(section)
             if section.entry_bytes:
-                constants = classes[_merge_key(section)]
+                constants = classes[merge_key(section)]
                 merged = self._add(kind, 0, 1, owner)
-                for _, content in _constants(section):
+                for _, content in constants_of(section):
                     constant = constants[content]
                     if constant.node < 0:
                         constant.node = self._add(kind, len(content), constant.alignment, -1)
@@ -432,7 +342,7 @@ class _GraphBuilder:
                 self.kept.append(node)
         for (_, _, strings, _), constants in classes.items():
             if strings:
-                self.supersede += [(short.node, long.node) for short, long in _suffixes(constants)]
+                self.supersede += [(short.node, long.node) for short, long in suffixes(constants)]
 
     def _add_commons(self) -> None:
         for name, definition in self.program.definitions.items():
@@ -441,7 +351,7 @@ class _GraphBuilder:
                 alignment = (
                     symbol.value if symbol.value and not symbol.value & symbol.value - 1 else 8
                 )
-                self.commons[name] = self._add(_BSS, symbol.size, alignment, definition.owner)
+                self.commons[name] = self._add(BSS, symbol.size, alignment, definition.owner)
 
     def _add_edges(self) -> None:
         by_name: dict[str, list[int]] = {}
@@ -484,7 +394,7 @@ class _GraphBuilder:
         item = self.program.objects[owner]
         for reference in item.references.get(index, ()):
             target = self._target(owner, reference.symbol)
-            if target is not None and self.kinds[target] == _TEXT and self.members[target] == owner:
+            if target is not None and self.kinds[target] == TEXT and self.members[target] == owner:
                 self.targets[target][node] = None
 
     def _add_replacements(self) -> None:
@@ -509,89 +419,6 @@ class _GraphBuilder:
             )
             for owner in range(len(self.program.objects))
         )
-
-
-@dataclass(slots=True)
-class _Constant:
-    """A mergeable constant: the strictest alignment that any copy of it has, and its node."""
-
-    alignment: int
-    node: int = -1
-
-
-_MergeKey = tuple[int, int, bool, int]
-
-
-def _merge_key(section: Section) -> _MergeKey:
-    """Sections merge with those of the same kind, entry size, form and alignment."""
-    return _kind(section), section.entry_bytes, section.strings, section.alignment
-
-
-def _merge_classes(program: Program) -> dict[_MergeKey, dict[bytes, _Constant]]:
-    """Distinct constants by what the linker merges them by."""
-    classes: dict[_MergeKey, dict[bytes, _Constant]] = {}
-    for _, _, section in program.sections():
-        if not section.entry_bytes:
-            continue
-        constants = classes.setdefault(_merge_key(section), {})
-        for offset, content in _constants(section):
-            alignment = min(section.alignment, offset & -offset or section.alignment)
-            constant = constants.setdefault(content, _Constant(alignment))
-            constant.alignment = max(constant.alignment, alignment)
-    return classes
-
-
-def _constants(section: Section) -> Iterable[tuple[int, bytes]]:
-    """Offset and content of the entries of a mergeable section.
-
-    Zeros that only pad a string to the alignment are no entries; an empty string is one.
-    """
-    content, width = section.content, section.entry_bytes
-    if not section.strings:
-        for start in range(0, len(content), width):
-            yield start, content[start : start + width]
-        return
-    zero = bytes(width)
-    start = 0
-    while start < len(content):
-        end = content.find(zero, start)
-        while end >= 0 and (end - start) % width:
-            end = content.find(zero, end + 1)
-        end = end + width if end >= 0 else len(content)
-        yield start, content[start:end]
-        while width == 1 and end < len(content) and content[end] == 0:
-            if end % section.alignment == 0:
-                yield end, zero
-            end += 1
-        start = end
-
-
-def _suffixes(constants: Mapping[bytes, _Constant]) -> Iterable[tuple[_Constant, _Constant]]:
-    """Pairs of which the first is the end of the second, where alignment allows to share."""
-    strings = sorted(constants, key=lambda content: content[::-1])
-    for position, ending in enumerate(strings):
-        short = constants[ending]
-        for content in strings[position + 1 : position + 1 + _MAXIMUM_ENDINGS]:
-            if not content.endswith(ending):
-                break
-            long = constants[content]
-            aligned = (len(content) - len(ending)) % short.alignment == 0
-            if aligned and long.alignment >= short.alignment:
-                yield short, long
-
-
-def _kind(section: Section) -> int:
-    if section.name.startswith((".ARM.exidx", ".ARM.extab")):
-        return _EXIDX
-    if section.name.startswith(
-        (".init_array", ".fini_array", ".preinit_array", ".ctors", ".dtors")
-    ):
-        return _INIT_ARRAY
-    if section.executable:
-        return _TEXT
-    if not section.writable:
-        return _RODATA
-    return _DATA if section.occupies_file else _BSS
 
 
 def _origin(item: ObjectFile) -> str:

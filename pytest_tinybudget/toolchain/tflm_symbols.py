@@ -1,0 +1,113 @@
+"""TFLM in a symbol table: what any firmware calls, and the registration of each operator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.registrations import registrations
+
+
+#: What every TFLM firmware refers to, whatever its operators (arguments differ by version).
+_TFLM_CORE = tuple(
+    re.compile(rf"_ZNK?6tflite16MicroInterpreter{member}\w*\Z")
+    for member in ("C[12]E", "5inputE", "6outputE", "15AllocateTensorsEv", "6InvokeEv")
+)
+_TFLM_VARIABLES = (
+    re.compile(r"_ZN6tflite14MicroAllocator6CreateE\w*\Z"),
+    re.compile(r"_ZN6tflite22MicroResourceVariables6CreateE\w*\Z"),
+)
+#: What the resolver's template, compiled with the firmware, refers to.
+_RESOLVER = ("strcmp",)
+#: What an empty program has already, so that it is not counted as TFLM's.
+BASELINE = ("memcpy", "memset", "__libc_init_array")
+
+#: Parsers that do not follow the resolver method's name, TFLM 90b983c2.
+_PARSERS = {
+    "AVERAGE_POOL_2D": "ParsePool", "MAX_POOL_2D": "ParsePool", "L2_POOL_2D": "ParsePool",
+    "MEAN": "ParseReducer", "SUM": "ParseReducer", "REDUCE_ALL": "ParseReducer",
+    "REDUCE_MAX": "ParseReducer", "REDUCE_MIN": "ParseReducer", "CUMSUM": "ParseCumsum",
+}  # fmt: skip
+_CUSTOM_FUNCTIONS = {"ethos-u": "Register_ETHOSU"}
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSymbols:
+    """The symbols that registering one operator refers to; ``typed`` by ``"INT8"`` and so on."""
+
+    custom: bool
+    symbols: tuple[str, ...]
+    typed: Mapping[str, tuple[str, ...]]
+
+
+class Roots:
+    """Symbols that firmware refers to besides its operators: given ones, by default TFLM's.
+
+    Raises:
+        TinybudgetError: a given symbol is in no input, or there is no TFLM either.
+    """
+
+    def __init__(
+        self, available: Mapping[str, None], core: Sequence[str], baseline: Sequence[str]
+    ) -> None:
+        for symbol in core:
+            if symbol not in available:
+                raise TinybudgetError(f"--core {symbol}: no input defines this symbol")
+        self.is_tflm = not core
+        self.core = tuple(core) or _matching(available, _TFLM_CORE)
+        if self.is_tflm and self.core:
+            self.core += tuple(symbol for symbol in _RESOLVER if symbol in available)
+        self.variables = _matching(available, _TFLM_VARIABLES)
+        self.baseline = tuple(symbol for symbol in baseline if symbol in available)
+        if not self.core:
+            raise TinybudgetError(
+                "no input defines tflite::MicroInterpreter: give TFLM's archive, or name what "
+                "firmware calls with --core SYMBOL"
+            )
+
+
+def _matching(available: Iterable[str], patterns: Sequence[re.Pattern[str]]) -> tuple[str, ...]:
+    """For each pattern the first symbol that it matches (constructors come in two copies)."""
+    found = (
+        next((symbol for symbol in available if pattern.match(symbol)), None)
+        for pattern in patterns
+    )
+    return tuple(symbol for symbol in found if symbol is not None)
+
+
+def operator_symbols(
+    available: Mapping[str, None], declared: Mapping[str, str]
+) -> dict[str, OperatorSymbols]:
+    """Registration symbols by operator: TFLM's by their mangled names, and declared ones."""
+    functions: dict[str, str] = {}
+    for symbol in available:
+        match = re.match(r"_ZN6tflite(?:11tflm_signal)?\d+(Register_\w+?)Ev\Z", symbol)
+        match = match or re.match(r"_ZN6tflite\d+(Parse[A-Z]\w*?)EPKNS_8OperatorE", symbol)
+        if match:
+            functions.setdefault(match[1], symbol)
+    found = {}
+    for (operator, custom), entry in registrations().items():
+        register = f"Register_{operator}"
+        if custom:
+            words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", entry.method.removeprefix("Add"))
+            register = _CUSTOM_FUNCTIONS.get(operator, f"Register_{words.upper()}")
+        if register not in functions:
+            continue
+        parser = _PARSERS.get(operator, f"Parse{entry.method.removeprefix('Add')}")
+        parsers = () if custom or parser not in functions else (functions[parser],)
+        typed = {
+            kind: (*parsers, functions[f"{register}_{kind}"])
+            for kind in sorted(entry.types)
+            if f"{register}_{kind}" in functions
+        }
+        found[operator] = OperatorSymbols(custom, (*parsers, functions[register]), typed)
+    for operator, symbol in declared.items():
+        if symbol not in available:
+            raise TinybudgetError(f"--op {operator}={symbol}: no input defines this symbol")
+        custom = (operator, False) not in registrations()
+        found[operator] = OperatorSymbols(custom, (symbol,), {})
+    return found
