@@ -31,6 +31,7 @@ _SOURCE = """
 const unsigned char g_kws_model_data[] __attribute__((aligned(16))) = {%(model)s};
 const unsigned g_kws_model_data_len = sizeof g_kws_model_data;
 static unsigned char tensor_arena[6000] __attribute__((aligned(16)));
+static unsigned char command_interpreter[700];
 static unsigned char static_interpreter[208] __attribute__((aligned(8)));
 int settings[50] = {1, 2, 3};
 static int counters[25];
@@ -39,6 +40,7 @@ int _ZN6tflite3fooEv(void) { return 7; }
 void Reset(void) {
   for (volatile int i = 0;; ++i) {
     counters[i & 15] += g_kws_model_data[i] + settings[i & 31] + tensor_arena[i];
+    command_interpreter[i & 511] += i;
     tensor_arena[i & 255] = fast(i) + static_interpreter[i & 127];
     static_interpreter[i & 127] = _ZN6tflite3fooEv() + g_kws_model_data_len;
   }

@@ -36,9 +36,11 @@ _LARGEST_PADDING_BYTES = 64
 #: Names that the usual tools give the model's array (``xxd``, TFLM's generator, Edge Impulse).
 _MODEL_NAME = re.compile(r"model_data\d*E?\Z|_tflite(_data)?E?\Z|(?:\A|_|\d)g_\w*model\w*\Z")
 _ARENA_NAME = re.compile(r"tensor_?arena", re.IGNORECASE)
-#: The interpreter and the resolver of a firmware that keeps them in static memory.
-_OBJECT_NAME = re.compile(r"interpreter|resolver", re.IGNORECASE)
-_SMALLEST_OBJECT_BYTES = 16
+#: Interpreter and resolver in static memory; their sizes (Arm, others; 36 bytes an operator and
+#: 12) keep apart what only has a similar name.
+_INTERPRETER_NAME, _INTERPRETER_BYTES = re.compile("interpreter", re.IGNORECASE), (208, 212)
+_RESOLVER_NAME = re.compile("resolver", re.IGNORECASE)
+_RESOLVER_ENTRY_BYTES, _RESOLVER_BYTES = 36, 12
 #: Symbols whose value is a size: what linker scripts set aside for heap and stack.
 _RESERVE_NAME = re.compile(r"_*(Min_)?(heap|stack)_*(size|len)\w*\Z", re.IGNORECASE)
 
@@ -321,11 +323,17 @@ def _named(
 
 
 def _static_objects(firmware: Firmware) -> list[Symbol]:
-    """Interpreter and resolver in static memory; smaller ones are pointers to them."""
+    """Interpreter and resolver, where the firmware keeps them in static memory."""
+    interpreters = _named(firmware, (), _INTERPRETER_NAME, "")
+    resolvers = _named(firmware, (), _RESOLVER_NAME, "")
     return [
-        symbol
-        for symbol in _named(firmware, (), _OBJECT_NAME, "")
-        if symbol.size >= _SMALLEST_OBJECT_BYTES and not re.match(r"_ZT[VISG]|_ZGV", symbol.name)
+        *(symbol for symbol in interpreters if symbol.size in _INTERPRETER_BYTES),
+        *(
+            symbol
+            for symbol in resolvers
+            if symbol.size > _RESOLVER_BYTES
+            and (symbol.size - _RESOLVER_BYTES) % _RESOLVER_ENTRY_BYTES == 0
+        ),
     ]
 
 
