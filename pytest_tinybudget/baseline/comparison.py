@@ -107,7 +107,7 @@ class OperatorChange:
 class Causes:
     """Why sizes differ, each part largest difference first.
 
-    ``weights_bytes`` is the difference of all constants (a sum over the layers' own).
+    ``weights_bytes`` is the difference of all constants, each counted once.
     ``peak`` is filled where the arena's head differs: every buffer alive at either peak;
     ``base_peak_at`` and ``peak_at`` name the layers where the peaks are.
     """

@@ -1,4 +1,4 @@
-"""What a runtime's figures come from, as one short text: results with another are not comparable."""
+"""What a runtime's figures come from, as a short text: others are not comparable with them."""
 
 from __future__ import annotations
 

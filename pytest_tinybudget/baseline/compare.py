@@ -1,0 +1,198 @@
+"""Compares two sets of results pair by pair; what was measured otherwise is not compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Iterator
+
+from pytest_tinybudget.baseline.causes import causes
+from pytest_tinybudget.baseline.comparison import Causes
+from pytest_tinybudget.baseline.comparison import Change
+from pytest_tinybudget.baseline.comparison import Comparison
+from pytest_tinybudget.baseline.comparison import Delta
+from pytest_tinybudget.baseline.comparison import Status
+from pytest_tinybudget.baseline.stored import Results
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import Metric
+from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.sizes import format_pair
+
+
+METRICS: tuple[Metric, ...] = ("flash", "ram")
+
+_LABELS: dict[Metric, str] = {"flash": "flash", "ram": "RAM"}
+
+
+def compare(
+    base: Results | None,
+    head: Results,
+    *,
+    not_run: Collection[str] = (),
+    notes: tuple[str, ...] = (),
+) -> Comparison:
+    """What changed from ``base`` to ``head``.
+
+    Without a ``base`` every pair is new; ``notes`` then say why there is none. ``not_run`` are
+    ids that are declared but were not measured: they are left out, not taken for removed.
+    """
+    if base is None:
+        changes = [_one_sided(None, result) for result in head.pairs]
+        return Comparison("", head.origin, _ordered(changes), notes)
+    olds = {result.id: result for result in base.pairs}
+    new = [result for result in head.pairs if result.id not in olds]
+    ran = {result.id for result in head.pairs}
+    gone = [each for each in base.pairs if each.id not in ran and each.id not in not_run]
+    renamed = _renamed(gone, new)
+    reason = _other_estimator(base, head)
+    changes = [_changed(olds[each.id], each, reason) for each in head.pairs if each.id in olds]
+    for result in new:
+        old = renamed.get(result.id)
+        was = _former_board(result, gone)
+        changes.append(_changed(old, result, reason) if old else _one_sided(None, result, was))
+    kept = {old.id for old in renamed.values()}
+    changes += [_one_sided(old, None) for old in gone if old.id not in kept]
+    return Comparison(base.origin, head.origin, _ordered(changes), notes)
+
+
+def incomparable(base: PairResult, head: PairResult) -> str:
+    """Why the sizes of two results of one estimator cannot be compared; empty where they can."""
+    if not (base.measures and head.measures):
+        return ""
+    if base.runtime != head.runtime:
+        return f"measured for runtime {base.runtime} on the base, {head.runtime} here"
+    if base.table != head.table:
+        return f"the tables or settings of runtime {head.runtime} differ"
+    if base.conversion != head.conversion and base.model_sha256 != head.model_sha256:
+        return "the model was converted with other settings"
+    return ""
+
+
+def _other_estimator(base: Results, head: Results) -> str:
+    if base.estimator == head.estimator:
+        return ""
+    return f"measured by {base.estimator} on the base, by {head.estimator} here"
+
+
+def _renamed(gone: list[PairResult], new: list[PairResult]) -> dict[str, PairResult]:
+    """The old pair of each new one that has the same model file on the same board."""
+    left = {each.id: each for each in gone if each.model_sha256}
+    found = {}
+    for result in new:
+        twin = next((old for old in left.values() if _same_content(old, result)), None)
+        if twin is not None:
+            found[result.id] = left.pop(twin.id)
+    return found
+
+
+def _same_content(old: PairResult, new: PairResult) -> bool:
+    return old.model_sha256 == new.model_sha256 and old.board == new.board
+
+
+def _former_board(result: PairResult, gone: list[PairResult]) -> tuple[str, ...]:
+    """A note where the model was on another board before."""
+    boards = [old.board for old in gone if old.model == result.model and old.board != result.board]
+    return (f"the model was on {', '.join(boards)} before",) if boards else ()
+
+
+def _one_sided(
+    base: PairResult | None, head: PairResult | None, notes: tuple[str, ...] = ()
+) -> Change:
+    result = head or base
+    if result is None:
+        raise ValueError("a change of no pair")
+    status: Status = "new" if base is None else "removed"
+    return Change(
+        id=result.id,
+        base_id=base.id if base else "",
+        model=result.model,
+        board=result.board,
+        status=status,
+        base=base,
+        head=head,
+        deltas=tuple(_deltas(base, head)),
+        notes=notes,
+    )
+
+
+def _changed(base: PairResult, head: PairResult, other_estimator: str) -> Change:
+    reason = other_estimator or incomparable(base, head)
+    deltas = tuple(_deltas(base, head, comparable=not reason))
+    notes = (reason, *_notes(base, head)) if reason else tuple(_notes(base, head))
+    different = base.outcome != head.outcome or any(_differs(delta) for delta in deltas)
+    status: Status = "changed" if different else "unchanged"
+    if reason:
+        status = "not comparable"
+    elif base.id != head.id:
+        status = "renamed"
+    return Change(
+        id=head.id,
+        base_id=base.id,
+        model=head.model,
+        board=head.board,
+        status=status,
+        base=base,
+        head=head,
+        deltas=deltas,
+        causes=causes(base, head) if different and not reason else Causes(),
+        notes=notes,
+        model_changed=base.model_sha256 != head.model_sha256,
+    )
+
+
+def _differs(delta: Delta) -> bool:
+    return bool(delta.bytes) or delta.base_used != delta.used or delta.base_limit != delta.limit
+
+
+def _deltas(
+    base: PairResult | None, head: PairResult | None, *, comparable: bool = True
+) -> Iterator[Delta]:
+    for metric in METRICS:
+        old, new = _measure(base, metric), _measure(head, metric)
+        if old is None and new is None:
+            continue
+        grown = new.used - old.used if old and new and comparable else None
+        yield Delta(
+            metric=metric,
+            base_used=old.used if old else None,
+            used=new.used if new else None,
+            base_limit=old.limit if old else None,
+            limit=new.limit if new else None,
+            bytes=grown,
+            percent=100 * grown / old.used if grown is not None and old and old.used else None,
+            already_over_on_base=bool(
+                old and new and comparable and new.over and old.used > new.limit
+            ),
+            too_much_growth=head is not None and metric in head.grown,
+            accepted=next(
+                (each for each in (head.accepted if head else ()) if each.metric == metric), None
+            ),
+        )
+
+
+def _measure(result: PairResult | None, metric: Metric) -> Measure | None:
+    measures = result.measures if result else ()
+    return next((measure for measure in measures if measure.metric == metric), None)
+
+
+def _notes(base: PairResult, head: PairResult) -> Iterator[str]:
+    for metric in METRICS:
+        old, new = _measure(base, metric), _measure(head, metric)
+        if old and new and (old.limit, old.limit_from) != (new.limit, new.limit_from):
+            before, after = format_pair(old.limit, new.limit)
+            yield (
+                f"{_LABELS[metric]} limit: {before} ({old.limit_from}) → {after} ({new.limit_from})"
+            )
+    if base.outcome != head.outcome:
+        yield f"was {base.outcome}, is {head.outcome}"
+    if base.outcome == "error":
+        yield f"could not be measured on the base: {base.headline}"
+
+
+def _ordered(changes: list[Change]) -> tuple[Change, ...]:
+    return tuple(sorted(changes, key=_worst_first))
+
+
+def _worst_first(change: Change) -> tuple[bool, bool, int, str]:
+    failed = change.head is not None and change.head.failed
+    growth = max((delta.bytes or 0 for delta in change.deltas), default=0)
+    return not failed, change.status == "unchanged", -growth, change.id

@@ -1,0 +1,354 @@
+"""Results files read back: strictly, so that a comparison never rests on a damaged file."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+from typing import Any
+from typing import Literal
+from typing import NoReturn
+
+import msgspec
+from msgspec import Meta
+from msgspec import Struct
+
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Layer
+from pytest_tinybudget.footprint.result import LiveBuffer
+from pytest_tinybudget.footprint.result import Method
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
+from pytest_tinybudget.names import printable
+from pytest_tinybudget.results import SCHEMA_VERSION
+from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import Metric
+from pytest_tinybudget.results import Outcome
+from pytest_tinybudget.results import PairResult
+
+
+#: A thousand pairs take some 30 MB; anything larger is another file by mistake.
+_LARGEST_BYTES = 256 * 1024**2
+
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The results of one run and what they belong to.
+
+    ``origin`` names them for people. ``estimator`` is this tool's version and TFLM's commit:
+    numbers of another estimator are not comparable.
+    """
+
+    origin: str
+    estimator: str
+    pairs: tuple[PairResult, ...]
+
+    def find(self, pair_id: str) -> PairResult | None:
+        """The pair with this node id."""
+        return next((pair for pair in self.pairs if pair.id == pair_id), None)
+
+
+def own_results(pairs: Iterable[PairResult], origin: str) -> Results:
+    """Results that this process has measured."""
+    version = importlib.metadata.version("pytest-tinybudget")
+    ordered = sorted(pairs, key=lambda pair: pair.id)
+    return Results(origin, _estimator(version, TFLM_COMMIT), tuple(ordered))
+
+
+def load_results(path: Path) -> Results:
+    """The results file at ``path``.
+
+    Raises:
+        TinybudgetError: it cannot be read, or is not a results file of this version.
+    """
+    origin = printable(path.as_posix())
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise TinybudgetError(f"{origin}: larger than 256 MB, not a results file")
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise TinybudgetError(f"{origin}: cannot be read: {reason}") from None
+    return read_results(content, origin)
+
+
+def read_results(content: bytes, origin: str) -> Results:
+    """The results in ``content``, the bytes of a results file; ``origin`` names it in errors.
+
+    Raises:
+        TinybudgetError: one line that says what is wrong and where in the file.
+    """
+    try:
+        document = json.loads(content.decode("utf-8-sig"), parse_constant=_no_number)
+    except UnicodeDecodeError:
+        raise _broken(origin, "not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}: {error.msg}"
+        raise _broken(origin, f"not JSON ({where})") from None
+    except RecursionError:
+        raise _broken(origin, "not JSON (nested too deeply)") from None
+    except ValueError as error:
+        raise _broken(origin, str(error)) from None
+    _check_version(document, origin)
+    try:
+        file = msgspec.convert(document, _File)
+    except msgspec.ValidationError as error:
+        raise _broken(origin, str(error)) from None
+    pairs = tuple(pair.result() for pair in file.pairs)
+    _check_sums(file, origin)
+    return Results(origin, _estimator(file.tool.version, file.runtime.tflm_commit), pairs)
+
+
+def _estimator(version: str, tflm_commit: str) -> str:
+    return f"pytest-tinybudget {printable(version)}, TFLM {printable(tflm_commit)}"
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a size")
+
+
+def _check_version(document: Any, origin: str) -> None:
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version != SCHEMA_VERSION and version is not True:
+        raise TinybudgetError(
+            f"{origin}: a results file of schema version {version}, expected {SCHEMA_VERSION}: "
+            "write it again with this version of pytest-tinybudget"
+        )
+
+
+def _check_sums(file: _File, origin: str) -> None:
+    """What a merge conflict or a hand has left inconsistent is no baseline."""
+    seen = set()
+    for pair in file.pairs:
+        if pair.id in seen:
+            raise _broken(origin, f"two pairs have the id {pair.id}")
+        seen.add(pair.id)
+        for name, measure in (("flash", pair.flash), ("ram", pair.ram)):
+            if measure is None:
+                continue
+            total = sum(part.bytes + part.margin for part in measure.parts)
+            if total != measure.used or measure.limit - measure.used != measure.free:
+                raise _broken(origin, f"{pair.id}: the figures of {name} contradict each other")
+
+
+def _broken(origin: str, reason: str) -> TinybudgetError:
+    shown = printable(" ".join(reason.split()), limit=_LONGEST_REASON)
+    return TinybudgetError(f"{origin}: not a results file: {shown}")
+
+
+# The file's shape, as ``docs/results.md`` has it. Fields that a later version adds are ignored.
+
+_Bytes = Annotated[int, Meta(ge=0, le=2**53)]
+_Integer = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+
+
+class _Part(Struct, frozen=True):
+    name: str
+    bytes: _Bytes
+    method: Method
+    margin: _Bytes
+    note: str
+
+    def part(self) -> Part:
+        return Part(self.name, self.bytes, self.method, self.margin, self.note)
+
+
+class _Measure(Struct, frozen=True):
+    used: _Bytes
+    limit: _Bytes
+    limit_from: Literal["budget", "board"]
+    limit_note: str
+    free: _Integer
+    parts: list[_Part]
+
+    def measure(self, metric: Metric) -> Measure:
+        parts = tuple(part.part() for part in self.parts)
+        return Measure(metric, self.used, self.limit, self.limit_from, self.limit_note, parts)
+
+
+class _Arena(Struct, frozen=True):
+    required: _Bytes
+    used: _Bytes
+    head: _Bytes
+    tail: _Bytes
+    decided_by: str
+    optimum_head: _Bytes
+    recorded: dict[str, _Bytes]
+    peak_time: _Integer
+    buffers: list[LiveBuffer]
+
+    def arena(self) -> Arena:
+        return Arena(
+            required=self.required,
+            used=self.used,
+            head=self.head,
+            tail=self.tail,
+            decided_by=self.decided_by,
+            recorded=self.recorded,
+            buffers=tuple(self.buffers),
+            peak_time=self.peak_time,
+            optimum_head=self.optimum_head,
+        )
+
+
+class _Output(Struct, frozen=True):
+    type: str
+    shape: list[_Integer]
+
+
+class _Layer(Struct, frozen=True):
+    subgraph: _Bytes
+    index: _Bytes
+    operator: str
+    name: str
+    output: _Output
+    weights: _Bytes
+    activations: _Bytes
+    scratch: _Bytes
+    persistent: _Bytes
+    live: _Bytes
+    first: _Integer
+    last: _Integer
+
+    def layer(self) -> Layer:
+        return Layer(
+            subgraph=self.subgraph,
+            index=self.index,
+            operator=self.operator,
+            name=self.name,
+            output_type=self.output.type,
+            output_shape=tuple(self.output.shape),
+            weights_bytes=self.weights,
+            activation_bytes=self.activations,
+            scratch_bytes=self.scratch,
+            persistent_bytes=self.persistent,
+            live_bytes=self.live,
+            first=self.first,
+            last=self.last,
+        )
+
+
+class _Saving(Struct, frozen=True):
+    change: str
+    flash: _Bytes
+    note: str
+    parts: dict[str, _Integer]
+
+    def saving(self) -> Saving:
+        parts = sorted(self.parts.items(), key=lambda item: (-item[1], item[0]))
+        return Saving(self.change, self.flash, self.note, tuple(parts))
+
+
+class _Acceptance(Struct, frozen=True):
+    metric: Metric
+    up_to: _Bytes
+    reason: str
+    until: datetime.date
+
+
+class _Model(Struct, frozen=True):
+    name: str
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")] | None
+    bytes: _Bytes
+    source: str
+
+
+class _Board(Struct, frozen=True):
+    id: str
+
+
+class _Pair(Struct, frozen=True):
+    id: str
+    model: _Model
+    board: _Board
+    runtime: str
+    outcome: Outcome
+    headline: str
+    reasons: list[str]
+    warnings: list[str]
+    declared_at: str
+    message: str
+    accepted: list[_Acceptance]
+    grown: list[Metric]
+    table: str
+    conversion: str
+    flash: _Measure | None
+    ram: _Measure | None
+    arena: _Arena | None
+    stack: _Bytes | None
+    layers: list[_Layer]
+    refusals: list[Refusal]
+    unknown: list[str]
+    not_int8: list[str]
+    savings: list[_Saving]
+
+    def result(self) -> PairResult:
+        flash = self.flash.measure("flash") if self.flash else None
+        ram = self.ram.measure("ram") if self.ram else None
+        return PairResult(
+            id=self.id,
+            model=self.model.name,
+            board=self.board.id,
+            runtime=self.runtime,
+            outcome=self.outcome,
+            headline=self.headline,
+            reasons=tuple(self.reasons),
+            warnings=tuple(self.warnings),
+            model_sha256=self.model.sha256 or "",
+            model_bytes=self.model.bytes,
+            model_source=self.model.source,
+            declared_at=self.declared_at,
+            message=self.message,
+            measures=tuple(measure for measure in (flash, ram) if measure),
+            footprint=self._footprint(flash, ram),
+            accepted=tuple(
+                Acceptance(each.metric, each.up_to, each.reason, each.until)
+                for each in self.accepted
+            ),
+            grown=tuple(self.grown),
+            table=self.table,
+            conversion=self.conversion,
+        )
+
+    def _footprint(self, flash: Measure | None, ram: Measure | None) -> Footprint | None:
+        if self.stack is None:
+            return None
+        return Footprint(
+            runtime=self.runtime,
+            flash_parts=flash.parts if flash else (),
+            ram_parts=ram.parts if ram else (),
+            arena=self.arena.arena() if self.arena else None,
+            stack=self.stack,
+            layers=tuple(layer.layer() for layer in self.layers),
+            refusals=tuple(self.refusals),
+            unknown=tuple(self.unknown),
+            not_int8=tuple(self.not_int8),
+            savings=tuple(saving.saving() for saving in self.savings),
+        )
+
+
+class _Tool(Struct, frozen=True):
+    name: Literal["pytest-tinybudget"]
+    version: str
+
+
+class _Runtimes(Struct, frozen=True):
+    tflm_commit: str
+
+
+class _File(Struct, frozen=True):
+    schema_version: Literal[1]
+    tool: _Tool
+    runtime: _Runtimes
+    pairs: list[_Pair]
