@@ -1,0 +1,57 @@
+"""GitLab's code-quality report: what fails or warns, at the line of the declaration to edit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Literal
+
+from pytest_tinybudget.names import printable
+from pytest_tinybudget.report.terminal import measure_line
+from pytest_tinybudget.results import PairResult
+
+
+#: GitLab's severities, of those that are used here.
+_Severity = Literal["minor", "major", "critical"]
+
+_CHARACTERS = 500
+
+
+def render(results: Iterable[PairResult]) -> str:
+    """A JSON array with an issue for each limit exceeded and each other reason to look.
+
+    A fingerprint is made of pair and check, not of sizes: GitLab takes an overrun that grew for
+    the same issue, not for a new one.
+    """
+    issues = [
+        {
+            "check_name": check,
+            "description": printable(f"{pair.model} on {pair.board}: {text}", limit=_CHARACTERS),
+            "fingerprint": hashlib.sha256(f"{pair.id}\n{check}".encode()).hexdigest(),
+            "severity": severity,
+            "location": _location(pair),
+        }
+        for pair in sorted(results, key=lambda pair: pair.id)
+        for check, severity, text in _findings(pair)
+    ]
+    return json.dumps(issues, indent=2, sort_keys=True) + "\n"
+
+
+def _findings(pair: PairResult) -> Iterator[tuple[str, _Severity, str]]:
+    over = [measure for measure in pair.measures if measure.over]
+    for measure in over if pair.outcome == "over" else ():
+        yield f"tinybudget-{measure.metric}-over", "critical", measure_line(measure)
+    for metric in pair.grown:
+        yield f"tinybudget-{metric}-grown", "major", pair.headline
+    if pair.failed and not pair.grown and not (pair.outcome == "over" and over):
+        yield f"tinybudget-{pair.outcome}", "critical", pair.headline
+    if pair.outcome == "warns":
+        yield "tinybudget-warns", "minor", "; ".join(pair.warnings) or pair.headline
+
+
+def _location(pair: PairResult) -> dict[str, object]:
+    file, _, line = pair.declared_at.rpartition(":")
+    path = file or pair.id.partition("::")[0]
+    return {"path": path, "lines": {"begin": int(line) if file and line.isdigit() else 1}}

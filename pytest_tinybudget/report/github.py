@@ -1,0 +1,138 @@
+"""GitHub Actions: annotations, the step summary and a step's outputs.
+
+Active where GitHub says so by its environment variables; each of the three is left out where its
+own variable is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_tinybudget.baseline.comparison import Comparison
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.report import markdown
+from pytest_tinybudget.report.escape import command_message
+from pytest_tinybudget.report.escape import command_property
+from pytest_tinybudget.report.terminal import count_text
+from pytest_tinybudget.report.terminal import worst_first
+from pytest_tinybudget.results import PairResult
+
+
+#: GitHub shows about ten annotations of a step; the tenth of ours counts the rest.
+_ANNOTATIONS = 9
+
+#: GitHub shows nothing of a summary above 1 MiB, and other steps' text may be in the file.
+_SUMMARY_BYTES = 900_000
+
+#: The longest UTF-8 sequence.
+_BYTES_A_CHARACTER = 4
+
+#: Below this a summary says nothing of use.
+_LEAST_CHARACTERS = 2_000
+
+
+def is_active(environment: Mapping[str, str]) -> bool:
+    """Whether this process is a step of a GitHub Actions job."""
+    return environment.get("GITHUB_ACTIONS") == "true"
+
+
+def publish(
+    results: Sequence[PairResult],
+    comparison: Comparison | None,
+    environment: Mapping[str, str],
+    *,
+    root: Path,
+    print_line: Callable[[str], object],
+) -> None:
+    """Print the annotations, append to the step summary, set the outputs.
+
+    ``root`` is what the results' paths are relative to.
+
+    Raises:
+        TinybudgetError: a file that GitHub names cannot be written.
+    """
+    for line in annotation_lines(results, _prefix(root, environment)):
+        print_line(line)
+    summary = environment.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        _append(Path(summary), _summary(results, comparison, Path(summary)))
+    output = environment.get("GITHUB_OUTPUT")
+    if output:
+        values = outputs(results, comparison)
+        _append(Path(output), "".join(f"{name}={value}\n" for name, value in values.items()))
+
+
+def annotation_lines(results: Sequence[PairResult], prefix: str = "") -> Iterator[str]:
+    """Workflow commands for what fails or warns, worst first, at the declaration's own line.
+
+    ``prefix`` leads from the workspace to what the results' paths are relative to.
+    """
+    ordered = sorted(results, key=worst_first)
+    told = [pair for pair in ordered if pair.failed or pair.outcome == "warns"]
+    for pair in told[:_ANNOTATIONS]:
+        level = "error" if pair.failed else "warning"
+        yield f"::{level} {_place(pair, prefix)}::{'%0A'.join(map(command_message, _lines(pair)))}"
+    rest = told[_ANNOTATIONS:]
+    if rest:
+        level = "error" if any(pair.failed for pair in rest) else "warning"
+        more = f"{len(rest)} more: {count_text(rest).partition(': ')[2]}"
+        yield f"::{level} title=memory budgets::{command_message(more)}"
+
+
+def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dict[str, str | int]:
+    """What later steps may ask for; only words of ours and integers, so nothing to escape."""
+    failed = sum(pair.failed for pair in results)
+    changed = len(comparison.different) if comparison and comparison.base else 0
+    return {
+        "verdict": "failed" if failed else "passed",
+        "pairs": len(results),
+        "failed": failed,
+        "warned": sum(pair.outcome == "warns" for pair in results),
+        "changed": changed,
+    }
+
+
+def _place(pair: PairResult, prefix: str) -> str:
+    file, _, line = pair.declared_at.rpartition(":")
+    properties = {"file": f"{prefix}{file}", "line": line} if file else {}
+    properties["title"] = f"{pair.model} on {pair.board}"
+    return ",".join(f"{name}={command_property(value)}" for name, value in properties.items())
+
+
+def _lines(pair: PairResult) -> Iterator[str]:
+    yield pair.headline
+    yield from pair.reasons
+    yield from pair.warnings
+    yield from pair.message.splitlines() if pair.failed else ()
+
+
+def _prefix(root: Path, environment: Mapping[str, str]) -> str:
+    """From the workspace to ``root``: GitHub wants paths as the repository has them."""
+    workspace = environment.get("GITHUB_WORKSPACE")
+    if not workspace or not root.resolve().is_relative_to(Path(workspace).resolve()):
+        return ""
+    inside = root.resolve().relative_to(Path(workspace).resolve()).as_posix()
+    return "" if inside == "." else f"{inside}/"
+
+
+def _summary(results: Sequence[PairResult], comparison: Comparison | None, file: Path) -> str:
+    try:
+        taken = file.stat().st_size
+    except OSError:
+        taken = 0
+    room = (_SUMMARY_BYTES - taken) // _BYTES_A_CHARACTER
+    if room < _LEAST_CHARACTERS:
+        return ""
+    return markdown.render(results, comparison, limit=min(room, markdown.LIMIT_CHARACTERS))
+
+
+def _append(file: Path, text: str) -> None:
+    try:
+        with file.open("a", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise TinybudgetError(f"{file}: cannot be written: {error.strerror}") from error

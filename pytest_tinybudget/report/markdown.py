@@ -1,0 +1,353 @@
+"""Markdown for pull requests: step summary and comment, worst first, unchanged pairs folded.
+
+All text that comes from models and declarations is escaped. A size limit is kept by leaving out
+what matters least, and what was left out is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_tinybudget.baseline.comparison import Change
+from pytest_tinybudget.baseline.comparison import Comparison
+from pytest_tinybudget.baseline.comparison import Delta
+from pytest_tinybudget.baseline.comparison import LayerChange
+from pytest_tinybudget.baseline.comparison import PeakTensor
+from pytest_tinybudget.report.escape import markdown
+from pytest_tinybudget.report.escape import markdown_code
+from pytest_tinybudget.report.layout import PLAIN
+from pytest_tinybudget.report.layout import clean
+from pytest_tinybudget.report.layout import shorten
+from pytest_tinybudget.report.terminal import METRICS
+from pytest_tinybudget.report.terminal import WORDS
+from pytest_tinybudget.report.terminal import count_text
+from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.report.terminal import is_estimated
+from pytest_tinybudget.report.terminal import percent_text
+from pytest_tinybudget.report.terminal import runtime_text
+from pytest_tinybudget.report.terminal import worst_first
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import Metric
+from pytest_tinybudget.results import Outcome
+from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.sizes import format_delta
+from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.sizes import format_percent_delta
+from pytest_tinybudget.sizes import format_ratio
+from pytest_tinybudget.sizes import format_size
+
+
+#: GitHub takes 65,536 characters in a comment; the rest is room for what goes around this text.
+LIMIT_CHARACTERS = 60_000
+
+#: Room kept for the line that counts what was left out, and for closing what is open.
+_RESERVE = 300
+
+_SIGNS: dict[Outcome, str] = {
+    "fits": "✅",
+    "warns": "⚠️",
+    "over": "❌",
+    "refused": "❌",
+    "unmet": "❌",
+    "error": "❌",
+}
+
+_NAME_CELLS = 60
+
+#: A cause is to be seen at a glance: ``tinybudget diff`` lists them all.
+_CAUSES_LISTED = 5
+
+_METRIC_ORDER: tuple[Metric, ...] = ("flash", "ram")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A pair in the table: its result, and what changed where there is a baseline."""
+
+    result: PairResult
+    change: Change | None
+
+
+def render(
+    results: Sequence[PairResult],
+    comparison: Comparison | None = None,
+    *,
+    limit: int = LIMIT_CHARACTERS,
+) -> str:
+    """The report in at most ``limit`` characters (from 2,000 on)."""
+    rows = _rows(results, comparison)
+    unchanged = [row for row in rows if _is_quiet(row)]
+    shown = [row for row in rows if not _is_quiet(row)]
+    writer = _Writer(limit - _RESERVE)
+    writer.add("\n".join(_heading(results, comparison)))
+    compared = comparison is not None and bool(comparison.base)
+    writer.table(_head(compared), [_cells(row, compared) for row in shown], "pair")
+    for row in shown:
+        writer.add(_details(row), "detail")
+    if unchanged:
+        title = f"{counted(len(unchanged), 'pair')} unchanged"
+        cells = [_cells(row, compared) for row in unchanged]
+        writer.folded(title, _head(compared), cells, "pair")
+    writer.add(_footer(results), "note")
+    return writer.text()
+
+
+def anything_to_say(results: Sequence[PairResult], comparison: Comparison | None) -> bool:
+    """Whether a reviewer needs to see more than that all is as it was."""
+    return any(not _is_quiet(row) for row in _rows(results, comparison))
+
+
+class _Writer:
+    """Blocks of Markdown up to a number of characters; what does not fit is counted."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._blocks: list[str] = []
+        self._left_out: dict[str, int] = {}
+
+    def add(self, block: str, noun: str = "note") -> None:
+        """Add a block, or count it as a ``noun`` left out."""
+        if block and not self._take(block):
+            self._left_out[noun] = self._left_out.get(noun, 0) + 1
+
+    def table(self, head: str, rows: Sequence[str], noun: str) -> None:
+        """A table with as many rows as fit."""
+        if rows:
+            self._blocks.append(self._fitting(head, rows, noun))
+
+    def folded(self, title: str, head: str, rows: Sequence[str], noun: str) -> None:
+        """A table behind a title that the reader opens."""
+        opening, closing = f"<details><summary>{title}</summary>\n\n", "\n\n</details>"
+        self._room -= len(opening) + len(closing)
+        self._blocks.append(f"{opening}{self._fitting(head, rows, noun)}{closing}")
+
+    def text(self) -> str:
+        """All of it, with what was left out at the end."""
+        blocks = list(self._blocks)
+        if self._left_out:
+            counts = [counted(count, noun) for noun, count in self._left_out.items()]
+            blocks.append(f"**Left out to keep this readable: {', '.join(counts)}.**")
+        return "\n\n".join(blocks) + "\n"
+
+    def _take(self, block: str) -> bool:
+        if len(block) + 2 > self._room:
+            return False
+        self._room -= len(block) + 2
+        self._blocks.append(block)
+        return True
+
+    def _fitting(self, head: str, rows: Sequence[str], noun: str) -> str:
+        self._room -= len(head) + 2
+        fitting = []
+        for position, row in enumerate(rows):
+            if len(row) + 1 > self._room:
+                rest = len(rows) - position
+                self._left_out[noun] = self._left_out.get(noun, 0) + rest
+                break
+            self._room -= len(row) + 1
+            fitting.append(row)
+        return "\n".join([head, *fitting])
+
+
+def _rows(results: Sequence[PairResult], comparison: Comparison | None) -> list[_Row]:
+    """Worst first: the comparison's own order where there is one."""
+    if comparison is None:
+        return [_Row(result, None) for result in sorted(results, key=worst_first)]
+    return [_Row(change.shown, change) for change in comparison.changes]
+
+
+def _is_quiet(row: _Row) -> bool:
+    if row.change is None or row.change.head is None:
+        return False
+    return row.change.status == "unchanged" and not row.result.failed
+
+
+def _heading(results: Sequence[PairResult], comparison: Comparison | None) -> Iterator[str]:
+    failed = sum(result.failed for result in results)
+    verdict = f"{counted(failed, 'pair')} over or not measured" if failed else "all pairs fit"
+    yield f"### {'❌' if failed else '✅'} Memory budgets: {verdict}"
+    yield ""
+    yield f"{markdown(count_text(results))}.{_compared_with(comparison)}"
+    for note in comparison.notes if comparison else ():
+        yield f"\n> {markdown(note)}"
+
+
+def _compared_with(comparison: Comparison | None) -> str:
+    if comparison is None or not comparison.base:
+        return ""
+    different = len(comparison.different)
+    found = f"{counted(different, 'pair')} changed" if different else "nothing changed"
+    return f" Compared with {markdown_code(comparison.base)}: {found}."
+
+
+def _head(compared: bool) -> str:
+    names = ["", "model", "board"]
+    for metric in _METRIC_ORDER:
+        names += [METRICS[metric], *(["change"] if compared else [])]
+    align = [" --- ", " --- ", " --- ", *([" ---: "] * (len(names) - 3))]
+    return f"| {' | '.join(names)} |\n|{'|'.join(align)}|"
+
+
+def _cells(row: _Row, compared: bool) -> str:
+    result, change = row.result, row.change
+    model = markdown_code(_short(result.model))
+    if compared and change is not None and change.status not in ("changed", "unchanged"):
+        model += f" {change.status}"
+    cells = [_verdict(row), model, markdown_code(result.board)]
+    for metric in _METRIC_ORDER:
+        cells.append(_size(result, metric))
+        if compared:
+            cells.append(_delta(change.delta(metric) if change else None))
+    return f"| {' | '.join(cells)} |"
+
+
+def _verdict(row: _Row) -> str:
+    if row.change is not None and row.change.head is None:
+        return "➖ gone"
+    if row.result.accepted:
+        return f"🤝 {WORDS[row.result.outcome]}"
+    return f"{_SIGNS[row.result.outcome]} {WORDS[row.result.outcome]}"
+
+
+def _size(result: PairResult, metric: Metric) -> str:
+    measure = next((each for each in result.measures if each.metric == metric), None)
+    if measure is None:
+        return ""
+    text = f"{'~' if is_estimated(measure) else ''}{_ratio(measure)}"
+    return f"**{text}**" if measure.over else text
+
+
+def _ratio(measure: Measure) -> str:
+    return f"{format_ratio(measure.used, measure.limit)} ({percent_text(measure)})"
+
+
+def _delta(delta: Delta | None) -> str:
+    if delta is None or delta.bytes is None:
+        return ""
+    text = format_delta(delta.bytes)
+    if delta.bytes and delta.percent is not None:
+        text += f" ({format_percent_delta(delta.percent)})"
+    return f"**{text}**" if delta.too_much_growth else text
+
+
+def _details(row: _Row) -> str:
+    """Why a pair fails or what changed in it; empty where the table says all."""
+    result, change = row.result, row.change
+    lines = []
+    if result.outcome != "fits" or result.accepted or result.grown:
+        lines.append(markdown(result.headline))
+    lines += [f"- {markdown(reason)}" for reason in result.reasons]
+    lines += [f"- ⚠️ {markdown(warning)}" for warning in result.warnings]
+    lines += [_agreement(result, metric) for metric in _METRIC_ORDER if _agreed(result, metric)]
+    if change is not None:
+        lines += [f"- {markdown(note)}" for note in change.notes]
+        lines += [f"- {line}" for line in _causes(change)]
+    if result.message and result.failed:
+        lines += [f"> {markdown(line)}" for line in result.message.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    place = f" ({markdown_code(result.declared_at)})" if result.declared_at else ""
+    title = f"{markdown_code(_short(result.model))} on {markdown_code(result.board)}"
+    body = "\n".join(_spaced(lines))
+    opened = " open" if result.failed else ""
+    return (
+        f"<details{opened}><summary>{_verdict(row)} {title}{place}</summary>\n\n"
+        f"{body}\n\n</details>"
+    )
+
+
+def _spaced(lines: Sequence[str]) -> Iterator[str]:
+    """A blank line wherever a list or a quotation begins or ends, as Markdown wants it."""
+    before = ""
+    for line in lines:
+        if before and before[:2] != line[:2]:
+            yield ""
+        yield line
+        before = line
+
+
+def _agreed(result: PairResult, metric: Metric) -> bool:
+    return any(each.metric == metric for each in result.accepted)
+
+
+def _agreement(result: PairResult, metric: Metric) -> str:
+    agreed = next(each for each in result.accepted if each.metric == metric)
+    return (
+        f"- 🤝 {METRICS[metric]} accepted up to {format_size(agreed.up_to)} "
+        f"until {agreed.until.isoformat()}: {markdown(agreed.reason)}"
+    )
+
+
+def _causes(change: Change) -> Iterator[str]:
+    causes = change.causes
+    for operator in causes.operators[:_CAUSES_LISTED]:
+        verb = "new in flash" if operator.kind == "added" else "no longer in flash"
+        size = f", {format_size(operator.flash_bytes)}" if operator.flash_bytes else ""
+        parts = ", ".join(
+            f"{markdown_code(_short(name))} {format_size(size)}"
+            for name, size in operator.pulls_in[:_CAUSES_LISTED]
+        )
+        yield f"operator {markdown_code(operator.operator)} {verb}{size}" + (
+            f": {parts}" if parts else ""
+        )
+    for layer in causes.layers[:_CAUSES_LISTED]:
+        yield _layer_change(layer)
+    rest = len(causes.layers) - _CAUSES_LISTED
+    if rest > 0:
+        yield f"and {counted(rest, 'more layer')} added, removed or changed"
+    if causes.weights_bytes:
+        yield f"weights in all: {format_delta(causes.weights_bytes)}"
+    for part in causes.parts[:_CAUSES_LISTED]:
+        before, after = format_pair(part.base_bytes, part.bytes)
+        yield (
+            f"{METRICS[part.metric]}, {markdown_code(_short(part.name))}: "
+            f"{format_delta(part.delta)} ({before} → {after})"
+        )
+    if causes.peak:
+        tensors = ", ".join(map(_peak_tensor, causes.peak[:_CAUSES_LISTED]))
+        yield f"arena's peak at {markdown_code(_short(causes.peak_at))}: {tensors}"
+
+
+def _peak_tensor(tensor: PeakTensor) -> str:
+    sizes = _before_after(tensor.base_bytes, tensor.bytes)
+    return f"{markdown_code(_short(tensor.owner))} {sizes}"
+
+
+def _before_after(before: int | None, after: int | None) -> str:
+    if before is None or after is None:
+        gone = "gone" if after is None else "new"
+        return f"{format_size(after if after is not None else before or 0)} ({gone})"
+    first, second = format_pair(before, after)
+    return first if before == after else f"{first} → {second}"
+
+
+def _layer_change(layer: LayerChange) -> str:
+    sizes = ", ".join(
+        f"{format_delta(size)} {what}"
+        for size, what in (
+            (layer.weights_bytes, "weights"),
+            (layer.activation_bytes, "activations"),
+            (layer.persistent_bytes, "persistent"),
+        )
+        if size
+    )
+    shapes = " → ".join(markdown(shape) for shape in (layer.before, layer.after) if shape)
+    facts = "; ".join(filter(None, (shapes, sizes)))
+    name = markdown_code(_short(layer.name))
+    return f"layer {layer.kind}: {markdown_code(layer.operator)} {name}" + (
+        f" ({facts})" if facts else ""
+    )
+
+
+def _short(name: str) -> str:
+    return shorten(clean(name, PLAIN), _NAME_CELLS, PLAIN)
+
+
+def _footer(results: Sequence[PairResult]) -> str:
+    runtimes = sorted({result.runtime for result in results if result.measures})
+    notes = [markdown(runtime_text(name)) for name in runtimes]
+    if any(is_estimated(measure) for result in results for measure in result.measures):
+        notes.append("~ holds an estimate, its margin included")
+    return f"<sub>Counted for {'; '.join(notes)}. 1 KB = 1024 B.</sub>" if notes else ""
