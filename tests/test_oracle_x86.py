@@ -61,6 +61,40 @@ def test_the_smallest_arena_works_and_none_smaller(content: bytes, oracle: Oracl
         assert oracle.read(content, required - 16).status in ("refused", "crashed")
 
 
+@pytest.mark.parametrize("activation", ["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
+@pytest.mark.parametrize("scale", [1e-9, 4e-9, 0.1])
+@pytest.mark.parametrize("operator", ["CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "DIV"])
+def test_outputs_too_fine_for_their_activation_are_refused_as_the_runtime_does(
+    operator: str, scale: float, activation: str, oracle: Oracle
+) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 2, 2, 3))
+    if operator == "CONV_2D":
+        result = graph.conv2d(source, filters=2, activation=activation, bias=False)
+    elif operator == "FULLY_CONNECTED":
+        result = graph.dense(source, units=2, activation=activation, bias=False)
+    else:
+        result = graph.binary(operator, source, source, activation=activation)
+    for spec in (graph.tensors[source], graph.tensors[result]):
+        spec.scales = (scale,)
+    graph.output(result)
+    assert_as_the_runtime_says(maker.build(), oracle)
+
+
+@pytest.mark.parametrize("operator", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_convolutions_with_two_outputs_are_refused_as_the_runtime_does(
+    operator: str, oracle: Oracle
+) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 4, 4, 3))
+    layer = graph.conv2d(source, filters=2) if operator == "CONV_2D" else None
+    graph.output(graph.depthwise_conv2d(source) if layer is None else layer)
+    graph.steps[0].outputs += (graph.tensor((1, 4, 4, 2)),)
+    assert_as_the_runtime_says(maker.build(), oracle)
+
+
 @pytest.mark.parametrize("name", ["alexa", "hey_jarvis", "hey_mycroft", "okay_nabu"])
 def test_wake_word_models_take_what_the_runtime_says(name: str, oracle: Oracle) -> None:
     package = pytest.importorskip("pymicro_wakeword")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import rescalable
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
@@ -11,6 +12,7 @@ from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
+from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -45,6 +47,8 @@ def _prepare_mul(node: Preparation) -> None:
     same_type(node, first, second)
     if first.type == "INT16" and output.type in ("INT8", "INT16"):
         _check_symmetric(node, first, second, output)
+    if output.type in ("INT8", "INT16"):
+        activation_range(node, output.type, scale(output))
     runs_with(node, first, *_TYPES)
 
 
@@ -52,6 +56,7 @@ def _check_multipliers(node: Preparation, first: Tensor, second: Tensor, output:
     if output.type in ("INT8", "INT16"):
         shift = 15 if output.type == "INT16" else 20
         rescalable(node, output, first, second, left_shift=shift)
+        activation_range(node, output.type, scale(output))
 
 
 def _check_symmetric(node: Preparation, *tensors: Tensor) -> None:

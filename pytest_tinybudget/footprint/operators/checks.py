@@ -105,3 +105,23 @@ def rescalable(node: Preparation, result: Tensor, *sources: Tensor, left_shift: 
 
 def _unsupported(tensor: Tensor, types: tuple[str, ...]) -> str:
     return f"'{tensor.name}' is {tensor.type}, supported: {', '.join(types)}"
+
+
+#: What a fused activation limits a result to.
+_ACTIVATION_BOUNDS = {"RELU": (0.0,), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
+#: Quantised bounds have to fit an int32 (compared as floats).
+_LARGEST_BOUND = 2.0**31
+
+
+def activation_range(node: Preparation, output_type: str, output_scale: float) -> None:
+    """The checks of CalculateActivationRangeQuantized."""
+    node.ensure(
+        output_type in ("UINT8", "INT8", "INT16"),
+        f"its output of type {output_type} is not supported",
+    )
+    activation = str(node.operator.options.get("fused_activation_function", "NONE"))
+    for bound in _ACTIVATION_BOUNDS.get(activation, ()):
+        node.ensure(
+            output_scale != 0 and abs(bound / output_scale) <= _LARGEST_BOUND,
+            f"the scale of its output, {output_scale:g}, is too small for {activation}",
+        )

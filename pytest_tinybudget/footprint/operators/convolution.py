@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import prod
 
 from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
@@ -20,6 +21,7 @@ from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import option
+from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -53,15 +55,7 @@ def populate_convolution_quantization(
             and filter_.shape[axis] == channels,
             f"its weights '{filter_.name}' have {len(scales)} scales for {channels} channels",
         )
-    activation_range(node, output.type)
-
-
-def activation_range(node: Preparation, output_type: str) -> None:
-    """The check of CalculateActivationRangeQuantized."""
-    node.ensure(
-        output_type in ("UINT8", "INT8", "INT16"),
-        f"its output of type {output_type} is not supported",
-    )
+    activation_range(node, output.type, scale(output))
 
 
 def _check_scales(node: Preparation, filter_: Tensor, channels: int) -> None:
@@ -86,6 +80,9 @@ def _calculate_op_data(
     node.ensure(
         bias_position <= len(node.operator.inputs) <= bias_position + 1,
         f"it has {len(node.operator.inputs)} inputs",
+    )
+    node.ensure(
+        len(node.operator.outputs) == 1, f"it has {len(node.operator.outputs)} outputs, expected 1"
     )
     input_ = node.temp_input(bias_position - 2)
     filter_ = node.temp_input(bias_position - 1)

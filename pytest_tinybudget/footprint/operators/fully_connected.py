@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
-from pytest_tinybudget.footprint.operators.convolution import activation_range
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -52,7 +52,7 @@ def calculate_fully_connected(
                 f"the scale of its bias '{bias.name}' is not that of input times weights",
             )
         node.ensure(product >= 0, "its scales are negative")
-    activation_range(node, output_type)
+    activation_range(node, output_type, output_scale)
     return len(scales) > 1
 
 

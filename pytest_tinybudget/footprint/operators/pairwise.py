@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_tinybudget.footprint.operators.checks import accepts
+from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import quantised
 from pytest_tinybudget.footprint.operators.checks import rescalable
 from pytest_tinybudget.footprint.operators.checks import runs_with
@@ -67,6 +68,8 @@ def _prepare_div(node: Preparation) -> None:
             node.ensure(
                 not tensor.quantization.is_affine, f"'{tensor.name}' is INT32 and quantised"
             )
+    if result.type == "INT8":
+        activation_range(node, result.type, scale(result))
     runs_with(node, result, "FLOAT32", "INT32", "INT8")
 
 
