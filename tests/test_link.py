@@ -190,6 +190,9 @@ def test_unknown_operator_is_named_until_its_cost_is_declared() -> None:
     model = _model("ADD", custom=("MyFilter",))
     (line,) = link(model, runtime).unknown
     assert "MyFilter" in line
+    bound = max(part.margin_bytes for part in link(model, runtime).parts)
+    lstm = {"UNIDIRECTIONAL_SEQUENCE_LSTM": False}
+    assert bound >= flash_of(runtime, lstm) - flash_of(runtime, {}) > 0
     declared = link(model, runtime, costs={"MyFilter": OperatorCost(flash=3000)})
     assert declared.unknown == ()
     assert declared.flash == link(model, runtime).flash + 3000

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 from pytest_tinybudget.footprint.abi import align_up
@@ -28,6 +29,7 @@ from pytest_tinybudget.footprint.section_graph import KINDS
 from pytest_tinybudget.footprint.section_graph import SectionGraph
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.sizes import format_size
 
 
 Registrations = Literal["generic", "typed"]
@@ -100,18 +102,21 @@ def link(
     operators = _operators(model)
     typed = typed_for(model, runtime) if registrations == "typed" else {}
     firmware = _firmware(graph, operators, typed)
-    missing = [name for name in operators if name not in graph.operators]
-    declared = [
-        Part(f"operator {name}", costs[name].flash, "declared") for name in missing if name in costs
-    ]
-    unknown = tuple(
-        f"operator {name}: its code is not in table {_table(runtime)} and not counted; "
-        f'declare it: [runtime.ops.{json.dumps(name)}] flash = "…"'
-        for name in missing
-        if name not in costs
-    )
-    parts = (*_with_margin(_flash_parts(firmware), runtime, graph), *declared)
-    return Linked(parts, _ram_parts(model, runtime, firmware), unknown)
+    parts, unknown = _with_margin(_flash_parts(firmware), runtime, graph), []
+    for name in operators:
+        if name in graph.operators:
+            continue
+        if name in costs:
+            parts.append(Part(f"operator {name}", costs[name].flash, "declared"))
+            continue
+        largest, bound = _largest_operator(_table(runtime))
+        note = f"counted as the largest known, {largest}"
+        parts.append(Part(f"operator {name}", 0, "estimated", margin_bytes=bound, note=note))
+        unknown.append(
+            f"operator {name}: its code is not in table {_table(runtime)}; {note} with "
+            f'{format_size(bound)}; declare it: [runtime.ops.{json.dumps(name)}] flash = "…"'
+        )
+    return Linked(tuple(parts), _ram_parts(model, runtime, firmware), tuple(unknown))
 
 
 def what_if(
@@ -237,6 +242,21 @@ def _firmware(
     return _Firmware(
         graph, [name for name in operators if name in graph.operators], operators, typed
     )
+
+
+@lru_cache(maxsize=8)
+def _largest_operator(table: str) -> tuple[str, int]:
+    """The operator that adds most to a firmware without any, and those bytes.
+
+    It stands for operators that no table knows: a bound by experience, not by proof.
+    """
+    graph = load_graph(table)
+    empty = _firmware(graph, {}, {}).flash
+    sizes = {
+        name: _firmware(graph, {name: entry.custom}, {}).flash - empty
+        for name, entry in graph.operators.items()
+    }
+    return max(sizes.items(), key=lambda item: item[1], default=("none", 0))
 
 
 def _table(runtime: Runtime) -> str:
