@@ -256,7 +256,7 @@ class _Interpreter:
             + align_up(memory.temp, ALIGNMENT)
             + PLANNER_BYTES_PER_BUFFER * len(buffers)
         )
-        placed, live = _place(buffers, [request for request, _ in buffers])
+        placed, live = _place(buffers)
         memory.reset_temporaries()
         memory.resize_head(0, 1)
         head = max((buffer.offset + buffer.bytes for buffer in placed), default=0)
@@ -409,9 +409,10 @@ def _tensor_refusal(graph: Subgraph, tensor: Tensor, reason: str) -> Refusal:
 
 
 def _place(
-    buffers: Sequence[tuple[Request, LiveBuffer]], requests: Sequence[Request]
+    buffers: Sequence[tuple[Request, LiveBuffer]],
 ) -> tuple[tuple[LiveBuffer, ...], list[int]]:
     """The buffers at their offsets, and the bytes alive at every time."""
+    requests = [request for request, _ in buffers]
     placed = tuple(
         replace(buffer, offset=offset)
         for offset, (_, buffer) in zip(plan(requests), buffers, strict=True)
