@@ -13,13 +13,8 @@ from dataclasses import dataclass
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.baseline.comparison import Delta
-from pytest_tinybudget.baseline.comparison import LayerChange
-from pytest_tinybudget.baseline.comparison import PeakTensor
 from pytest_tinybudget.report.escape import markdown
 from pytest_tinybudget.report.escape import markdown_code
-from pytest_tinybudget.report.layout import PLAIN
-from pytest_tinybudget.report.layout import clean
-from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
@@ -28,13 +23,14 @@ from pytest_tinybudget.report.terminal import is_estimated
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import runtime_text
 from pytest_tinybudget.report.terminal import worst_first
+from pytest_tinybudget.report.why import Markup
+from pytest_tinybudget.report.why import cause_lines
+from pytest_tinybudget.report.why import delta_text
+from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.sizes import format_delta
-from pytest_tinybudget.sizes import format_pair
-from pytest_tinybudget.sizes import format_percent_delta
 from pytest_tinybudget.sizes import format_ratio
 from pytest_tinybudget.sizes import format_size
 
@@ -54,10 +50,7 @@ _SIGNS: dict[Outcome, str] = {
     "error": "❌",
 }
 
-_NAME_CELLS = 60
-
-#: A cause is to be seen at a glance: ``tinybudget diff`` lists them all.
-_CAUSES_LISTED = 5
+_MARKUP = Markup(text=markdown, code=markdown_code)
 
 _METRIC_ORDER: tuple[Metric, ...] = ("flash", "ram")
 
@@ -192,7 +185,7 @@ def _head(compared: bool) -> str:
 
 def _cells(row: _Row, compared: bool) -> str:
     result, change = row.result, row.change
-    model = markdown_code(_short(result.model))
+    model = markdown_code(short(result.model))
     if compared and change is not None and change.status not in ("changed", "unchanged"):
         model += f" {change.status}"
     cells = [_verdict(row), model, markdown_code(result.board)]
@@ -224,12 +217,8 @@ def _ratio(measure: Measure) -> str:
 
 
 def _delta(delta: Delta | None) -> str:
-    if delta is None or delta.bytes is None:
-        return ""
-    text = format_delta(delta.bytes)
-    if delta.bytes and delta.percent is not None:
-        text += f" ({format_percent_delta(delta.percent)})"
-    return f"**{text}**" if delta.too_much_growth else text
+    text = delta_text(delta)
+    return f"**{text}**" if delta and delta.too_much_growth else text
 
 
 def _details(row: _Row) -> str:
@@ -243,13 +232,13 @@ def _details(row: _Row) -> str:
     lines += [_agreement(result, metric) for metric in _METRIC_ORDER if _agreed(result, metric)]
     if change is not None:
         lines += [f"- {markdown(note)}" for note in change.notes]
-        lines += [f"- {line}" for line in _causes(change)]
+        lines += [f"- {line}" for line in cause_lines(change.causes, _MARKUP)]
     if result.message and result.failed:
         lines += [f"> {markdown(line)}" for line in result.message.splitlines() if line.strip()]
     if not lines:
         return ""
     place = f" ({markdown_code(result.declared_at)})" if result.declared_at else ""
-    title = f"{markdown_code(_short(result.model))} on {markdown_code(result.board)}"
+    title = f"{markdown_code(short(result.model))} on {markdown_code(result.board)}"
     body = "\n".join(_spaced(lines))
     opened = " open" if result.failed else ""
     return (
@@ -278,71 +267,6 @@ def _agreement(result: PairResult, metric: Metric) -> str:
         f"- 🤝 {METRICS[metric]} accepted up to {format_size(agreed.up_to)} "
         f"until {agreed.until.isoformat()}: {markdown(agreed.reason)}"
     )
-
-
-def _causes(change: Change) -> Iterator[str]:
-    causes = change.causes
-    for operator in causes.operators[:_CAUSES_LISTED]:
-        verb = "new in flash" if operator.kind == "added" else "no longer in flash"
-        size = f", {format_size(operator.flash_bytes)}" if operator.flash_bytes else ""
-        parts = ", ".join(
-            f"{markdown_code(_short(name))} {format_size(size)}"
-            for name, size in operator.pulls_in[:_CAUSES_LISTED]
-        )
-        yield f"operator {markdown_code(operator.operator)} {verb}{size}" + (
-            f": {parts}" if parts else ""
-        )
-    for layer in causes.layers[:_CAUSES_LISTED]:
-        yield _layer_change(layer)
-    rest = len(causes.layers) - _CAUSES_LISTED
-    if rest > 0:
-        yield f"and {counted(rest, 'more layer')} added, removed or changed"
-    if causes.weights_bytes:
-        yield f"weights in all: {format_delta(causes.weights_bytes)}"
-    for part in causes.parts[:_CAUSES_LISTED]:
-        before, after = format_pair(part.base_bytes, part.bytes)
-        yield (
-            f"{METRICS[part.metric]}, {markdown_code(_short(part.name))}: "
-            f"{format_delta(part.delta)} ({before} → {after})"
-        )
-    if causes.peak:
-        tensors = ", ".join(map(_peak_tensor, causes.peak[:_CAUSES_LISTED]))
-        yield f"arena's peak at {markdown_code(_short(causes.peak_at))}: {tensors}"
-
-
-def _peak_tensor(tensor: PeakTensor) -> str:
-    sizes = _before_after(tensor.base_bytes, tensor.bytes)
-    return f"{markdown_code(_short(tensor.owner))} {sizes}"
-
-
-def _before_after(before: int | None, after: int | None) -> str:
-    if before is None or after is None:
-        gone = "gone" if after is None else "new"
-        return f"{format_size(after if after is not None else before or 0)} ({gone})"
-    first, second = format_pair(before, after)
-    return first if before == after else f"{first} → {second}"
-
-
-def _layer_change(layer: LayerChange) -> str:
-    sizes = ", ".join(
-        f"{format_delta(size)} {what}"
-        for size, what in (
-            (layer.weights_bytes, "weights"),
-            (layer.activation_bytes, "activations"),
-            (layer.persistent_bytes, "persistent"),
-        )
-        if size
-    )
-    shapes = " → ".join(markdown(shape) for shape in (layer.before, layer.after) if shape)
-    facts = "; ".join(filter(None, (shapes, sizes)))
-    name = markdown_code(_short(layer.name))
-    return f"layer {layer.kind}: {markdown_code(layer.operator)} {name}" + (
-        f" ({facts})" if facts else ""
-    )
-
-
-def _short(name: str) -> str:
-    return shorten(clean(name, PLAIN), _NAME_CELLS, PLAIN)
 
 
 def _footer(results: Sequence[PairResult]) -> str:

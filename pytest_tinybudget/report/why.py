@@ -1,0 +1,128 @@
+"""Why sizes changed, in words: the same lines for Markdown and HTML, each with its own markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_tinybudget.baseline.comparison import Causes
+from pytest_tinybudget.baseline.comparison import Delta
+from pytest_tinybudget.baseline.comparison import LayerChange
+from pytest_tinybudget.baseline.comparison import OperatorChange
+from pytest_tinybudget.baseline.comparison import PartChange
+from pytest_tinybudget.baseline.comparison import PeakTensor
+from pytest_tinybudget.report.layout import PLAIN
+from pytest_tinybudget.report.layout import clean
+from pytest_tinybudget.report.layout import shorten
+from pytest_tinybudget.report.terminal import METRICS
+from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.sizes import format_delta
+from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.sizes import format_percent_delta
+from pytest_tinybudget.sizes import format_size
+
+
+#: A cause is to be seen at a glance: ``tinybudget diff`` lists them all.
+_LISTED = 5
+
+_NAME_CELLS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """How a format writes words and names that it did not choose itself: escaped."""
+
+    text: Callable[[str], str]
+    code: Callable[[str], str]
+
+    def name(self, name: str) -> str:
+        """A name of any length, cut in the middle, as code."""
+        return self.code(short(name))
+
+
+def short(name: str, width: int = _NAME_CELLS) -> str:
+    """A name of any length on one line, cut in the middle where names differ least."""
+    return shorten(clean(name, PLAIN), width, PLAIN)
+
+
+def delta_text(delta: Delta | None) -> str:
+    """``+1.2 KB (+1.3 %)``; empty where there is nothing to compare."""
+    if delta is None or delta.bytes is None:
+        return ""
+    text = format_delta(delta.bytes)
+    if delta.bytes and delta.percent is not None:
+        text += f" ({format_percent_delta(delta.percent)})"
+    return text
+
+
+def cause_lines(causes: Causes, markup: Markup) -> Iterator[str]:
+    """What made the difference, a line each, the most telling first."""
+    for operator in causes.operators[:_LISTED]:
+        yield _operator(operator, markup)
+    for layer in causes.layers[:_LISTED]:
+        yield _layer(layer, markup)
+    yield from _rest(len(causes.layers), "layer")
+    if causes.weights_bytes:
+        yield f"weights in all: {format_delta(causes.weights_bytes)}"
+    for part in causes.parts[:_LISTED]:
+        yield _part(part, markup)
+    yield from _rest(len(causes.parts), "part")
+    if causes.peak:
+        yield _peak(causes.peak, causes.peak_at, markup)
+
+
+def _rest(count: int, noun: str) -> Iterator[str]:
+    if count > _LISTED:
+        yield f"and {counted(count - _LISTED, f'more {noun}')} that changed"
+
+
+def _operator(operator: OperatorChange, markup: Markup) -> str:
+    state = "new in flash" if operator.kind == "added" else "no longer in flash"
+    size = f", {format_size(operator.flash_bytes)}" if operator.flash_bytes else ""
+    parts = ", ".join(
+        f"{markup.name(name)} {format_size(part_bytes)}"
+        for name, part_bytes in operator.pulls_in[:_LISTED]
+    )
+    return f"operator {markup.name(operator.operator)} {state}{size}" + (
+        f": {parts}" if parts else ""
+    )
+
+
+def _layer(layer: LayerChange, markup: Markup) -> str:
+    sizes = (
+        f"{format_delta(size)} {what}"
+        for size, what in (
+            (layer.weights_bytes, "weights"),
+            (layer.activation_bytes, "activations"),
+            (layer.persistent_bytes, "persistent"),
+        )
+        if size
+    )
+    shapes = " → ".join(markup.text(shape) for shape in (layer.before, layer.after) if shape)
+    facts = "; ".join(filter(None, (shapes, ", ".join(sizes))))
+    title = f"layer {layer.kind}: {markup.name(layer.operator)} {markup.name(layer.name)}"
+    return f"{title} ({facts})" if facts else title
+
+
+def _part(part: PartChange, markup: Markup) -> str:
+    before, after = format_pair(part.base_bytes, part.bytes)
+    sizes = f"{format_delta(part.delta)} ({before} → {after})"
+    return f"{METRICS[part.metric]}, {markup.name(part.name)}: {sizes}"
+
+
+def _peak(tensors: Sequence[PeakTensor], place: str, markup: Markup) -> str:
+    alive = ", ".join(
+        f"{markup.name(tensor.owner)} {_before_after(tensor)}" for tensor in tensors[:_LISTED]
+    )
+    return f"the arena's peak is at {markup.name(place)}: {alive}"
+
+
+def _before_after(tensor: PeakTensor) -> str:
+    if tensor.base_bytes is None:
+        return f"{format_size(tensor.bytes or 0)} (new)"
+    if tensor.bytes is None:
+        return f"{format_size(tensor.base_bytes)} (no longer)"
+    before, after = format_pair(tensor.base_bytes, tensor.bytes)
+    return before if tensor.base_bytes == tensor.bytes else f"{before} → {after}"
