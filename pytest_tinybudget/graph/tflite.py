@@ -126,6 +126,7 @@ class _Reader:
                 self._signature(position, graphs) for position in flat.tables(signatures)
             ),
             external_buffers=tuple(sorted(self.external)),
+            # Last, when every string has been read.
             strings_bytes=flat.strings_bytes,
         )
 
