@@ -109,3 +109,19 @@ def test_custom_options_that_are_no_flexbuffer_are_refused() -> None:
 def test_cmsis_nn_takes_extrema_of_four_dimensions_only(runtime: str, stages: list[str]) -> None:
     maker = single("MAXIMUM", ((1, 1, 1, 2, 4), (4,)), (1, 1, 1, 2, 4))
     assert [refusal.stage for refusal in run(maker, runtime).refusals] == stages
+
+
+@pytest.mark.parametrize(("runtime", "stages"), [("m4_ref", []), ("m4_cmsisnn", ["prepare"])])
+def test_cmsis_nn_crashes_on_an_int16_transposed_convolution_without_bias(
+    runtime: str, stages: list[str]
+) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    shape = graph.constant((4,), "INT32", (1, 14, 14, 2))
+    weights = graph.constant((2, 3, 3, 4), "INT8", scale=(0.5, 0.5))
+    output = graph.tensor((1, 14, 14, 2), "INT16")
+    inputs = (shape, weights, graph.input((1, 7, 7, 4), "INT16"))
+    options = {"padding": "SAME", "stride_w": 2, "stride_h": 2}
+    graph.operator("TRANSPOSE_CONV", inputs, (output,), options)
+    graph.output(output)
+    assert [refusal.stage for refusal in run(maker, runtime).refusals] == stages

@@ -389,7 +389,12 @@ def _calculate_transpose_op_data(node: Preparation, data_type: str) -> None:
     input_, filter_ = node.temp_input(2), node.temp_input(1)
     bias, output = node.temp_optional_input(3), node.temp_output(0)
     populate_convolution_quantization(node, input_, filter_, output, filter_.shape[0])
-    if data_type == "INT16" and bias is not None and bias.type == "INT16":
+    if data_type != "INT16":
+        return
+    if node.kernels.library == "cmsis-nn":
+        # Its Prepare asks the bias for its type without a look whether there is one.
+        node.ensure(bias is not None, "CMSIS-NN's int16 kernel crashes without a bias")
+    if bias is not None and bias.type == "INT16":
         node.scratch(8 * bias.elements)
 
 
