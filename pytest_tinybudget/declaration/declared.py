@@ -21,6 +21,7 @@ from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.results import Acceptance
 
 
 #: File name that the plugin and the command line look for.
@@ -33,6 +34,17 @@ class Budget:
 
     flash: int | None = None
     ram: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MaxIncrease:
+    """Declared limits of growth over the baseline: percent of it, and bytes.
+
+    Growth is too much when it exceeds every limit that is given; ``None`` is no limit.
+    """
+
+    percent: float | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,8 @@ class DeclaredModel:
     runtime: DeclaredRuntime | None
     stack: int | None
     artifact_name: str
+    max_increase: MaxIncrease = field(default_factory=MaxIncrease)
+    accepts: tuple[Acceptance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,8 @@ class DeclaredGroup:
     budget: Budget
     warn_at_percent: float
     message: str
+    max_increase: MaxIncrease = field(default_factory=MaxIncrease)
+    accepts: tuple[Acceptance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +126,7 @@ class Declaration:
     ``boards`` holds the file's own boards (the models' ``boards`` are already resolved);
     ``runtimes`` every runtime that a board may name, shipped and declared; ``operators`` the
     declared costs by operator name; ``artifacts`` the output folder (``None``: not declared).
+    ``baseline`` is the results file to compare with, which need not exist.
     ``lines`` maps key paths (``("models", "kws", "budget")``) to line numbers.
     """
 
@@ -120,6 +137,7 @@ class Declaration:
     runtimes: Mapping[str, DeclaredRuntime] = field(default_factory=dict)
     operators: Mapping[str, OperatorCost] = field(default_factory=dict)
     artifacts: Path | None = None
+    baseline: Path | None = None
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
     def line_of(self, *keys: str) -> int:

@@ -21,6 +21,8 @@ KeyPath = tuple[str, ...]
 #: More than this are counted, not shown: nobody reads them, and they may be many thousands.
 _MOST_SHOWN = 100
 _LONGEST_LINE = 500
+#: Keys whose values are lists.
+_LISTS = ("boards", "models", "accept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,10 @@ def shown(path: Path) -> str:
 
 
 def dotted(keys: KeyPath) -> str:
-    """A key path as TOML writes it; indices of the lists of boards and models in brackets."""
+    """A key path as TOML writes it; indices of lists in brackets."""
     text = ""
     for position, key in enumerate(keys):
-        if position > 1 and key.isdigit() and keys[position - 1] in ("boards", "models"):
+        if position > 1 and key.isdigit() and keys[position - 1] in _LISTS:
             text += f"[{key}]"
         else:
             bare = all(char.isalnum() or char in "-_" for char in key) and key.isascii() and key

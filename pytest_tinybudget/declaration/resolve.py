@@ -20,18 +20,21 @@ from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.declared import MaxIncrease
 from pytest_tinybudget.declaration.own_boards import Boards
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.runtimes import operator_cost
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.runtimes import runtimes_of
+from pytest_tinybudget.declaration.schema import AcceptTable
 from pytest_tinybudget.declaration.schema import DefaultsTable
 from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.schema import GroupTable
 from pytest_tinybudget.declaration.schema import ModelTable
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.names import is_valid_name
+from pytest_tinybudget.results import Acceptance
 
 
 _GLOB = re.compile(r"[*?\[]")
@@ -47,7 +50,7 @@ def resolved(
     boards.resolve()
     models = _Models(context, document, boards, runtimes)
     groups = models.resolve()
-    artifacts = document.defaults.artifacts
+    artifacts, baseline = document.defaults.artifacts, document.defaults.baseline
     return Declaration(
         path=path,
         models=models.by_name,
@@ -58,6 +61,7 @@ def resolved(
             name: operator_cost(context, name, table) for name, table in document.operators.items()
         },
         artifacts=None if artifacts is None else path.parent / artifacts,
+        baseline=None if baseline is None else path.parent / baseline,
         lines=problems.lines,
     )
 
@@ -78,6 +82,7 @@ class _Settings:
     registrations: Literal["generic", "typed"] = "generic"
     runtime: DeclaredRuntime | None = None
     stack: int | None = None
+    max_increase: MaxIncrease = field(default_factory=MaxIncrease)
 
 
 @dataclass(slots=True)
@@ -120,6 +125,7 @@ class _Models:
             registrations=first(table.registrations, otherwise.registrations),
             runtime=first(runtime, otherwise.runtime),
             stack=first(stack, otherwise.stack),
+            max_increase=self.max_increase(table, otherwise.max_increase, keys),
         )
 
     def budget(
@@ -132,6 +138,28 @@ class _Models:
         ram = self.context.size(table.budget.ram, *keys, "budget", "ram")
         return Budget(first(flash, otherwise.flash), first(ram, otherwise.ram))
 
+    def max_increase(
+        self, table: DefaultsTable | ModelTable | GroupTable, otherwise: MaxIncrease, keys: KeyPath
+    ) -> MaxIncrease:
+        """The declared limits of growth: all of ``table``'s, or else all of ``otherwise``."""
+        declared = table.max_increase
+        if declared is None:
+            return otherwise
+        keys = (*keys, "max_increase")
+        if declared.percent is None and declared.bytes is None:
+            example = 'max_increase = { percent = 2, bytes = "1 KB" }'
+            if not self.context.problems.concerns(*keys):
+                self.context.problems.add(keys, "expected percent or bytes", example=example)
+        return MaxIncrease(declared.percent, self.context.size(declared.bytes, *keys, "bytes"))
+
+    def accepts(self, tables: list[AcceptTable] | None, keys: KeyPath) -> tuple[Acceptance, ...]:
+        """The agreed increases of a section."""
+        found = []
+        for index, table in enumerate(tables or []):
+            up_to = self.context.size(table.up_to, *keys, "accept", str(index), "up_to")
+            found.append(Acceptance(table.metric, up_to or 0, table.reason, table.until))
+        return tuple(found)
+
     def add_section(self, section: str, table: ModelTable, defaults: _Settings) -> None:
         """Add the model of ``[models.SECTION]``, or with a glob one for each file."""
         keys = ("models", section)
@@ -141,6 +169,7 @@ class _Models:
         if settings.boards is None and not known:
             text = "'boards' is missing, here and in [defaults]"
             problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
+        accepts = self.accepts(table.accept, keys)
         for name, source in self.sources(section, table):
             model = DeclaredModel(
                 name=name,
@@ -157,6 +186,8 @@ class _Models:
                 runtime=settings.runtime,
                 stack=settings.stack,
                 artifact_name=table.artifacts or name,
+                max_increase=settings.max_increase,
+                accepts=accepts,
             )
             other = self.by_name.setdefault(name, model)
             if other is not model:
@@ -237,6 +268,8 @@ class _Models:
             budget=self.budget(table, Budget(), keys),
             warn_at_percent=_percent(table.warn_at, defaults.warn_at_percent),
             message=first(table.message, defaults.message),
+            max_increase=self.max_increase(table, defaults.max_increase, keys),
+            accepts=self.accepts(table.accept, keys),
         )
 
     def models_of(self, names: list[str], keys: KeyPath) -> tuple[DeclaredModel, ...]:

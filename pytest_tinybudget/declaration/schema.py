@@ -6,6 +6,7 @@ key's ``Meta`` carries what the documentation says of it and a valid example.
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated
 from typing import Literal
 
@@ -100,6 +101,54 @@ Stack = Annotated[
 ]
 
 
+class MaxIncreaseTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much flash or RAM may grow over the baseline; both must be passed to fail."""
+
+    percent: Annotated[
+        Annotated[float, Meta(ge=0, le=10**6, extra={"expected": "a number, at least 0"})] | None,
+        Meta(description="percent of what the base takes", examples=[2]),
+    ] = None
+    bytes: Annotated[
+        Size | None, Meta(description="a size that it may grow by", examples=["1 KB"])
+    ] = None
+
+
+class AcceptTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """An increase that was agreed: over a budget of your own, or over `max_increase`."""
+
+    metric: Annotated[
+        Literal["flash", "ram"], Meta(description="what may grow", examples=["flash"])
+    ]
+    up_to: Annotated[Size, Meta(description="how much it may take in all", examples=["212 KB"])]
+    reason: Annotated[Text, Meta(description="why it was agreed", examples=["new wake word"])]
+    until: Annotated[
+        datetime.date,
+        Meta(
+            description="the last day on which it counts",
+            examples=["2027-01-31"],
+            extra={"expected": "a date such as 2027-01-31"},
+        ),
+    ]
+
+
+MaxIncrease = Annotated[
+    MaxIncreaseTable,
+    Meta(
+        description="most growth over the baseline",
+        examples=[{"percent": 2, "bytes": "1 KB"}],
+    ),
+]
+Accepts = Annotated[
+    list[AcceptTable],
+    Meta(
+        description="agreed increases, which pass until their date",
+        examples=[
+            [{"metric": "flash", "up_to": "212 KB", "reason": "new word", "until": "2027-01-31"}]
+        ],
+    ),
+]
+
+
 class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
     """What models and groups take unless they say otherwise."""
 
@@ -115,6 +164,14 @@ class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
     artifacts: Annotated[
         Text | None,
         Meta(description="folder for the generated C files", examples=["build/tinybudget"]),
+    ] = None
+    max_increase: MaxIncrease | None = None
+    baseline: Annotated[
+        Text | None,
+        Meta(
+            description="results file to compare with, relative to this file",
+            examples=["tinybudget-baseline.json"],
+        ),
     ] = None
 
 
@@ -144,6 +201,8 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["keyword_model"],
         ),
     ] = None
+    max_increase: MaxIncrease | None = None
+    accept: Accepts | None = None
 
 
 class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,6 +261,8 @@ class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
     budget: Budget | None = None
     warn_at: Percent | None = None
     message: Message | None = None
+    max_increase: MaxIncrease | None = None
+    accept: Accepts | None = None
 
 
 class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import types
 from collections.abc import Iterator
 from typing import Annotated
@@ -67,6 +68,9 @@ def _value(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
         return msgspec.UNSET if incomplete else fitting
     element = _element(hint)
     if element is not None and isinstance(value, list) and value:
+        table, _ = _struct_in(element)
+        if table is not None and all(isinstance(item, dict) for item in value):
+            return _array_of_tables(table, value, keys, problems)
         example = _example(hint)
         elements = [
             _leaf(element, item, (*keys, str(index)), example, problems)
@@ -95,6 +99,17 @@ def _tables(
         else:
             fitting[name] = _table(struct, table, here, problems)
     return fitting
+
+
+def _array_of_tables(
+    struct: type[msgspec.Struct], tables: list[Any], keys: KeyPath, problems: Problems
+) -> Any:
+    """Tables of ``[[section.NAME.key]]`` form; ``UNSET`` where one does not fit."""
+    count = len(problems.found)
+    fitting = [
+        _table(struct, table, (*keys, str(index)), problems) for index, table in enumerate(tables)
+    ]
+    return fitting if len(problems.found) == count else msgspec.UNSET
 
 
 def _leaf(hint: Any, value: Any, keys: KeyPath, example: Any, problems: Problems) -> Any:
@@ -184,7 +199,13 @@ def _has_required(struct: type[msgspec.Struct]) -> bool:
     return any(field.required for field in msgspec.structs.fields(struct))
 
 
-_PLAIN = {str: "text", bool: "true or false", int: "a whole number"}
+_PLAIN = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    datetime.date: "a date",
+}
 
 
 def _expected(hint: Any) -> Iterator[str]:
