@@ -65,14 +65,14 @@ def _board(row: Mapping[str, Any], vendor: str) -> Board:
         largest_ram=parse_size(row["largest_ram"]),
         reserved_flash=parse_size(row.get("reserved_flash", 0)),
         reserved_ram=parse_size(row.get("reserved_ram", 0)),
-        runtime=core.runtime,
+        runtime=row.get("runtime", core.runtime),
         regions=tuple(_region(region) for region in row["regions"]),
         source=row["source"],
         vendor=vendor,
         sdk=row.get("sdk", ""),
         notes=row.get("notes", ""),
         verified=row.get("verified", True),
-        flash_margin_percent=row.get("flash_margin_percent", core.flash_margin_percent),
+        flash_margin_percent=core.flash_margin_percent,
     )
 
 
