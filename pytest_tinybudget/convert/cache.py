@@ -1,0 +1,252 @@
+"""Conversions kept on disk by fingerprint: whole or not at all, checked when read, limited in size.
+
+An entry is one file: a line of JSON (hash of the model, report, files that code has read), then the
+model. One file can be replaced in one step, so that readers never see half an entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import ExitStack
+from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from typing import Any
+
+from pytest_tinybudget.convert.fingerprint import file_digest
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.sizes import parse_size
+
+
+FOLDER_VARIABLE = "TINYBUDGET_CACHE"
+LIMIT_VARIABLE = "TINYBUDGET_CACHE_LIMIT"
+#: Small models by the thousand; the longest unused go first.
+DEFAULT_LIMIT_BYTES = 512 * 1024**2
+
+_SUFFIX = ".int8"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A kept conversion: the model's bytes, and what the report of its conversion says."""
+
+    content: bytes
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry as ``tinybudget cache`` lists it; ``used`` is a time in seconds since 1970."""
+
+    key: str
+    source: str
+    bytes: int
+    used: float
+
+
+def default_folder() -> Path:
+    """Where conversions are kept unless ``TINYBUDGET_CACHE`` names another folder."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
+    elif sys.platform == "darwin":
+        base = Path("~/Library/Caches")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return base.expanduser() / "pytest-tinybudget"
+
+
+def limit_bytes() -> int:
+    """The most that the cache may hold.
+
+    Raises:
+        TinybudgetError: ``TINYBUDGET_CACHE_LIMIT`` is no size.
+    """
+    named = os.environ.get(LIMIT_VARIABLE)
+    if not named:
+        return DEFAULT_LIMIT_BYTES
+    try:
+        return parse_size(named)
+    except ValueError as error:
+        raise TinybudgetError(f"{LIMIT_VARIABLE}: {error}") from None
+
+
+class Cache:
+    """The entries in ``folder``, at most ``limit`` bytes of them."""
+
+    def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT_BYTES) -> None:
+        self.folder = folder
+        self.limit = limit
+
+    def get(self, key: str, root: Path) -> Entry | None:
+        """The entry of ``key`` if it is whole and the files its code has read are unchanged.
+
+        ``root`` is the folder that the names of those files are relative to.
+        """
+        path = self._path(key)
+        try:
+            header, _, content = path.read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        entry = _checked(header, content)
+        if entry is None:
+            self._remove(path)
+            return None
+        if not _unchanged(entry.report.get("read", {}), root):
+            return None
+        with suppress(OSError):
+            os.utime(path)  # the time of its last use decides who goes first
+        return entry
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Keep ``entry``, and let go of the longest unused ones above the limit.
+
+        Raises:
+            TinybudgetError: the disk refuses.
+        """
+        header = {"sha256": hashlib.sha256(entry.content).hexdigest(), "report": entry.report}
+        path = self._path(key)
+        draft = path.with_name(f".{key}.{secrets.token_hex(8)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                draft.write_bytes(json.dumps(header).encode() + b"\n" + entry.content)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._refused(error) from None
+        self._shrink(keep=path)
+
+    def entries(self) -> list[Listed]:
+        """What is kept, the longest unused first."""
+        found = []
+        for path in self._files():
+            with suppress(OSError):
+                status = path.stat()
+                key = path.name.removesuffix(_SUFFIX)
+                found.append(Listed(key, _source_of(path), status.st_size, status.st_mtime))
+        return sorted(found, key=lambda entry: (entry.used, entry.key))
+
+    def clear(self) -> int:
+        """Remove every entry; how many there were."""
+        return sum(self._remove(path) for path in self._files())
+
+    @contextmanager
+    def locked(self, keys: Iterable[str]) -> Iterator[None]:
+        """Keep other processes from converting the models of ``keys`` until the block ends.
+
+        Raises:
+            TinybudgetError: the disk refuses.
+        """
+        folder = self.folder / "locks"
+        with ExitStack() as stack:
+            # In one order, so that no two processes wait for each other.
+            for name in sorted({key[:2] for key in keys}):
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    file = stack.enter_context((folder / name).open("ab"))
+                except OSError as error:
+                    raise self._refused(error) from None
+                _lock(file)
+                stack.callback(_unlock, file)
+            yield
+
+    def _path(self, key: str) -> Path:
+        return self.folder / "models" / key[:2] / f"{key}{_SUFFIX}"
+
+    def _refused(self, error: OSError) -> TinybudgetError:
+        return TinybudgetError(
+            f"the conversion cache {self.folder} cannot be written: {error.strerror}; "
+            f"{FOLDER_VARIABLE} names another folder, --tinybudget-no-cache does without"
+        )
+
+    def _files(self) -> Iterator[Path]:
+        return (self.folder / "models").glob(f"*/*{_SUFFIX}")
+
+    def _remove(self, path: Path) -> bool:
+        try:
+            path.unlink()
+        except OSError:
+            return False
+        return True
+
+    def _shrink(self, keep: Path) -> None:
+        sizes = []
+        for path in self._files():
+            with suppress(OSError):
+                status = path.stat()
+                sizes.append((status.st_mtime, status.st_size, path))
+        total = sum(size for _, size, _ in sizes)
+        for _, size, path in sorted(sizes, key=lambda each: each[0]):
+            if total <= self.limit:
+                return
+            if path != keep and self._remove(path):
+                total -= size
+
+
+def _checked(header: bytes, content: bytes) -> Entry | None:
+    try:
+        facts = json.loads(header)
+        intact = facts["sha256"] == hashlib.sha256(content).hexdigest()
+        return Entry(content, dict(facts["report"])) if intact else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _source_of(path: Path) -> str:
+    """The source that an entry was made of; empty where the entry is damaged."""
+    with path.open("rb") as file:
+        try:
+            return str(json.loads(file.readline())["report"]["source"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+
+def _unchanged(read: dict[str, str], root: Path) -> bool:
+    """Whether the files that code of the project has read still have the same hashes."""
+    for name, sha256 in read.items():
+        try:
+            if file_digest(root / name).hex() != sha256:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+if sys.platform == "win32":
+    import msvcrt
+    import time
+
+    def _lock(file: IO[bytes]) -> None:
+        while True:
+            try:
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+
+    def _unlock(file: IO[bytes]) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+    def _unlock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)

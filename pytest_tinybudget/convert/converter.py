@@ -1,0 +1,280 @@
+"""From a request to a checked INT8 model: out of the cache, or made by a worker."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from pytest_tinybudget.convert.cache import Cache
+from pytest_tinybudget.convert.cache import Entry
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.fingerprint import fingerprint
+from pytest_tinybudget.convert.requirements import check_requirements
+from pytest_tinybudget.convert.settings import RANDOM
+from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.convert.sources import check_source
+from pytest_tinybudget.convert.sources import kind_of
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.convert.files import Job
+    from pytest_tinybudget.convert.files import JobFolder
+    from pytest_tinybudget.convert.server import Backend
+    from pytest_tinybudget.convert.server import Server
+
+
+#: Shown to people: which model, at which step.
+Progress = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A model to be converted. ``shown`` is what messages call its source."""
+
+    source: Path
+    shown: str
+    settings: Conversion
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """An INT8 model: the file's ``content``, and what its conversion has to say.
+
+    ``warnings`` ask for attention, ``notes`` do not. ``drift`` compares each output with the float
+    model's (``worker/drift.py``); ``cached`` is whether nothing had to be converted.
+    """
+
+    content: bytes
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    drift: tuple[dict[str, Any], ...]
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A request with its key, once its source has been looked at."""
+
+    key: str
+    request: Request
+
+
+@dataclass(slots=True)
+class Converter:
+    """Converts models. One for a run: it keeps its servers and, without a cache, its results."""
+
+    cache: Cache | None
+    progress: Progress = lambda _model, _step: None
+    _kept: dict[str, Converted | ConversionError] = field(default_factory=dict, repr=False)
+    _servers: dict[Backend, Server] = field(default_factory=dict, repr=False)
+    _home: Path | None = field(default=None, repr=False)
+
+    def convert(self, request: Request) -> Converted:
+        """The INT8 model of ``request``.
+
+        Raises:
+            ConversionError: it cannot be converted, or what came is not full-integer TF Lite.
+            TinybudgetError: the cache cannot be used.
+        """
+        task = _task(request)
+        self._fulfil([task])
+        kept = self._kept[task.key]
+        if isinstance(kept, ConversionError):
+            raise kept.with_traceback(None)
+        return kept
+
+    def prepare(self, requests: Iterable[Request]) -> None:
+        """Convert ``requests`` side by side. What goes wrong is told when ``convert`` is asked."""
+        tasks = []
+        for request in requests:
+            try:
+                tasks.append(_task(request))
+            except TinybudgetError:
+                continue  # ``convert`` meets it again
+        self._fulfil(tasks)
+
+    def close(self) -> None:
+        """End the servers and remove their folder."""
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
+            self._home = None
+
+    def _fulfil(self, tasks: Sequence[_Task]) -> None:
+        """Fill ``_kept`` for ``tasks``."""
+        missing = self._missing(tasks)
+        if not missing:
+            return
+        with ExitStack() as stack:
+            if self.cache is not None:
+                stack.enter_context(self.cache.locked([task.key for task in missing]))
+                missing = self._missing(missing)  # another process may have made it meanwhile
+            for backend in ("tensorflow", "quantizer"):
+                self._make([task for task in missing if _backend(task) == backend])
+
+    def _missing(self, tasks: Iterable[_Task]) -> list[_Task]:
+        """Those of ``tasks`` that are not kept, neither here nor in the cache."""
+        missing = {}
+        for task in tasks:
+            if task.key in self._kept:
+                continue
+            root = task.request.settings.root
+            entry = self.cache.get(task.key, root) if self.cache is not None else None
+            if entry is not None:
+                self._kept[task.key] = _told(entry, task.request, cached=True)
+            else:
+                missing[task.key] = task
+        return list(missing.values())
+
+    def _make(self, tasks: Sequence[_Task]) -> None:
+        from pytest_tinybudget.convert.files import JobFolder
+
+        ready = []
+        for task in tasks:
+            try:
+                check_requirements(kind_of(task.request.source), task.request.shown)
+            except ConversionError as error:
+                self._kept[task.key] = error
+            else:
+                folder = JobFolder(Path(tempfile.mkdtemp(dir=self._folder())))
+                ready.append((task, _job(task.request), folder))
+        if not ready:
+            return
+        server = self._server(_backend(ready[0][0]))
+        server.run([(job, folder) for _, job, folder in ready], self._on_step)
+        for task, job, folder in ready:
+            try:
+                self._keep(task, self._finished(task, job, folder))
+            except ConversionError as error:
+                self._kept[task.key] = error
+            shutil.rmtree(folder.path, ignore_errors=True)
+
+    def _on_step(self, job: Job, step: str) -> None:
+        self.progress(job.shown, step)
+
+    def _finished(self, task: _Task, job: Job, folder: JobFolder) -> Entry:
+        from pytest_tinybudget.convert.postcheck import check_converted
+        from pytest_tinybudget.convert.server import outcome
+
+        report = outcome(job, folder)
+        check_converted(folder.whole.read_bytes(), job.shown, job.activations)
+        return Entry(folder.model.read_bytes(), {**report, "source": job.shown})
+
+    def _keep(self, task: _Task, entry: Entry) -> None:
+        if self.cache is not None:
+            self.cache.put(task.key, entry)
+        self._kept[task.key] = _told(entry, task.request, cached=False)
+
+    def _server(self, backend: Backend) -> Server:
+        from pytest_tinybudget.convert.server import Server
+
+        if backend not in self._servers:
+            home = self._folder() / backend
+            home.mkdir()
+            self._servers[backend] = Server(backend, home)
+        return self._servers[backend]
+
+    def _folder(self) -> Path:
+        if self._home is None:
+            self._home = Path(tempfile.mkdtemp(prefix="tinybudget-"))
+        return self._home
+
+
+def _task(request: Request) -> _Task:
+    """``request`` with the key of its result.
+
+    Raises:
+        ConversionError: source or data cannot be read, or no data is declared.
+    """
+    settings, shown = request.settings, request.shown
+    kind = kind_of(request.source)
+    check_source(request.source, kind, shown)
+    if settings.representative_data is None:
+        raise ConversionError(
+            f"{shown}: needs 'representative_data' to be converted to INT8",
+            details=(
+                "some of the samples that it was trained with, exactly as it was given them:",
+                '  representative_data = "data/calibration.npz"',
+                "or, where only sizes count:",
+                f'  representative_data = "{RANDOM}"',
+            ),
+        )
+    data = settings.data_path
+    if data is not None and not data.exists():
+        raise ConversionError(
+            f"{shown}: representative_data: no such file: {settings.representative_data!r}"
+        )
+    try:
+        return _Task(fingerprint(request.source, kind, settings), request)
+    except OSError as error:
+        raise ConversionError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def _backend(task: _Task) -> Backend:
+    return "quantizer" if kind_of(task.request.source) == "tflite" else "tensorflow"
+
+
+def _job(request: Request) -> Job:
+    from pytest_tinybudget.convert.files import Job
+
+    settings = request.settings
+    return Job(
+        source=str(request.source.absolute()),
+        kind=kind_of(request.source),
+        shown=request.shown,
+        root=str(settings.root.absolute()),
+        data_path=None if settings.data_path is None else str(settings.data_path.absolute()),
+        data_function=settings.data_function,
+        custom_objects=settings.custom_objects,
+        strip=settings.strip,
+        per_channel_dense=settings.per_channel_dense,
+        activations=settings.activations,
+        timeout_seconds=settings.timeout_seconds,
+        memory_bytes=settings.memory_bytes,
+    )
+
+
+def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
+    """An entry as reports show it."""
+    report = entry.report
+    drift = tuple(report["drift"])
+    warnings = [*report["warnings"], *_broken(drift)]
+    notes = list(report["notes"])
+    if request.settings.representative_data == RANDOM:
+        warnings.append(
+            "converted with random data: flash and RAM hold, outputs and accuracy do not"
+        )
+    else:
+        notes += map(_drift_text, drift)
+    if report["stripped_bytes"]:
+        notes.append(f"strip: {report['stripped_bytes']:,} B of names and metadata left out")
+    return Converted(entry.content, tuple(warnings), tuple(notes), drift, cached)
+
+
+def _broken(drift: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"the INT8 model's output {printable(each['output'])} is {each['broken']}"
+        for each in drift
+        if each["broken"]
+    ]
+
+
+def _drift_text(each: dict[str, Any]) -> str:
+    return (
+        f"INT8 against float, output {printable(each['output'])}: "
+        f"{each['relative_error']:.1%} error, at most {each['max_error']:.3g} "
+        f"of {each['float_min']:.3g} to {each['float_max']:.3g}"
+    )

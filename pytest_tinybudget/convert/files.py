@@ -1,0 +1,112 @@
+"""A job's folder: how a parent process and its workers tell each other what to do and what came.
+
+Files, because they outlive a process that crashes. Each is replaced in one step.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+from pytest_tinybudget.convert.sources import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker is to do. ``shown`` is what messages call the source; paths are absolute."""
+
+    source: str
+    kind: Kind
+    shown: str
+    root: str
+    data_path: str | None
+    data_function: tuple[str, str] | None
+    custom_objects: str | None
+    strip: bool
+    per_channel_dense: bool
+    activations: Literal["int8", "int16"]
+    timeout_seconds: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """The files of one job in ``path``."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """The converted model."""
+        return self.path / "model.tflite"
+
+    @property
+    def whole(self) -> Path:
+        """The same model with the names of tensors, which stripping takes from it."""
+        return self.path / "whole.tflite"
+
+    @property
+    def log(self) -> Path:
+        """All that the job printed."""
+        return self.path / "log.txt"
+
+    def write_job(self, job: Job) -> None:
+        """Say what is to be done."""
+        self._write("job.json", json.dumps(asdict(job)))
+
+    def read_job(self) -> Job:
+        """What is to be done."""
+        plain = json.loads((self.path / "job.json").read_text(encoding="utf-8"))
+        if plain["data_function"]:
+            plain["data_function"] = tuple(plain["data_function"])
+        return Job(**plain)
+
+    def write_started(self, process: int) -> None:
+        """Say that the time runs, and which process group to end."""
+        self._write("started", str(process))
+
+    def started(self) -> int | None:
+        """The process that does the job, once it does."""
+        text = self._read("started")
+        return int(text) if text else None
+
+    def write_step(self, step: str) -> None:
+        """Say what is being done."""
+        self._write("step", step)
+
+    def step(self) -> str:
+        """What is being done; empty before the first step."""
+        return self._read("step") or ""
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Say what came: the report, or ``{"error": [line, …]}``."""
+        self._write("result.json", json.dumps(result))
+
+    def result(self) -> dict[str, Any] | None:
+        """What came, ``None`` where the job did not get that far."""
+        text = self._read("result.json")
+        return dict(json.loads(text)) if text else None
+
+    def write_exit(self, code: int) -> None:
+        """Say that the process has ended, with its exit code or minus a signal's number."""
+        self._write("exit", str(code))
+
+    def exit(self) -> int | None:
+        """How the process ended, ``None`` while it runs."""
+        text = self._read("exit")
+        return int(text) if text else None
+
+    def _write(self, name: str, text: str) -> None:
+        draft = self.path / f"{name}.new"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self.path / name)
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None

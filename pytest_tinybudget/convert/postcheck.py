@@ -1,0 +1,90 @@
+"""What came out of a converter is what TFLM wants, or it is an error that names the place.
+
+Converters fall back to float without a word; nothing here trusts one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.footprint.registrations import registrations
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.names import printable
+
+
+_MOST_SHOWN = 8
+
+_FLOATS = frozenset({"FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16", "COMPLEX64", "COMPLEX128"})
+
+
+def check_converted(content: bytes, shown: str, activations: Literal["int8", "int16"]) -> None:
+    """Refuse a model that is not full-integer TF Lite that TFLM can load.
+
+    Raises:
+        ConversionError: with everything that is wrong, by tensor, operator and layer.
+        ModelError: the file itself is not sound.
+    """
+    model = read_model(content, shown)
+    problems = list(dict.fromkeys(_problems(model, activations.upper())))
+    if not problems:
+        return
+    more = len(problems) - _MOST_SHOWN
+    raise ConversionError(
+        f"{shown}: what the converter made is not for TFLM: {problems[0]}",
+        details=(*problems[1:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])),
+    )
+
+
+def _problems(model: Model, wanted: str) -> Iterator[str]:
+    main = model.main
+    for kind, indices in (("input", main.inputs), ("output", main.outputs)):
+        for index in indices:
+            yield from _edge(main.tensors[index], kind, wanted)
+    for index in model.external_buffers:
+        yield f"buffer {index} lies outside the flatbuffer, which TFLM reads as empty"
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            yield from _operator(operator, graph)
+        yield from _shapes(graph)
+
+
+def _edge(tensor: Tensor, kind: str, wanted: str) -> Iterator[str]:
+    """Numbers come and go quantised; what counts or indexes may be any integer."""
+    if tensor.type in _FLOATS or tensor.type in ("UINT8", "INT8", "INT16") and tensor.type != wanted:
+        yield f"{kind} {_quoted(tensor)} is {tensor.type}, expected {wanted}"
+
+
+def _operator(operator: Operator, graph: Subgraph) -> Iterator[str]:
+    where = _where(operator, graph)
+    if (operator.name, operator.is_custom) not in registrations() and not operator.is_custom:
+        yield f"{where} is not in TFLM's resolver: use another layer"
+        return
+    indices = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
+    floats = [graph.tensors[index] for index in indices if graph.tensors[index].type in _FLOATS]
+    if floats and operator.name in ("QUANTIZE", "DEQUANTIZE"):
+        yield f"{where} goes between float and integer in the middle of the model"
+    elif floats:
+        yield f"{where} computes in {floats[0].type} (tensor {_quoted(floats[0])})"
+
+
+def _shapes(graph: Subgraph) -> Iterator[str]:
+    for tensor in graph.tensors:
+        if tensor.shape_signature is not None and -1 in tensor.shape_signature:
+            yield f"tensor {_quoted(tensor)} has the shape {tensor.shape_signature}, not a fixed one"
+
+
+def _where(operator: Operator, graph: Subgraph) -> str:
+    """An operator with its number and, by the tensor that it makes, the layer of the source."""
+    made = next((graph.tensors[index].name for index in operator.outputs if index >= 0), "")
+    layer = f" (layer {printable(made, limit=80)})" if made else ""
+    return f"{operator.name} #{operator.index}{layer}"
+
+
+def _quoted(tensor: Tensor) -> str:
+    return f"{tensor.index} '{printable(tensor.name, limit=80)}'"

@@ -1,0 +1,222 @@
+"""Starts the workers, gives them jobs, and ends what takes too long.
+
+One server process a framework is kept for the run: it imports the framework once and forks for
+each job. Where there is no safe fork (Windows, macOS) each job is a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import site
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import Literal
+
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.files import JobFolder
+
+
+#: What a worker imports: ``tensorflow`` for Keras and SavedModels, ``quantizer`` for ``.tflite``.
+Backend = Literal["tensorflow", "quantizer"]
+
+#: Told of a job and the step that it is at.
+OnStep = Callable[[Job, str], None]
+
+#: Jobs at once. More processes than cores only wait for each other, more than 2 take memory.
+MOST_AT_ONCE = min(2, os.cpu_count() or 1)
+
+#: An import that takes longer than this has hung.
+_IMPORT_SECONDS = 180
+_POLL_SECONDS = 0.02
+
+#: What a worker gets of the environment: no tokens, no passwords.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "PYTHONPATH",
+              "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "COMSPEC")  # fmt: skip
+
+_FORKS = sys.platform == "linux"
+
+
+@dataclass(slots=True)
+class _Running:
+    """A job that was handed over. ``process`` is its own where nothing forks."""
+
+    job: Job
+    folder: JobFolder
+    deadline: float
+    process: subprocess.Popen[bytes] | None = None
+    leader: int | None = None
+    step: str = ""
+    timed_out: bool = False
+
+
+@dataclass(slots=True)
+class Server:
+    """Does jobs for one backend; ``close`` ends it. ``home`` is a folder of its own."""
+
+    backend: Backend
+    home: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def run(self, jobs: Sequence[tuple[Job, JobFolder]], on_step: OnStep) -> None:
+        """Do ``jobs``, at most ``MOST_AT_ONCE`` at a time; each leaves a result in its folder.
+
+        Whatever happens in a job, a crash included, is its result and nobody else's.
+        """
+        waiting = list(reversed(jobs))
+        running: list[_Running] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < MOST_AT_ONCE:
+                    running.append(self._start(*waiting.pop()))
+                time.sleep(_POLL_SECONDS)
+                for each in running:
+                    self._look_after(each, on_step)
+                running = [each for each in running if each.folder.exit() is None]
+        finally:
+            for each in running:
+                self._end(each)
+
+    def close(self) -> None:
+        """End the server and what it still runs."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _start(self, job: Job, folder: JobFolder) -> _Running:
+        folder.write_job(job)
+        deadline = time.monotonic() + _IMPORT_SECONDS
+        if not _FORKS:
+            process = self._spawn("job", str(folder.path), log=folder.log)
+            return _Running(job, folder, deadline + job.timeout_seconds, process)
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._spawn("serve", self.backend, log=self.home / "server.txt")
+        assert self._process.stdin is not None
+        with suppress(OSError):  # a server that is gone is seen when the job is looked after
+            self._process.stdin.write(f"{folder.path}\n".encode())
+            self._process.stdin.flush()
+        return _Running(job, folder, deadline)
+
+    def _spawn(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - this Python, with a module of our own
+                [sys.executable, "-m", "pytest_tinybudget.convert.worker", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                cwd=self.home,
+                env=environment(os.environ, self.home),
+                start_new_session=True,
+            )
+
+    def _look_after(self, each: _Running, on_step: OnStep) -> None:
+        if each.leader is None and (leader := each.folder.started()):
+            each.leader, each.deadline = leader, time.monotonic() + each.job.timeout_seconds
+        step = each.folder.step()
+        if step and step != each.step:
+            each.step = step
+            on_step(each.job, step)
+        ended = None if each.process is None else each.process.poll()
+        if ended is not None:
+            each.folder.write_exit(ended)
+        elif self._is_gone() and each.folder.exit() is None:
+            self._end(each)
+            each.folder.write_exit(1)
+            _tell(each.folder, f"{each.job.shown}: the converter's server ended", self._said())
+        elif time.monotonic() > each.deadline and not each.timed_out:
+            each.timed_out = True
+            self._end(each)
+            text = f"{each.job.shown}: not converted after {each.job.timeout_seconds} s"
+            _tell(each.folder, f"{text}, at {each.step or 'its start'} (conversion_timeout)")
+            if each.leader is None:
+                self._abandon(each)
+
+    def _abandon(self, each: _Running) -> None:
+        """A job that never began: its server hangs in the import."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        each.folder.write_exit(1)
+
+    def _is_gone(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def _said(self) -> str:
+        """The last line that the server printed."""
+        text = (self.home / "server.txt").read_text(encoding="utf-8", errors="replace")
+        return next((line for line in reversed(text.splitlines()) if line.strip()), "")
+
+    def _end(self, each: _Running) -> None:
+        """Kill a job with all that it has started."""
+        if each.process is not None:
+            each.process.kill()
+        elif each.leader is not None and hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):
+                os.killpg(each.leader, signal.SIGKILL)
+
+
+def _tell(folder: JobFolder, *lines: str) -> None:
+    folder.write_result({"error": [line for line in lines if line]})
+
+
+def environment(given: Mapping[str, str], home: Path) -> dict[str, str]:
+    """The environment of a worker: what Python needs, nothing that may be secret."""
+    return {
+        **{name: given[name] for name in _PASSED_ON if name in given},
+        "HOME": str(home),
+        "USERPROFILE": str(home),
+        "PYTHONUSERBASE": site.getuserbase(),
+        "PYTHONHASHSEED": "0",
+        "KERAS_HOME": str(home / "keras"),
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "1",
+        # Two jobs share the cores; more threads change no result and no time.
+        "OMP_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+    }
+
+
+def outcome(job: Job, folder: JobFolder) -> dict[str, object]:
+    """The report of a job that has ended well.
+
+    Raises:
+        ConversionError: it has not, with the cause in one line and what it printed.
+    """
+    result, code = folder.result(), folder.exit()
+    log = folder.log.read_bytes() if folder.log.is_file() else b""
+    if result is None:
+        step = folder.step() or "its start"
+        raise ConversionError(f"{job.shown}: {_death(code)} while {step}", log=log)
+    if "error" in result:
+        first, *rest = result["error"]
+        raise ConversionError(first, details=tuple(rest), log=log)
+    return result
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = str(-code)
+        return f"the converter crashed ({name})"
+    return f"the converter ended with exit code {code}"

@@ -1,0 +1,55 @@
+"""How a model is to be converted: what a declaration says about it, resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+#: Declared in place of data: numbers of a normal distribution. Sizes hold, accuracy does not.
+RANDOM = "random"
+
+DEFAULT_TIMEOUT_SECONDS = 300
+#: Room for one conversion besides what the imported framework takes (MobileNet 0.25: 100 MB).
+DEFAULT_MEMORY_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The settings of one conversion.
+
+    ``representative_data`` is a path relative to ``root``, ``"package.module:function"``,
+    ``"random"`` or ``None``; ``custom_objects`` is a module; ``root`` is the folder of the
+    declaration, from which modules are imported. ``per_channel_dense`` gives each output of a
+    dense layer its own scale. ``activations`` is the type of what flows between operators.
+    """
+
+    root: Path
+    representative_data: str | None = None
+    custom_objects: str | None = None
+    strip: bool = False
+    per_channel_dense: bool = True
+    activations: Literal["int8", "int16"] = "int8"
+    timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+
+    @property
+    def data_path(self) -> Path | None:
+        """The representative data where it lies in a file or a folder."""
+        declared = self.representative_data
+        if declared is None or declared == RANDOM or self.data_function is not None:
+            return None
+        return self.root / declared
+
+    @property
+    def data_function(self) -> tuple[str, str] | None:
+        """Module and function that give the representative data, where they are code."""
+        module, colon, function = (self.representative_data or "").partition(":")
+        dotted = all(part.isidentifier() for part in module.split("."))
+        return (module, function) if colon and dotted and function.isidentifier() else None
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether modules of the project take part, which may read whatever they like."""
+        return self.custom_objects is not None or self.data_function is not None

@@ -1,0 +1,93 @@
+"""What a source is, told by its name and first bytes, and whether it is fit to be opened at all."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.settings import Conversion
+
+
+#: ``keras``: Keras 3 archive; ``h5``: HDF5, Keras 3 or older; ``saved_model``: folder;
+#: ``tflite``: float TF Lite.
+Kind = Literal["keras", "h5", "saved_model", "tflite"]
+
+SAVED_MODEL_FILE = "saved_model.pb"
+
+_SUFFIXES: dict[str, Kind] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".tflite": "tflite"}
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+#: A description of a network is kilobytes; one of more than this is an attack or a mistake.
+_MAX_CONFIG_BYTES = 64 * 1024**2
+#: No microcontroller holds the weights of a larger archive.
+_MAX_ARCHIVE_BYTES = 2 * 1024**3
+
+
+def kind_of(path: Path) -> Kind:
+    """The kind of the source at ``path``; what is not known is taken for TF Lite."""
+    if (path / SAVED_MODEL_FILE).is_file():
+        return "saved_model"
+    return _SUFFIXES.get(path.suffix.lower(), "tflite")
+
+
+def converts(path: Path, settings: Conversion) -> bool:
+    """Whether the model at ``path`` has to be converted before it can be measured.
+
+    A ``.tflite`` is taken as it is, unless representative data is declared and its inputs or
+    outputs are float.
+    """
+    if kind_of(path) != "tflite":
+        return True
+    return settings.representative_data is not None and _is_float(path)
+
+
+def _is_float(path: Path) -> bool:
+    from pytest_tinybudget.errors import ModelError
+    from pytest_tinybudget.graph.tflite import load_model
+
+    try:
+        main = load_model(path).main
+    except ModelError:
+        return False  # whoever reads it next says what is wrong with it
+    return any(main.tensors[index].type == "FLOAT32" for index in (*main.inputs, *main.outputs))
+
+
+def check_source(path: Path, kind: Kind, shown: str) -> None:
+    """Refuse what a framework would choke on, before one is started.
+
+    Raises:
+        ConversionError: missing, empty, not what its name says, or unreasonably large.
+    """
+    file = path / SAVED_MODEL_FILE if kind == "saved_model" else path
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            start = opened.read(len(_HDF5_SIGNATURE))
+    except OSError as error:
+        raise ConversionError(f"{shown}: cannot be read: {error.strerror}") from None
+    if size == 0:
+        raise ConversionError(f"{shown}: is empty")
+    if kind == "keras":
+        _check_archive(path, shown)
+    elif kind == "h5" and start != _HDF5_SIGNATURE:
+        raise ConversionError(f"{shown}: not an HDF5 file (its first bytes are {start!r})")
+
+
+def _check_archive(path: Path, shown: str) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ConversionError(f"{shown}: not a .keras archive: {error}") from None
+    if "config.json" not in sizes:
+        raise ConversionError(f"{shown}: not a .keras archive: it has no config.json")
+    for size, limit, what in (
+        (sizes["config.json"], _MAX_CONFIG_BYTES, "its config.json"),
+        (sum(sizes.values()), _MAX_ARCHIVE_BYTES, "it"),
+    ):
+        if size > limit:
+            raise ConversionError(
+                f"{shown}: {what} would unpack to {size:,} bytes (at most {limit:,})"
+            )

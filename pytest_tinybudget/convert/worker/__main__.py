@@ -1,0 +1,120 @@
+"""The server: imports a framework once and forks a child for each job, a line of stdin each.
+
+``python -m pytest_tinybudget.convert.worker serve BACKEND`` reads folders from stdin; a job's
+outcome is in its folder (``files.py`` of the parent's side says how it is told).
+``... worker job FOLDER`` does one job in this process, where there is no fork.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pytest_tinybudget.convert.files import JobFolder
+
+
+def main(arguments: list[str]) -> None:
+    """Do what ``arguments`` say: ``serve BACKEND`` or ``job FOLDER``."""
+    if arguments[0] == "job":
+        _run(JobFolder(Path(arguments[1])))
+    else:
+        _preload(arguments[1])
+        _Server().serve()
+
+
+def _preload(backend: str) -> None:
+    """Import what takes long. Nothing may run yet: a framework's threads do not survive a fork."""
+    if backend == "tensorflow":
+        from pytest_tinybudget.convert.worker import keras_source  # noqa: F401
+        from pytest_tinybudget.convert.worker import tensorflow_backend  # noqa: F401
+    else:
+        from pytest_tinybudget.convert.worker import quantizer_backend  # noqa: F401
+
+
+def _run(folder: JobFolder) -> None:
+    from pytest_tinybudget.convert.worker.job import run
+
+    run(folder)
+
+
+class _Server:
+    """The children that are running, by process id."""
+
+    def __init__(self) -> None:
+        self._children: dict[int, JobFolder] = {}
+
+    def serve(self) -> None:
+        """Fork for each line until stdin ends, which it does when the parent is gone."""
+        signal.signal(signal.SIGCHLD, lambda *_: self._reap())
+        for line in sys.stdin:
+            folder = JobFolder(Path(line.rstrip("\n")))
+            # No child may end before it is known.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+            child = os.fork()
+            if child == 0:
+                self._child(folder)
+            self._children[child] = folder
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for child in self._children:
+            _kill_group(child)
+
+    def _child(self, folder: JobFolder) -> None:
+        """Do one job as the leader of a process group of its own, and end."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        os.setsid()
+        code = 1
+        try:
+            os.close(0)
+            _confine(folder)
+            _run(folder)
+            code = 0
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # a framework's exit handlers may wait for threads that are not there
+
+    def _reap(self) -> None:
+        """Note how children ended; whatever they started ends with them."""
+        for child in list(self._children):
+            found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None:
+                continue
+            _kill_group(child)  # before its number can belong to another process
+            _, status = os.waitpid(child, 0)
+            self._children.pop(child).write_exit(os.waitstatus_to_exitcode(status))
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        # It has not become a leader yet.
+        os.kill(leader, signal.SIGKILL)
+
+
+def _confine(folder: JobFolder) -> None:
+    """Limit memory, time and what a job prints; its log takes stdout and stderr."""
+    import resource
+
+    job = folder.read_job()
+    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 30, 2 << 30))
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + job.memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    # The parent's clock comes first; this one ends a job whose parent is gone.
+    signal.alarm(job.timeout_seconds + 5)
+    folder.write_started(os.getpid())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,42 @@
+"""What a framework has to offer: a trained model that can be run and converted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import Protocol
+
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.worker.problem import InputSpec
+
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from numpy.typing import NDArray
+
+
+#: One sample: an array with batch 1 for each input, in the model's order.
+Sample = Sequence["NDArray[np.generic]"]
+
+
+class Trained(Protocol):
+    """A loaded float model. ``schema`` is the framework's generated module of TF Lite's schema."""
+
+    inputs: list[InputSpec]
+    warnings: list[str]
+    schema: ModuleType
+
+    def doubts(self, samples: Sequence[Sample]) -> list[str]:
+        """What makes the data look unlike what the model was trained on, a line each."""
+
+    def run(self, sample: Sample) -> list[Any]:
+        """The float model's outputs for one sample, with batch."""
+
+    def convert(self, samples: Sequence[Sample], job: Job) -> bytes:
+        """The model as full-integer TF Lite, calibrated with ``samples``."""
+
+    def interpreter(self, content: bytes) -> Any:
+        """A TF Lite interpreter without delegates, whose arithmetic is nearest to TFLM's."""

@@ -1,0 +1,129 @@
+"""One job in a child process: load, look at the data, convert, compare, and say what came."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import first_line
+
+
+def run(folder: JobFolder) -> None:
+    """Do the job in ``folder``; whatever happens is written there."""
+    job = folder.read_job()
+    try:
+        folder.write_result(_convert(job, folder))
+    except WorkerError as error:
+        folder.write_result({"error": [f"{job.shown}: {error.lines[0]}", *error.lines[1:]]})
+    except MemoryError:
+        traceback.print_exc()
+        folder.write_result({"error": [f"{job.shown}: {folder.step()}: {_out_of_memory(job)}"]})
+    except Exception as error:  # noqa: BLE001 - frameworks raise anything; the log has the whole
+        traceback.print_exc()
+        folder.write_result({"error": [f"{job.shown}: {folder.step()}: {first_line(error)}"]})
+
+
+def _out_of_memory(job: Job) -> str:
+    return (
+        f"needs more than the {job.memory_bytes >> 20} MB of memory that a conversion may take"
+        " (conversion_memory)"
+    )
+
+
+def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
+    from pytest_tinybudget.convert.worker.backend import Trained
+    from pytest_tinybudget.convert.worker.drift import drift
+    from pytest_tinybudget.convert.worker.repack import repack
+    from pytest_tinybudget.convert.worker.representative import samples_of
+
+    read = _watch_files(Path(job.root)) if job.custom_objects or job.data_function else None
+    folder.write_step("loading")
+    custom = _imported(job.custom_objects, "custom_objects") if job.custom_objects else None
+    trained: Trained = _loader(job)(job, custom)
+    folder.write_step("reading representative data")
+    function = _data_function(job) if job.data_function else None
+    samples, notes = samples_of(job, trained.inputs, function)
+    warnings = [*trained.warnings, *trained.doubts(samples)]
+    folder.write_step("converting")
+    content = trained.convert(samples, job)
+    folder.write_step("comparing with the float model")
+    drifts = drift(trained, content, samples)
+    whole, packed = repack(content, trained.schema, strip=job.strip)
+    folder.whole.write_bytes(whole)
+    folder.model.write_bytes(packed)
+    return {
+        "warnings": warnings,
+        "notes": notes,
+        "drift": drifts,
+        "samples": len(samples),
+        "stripped_bytes": len(whole) - len(packed),
+        "read": read() if read else {},
+    }
+
+
+def _loader(job: Job) -> Callable[[Job, ModuleType | None], Any]:
+    if job.kind == "tflite":
+        from pytest_tinybudget.convert.worker import quantizer_backend
+
+        return quantizer_backend.load
+    from pytest_tinybudget.convert.worker import tensorflow_backend
+
+    return tensorflow_backend.load
+
+
+def _imported(name: str, key: str) -> ModuleType:
+    """A module of the project."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise WorkerError(f"{key}: there is no module {name!r} beside the declaration") from None
+        raise WorkerError(f"{key}: {name} cannot be imported: {first_line(error)}") from error
+    except Exception as error:
+        raise WorkerError(f"{key}: {name} cannot be imported: {first_line(error)}") from error
+
+
+def _data_function(job: Job) -> Callable[[], Any]:
+    assert job.data_function is not None
+    module_name, name = job.data_function
+    function = getattr(_imported(module_name, "representative_data"), name, None)
+    if not callable(function):
+        raise WorkerError(f"representative_data: {module_name} has no function {name!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def _watch_files(root: Path) -> Callable[[], dict[str, str]]:
+    """Let code of the project run from ``root``; what it has read, by name with hashes, so far."""
+    from pytest_tinybudget.convert.fingerprint import file_digest
+
+    sys.path.insert(0, str(root))
+    os.chdir(root)
+    sys.dont_write_bytecode = True
+    opened: set[Path] = set()
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
+            opened.add(Path(os.fsdecode(arguments[0])).absolute())
+
+    sys.addaudithook(note)
+
+    def read() -> dict[str, str]:
+        modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+        paths = {*opened, *(Path(file).absolute() for file in modules if file)}
+        inside = [path for path in paths if path.is_relative_to(root) and path.is_file()]
+        return {
+            path.relative_to(root).as_posix(): file_digest(path).hex()
+            for path in sorted(inside)
+            if "__pycache__" not in path.parts and "site-packages" not in path.parts
+        }
+
+    return read

@@ -1,0 +1,218 @@
+"""Keras models: loaded whatever version saved them, and rebuilt where the converter crashes.
+
+A Keras 3 LSTM or GRU at batch 1 ends the converter with SIGSEGV. An LSTM is therefore traced as the
+function that the converter knows and fuses into one operator; everything else that recurs is
+unrolled.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field
+from types import ModuleType
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.worker.problem import InputSpec
+from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.convert.worker.problem import static_shape
+
+
+_LAMBDA = re.compile(r"lambda", re.IGNORECASE)
+_UNKNOWN_CLASS = re.compile(r"(?:locate class|Unknown layer:?) '?(\w+)'?")
+
+
+class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
+    """Keras 2 wrote ``groups=1`` for it, which Keras 3 does not know."""
+
+    def __init__(self, *positional: Any, groups: int = 1, **keywords: Any) -> None:
+        super().__init__(*positional, **keywords)
+
+
+_H5_SHIMS = {"DepthwiseConv2D": _DepthwiseConv2D}
+
+
+@dataclass(frozen=True, slots=True)
+class KerasModel:
+    """A loaded model: its flat inputs, and how to call it. ``fused`` is whether it has an LSTM."""
+
+    model: Any
+    inputs: list[InputSpec]
+    call: Callable[..., list[Any]]
+    fused: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+def load(job: Job, custom: ModuleType | None) -> KerasModel:
+    """The model of a ``.keras`` or ``.h5`` file, ready to be traced at batch 1.
+
+    Raises:
+        WorkerError: Keras cannot load it, or its inputs have no fixed shapes.
+    """
+    objects = {**(_H5_SHIMS if job.kind == "h5" else {}), **_classes_in(custom)}
+    try:
+        model = keras.models.load_model(
+            job.source, custom_objects=objects, compile=False, safe_mode=True
+        )
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _told(error) from error
+    if not getattr(model, "inputs", None):
+        raise WorkerError(
+            "the model does not say what its inputs are: build it with keras.Input, or call a "
+            "subclassed model once before it is saved"
+        )
+    model, rebuilt = _without_loops(model, objects)
+    inputs = [
+        InputSpec(tensor.name, static_shape(tensor.name, tuple(tensor.shape)), str(tensor.dtype))
+        for tensor in model.inputs
+    ]
+    return KerasModel(model, inputs, _flat_call(model), rebuilt.fused, rebuilt.warnings)
+
+
+def _classes_in(module: ModuleType | None) -> dict[str, Any]:
+    """Classes and functions that a module offers, by name."""
+    if module is None:
+        return {}
+    return {
+        name: item
+        for name, item in vars(module).items()
+        if not name.startswith("_") and (inspect.isclass(item) or inspect.isfunction(item))
+    }
+
+
+def _told(error: Exception) -> WorkerError:
+    text = str(error)
+    if _LAMBDA.search(text):
+        return WorkerError(
+            "Keras does not load it: it has a Lambda layer, which is code in a model file",
+            "write the layer as a class and name its module: custom_objects = "
+            '"package.module" (use a class even for a model of your own: a Lambda also breaks '
+            "with the Python version)",
+        )
+    unknown = _UNKNOWN_CLASS.search(text)
+    if unknown:
+        return WorkerError(
+            f"Keras does not load it: it does not know the class {unknown[1]!r}",
+            f'name the module that has it: custom_objects = "package.module"',
+        )
+    return WorkerError(f"Keras does not load it: {first_line(error)}")
+
+
+def _flat_call(model: Any) -> Callable[..., list[Any]]:
+    """``model`` as a function of its inputs in order, to its outputs in order."""
+    structure = getattr(model, "_inputs_struct", None)
+
+    def call(*inputs: Any) -> list[Any]:
+        if structure is not None:
+            packed = keras.tree.pack_sequence_as(structure, list(inputs))
+        else:
+            packed = inputs[0] if len(inputs) == 1 else list(inputs)
+        return list(keras.tree.flatten(model(packed, training=False)))
+
+    return call
+
+
+@dataclass(slots=True)
+class _Rebuilt:
+    """What rebuilding a model has come to."""
+
+    fused: bool = False
+    unrolled: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        if not self.unrolled:
+            return []
+        return [
+            f"{', '.join(self.unrolled)}: unrolled, every step takes flash of its own; "
+            "an LSTM with default activations and without masking is one operator"
+        ]
+
+
+def _without_loops(model: Any, objects: dict[str, Any]) -> tuple[Any, _Rebuilt]:
+    """``model`` with its recurrent layers fused or unrolled; itself where it has none."""
+    rebuilt = _Rebuilt()
+    layers = list(model._flatten_layers(include_self=False, recursive=True))
+    recurrent = (keras.layers.RNN, keras.layers.Bidirectional)
+    if not any(isinstance(layer, recurrent) for layer in layers):
+        return model, rebuilt
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if type(layer) is keras.layers.LSTM and _fusible(layer):
+            rebuilt.fused = True
+            return FusedLSTM.from_config(config)
+        if isinstance(layer, keras.layers.Bidirectional):
+            for side in ("layer", "backward_layer"):
+                if config.get(side):
+                    config[side]["config"]["unroll"] = True
+            rebuilt.unrolled.append(layer.name)
+        elif isinstance(layer, keras.layers.RNN) and not layer.unroll:
+            config["unroll"] = True
+            rebuilt.unrolled.append(layer.name)
+        return type(layer).from_config(config)
+
+    with keras.utils.custom_object_scope(objects):
+        copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy, rebuilt
+
+
+def _fusible(layer: Any) -> bool:
+    """Whether TF Lite's operator computes the same as the layer."""
+    return (
+        layer.activation is keras.activations.tanh
+        and layer.recurrent_activation is keras.activations.sigmoid
+        and layer.use_bias
+        and not (layer.go_backwards or layer.return_state or layer.stateful)
+    )
+
+
+#: What TensorFlow calls a function that the converter may replace by its own operator.
+_FUSED_ATTRIBUTES = {
+    "api_implements": "lstm_tinybudget",
+    "api_preferred_device": "CPU",
+    "time_major": False,
+    "go_backwards": False,
+}
+
+
+class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
+    """An LSTM traced as the function that becomes UNIDIRECTIONAL_SEQUENCE_LSTM."""
+
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
+        """Outputs of all steps, or the last one, as the layer is declared."""
+        if mask is not None or initial_state is not None:
+            raise WorkerError(
+                f"layer {self.name!r}: an LSTM with masking or a state of its own cannot be fused;"
+                " build it with unroll=True"
+            )
+        batch = sequences.shape[0] or tf.shape(sequences)[0]
+        state = tf.zeros((batch, self.units))
+        weights = (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)
+        last, every, *_ = _lstm(sequences, state, state, *map(tf.convert_to_tensor, weights))
+        return every if self.return_sequences else last
+
+
+@tf.function(autograph=False, experimental_attributes=_FUSED_ATTRIBUTES)  # type: ignore[misc]
+def _lstm(inputs: Any, hidden: Any, cell: Any, kernel: Any, recurrent: Any, bias: Any) -> Any:
+    """The arguments and results that the converter expects; gates in the order i, f, c, o."""
+    outputs = []
+    for step in range(inputs.shape[1]):
+        gates = tf.matmul(inputs[:, step], kernel) + tf.matmul(hidden, recurrent) + bias
+        update, forget, candidate, output = tf.split(gates, 4, axis=1)
+        cell = tf.sigmoid(forget) * cell + tf.sigmoid(update) * tf.tanh(candidate)
+        hidden = tf.sigmoid(output) * tf.tanh(cell)
+        outputs.append(hidden)
+    return hidden, tf.stack(outputs, axis=1), hidden, cell, tf.constant(0.0)

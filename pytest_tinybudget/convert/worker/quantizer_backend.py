@@ -1,0 +1,134 @@
+"""ai-edge-quantizer: a float ``.tflite`` to full-integer TF Lite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ai_edge_litert import schema_py_generated
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import OpResolverType
+from ai_edge_quantizer import calibrator
+from ai_edge_quantizer import quantizer
+from ai_edge_quantizer import recipe
+from ai_edge_quantizer.utils import qsv_utils
+
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.worker.backend import Sample
+from pytest_tinybudget.convert.worker.problem import InputSpec
+from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.convert.worker.repack import packed
+
+
+_SIGNATURE = "serving_default"
+
+
+def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
+    """The float model of ``job``. ``custom`` is for frameworks that have classes.
+
+    Raises:
+        WorkerError: LiteRT cannot load it.
+    """
+    try:
+        return LiteRTModel(_prepared(Path(job.source).read_bytes()))
+    except (ValueError, RuntimeError) as error:
+        raise WorkerError(f"LiteRT does not load it: {first_line(error)}") from error
+
+
+def _prepared(content: bytes) -> bytes:
+    """``content`` at batch 1, with one signature whose names keep the order of inputs."""
+    schema = schema_py_generated
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    main = model.subgraphs[0]
+    for tensor in main.tensors:
+        tensor.shapeSignature = None
+    signature = schema.SignatureDefT()
+    signature.signatureKey = _SIGNATURE
+    signature.subgraphIndex = 0
+    signature.inputs = _named(main.inputs, "input")
+    signature.outputs = _named(main.outputs, "output")
+    model.signatureDefs = [signature]
+    return packed(model)
+
+
+def _named(tensors: Sequence[int], kind: str) -> list[Any]:
+    maps = []
+    for number, tensor in enumerate(tensors):
+        entry = schema_py_generated.TensorMapT()
+        entry.name = f"{kind}_{number:03}"
+        entry.tensorIndex = int(tensor)
+        maps.append(entry)
+    return maps
+
+
+class LiteRTModel:
+    """A float ``.tflite`` in LiteRT's interpreter."""
+
+    schema: ModuleType = schema_py_generated
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._float = self.interpreter(content)
+        self._float.allocate_tensors()
+        self.warnings: list[str] = []
+        self.inputs = [
+            InputSpec(
+                str(detail["name"]), tuple(map(int, detail["shape"])), str(detail["dtype"].__name__)
+            )
+            for detail in self._float.get_input_details()
+        ]
+
+    def doubts(self, samples: Sequence[Sample]) -> list[str]:
+        """Nothing: a ``.tflite`` has no trace of what it was trained on."""
+        return []
+
+    def run(self, sample: Sample) -> list[Any]:
+        """The float model's outputs for one sample."""
+        self._float.reset_all_variables()
+        for detail, values in zip(self._float.get_input_details(), sample, strict=True):
+            self._float.set_tensor(detail["index"], values)
+        self._float.invoke()
+        outputs = self._float.get_output_details()
+        return [self._float.get_tensor(detail["index"]) for detail in outputs]
+
+    def interpreter(self, content: bytes) -> Any:
+        """An interpreter without delegates."""
+        return Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+
+    def convert(self, samples: Sequence[Sample], job: Job) -> bytes:
+        """Full-integer TF Lite.
+
+        Raises:
+            WorkerError: the quantizer refuses the model.
+        """
+        rules = recipe.static_wi8_ai16() if job.activations == "int16" else recipe.static_wi8_ai8()
+        try:
+            made = quantizer.Quantizer(self._content, rules)
+            result = made.quantize(
+                self._ranges(made, samples), enable_progress_bar=False, enable_progress_report=False
+            )
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise WorkerError(
+                f"ai-edge-quantizer does not convert it: {first_line(error)}"
+            ) from error
+        return bytes(result.quantized_model)
+
+    def _ranges(self, made: Any, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Least and greatest value of each tensor; the default, a moving average, forgets them."""
+        observer = calibrator.Calibrator(
+            self._content, num_threads=1, qsv_update_func=qsv_utils.min_max_update
+        )
+        named = [
+            {f"input_{index:03}": values for index, values in enumerate(sample)}
+            for sample in samples
+        ]
+        observer.calibrate({_SIGNATURE: named}, made._recipe_manager)
+        return dict(observer.get_model_qsvs())

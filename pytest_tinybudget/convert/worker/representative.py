@@ -1,0 +1,226 @@
+"""Representative data: read without running anything in it, and checked before it is used.
+
+A converter takes nearly anything: NaN or no data give a float model without a word, infinity
+crashes it, a wrong shape is accepted. So nothing reaches it that has not been looked at here.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import IO
+from typing import Any
+
+import numpy as np
+
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.worker.problem import InputSpec
+from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import first_line
+
+
+#: More samples change a range no more, but take their time; these are spread over all of them.
+MAX_SAMPLES = 500
+#: Data that no calibration needs.
+MAX_BYTES = 4 * 1024**3
+RANDOM_SAMPLES = 32
+
+#: Arrays by input name; the first axis is the sample.
+_Arrays = dict[str, NDArray[Any]]
+
+
+def samples_of(
+    job: Job, inputs: Sequence[InputSpec], function: Callable[[], Any] | None
+) -> tuple[list[list[NDArray[Any]]], list[str]]:
+    """Samples for ``inputs``, each with batch 1, and notes on them.
+
+    Raises:
+        WorkerError: the data cannot be read or does not fit the model.
+    """
+    if function is not None:
+        arrays = _from_function(function, inputs)
+    elif job.data_path is None:
+        arrays = _random(inputs)
+    else:
+        arrays = _from_path(Path(job.data_path), inputs)
+    columns = [_checked(arrays[spec.name], spec) for spec in inputs]
+    counts = {len(column) for column in columns}
+    if len(counts) > 1:
+        told = ", ".join(f"{len(each)} for {spec.name}" for each, spec in zip(columns, inputs))
+        raise WorkerError(f"representative data: the inputs have unequal counts: {told}")
+    count = counts.pop()
+    chosen = range(count)
+    notes = []
+    if count > MAX_SAMPLES:
+        chosen = range(0, count, -(-count // MAX_SAMPLES))
+        notes.append(f"calibrated with {len(chosen)} of {count} samples, evenly spread")
+    samples = [[column[index : index + 1] for column in columns] for index in chosen]
+    return samples, notes
+
+
+def _random(inputs: Sequence[InputSpec]) -> _Arrays:
+    generator = np.random.default_rng(0)
+    arrays: _Arrays = {}
+    for spec in inputs:
+        shape = (RANDOM_SAMPLES, *spec.shape[1:])
+        if np.dtype(spec.dtype).kind == "f":
+            arrays[spec.name] = generator.standard_normal(shape).astype(spec.dtype)
+        else:
+            arrays[spec.name] = generator.integers(0, 2, shape).astype(spec.dtype)
+    return arrays
+
+
+def _from_path(path: Path, inputs: Sequence[InputSpec]) -> _Arrays:
+    if not path.is_dir():
+        return _matched(_arrays_in(path), inputs)
+    files = sorted(each for each in path.rglob("*") if each.suffix in (".npy", ".npz"))
+    if not files:
+        raise WorkerError(f"representative data: no .npy or .npz file in the folder {path.name}")
+    parts = [_matched(_arrays_in(file), inputs) for file in files]
+    return {spec.name: _joined([part[spec.name] for part in parts], spec) for spec in inputs}
+
+
+def _joined(parts: Sequence[NDArray[Any]], spec: InputSpec) -> NDArray[Any]:
+    """Samples of several files: each holds one, with or without the axis of samples, or many."""
+    rank = len(spec.shape)
+    try:
+        return np.concatenate([part[None] if part.ndim == rank - 1 else part for part in parts])
+    except ValueError as error:
+        raise WorkerError(f"representative data for {spec.name!r}: {error}") from None
+
+
+def _arrays_in(path: Path) -> _Arrays:
+    try:
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                return {"": _array(file, path.stat().st_size, path.name)}
+        if path.suffix == ".npz":
+            return dict(_archive(path))
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise WorkerError(f"representative data: {path.name}: {first_line(error)}") from None
+    raise WorkerError(f"representative data: {path.name} is neither .npz nor .npy nor a folder")
+
+
+def _archive(path: Path) -> Iterable[tuple[str, NDArray[Any]]]:
+    with zipfile.ZipFile(path) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+        if total > MAX_BYTES:
+            raise WorkerError(f"representative data: {path.name} would unpack to {total:,} bytes")
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                shown = f"{path.name}: {member.filename}"
+                yield member.filename.removesuffix(".npy"), _array(file, member.file_size, shown)
+
+
+def _array(file: IO[bytes], size: int, shown: str) -> NDArray[Any]:
+    """An array, after its header was compared with the file's size. Pickled objects are refused."""
+    major, minor = npy.read_magic(file)
+    if (major, minor) == (1, 0):
+        shape, _, dtype = npy.read_array_header_1_0(file)
+    else:
+        shape, _, dtype = npy.read_array_header_2_0(file)
+    if dtype.hasobject:
+        raise WorkerError(
+            f"representative data: {shown} holds Python objects, expected numbers "
+            "(loading them could run code)"
+        )
+    there, wanted = size - file.tell(), prod(shape) * dtype.itemsize
+    if wanted != there or wanted > MAX_BYTES:
+        raise WorkerError(
+            f"representative data: {shown} says it has the shape {shape}, {wanted:,} bytes, "
+            f"but {there:,} bytes follow"
+        )
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def _from_function(function: Callable[[], Any], inputs: Sequence[InputSpec]) -> _Arrays:
+    """What a function of the project returns: arrays of samples, or samples one by one."""
+    try:
+        found = function()
+        if isinstance(found, Mapping):
+            return _matched({str(key): np.asarray(each) for key, each in found.items()}, inputs)
+        if hasattr(found, "__array__"):
+            return _matched({"": np.asarray(found)}, inputs)
+        samples = list(islice(iter(found), MAX_SAMPLES))
+    except WorkerError:
+        raise
+    except Exception as error:
+        raise WorkerError(f"representative_data: the function failed: {first_line(error)}") from error
+    if not samples:
+        raise WorkerError("representative_data: the function gives no samples")
+    parts = [_sample(sample, inputs) for sample in samples]
+    return {spec.name: _joined([part[spec.name] for part in parts], spec) for spec in inputs}
+
+
+def _sample(sample: Any, inputs: Sequence[InputSpec]) -> _Arrays:
+    if isinstance(sample, Mapping):
+        return _matched({str(key): np.asarray(each) for key, each in sample.items()}, inputs)
+    if isinstance(sample, (tuple, list)):
+        if len(sample) != len(inputs):
+            raise WorkerError(
+                f"representative_data: the function's samples have {len(sample)} arrays, "
+                f"the model {len(inputs)} inputs"
+            )
+        return {spec.name: np.asarray(each) for spec, each in zip(inputs, sample, strict=True)}
+    return _matched({"": np.asarray(sample)}, inputs)
+
+
+def _matched(arrays: _Arrays, inputs: Sequence[InputSpec]) -> _Arrays:
+    """``arrays`` by the loaded model's names of its inputs. One for one needs no name."""
+    names = [spec.name for spec in inputs]
+    if len(arrays) == len(inputs) == 1:
+        return {names[0]: next(iter(arrays.values()))}
+    if set(arrays) == set(names):
+        return arrays
+    positional = [f"arr_{index}" for index in range(len(inputs))]
+    if set(arrays) == set(positional):
+        return {name: arrays[key] for name, key in zip(names, positional, strict=True)}
+    found = ", ".join(key or "one array without a name" for key in arrays) or "nothing"
+    raise WorkerError(
+        f"representative data: the model's inputs are {', '.join(names)}; the data has {found}"
+    )
+
+
+def _checked(array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
+    """``array`` in the input's type.
+
+    Raises:
+        WorkerError: count, shape, type or values would give another model than the user means.
+    """
+    where = f"representative data for {spec.name!r}"
+    expected = f"(samples, {', '.join(map(str, spec.shape[1:]))})"
+    if array.shape == spec.shape[1:]:
+        raise WorkerError(f"{where}: the first axis must be the sample: {expected}, not {array.shape}")
+    if array.ndim == 0 or array.shape[1:] != spec.shape[1:]:
+        raise WorkerError(f"{where}: shape {array.shape}, expected {expected}")
+    if len(array) == 0:
+        raise WorkerError(f"{where}: holds no samples")
+    wanted = np.dtype(spec.dtype)
+    if array.dtype.kind != wanted.kind:
+        raise WorkerError(
+            f"{where}: {array.dtype}, expected {wanted}: prepare it exactly as for training"
+        )
+    if wanted.kind == "f":
+        _check_values(array, where)
+    return np.ascontiguousarray(array, dtype=wanted)
+
+
+def _check_values(array: NDArray[Any], where: str) -> None:
+    for name, bad in (("NaN", np.isnan(array)), ("infinity", np.isinf(array))):
+        if bad.any():
+            rows = np.flatnonzero(bad.reshape(len(array), -1).any(axis=1))
+            raise WorkerError(
+                f"{where}: {name} in {len(rows)} of {len(array)} samples, first in sample {rows[0]}"
+            )
+    if array.size > 1 and array.min() == array.max():
+        raise WorkerError(f"{where}: every number is {array.flat[0]:g}: no range to calibrate with")

@@ -1,0 +1,180 @@
+"""TensorFlow's converter: Keras models and SavedModels to full-integer TF Lite at batch 1."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import tensorflow as tf
+
+from tensorflow.lite.python import schema_py_generated
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.worker import keras_source
+from pytest_tinybudget.convert.worker.backend import Sample
+from pytest_tinybudget.convert.worker.problem import InputSpec
+from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.convert.worker.problem import static_shape
+
+
+_SIGNATURE = "serving_default"
+
+
+def load(job: Job, custom: ModuleType | None) -> TensorFlowModel:
+    """The float model of ``job``.
+
+    Raises:
+        WorkerError: it cannot be loaded, or its inputs have no fixed shapes.
+    """
+    if job.kind == "saved_model":
+        return _load_saved_model(job)
+    loaded = keras_source.load(job, custom)
+    return TensorFlowModel(loaded.inputs, loaded.call, loaded.fused, loaded.warnings, loaded)
+
+
+def _load_saved_model(job: Job) -> TensorFlowModel:
+    try:
+        loaded = tf.saved_model.load(job.source)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise WorkerError(f"TensorFlow does not load it: {first_line(error)}") from error
+    signatures = dict(loaded.signatures)
+    if _SIGNATURE not in signatures and len(signatures) != 1:
+        found = ", ".join(sorted(signatures)) or "none"
+        raise WorkerError(f"expected a signature {_SIGNATURE!r}, or just one; it has {found}")
+    function = signatures.get(_SIGNATURE) or next(iter(signatures.values()))
+    specs = function.structured_input_signature[1]
+    inputs = [
+        InputSpec(name, _shape_of(name, spec), spec.dtype.name) for name, spec in specs.items()
+    ]
+
+    def call(*values: Any) -> list[Any]:
+        named = dict(zip(specs, values, strict=True))
+        outputs = function(**named)
+        return [outputs[name] for name in sorted(outputs)]
+
+    definition = function.graph.as_graph_def()
+    fused = any("api_implements" in each.attr for each in definition.library.function)
+    # ``loaded`` owns the variables, which a signature refers to only weakly.
+    return TensorFlowModel(inputs, call, fused, [], loaded)
+
+
+def _shape_of(name: str, spec: Any) -> tuple[int, ...]:
+    if spec.shape.rank is None:
+        raise WorkerError(f"input {name!r} has no fixed shape: build the model with fixed extents")
+    return static_shape(name, tuple(spec.shape.as_list()))
+
+
+class TensorFlowModel:
+    """A float model traced at batch 1."""
+
+    schema: ModuleType = schema_py_generated
+
+    def __init__(
+        self,
+        inputs: list[InputSpec],
+        call: Callable[..., list[Any]],
+        fused: bool,
+        warnings: list[str],
+        owner: object,
+    ) -> None:
+        self.inputs = inputs
+        self.warnings = warnings
+        self._fused = fused
+        self._owner = owner
+        # Named so that no converter that sorts by name changes their order.
+        specs = [
+            tf.TensorSpec(spec.shape, spec.dtype, name=f"input_{index:03}")
+            for index, spec in enumerate(inputs)
+        ]
+        self._module = tf.Module()
+        self._traced = tf.function(call, autograph=False).get_concrete_function(*specs)
+
+    def doubts(self, samples: Sequence[Sample]) -> list[str]:
+        """What makes the data look unlike what the model was trained on, a line each."""
+        return []
+
+    def run(self, sample: Sample) -> list[Any]:
+        """The float model's outputs for one sample."""
+        outputs = self._traced(*(tf.constant(values) for values in sample))
+        return [output.numpy() for output in outputs]
+
+    def interpreter(self, content: bytes) -> Any:
+        """An interpreter without delegates."""
+        return tf.lite.Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=(
+                tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            ),
+        )
+
+    def convert(self, samples: Sequence[Sample], job: Job) -> bytes:
+        """Full-integer TF Lite.
+
+        Raises:
+            WorkerError: the converter refuses the model.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            converter = self._converter(folder)
+            _make_full_integer(converter, job)
+            converter.representative_dataset = self._dataset(samples)
+            try:
+                return bytes(converter.convert())
+            except MemoryError:
+                raise
+            except Exception as error:
+                raise WorkerError(f"TensorFlow does not convert it: {_cause(error)}") from error
+
+    def _converter(self, folder: str) -> Any:
+        """Frozen constants give the smallest graph, but inline the function that is to be fused."""
+        if not self._fused:
+            frozen = convert_variables_to_constants_v2(self._traced)
+            return tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+        tf.saved_model.save(self._module, folder, signatures=self._signature())
+        return tf.lite.TFLiteConverter.from_saved_model(folder)
+
+    def _signature(self) -> Any:
+        self._module.tracked = list(self._traced.variables)
+
+        def named(**inputs: Any) -> dict[str, Any]:
+            outputs = self._traced(*(inputs[name] for name in sorted(inputs)))
+            return {f"output_{index:03}": output for index, output in enumerate(outputs)}
+
+        specs = {
+            f"input_{index:03}": tf.TensorSpec(spec.shape, spec.dtype, name=f"input_{index:03}")
+            for index, spec in enumerate(self.inputs)
+        }
+        return tf.function(named, autograph=False).get_concrete_function(**specs)
+
+    def _dataset(self, samples: Sequence[Sample]) -> Callable[[], Iterator[list[Any]]]:
+        return lambda: (list(sample) for sample in samples)
+
+
+def _make_full_integer(converter: Any, job: Job) -> None:
+    operators = tf.lite.OpsSet
+    wide = job.activations == "int16"
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [
+        operators.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        if wide
+        else operators.TFLITE_BUILTINS_INT8
+    ]
+    converter.inference_input_type = converter.inference_output_type = tf.int16 if wide else tf.int8
+    converter.exclude_conversion_metadata = True
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = (
+        not job.per_channel_dense
+    )
+
+
+def _cause(error: Exception) -> str:
+    """The line that names the cause: the converter prints pages of its own before or after it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line or "Error:" in line]
+    return (telling or lines or [type(error).__name__])[0]
