@@ -6,6 +6,7 @@ computed once, however many boards there are.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -14,13 +15,18 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Literal
 from typing import TypeVar
 
+from pytest_tinybudget.baseline.growth import Allowed
+from pytest_tinybudget.baseline.growth import accept_overruns
+from pytest_tinybudget.baseline.growth import hold
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.budget import judge
+from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredGroup
 from pytest_tinybudget.declaration import DeclaredModel
@@ -35,6 +41,10 @@ from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.verify import RealRun
 from pytest_tinybudget.verify import cross_check
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.stored import Results
 
 
 _Key = TypeVar("_Key")
@@ -161,12 +171,20 @@ class Gate:
     """Checks pairs. One for a run: it keeps every model and footprint that it has made.
 
     ``strict`` overrides the declarations'; ``verify`` also runs each model in the real
-    interpreter; ``estimator`` is asked before the built-in one.
+    interpreter; ``estimator`` is asked before the built-in one. ``baseline`` takes the place of
+    the declarations' own; ``today`` (UTC) decides which agreed increases have expired.
     """
 
     strict: bool = False
     verify: bool = False
     estimator: Estimator | None = None
+    baseline: Results | None = None
+    today: datetime.date = field(
+        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).date()
+    )
+    _baselines: dict[Path, Results | TinybudgetError | None] = field(
+        default_factory=dict, repr=False
+    )
     _runs: dict[str, RealRun | TinybudgetError] = field(default_factory=dict, repr=False)
     _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(
         default_factory=dict, repr=False
@@ -294,6 +312,32 @@ class Gate:
                 f"{owner}: give one another name with 'artifacts', or another folder"
             )
 
+    def baseline_of(self, declaration: Declaration) -> Results | None:
+        """The results that a declaration's pairs are compared with, where there are any yet.
+
+        Raises:
+            TinybudgetError: the declaration's baseline is no results file.
+        """
+        from pytest_tinybudget.baseline.stored import load_results
+
+        path = declaration.baseline
+        if self.baseline is not None or path is None:
+            return self.baseline
+        return _once(self._baselines, path, lambda: load_results(path) if path.exists() else None)
+
+    def _base_of(self, pair: Pair | GroupPair, result: PairResult) -> PairResult | None:
+        """The comparable result that the baseline has for ``pair``."""
+        baseline = self.baseline_of(pair.declaration)
+        if baseline is None:
+            return None
+        from pytest_tinybudget.baseline.compare import incomparable
+        from pytest_tinybudget.baseline.stored import own_estimator
+
+        base = baseline.find(pair.id)
+        if base is None or baseline.estimator != own_estimator() or incomparable(base, result):
+            return None
+        return base
+
     def _check_model(self, pair: Pair) -> PairResult:
         model, footprint = self.model(pair.model), self.footprint(pair)
         terms = Terms(
@@ -302,9 +346,18 @@ class Gate:
             require_int8=pair.model.require_int8,
             strict=self.strict or pair.model.strict,
         )
-        verdict = judge(footprint, pair.board, terms)
-        if self.verify:
-            verdict = self._verified(verdict, model)
+
+        def judged(budget: Budget) -> Verdict:
+            verdict = judge(footprint, pair.board, replace(terms, budget=budget))
+            return self._verified(verdict, model) if self.verify else verdict
+
+        allowed = Allowed(
+            section=f"models.{pair.model.section}",
+            max_increase=pair.model.max_increase,
+            accepts=pair.model.accepts,
+            today=self.today,
+        )
+        verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
         result = _result(pair, verdict, footprint)
         result = replace(
             result,
@@ -312,7 +365,9 @@ class Gate:
             model_sha256=sha256_of(model),
             model_bytes=model.bytes,
             model_source=pair.model.declared_source,
+            accepted=accepted,
         )
+        result = hold(result, self._base_of(pair, result), allowed)
         if not result.failed:
             return result
         from pytest_tinybudget.remedies import remedies
@@ -325,7 +380,7 @@ class Gate:
             costs=pair.declaration.operators,
             boards=_boards(pair),
         )
-        return replace(result, reasons=tuple(reasons))
+        return replace(result, reasons=(*result.reasons, *reasons))
 
     def _verified(self, verdict: Verdict, model: Model) -> Verdict:
         run = _once(self._runs, sha256_of(model), lambda: cross_check(model))
@@ -350,18 +405,32 @@ class Gate:
             require_int8=False,
             strict=self.strict or any(member.model.strict for member in members),
         )
-        result = _result(pair, judge(footprint, pair.board, terms), footprint)
+
+        def judged(budget: Budget) -> Verdict:
+            return judge(footprint, pair.board, replace(terms, budget=budget))
+
+        allowed = Allowed(
+            section=pair.name,
+            max_increase=pair.group.max_increase,
+            accepts=pair.group.accepts,
+            today=self.today,
+        )
+        verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
+        result = _result(pair, verdict, footprint)
         result = replace(
             result,
             message=pair.group.message,
             model_bytes=sum(model.bytes for model in models.values()),
             model_source=", ".join(member.model.declared_source for member in members),
+            accepted=accepted,
         )
+        result = hold(result, self._base_of(pair, result), allowed)
         if result.outcome != "over":
             return result
         from pytest_tinybudget.remedies import more_room
 
-        return replace(result, reasons=tuple(more_room(result, pair.board, _boards(pair))))
+        rooms = more_room(result, pair.board, _boards(pair))
+        return replace(result, reasons=(*result.reasons, *rooms))
 
 
 def _boards(pair: Pair | GroupPair) -> dict[str, Board]:

@@ -35,7 +35,7 @@ def causes(base: PairResult, head: PairResult) -> Causes:
     parts = tuple(_parts(base, head))
     weights = sum(part.delta for part in parts if part.name == "model: weights")
     before, after = base.footprint, head.footprint
-    if before is None or after is None:
+    if before is None or after is None or not head.model_sha256:  # a group has no layers
         return Causes(parts=parts, weights_bytes=weights)
     found = Causes(
         layers=tuple(_layers(before.layers, after.layers)),
@@ -98,7 +98,7 @@ def _operator(kind: str, name: str, footprint: Footprint) -> OperatorChange:
 
 def _layers(before: Sequence[Layer], after: Sequence[Layer]) -> list[LayerChange]:
     """Layers that differ, largest difference first; a new name alone is no difference."""
-    changes = []
+    changes: list[LayerChange] = []
     for subgraph in sorted({layer.subgraph for layer in (*before, *after)}):
         old = [layer for layer in before if layer.subgraph == subgraph]
         new = [layer for layer in after if layer.subgraph == subgraph]

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 from typing import Any
@@ -61,9 +62,13 @@ class Results:
 
 def own_results(pairs: Iterable[PairResult], origin: str) -> Results:
     """Results that this process has measured."""
-    version = importlib.metadata.version("pytest-tinybudget")
-    ordered = sorted(pairs, key=lambda pair: pair.id)
-    return Results(origin, _estimator(version, TFLM_COMMIT), tuple(ordered))
+    return Results(origin, own_estimator(), tuple(sorted(pairs, key=lambda pair: pair.id)))
+
+
+@cache
+def own_estimator() -> str:
+    """The estimator of this installation, as ``Results`` name it."""
+    return _estimator(importlib.metadata.version("pytest-tinybudget"), TFLM_COMMIT)
 
 
 def load_results(path: Path) -> Results:

@@ -13,6 +13,7 @@ from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.declared import MaxIncrease
 from pytest_tinybudget.declaration.declared import RuntimeChoice
 
 
@@ -23,6 +24,7 @@ __all__ = [
     "DeclaredGroup",
     "DeclaredModel",
     "DeclaredRuntime",
+    "MaxIncrease",
     "RuntimeChoice",
     "declaration_schema",
     "load_declaration",
