@@ -12,6 +12,7 @@ from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import chosen_board
 from pytest_tinybudget.commands.options import chosen_runtime
+from pytest_tinybudget.commands.options import write_output
 
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def add_commands(subparsers: Subparsers) -> None:
         "-v", "--verbose", action="count", default=0, help="show all memory of each layer"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument(
+        "--svg", metavar="PATH", help="draw the tensor arena over the operators; - for stdout"
+    )
     parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
     parser.set_defaults(run=run)
 
@@ -48,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Inspect ``arguments.model``.
 
     Raises:
-        TinybudgetError: model, board or runtime are wrong.
+        TinybudgetError: model, board or runtime are wrong, or there is no arena to draw.
     """
     from pytest_tinybudget.budget import Terms
     from pytest_tinybudget.budget import judge
@@ -71,6 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
         measures=judge(footprint, board, Terms()).measures if board else (),
         relief=_relief(model, footprint),
     )
+    if arguments.svg:
+        write_output(arguments.svg, inspection.render_svg(found))
+        if arguments.svg == "-":
+            return 0
     if arguments.json:
         sys.stdout.write(inspection.render_json(found))
         return 0

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import LiveBuffer
@@ -244,6 +245,23 @@ def render_json(inspection: Inspection) -> str:
         "savings": savings_json(inspection.savings),
     }
     return to_text(content)
+
+
+def render_svg(inspection: Inspection) -> str:
+    """The tensor arena as a picture, with the line of the board's RAM where one was asked for.
+
+    Raises:
+        TinybudgetError: TFLM refuses the model before it lays out an arena.
+    """
+    from pytest_tinybudget.report import svg
+
+    footprint, name = inspection.footprint, inspection.model.name
+    if footprint.arena is None:
+        raise TinybudgetError(f"{name}: no arena to draw: TFLM refuses the model")
+    ram = next((each for each in inspection.measures if each.metric == "ram"), None)
+    limit = svg.Limit(footprint.arena.required + ram.free, ram.limit_note) if ram else None
+    title = f"{name} on {footprint.runtime}"
+    return svg.standalone(svg.arena_timeline(footprint.arena, footprint.layers, title, limit=limit))
 
 
 def _tensor_json(tensor: Tensor) -> Json:
