@@ -29,7 +29,7 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 #: How a part was got, in a word; nothing where it is exact.
-_METHODS = {"exact": "", "table": "measured", "estimated": "estimated", "declared": "declared"}
+METHODS = {"exact": "", "table": "measured", "estimated": "estimated", "declared": "declared"}
 
 
 def parts_table(parts: Sequence[Part], style: Style, *, most: int | None = None) -> list[str]:
@@ -41,7 +41,7 @@ def parts_table(parts: Sequence[Part], style: Style, *, most: int | None = None)
     ordered = sorted(parts, key=lambda part: (-_upper_bound(part), part.name))
     listed = [part for part in ordered if _upper_bound(part)]
     shown = listed if most is None or len(listed) <= most + 1 else listed[:most]
-    rows = [(_upper_bound(part), part.name, _METHODS[part.method], _note(part)) for part in shown]
+    rows = [(_upper_bound(part), part.name, METHODS[part.method], _note(part)) for part in shown]
     if len(shown) < len(listed):
         rest = listed[len(shown) :]
         method = "estimated" if any(part.method == "estimated" for part in rest) else ""
@@ -143,7 +143,7 @@ def layers_table(footprint: Footprint, style: Style, *, everything: bool = False
             "*" if (layer.subgraph, layer.index) in marked else "",
             layer_label(layer),
             layer.name,
-            _output(layer),
+            output_text(layer),
             *(
                 format_size(size)
                 for size in (
@@ -165,7 +165,8 @@ def layers_table(footprint: Footprint, style: Style, *, everything: bool = False
     return columns(rows, align, style, flexible=2, drop=drop, indent=_INDENT)
 
 
-def _output(layer: Layer) -> str:
+def output_text(layer: Layer) -> str:
+    """A layer's first output for people: ``int8 1x49x10x8``."""
     if not layer.output_type:
         return ""
     return f"{layer.output_type.lower()} {shape_text(layer.output_shape)}"

@@ -38,7 +38,9 @@ DARK = (
 #: Rules for the shapes below; a page with several pictures needs them once.
 RULES = (
     ".arena{font:11px system-ui,sans-serif}.arena text{fill:var(--ink)}"
-    ".arena .soft{fill:var(--soft)}.arena .now{font-weight:700}.arena .axis{stroke:var(--line);fill:none}"
+    ".arena .soft{fill:var(--soft)}.arena .ops text{fill:var(--soft)}"
+    ".arena .ops .now{fill:var(--ink);font-weight:700}"
+    ".arena .axis{stroke:var(--line);fill:none}"
     ".arena .t{fill:var(--tensor);stroke:var(--tensor-edge)}"
     ".arena .p{stroke:var(--peak-edge);stroke-width:1.5}"
     ".arena .s{fill:var(--scratch);stroke:var(--scratch-edge);stroke-dasharray:3 2}"
@@ -58,8 +60,10 @@ _WIDTH, _LEFT, _RIGHT, _TOP, _HEIGHT = 960, 70, 10, 44, 300
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _BOTTOM = _TOP + _HEIGHT
 
-#: Pixels between two labels of operators, and what a label's name may take.
-_LABEL_STEP, _LABEL_CELLS = 17, 22
+_OWNER_CELLS = 36
+
+#: Pixels between two labels of operators; what a label may take, in characters and in height.
+_LABEL_STEP, _LABEL_CELLS, _LABEL_HEIGHT = 17, 22, 128
 
 #: A size is written into a shape of at least this width and height.
 _TEXT_WIDTH, _TEXT_HEIGHT = 46, 13
@@ -87,7 +91,10 @@ class _Scale:
         return _LEFT + _PLOT * time / self.columns
 
     def y(self, offset: int) -> float:
-        return _BOTTOM - _HEIGHT * offset / self.top_bytes
+        return _BOTTOM - self.height(offset)
+
+    def height(self, size: int) -> float:
+        return _HEIGHT * size / self.top_bytes
 
     @property
     def step(self) -> float:
@@ -110,7 +117,7 @@ def arena_timeline(
     top = max(arena.required, limit.bytes if limit and in_sight else 0, 1)
     scale = _Scale(columns, top)
     at_time = {layer.first: layer for layer in reversed(layers) if layer.first >= 0}
-    height = _BOTTOM + (110 if at_time else 20)
+    height = _BOTTOM + (_LABEL_HEIGHT if at_time else 20)
     label = html(_summary(arena, layers, title))
     opening = (
         '<svg class="arena" xmlns="http://www.w3.org/2000/svg" role="img" '
@@ -123,7 +130,7 @@ def arena_timeline(
         *_peak_column(arena, scale, at_time),
         *_persistent(arena, scale),
         *_buffers(arena, scale, at_time, key, most),
-        *_operators(scale, at_time, arena.peak_time),
+        f'<g class="ops end">{"".join(_operators(scale, at_time, arena.peak_time))}</g>',
         *_peak_line(arena, scale),
         *(_limit_line(limit, scale, in_sight) if limit else ()),
     )
@@ -204,7 +211,7 @@ def _persistent(arena: Arena, scale: _Scale) -> Iterator[str]:
 
 def _band(kind: str, offset: int, size: int, words: str, scale: _Scale) -> str:
     """A part of the arena that stays as it is for the whole run."""
-    y, height = scale.y(offset + size), _HEIGHT * size / scale.top_bytes
+    y, height = scale.y(offset + size), scale.height(size)
     shown = html(words)
     text = (
         f'<text class="in" x="{_LEFT + _PLOT / 2:.0f}" y="{y + height / 2 + 4:.1f}">{shown}</text>'
@@ -226,19 +233,16 @@ def _buffers(
             shape = f'class="p" fill="url(#hatch{key})"'
         else:
             shape = f'class="{"s" if buffer.kind == "scratch" else "t"}"'
-        x, width = scale.x(buffer.first), scale.step * (buffer.last - buffer.first + 1)
-        y, height = (
-            scale.y(buffer.offset + buffer.bytes),
-            _HEIGHT * buffer.bytes / scale.top_bytes,
-        )
+        left, right = round(scale.x(buffer.first)), round(scale.x(buffer.last + 1))
+        y, height = scale.y(buffer.offset + buffer.bytes), scale.height(buffer.bytes)
         yield (
-            f'<rect {shape} x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
+            f'<rect {shape} x="{left}" y="{y:.1f}" width="{max(right - left, 1)}" '
             f'height="{max(height, 0.5):.1f}">'
             f"<title>{_buffer_words(buffer, at_time)}</title></rect>"
         )
-        if width >= _TEXT_WIDTH and height >= _TEXT_HEIGHT:
+        if right - left >= _TEXT_WIDTH and height >= _TEXT_HEIGHT:
             yield (
-                f'<text class="in" x="{x + width / 2:.1f}" y="{y + height / 2 + 4:.1f}">'
+                f'<text class="in" x="{(left + right) // 2}" y="{y + height / 2 + 4:.1f}">'
                 f"{format_size(buffer.bytes)}</text>"
             )
 
@@ -262,9 +266,8 @@ def _drawn(arena: Arena, most: int) -> Iterable[LiveBuffer]:
 def _buffer_words(buffer: LiveBuffer, at_time: dict[int, Layer]) -> str:
     first, last = _moment(buffer.first, at_time), _moment(buffer.last, at_time)
     span = first if first == last else f"{first} to {last}"
-    return html(
-        f"{short(buffer.owner, 44)}: {format_size(buffer.bytes)} at {buffer.offset:,}, {span}"
-    )
+    owner = short(buffer.owner, _OWNER_CELLS)
+    return html(f"{owner}: {format_size(buffer.bytes)} at {buffer.offset}, {span}")
 
 
 def _moment(time: int, at_time: dict[int, Layer]) -> str:
@@ -282,9 +285,10 @@ def _operators(scale: _Scale, at_time: dict[int, Layer], peak_time: int) -> Iter
     ]
     for time in sorted({*shown, *(at_time.keys() & {peak_time})}):
         x = scale.x(time) + scale.step / 2
-        kind = "now" if time == peak_time else "soft"
+        kind = ' class="now"' if time == peak_time else ""
+        place = f"translate({x + 4:.0f} {_BOTTOM + 12})rotate(-50)"
         yield (
-            f'<text class="{kind} end" transform="translate({x + 4:.1f} {_BOTTOM + 12})rotate(-50)">'
+            f'<text{kind} transform="{place}">'
             f"{html(short(layer_label(at_time[time]), _LABEL_CELLS))}</text>"
         )
 
@@ -306,6 +310,6 @@ def _limit_line(limit: Limit, scale: _Scale, in_sight: bool) -> Iterator[str]:
     y = scale.y(max(limit.bytes, 0))
     yield f'<path class="limit" d="M{_LEFT} {y:.1f}h{_PLOT}"/>'
     yield (
-        f'<text class="halo end" x="{_WIDTH - _RIGHT - 4}" y="{y + 14:.1f}">'
+        f'<text class="halo end" x="{_WIDTH - _RIGHT - 4}" y="{y - 5:.1f}">'
         f"{html(f'limit {size} ({limit.label})')}</text>"
     )
