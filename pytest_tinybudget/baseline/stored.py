@@ -297,6 +297,7 @@ class _Pair(Struct, frozen=True):
     unknown: list[str]
     not_int8: list[str]
     savings: list[_Saving]
+    notes: list[str] = []
 
     def result(self) -> PairResult:
         flash = self.flash.measure("flash") if self.flash else None
@@ -324,6 +325,7 @@ class _Pair(Struct, frozen=True):
             grown=tuple(self.grown),
             table=self.table,
             conversion=self.conversion,
+            notes=tuple(self.notes),
         )
 
     def _footprint(self, flash: Measure | None, ram: Measure | None) -> Footprint | None:

@@ -1,0 +1,237 @@
+"""Git as baselines need it: which commit a change starts from, its files, a tree to measure in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
+
+
+#: Where CI systems say which branch a change goes to.
+_TARGET_VARIABLES = (
+    "GITHUB_BASE_REF",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME",
+    "BITBUCKET_PR_DESTINATION_BRANCH",
+    "SYSTEM_PULLREQUEST_TARGETBRANCH",
+    "CHANGE_TARGET",
+)
+#: Usual names of the branch that changes go to, where nothing says.
+_USUAL_TARGETS = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+
+#: What git sets for its hooks, and what would lead our commands to another repository or index.
+_HOOK_VARIABLES = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_PREFIX",
+)
+
+_SHORT_COMMIT = 12
+_SECONDS = 600
+
+
+class GitError(TinybudgetError):
+    """A git command that failed, with git's own first line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The commit to compare with; ``why`` says how it was found."""
+
+    commit: str
+    why: str
+
+    @property
+    def label(self) -> str:
+        """``commit 1a2b3c4d5e6f (merge base with origin/main)``."""
+        return f"commit {self.commit[:_SHORT_COMMIT]} ({self.why})"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A git repository. ``root`` is its top folder, ``prefix`` where we are in it (POSIX)."""
+
+    root: Path
+    prefix: str
+
+    @classmethod
+    def around(cls, folder: Path) -> Repository:
+        """The repository that ``folder`` lies in.
+
+        Raises:
+            GitError: there is none, or git is not installed.
+        """
+        root = _git(folder, "rev-parse", "--show-toplevel")
+        return cls(Path(root), _git(folder, "rev-parse", "--show-prefix").rstrip("/"))
+
+    def run(self, *arguments: str) -> str:
+        """Git's output, stripped.
+
+        Raises:
+            GitError: it fails.
+        """
+        return _git(self.root, *arguments)
+
+    def commit(self, revision: str) -> str:
+        """The full id of a commit; empty where there is none of that name here."""
+        try:
+            return self.run(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+            )
+        except GitError:
+            return ""
+
+    def content(self, commit: str, path: str) -> bytes | None:
+        """A file of ``commit``, ``path`` from the repository's root; ``None`` without it."""
+        try:
+            return _git_bytes(self.root, "cat-file", "blob", f"{commit}:{path}")
+        except GitError:
+            return None
+
+    def base(self, environment: Mapping[str, str] = os.environ) -> Base:
+        """The commit that the checked out change is to be compared with.
+
+        A merge commit that CI made of a pull request is compared with its first parent, the tip
+        of the target branch: anything else would blame others' changes on this one. A branch is
+        compared with its merge base, and the target branch itself with the commit before.
+
+        Raises:
+            GitError: there is no such commit here, and what would bring it.
+        """
+        head, *parents = self.run("rev-list", "--parents", "--max-count=1", "HEAD").split()
+        target = next(filter(self.commit, _targets(environment)), "")
+        if len(parents) > 1:
+            by_ci = _is_merge_of_ci(environment, head)
+            if by_ci is None:
+                by_ci = self._is_detached() and not self._contains(target, parents[1])
+            if by_ci:
+                return self._parent("first parent of the merge commit")
+        if target:
+            return self._merge_base(target)
+        return self._parent("the commit before; no branch to merge into is known")
+
+    def _merge_base(self, target: str) -> Base:
+        try:
+            found = self.run("merge-base", "HEAD", target)
+        except GitError:
+            raise GitError(
+                f"HEAD and {target} have no common commit here{self._shallow_hint()}"
+            ) from None
+        if found == self.commit("HEAD"):
+            return self._parent(f"the commit before, on {target}")
+        return Base(found, f"merge base with {target}")
+
+    def _parent(self, why: str) -> Base:
+        parent = self.commit("HEAD^1")
+        if not parent:
+            hint = self._shallow_hint() or ": it is the first"
+            raise GitError(f"HEAD has no commit before it here{hint}")
+        return Base(parent, why)
+
+    def _shallow_hint(self) -> str:
+        shallow = self.run("rev-parse", "--is-shallow-repository") == "true"
+        return ": the clone is shallow, fetch more of it (fetch-depth: 0)" if shallow else ""
+
+    def _contains(self, target: str, commit: str) -> bool:
+        """Whether ``commit`` is in ``target``: then its merge was of the target into a branch."""
+        if not target:
+            return False
+        try:
+            self.run("merge-base", "--is-ancestor", commit, target)
+        except GitError:
+            return False
+        return True
+
+    def _is_detached(self) -> bool:
+        try:
+            self.run("symbolic-ref", "--quiet", "HEAD")
+        except GitError:
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def tree(self, commit: str) -> Iterator[Path]:
+        """A temporary work tree of ``commit``; nothing of it is left, and nothing else changes.
+
+        Raises:
+            GitError: it cannot be checked out.
+        """
+        # Resolved, because git shows its own paths so and macOS links its temporary folder.
+        outer = Path(tempfile.mkdtemp(prefix="tinybudget-base-")).resolve()
+        folder = outer / "tree"
+        try:
+            # Hooks of the repository (post-checkout) are not ours to run.
+            self.run(
+                "-c", f"core.hooksPath={os.devnull}",
+                "worktree", "add", "--quiet", "--detach", "--force", str(folder), commit,
+            )  # fmt: skip
+            yield folder
+        finally:
+            with contextlib.suppress(GitError):
+                self.run("worktree", "remove", "--force", "--force", str(folder))
+            if folder.exists():
+                shutil.rmtree(outer, ignore_errors=True)
+                with contextlib.suppress(GitError):
+                    self.run("worktree", "remove", "--force", "--force", str(folder))
+            shutil.rmtree(outer, ignore_errors=True)
+
+
+def _is_merge_of_ci(environment: Mapping[str, str], head: str) -> bool | None:
+    """Whether CI made the merge commit ``head`` of a change and its target; ``None``: unknown.
+
+    A workflow may check out the change's own last commit instead, which may be a merge as well.
+    """
+    if environment.get("GITHUB_REF", "").startswith("refs/pull/"):
+        return environment.get("GITHUB_SHA", head) == head
+    kind = environment.get("CI_MERGE_REQUEST_EVENT_TYPE")
+    if kind is not None:
+        return kind in ("merged_result", "merge_train")
+    return True if environment.get("BUILD_SOURCEBRANCH", "").startswith("refs/pull/") else None
+
+
+def _targets(environment: Mapping[str, str]) -> Iterator[str]:
+    for variable in _TARGET_VARIABLES:
+        name = environment.get(variable, "").removeprefix("refs/heads/")
+        if name:
+            yield from (f"refs/remotes/origin/{name}", f"refs/heads/{name}")
+            return
+    yield from _USUAL_TARGETS
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return _git_bytes(folder, *arguments).decode("utf-8", "surrogateescape").strip()
+
+
+def _git_bytes(folder: Path, *arguments: str) -> bytes:
+    environment = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
+    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(folder), *arguments],  # noqa: S607
+            capture_output=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except FileNotFoundError:
+        raise GitError("git is not installed, and a base commit needs it") from None
+    except subprocess.TimeoutExpired:
+        raise GitError(f"git {arguments[0]} took more than {_SECONDS} s") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = printable(said[-1]) if said else f"exit code {error.returncode}"
+        raise GitError(f"git: {reason}") from None
+    return done.stdout
