@@ -37,7 +37,7 @@ th,td{border-bottom:1px solid var(--line);padding:.35rem .6rem;text-align:left;v
 thead th{color:var(--soft);font-weight:600;white-space:nowrap}caption{text-align:left;
 font-weight:600;padding:.3rem 0}
 .matrix td{min-width:12.5rem}.matrix th[scope=row]{position:sticky;left:0;
-background:var(--paper);max-width:14rem;overflow-wrap:anywhere}.none{color:var(--soft)}
+background:var(--paper);min-width:8rem;max-width:14rem;overflow-wrap:anywhere}.none{color:var(--soft)}
 .what,.size{display:block}.what{margin-top:.35rem}.size{color:var(--soft);font-size:.82rem}
 .delta{float:right;font-weight:600}
 .bar{display:block;height:.6rem;border:1px solid var(--keep-edge);border-radius:3px;

@@ -110,7 +110,10 @@ def arena_timeline(
     limit: Limit | None = None,
     most: int = MOST_BUFFERS,
 ) -> str:
-    """An ``<svg>`` element; ``key`` makes its ids unique in a page."""
+    """An ``<svg>`` element; ``key`` makes its ids unique in a page.
+
+    ``most`` limits the buffers drawn, to the largest, and the operators named.
+    """
     last = max((buffer.last for buffer in arena.buffers), default=0)
     columns = max(last, *(layer.last for layer in layers), 0) + 1 if layers else last + 1
     in_sight = limit is not None and limit.bytes <= arena.required * _LIMIT_IN_SIGHT
@@ -130,7 +133,7 @@ def arena_timeline(
         *_peak_column(arena, scale, at_time),
         *_persistent(arena, scale),
         *_buffers(arena, scale, at_time, key, most),
-        f'<g class="ops end">{"".join(_operators(scale, at_time, arena.peak_time))}</g>',
+        f'<g class="ops end">{"".join(_operators(scale, at_time, arena.peak_time, most))}</g>',
         *_peak_line(arena, scale),
         *(_limit_line(limit, scale, in_sight) if limit else ()),
     )
@@ -275,9 +278,12 @@ def _moment(time: int, at_time: dict[int, Layer]) -> str:
     return layer_label(layer) if layer else ("input" if time == 0 else f"time {time}")
 
 
-def _operators(scale: _Scale, at_time: dict[int, Layer], peak_time: int) -> Iterator[str]:
+def _operators(
+    scale: _Scale, at_time: dict[int, Layer], peak_time: int, most: int
+) -> Iterator[str]:
     """Names below the columns, as many as there is room for; that of the peak always, in bold."""
-    every = max(1, -(-_LABEL_STEP // max(1, int(scale.step))))
+    crowded = -(-_LABEL_STEP // max(1, int(scale.step)))
+    every = max(1, crowded, -(-len(at_time) // most))
     shown = [
         time
         for position, time in enumerate(sorted(at_time))
