@@ -64,6 +64,7 @@ _DETAIL = (
     _Detail(64, every_runtime=False),
     _Detail(32, every_runtime=False),
     _Detail(16, every_runtime=False),
+    _Detail(8, every_runtime=False),
 )
 
 _KINDS: dict[Outcome, str] = {
