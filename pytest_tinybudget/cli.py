@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from pytest_tinybudget.boards import commands as boards
+from pytest_tinybudget.commands import cache
 from pytest_tinybudget.commands import carray
 from pytest_tinybudget.commands import check
 from pytest_tinybudget.commands import init
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (check, inspect, carray, init, boards, declaration, toolchain):
+    for module in (check, inspect, carray, init, cache, boards, declaration, toolchain):
         module.add_commands(subparsers)
     return parser
 

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
 from pytest_tinybudget.declaration import Declaration
+from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.gate import Gate
@@ -47,7 +48,10 @@ def gate_of(config: pytest.Config) -> Gate:
             strict=setting(config, "tinybudget_strict"),
             verify=setting(config, "tinybudget_verify"),
             estimator=lambda model, runtime: estimator(model=model, runtime=runtime),
+            cached=not setting(config, "tinybudget_no_cache"),
+            progress=partial(_show_progress, config),
         )
+        config.add_cleanup(config.stash[_GATE].close)
     return config.stash[_GATE]
 
 
@@ -76,6 +80,23 @@ def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
     """Where C files go: the option, else the ini value, the declaration, or beside it."""
     chosen = path_setting(config, "tinybudget_artifacts") or declaration.artifacts
     return chosen or declaration.path.parent / DEFAULT_DIRECTORY
+
+
+def convert_sources(session: pytest.Session) -> None:
+    """Convert what the session's pairs need; what goes wrong is told by the pairs."""
+    selected = [item.pair for item in session.items if isinstance(item, BudgetPair)]
+    gate_of(session.config).prepare(selected)
+
+
+def _show_progress(config: pytest.Config, model: str, step: str) -> None:
+    """Which model is being converted, and on a terminal at which step."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or config.get_verbosity() < 0:
+        return
+    if reporter.isatty:
+        reporter.rewrite(f"converting {model}: {step} ", erase=True)
+    elif step == FIRST_STEP:
+        reporter.write_line(f"converting {model}")
 
 
 class BudgetFile(pytest.File):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.budget import judge
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredGroup
@@ -44,6 +47,10 @@ from pytest_tinybudget.verify import cross_check
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.convert.converter import Converted
+    from pytest_tinybudget.convert.converter import Converter
+    from pytest_tinybudget.convert.converter import Progress
+    from pytest_tinybudget.convert.converter import Request
     from pytest_tinybudget.baseline.stored import Results
 
 
@@ -173,6 +180,7 @@ class Gate:
     ``strict`` overrides the declarations'; ``verify`` also runs each model in the real
     interpreter; ``estimator`` is asked before the built-in one. ``baseline`` takes the place of
     the declarations' own; ``today`` (UTC) decides which agreed increases have expired.
+    ``cached`` is whether conversions are kept on disk; ``progress`` is told of their steps.
     """
 
     strict: bool = False
@@ -190,7 +198,10 @@ class Gate:
         default_factory=dict, repr=False
     )
     _owners: dict[tuple[Path, str], str] = field(default_factory=dict, repr=False)
-    _models: dict[Path, Model | TinybudgetError] = field(default_factory=dict, repr=False)
+    cached: bool = True
+    progress: Progress | None = None
+    _models: dict[object, Model | TinybudgetError] = field(default_factory=dict, repr=False)
+    _converter: Converter | None = field(default=None, repr=False)
     _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
 
     def check(self, pair: Pair | GroupPair, artifacts: Path | None = None) -> PairResult:
@@ -205,7 +216,7 @@ class Gate:
             if artifacts is not None and result.outcome != "refused":
                 self.write_artifacts(pair, artifacts)
         except TinybudgetError as error:
-            return failed_result(pair, error)
+            return failed_result(pair, _with_log(pair, error, artifacts))
         return result
 
     def model(self, declared: DeclaredModel) -> Model:
@@ -215,9 +226,52 @@ class Gate:
             TinybudgetError: it cannot be read.
         """
         from pytest_tinybudget.graph.tflite import load_model
+        from pytest_tinybudget.graph.tflite import read_model
 
-        path, shown = declared.source, declared.declared_source
-        return _once(self._models, path, lambda: load_model(path, shown))
+        def load() -> Model:
+            converted = self.conversion(declared)
+            if converted is not None:
+                return read_model(converted.content, declared.source.stem)
+            return load_model(declared.source, declared.declared_source)
+
+        return _once(self._models, (declared.source, declared.conversion), load)
+
+    def conversion(self, declared: DeclaredModel) -> Converted | None:
+        """How a declared model was converted to INT8; ``None`` where its file is taken as it is.
+
+        Raises:
+            TinybudgetError: it cannot be converted.
+        """
+        if not converts(declared.source, declared.conversion):
+            return None
+        return self._converting().convert(_request(declared))
+
+    def prepare(self, selected: Iterable[Pair | GroupPair]) -> None:
+        """Convert what ``selected`` will need, side by side; what fails is told by ``check``."""
+        requests = {
+            _request(member.model): None
+            for pair in selected
+            for member in (pair.members if isinstance(pair, GroupPair) else (pair,))
+            if converts(member.model.source, member.model.conversion)
+        }
+        if requests:
+            self._converting().prepare(requests)
+
+    def close(self) -> None:
+        """End the processes that convert models."""
+        if self._converter is not None:
+            self._converter.close()
+
+    def _converting(self) -> Converter:
+        from pytest_tinybudget.convert.cache import Cache
+        from pytest_tinybudget.convert.cache import default_folder
+        from pytest_tinybudget.convert.cache import limit_bytes
+        from pytest_tinybudget.convert.converter import Converter
+
+        if self._converter is None:
+            cache = Cache(default_folder(), limit_bytes()) if self.cached else None
+            self._converter = Converter(cache, self.progress or (lambda _model, _step: None))
+        return self._converter
 
     def footprint(self, pair: Pair) -> Footprint:
         """The footprint of a pair's model on its runtime, measured once.
@@ -367,6 +421,7 @@ class Gate:
             model_source=pair.model.declared_source,
             accepted=accepted,
         )
+        result = _with_conversion(result, self.conversion(pair.model))
         result = hold(result, self._base_of(pair, result), allowed)
         if not result.failed:
             return result
@@ -454,6 +509,41 @@ def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> P
         footprint=footprint,
         table=fingerprint(pair.choice.runtime),
     )
+
+
+def _request(declared: DeclaredModel) -> Request:
+    from pytest_tinybudget.convert.converter import Request
+
+    return Request(declared.source, declared.declared_source, declared.conversion)
+
+
+def _with_conversion(result: PairResult, converted: Converted | None) -> PairResult:
+    """``result`` with what its model's conversion has to say."""
+    if converted is None:
+        return result
+    warns = bool(converted.warnings) and result.outcome == "fits"
+    return replace(
+        result,
+        outcome="warns" if warns else result.outcome,
+        warnings=(*result.warnings, *converted.warnings),
+        notes=converted.notes,
+        conversion=converted.settings,
+    )
+
+
+def _with_log(
+    pair: Pair | GroupPair, error: TinybudgetError, artifacts: Path | None
+) -> TinybudgetError:
+    """``error`` with the file that keeps what a failed conversion printed."""
+    if not (isinstance(error, ConversionError) and error.log):
+        return error
+    from pytest_tinybudget.artifacts import write
+    from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
+
+    parent = pair.declaration.path.parent
+    folder = artifacts or pair.declaration.artifacts or parent / DEFAULT_DIRECTORY
+    (path,) = write(folder, {f"{c_identifier(pair.name)}_conversion.log": error.log})
+    return TinybudgetError(error.message, details=(*error.details, f"log: {path}"))
 
 
 def failed_result(pair: Pair | GroupPair, error: TinybudgetError) -> PairResult:

@@ -59,11 +59,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="also run each model once in TFLM's interpreter (needs pytest-tinybudget[verify])",
     )
+    group.addoption(
+        "--tinybudget-no-cache",
+        action="store_true",
+        default=None,
+        help="convert Keras and SavedModel sources anew instead of taking what was kept",
+    )
     parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
     parser.addini("tinybudget_json", "file for the results of all pairs", default="")
     parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
     parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
     parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)
+    parser.addini("tinybudget_no_cache", "convert anew in each run", type="bool", default=False)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -136,6 +143,19 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     # pytest-xdist takes an exception here for a crash; a failed report reaches its controller.
     report = pytest.CollectReport(FILE_NAME, "failed", message, [])
     session.ihook.pytest_collectreport(report=report)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Convert what the selected pairs need, side by side, before the first of them runs."""
+    config = session.config
+    # Workers of pytest-xdist have all items and run some: each converts what it comes to.
+    if not config.stash.get(FOUND, False) or hasattr(config, "workerinput"):
+        return
+    if not (config.option.collectonly or session.testsfailed):
+        from pytest_tinybudget.collection import convert_sources
+
+        convert_sources(session)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -66,7 +66,8 @@ class PairResult:
     ``accepted`` holds the agreements without which the pair would fail, ``grown`` the metrics
     that grew more than allowed over the baseline. ``table`` identifies the tables that the
     runtime's figures come from, ``conversion`` the settings that made the model file (empty
-    where it was not converted here): results with others are not comparable.
+    where it was not converted here): results with others are not comparable. ``notes`` are what is
+    good to know and asks for nothing, such as how far the INT8 model is from the float model.
     """
 
     id: str
@@ -88,6 +89,7 @@ class PairResult:
     grown: tuple[Metric, ...] = ()
     table: str = ""
     conversion: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:

@@ -57,6 +57,9 @@ def add_commands(subparsers: Subparsers) -> None:
         "--verify", action="store_true", help="also run each model in the real interpreter"
     )
     parser.add_argument(
+        "--no-cache", action="store_true", help="convert Keras and SavedModel sources anew"
+    )
+    parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="show layers; -vv all their memory"
     )
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say only what fails")
@@ -76,8 +79,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json == arguments.junit_xml == "-":
         raise TinybudgetError("--json and --junit-xml: only one of them can go to stdout")
     selected = {pair.id: pair for path in arguments.paths for pair in _select(path)}
-    gate = Gate(strict=arguments.strict, verify=arguments.verify)
-    results = [_check(gate, pair, arguments.artifacts) for pair in selected.values()]
+    gate = Gate(
+        strict=arguments.strict,
+        verify=arguments.verify,
+        cached=not arguments.no_cache,
+        progress=_show_progress if sys.stderr.isatty() and not arguments.quiet else None,
+    )
+    try:
+        gate.prepare(selected.values())
+        if gate.progress is not None:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        results = [_check(gate, pair, arguments.artifacts) for pair in selected.values()]
+    finally:
+        gate.close()
     _write_files(arguments, results)
     reports_on_stdout = "-" in (arguments.json, arguments.junit_xml)
     console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
@@ -85,6 +99,11 @@ def run(arguments: argparse.Namespace) -> int:
     if any(result.outcome == "error" for result in results):
         return _NOT_MEASURED
     return _FAILS if any(result.failed for result in results) else _FITS
+
+
+def _show_progress(model: str, step: str) -> None:
+    """Which model is being converted, on a line that the next one takes the place of."""
+    print(f"\r\x1b[Kconverting {model}: {step}", end="", file=sys.stderr, flush=True)
 
 
 def _select(argument: str) -> list[Pair | GroupPair]:

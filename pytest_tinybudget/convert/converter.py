@@ -18,6 +18,7 @@ from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.fingerprint import fingerprint
+from pytest_tinybudget.convert.fingerprint import versions
 from pytest_tinybudget.convert.requirements import check_requirements
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.server import Backend
     from pytest_tinybudget.convert.server import Server
 
+
+#: The packages that make the file.
+_CONVERTERS = ("tensorflow", "tensorflow-cpu", "ai-edge-quantizer")
 
 #: Shown to people: which model, at which step.
 Progress = Callable[[str, str], None]
@@ -52,13 +56,15 @@ class Converted:
     """An INT8 model: the file's ``content``, and what its conversion has to say.
 
     ``warnings`` ask for attention, ``notes`` do not. ``drift`` compares each output with the float
-    model's (``worker/drift.py``); ``cached`` is whether nothing had to be converted.
+    model's (``worker/drift.py``); ``settings`` says in words what made the file; ``cached`` is
+    whether nothing had to be converted.
     """
 
     content: bytes
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     drift: tuple[dict[str, Any], ...]
+    settings: str
     cached: bool
 
 
@@ -261,7 +267,22 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
         notes += map(_drift_text, drift)
     if report["stripped_bytes"]:
         notes.append(f"strip: {report['stripped_bytes']:,} B of names and metadata left out")
-    return Converted(entry.content, tuple(warnings), tuple(notes), drift, cached)
+    return Converted(
+        entry.content, tuple(warnings), tuple(notes), drift, _settings_text(request), cached
+    )
+
+
+def _settings_text(request: Request) -> str:
+    """What decides over the size of the file that is made of a source."""
+    settings = request.settings
+    packages = versions(kind_of(request.source))
+    told = [
+        settings.activations,
+        f"dense layers per {'channel' if settings.per_channel_dense else 'tensor'}",
+        "stripped" if settings.strip else "",
+        *(f"{name} {packages[name]}" for name in _CONVERTERS if name in packages),
+    ]
+    return ", ".join(filter(None, told))
 
 
 def _broken(drift: Sequence[dict[str, Any]]) -> list[str]:

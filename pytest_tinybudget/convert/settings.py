@@ -10,6 +10,12 @@ from typing import Literal
 #: Declared in place of data: numbers of a normal distribution. Sizes hold, accuracy does not.
 RANDOM = "random"
 
+#: The step that a worker names first.
+FIRST_STEP = "loading"
+
+#: What makes a folder a SavedModel.
+SAVED_MODEL_FILE = "saved_model.pb"
+
 DEFAULT_TIMEOUT_SECONDS = 300
 #: Room for one conversion besides what the imported framework takes (MobileNet 0.25: 100 MB).
 DEFAULT_MEMORY_BYTES = 4 * 1024**3

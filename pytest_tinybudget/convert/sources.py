@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Literal
 
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.convert.settings import Conversion
 
 
 #: ``keras``: Keras 3 archive; ``h5``: HDF5, Keras 3 or older; ``saved_model``: folder;
 #: ``tflite``: float TF Lite.
 Kind = Literal["keras", "h5", "saved_model", "tflite"]
-
-SAVED_MODEL_FILE = "saved_model.pb"
 
 _SUFFIXES: dict[str, Kind] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".tflite": "tflite"}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -76,6 +74,8 @@ def check_source(path: Path, kind: Kind, shown: str) -> None:
 
 
 def _check_archive(path: Path, shown: str) -> None:
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from pytest_tinybudget.boards.nearest import nearest
+from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.sizes import parse_size
@@ -52,14 +54,15 @@ class Context:
         """The file that ``declared`` names, relative to the declaration."""
         path = Path(os.path.normpath(self.path.parent / declared))
         if not exists(path):
+            broken = " (a link that leads nowhere)" if os.path.islink(path) else ""
             self.problems.add(
                 keys,
-                f"no such file: {declared!r}",
+                f"no such file: {declared!r}{broken}",
                 name=path.name,
-                valid=_siblings(path),
+                valid=siblings(path),
                 example=f'{keys[-1]} = "models/kws.tflite"',
             )
-        elif path.is_dir():
+        elif path.is_dir() and not is_model(path):
             text = f"{declared!r} is a folder; expected a file"
             example = f'{keys[-1]} = "{declared.rstrip("/")}/*.tflite"'
             self.problems.add(keys, text, example=example)
@@ -90,18 +93,25 @@ def exists(path: Path) -> bool:
         return False
 
 
+def is_model(path: Path) -> bool:
+    """Whether a glob's match is a model: a file, or the folder of a SavedModel."""
+    return path.is_file() or (path / SAVED_MODEL_FILE).is_file()
+
+
 def _example(kind: str, keys: KeyPath) -> str:
     """A valid line with the name of a thing of this ``kind``, alone or in a list."""
     name = {"board": "esp32", "runtime": "m4_cmsisnn", "core": "Cortex-M4F", "model": "kws"}[kind]
     return f'{keys[-2]} = ["{name}"]' if keys[-1].isdigit() else f'{keys[-1]} = "{name}"'
 
 
-def _siblings(path: Path) -> list[str]:
-    """Names of the files beside ``path``, to offer one for a misspelt name."""
+def siblings(path: Path) -> list[str]:
+    """Names of the files beside ``path`` that may have been meant: of its kind, or spelt alike."""
     try:
-        return sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())[:200]
+        names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())[:200]
     except (OSError, ValueError):
         return []
+    of_its_kind = [name for name in names if Path(name).suffix == path.suffix]
+    return of_its_kind or nearest(path.name, names)
 
 
 def first(preferred: _Value | None, otherwise: _Value) -> _Value:

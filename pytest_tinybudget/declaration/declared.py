@@ -16,6 +16,7 @@ from typing import Literal
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.boards.nearest import unknown
+from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import OperatorCost
@@ -102,6 +103,7 @@ class DeclaredModel:
     artifact_name: str
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     accepts: tuple[Acceptance, ...] = ()
+    conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
 
 
 @dataclass(frozen=True, slots=True)

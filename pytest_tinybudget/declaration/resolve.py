@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import exists
 from pytest_tinybudget.declaration.context import first
+from pytest_tinybudget.declaration.context import is_model
+from pytest_tinybudget.declaration.conversions import conversion
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
@@ -83,6 +86,7 @@ class _Settings:
     runtime: DeclaredRuntime | None = None
     stack: int | None = None
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
+    conversion: Conversion | None = None
 
 
 @dataclass(slots=True)
@@ -126,6 +130,9 @@ class _Models:
             runtime=first(runtime, otherwise.runtime),
             stack=first(stack, otherwise.stack),
             max_increase=self.max_increase(table, otherwise.max_increase, keys),
+            conversion=conversion(
+                self.context, table, otherwise.conversion or self.as_built_in(), keys
+            ),
         )
 
     def budget(
@@ -137,6 +144,10 @@ class _Models:
         flash = self.context.size(table.budget.flash, *keys, "budget", "flash")
         ram = self.context.size(table.budget.ram, *keys, "budget", "ram")
         return Budget(first(flash, otherwise.flash), first(ram, otherwise.ram))
+
+    def as_built_in(self) -> Conversion:
+        """A conversion of which nothing is declared."""
+        return Conversion(self.context.path.parent)
 
     def max_increase(
         self, table: DefaultsTable | ModelTable | GroupTable, otherwise: MaxIncrease, keys: KeyPath
@@ -188,6 +199,7 @@ class _Models:
                 artifact_name=table.artifacts or name,
                 max_increase=settings.max_increase,
                 accepts=accepts,
+                conversion=settings.conversion or self.as_built_in(),
             )
             other = self.by_name.setdefault(name, model)
             if other is not model:
@@ -225,7 +237,7 @@ class _Models:
         if table.artifacts is not None:
             text = "is one name for many models: a glob's files are named after their stems"
             self.context.problems.add((*keys[:2], "artifacts"), text)
-        files = [file for file in self.matches(table.source) if file.is_file()]
+        files = [file for file in self.matches(table.source) if is_model(file)]
         if not files:
             example = 'source = "models/*.tflite"'
             self.context.problems.add(keys, f"no file matches {table.source!r}", example=example)

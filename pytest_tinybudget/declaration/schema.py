@@ -149,6 +149,48 @@ Accepts = Annotated[
 ]
 
 
+#: How sources that are no INT8 ``.tflite`` are converted.
+RepresentativeData = Annotated[
+    Text,
+    Meta(
+        description="samples to calibrate with: .npz, .npy, a folder of them, "
+        '"package.module:function", or "random"',
+        examples=["data/kws.npz"],
+    ),
+]
+CustomObjects = Annotated[
+    Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$(?!\n)",
+            extra={"expected": "a module such as package.module"},
+        ),
+    ],
+    Meta(description="module with the model's own layers", examples=["training.layers"]),
+]
+Strip = Annotated[
+    bool, Meta(description="leave out names, signatures and metadata", examples=[True])
+]
+PerChannelDense = Annotated[
+    bool, Meta(description="a scale for each output of a dense layer", examples=[False])
+]
+Activations = Annotated[
+    Literal["int8", "int16"],
+    Meta(description="type of what flows between operators", examples=["int8"]),
+]
+ConversionTimeout = Annotated[
+    Annotated[int, Meta(gt=0, le=86400, extra={"expected": "a whole number of seconds above 0"})],
+    Meta(description="seconds that a conversion may take", examples=[300]),
+]
+ConversionMemory = Annotated[
+    Size,
+    Meta(
+        description="memory that a conversion may take besides TensorFlow's",
+        examples=["4096 MB"],
+    ),
+]
+
+
 class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
     """What models and groups take unless they say otherwise."""
 
@@ -173,6 +215,13 @@ class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["tinybudget-baseline.json"],
         ),
     ] = None
+    representative_data: RepresentativeData | None = None
+    custom_objects: CustomObjects | None = None
+    strip: Strip | None = None
+    per_channel_dense: PerChannelDense | None = None
+    activations: Activations | None = None
+    conversion_timeout: ConversionTimeout | None = None
+    conversion_memory: ConversionMemory | None = None
 
 
 class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,6 +252,13 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     max_increase: MaxIncrease | None = None
     accept: Accepts | None = None
+    representative_data: RepresentativeData | None = None
+    custom_objects: CustomObjects | None = None
+    strip: Strip | None = None
+    per_channel_dense: PerChannelDense | None = None
+    activations: Activations | None = None
+    conversion_timeout: ConversionTimeout | None = None
+    conversion_memory: ConversionMemory | None = None
 
 
 class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -92,6 +92,7 @@ def pair_json(pair: PairResult) -> Json:
         "grown": list(pair.grown),
         "table": pair.table,
         "conversion": pair.conversion,
+        "notes": list(pair.notes),
         "flash": measures.get("flash"),
         "ram": measures.get("ram"),
         **footprint_json(pair.footprint),

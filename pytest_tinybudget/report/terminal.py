@@ -85,7 +85,7 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
         [pair.headline],
         *_evidence(pair, style),
         _titled("what would fix it", bullets(pair.reasons, most=None)),
-        _titled("also", bullets(pair.warnings, most=None)),
+        _titled("also", bullets((*pair.warnings, *pair.notes), most=None)),
         _closing(pair),
     ]
     return "\n\n".join(

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 
@@ -46,7 +47,7 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     from pytest_tinybudget.convert.worker.representative import samples_of
 
     read = _watch_files(Path(job.root)) if job.custom_objects or job.data_function else None
-    folder.write_step("loading")
+    folder.write_step(FIRST_STEP)
     custom = _imported(job.custom_objects, "custom_objects") if job.custom_objects else None
     trained: Trained = _loader(job)(job, custom)
     folder.write_step("reading representative data")
