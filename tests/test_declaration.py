@@ -893,6 +893,24 @@ def test_a_path_that_no_system_takes_is_a_missing_file(project: Project, source:
     assert len(line) <= 500
 
 
+def test_a_missing_model_offers_models_and_not_other_files(project: Project):
+    lines = project.all_lines('[models.a]\nsource = "absent.tflite"\nboards = ["esp32"]')
+
+    assert not any("tinybudget.toml" in line.partition(": ")[2] for line in lines)
+
+
+def test_a_link_that_leads_nowhere_is_called_so(project: Project, tmp_path: Path):
+    link = tmp_path / "loop.tflite"
+    try:
+        link.symlink_to(link)
+    except OSError:
+        pytest.skip("this user may not make links")
+
+    (line,) = project.errors('[models.a]\nsource = "loop.tflite"\nboards = ["esp32"]')
+
+    assert "no such file: 'loop.tflite' (a link that leads nowhere)" in line
+
+
 # Where keys stand
 
 

@@ -54,7 +54,7 @@ class Context:
         """The file that ``declared`` names, relative to the declaration."""
         path = Path(os.path.normpath(self.path.parent / declared))
         if not exists(path):
-            broken = " (a link that leads nowhere)" if os.path.islink(path) else ""
+            broken = " (a link that leads nowhere)" if _is_link(path) else ""
             self.problems.add(
                 keys,
                 f"no such file: {declared!r}{broken}",
@@ -89,6 +89,13 @@ def exists(path: Path) -> bool:
     """Whether there is a file or folder; a path that the system refuses is none."""
     try:
         return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
     except (OSError, ValueError):
         return False
 
