@@ -42,6 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the results of all pairs to this file",
     )
     group.addoption(
+        "--tinybudget-html",
+        metavar="PATH",
+        help="write a page with all pairs to this file",
+    )
+    group.addoption(
         "--tinybudget-artifacts",
         metavar="DIR",
         help="write C arrays and constants to this folder (default: build/tinybudget beside "
@@ -67,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
     parser.addini("tinybudget_json", "file for the results of all pairs", default="")
+    parser.addini("tinybudget_html", "file for a page with all pairs", default="")
     parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
     parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
     parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)
@@ -107,7 +113,8 @@ def path_setting(config: pytest.Config, name: str) -> Path | None:
 
 def _is_on(config: pytest.Config) -> bool:
     named = any(Path(arg.partition("::")[0]).name == FILE_NAME for arg in config.args)
-    return bool(named or setting(config, "tinybudget") or setting(config, "tinybudget_json"))
+    wanted = ("tinybudget", "tinybudget_json", "tinybudget_html")
+    return named or any(setting(config, name) for name in wanted)
 
 
 def _collect_root_file(config: pytest.Config) -> None:

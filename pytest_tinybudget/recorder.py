@@ -6,9 +6,11 @@ that those of a worker that crashes later are not lost.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +19,7 @@ import pytest
 from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.plugin import path_setting
+from pytest_tinybudget.report import github
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.report.layout import Line
@@ -60,9 +63,8 @@ class Recorder:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._results: dict[str, PairResult] = {}
-        self._json = path_setting(config, "tinybudget_json")
-        if self._json is not None and self._json.is_dir():
-            raise pytest.UsageError(f"--tinybudget-json: {self._json} is a folder")
+        self._json = _file_setting(config, "tinybudget_json")
+        self._html = _file_setting(config, "tinybudget_html")
 
     @property
     def results(self) -> list[PairResult]:
@@ -84,13 +86,14 @@ class Recorder:
         return None
 
     def pytest_sessionfinish(self) -> None:
-        if self._json is None or self._config.option.collectonly:
+        if self._config.option.collectonly:
             return
-        text = results_json.render(self.results)
-        try:
-            write(self._json.parent, {self._json.name: text.encode("ascii")})
-        except TinybudgetError as error:
-            raise pytest.UsageError(f"--tinybudget-json: {error}") from None
+        if self._json is not None:
+            _write("--tinybudget-json", self._json, results_json.render(self.results))
+        if self._html is not None:
+            from pytest_tinybudget.report import html
+
+            _write("--tinybudget-html", self._html, html.render(self.results))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         results = self.results
@@ -101,11 +104,34 @@ class Recorder:
             terminalreporter.section("tinybudget")
         lines = terminal.summary(results, style_of(self._config), verbosity=verbosity)
         write_lines([*lines, *self._third_party_lines(results)], terminalreporter.write_line)
+        if github.is_active(os.environ):
+            github.publish(
+                results,
+                None,
+                os.environ,
+                root=self._config.rootpath,
+                print_line=terminalreporter.write_line,
+            )
 
     def _third_party_lines(self, results: Sequence[PairResult]) -> Iterator[Line]:
         reports = self._config.hook.pytest_tinybudget_report(results=results, config=self._config)
         for lines in reports:
             yield from map(Line, lines)
+
+
+def _file_setting(config: pytest.Config, name: str) -> Path | None:
+    """As ``path_setting``, for a file that will be written."""
+    path = path_setting(config, name)
+    if path is not None and path.is_dir():
+        raise pytest.UsageError(f"--{name.replace('_', '-')}: {path} is a folder")
+    return path
+
+
+def _write(option: str, path: Path, text: str) -> None:
+    try:
+        write(path.parent, {path.name: text.encode()})
+    except TinybudgetError as error:
+        raise pytest.UsageError(f"{option}: {error}") from None
 
 
 def _properties(result: PairResult) -> Iterator[tuple[str, object]]:

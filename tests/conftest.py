@@ -34,6 +34,13 @@ def summary_line(outcome: str, node_id: str, reason: str) -> str:
     return f"{outcome} {node_id}" + (f" - {reason}" if pytest.version_tuple >= (9, 0) else "")
 
 
+@pytest.fixture(autouse=True)
+def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test runs must not write into the summary of the CI job that runs the tests."""
+    for variable in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_BASE_REF"):
+        monkeypatch.delenv(variable, raising=False)
+
+
 #: A project with two models, one of them for two boards.
 DECLARATION = """\
 schema = 1

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_tinybudget.baseline.comparison import Comparison
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report.escape import command_message
 from pytest_tinybudget.report.escape import command_property
@@ -50,20 +49,26 @@ def publish(
 ) -> None:
     """Print the annotations, append to the step summary, set the outputs.
 
-    ``root`` is what the results' paths are relative to.
-
-    Raises:
-        TinybudgetError: a file that GitHub names cannot be written.
+    ``root`` is what the results' paths are relative to. A file that cannot be written is told
+    as a warning: what GitHub shows is not what the gate decides by.
     """
     for line in annotation_lines(results, _prefix(root, environment)):
         print_line(line)
-    summary = environment.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        _append(Path(summary), _summary(results, comparison, Path(summary)))
-    output = environment.get("GITHUB_OUTPUT")
-    if output:
-        values = outputs(results, comparison)
-        _append(Path(output), "".join(f"{name}={value}\n" for name, value in values.items()))
+    values = outputs(results, comparison)
+    texts: dict[str, Callable[[Path], str]] = {
+        "GITHUB_STEP_SUMMARY": lambda file: _summary(results, comparison, file),
+        "GITHUB_OUTPUT": lambda _: "".join(f"{name}={value}\n" for name, value in values.items()),
+    }
+    for variable, text in texts.items():
+        file = environment.get(variable)
+        if not file:
+            continue
+        try:
+            with Path(file).open("a", encoding="utf-8", newline="\n") as stream:
+                stream.write(text(Path(file)))
+        except OSError as error:
+            reason = command_message(f"{variable} cannot be written: {error.strerror}")
+            print_line(f"::warning title=memory budgets::{reason}")
 
 
 def annotation_lines(results: Sequence[PairResult], prefix: str = "") -> Iterator[str]:
@@ -128,11 +133,3 @@ def _summary(results: Sequence[PairResult], comparison: Comparison | None, file:
     if room < _LEAST_CHARACTERS:
         return ""
     return markdown.render(results, comparison, limit=min(room, markdown.LIMIT_CHARACTERS))
-
-
-def _append(file: Path, text: str) -> None:
-    try:
-        with file.open("a", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise TinybudgetError(f"{file}: cannot be written: {error.strerror}") from error
