@@ -15,6 +15,7 @@ from pytest_tinybudget.boards import commands as boards
 from pytest_tinybudget.commands import cache
 from pytest_tinybudget.commands import carray
 from pytest_tinybudget.commands import check
+from pytest_tinybudget.commands import diff
 from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
 from pytest_tinybudget.declaration import commands as declaration
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (check, inspect, carray, init, cache, boards, declaration, toolchain):
+    for module in (check, diff, inspect, carray, init, cache, boards, declaration, toolchain):
         module.add_commands(subparsers)
     return parser
 

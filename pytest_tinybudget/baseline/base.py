@@ -6,20 +6,16 @@ import hashlib
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from pathlib import PurePosixPath
 
-from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.baseline.git import Base
 from pytest_tinybudget.baseline.git import Repository
 from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import load_results
 from pytest_tinybudget.baseline.stored import own_estimator
 from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.report import results_json
 from pytest_tinybudget.results import PairResult
 
 
@@ -28,38 +24,23 @@ Measure = Callable[[Path], Iterable[PairResult]]
 
 
 def base_results(
-    repository: Repository,
-    base: Base,
-    measure: Measure,
-    *,
-    files: Sequence[str] = (),
-    store: Path | None = None,
+    repository: Repository, base: Base, measure: Measure, *, files: Sequence[str] = ()
 ) -> Results:
     """The results of ``base``, named after the commit.
 
-    First from ``store`` (a folder of results files named after commits), then from ``files``
-    (results files in the commit, paths from the working directory), then measured with this
-    very tool in a temporary work tree, and kept in ``store``. Stored results of another
-    version of the tool, or of other model files than the commit has, do not count.
+    From ``files`` (results files in the commit, paths from the working directory) if they are
+    all there, of this version of the tool and of the model files that the commit has; else
+    measured with this very tool in a temporary work tree.
 
     Raises:
         TinybudgetError: the commit cannot be checked out or measured.
     """
-    kept = store / f"{base.commit}.json" if store is not None else None
-    if kept is not None and kept.exists():
-        results = load_results(kept)
-        if results.estimator == own_estimator():
-            return replace(results, origin=f"{base.label}, {kept.as_posix()}")
     committed = _committed(repository, base, files)
     if committed is not None:
         return committed
     with repository.tree(base.commit) as tree:
         folder = tree / repository.prefix
-        measured = own_results(measure(folder) if folder.is_dir() else (), base.label)
-    if kept is not None:
-        text = results_json.render(measured.pairs)
-        write(kept.parent, {kept.name: text.encode("ascii")})
-    return measured
+        return own_results(measure(folder) if folder.is_dir() else (), base.label)
 
 
 def _committed(repository: Repository, base: Base, files: Sequence[str]) -> Results | None:
@@ -69,7 +50,10 @@ def _committed(repository: Repository, base: Base, files: Sequence[str]) -> Resu
         content = repository.content(base.commit, _within(repository, file))
         if content is None:
             return None
-        results = read_results(content, f"{base.label}, {file}")
+        try:
+            results = read_results(content, file)
+        except TinybudgetError:
+            return None
         if results.estimator != own_estimator() or _is_stale(repository, base, results):
             return None
         pairs += results.pairs

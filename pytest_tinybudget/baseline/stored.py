@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import json
 from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,6 +64,23 @@ class Results:
 def own_results(pairs: Iterable[PairResult], origin: str) -> Results:
     """Results that this process has measured."""
     return Results(origin, own_estimator(), tuple(sorted(pairs, key=lambda pair: pair.id)))
+
+
+def joined(several: Sequence[Results]) -> Results | None:
+    """The baselines of several declarations as one; ``None`` without any.
+
+    Raises:
+        TinybudgetError: two of them hold the same pair, or different estimators wrote them.
+    """
+    if len(several) < 2:
+        return several[0] if several else None
+    origin = ", ".join(results.origin for results in several)
+    if len({results.estimator for results in several}) > 1:
+        raise TinybudgetError(f"{origin}: written by different versions of the tool")
+    pairs = [pair for results in several for pair in results.pairs]
+    if len({pair.id for pair in pairs}) < len(pairs):
+        raise TinybudgetError(f"{origin}: more than one of them has the same pair")
+    return Results(origin, several[0].estimator, tuple(pairs))
 
 
 @cache

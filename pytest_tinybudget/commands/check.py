@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.commands.base import add_base_options
+from pytest_tinybudget.commands.base import baseline_of
+from pytest_tinybudget.commands.base import compared
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.commands.options import find_files
 from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.commands.selection import select
 from pytest_tinybudget.errors import TinybudgetError
 
 
@@ -48,6 +49,10 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument("--json", metavar="PATH", help="write the results file; - for stdout")
     parser.add_argument("--junit-xml", metavar="PATH", help="write JUnit XML; - for stdout")
     parser.add_argument(
+        "--baseline", metavar="PATH", type=Path, help="results file to compare with"
+    )
+    add_base_options(parser)
+    parser.add_argument(
         "--artifacts", metavar="DIR", type=Path, help="write the C files of each model here"
     )
     parser.add_argument(
@@ -74,11 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: a path or a declaration is wrong, or a report cannot be written.
     """
     from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.report import diff_text
     from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.report.layout import Line
 
     if arguments.json == arguments.junit_xml == "-":
         raise TinybudgetError("--json and --junit-xml: only one of them can go to stdout")
-    selected = {pair.id: pair for path in arguments.paths for pair in _select(path)}
+    selected = select(arguments.paths)
     gate = Gate(
         strict=arguments.strict,
         verify=arguments.verify,
@@ -86,16 +93,24 @@ def run(arguments: argparse.Namespace) -> int:
         progress=_show_progress if sys.stderr.isatty() and not arguments.quiet else None,
     )
     try:
-        gate.prepare(selected.values())
+        gate.baseline, notes = baseline_of(arguments, gate, selected)
+        gate.prepare(selected)
         if gate.progress is not None:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        results = [_check(gate, pair, arguments.artifacts) for pair in selected.values()]
+        results = [_check(gate, pair, arguments.artifacts) for pair in selected]
     finally:
         gate.close()
     _write_files(arguments, results)
     reports_on_stdout = "-" in (arguments.json, arguments.junit_xml)
     console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
-    _print(console, results, arguments.verbose - arguments.quiet)
+    verbosity = arguments.verbose - arguments.quiet
+    _print(console, results, verbosity)
+    if gate.baseline is not None or notes:
+        comparison = compared(gate.baseline, results, notes)
+        lines = diff_text.comparison_lines(
+            comparison, console.style, unchanged=False, verbosity=verbosity
+        )
+        console.print([Line(""), *lines])
     if any(result.outcome == "error" for result in results):
         return _NOT_MEASURED
     return _FAILS if any(result.failed for result in results) else _FITS
@@ -104,28 +119,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _show_progress(model: str, step: str) -> None:
     """Which model is being converted, on a line that the next one takes the place of."""
     print(f"\r\x1b[Kconverting {model}: {step}", end="", file=sys.stderr, flush=True)
-
-
-def _select(argument: str) -> list[Pair | GroupPair]:
-    """The pairs that ``PATH[::MODEL[::BOARD]]`` stands for."""
-    from pytest_tinybudget.boards.nearest import unknown
-    from pytest_tinybudget.declaration import load_declaration
-    from pytest_tinybudget.gate import pairs
-
-    path, model, board = (*argument.split("::", 2), "", "")[:3]
-    files = _declarations(Path(path))
-    selected = [pair for file in files for pair in pairs(_shown(file), load_declaration(file))]
-    if model:
-        valid = {pair.name for pair in selected}
-        if model not in valid:
-            raise unknown("model", model, valid)
-        selected = [pair for pair in selected if pair.name == model]
-    if board:
-        valid = {pair.board.id for pair in selected}
-        if board not in valid:
-            raise unknown("board", board, valid)
-        selected = [pair for pair in selected if pair.board.id == board]
-    return selected
 
 
 def _check(gate: Gate, pair: Pair | GroupPair, artifacts: Path | None) -> PairResult:
@@ -141,26 +134,6 @@ def _check(gate: Gate, pair: Pair | GroupPair, artifacts: Path | None) -> PairRe
         except TinybudgetError as error:
             return failed_result(pair, error)
     return result
-
-
-def _declarations(path: Path) -> Iterator[Path]:
-    from pytest_tinybudget.declaration import FILE_NAME
-
-    if not path.is_dir():
-        yield path
-        return
-    found = list(find_files(path, FILE_NAME))
-    if not found:
-        raise TinybudgetError(f"{path}: no {FILE_NAME} here or below; tinybudget init writes one")
-    yield from found
-
-
-def _shown(file: Path) -> str:
-    """``file`` as reports name it: relative to the working directory, POSIX."""
-    try:
-        return Path(os.path.relpath(file)).as_posix()
-    except ValueError:  # another drive on Windows
-        return file.as_posix()
 
 
 def _write_files(arguments: argparse.Namespace, results: Sequence[PairResult]) -> None:

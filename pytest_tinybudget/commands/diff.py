@@ -1,0 +1,110 @@
+"""``tinybudget diff``: what a change costs, between two results files or from a base commit on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.commands.base import add_base_options
+from pytest_tinybudget.commands.base import base_of
+from pytest_tinybudget.commands.base import compared
+from pytest_tinybudget.commands.base import without_baseline
+from pytest_tinybudget.commands.base import write_results
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.selection import select
+from pytest_tinybudget.errors import TinybudgetError
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.comparison import Comparison
+
+
+_FITS, _FAILS, _NOT_MEASURED = 0, 1, 2
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``diff``."""
+    parser = add_command(
+        subparsers,
+        "diff",
+        "show what a change costs: each pair's sizes on both sides, and why they differ",
+        details="Compares two results files, or with --base the working directory with a commit.\n"
+        "Exit code as tinybudget check, of the newer side: 1 when a pair does not pass.",
+        example="tinybudget diff --base auto\n"
+        "tinybudget diff --base v1.2 firmware/tinybudget.toml::kws\n"
+        "tinybudget diff base.json tinybudget.json",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="two results files; with --base declarations or folders, as for tinybudget check",
+    )
+    add_base_options(parser)
+    parser.add_argument(
+        "--save-base", metavar="FILE", type=Path, help="write the base's results file"
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help="write the newer side's results file"
+    )
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="show every cause")
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="show counts only")
+    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare and print; the exit code is that of the newer side.
+
+    Raises:
+        TinybudgetError: a file, a declaration, a commit's name or the usage is wrong.
+    """
+    from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.report.diff_text import comparison_lines
+
+    comparison = _commit(arguments) if arguments.base else _files(arguments)
+    console = Console(sys.stdout, arguments.color)
+    verbosity = arguments.verbose - arguments.quiet
+    console.print(comparison_lines(comparison, console.style, verbosity=verbosity))
+    heads = [change.head for change in comparison.changes if change.head is not None]
+    if any(head.outcome == "error" for head in heads):
+        return _NOT_MEASURED
+    return _FAILS if any(head.failed for head in heads) else _FITS
+
+
+def _files(arguments: argparse.Namespace) -> Comparison:
+    from pytest_tinybudget.baseline.compare import compare
+    from pytest_tinybudget.baseline.stored import load_results
+
+    if len(arguments.paths) != 2:
+        raise TinybudgetError(
+            "diff: expected two results files, or --base auto (or a commit) to compare with"
+        )
+    given = (arguments.store, arguments.save_base, arguments.json)
+    if any(option is not None for option in given):
+        raise TinybudgetError("diff: --store, --save-base and --json go with --base")
+    base, head = (load_results(Path(path)) for path in arguments.paths)
+    return compare(base, head)
+
+
+def _commit(arguments: argparse.Namespace) -> Comparison:
+    from pytest_tinybudget.gate import Gate
+
+    arguments.paths = arguments.paths or ["."]
+    selected = select(arguments.paths)
+    gate = Gate()
+    try:
+        base, notes = base_of(arguments, gate, selected)
+        gate.baseline = base
+        gate.prepare(selected)
+        results = [gate.check(without_baseline(pair)) for pair in selected]
+    finally:
+        gate.close()
+    if arguments.save_base is not None and base is not None:
+        write_results(arguments.save_base, base.pairs)
+    if arguments.json is not None:
+        write_results(arguments.json, results)
+    return compared(base, results, notes)

@@ -1,0 +1,129 @@
+"""``tinybudget report``: a results file in another format, for people and for other systems."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import TypeAlias
+
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import write_output
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.results import PairResult
+
+_Renderer: TypeAlias = "Callable[[Sequence[PairResult], Comparison | None], str]"
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``report``."""
+    parser = add_command(
+        subparsers,
+        "report",
+        "write a results file as Markdown, HTML, JUnit XML, OpenMetrics and more",
+        details="Measures nothing and judges nothing: the exit code is 0 also for results that "
+        "fail.",
+        example="tinybudget report build/tinybudget.json --format html -o build/tinybudget.html\n"
+        "tinybudget report head.json --baseline base.json --format markdown",
+    )
+    parser.add_argument("results", metavar="RESULTS", type=Path, help="a results file")
+    parser.add_argument("--format", required=True, choices=sorted(_FORMATS), help="what to write")
+    parser.add_argument(
+        "--baseline",
+        metavar="PATH",
+        type=Path,
+        help="results file to compare with (html, markdown, csv, json)",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", default="-", help="file to write (default: stdout)"
+    )
+    parser.add_argument(
+        "--if-changed",
+        action="store_true",
+        help="write nothing at all where no pair fails and none differs from the baseline",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write ``arguments.results`` as ``arguments.format``.
+
+    Raises:
+        TinybudgetError: a results file is wrong, or the output cannot be written.
+    """
+    from pytest_tinybudget.baseline.compare import compare
+    from pytest_tinybudget.baseline.stored import load_results
+    from pytest_tinybudget.report.markdown import anything_to_say
+
+    results = load_results(arguments.results)
+    comparison = None
+    if arguments.baseline is not None:
+        comparison = compare(load_results(arguments.baseline), results)
+    text = _FORMATS[arguments.format](results.pairs, comparison)
+    if arguments.if_changed and not anything_to_say(results.pairs, comparison):
+        text = ""
+    write_output(arguments.output, text)
+    return 0
+
+
+def _markdown(results: Sequence[PairResult], comparison: Comparison | None) -> str:
+    from pytest_tinybudget.report import markdown
+
+    return markdown.render(results, comparison)
+
+
+def _html(results: Sequence[PairResult], comparison: Comparison | None) -> str:
+    from pytest_tinybudget.report import html
+
+    return html.render(results, comparison)
+
+
+def _csv(results: Sequence[PairResult], comparison: Comparison | None) -> str:
+    from pytest_tinybudget.report import csv
+
+    return csv.render(results, comparison)
+
+
+def _json(results: Sequence[PairResult], comparison: Comparison | None) -> str:
+    from pytest_tinybudget.report import results_json
+
+    if comparison is None:
+        return results_json.render(results)
+    from pytest_tinybudget.report import comparison_json
+
+    return comparison_json.render(comparison)
+
+
+def _junit(results: Sequence[PairResult], _: Comparison | None) -> str:
+    from pytest_tinybudget.report import junit
+
+    return junit.render(results)
+
+
+def _openmetrics(results: Sequence[PairResult], _: Comparison | None) -> str:
+    from pytest_tinybudget.report import openmetrics
+
+    return openmetrics.render(results)
+
+
+def _codequality(results: Sequence[PairResult], _: Comparison | None) -> str:
+    from pytest_tinybudget.report import codequality
+
+    return codequality.render(results)
+
+
+_FORMATS: dict[str, _Renderer] = {
+    "csv": _csv,
+    "gitlab-codequality": _codequality,
+    "html": _html,
+    "json": _json,
+    "junit": _junit,
+    "markdown": _markdown,
+    "openmetrics": _openmetrics,
+}
