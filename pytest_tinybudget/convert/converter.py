@@ -246,7 +246,7 @@ def _job(request: Request) -> Job:
         data_function=settings.data_function,
         custom_objects=settings.custom_objects,
         strip=settings.strip,
-        per_channel_dense=settings.per_channel_dense,
+        per_channel_dense=settings.scales_per_channel,
         activations=settings.activations,
         timeout_seconds=settings.timeout_seconds,
         memory_bytes=settings.memory_bytes,
@@ -278,7 +278,7 @@ def _settings_text(request: Request) -> str:
     packages = versions(kind_of(request.source))
     told = [
         settings.activations,
-        f"dense layers per {'channel' if settings.per_channel_dense else 'tensor'}",
+        f"dense layers per {'channel' if settings.scales_per_channel else 'tensor'}",
         "stripped" if settings.strip else "",
         *(f"{name} {packages[name]}" for name in _CONVERTERS if name in packages),
     ]

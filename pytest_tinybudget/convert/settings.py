@@ -28,17 +28,25 @@ class Conversion:
     ``representative_data`` is a path relative to ``root``, ``"package.module:function"``,
     ``"random"`` or ``None``; ``custom_objects`` is a module; ``root`` is the folder of the
     declaration, from which modules are imported. ``per_channel_dense`` gives each output of a
-    dense layer its own scale. ``activations`` is the type of what flows between operators.
+    dense layer its own scale: ``None`` does so with int8 activations alone, because CMSIS-NN has no
+    kernel for it with int16. ``activations`` is the type of what flows between operators.
     """
 
     root: Path
     representative_data: str | None = None
     custom_objects: str | None = None
     strip: bool = False
-    per_channel_dense: bool = True
+    per_channel_dense: bool | None = None
     activations: Literal["int8", "int16"] = "int8"
     timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int = DEFAULT_MEMORY_BYTES
+
+    @property
+    def scales_per_channel(self) -> bool:
+        """Whether dense layers have a scale for each output."""
+        if self.per_channel_dense is None:
+            return self.activations == "int8"
+        return self.per_channel_dense
 
     @property
     def data_path(self) -> Path | None:

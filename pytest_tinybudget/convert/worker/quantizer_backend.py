@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from ai_edge_litert import schema_py_generated
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.interpreter import OpResolverType
@@ -45,6 +47,7 @@ def _prepared(content: bytes) -> bytes:
     main = model.subgraphs[0]
     for tensor in main.tensors:
         tensor.shapeSignature = None
+    _fold_shapes(model)
     signature = schema.SignatureDefT()
     signature.signatureKey = _SIGNATURE
     signature.subgraphIndex = 0
@@ -52,6 +55,47 @@ def _prepared(content: bytes) -> bytes:
     signature.outputs = _named(main.outputs, "output")
     model.signatureDefs = [signature]
     return packed(model)
+
+
+def _fold_shapes(model: Any) -> None:
+    """Replace what is computed from shapes alone, which batch 1 makes constant, by constants.
+
+    Converters leave SHAPE, STRIDED_SLICE and PACK where the batch was dynamic; the quantizer would
+    make them read float.
+    """
+    main = model.subgraphs[0]
+    known = {
+        index for index, tensor in enumerate(main.tensors) if model.buffers[tensor.buffer].data is not None
+    }
+    codes = schema_py_generated.BuiltinOperator
+    folded = []
+    for operator in main.operators:
+        inputs = [int(index) for index in operator.inputs if index >= 0]
+        is_shape = model.operatorCodes[operator.opcodeIndex].builtinCode == codes.SHAPE
+        if is_shape or (folded and known.issuperset(inputs) and not _is_float(main, operator)):
+            known.update(map(int, operator.outputs))
+            folded.append(operator)
+    if not folded:
+        return
+    interpreter = Interpreter(
+        model_content=packed(model),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    interpreter.invoke()
+    for operator in folded:
+        for index in map(int, operator.outputs):
+            buffer = schema_py_generated.BufferT()
+            buffer.data = np.frombuffer(interpreter.get_tensor(index).tobytes(), np.uint8)
+            model.buffers.append(buffer)
+            main.tensors[index].buffer = len(model.buffers) - 1
+    main.operators = [operator for operator in main.operators if operator not in folded]
+
+
+def _is_float(graph: Any, operator: Any) -> bool:
+    types = {graph.tensors[int(index)].type for index in operator.outputs}
+    return schema_py_generated.TensorType.FLOAT32 in types
 
 
 def _named(tensors: Sequence[int], kind: str) -> list[Any]:

@@ -21,9 +21,15 @@ from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.convert.worker.problem import static_shape
+from pytest_tinybudget.graph.quantized import not_int8_tensors
+from pytest_tinybudget.graph.tflite import read_model
 
 
 _SIGNATURE = "serving_default"
+
+#: The converter leaves an operator of an unrolled GRU in float one time in five, of the same model
+#: in the same process. What is still float after this is so for good, and the post-check says so.
+_ATTEMPTS = 6
 
 
 def load(job: Job, custom: ModuleType | None) -> TensorFlowModel:
@@ -121,16 +127,20 @@ class TensorFlowModel:
         Raises:
             WorkerError: the converter refuses the model.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            converter = self._converter(folder)
-            _make_full_integer(converter, job)
-            converter.representative_dataset = self._dataset(samples)
-            try:
-                return bytes(converter.convert())
-            except MemoryError:
-                raise
-            except Exception as error:
-                raise WorkerError(f"TensorFlow does not convert it: {_cause(error)}") from error
+        for _ in range(_ATTEMPTS):
+            with tempfile.TemporaryDirectory() as folder:
+                converter = self._converter(folder)
+                _make_full_integer(converter, job)
+                converter.representative_dataset = self._dataset(samples)
+                try:
+                    content = bytes(converter.convert())
+                except MemoryError:
+                    raise
+                except Exception as error:
+                    raise WorkerError(f"TensorFlow does not convert it: {_cause(error)}") from error
+            if not not_int8_tensors(read_model(content, job.shown)):
+                break
+        return content
 
     def _converter(self, folder: str) -> Any:
         """Frozen constants give the smallest graph, but inline the function that is to be fused."""
