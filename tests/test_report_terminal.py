@@ -68,7 +68,7 @@ def test_small_parts_share_a_line_that_keeps_the_sum_and_the_estimates() -> None
 
 def test_parts_that_are_not_exact_say_how_they_were_got() -> None:
     text = failure(over(), WIDE)
-    assert "kernels       estimated  307 B margin" in text
+    assert "kernels       estimated, 307 B margin" in text
     assert "runtime core  measured" in text
     model_line = next(line for line in text.split("\n") if line.endswith("%  model"))
     assert not any(word in model_line for word in ("estimated", "measured", "declared"))
@@ -77,6 +77,24 @@ def test_parts_that_are_not_exact_say_how_they_were_got() -> None:
 def test_estimates_stay_marked_on_a_narrow_terminal() -> None:
     line = next(line for line in failure(over(), NARROW).split("\n") if "kernels" in line)
     assert line.endswith("estimated")
+
+
+def test_a_note_that_does_not_fit_goes_before_a_parts_name_is_cut() -> None:
+    noted = Part("arena: activations and scratch", 256 * KB, "exact", note="as planned " * 5)
+    ram = (measure("ram", 256 * KB, 64 * KB, parts=(noted,)),)
+    wide, usual = failure(over(measures=ram), WIDE), failure(over(measures=ram), USUAL)
+    assert "arena: activations and scratch  as planned" in wide
+    assert "arena: activations and scratch\n" in usual
+
+
+def test_long_advice_goes_on_in_the_next_line_below_its_start() -> None:
+    advice = "half of the first layer's activations " * 4
+    lines = failure(over(reasons=(advice,)), USUAL).split("\n")
+    start = lines.index("what would fix it:") + 1
+    block = lines[start : lines.index("", start)]
+    assert [line[:4] for line in block] == ["  - ", "    "]
+    assert " ".join(line[4:] for line in block) == advice.strip()
+    assert all(len(line) <= USUAL.width for line in block)
 
 
 def test_failure_shows_what_fills_the_arenas_peak_gaps_included() -> None:
@@ -92,7 +110,7 @@ def test_failure_shows_what_fills_the_arenas_peak_gaps_included() -> None:
 
 def test_many_layers_at_the_peak_are_counted_not_listed() -> None:
     layers = tuple(layer(index, first=1, last=1) for index in range(7))
-    assert "at CONV_2D #0, CONV_2D #1, CONV_2D #2 and 4 more:" in failure(
+    assert "at CONV_2D #0, CONV_2D #1 and 5 more:" in failure(
         over(footprint=footprint(layers=layers))
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
@@ -13,7 +15,9 @@ from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.layout import cells
 from pytest_tinybudget.report.layout import columns
+from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.sizes import format_size
 
 
@@ -48,11 +52,28 @@ def parts_table(parts: Sequence[Part], style: Style, *, most: int | None = None)
         rows.append((sum(map(_upper_bound, rest)), f"{len(rest)} smaller parts", method, ""))
     if not rows:
         return []
-    cells = [(format_size(size), _percent(size, total), *others) for size, *others in rows]
-    align: list[Align] = ["right", "right", "left", "left", "left"]
-    lines = columns(cells, align, style, flexible=2, drop=(4, 1), indent=_INDENT)
+    lines = _parts_rows(rows, total, replace(style, width=sys.maxsize), notes=True)
+    if max(map(cells, lines)) > style.width:
+        lines = _parts_rows(rows, total, style, notes=False)
     margin = sum(part.margin_bytes for part in parts)
     return [*lines, f"{_INDENT}{format_size(margin)} of it are margin"] if margin else lines
+
+
+def _parts_rows(
+    rows: Sequence[tuple[int, str, str, str]], total: int, style: Style, *, notes: bool
+) -> list[str]:
+    """``rows`` of size, name, method and note; what is said of a part stands in one column."""
+    texts = [
+        (
+            format_size(size),
+            _percent(size, total),
+            name,
+            ", ".join(filter(None, (method, note))) if notes else method,
+        )
+        for size, name, method, note in rows
+    ]
+    align: list[Align] = ["right", "right", "left", "left"]
+    return columns(texts, align, style, flexible=2, drop=(1,), indent=_INDENT)
 
 
 def _upper_bound(part: Part) -> int:
@@ -172,22 +193,29 @@ def output_text(layer: Layer) -> str:
     return f"{layer.output_type.lower()} {shape_text(layer.output_shape)}"
 
 
-def refusals_list(refusals: Sequence[Refusal], *, most: int | None = MOST_LISTED) -> list[str]:
-    """What TFLM would refuse, one line each."""
+def refusals_list(
+    refusals: Sequence[Refusal], style: Style, *, most: int | None = MOST_LISTED
+) -> list[str]:
+    """What TFLM would refuse, an item each."""
     lines = [
         f"{operator_label(refusal.operator, refusal.subgraph, refusal.index)} "
         f"({_STAGES[refusal.stage]}): {refusal.reason}"
         for refusal in refusals
     ]
-    return bullets(lines, most=most)
+    return bullets(lines, style, most=most)
 
 
-def bullets(texts: Sequence[str], *, most: int | None = MOST_LISTED) -> list[str]:
+def bullets(texts: Sequence[str], style: Style, *, most: int | None = MOST_LISTED) -> list[str]:
     """``texts`` as a list; beyond ``most``, they are counted."""
-    shown = texts[:most]
-    rest = len(texts) - len(shown)
-    more = [f"{_INDENT}- and {rest} more"] if rest else []
-    return [*(f"{_INDENT}- {text}" for text in shown), *more]
+    shown = list(texts[:most])
+    if len(shown) < len(texts):
+        shown.append(f"and {len(texts) - len(shown)} more")
+    start = f"{_INDENT}- "
+    return [
+        line
+        for text in shown
+        for line in wrapped(text, style, indent=" " * len(start), start=start)
+    ]
 
 
 _STAGES = {

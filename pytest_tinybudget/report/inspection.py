@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Arena
@@ -38,6 +39,7 @@ from pytest_tinybudget.report.results_json import tool_json
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
 from pytest_tinybudget.report.terminal import runtime_text
+from pytest_tinybudget.report.terminal import title_lines
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.sizes import format_size
 
@@ -72,33 +74,35 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
     footprint = inspection.footprint
     everything = verbosity >= 1
     most = None if everything else MOST_LISTED
-    refusals = refusals_list(footprint.refusals, most=most)
+    refusals = refusals_list(footprint.refusals, style, most=most)
     not_int8 = [shorten(clean(line, style), style.width - 4, style) for line in footprint.not_int8]
+    block = partial(_block, style)
     blocks = [
-        _block(inspection.model.name, _facts(inspection)),
-        _block("inputs and outputs", _ends(inspection.model, style)),
-        _block("operators", _operators(inspection.model, style)),
-        _block("TFLM would refuse this model", refusals, "red"),
-        _block("bounded, not known", bullets(footprint.unknown, most=most), "yellow"),
-        _block("not full INT8", bullets(not_int8, most=most), "yellow"),
-        _block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
-        _block("tensor arena", _arena(footprint.arena, style, everything=everything)),
+        block(inspection.model.name, _facts(inspection)),
+        block("inputs and outputs", _ends(inspection.model, style)),
+        block("operators", _operators(inspection.model, style)),
+        block("TFLM would refuse this model", refusals, "red"),
+        block("bounded, not known", bullets(footprint.unknown, style, most=most), "yellow"),
+        block("not full INT8", bullets(not_int8, style, most=most), "yellow"),
+        block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
+        block("tensor arena", _arena(footprint.arena, style, everything=everything)),
         [Line(text) for text in _peak(inspection, style)],
-        _block(_size_title(inspection, "flash"), parts_table(footprint.flash_parts, style)),
-        _block("flash that one change would save", savings_table(inspection.savings, style)),
-        _block(
+        block(_size_title(inspection, "flash"), parts_table(footprint.flash_parts, style)),
+        block("flash that one change would save", savings_table(inspection.savings, style)),
+        block(
             "layers (* at the arena's peak)" if footprint.arena else "layers",
             layers_table(footprint, style, everything=everything),
         ),
     ]
     lines: list[Line] = []
-    for block in filter(None, blocks):
-        lines += [*([Line("")] if lines else []), *block]
+    for shown in filter(None, blocks):
+        lines += [*([Line("")] if lines else []), *shown]
     return [Line(clean(line.text, style), line.markup) for line in lines]
 
 
-def _block(title: str, lines: Sequence[str], *colour: str) -> list[Line]:
-    return [Line(title, ("bold", *colour)), *map(Line, lines)] if lines else []
+def _block(style: Style, title: str, lines: Sequence[str], *colour: str) -> list[Line]:
+    titles = (Line(text, ("bold", *colour)) for text in title_lines(title, style))
+    return [*titles, *map(Line, lines)] if lines else []
 
 
 def _facts(inspection: Inspection) -> list[str]:

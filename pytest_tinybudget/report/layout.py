@@ -109,12 +109,15 @@ def _start(text: str, width: int) -> str:
     return text
 
 
-def wrapped(text: str, style: Style, *, indent: str = "") -> list[str]:
-    """``text`` in lines that fit the terminal where its words allow it, ``indent`` before each."""
+def wrapped(text: str, style: Style, *, indent: str = "", start: str | None = None) -> list[str]:
+    """``text`` in lines that fit the terminal where its words allow it.
+
+    ``indent`` stands before each; ``start`` instead of it before the first.
+    """
     return textwrap.wrap(
         clean(text, style),
         max(style.width, len(indent) + 20),
-        initial_indent=indent,
+        initial_indent=indent if start is None else start,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,

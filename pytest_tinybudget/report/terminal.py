@@ -70,7 +70,7 @@ _COUNTED: dict[Outcome, str] = {
 METRICS: dict[Metric, str] = {"flash": "flash", "ram": "RAM"}
 
 #: A failure is to be read, not studied: ``tinybudget inspect`` shows everything.
-_PARTS_LISTED, _LAYERS_NAMED, _SAVINGS_LISTED = 8, 3, 3
+_PARTS_LISTED, _LAYERS_NAMED, _SAVINGS_LISTED = 8, 2, 3
 
 #: Under this width a pair's names get lines of their own above its numbers.
 _NARROW = 66
@@ -84,8 +84,8 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
     sections = [
         [pair.headline],
         *_evidence(pair, style),
-        _titled("what would fix it", bullets(pair.reasons, most=None)),
-        _titled("also", bullets((*pair.warnings, *pair.notes), most=None)),
+        _titled("what would fix it", bullets(pair.reasons, style, most=None), style),
+        _titled("also", bullets((*pair.warnings, *pair.notes), style, most=None), style),
         _closing(pair),
     ]
     return "\n\n".join(
@@ -106,7 +106,8 @@ def failure_lines(pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0)
 
 
 def _measure_block(measure: Measure, style: Style) -> list[str]:
-    return [measure_line(measure), *parts_table(measure.parts, style, most=_PARTS_LISTED)]
+    title = title_lines(measure_line(measure), style)
+    return [*title, *parts_table(measure.parts, style, most=_PARTS_LISTED)]
 
 
 def measure_line(measure: Measure) -> str:
@@ -120,17 +121,18 @@ def _evidence(pair: PairResult, style: Style) -> list[list[str]]:
     """What the headline rests on: sizes where they decide, else what TFLM refuses."""
     footprint = pair.footprint
     if footprint is not None and pair.outcome == "refused":
-        return [_titled("TFLM would refuse this model", refusals_list(footprint.refusals))]
+        refused = refusals_list(footprint.refusals, style)
+        return [_titled("TFLM would refuse this model", refused, style)]
     sections = [_measure_block(measure, style) for measure in pair.measures]
     if footprint is None:
         return sections
     if pair.outcome == "over":
         sections += [
             peak_block(footprint, style),
-            _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style)),
+            _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style), style),
             _too_small_savings(pair, style),
         ]
-    return [*sections, _titled("bounded, not known", bullets(footprint.unknown))]
+    return [*sections, _titled("bounded, not known", bullets(footprint.unknown, style), style)]
 
 
 def _too_small_savings(pair: PairResult, style: Style) -> list[str]:
@@ -140,7 +142,7 @@ def _too_small_savings(pair: PairResult, style: Style) -> list[str]:
     if any(saving.flash_bytes >= over for saving in savings):
         return []
     table = savings_table(savings, style, most=_SAVINGS_LISTED)
-    return _titled("no single change saves enough flash; the largest", table)
+    return _titled("no single change saves enough flash; the largest", table, style)
 
 
 def peak_block(footprint: Footprint, style: Style) -> list[str]:
@@ -152,11 +154,16 @@ def peak_block(footprint: Footprint, style: Style) -> list[str]:
     shown = ", ".join(layer_label(layer) for layer in layers[:_LAYERS_NAMED])
     more = f" and {len(layers) - _LAYERS_NAMED} more" if len(layers) > _LAYERS_NAMED else ""
     title = f"the arena's peak, {format_size(arena.head)}, at {shown}{more}"
-    return _titled(title, peak_table(arena, style))
+    return _titled(title, peak_table(arena, style), style)
 
 
-def _titled(title: str, lines: list[str]) -> list[str]:
-    return [f"{title}:", *lines] if lines else []
+def _titled(title: str, lines: list[str], style: Style) -> list[str]:
+    return [*title_lines(f"{title}:", style), *lines] if lines else []
+
+
+def title_lines(title: str, style: Style) -> list[str]:
+    """A title over a block; where it is long, its other lines are set in more than the block."""
+    return wrapped(title, style, indent=" " * 4, start="")
 
 
 def _closing(pair: PairResult) -> list[str]:
