@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
-from pytest_tinybudget.declaration import Declaration
+from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.convert.settings import FIRST_STEP
+from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.gate import Gate
@@ -48,6 +49,7 @@ def gate_of(config: pytest.Config) -> Gate:
             strict=setting(config, "tinybudget_strict"),
             verify=setting(config, "tinybudget_verify"),
             estimator=lambda model, runtime: estimator(model=model, runtime=runtime),
+            baseline=chosen_baseline(config),
             cached=not setting(config, "tinybudget_no_cache"),
             progress=partial(_show_progress, config),
         )

@@ -47,11 +47,11 @@ from pytest_tinybudget.verify import cross_check
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.stored import Results
     from pytest_tinybudget.convert.converter import Converted
     from pytest_tinybudget.convert.converter import Converter
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.convert.converter import Request
-    from pytest_tinybudget.baseline.stored import Results
 
 
 _Key = TypeVar("_Key")

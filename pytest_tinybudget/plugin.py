@@ -47,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write a page with all pairs to this file",
     )
     group.addoption(
+        "--tinybudget-baseline",
+        metavar="PATH",
+        help="compare with this results file, and hold growth to max_increase",
+    )
+    group.addoption(
         "--tinybudget-artifacts",
         metavar="DIR",
         help="write C arrays and constants to this folder (default: build/tinybudget beside "
@@ -73,6 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
     parser.addini("tinybudget_json", "file for the results of all pairs", default="")
     parser.addini("tinybudget_html", "file for a page with all pairs", default="")
+    parser.addini("tinybudget_baseline", "results file to compare with", default="")
     parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
     parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
     parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)

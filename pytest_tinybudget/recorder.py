@@ -10,15 +10,20 @@ import os
 import sys
 from collections.abc import Iterator
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 import msgspec
 import pytest
 
 from pytest_tinybudget.artifacts import write
+from pytest_tinybudget.compared import chosen_baseline
+from pytest_tinybudget.compared import comparison_of
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.plugin import path_setting
+from pytest_tinybudget.report import diff_text
 from pytest_tinybudget.report import github
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import terminal
@@ -27,6 +32,10 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import encodable
 from pytest_tinybudget.report.layout import write_lines
 from pytest_tinybudget.results import PairResult
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.comparison import Comparison
 
 
 #: Attribute of a report that holds results as plain data, which pytest-xdist can send.
@@ -65,11 +74,17 @@ class Recorder:
         self._results: dict[str, PairResult] = {}
         self._json = _file_setting(config, "tinybudget_json")
         self._html = _file_setting(config, "tinybudget_html")
+        chosen_baseline(config)  # a broken one is told before anything is measured
 
     @property
     def results(self) -> list[PairResult]:
         """All results so far, by id."""
         return sorted(self._results.values(), key=lambda result: result.id)
+
+    @cached_property
+    def _comparison(self) -> Comparison | None:
+        """With the baseline, once all tests have run."""
+        return comparison_of(self._config, self.results)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for result in results_of(report):
@@ -93,7 +108,7 @@ class Recorder:
         if self._html is not None:
             from pytest_tinybudget.report import html
 
-            _write("--tinybudget-html", self._html, html.render(self.results))
+            _write("--tinybudget-html", self._html, html.render(self.results, self._comparison))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         results = self.results
@@ -102,12 +117,19 @@ class Recorder:
         verbosity = self._config.get_verbosity()
         if verbosity >= 0:
             terminalreporter.section("tinybudget")
-        lines = terminal.summary(results, style_of(self._config), verbosity=verbosity)
+        style = style_of(self._config)
+        lines = terminal.summary(results, style, verbosity=verbosity)
+        comparison = self._comparison
+        if comparison is not None:
+            compared = diff_text.comparison_lines(
+                comparison, style, unchanged=False, verbosity=verbosity
+            )
+            lines += [Line(""), *compared]
         write_lines([*lines, *self._third_party_lines(results)], terminalreporter.write_line)
         if github.is_active(os.environ):
             github.publish(
                 results,
-                None,
+                comparison,
                 os.environ,
                 root=self._config.rootpath,
                 print_line=terminalreporter.write_line,
