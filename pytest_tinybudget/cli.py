@@ -18,11 +18,18 @@ from pytest_tinybudget.commands import check
 from pytest_tinybudget.commands import diff
 from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
+from pytest_tinybudget.commands import report
 from pytest_tinybudget.declaration import commands as declaration
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.toolchain import commands as toolchain
 
+
+#: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
+_COMMANDS = (
+    *(check, diff, report, inspect, carray, init),
+    *(cache, boards, declaration, toolchain),
+)
 
 WRONG_INPUT = 2
 
@@ -64,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (check, diff, inspect, carray, init, cache, boards, declaration, toolchain):
+    for module in _COMMANDS:
         module.add_commands(subparsers)
     return parser
 

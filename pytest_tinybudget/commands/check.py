@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.comparison import Comparison
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.gate import GroupPair
     from pytest_tinybudget.gate import Pair
@@ -48,6 +51,7 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--json", metavar="PATH", help="write the results file; - for stdout")
     parser.add_argument("--junit-xml", metavar="PATH", help="write JUnit XML; - for stdout")
+    parser.add_argument("--html", metavar="PATH", help="write a page with all pairs")
     parser.add_argument(
         "--baseline", metavar="PATH", type=Path, help="results file to compare with"
     )
@@ -80,11 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.report import diff_text
+    from pytest_tinybudget.report import github
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.report.layout import Line
 
-    if arguments.json == arguments.junit_xml == "-":
-        raise TinybudgetError("--json and --junit-xml: only one of them can go to stdout")
+    if [arguments.json, arguments.junit_xml, arguments.html].count("-") > 1:
+        raise TinybudgetError("--json, --junit-xml, --html: only one of them can go to stdout")
     selected = select(arguments.paths)
     gate = Gate(
         strict=arguments.strict,
@@ -100,17 +105,21 @@ def run(arguments: argparse.Namespace) -> int:
         results = [_check(gate, pair, arguments.artifacts) for pair in selected]
     finally:
         gate.close()
-    _write_files(arguments, results)
-    reports_on_stdout = "-" in (arguments.json, arguments.junit_xml)
+    told = gate.baseline is not None or notes
+    comparison = compared(gate.baseline, results, notes) if told else None
+    _write_files(arguments, results, comparison)
+    reports_on_stdout = "-" in (arguments.json, arguments.junit_xml, arguments.html)
     console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
     verbosity = arguments.verbose - arguments.quiet
     _print(console, results, verbosity)
-    if gate.baseline is not None or notes:
-        comparison = compared(gate.baseline, results, notes)
+    if comparison is not None:
         lines = diff_text.comparison_lines(
             comparison, console.style, unchanged=False, verbosity=verbosity
         )
         console.print([Line(""), *lines])
+    if github.is_active(os.environ):
+        print_line = partial(print, file=console.stream)
+        github.publish(results, comparison, os.environ, root=Path(), print_line=print_line)
     if any(result.outcome == "error" for result in results):
         return _NOT_MEASURED
     return _FAILS if any(result.failed for result in results) else _FITS
@@ -136,7 +145,11 @@ def _check(gate: Gate, pair: Pair | GroupPair, artifacts: Path | None) -> PairRe
     return result
 
 
-def _write_files(arguments: argparse.Namespace, results: Sequence[PairResult]) -> None:
+def _write_files(
+    arguments: argparse.Namespace,
+    results: Sequence[PairResult],
+    comparison: Comparison | None,
+) -> None:
     if arguments.json:
         from pytest_tinybudget.report import results_json
 
@@ -145,6 +158,10 @@ def _write_files(arguments: argparse.Namespace, results: Sequence[PairResult]) -
         from pytest_tinybudget.report import junit
 
         write_output(arguments.junit_xml, junit.render(results))
+    if arguments.html:
+        from pytest_tinybudget.report import html
+
+        write_output(arguments.html, html.render(results, comparison))
 
 
 def _print(console: Console, results: Sequence[PairResult], verbosity: int) -> None:
