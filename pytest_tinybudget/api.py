@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,10 @@ from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.nearest import unknown
 from pytest_tinybudget.budget import DEFAULT_WARN_AT_PERCENT
+from pytest_tinybudget.convert.live import Data
+from pytest_tinybudget.convert.live import Source
+from pytest_tinybudget.convert.live import on_disk
+from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredModel
@@ -29,21 +34,27 @@ Limits = Mapping[str, str | int]
 
 
 def check(
-    model_path: str | PathLike[str],
+    model: Source,
     *,
     board: str | Board,
     budget: Limits | None = None,
     require_int8: bool | Literal["warn"] = "warn",
     strict: bool = False,
     registrations: Literal["generic", "typed"] = "generic",
+    representative_data: Data | None = None,
+    custom_objects: str | None = None,
+    strip: bool = False,
+    per_channel_dense: bool | None = None,
+    activations: Literal["int8", "int16"] = "int8",
 ) -> PairResult:
-    """Whether a ``.tflite`` model fits a board, and within a budget.
+    """Whether a model fits a board, and within a budget.
 
     The same as a pair in ``tinybudget.toml``. Sizes in the result are bytes;
     ``result.failed`` says whether it does not fit, ``result.headline`` why in one line.
 
     Args:
-        model_path: the ``.tflite`` file.
+        model: the path of a ``.tflite``, ``.keras`` or ``.h5`` file or of a SavedModel, or a
+            ``keras.Model``. What is no INT8 ``.tflite`` is converted (docs/conversion.md).
         board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
         budget: limits besides the board's room, such as ``{"flash": "200 KB", "ram": 49152}``;
             sizes as in ``tinybudget.toml`` (1 KB = 1024 B), or bytes.
@@ -51,42 +62,62 @@ def check(
         strict: fail where a number is a bound instead of the device's own.
         registrations: ``"typed"`` for a firmware that registers ``Register_CONV_2D_INT8()``
             and its like instead of the generic functions.
+        representative_data: samples to calibrate a conversion with, as in a declaration, or an
+            array (several by the names of the inputs) whose first axis is the sample.
+        custom_objects: module with the model's own layers, such as ``"training.layers"``.
+        strip: leave out names, signatures and metadata.
+        per_channel_dense: a scale for each output of a dense layer (default: with int8).
+        activations: type of what flows between operators.
 
     Raises:
-        TinybudgetError: the model cannot be read, or board or budget are wrong.
+        TinybudgetError: the model cannot be read or converted, or board or budget are wrong.
     """
-    pair = pair_of(
-        model_path,
-        board=board,
-        budget=budget,
-        require_int8=require_int8,
-        strict=strict,
-        registrations=registrations,
-    )
-    return checked(Gate(), pair)
+    with on_disk(model, representative_data) as (path, data), closing(Gate()) as gate:
+        pair = pair_of(
+            path,
+            board=board,
+            budget=budget,
+            require_int8=require_int8,
+            strict=strict,
+            registrations=registrations,
+            conversion=Conversion(
+                root=Path.cwd(),
+                representative_data=data,
+                custom_objects=custom_objects,
+                strip=strip,
+                per_channel_dense=per_channel_dense,
+                activations=activations,
+            ),
+        )
+        return checked(gate, pair)
 
 
 def measure(
-    model_path: str | PathLike[str],
+    model: Source,
     *,
     board: str | Board,
     registrations: Literal["generic", "typed"] = "generic",
+    representative_data: Data | None = None,
 ) -> Footprint:
-    """What a ``.tflite`` model takes on a board: flash and RAM in parts, arena, layers.
+    """What a model takes on a board: flash and RAM in parts, arena, layers.
 
     All sizes are bytes; each part says by its ``method`` how it was got. The figures are those
     of the TFLM commit ``pytest_tinybudget.footprint.runtime.TFLM_COMMIT``: the arena is
     simulated allocation by allocation, flash is a virtual link of that TFLM's sections.
 
     Args:
-        model_path: the ``.tflite`` file.
+        model: as for ``check``.
         board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
         registrations: as for ``check``.
+        representative_data: as for ``check``.
 
     Raises:
         TinybudgetError: the model cannot be read, or there is no such board.
     """
-    return Gate().footprint(pair_of(model_path, board=board, registrations=registrations))
+    with on_disk(model, representative_data) as (path, data), closing(Gate()) as gate:
+        conversion = Conversion(Path.cwd(), data)
+        pair = pair_of(path, board=board, registrations=registrations, conversion=conversion)
+        return gate.footprint(pair)
 
 
 def checked(gate: Gate, pair: Pair) -> PairResult:
@@ -107,6 +138,7 @@ def pair_of(
     require_int8: bool | Literal["warn"] = "warn",
     strict: bool = False,
     registrations: Literal["generic", "typed"] = "generic",
+    conversion: Conversion | None = None,
 ) -> Pair:
     """The pair that a declaration of this one model and board would make; see ``check``.
 
@@ -130,6 +162,7 @@ def pair_of(
         runtime=None,
         stack=None,
         artifact_name=path.stem,
+        conversion=conversion or Conversion(Path.cwd()),
     )
     runtimes = {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}
     declaration = Declaration(path, {model.name: model}, runtimes=runtimes)

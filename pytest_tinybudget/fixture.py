@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,11 @@ from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.collection import boards_of
 from pytest_tinybudget.collection import gate_of
+from pytest_tinybudget.convert.live import LIVE_PREFIX
+from pytest_tinybudget.convert.live import Data
+from pytest_tinybudget.convert.live import Source
+from pytest_tinybudget.convert.live import on_disk
+from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.gate import Pair
@@ -34,13 +38,18 @@ class Tinybudget:
 
     def check(
         self,
-        model_path: str | PathLike[str],
+        model: Source,
         *,
         board: str | Board,
         budget: Limits | None = None,
         require_int8: bool | Literal["warn"] = "warn",
         strict: bool = False,
         registrations: Literal["generic", "typed"] = "generic",
+        representative_data: Data | None = None,
+        custom_objects: str | None = None,
+        strip: bool = False,
+        per_channel_dense: bool | None = None,
+        activations: Literal["int8", "int16"] = "int8",
     ) -> PairResult:
         """As ``pytest_tinybudget.check``; the test fails here where the pair does not pass.
 
@@ -50,16 +59,25 @@ class Tinybudget:
             TinybudgetError: the model cannot be read, or board or budget are wrong.
         """
         __tracebackhide__ = True
-        pair = pair_of(
-            self._config.rootpath / model_path,
-            board=self._board(board),
-            budget=budget,
-            require_int8=require_int8,
-            strict=strict,
-            registrations=registrations,
-        )
         try:
-            result = checked(gate_of(self._config), self._named(pair, model_path))
+            with on_disk(model, representative_data) as (path, data):
+                pair = pair_of(
+                    self._config.rootpath / path,
+                    board=self._board(board),
+                    budget=budget,
+                    require_int8=require_int8,
+                    strict=strict,
+                    registrations=registrations,
+                    conversion=Conversion(
+                        root=self._config.rootpath,
+                        representative_data=data,
+                        custom_objects=custom_objects,
+                        strip=strip,
+                        per_channel_dense=per_channel_dense,
+                        activations=activations,
+                    ),
+                )
+                result = checked(gate_of(self._config), self._named(pair, path))
         except TinybudgetError as error:
             raise error.with_traceback(None) from None  # the test's own line is the place
         self._node.stash.setdefault(RESULTS, []).append(result)
@@ -69,29 +87,32 @@ class Tinybudget:
 
     def measure(
         self,
-        model_path: str | PathLike[str],
+        model: Source,
         *,
         board: str | Board,
         registrations: Literal["generic", "typed"] = "generic",
+        representative_data: Data | None = None,
     ) -> Footprint:
         """As ``pytest_tinybudget.measure``: flash and RAM in parts, in bytes.
 
         Raises:
             TinybudgetError: the model cannot be read, or there is no such board.
         """
-        pair = pair_of(
-            self._config.rootpath / model_path,
-            board=self._board(board),
-            registrations=registrations,
-        )
-        return gate_of(self._config).footprint(pair)
+        with on_disk(model, representative_data) as (path, data):
+            pair = pair_of(
+                self._config.rootpath / path,
+                board=self._board(board),
+                registrations=registrations,
+                conversion=Conversion(self._config.rootpath, data),
+            )
+            return gate_of(self._config).footprint(pair)
 
     def _board(self, board: str | Board) -> Board:
         return board if isinstance(board, Board) else find_board(board, boards_of(self._config))
 
-    def _named(self, pair: Pair, model_path: str | PathLike[str]) -> Pair:
+    def _named(self, pair: Pair, path: Path) -> Pair:
         """``pair`` under the test's node id, with the model's path as the test gave it."""
-        source = Path(model_path).as_posix()
+        source = path.name if path.parent.name.startswith(LIVE_PREFIX) else path.as_posix()
         return replace(
             pair, file=self._node.nodeid, model=replace(pair.model, declared_source=source)
         )

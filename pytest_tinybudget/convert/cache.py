@@ -215,13 +215,10 @@ def _source_of(path: Path) -> str:
 
 def _unchanged(read: dict[str, str], root: Path) -> bool:
     """Whether the files that code of the project has read still have the same hashes."""
-    for name, sha256 in read.items():
-        try:
-            if file_digest(root / name).hex() != sha256:
-                return False
-        except OSError:
-            return False
-    return True
+    try:
+        return all(file_digest(root / name).hex() == sha256 for name, sha256 in read.items())
+    except OSError:
+        return False
 
 
 if sys.platform == "win32":
@@ -233,7 +230,7 @@ if sys.platform == "win32":
             try:
                 file.seek(0)
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            except OSError:
+            except OSError:  # noqa: PERF203 - the way to wait for it
                 time.sleep(0.05)
             else:
                 return

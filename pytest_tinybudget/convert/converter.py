@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -104,10 +105,8 @@ class Converter:
         """Convert ``requests`` side by side. What goes wrong is told when ``convert`` is asked."""
         tasks = []
         for request in requests:
-            try:
+            with suppress(TinybudgetError):  # ``convert`` meets it again
                 tasks.append(_task(request))
-            except TinybudgetError:
-                continue  # ``convert`` meets it again
         self._fulfil(tasks)
 
     def close(self) -> None:
@@ -148,30 +147,33 @@ class Converter:
     def _make(self, tasks: Sequence[_Task]) -> None:
         from pytest_tinybudget.convert.files import JobFolder
 
-        ready = []
-        for task in tasks:
-            try:
-                check_requirements(kind_of(task.request.source), task.request.shown)
-            except ConversionError as error:
-                self._kept[task.key] = error
-            else:
-                folder = JobFolder(Path(tempfile.mkdtemp(dir=self._folder())))
-                ready.append((task, _job(task.request), folder))
-        if not ready:
+        if not tasks:
             return
-        server = self._server(_backend(ready[0][0]))
+        try:
+            check_requirements(kind_of(tasks[0].request.source), tasks[0].request.shown)
+        except ConversionError as error:
+            self._kept.update({task.key: error for task in tasks})
+            return
+        ready = [
+            (task, _job(task.request), JobFolder(Path(tempfile.mkdtemp(dir=self._folder()))))
+            for task in tasks
+        ]
+        server = self._server(_backend(tasks[0]))
         server.run([(job, folder) for _, job, folder in ready], self._on_step)
         for task, job, folder in ready:
-            try:
-                self._keep(task, self._finished(task, job, folder))
-            except ConversionError as error:
-                self._kept[task.key] = error
+            self._finish(task, job, folder)
             shutil.rmtree(folder.path, ignore_errors=True)
 
     def _on_step(self, job: Job, step: str) -> None:
         self.progress(job.shown, step)
 
-    def _finished(self, task: _Task, job: Job, folder: JobFolder) -> Entry:
+    def _finish(self, task: _Task, job: Job, folder: JobFolder) -> None:
+        try:
+            self._keep(task, self._finished(job, folder))
+        except ConversionError as error:
+            self._kept[task.key] = error
+
+    def _finished(self, job: Job, folder: JobFolder) -> Entry:
         from pytest_tinybudget.convert.postcheck import check_converted
         from pytest_tinybudget.convert.server import outcome
 

@@ -12,6 +12,7 @@ import platform
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError
@@ -106,10 +107,8 @@ def versions(kind: Kind) -> dict[str, str]:
     packages = _QUANTIZER if kind == "tflite" else _TENSORFLOW
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for package in packages:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 

@@ -56,7 +56,8 @@ def _problems(model: Model, wanted: str) -> Iterator[str]:
 
 def _edge(tensor: Tensor, kind: str, wanted: str) -> Iterator[str]:
     """Numbers come and go quantised; what counts or indexes may be any integer."""
-    if tensor.type in _FLOATS or tensor.type in ("UINT8", "INT8", "INT16") and tensor.type != wanted:
+    quantized = tensor.type in ("UINT8", "INT8", "INT16")
+    if tensor.type in _FLOATS or (quantized and tensor.type != wanted):
         yield f"{kind} {_quoted(tensor)} is {tensor.type}, expected {wanted}"
 
 
@@ -76,7 +77,8 @@ def _operator(operator: Operator, graph: Subgraph) -> Iterator[str]:
 def _shapes(graph: Subgraph) -> Iterator[str]:
     for tensor in graph.tensors:
         if tensor.shape_signature is not None and -1 in tensor.shape_signature:
-            yield f"tensor {_quoted(tensor)} has the shape {tensor.shape_signature}, not a fixed one"
+            shape = tensor.shape_signature
+            yield f"tensor {_quoted(tensor)} has the shape {shape}, not a fixed one"
 
 
 def _where(operator: Operator, graph: Subgraph) -> str:

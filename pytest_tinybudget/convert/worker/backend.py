@@ -14,7 +14,6 @@ from pytest_tinybudget.convert.worker.problem import InputSpec
 
 if TYPE_CHECKING:
     import numpy as np
-
     from numpy.typing import NDArray
 
 

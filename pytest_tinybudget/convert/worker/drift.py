@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from typing import Any
 
 import numpy as np
 
-from numpy.typing import NDArray
-
 from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.backend import Trained
+
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 #: Enough to see a broken model; an accuracy needs a data set with labels.
@@ -56,7 +59,8 @@ def _quantized(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[Any]:
         return values.astype(detail["dtype"])
     limits = np.iinfo(detail["dtype"])
     levels = np.rint(values / scale) + zero_point
-    return np.clip(levels, limits.min, limits.max).astype(detail["dtype"])
+    clipped: NDArray[Any] = np.clip(levels, limits.min, limits.max).astype(detail["dtype"])
+    return clipped
 
 
 def _compared(
@@ -89,9 +93,9 @@ def _broken(
 ) -> str:
     """Why the output cannot be right; empty where it can."""
     scale, zero_point = detail["quantization"]
-    if len(levels) > 1 and np.ptp(levels, axis=0).max() == 0:
-        if np.ptp(expected, axis=0).max() > 2 * (scale or 1.0):
-            return "the same for every sample, which the float model's is not"
+    is_constant = len(levels) > 1 and np.ptp(levels, axis=0).max() == 0
+    if is_constant and np.ptp(expected, axis=0).max() > 2 * (scale or 1.0):
+        return "the same for every sample, which the float model's is not"
     if scale and np.issubdtype(detail["dtype"], np.integer):
         limits = np.iinfo(detail["dtype"])
         low, high = (limits.min - zero_point - 1) * scale, (limits.max - zero_point + 1) * scale

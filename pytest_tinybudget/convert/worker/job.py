@@ -28,7 +28,7 @@ def run(folder: JobFolder) -> None:
     except MemoryError:
         traceback.print_exc()
         folder.write_result({"error": [f"{job.shown}: {folder.step()}: {_out_of_memory(job)}"]})
-    except Exception as error:  # noqa: BLE001 - frameworks raise anything; the log has the whole
+    except Exception as error:  # frameworks raise anything; the log has the whole
         traceback.print_exc()
         folder.write_result({"error": [f"{job.shown}: {folder.step()}: {first_line(error)}"]})
 
@@ -87,7 +87,9 @@ def _imported(name: str, key: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise WorkerError(f"{key}: there is no module {name!r} beside the declaration") from None
+            raise WorkerError(
+                f"{key}: there is no module {name!r} beside the declaration"
+            ) from None
         raise WorkerError(f"{key}: {name} cannot be imported: {first_line(error)}") from error
     except Exception as error:
         raise WorkerError(f"{key}: {name} cannot be imported: {first_line(error)}") from error

@@ -102,7 +102,7 @@ def _told(error: Exception) -> WorkerError:
     if unknown:
         return WorkerError(
             f"Keras does not load it: it does not know the class {unknown[1]!r}",
-            f'name the module that has it: custom_objects = "package.module"',
+            'name the module that has it: custom_objects = "package.module"',
         )
     return WorkerError(f"Keras does not load it: {first_line(error)}")
 
@@ -132,10 +132,11 @@ class _Rebuilt:
     def warnings(self) -> list[str]:
         if not self.unrolled:
             return []
-        return [
-            f"{', '.join(self.unrolled)}: unrolled, every step takes flash of its own; "
-            "an LSTM with default activations and without masking is one operator"
-        ]
+        warning = (
+            f"{', '.join(self.unrolled)}: unrolled, every step takes flash of its own (only an "
+            "LSTM with the usual activations and without masking is one operator)"
+        )
+        return [warning]
 
 
 def _without_loops(model: Any, objects: dict[str, Any]) -> tuple[Any, _Rebuilt]:
@@ -205,7 +206,7 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
         return every if self.return_sequences else last
 
 
-@tf.function(autograph=False, experimental_attributes=_FUSED_ATTRIBUTES)  # type: ignore[misc]
+@tf.function(autograph=False, experimental_attributes=_FUSED_ATTRIBUTES)  # type: ignore[untyped-decorator]
 def _lstm(inputs: Any, hidden: Any, cell: Any, kernel: Any, recurrent: Any, bias: Any) -> Any:
     """The arguments and results that the converter expects; gates in the order i, f, c, o."""
     outputs = []

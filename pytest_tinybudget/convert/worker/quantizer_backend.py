@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-
 from ai_edge_litert import schema_py_generated
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.interpreter import OpResolverType
@@ -65,10 +64,12 @@ def _fold_shapes(model: Any) -> None:
     """
     main = model.subgraphs[0]
     known = {
-        index for index, tensor in enumerate(main.tensors) if model.buffers[tensor.buffer].data is not None
+        index
+        for index, tensor in enumerate(main.tensors)
+        if model.buffers[tensor.buffer].data is not None
     }
     codes = schema_py_generated.BuiltinOperator
-    folded = []
+    folded: list[Any] = []
     for operator in main.operators:
         inputs = [int(index) for index in operator.inputs if index >= 0]
         is_shape = model.operatorCodes[operator.opcodeIndex].builtinCode == codes.SHAPE

@@ -18,7 +18,6 @@ from typing import IO
 from typing import Any
 
 import numpy as np
-
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -55,7 +54,9 @@ def samples_of(
     columns = [_checked(arrays[spec.name], spec) for spec in inputs]
     counts = {len(column) for column in columns}
     if len(counts) > 1:
-        told = ", ".join(f"{len(each)} for {spec.name}" for each, spec in zip(columns, inputs))
+        told = ", ".join(
+            f"{len(each)} for {spec.name}" for each, spec in zip(columns, inputs, strict=True)
+        )
         raise WorkerError(f"representative data: the inputs have unequal counts: {told}")
     count = counts.pop()
     chosen = range(count)
@@ -140,7 +141,7 @@ def _array(file: IO[bytes], size: int, shown: str) -> NDArray[Any]:
             f"but {there:,} bytes follow"
         )
     file.seek(0)
-    return npy.read_array(file, allow_pickle=False)  # type: ignore[no-any-return]
+    return npy.read_array(file, allow_pickle=False)
 
 
 def _from_function(function: Callable[[], Any], inputs: Sequence[InputSpec]) -> _Arrays:
@@ -155,7 +156,9 @@ def _from_function(function: Callable[[], Any], inputs: Sequence[InputSpec]) -> 
     except WorkerError:
         raise
     except Exception as error:
-        raise WorkerError(f"representative_data: the function failed: {first_line(error)}") from error
+        raise WorkerError(
+            f"representative_data: the function failed: {first_line(error)}"
+        ) from error
     if not samples:
         raise WorkerError("representative_data: the function gives no samples")
     parts = [_sample(sample, inputs) for sample in samples]
@@ -200,7 +203,9 @@ def _checked(array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
     where = f"representative data for {spec.name!r}"
     expected = f"(samples, {', '.join(map(str, spec.shape[1:]))})"
     if array.shape == spec.shape[1:]:
-        raise WorkerError(f"{where}: the first axis must be the sample: {expected}, not {array.shape}")
+        raise WorkerError(
+            f"{where}: the first axis must be the sample: {expected}, not {array.shape}"
+        )
     if array.ndim == 0 or array.shape[1:] != spec.shape[1:]:
         raise WorkerError(f"{where}: shape {array.shape}, expected {expected}")
     if len(array) == 0:

@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 import tensorflow as tf
-
 from tensorflow.lite.python import schema_py_generated
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
