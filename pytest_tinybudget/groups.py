@@ -1,7 +1,8 @@
 """Several models in one firmware: what they take together on a board.
 
 Flash counts every model, and once the runtime with the kernels that any of them needs. RAM
-counts one arena for all or one each, an interpreter for each, and the deepest stack.
+counts the arena as they share it, an interpreter and resource variables for each, and the
+deepest stack.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ from typing import Literal
 
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.arena import simulate_multitenant
+from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
 from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.measure import arena_parts
+from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import Method
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
@@ -26,19 +33,21 @@ def combine(
     footprints: Sequence[Footprint],
     choice: RuntimeChoice,
     *,
-    arena: Literal["max", "sum"],
+    arena: GroupArena,
     registrations: Literal["generic", "typed"],
     costs: Mapping[str, OperatorCost],
 ) -> Footprint:
     """The footprint of ``models`` (by name) in one firmware; ``footprints`` are theirs alone.
 
-    ``arena="max"`` is for models that run one after another in one arena, ``"sum"`` for an
-    arena each. Arena and layers of the result are those of the model with the largest arena,
-    which has to fit one block of RAM.
+    ``arena="max"`` is for models that run one after another in one arena, each with an
+    interpreter made anew, ``"multitenant"`` for interpreters that stay and share one
+    ``MicroAllocator``, set up in the order of ``models``, ``"sum"`` for an arena each. The
+    arena of the result is the largest that has to fit one block of RAM; the layers are those of
+    the model with the largest arena of its own.
 
     Raises:
         TinybudgetError: the runtime's tables are missing or damaged, or another estimator
-            measured a model without an arena, which cannot be shared.
+            measured a model in a way that says nothing about sharing.
     """
     named = list(zip(models, footprints, strict=True))
     refusals = tuple(
@@ -50,6 +59,12 @@ def combine(
         if footprint.arena is None and not footprint.refusals:
             raise TinybudgetError(f"{name} was measured without an arena: no group can hold it")
     largest = max(footprints, key=_arena_bytes)
+    block = largest.arena
+    if arena == "multitenant":
+        block = _of_one_allocator(models, footprints, choice, costs)
+        arenas = arena_parts(block, exact=_arena_method(*footprints) == "exact")
+    else:
+        arenas = _arenas(named, arena)
     code, objects = _runtime(list(models.values()), choice, registrations, costs)
     return Footprint(
         runtime=largest.runtime,
@@ -57,8 +72,8 @@ def combine(
             *(Part(f"model {name}", model.bytes, "exact") for name, model in models.items()),
             *code,
         ),
-        ram_parts=(*_arenas(named, arena), *objects, *_deepest_stack(footprints)),
-        arena=None if refusals else largest.arena,
+        ram_parts=(*arenas, *objects, *_variables(footprints), *_deepest_stack(footprints)),
+        arena=None if refusals else block,
         stack=max(footprint.stack for footprint in footprints),
         layers=() if refusals else largest.layers,
         refusals=refusals,
@@ -71,9 +86,7 @@ def _arena_bytes(footprint: Footprint) -> int:
     return footprint.arena.required if footprint.arena else 0
 
 
-def _arenas(
-    named: Sequence[tuple[str, Footprint]], arena: Literal["max", "sum"]
-) -> tuple[Part, ...]:
+def _arenas(named: Sequence[tuple[str, Footprint]], arena: GroupArena) -> tuple[Part, ...]:
     if arena == "sum":
         return tuple(
             Part(f"arena of {name}", _arena_bytes(footprint), _arena_method(footprint))
@@ -81,7 +94,24 @@ def _arenas(
         )
     name, footprint = max(named, key=lambda item: _arena_bytes(item[1]))
     method = _arena_method(*(footprint for _, footprint in named))
-    return (Part("arena shared by all", _arena_bytes(footprint), method, note=f"that of {name}"),)
+    note = f"that of {name}; each model is set up anew before it runs"
+    return (Part("arena shared by all", _arena_bytes(footprint), method, note=note),)
+
+
+def _of_one_allocator(
+    models: Mapping[str, Model],
+    footprints: Sequence[Footprint],
+    choice: RuntimeChoice,
+    costs: Mapping[str, OperatorCost],
+) -> Arena | None:
+    """The arena of the allocator that all interpreters use; ``None`` if TFLM refuses a model."""
+    for (name, model), footprint in zip(models.items(), footprints, strict=True):
+        if footprint.arena != simulate(model, choice.runtime, costs).arena:
+            raise TinybudgetError(
+                f"another estimator measured {name}, and cannot say what it takes of an "
+                'allocator that models share: arena = "sum" gives each its own'
+            )
+    return simulate_multitenant(models.values(), choice.runtime, costs)
 
 
 def _arena_method(*footprints: Footprint) -> Method:
@@ -114,8 +144,20 @@ def _runtime(
         if part.name == "interpreter"
         else part
         for part in linked.ram_parts
+        if part.name != RESOURCE_VARIABLES
     )
     return linked.parts, objects
+
+
+def _variables(footprints: Sequence[Footprint]) -> tuple[Part, ...]:
+    """Every model's resource variables: models with equal names for theirs do not share them."""
+    found = [
+        part
+        for footprint in footprints
+        for part in footprint.ram_parts
+        if part.name == RESOURCE_VARIABLES
+    ]
+    return (replace(found[0], bytes=sum(part.bytes for part in found)),) if found else ()
 
 
 def _together(models: Sequence[Model]) -> Model:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from conftest import keyword_model
 from conftest import summary_line
 from modelmaker import ModelMaker
+
+from pytest_tinybudget.declaration import RuntimeChoice
+from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.groups import combine
 
 
 Project = Callable[..., pytest.Pytester]
@@ -76,6 +85,34 @@ def test_an_arena_each_is_the_sum(project: Project) -> None:
     found = parts(pairs["groups.both"], "ram")
     assert found["arena of a"] == pairs["a"]["arena"]["required"]
     assert found["arena of b"] == pairs["b"]["arena"]["required"]
+
+
+def test_interpreters_on_one_allocator_take_more_than_one_and_less_than_all(
+    project: Project,
+) -> None:
+    pairs = results(project, "multitenant", a=keyword_model(8), b=keyword_model(32))
+    required = [pairs[name]["arena"]["required"] for name in "ab"]
+    both = pairs["groups.both"]
+    assert max(required) < both["arena"]["required"] < sum(required)
+    in_arena = [size for name, size in parts(both, "ram").items() if name.startswith("arena: ")]
+    assert sum(in_arena) == both["arena"]["required"]
+
+
+def test_models_keep_their_own_resource_variables() -> None:
+    """Equal names, as of two wake words of one architecture, are two models' variables."""
+    runtime = RUNTIMES["m4_cmsisnn"]
+    models = {name: read_model(keyword_model(), name) for name in "ab"}
+    variables = Part(RESOURCE_VARIABLES, 160, "exact")
+    alone = [measure(model, runtime) for model in models.values()]
+    both = combine(
+        models,
+        [replace(each, ram_parts=(*each.ram_parts, variables)) for each in alone],
+        RuntimeChoice(runtime.name, runtime),
+        arena="max",
+        registrations="generic",
+        costs={},
+    )
+    assert [part.bytes for part in both.ram_parts if part.name == RESOURCE_VARIABLES] == [320]
 
 
 def test_every_model_has_its_interpreter(project: Project) -> None:

@@ -19,6 +19,7 @@ from pytest_tinybudget.boards.nearest import unknown
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.footprint.result import FixedCost
+from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Runtime
@@ -108,12 +109,16 @@ class DeclaredModel:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredGroup:
-    """Models that share one board: ``arena`` is their largest (``"max"``) or all of them."""
+    """Models that share one board.
+
+    ``arena`` is their largest (``"max"``), all of them (``"sum"``), or what their interpreters
+    take of one allocator (``"multitenant"``).
+    """
 
     name: str
     models: tuple[DeclaredModel, ...]
     boards: tuple[Board, ...]
-    arena: Literal["max", "sum"]
+    arena: GroupArena
     budget: Budget
     warn_at_percent: float
     message: str

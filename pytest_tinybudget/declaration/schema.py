@@ -14,6 +14,8 @@ from msgspec import Meta
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.footprint.result import GroupArena
+
 
 #: ``[runtime.ops]`` once lifted out of ``[runtime]``, whose other tables are runtimes.
 OPERATORS = "runtime.ops"
@@ -308,9 +310,12 @@ class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     boards: BoardIds | None = None
     arena: Annotated[
-        Literal["max", "sum"],
+        GroupArena,
         Meta(
-            description="one arena for all (the largest), or one each (the sum)",
+            description=(
+                "one arena, set up anew for the model that runs (the largest); one allocator "
+                "for all interpreters; or an arena each (the sum)"
+            ),
             examples=["max"],
         ),
     ] = "max"

@@ -41,7 +41,7 @@ class Memory:
         self.head = self.temp = self.tail = self.needed = 0
         self.stage = self.decided_by = ""
         self.recorded: dict[str, int] = dict.fromkeys(get_args(Category), 0)
-        self._spare = 0
+        self._spare = self._planned = 0
         self._trace = trace
 
     def persistent(self, size: int, alignment: int) -> int:
@@ -73,6 +73,11 @@ class Memory:
         self.head = self.temp = size
         self.need(self.head + self.tail)
         self._note("R", size, alignment, size)
+
+    def commit_plan(self, size: int) -> None:
+        """Give the head to a model's plan; that of a model before it stays if it is larger."""
+        self._planned = max(self._planned, size)
+        self.resize_head(self._planned, ALIGNMENT)
 
     def need(self, size: int) -> None:
         """The arena must hold ``size`` bytes in all at this moment."""

@@ -7,6 +7,7 @@ operator rules. The smallest arena is the most that is needed at any moment of i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -94,7 +95,37 @@ def simulate(
     ``costs`` states what operators without a rule take. ``trace`` receives every allocator
     event, for comparison with a device.
     """
-    return _Interpreter(model, runtime, costs or {}, trace).run()
+    return _Interpreter(model, runtime, costs or {}, Memory(trace)).run()
+
+
+def simulate_multitenant(
+    models: Iterable[Model],
+    runtime: Runtime,
+    costs: Mapping[str, OperatorCost] | None = None,
+) -> Arena | None:
+    """One arena for several interpreters that share a MicroAllocator, set up in this order.
+
+    What persists adds up, and the head is that of the largest plan. ``buffers`` and what
+    belongs to them are of the model with that plan, ``recorded`` is of all. ``None`` when one
+    of the models is refused before it is planned.
+    """
+    memory = Memory()
+    arenas: list[Arena] = []
+    for model in models:
+        first = not arenas
+        arena = (
+            _Interpreter(model, runtime, costs or {}, memory, creates_allocator=first).run().arena
+        )
+        if arena is None:
+            return None
+        arenas.append(arena)
+    largest = max(arenas, key=lambda arena: _plan_bytes(arena.buffers))
+    return replace(
+        arenas[-1],
+        buffers=largest.buffers,
+        peak_time=largest.peak_time,
+        optimum_head=largest.optimum_head,
+    )
 
 
 class _Interpreter:
@@ -105,12 +136,15 @@ class _Interpreter:
         model: Model,
         runtime: Runtime,
         costs: Mapping[str, OperatorCost],
-        trace: list[Event] | None,
+        memory: Memory,
+        *,
+        creates_allocator: bool = True,
     ) -> None:
         self.model = model
         self.runtime = runtime
         self.abi = runtime.abi
-        self.memory = Memory(trace)
+        self.memory = memory
+        self.creates_allocator = creates_allocator
         self.node = Node(model, runtime, self.memory, costs)
         self.rules = rules()
 
@@ -170,17 +204,21 @@ class _Interpreter:
     def _construct(self) -> None:
         """MicroAllocator::Create, and MicroResourceVariables::Create where it shares the arena."""
         self.memory.stage = "used"
+        if self.creates_allocator:
+            self._create_allocator()
+        variables = self._resource_variables()
+        if self.runtime.variables_in_arena and variables:
+            size = self.abi.size_of(_RESOURCE_VARIABLE) * len(variables)
+            self.node.persistent(self.abi.size_of(_RESOURCE_VARIABLES))
+            self.node.persistent(size)
+
+    def _create_allocator(self) -> None:
         single_arena, micro = _SINGLE_ARENA_BUFFER_ALLOCATOR, _MICRO_ALLOCATOR
         if self.runtime.recording_allocator:
             single_arena = _RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR
             micro = _RECORDING_MICRO_ALLOCATOR + self._if_compressing(_COMPRESSION_RECORD)
         for layout in (single_arena, _GREEDY_MEMORY_PLANNER, micro):
             self._allocate(layout)
-        variables = self._resource_variables()
-        if self.runtime.variables_in_arena and variables:
-            size = self.abi.size_of(_RESOURCE_VARIABLE) * len(variables)
-            self.node.persistent(self.abi.size_of(_RESOURCE_VARIABLES))
-            self.node.persistent(size)
 
     def _start_model_allocation(self) -> None:
         self._allocate(_BUILTIN_DATA_ALLOCATOR)
@@ -259,8 +297,7 @@ class _Interpreter:
         placed, live = _place(buffers)
         memory.reset_temporaries()
         memory.resize_head(0, 1)
-        head = max((buffer.offset + buffer.bytes for buffer in placed), default=0)
-        memory.resize_head(head, ALIGNMENT)
+        memory.commit_plan(_plan_bytes(placed))
         memory.stage = "used"
         self._allocate_model_tensors(self.model.main.inputs)
         self._allocate_model_tensors(self.model.main.outputs)
@@ -397,6 +434,10 @@ class _Interpreter:
             peak_time=_peak_time(memory.head, placed, live),
             optimum_head=max(live, default=0),
         )
+
+
+def _plan_bytes(placed: Sequence[LiveBuffer]) -> int:
+    return max((buffer.offset + buffer.bytes for buffer in placed), default=0)
 
 
 def _tensor_refusal(graph: Subgraph, tensor: Tensor, reason: str) -> Refusal:

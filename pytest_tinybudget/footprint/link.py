@@ -47,6 +47,8 @@ _LIBRARIES = {
     "libgcc": "libgcc (soft float, division)",
     "libstdc++": "libstdc++",
 }
+#: The part of RAM that holds the slots of ``MicroResourceVariables``.
+RESOURCE_VARIABLES = "resource variables"
 _CORE = "runtime core"
 _MAIN = "resolver and main"
 _SHARED = "shared between operators"
@@ -444,7 +446,7 @@ def _ram_parts(model: Model, runtime: Runtime, firmware: _Firmware) -> tuple[Par
         Part("operator resolver", (36 * len(firmware.registered) + 12) * words, method),
     ]
     if firmware.uses_variables and not runtime.variables_in_arena:
-        parts.append(Part("resource variables", _variables_bytes(model) * words, method))
+        parts.append(Part(RESOURCE_VARIABLES, _variables_bytes(model) * words, method))
     static = sum(
         size - firmware.base.get(node, 0)
         for node, size in firmware.placed.items()

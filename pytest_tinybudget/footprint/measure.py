@@ -42,7 +42,7 @@ def measure(
     costs = costs or {}
     simulation = simulate(model, runtime, costs)
     flash_parts = model_parts(model)
-    ram_parts = _arena_parts(simulation)
+    ram_parts = arena_parts(simulation.arena, exact=not simulation.unknown)
     unknown = simulation.unknown
     if fixed is not None:
         flash_parts += (Part("runtime", fixed.flash, "declared"),)
@@ -75,12 +75,11 @@ def _stack_part(model: Model, runtime: Runtime, simulation: Simulation) -> Part:
     return stack_part(model, runtime)
 
 
-def _arena_parts(simulation: Simulation) -> tuple[Part, ...]:
+def arena_parts(arena: Arena | None, *, exact: bool) -> tuple[Part, ...]:
     """The arena's room in RAM: what is planned, what persists, and what only set-up needs."""
-    arena = simulation.arena
     if arena is None:
         return ()
-    method: Literal["exact", "estimated"] = "estimated" if simulation.unknown else "exact"
+    method: Literal["exact", "estimated"] = "exact" if exact else "estimated"
     return (
         Part("arena: activations and scratch", arena.head, method),
         Part("arena: persistent", arena.tail, method),

@@ -10,6 +10,10 @@ from typing import Literal
 #: ``estimated``: with the margin given; ``declared``: the user's own figure.
 Method = Literal["exact", "table", "estimated", "declared"]
 
+#: How the models of a group share RAM: one arena that is set up anew for whichever runs
+#: (``max``), one allocator for all their interpreters (``multitenant``), an arena each (``sum``).
+GroupArena = Literal["max", "multitenant", "sum"]
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
