@@ -20,7 +20,7 @@ from pytest_tinybudget.convert.cache import Entry
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.fingerprint import versions
-from pytest_tinybudget.convert.requirements import check_requirements
+from pytest_tinybudget.convert.requirements import missing_packages
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import check_source
@@ -147,12 +147,13 @@ class Converter:
     def _make(self, tasks: Sequence[_Task]) -> None:
         from pytest_tinybudget.convert.files import JobFolder
 
+        missing = {
+            task.key: missing_packages(kind_of(task.request.source), task.request.shown)
+            for task in tasks
+        }
+        self._kept.update({key: error for key, error in missing.items() if error is not None})
+        tasks = [task for task in tasks if task.key not in self._kept]
         if not tasks:
-            return
-        try:
-            check_requirements(kind_of(tasks[0].request.source), tasks[0].request.shown)
-        except ConversionError as error:
-            self._kept.update({task.key: error for task in tasks})
             return
         ready = [
             (task, _job(task.request), JobFolder(Path(tempfile.mkdtemp(dir=self._folder()))))

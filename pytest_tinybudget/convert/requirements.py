@@ -13,25 +13,21 @@ from pytest_tinybudget.convert.sources import Kind
 _NEWEST_PYTHON = (3, 13)
 
 
-def check_requirements(kind: Kind, shown: str) -> None:
-    """Refuse a source whose framework is not there.
-
-    Raises:
-        ConversionError: with the command that installs it.
-    """
+def missing_packages(kind: Kind, shown: str) -> ConversionError | None:
+    """What to tell of a source whose framework is not there, with the command that installs it."""
     if kind == "tflite":
         missing, extra, what = "ai_edge_quantizer", "quantize", "a float .tflite"
     else:
         missing, extra, what = "tensorflow", "tensorflow", "Keras and SavedModel sources"
     if find_spec(missing) is not None:
-        return
+        return None
     details = []
     if kind != "tflite" and sys.version_info[:2] > _NEWEST_PYTHON:
         details.append(
             "TensorFlow has no packages for this Python: use 3.13 or older, or convert elsewhere "
             "and declare the .tflite"
         )
-    raise ConversionError(
+    return ConversionError(
         f'{shown}: {what} need more packages: pip install "pytest-tinybudget[{extra}]"',
         details=tuple(details),
     )

@@ -52,13 +52,13 @@ def samples_of(
     else:
         arrays = _from_path(Path(job.data_path), inputs)
     columns = [_checked(arrays[spec.name], spec) for spec in inputs]
-    counts = {len(column) for column in columns}
-    if len(counts) > 1:
-        told = ", ".join(
-            f"{len(each)} for {spec.name}" for each, spec in zip(columns, inputs, strict=True)
-        )
-        raise WorkerError(f"representative data: the inputs have unequal counts: {told}")
-    count = counts.pop()
+    count = len(columns[0])
+    for column, spec in zip(columns, inputs, strict=True):
+        if len(column) != count:
+            raise WorkerError(
+                f"representative data: {count} samples for {inputs[0].name!r}, "
+                f"but {len(column)} for {spec.name!r}"
+            )
     chosen = range(count)
     notes = []
     if count > MAX_SAMPLES:
