@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import TypeAlias
@@ -16,9 +18,12 @@ from pytest_tinybudget.commands.options import write_output
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.baseline.stored import Results
     from pytest_tinybudget.results import PairResult
 
 _Renderer: TypeAlias = "Callable[[Sequence[PairResult], Comparison | None], str]"
+
+_COMMIT, _SHORT_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}"), 12
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -64,12 +69,20 @@ def run(arguments: argparse.Namespace) -> int:
     results = load_results(arguments.results)
     comparison = None
     if arguments.baseline is not None:
-        comparison = compare(load_results(arguments.baseline), results)
+        comparison = compare(_named(load_results(arguments.baseline), arguments.baseline), results)
     text = _FORMATS[arguments.format](results.pairs, comparison)
     if arguments.if_changed and not anything_to_say(results.pairs, comparison):
         text = ""
     write_output(arguments.output, text)
     return 0
+
+
+def _named(base: Results, path: Path) -> Results:
+    """``base`` named after the commit where the file is: ``check --store`` names files so."""
+    commit = path.stem
+    if _COMMIT.fullmatch(commit) is None:
+        return base
+    return replace(base, origin=f"commit {commit[:_SHORT_COMMIT]}")
 
 
 def _markdown(results: Sequence[PairResult], comparison: Comparison | None) -> str:

@@ -16,7 +16,10 @@ from pytest_tinybudget.names import printable
 _CHARACTERS = 500
 
 #: What Markdown may take for markup or a link (also ``www.``), anywhere in a line.
-_MARKUP = re.compile(r"[#$&*<>@\[\\\]^_`|~]|:(?=\S)|(?<=www)\.|^[-+=]|^\d+(?=[.)])", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"[#$&*<>@\[\\\]^`|~]|(?<![a-z0-9])_|_(?![a-z0-9])|:(?=\S)|(?<=www)\.|^[-+=]|^\d+(?=[.)])",
+    re.IGNORECASE,
+)
 
 #: What GitHub and GitLab make a mention, an issue, a snippet or a label of.
 _REFERENCE = re.compile(r"(&#(?:64|35|36|38|126);)(?=\w)")
