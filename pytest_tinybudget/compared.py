@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_tinybudget.declaration.problems import shown
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.plugin import FILE_NAME
 from pytest_tinybudget.plugin import path_setting
@@ -69,7 +70,7 @@ def _compared(
         base,
         own_results(results, "this run"),
         not_run=still_declared(missing, config.rootpath, boards_of(config)),
-        notes=tuple(f"no baseline yet at {path.as_posix()}" for path in paths if not path.exists()),
+        notes=tuple(f"no baseline yet at {shown(path)}" for path in paths if not path.exists()),
     )
 
 

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 from msgspec import Struct
 
+from pytest_tinybudget.declaration.problems import shown
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
@@ -95,7 +96,7 @@ def load_results(path: Path) -> Results:
     Raises:
         TinybudgetError: it cannot be read, or is not a results file of this version.
     """
-    origin = printable(path.as_posix())
+    origin = printable(shown(path))
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise TinybudgetError(f"{origin}: larger than 256 MB, not a results file")
@@ -166,8 +167,8 @@ def _check_sums(file: _File, origin: str) -> None:
 
 
 def _broken(origin: str, reason: str) -> TinybudgetError:
-    shown = printable(" ".join(reason.split()), limit=_LONGEST_REASON)
-    return TinybudgetError(f"{origin}: not a results file: {shown}")
+    line = printable(" ".join(reason.split()), limit=_LONGEST_REASON)
+    return TinybudgetError(f"{origin}: not a results file: {line}")
 
 
 # The file's shape, as ``docs/results.md`` has it. Fields that a later version adds are ignored.

@@ -49,12 +49,13 @@ def comparison_lines(
 ) -> list[Line]:
     """The comparison, worst first.
 
-    ``unchanged`` also shows pairs that are as they were (where no other table does), a
-    ``verbosity`` above 0 lists every cause, one below 0 only the counts.
+    ``unchanged`` also shows pairs that are as they were, and new ones where there is no base
+    (where no other table does); a ``verbosity`` above 0 lists every cause, one below 0 only
+    the counts.
     """
     lines = [*_heading(comparison, style)]
     shown = comparison.changes if unchanged else comparison.different
-    if verbosity >= 0 and shown:
+    if verbosity >= 0 and shown and (comparison.base or unchanged):
         lines += _rows(shown, style)
         lines += _why(shown, style, most=None if verbosity > 0 else _MOST_LISTED)
     if comparison.base:
