@@ -1,0 +1,285 @@
+"""Growth budgets and agreed increases: what trips them, what lets a pair pass, and until when."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from small_projects import declare
+from small_projects import keywords
+from small_projects import put
+
+from pytest_tinybudget.baseline.stored import Results
+from pytest_tinybudget.baseline.stored import own_results
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.errors import DeclarationError
+from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate import pairs
+from pytest_tinybudget.report import results_json
+from pytest_tinybudget.results import PairResult
+
+
+SCHEMA = json.loads(
+    (Path(__file__).parents[1] / "schemas" / "results.schema.json").read_text("utf-8")
+)
+TODAY = datetime.date(2026, 11, 22)
+
+#: What the two models take on the board, bytes, in flash and RAM.
+SMALL, LARGE = keywords(filters=8), keywords(filters=24)
+
+Check = Callable[..., PairResult]
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    """Checks a kws model with ``more`` in its section, against ``base`` if that is given."""
+
+    def checked(
+        content: bytes,
+        more: str = "",
+        *,
+        base: PairResult | None = None,
+        head: str = "",
+        today: datetime.date = TODAY,
+    ) -> PairResult:
+        put(tmp_path, kws=content)
+        declare(tmp_path, more, head=head)
+        declaration = load_declaration(tmp_path / "tinybudget.toml")
+        baseline = own_results([base], "base") if base else None
+        (pair,) = pairs("tinybudget.toml", declaration)
+        return Gate(baseline=baseline, today=today).check(pair)
+
+    return checked
+
+
+def used(result: PairResult) -> dict[str, int]:
+    return {measure.metric: measure.used for measure in result.measures}
+
+
+def accept(metric: str, up_to: int, until: str = "2026-12-31") -> str:
+    return (
+        f'\n[[models.kws.accept]]\nmetric = "{metric}"\nup_to = {up_to}\n'
+        f'reason = "second wake word"\nuntil = {until}\n'
+    )
+
+
+def growth(check: Check) -> dict[str, int]:
+    small, large = used(check(SMALL)), used(check(LARGE))
+    return {metric: large[metric] - small[metric] for metric in small}
+
+
+# max_increase
+
+
+def test_growth_beyond_percent_and_bytes_fails_and_names_both(check: Check) -> None:
+    base = check(SMALL)
+    result = check(LARGE, 'max_increase = { percent = 10, bytes = "1 KB" }', base=base)
+    assert result.outcome == "unmet"
+    assert result.grown == ("ram",)
+    assert result.headline.startswith("RAM grew by ")
+    assert "more than 10 % and 1.0 KB" in result.headline
+    assert any("[[models.kws.accept]]" in reason for reason in result.reasons)
+
+
+@pytest.mark.parametrize("limits", ['percent = 1000, bytes = "1 B"', 'percent = 0, bytes = "1 MB"'])
+def test_growth_beyond_only_one_of_two_limits_passes(check: Check, limits: str) -> None:
+    result = check(LARGE, f"max_increase = {{ {limits} }}", base=check(SMALL))
+    assert (result.outcome, result.grown) == ("fits", ())
+
+
+def test_growth_of_exactly_the_limit_passes_and_a_byte_more_does_not(check: Check) -> None:
+    base, ram = check(SMALL), growth(check)["ram"]
+    assert check(LARGE, f"max_increase = {{ bytes = {ram} }}", base=base).grown == ()
+    assert check(LARGE, f"max_increase = {{ bytes = {ram - 1} }}", base=base).grown == ("ram",)
+
+
+def test_a_limit_alone_counts_alone(check: Check) -> None:
+    result = check(LARGE, "max_increase = { percent = 0.1 }", base=check(SMALL))
+    assert result.grown == ("flash", "ram")
+    assert result.headline.startswith("flash grew by ")
+
+
+def test_a_smaller_model_passes_whatever_the_limit(check: Check) -> None:
+    result = check(SMALL, "max_increase = { bytes = 0 }", base=check(LARGE))
+    assert result.outcome == "fits"
+
+
+def test_a_model_without_a_base_passes(check: Check) -> None:
+    assert check(LARGE, "max_increase = { bytes = 0 }").outcome == "fits"
+
+
+def test_the_defaults_hold_every_model_and_a_section_takes_their_place(check: Check) -> None:
+    base, head = check(SMALL), "[defaults]\nmax_increase = { bytes = 0 }\n"
+    assert check(LARGE, base=base, head=head).outcome == "unmet"
+    own = 'max_increase = { bytes = "1 MB" }'
+    assert check(LARGE, own, base=base, head=head).outcome == "fits"
+
+
+def test_a_base_of_other_tables_holds_nothing_back(check: Check) -> None:
+    other = replace(check(SMALL), table="other")
+    assert check(LARGE, "max_increase = { bytes = 0 }", base=other).outcome == "fits"
+
+
+def test_a_base_of_another_version_holds_nothing_back(check: Check, tmp_path: Path) -> None:
+    small = check(SMALL)
+    check(LARGE, "max_increase = { bytes = 0 }")
+    declaration = load_declaration(tmp_path / "tinybudget.toml")
+    (pair,) = pairs("tinybudget.toml", declaration)
+    old = Results("base", "pytest-tinybudget 0.0.1, TFLM 90b983c2", (small,))
+    assert Gate(baseline=old).check(pair).outcome == "fits"
+
+
+# Accepted increases
+
+
+def test_an_agreed_growth_passes_loudly_until_its_date(check: Check) -> None:
+    base, ram = check(SMALL), used(check(LARGE))["ram"]
+    more = "max_increase = { percent = 10 }" + accept("ram", ram)
+    result = check(LARGE, more, base=base)
+    assert (result.outcome, result.grown) == ("warns", ())
+    assert [each.metric for each in result.accepted] == ["ram"]
+    (warning,) = result.warnings
+    assert "RAM grew by" in warning
+    assert "until 2026-12-31: second wake word" in warning
+
+
+def test_it_counts_through_its_last_day_and_fails_after(check: Check) -> None:
+    base, ram = check(SMALL), used(check(LARGE))["ram"]
+    more = "max_increase = { percent = 10 }" + accept("ram", ram)
+    last = datetime.date(2026, 12, 31)
+    assert check(LARGE, more, base=base, today=last).outcome == "warns"
+    result = check(LARGE, more, base=base, today=last + datetime.timedelta(days=1))
+    assert result.outcome == "unmet"
+    assert any("expired on 2026-12-31: second wake word" in reason for reason in result.reasons)
+
+
+def test_more_than_was_agreed_fails_and_says_both_sizes(check: Check) -> None:
+    base, ram = check(SMALL), used(check(LARGE))["ram"]
+    more = "max_increase = { percent = 10 }" + accept("ram", ram - 1)
+    result = check(LARGE, more, base=base)
+    assert result.outcome == "unmet"
+    assert any(f"{ram:,} B, more than the {ram - 1:,} B" in reason for reason in result.reasons)
+
+
+def test_an_agreement_for_flash_says_nothing_of_ram(check: Check) -> None:
+    more = "max_increase = { percent = 10 }" + accept("flash", 10**6)
+    assert check(LARGE, more, base=check(SMALL)).grown == ("ram",)
+
+
+def test_an_agreed_overrun_of_a_budget_passes_loudly_with_its_own_limit_shown(
+    check: Check,
+) -> None:
+    ram = used(check(LARGE))["ram"]
+    budget = f"budget = {{ ram = {ram - 100} }}"
+    assert check(LARGE, budget).outcome == "over"
+    result = check(LARGE, budget + accept("ram", ram))
+    assert result.outcome == "warns"
+    assert [measure.over for measure in result.measures] == [0, 100]
+    assert "RAM is over by 100 B, accepted up to" in result.warnings[0]
+
+
+def test_an_expired_agreement_on_an_overrun_fails_and_says_so(check: Check) -> None:
+    ram = used(check(LARGE))["ram"]
+    more = f"budget = {{ ram = {ram - 100} }}" + accept("ram", ram, "2026-11-21")
+    result = check(LARGE, more)
+    assert result.outcome == "over"
+    assert any("expired on 2026-11-21" in reason for reason in result.reasons)
+
+
+def test_no_agreement_goes_beyond_the_board(check: Check) -> None:
+    huge = keywords(filters=1000)
+    more = 'budget = { ram = "4 KB" }' + accept("ram", 10**7)
+    result = check(huge, more)
+    assert result.outcome == "over"
+    assert result.accepted == ()
+
+
+def test_an_agreement_on_one_metric_does_not_cover_the_other(check: Check) -> None:
+    more = 'budget = { flash = "1 KB", ram = "1 KB" }' + accept("ram", 10**5)
+    assert check(LARGE, more).outcome == "over"
+
+
+def test_an_agreed_overrun_that_falls_short_of_strict_still_fails(check: Check) -> None:
+    ram = used(check(LARGE))["ram"]
+    more = f"budget = {{ ram = {ram - 100} }}\nstrict = true" + accept("ram", ram)
+    result = check(LARGE, more)
+    assert result.outcome == (
+        "warns" if check(LARGE, "strict = true").outcome == "fits" else "unmet"
+    )
+
+
+# Already over
+
+
+def test_a_pair_that_was_over_on_the_base_says_so_and_still_fails(check: Check) -> None:
+    base = check(SMALL)
+    result = check(LARGE, 'budget = { ram = "4 KB" }', base=base)
+    assert result.outcome == "over"
+    was = next(each for each in result.reasons if "already over on the base" in each)
+    assert was.startswith("RAM was already over on the base: 5.1 KB there")
+
+
+def test_a_pair_that_the_change_made_too_large_does_not_say_so(check: Check) -> None:
+    result = check(LARGE, 'budget = { ram = "6 KB" }', base=check(SMALL))
+    assert result.outcome == "over"
+    assert not any("already over" in reason for reason in result.reasons)
+
+
+# Groups, and the file
+
+
+def test_a_group_is_held_to_its_growth_as_well(tmp_path: Path) -> None:
+    def checked(base: Results | None) -> PairResult:
+        declare(
+            tmp_path,
+            '\n[groups.all]\nmodels = ["kws", "vad"]\nmax_increase = { percent = 10 }\n',
+            models=("kws", "vad"),
+        )
+        declaration = load_declaration(tmp_path / "tinybudget.toml")
+        pair = list(pairs("tinybudget.toml", declaration))[-1]
+        return Gate(baseline=base, today=TODAY).check(pair)
+
+    put(tmp_path, kws=SMALL, vad=SMALL)
+    base = own_results([checked(None)], "base")
+    put(tmp_path, kws=LARGE)
+    result = checked(base)
+    assert result.grown == ("ram",)
+    assert any("[[groups.all.accept]]" in reason for reason in result.reasons)
+
+
+def test_growth_and_agreements_are_in_the_results_file(check: Check) -> None:
+    base, ram = check(SMALL), used(check(LARGE))["ram"]
+    grown = check(LARGE, "max_increase = { percent = 10 }", base=base)
+    agreed = check(LARGE, "max_increase = { percent = 10 }" + accept("ram", ram), base=base)
+    for result in (grown, agreed):
+        jsonschema.validate(json.loads(results_json.render([result])), SCHEMA)
+    (pair,) = json.loads(results_json.render([agreed]))["pairs"]
+    assert pair["accepted"] == [
+        {"metric": "ram", "up_to": ram, "reason": "second wake word", "until": "2026-12-31"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_increase = {}", "kws.max_increase: expected percent or bytes"),
+        ("max_increase = { percent = -1 }", "percent: expected a number, at least 0"),
+        ('max_increase = { percent = "2 %" }', "percent: expected a number, at least 0"),
+        ('accept = "flash"', "kws.accept: expected a list"),
+        ("[[models.kws.accept]]", "models.kws.accept[0]: 'until' is missing"),
+        (accept("flash", 1, '"soon"'), "accept[0].until: expected a date such as"),
+        (accept("disk", 1), 'accept[0].metric: expected "flash" or "ram", found "disk"'),
+        (accept("flash", -1), "accept[0].up_to: expected a size"),
+    ],
+)
+def test_wrong_declarations_name_line_and_key(tmp_path: Path, text: str, said: str) -> None:
+    put(tmp_path, kws=SMALL)
+    declare(tmp_path, text)
+    with pytest.raises(DeclarationError) as raised:
+        load_declaration(tmp_path / "tinybudget.toml")
+    assert said in str(raised.value)
