@@ -11,24 +11,25 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pytest_tinybudget.boards import commands as boards
+from pytest_tinybudget.commands import boards
 from pytest_tinybudget.commands import cache
+from pytest_tinybudget.commands import calibrate
 from pytest_tinybudget.commands import carray
 from pytest_tinybudget.commands import check
 from pytest_tinybudget.commands import diff
 from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
 from pytest_tinybudget.commands import report
-from pytest_tinybudget.declaration import commands as declaration
+from pytest_tinybudget.commands import runtime
+from pytest_tinybudget.commands import schema
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
-from pytest_tinybudget.toolchain import commands as toolchain
 
 
 #: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
 _COMMANDS = (
     *(check, diff, report, inspect, carray, init),
-    *(cache, boards, declaration, toolchain),
+    *(cache, boards, schema, runtime, calibrate),
 )
 
 WRONG_INPUT = 2

@@ -14,12 +14,12 @@ import pytest
 
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
-from pytest_tinybudget.boards import commands
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards import find_core
 from pytest_tinybudget.boards import search
 from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.boards.describe import describe
+from pytest_tinybudget.commands import boards as commands
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.runtime import RUNTIMES

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.commands import schema as commands
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
-from pytest_tinybudget.declaration import commands
 from pytest_tinybudget.declaration import declaration_schema
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.positions import key_lines

@@ -22,9 +22,6 @@ from pytest_tinybudget.errors import TinybudgetError
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
-    from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.gate import GroupPair
-    from pytest_tinybudget.gate import Pair
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.results import PairResult
 
@@ -102,7 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
         gate.prepare(selected)
         if gate.progress is not None:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        results = [_check(gate, pair, arguments.artifacts) for pair in selected]
+        results = [
+            gate.check(pair, arguments.artifacts or pair.declaration.artifacts) for pair in selected
+        ]
     finally:
         gate.close()
     told = gate.baseline is not None or notes
@@ -128,21 +127,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _show_progress(model: str, step: str) -> None:
     """Which model is being converted, on a line that the next one takes the place of."""
     print(f"\r\x1b[Kconverting {model}: {step}", end="", file=sys.stderr, flush=True)
-
-
-def _check(gate: Gate, pair: Pair | GroupPair, artifacts: Path | None) -> PairResult:
-    """The result of ``pair``; its C files are written where the user wants them."""
-    from pytest_tinybudget.gate import Pair
-    from pytest_tinybudget.gate import failed_result
-
-    result = gate.check(pair)
-    folder = artifacts or pair.declaration.artifacts
-    if folder and isinstance(pair, Pair) and result.outcome not in ("error", "refused"):
-        try:
-            gate.write_artifacts(pair, folder)
-        except TinybudgetError as error:
-            return failed_result(pair, error)
-    return result
 
 
 def _write_files(

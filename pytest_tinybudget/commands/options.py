@@ -73,12 +73,19 @@ def chosen_runtime(arguments: argparse.Namespace, board: Board | None) -> Runtim
     Raises:
         TinybudgetError: there is no such runtime.
     """
+    return runtime_named(arguments.runtime) if board is None else runtime_of(board)
+
+
+def runtime_named(name: str | None) -> Runtime:
+    """The shipped runtime called ``name``, or what is measured for where none is named.
+
+    Raises:
+        TinybudgetError: there is no such runtime.
+    """
     from pytest_tinybudget.boards.nearest import unknown
     from pytest_tinybudget.footprint.runtime import RUNTIMES
 
-    if board is not None:
-        return runtime_of(board)
-    name = arguments.runtime or DEFAULT_RUNTIME
+    name = name or DEFAULT_RUNTIME
     if name not in RUNTIMES:
         raise unknown("runtime", name, RUNTIMES)
     return RUNTIMES[name]
@@ -86,13 +93,9 @@ def chosen_runtime(arguments: argparse.Namespace, board: Board | None) -> Runtim
 
 def runtime_of(board: Board) -> Runtime:
     """The shipped runtime that ``board`` names, with the board's flash margin if that is wider."""
-    from dataclasses import replace
-
     from pytest_tinybudget.footprint.runtime import RUNTIMES
 
-    runtime = RUNTIMES[board.runtime]
-    margin = max(runtime.flash_margin_percent, board.flash_margin_percent)
-    return replace(runtime, flash_margin_percent=margin)
+    return RUNTIMES[board.runtime].with_margin(board.flash_margin_percent)
 
 
 def find_files(folder: Path, pattern: str) -> Iterator[Path]:

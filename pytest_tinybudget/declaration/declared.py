@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -164,7 +163,6 @@ class Declaration:
         if declared is None:
             raise unknown("runtime", board.runtime, self.runtimes)
         runtime = declared.runtime or RUNTIMES[find_core(board.core).runtime]
-        margin = max(runtime.flash_margin_percent, board.flash_margin_percent)
         if not declared.own_table and declared.fixed is None:
-            runtime = replace(runtime, flash_margin_percent=margin)
+            runtime = runtime.with_margin(board.flash_margin_percent)
         return RuntimeChoice(declared.name, runtime, declared.fixed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from typing import Literal
 
 from pytest_tinybudget.footprint.abi import ARM
@@ -62,6 +63,10 @@ class Runtime:
     variables_in_arena: bool = False
     #: C layouts of parameter structs that differ from those at ``TFLM_COMMIT``, by operator.
     parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def with_margin(self, percent: float) -> Runtime:
+        """The same on a core that was not measured itself: flash margin ``percent`` at least."""
+        return replace(self, flash_margin_percent=max(self.flash_margin_percent, percent))
 
 
 _REFERENCE = Kernels("reference")
