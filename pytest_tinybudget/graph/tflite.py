@@ -64,7 +64,7 @@ def load_model(path: Path, shown: str = "") -> Model:
                 f" (the limit is {MAX_FILE_BYTES:,})"
             )
         with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES)
+            content = file.read(status.st_size)
     except FileNotFoundError:
         raise ModelError(f"{label}: no such file") from None
     except (OSError, ValueError) as error:
