@@ -172,6 +172,7 @@ class Converter:
         try:
             self._keep(task, self._finished(job, folder))
         except ConversionError as error:
+            error.log = folder.printed()
             self._kept[task.key] = error
 
     def _finished(self, job: Job, folder: JobFolder) -> Entry:

@@ -54,6 +54,10 @@ class JobFolder:
         """All that the job printed."""
         return self.path / "log.txt"
 
+    def printed(self) -> bytes:
+        """All that the job printed, if it got as far as printing."""
+        return self.log.read_bytes() if self.log.is_file() else b""
+
     def write_job(self, job: Job) -> None:
         """Say what is to be done."""
         self._write("job.json", json.dumps(asdict(job)))

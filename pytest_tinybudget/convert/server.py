@@ -202,13 +202,12 @@ def outcome(job: Job, folder: JobFolder) -> dict[str, object]:
         ConversionError: it has not, with the cause in one line and what it printed.
     """
     result, code = folder.result(), folder.exit()
-    log = folder.log.read_bytes() if folder.log.is_file() else b""
     if result is None:
         step = folder.step() or "its start"
-        raise ConversionError(f"{job.shown}: {_death(code)} while {step}", log=log)
+        raise ConversionError(f"{job.shown}: {_death(code)} while {step}")
     if "error" in result:
         first, *rest = result["error"]
-        raise ConversionError(first, details=tuple(rest), log=log)
+        raise ConversionError(first, details=tuple(rest))
     return result
 
 

@@ -1,0 +1,122 @@
+"""Makes the trained models that the conversion tests start from: ``convert_models.py FOLDER``.
+
+Run in a process of its own, because it imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+layers = keras.layers
+
+
+class Scale(layers.Layer):
+    """A layer that Keras does not know; the test's ``own_layers`` module has it as well."""
+
+    def build(self, input_shape):
+        self.factor = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+def image_model(*more, shape=(12, 12, 1)):
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Conv2D(4, 3, activation="relu"),
+            *more,
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def keras_models():
+    image = keras.Input((6,), name="zeta")
+    sound = keras.Input((4,), name="alpha")
+    joined = layers.Concatenate()([layers.Dense(3)(image), layers.Dense(3)(sound)])
+    steps = keras.Input((8, 4))
+    return {
+        "dense": keras.Sequential([keras.Input((8,)), layers.Dense(16), layers.Dense(2)]),
+        "conv1d": keras.Sequential(
+            [keras.Input((16, 3)), layers.Conv1D(4, 3), layers.GlobalAveragePooling1D()]
+        ),
+        "conv2d": image_model(layers.MaxPooling2D()),
+        "depthwise": image_model(layers.DepthwiseConv2D(3), layers.BatchNormalization()),
+        "two_inputs": keras.Model([image, sound], [layers.Dense(2)(joined), joined]),
+        "residual": keras.Model(
+            steps, layers.Add()([layers.Conv1D(4, 3, padding="same")(steps), steps])
+        ),
+        "lstm": keras.Sequential(
+            [
+                keras.Input((8, 4)),
+                layers.LSTM(6, return_sequences=True),
+                layers.LSTM(5),
+                layers.Dense(3),
+            ]
+        ),
+        "gru": keras.Sequential([keras.Input((6, 4)), layers.GRU(5), layers.Dense(3)]),
+        "gelu": image_model(layers.Activation(lambda x: tf.nn.gelu(x, approximate=True))),
+        "upsampled": keras.Sequential([keras.Input((6, 3)), layers.UpSampling1D(2)]),
+        "dynamic": keras.Sequential([keras.Input((None, 4)), layers.Conv1D(2, 3)]),
+        "lambda": keras.Sequential([keras.Input((8,)), layers.Lambda(lambda x: x * 2)]),
+        "own_layer": keras.Sequential([keras.Input((8,)), layers.Dense(4), Scale()]),
+    }
+
+
+def write(folder: Path) -> None:
+    keras.utils.set_random_seed(7)
+    models = keras_models()
+    for name, model in models.items():
+        if name != "gelu":
+            model.save(folder / f"{name}.keras")
+    models["gelu"].export(folder / "gelu", verbose=False)
+    models["conv2d"].save(folder / "conv2d.h5")
+    models["lambda"].save(folder / "lambda.h5")
+    models["conv2d"].export(folder / "conv2d", verbose=False)
+    old_depthwise(models["depthwise"], folder / "old_depthwise.h5")
+    float_tflite(models["conv2d"], folder / "float.tflite")
+    wide = keras.Sequential([keras.Input((256,)), layers.Dense(1200), layers.Dense(2)])
+    float_tflite(wide, folder / "wide.tflite")
+    numbers = np.random.default_rng(0)
+    np.savez(folder / "image.npz", numbers.random((24, 12, 12, 1), np.float32))
+    dated(folder / "conv2d.keras", folder / "conv2d_again.keras")
+
+
+def old_depthwise(model, path: Path) -> None:
+    """As Keras 2 wrote it: ``groups=1`` in the layer."""
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        for layer in config["config"]["layers"]:
+            if layer["class_name"] == "DepthwiseConv2D":
+                layer["config"]["groups"] = 1
+        file.attrs["model_config"] = json.dumps(config)
+
+
+def float_tflite(model, path: Path) -> None:
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+
+
+def dated(source: Path, path: Path) -> None:
+    """The same model saved at another time."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "metadata.json":
+                content = content.replace(b'"date_saved": "', b'"date_saved": "1999-')
+            new.writestr(name, content)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,625 @@
+"""Conversions with real TensorFlow: every kind of source to a verdict, every failure told.
+
+The models are made once (``convert_models.py``) and converted in one go; skipped as a whole where
+TensorFlow is not installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pytest_tinybudget.convert.cache import Cache
+from pytest_tinybudget.convert.converter import Converted
+from pytest_tinybudget.convert.converter import Converter
+from pytest_tinybudget.convert.converter import Request
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs TensorFlow"),
+]
+
+needs_quantizer = pytest.mark.skipif(
+    find_spec("ai_edge_quantizer") is None, reason="needs ai-edge-quantizer"
+)
+
+#: Modules of the project that is converted: layers of its own, data, and what goes wrong.
+MODULES = {
+    "own_layers": """
+        import keras
+
+        class Scale(keras.layers.Layer):
+            def build(self, input_shape):
+                self.factor = self.add_weight(shape=(), initializer="ones")
+
+            def call(self, inputs):
+                return inputs * self.factor
+    """,
+    "samples": """
+        import os, signal, subprocess, sys, time
+        import numpy as np
+
+        def from_a_file():
+            print("reading samples")
+            return np.load("numbers.npy")
+
+        def one_by_one():
+            for _ in range(8):
+                yield [np.random.rand(1, 8).astype("float32")]
+
+        def environment():
+            with open("environment.txt", "w") as file:
+                file.write("\\n".join(os.environ))
+            return np.random.rand(8, 8).astype("float32")
+
+        def crashes():
+            print("about to crash")
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+        def hangs():
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            with open("grandchild.txt", "w") as file:
+                file.write(str(child.pid))
+            time.sleep(600)
+
+        def takes_all_memory():
+            return np.ones((1 << 30, 8), "float32")
+
+        def fails():
+            raise KeyError("no such word")
+    """,
+    "raw": """
+        import numpy as np
+        import keras, tensorflow as tf
+
+        def convert_rolled_lstm():
+            model = keras.Sequential([keras.Input((8, 4), batch_size=1), keras.layers.LSTM(5)])
+            finish(model, np.random.rand(1, 8, 4))
+
+        def calibrate_with_infinity():
+            model = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Conv2D(4, 3),
+                                      keras.layers.Flatten(), keras.layers.Dense(3)])
+            finish(model, np.full((1, 12, 12, 1), np.inf))
+
+        def finish(model, sample):
+            converter = tf.lite.TFLiteConverter.from_keras_model(model)
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: [[sample.astype("float32")]]
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.convert()
+            raise ValueError("did not crash")
+    """,
+}
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with trained models, and with modules of a project."""
+    folder = tmp_path_factory.mktemp("trained")
+    script = Path(__file__).with_name("convert_models.py")
+    made = subprocess.run(
+        [sys.executable, str(script), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
+    for name, text in MODULES.items():
+        (folder / f"{name}.py").write_text(textwrap.dedent(text), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def converter() -> Iterator[Converter]:
+    """One for all tests: TensorFlow is imported once."""
+    made = Converter(cache=None)
+    yield made
+    made.close()
+
+
+Convert = Callable[..., Converted]
+
+
+@pytest.fixture
+def convert(converter: Converter, sources: Path) -> Convert:
+    """Converts a model of ``sources`` with random data, unless it is told otherwise."""
+
+    def run(name: str, data: str | None = "random", **settings: object) -> Converted:
+        conversion = replace(Conversion(sources, data), **settings)
+        return converter.convert(Request(sources / name, name, conversion))
+
+    return run
+
+
+def graph(converted: Converted) -> Model:
+    return read_model(converted.content, "converted")
+
+
+def operators(converted: Converted) -> list[str]:
+    return [operator.name for operator in graph(converted).main.operators]
+
+
+def error_of(convert: Convert, name: str, *arguments: object, **settings: object) -> ConversionError:
+    with pytest.raises(ConversionError) as caught:
+        convert(name, *arguments, **settings)
+    return caught.value
+
+
+# Sources
+
+
+KINDS = [
+    "dense.keras", "conv1d.keras", "conv2d.keras", "conv2d.h5", "conv2d", "depthwise.keras",
+    "two_inputs.keras", "residual.keras", "lstm.keras", "gru.keras", "old_depthwise.h5",
+    pytest.param("float.tflite", marks=needs_quantizer),
+    pytest.param("wide.tflite", marks=needs_quantizer),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_source_becomes_int8_at_batch_1(convert: Convert, name: str):
+    main = graph(convert(name)).main
+
+    edges = [main.tensors[index] for index in (*main.inputs, *main.outputs)]
+    assert {tensor.type for tensor in edges} == {"INT8"}
+    assert {tensor.shape[0] for tensor in edges} == {1}
+    assert not {"SHAPE", "QUANTIZE", "DEQUANTIZE"} & {each.name for each in main.operators}
+
+
+def test_an_lstm_is_one_operator(convert: Convert):
+    converted = convert("lstm.keras")
+
+    assert operators(converted).count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 2
+    assert not any("unrolled" in warning for warning in converted.warnings)
+
+
+def test_a_gru_is_unrolled_with_a_warning(convert: Convert):
+    converted = convert("gru.keras")
+
+    assert operators(converted).count("TANH") == 6
+    assert any(warning.startswith("gru: unrolled") for warning in converted.warnings)
+
+
+def test_inputs_keep_their_order_whatever_their_names(convert: Convert):
+    main = graph(convert("two_inputs.keras")).main
+
+    assert [main.tensors[index].shape for index in main.inputs] == [(1, 6), (1, 4)]
+    assert [main.tensors[index].shape for index in main.outputs] == [(1, 2), (1, 6)]
+
+
+@needs_quantizer
+def test_a_wide_float_tflite_keeps_its_weights_in_the_flatbuffer(convert: Convert):
+    model = graph(convert("wide.tflite"))
+
+    assert not model.external_buffers
+    weights = [tensor for tensor in model.main.tensors if tensor.shape == (1200, 256)]
+    assert [len(tensor.data)
+            for tensor in weights] == [1200 * 256]  # fmt: skip
+
+
+def test_own_layers_load_when_their_module_is_named(convert: Convert):
+    assert "MUL" in operators(convert("own_layer.keras", custom_objects="own_layers"))
+
+
+@pytest.mark.parametrize("name", ["conv2d.keras", "conv2d.h5", "conv2d"])
+def test_the_same_model_is_the_same_in_every_format(convert: Convert, name: str):
+    weights = [bytes(tensor.data) for tensor in graph(convert(name)).main.tensors if tensor.data]
+
+    expected = graph(convert("conv2d.keras")).main.tensors
+    assert sorted(weights) == sorted(bytes(tensor.data) for tensor in expected if tensor.data)
+
+
+# Settings
+
+
+def test_stripping_saves_what_the_note_says(convert: Convert):
+    whole, stripped = convert("conv2d.keras"), convert("conv2d.keras", strip=True)
+
+    saved = len(whole.content) - len(stripped.content)
+    assert saved > 200
+    assert f"strip: {saved:,} B of names and metadata left out" in stripped.notes
+    assert operators(stripped) == operators(whole)
+    assert not any(tensor.name for tensor in graph(stripped).main.tensors)
+
+
+def test_stripped_constants_lie_where_kernels_may_read_them(convert: Convert):
+    content = convert("conv2d.keras", strip=True).content
+
+    for tensor in read_model(content, "stripped").main.tensors:
+        if len(tensor.data):
+            offset = content.index(bytes(tensor.data))
+            assert offset % 16 == 0 or len(tensor.data) < 16
+
+
+def test_dense_layers_have_a_scale_an_output_or_one(convert: Convert):
+    def scales(converted: Converted) -> int:
+        tensors = graph(converted).main.tensors
+        return max(len(each.quantization.scales) for each in tensors if each.shape == (16, 8))
+
+    assert scales(convert("dense.keras")) == 16
+    assert scales(convert("dense.keras", per_channel_dense=False)) == 1
+
+
+def test_int16_activations(convert: Convert):
+    main = graph(convert("dense.keras", activations="int16")).main
+
+    assert main.tensors[main.inputs[0]].type == main.tensors[main.outputs[0]].type == "INT16"
+
+
+# Data
+
+
+def test_random_data_is_marked_as_not_for_accuracy(convert: Convert):
+    assert any("accuracy do not" in warning for warning in convert("dense.keras").warnings)
+
+
+def test_given_data_gives_a_drift(convert: Convert):
+    converted = convert("conv2d.keras", "image.npz")
+
+    assert not converted.warnings
+    (drift,) = converted.drift
+    assert 0 < drift["max_error"] < 0.05
+    assert drift["relative_error"] < 0.2
+    assert any(note.startswith("INT8 against float, output ") for note in converted.notes)
+
+
+def test_data_of_a_function_one_by_one(convert: Convert):
+    assert convert("dense.keras", "samples:one_by_one").drift[0]["relative_error"] < 0.2
+
+
+def test_infinity_in_the_data_is_an_error_before_it_is_a_crash(convert: Convert, sources: Path):
+    import numpy as np
+
+    numbers = np.random.default_rng(0).random((8, 8), np.float32)
+    numbers[3, 2] = np.inf
+    np.save(sources / "infinite.npy", numbers)
+
+    error = error_of(convert, "dense.keras", "infinite.npy")
+    assert error.message.endswith("infinity in 1 of 8 samples, first in sample 3")
+
+
+# Failures, each in one line
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("lambda.keras", {}, "it has a Lambda layer, which is code in a model file"),
+        ("lambda.h5", {}, "it has a Lambda layer, which is code in a model file"),
+        ("own_layer.keras", {}, "it does not know the class 'Scale'"),
+        ("own_layer.keras", {"custom_objects": "nowhere.layers"},
+         "there is no module 'nowhere.layers' beside the declaration"),
+        ("dynamic.keras", {}, "has no fixed shape"),
+        ("gelu", {}, "GELU #1"),
+        ("upsampled.keras", {}, "TILE #1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_converted_is_named(
+    convert: Convert, name: str, settings: dict[str, str], said: str
+):
+    error = error_of(convert, name, **settings)
+
+    assert error.message.startswith(f"{name}: ")
+    assert said in error.message
+    assert "\n" not in error.message
+    assert len(error.message) < 300
+
+
+def test_an_operator_that_tflm_lacks_is_named_with_its_layer(convert: Convert):
+    message = error_of(convert, "upsampled.keras").message
+
+    assert "(layer sequential" in message
+    assert "up_sampling1d" in message
+    assert "is not in TFLM's resolver" in message
+
+
+@pytest.mark.parametrize("name", ["cut.keras", "noise.h5", "noise"])
+def test_a_damaged_source_is_one_line(convert: Convert, sources: Path, name: str):
+    whole = (sources / "conv2d.keras").read_bytes()
+    (sources / "cut.keras").write_bytes(whole[: len(whole) // 2])
+    (sources / "noise.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 8)
+    (sources / "noise").mkdir(exist_ok=True)
+    (sources / "noise" / "saved_model.pb").write_bytes(bytes(range(256)) * 8)
+
+    error = error_of(convert, name)
+    assert error.message.startswith(f"{name}: ")
+    assert "\n" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("fails", "the function failed: KeyError: 'no such word'"),
+        ("takes_all_memory", "memory"),
+        ("nothing", "samples has no function 'nothing'"),
+    ],
+)
+def test_data_functions_that_fail(convert: Convert, function: str, said: str):
+    error = error_of(convert, "dense.keras", f"samples:{function}", memory_bytes=1 << 30)
+
+    assert said in error.message
+
+
+# Isolation
+
+
+def test_a_crash_is_an_error_of_its_model_alone(convert: Convert):
+    error = error_of(convert, "dense.keras", "samples:crashes")
+
+    crash = "dense.keras: the converter crashed (SIGSEGV) while reading representative data"
+    assert error.message == crash
+    assert b"about to crash" in error.log
+    assert convert("conv1d.keras").content
+
+
+@pytest.mark.parametrize("function", ["convert_rolled_lstm", "calibrate_with_infinity"])
+def test_the_two_crashes_of_the_converter_itself_stay_in_their_process(
+    convert: Convert, function: str
+):
+    error = error_of(convert, "dense.keras", f"raw:{function}")
+
+    assert "the converter crashed (SIG" in error.message
+    assert convert("conv1d.keras").content
+
+
+def test_what_takes_too_long_is_ended_with_all_it_has_started(convert: Convert, sources: Path):
+    begun = time.monotonic()
+    error = error_of(convert, "dense.keras", "samples:hangs", timeout_seconds=4)
+
+    assert time.monotonic() - begun < 60
+    assert "not converted after 4 s, at reading representative data" in error.message
+    grandchild = int((sources / "grandchild.txt").read_text())
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):
+            os.kill(grandchild, 0)
+            if Path(f"/proc/{grandchild}/stat").read_text().split()[2] == "Z":
+                raise ProcessLookupError
+            time.sleep(0.1)
+
+
+def test_workers_get_no_secrets(convert: Convert, sources: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CI_JOB_TOKEN", "secret")
+    fresh = Converter(cache=None)
+    try:
+        settings = Conversion(sources, "samples:environment")
+        fresh.convert(Request(sources / "dense.keras", "dense.keras", settings))
+    finally:
+        fresh.close()
+
+    names = (sources / "environment.txt").read_text().split("\n")
+    assert "PATH" in names
+    assert "CI_JOB_TOKEN" not in names
+
+
+def test_a_server_that_is_killed_is_started_again(sources: Path):
+    fresh = Converter(cache=None)
+    try:
+        settings = Conversion(sources, "random")
+        fresh.convert(Request(sources / "dense.keras", "dense.keras", settings))
+        server = fresh._servers["tensorflow"]._process
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        assert fresh.convert(Request(sources / "conv1d.keras", "conv1d.keras", settings)).content
+    finally:
+        fresh.close()
+
+
+# Cache
+
+
+def test_a_model_saved_at_another_time_is_not_converted_again(sources: Path, tmp_path: Path):
+    cached = Converter(Cache(tmp_path))
+    try:
+        settings = Conversion(sources, "image.npz")
+        first = cached.convert(Request(sources / "conv2d.keras", "conv2d.keras", settings))
+        again = Converter(Cache(tmp_path))
+        second = again.convert(Request(sources / "conv2d_again.keras", "again", settings))
+    finally:
+        cached.close()
+
+    assert (first.cached, second.cached) == (False, True)
+    assert first.content == second.content
+    assert first.notes == second.notes
+
+
+def test_data_that_a_function_has_read_is_part_of_the_result(sources: Path, tmp_path: Path):
+    import numpy as np
+
+    settings = Conversion(sources, "samples:from_a_file")
+    numbers = np.random.default_rng(0).random((8, 8), np.float32)
+    converter = Converter(Cache(tmp_path))
+    request = Request(sources / "dense.keras", "dense.keras", settings)
+    try:
+        np.save(sources / "numbers.npy", numbers)
+        converter.convert(request)
+        converter._kept.clear()
+        assert converter.convert(request).cached
+        np.save(sources / "numbers.npy", numbers * 100)
+        converter._kept.clear()
+        assert not converter.convert(request).cached
+    finally:
+        converter.close()
+
+
+# Through to the verdict
+
+DECLARATION = """
+schema = 1
+
+[defaults]
+boards = ["arduino-nano-33-ble"]
+representative_data = "random"
+
+[models.conv2d]
+source = "conv2d.keras"
+representative_data = "image.npz"
+
+[models.lstm]
+source = "lstm.keras"
+
+[models.saved]
+source = "conv2d"
+
+[models.bad]
+source = "upsampled.keras"
+"""
+
+
+def run(sources: Path, cache: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TINYBUDGET_CACHE": str(cache)}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=sources,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+
+
+#: Runs the gate, then says which heavy packages the process and its children have imported.
+WARM = """
+import subprocess, sys
+from pytest_tinybudget.cli import main
+
+def refuse(*arguments, **keywords):
+    raise AssertionError(f"started {arguments}")
+
+subprocess.Popen.__init__ = refuse
+code = main(["check", "warm.toml"])
+print("imported:", sorted({"tensorflow", "keras", "numpy"} & set(sys.modules)))
+sys.exit(code)
+"""
+
+
+def test_pytest_converts_and_a_warm_run_imports_neither_tensorflow_nor_numpy(
+    sources: Path, tmp_path: Path
+):
+    (sources / "tinybudget.toml").write_text(DECLARATION, encoding="utf-8")
+    good = DECLARATION.partition("[models.bad]")[0]
+    (sources / "warm.toml").write_text(good, encoding="utf-8")
+
+    plain = ("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+    cold = run(sources, tmp_path, *plain, "tinybudget.toml", "--tinybudget-json=results.json")
+
+    assert "3 passed, 1 error" in cold.stdout, cold.stdout + cold.stderr
+    assert "converting conv2d.keras" in cold.stdout
+    assert "upsampled.keras: what the converter made is not for TFLM: TILE #1" in cold.stdout
+    assert (sources / "build" / "tinybudget" / "conv2d_model_data.cc").is_file()
+    assert (sources / "build" / "tinybudget" / "bad_conversion.log").is_file()
+    pairs = {pair["model"]["name"]: pair for pair in json.loads(
+        (sources / "results.json").read_text())["pairs"]}  # fmt: skip
+    assert pairs["conv2d"]["outcome"] == "fits"
+    assert pairs["conv2d"]["conversion"].startswith("int8, dense layers per channel, ")
+    assert any("INT8 against float" in note for note in pairs["conv2d"]["notes"])
+    assert pairs["lstm"]["outcome"] == "warns"
+
+    warm = run(sources, tmp_path, "-c", WARM)
+
+    assert warm.returncode == 0, warm.stdout + warm.stderr
+    assert "imported: []" in warm.stdout
+
+
+LIVE = """
+import keras
+import numpy as np
+import pytest_tinybudget
+
+def test_the_trained_model_fits():
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)], name="fresh")
+    data = np.random.rand(16, 8).astype("float32")
+    result = pytest_tinybudget.check(
+        model, board="arduino-nano-33-ble", budget={"ram": "64 KB"}, representative_data=data
+    )
+    assert not result.failed, result.headline
+    assert result.model == "fresh"
+
+def test_with_the_fixture(tinybudget):
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)], name="fresh")
+    data = np.random.rand(16, 8).astype("float32")
+    result = tinybudget.check(model, board="arduino-nano-33-ble", representative_data=data)
+    assert result.model_source == "fresh.keras"
+"""
+
+
+def test_a_training_repository_asserts_on_a_live_model(tmp_path: Path):
+    (tmp_path / "test_training.py").write_text(LIVE, encoding="utf-8")
+
+    done = run(tmp_path, tmp_path / "cache", "-m", "pytest", "-p", "no:cacheprovider", "-q")
+
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+# The same numbers as TFLM's
+
+COMPARE = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import tensorflow as tf
+from tflite_micro import runtime
+
+worst = {}
+for path in map(Path, sys.argv[1:]):
+    content = path.read_bytes()
+    lite = tf.lite.Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=
+            tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    lite.allocate_tensors()
+    micro = runtime.Interpreter.from_bytes(content, arena_size=1 << 20)
+    generator = np.random.default_rng(0)
+    for index, detail in enumerate(lite.get_input_details()):
+        values = generator.integers(-128, 128, detail["shape"]).astype("int8")
+        lite.set_tensor(detail["index"], values)
+        micro.set_input(values, index)
+    lite.invoke()
+    micro.invoke()
+    worst[path.stem] = max(
+        int(np.abs(lite.get_tensor(detail["index"]).astype(int)
+                   - micro.get_output(index).astype(int)).max())
+        for index, detail in enumerate(lite.get_output_details())
+    )
+print(json.dumps(worst))
+"""
+
+
+@pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
+def test_tflm_and_litert_agree_within_two_levels(convert: Convert, tmp_path: Path):
+    names = [name if isinstance(name, str) else name.values[0] for name in KINDS]
+    if find_spec("ai_edge_quantizer") is None:
+        names = [name for name in names if not name.endswith(".tflite")]
+    files = []
+    for name in names:
+        files.append(tmp_path / f"{name.replace('.', '_')}.tflite")
+        files[-1].write_bytes(convert(name).content)
+    script = tmp_path / "compare.py"
+    script.write_text(COMPARE, encoding="utf-8")
+
+    done = run(tmp_path, tmp_path, str(script), *map(str, files))
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    worst = json.loads(done.stdout.splitlines()[-1])
+    assert len(worst) == len(names)
+    assert {name: levels for name, levels in worst.items() if levels > 2} == {}
