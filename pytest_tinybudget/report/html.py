@@ -229,8 +229,8 @@ def _fill(measure: Measure, change: Change | None) -> str:
     told = delta_text(delta) if delta and delta.bytes else ""
     grown = f' <span class="delta">{told}</span>' if told else ""
     return (
-        f'<span class="what">{METRICS[measure.metric]} {percent_text(measure)}{grown}</span>'
-        f'<span class="bar{kind}" aria-hidden="true"><i style="width:{share}%"></i></span>'
+        f' <span class="what">{METRICS[measure.metric]} {percent_text(measure)}{grown}</span>'
+        f' <span class="bar{kind}" aria-hidden="true"><i style="width:{share}%"></i></span>'
         f'<span class="size">{mark}{format_ratio(measure.used, measure.limit)}, {state}</span>'
     )
 

@@ -1,0 +1,350 @@
+"""The HTML page and the picture of the arena: valid, complete, closed to hostile names, small."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import html5lib
+import pytest
+from conftest import keyword_model
+from modelmaker import ModelMaker
+from report_changes import HOSTILE
+from report_changes import changed
+from report_changes import hostile_pair
+from report_samples import KB
+from report_samples import error
+from report_samples import footprint
+from report_samples import layer
+from report_samples import over
+from report_samples import pair
+from report_samples import refused
+
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.footprint.result import LiveBuffer
+from pytest_tinybudget.names import printable
+from pytest_tinybudget.report import html
+from pytest_tinybudget.report import svg
+from pytest_tinybudget.results import PairResult
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+EVERY_KIND = [
+    over(),
+    over(board="esp32"),
+    pair("vad", outcome="warns", warnings=("close",), footprint=footprint()),
+    refused(),
+    error(),
+    pair("wish", outcome="unmet", headline="not exact"),
+    pair("no-arena", footprint=footprint(arena=None)),
+]
+
+
+def parsed(page: str) -> ElementTree.Element:
+    """The page by a strict parser: any mistake in it is an exception."""
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    tree: ElementTree.Element = parser.parse(page)
+    return tree
+
+
+def elements(tree: ElementTree.Element, tag: str, **attributes: str) -> list[ElementTree.Element]:
+    wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
+    return [
+        element
+        for element in tree.iter(tag)
+        if all(value in element.get(name, "").split() for name, value in wanted.items())
+    ]
+
+
+def text_of(element: ElementTree.Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def deep(model: str, layers: int) -> PairResult:
+    """A model of many layers, each with an output that the next one reads."""
+    arena = footprint().arena
+    assert arena is not None
+    name = "functional_1/block_{}/conv/BiasAdd;functional_1/block_{}/relu/Relu"
+    buffers = tuple(
+        LiveBuffer(
+            name.format(index, index), "tensor", 8000, 8000 * (index % 2), index, index + 1, 0, 0
+        )
+        for index in range(layers)
+    )
+    return pair(
+        model,
+        outcome="warns",
+        warnings=("close",),
+        measures=over().measures,
+        footprint=footprint(
+            layers=tuple(layer(index, name=name.format(index, index)) for index in range(layers)),
+            arena=replace(arena, buffers=buffers),
+        ),
+    )
+
+
+@pytest.mark.parametrize("results", [[], [pair()], EVERY_KIND], ids=["none", "one", "all kinds"])
+def test_the_page_is_valid_html(results: list[PairResult]) -> None:
+    parsed(html.render(results))
+
+
+def test_the_page_with_a_comparison_is_valid_html() -> None:
+    parsed(html.render(*changed()))
+
+
+def test_the_page_needs_no_network_and_no_script() -> None:
+    page = html.render(*changed())
+    tree = parsed(page)
+    assert not elements(tree, "script")
+    assert not [each for each in tree.iter() if {"src", "onclick", "onload"} & set(each.attrib)]
+    links = [each.get("href", "") for each in tree.iter() if "href" in each.attrib]
+    assert links
+    assert all(link.startswith("#") for link in links)
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)", page) == []
+    assert set(re.findall(r"https?://[^\"]+", page)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_every_link_leads_somewhere_and_ids_are_unique() -> None:
+    tree = parsed(html.render(EVERY_KIND))
+    ids = [each.get("id", "") for each in tree.iter() if "id" in each.attrib]
+    assert len(ids) == len(set(ids))
+    targets = {each.get("href", "").removeprefix("#") for each in tree.iter("a")}
+    assert targets <= set(ids)
+
+
+def test_the_matrix_has_a_row_for_each_model_and_a_column_for_each_board() -> None:
+    (table,) = elements(parsed(html.render(EVERY_KIND)), "table", class_="matrix")
+    heads = [text_of(head) for head in table.iter("th") if head.get("scope") == "col"]
+    assert heads == ["Model", "arduino-nano-33-ble", "esp32"]
+    rows = [text_of(head) for head in table.iter("th") if head.get("scope") == "row"]
+    assert rows[:2] == ["hybrid", "kws"]
+    assert len(rows) == 6
+
+
+def test_a_cell_says_in_words_what_its_bars_show() -> None:
+    (table,) = elements(parsed(html.render([over()])), "table", class_="matrix")
+    cell = text_of(next(table.iter("td")))
+    assert cell == (
+        "✗ FAIL flash 105 % ~268.3 of 256.0 KB, 12.3 KB over RAM 75 % 48.0 of 64.0 KB, 16.0 KB free"
+    )
+    flash, ram = elements(table, "span", class_="bar")
+    assert "over" in flash.get("class", "")
+    assert "over" not in ram.get("class", "")
+    assert ram.find("i").get("style") == "width:75%"  # type: ignore[union-attr]
+
+
+def test_the_lead_counts_the_pairs_and_colour_is_not_the_only_cue() -> None:
+    tree = parsed(html.render(EVERY_KIND))
+    (lead,) = elements(tree, "p", class_="lead")
+    assert text_of(lead).startswith("✗ 7 pairs: 1 refused by TFLM, 2 over budget")
+    for badge in tree.iter("b"):
+        assert re.match(r"[✓!✗] (PASS|WARN|FAIL|ERROR)", text_of(badge))
+
+
+def test_a_failing_model_is_open_and_says_what_would_fix_it() -> None:
+    results = [over(), *(pair(f"fits{number}") for number in range(5))]
+    models = elements(parsed(html.render(results)), "details", class_="model")
+    assert ["open" in model.attrib for model in models] == [True, *[False] * 5]
+    assert over().reasons[0] in text_of(models[0])
+    assert "see docs/size.md" in text_of(models[0])
+
+
+def test_parts_are_numbered_in_the_bar_and_in_its_table() -> None:
+    flash, ram = elements(parsed(html.render([over()])), "table", class_="parts")
+    assert text_of(flash.find("caption")).startswith("Flash by part, 268.3 KB in all")  # type: ignore[arg-type]
+    rows = [[text_of(cell) for cell in row.iter("td")] for row in flash.iter("tr")]
+    assert rows[1:] == [
+        ["1", "model", "240.0 KB", "89 %", "exact"],
+        ["2", "runtime core", "20.0 KB", "7 %", "measured"],
+        ["3", "kernels", "8.3 KB", "3 %", "estimated"],
+    ]
+    widths = [
+        float(part.get("style", "").removeprefix("width:").removesuffix("%"))
+        for part in elements(flash, "span", class_="stack")[0]
+    ]
+    assert sum(widths) == pytest.approx(100, abs=0.3)
+    assert text_of(ram.find("caption")).startswith("RAM by part, 48.0 KB")  # type: ignore[arg-type]
+
+
+def test_the_layers_table_marks_the_peak_in_words() -> None:
+    (table,) = elements(parsed(html.render([over()])), "table", class_="layers")
+    heads = [text_of(head) for head in table.iter("th") if head.get("scope") == "row"]
+    assert heads == ["CONV_2D #0 (peak)", "FULLY_CONNECTED #1", "SOFTMAX #2"]
+
+
+def test_the_difference_to_the_baseline_is_beside_each_model() -> None:
+    tree = parsed(html.render(*changed()))
+    assert "Compared with commit 1a2b3c4d5e6f" in text_of(tree)
+    assert "No longer declared: gone on arduino-nano-33-ble" in text_of(tree)
+    (grown,) = [
+        each
+        for each in elements(tree, "details", class_="model")
+        if text_of(each).startswith("grown")
+    ]
+    (table,) = elements(grown, "table", class_="diff")
+    rows = [[text_of(cell) for cell in row] for row in table.iter("tr")]
+    assert rows[1] == ["flash", "200.0 KB", "210.0 KB", "+10.0 KB (+5.0 %)"]
+    assert "layer added: ADD" in text_of(grown)
+
+
+def test_boards_of_one_runtime_share_a_picture() -> None:
+    tree = parsed(html.render([over(), over(board="esp32")]))
+    assert len(elements(tree, "figure")) == 1
+    tree = parsed(html.render([over(), over(board="esp32", runtime="vendor")]))
+    assert len(elements(tree, "figure")) == 2
+
+
+@pytest.mark.parametrize("layers", [12, 60, 400])
+def test_twenty_models_take_less_than_200_kb(layers: int) -> None:
+    page = html.render([deep(f"model{number}", layers) for number in range(20)])
+    assert len(page.encode()) < 200_000
+    tree = parsed(page)
+    assert len(elements(tree, "figure")) == 20
+    if layers == 400:
+        assert "largest; tinybudget inspect -v shows all" in text_of(tree)
+
+
+def test_the_same_results_give_the_same_page() -> None:
+    assert html.render(EVERY_KIND) == html.render(EVERY_KIND[::-1])
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if text])
+def test_hostile_names_stay_text(text: str) -> None:
+    honest, hostile = (
+        parsed(html.render([hostile_pair(each), pair("honest")])) for each in ("plain", text)
+    )
+    tags = [sorted({str(each.tag) for each in tree.iter()}) for tree in (honest, hostile)]
+    assert tags[0] == tags[1]
+    assert len(list(hostile.iter())) == len(list(honest.iter()))
+    shown = printable(text, limit=500).strip()
+    assert shown[:40] in text_of(hostile) or " ".join(shown.split())[:40] in text_of(hostile)
+
+
+# The picture of the arena
+
+
+def picture(**options: object) -> ElementTree.Element:
+    sample = footprint()
+    assert sample.arena is not None
+    return ElementTree.fromstring(
+        svg.arena_timeline(sample.arena, sample.layers, "kws", **options)  # type: ignore[arg-type]
+    )
+
+
+def titles(root: ElementTree.Element) -> list[str]:
+    return [each.text or "" for each in root.iter(f"{SVG}title")]
+
+
+def test_every_buffer_is_drawn_with_its_words() -> None:
+    found = titles(picture())
+    assert "input: 7.8 KB at 0, input to CONV_2D #0" in found
+    assert "big: 15.6 KB at 16000, CONV_2D #0" in found
+    assert "late: 7.8 KB at 0, SOFTMAX #2 to time 4" in found
+    assert "persistent, 4.0 KB" in found
+    assert any(title.startswith("room to set up") for title in found)
+
+
+def test_what_is_alive_at_the_peak_is_hatched() -> None:
+    root = picture(key="7")
+    hatched = {
+        title.text.partition(":")[0]  # type: ignore[union-attr]
+        for rect in root.iter(f"{SVG}rect")
+        if rect.get("fill") == "url(#hatch7)"
+        for title in rect.iter(f"{SVG}title")
+    }
+    assert hatched == {"small", "input", "big"}
+
+
+def test_shapes_lie_at_their_offsets_and_times() -> None:
+    root = picture()
+    boxes = {
+        title.text.partition(":")[0]: [  # type: ignore[union-attr]
+            float(rect.get(side, "")) for side in ("x", "y", "width", "height")
+        ]
+        for rect in root.iter(f"{SVG}rect")
+        for title in rect.iter(f"{SVG}title")
+    }
+    # Times 0 to 4 are five columns; the picture is 46 KB high.
+    column, pixel = 880 / 5, 300 / (46 * KB)
+    assert boxes["late"] == pytest.approx(
+        [70 + 3 * column, 344 - 8000 * pixel, 2 * column, 8000 * pixel], abs=1
+    )
+    assert boxes["big"][1] == pytest.approx(344 - 32000 * pixel, abs=0.1)
+
+
+def test_a_limit_in_sight_is_a_line_and_one_out_of_sight_is_words() -> None:
+    near = picture(limit=svg.Limit(40 * KB, "budget"))
+    far = picture(limit=svg.Limit(400 * KB, "budget"))
+    assert [each.get("class") for each in near.iter(f"{SVG}path")].count("limit") == 1
+    assert [each.get("class") for each in far.iter(f"{SVG}path")].count("limit") == 0
+    assert "limit 40.0 KB (budget)" in "".join(near.itertext())
+    assert "↑ limit 400.0 KB (budget)" in "".join(far.itertext())
+
+
+def test_the_picture_has_a_summary_for_who_does_not_see_it() -> None:
+    root = picture()
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == (
+        "kws: tensor arena of 46.0 KB. Activations and scratch take up to 31.2 KB, with the peak "
+        "at CONV_2D #0; 4.0 KB persist."
+    )
+
+
+def test_inspect_draws_the_picture_alone(tmp_path: Path) -> None:
+    model, drawing = tmp_path / "kws.tflite", tmp_path / "deep" / "kws.svg"
+    model.write_bytes(keyword_model())
+    assert (
+        main(["inspect", str(model), "--svg", str(drawing), "--board", "arduino-nano-33-ble"]) == 0
+    )
+    root = ElementTree.fromstring(drawing.read_text("utf-8"))
+    assert root.tag == f"{SVG}svg"
+    assert "prefers-color-scheme:dark" in (root.findtext(f"{SVG}style") or "")
+    assert any("CONV_2D" in title for title in titles(root))
+
+
+def test_inspect_says_when_there_is_no_arena_to_draw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker = ModelMaker()
+    graph = maker.graph("odd")
+    graph.output(graph.unary("GELU", graph.input((1, 4))))  # TFLM has no such operator
+    model = tmp_path / "odd.tflite"
+    model.write_bytes(maker.build())
+    assert main(["inspect", str(model), "--svg", "-"]) == 2
+    assert "odd: no arena to draw: TFLM refuses the model" in capsys.readouterr().err
+
+
+# A real browser
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_browser_shows_the_page_without_overflow(width: int, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    probe = (
+        "<script>document.title=[document.documentElement.scrollWidth,"
+        "document.querySelectorAll('svg rect').length].join(' ')</script></body>"
+    )
+    page.write_text(html.render(*changed()).replace("</body>", probe), encoding="utf-8")
+    done = subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+            *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+            *("--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"),
+            *(f"--window-size={width},900", "--dump-dom", page.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
+    assert found is not None
+    assert int(found[1]) <= max(width, 500)  # headless windows are at least 500 wide
+    assert int(found[2]) > 8
