@@ -520,6 +520,7 @@ def test_float_activations_with_int8_weights_are_refused() -> None:
     graph.output(target)
     refusal = simulated(maker).refusals[0]
     assert refusal.stage == "prepare"
+    assert f"its weights '{graph.tensors[weights].name}' are INT8" in refusal.reason
     assert "hybrid" in refusal.reason
 
 

@@ -103,6 +103,15 @@ def rescalable(node: Preparation, result: Tensor, *sources: Tensor, left_shift: 
     )
 
 
+def unsupported_weights(activations: Tensor, weights: Tensor) -> str:
+    """Why an operator does not run with weights of that type."""
+    hybrid = "; TFLM runs no hybrid models" if activations.type == "FLOAT32" else ""
+    return (
+        f"its weights '{weights.name}' are {weights.type} and its activations "
+        f"'{activations.name}' {activations.type}{hybrid}"
+    )
+
+
 def _unsupported(tensor: Tensor, types: tuple[str, ...]) -> str:
     return f"'{tensor.name}' is {tensor.type}, supported: {', '.join(types)}"
 

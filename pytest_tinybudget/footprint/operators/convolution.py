@@ -12,6 +12,7 @@ from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.footprint.operators.geometry import Window
@@ -32,8 +33,6 @@ _TRANSPOSE_CONV_PARAMS = "b8h9i"
 _MVE_CHANNEL_BLOCK = 124
 #: REVERSE_TCOL_EFFICIENT_THRESHOLD: input channels from which on the reverse convolution pays.
 _REVERSE_CONVOLUTION_CHANNELS = 16
-
-_HYBRID = "float activations with quantised weights (a hybrid model) are not supported"
 
 
 def populate_convolution_quantization(
@@ -98,9 +97,7 @@ def _check_types(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
     node.ensure(
         (input_.type, filter_.type)
         in (("FLOAT32", "FLOAT32"), ("INT16", "INT8"), ("INT8", "INT4"), ("INT8", "INT8")),
-        _HYBRID
-        if input_.type == "FLOAT32"
-        else f"{input_.type} activations with {filter_.type} weights are not supported",
+        unsupported_weights(input_, filter_),
     )
 
 
@@ -358,9 +355,7 @@ def _prepare_transpose_conv(node: Preparation) -> None:
     elif (input_.type, filter_.type) != ("INT16", "INT8"):
         node.ensure(
             input_.type == filter_.type,
-            _HYBRID
-            if input_.type == "FLOAT32"
-            else f"{input_.type} activations with {filter_.type} weights are not supported",
+            unsupported_weights(input_, filter_),
         )
     _check_rank(node, input_, filter_, output)
     channels = filter_.shape[0]

@@ -7,6 +7,7 @@ from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
+from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
@@ -70,9 +71,7 @@ def _check_types(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
     allowed = {"FLOAT32": ("FLOAT32",), "INT8": ("INT8", "INT4"), "INT16": ("INT8",)}
     node.ensure(
         filter_.type in allowed.get(input_.type, (filter_.type,)),
-        "float activations with quantised weights (a hybrid model) are not supported"
-        if input_.type == "FLOAT32"
-        else f"{input_.type} activations with {filter_.type} weights are not supported",
+        unsupported_weights(input_, filter_),
     )
 
 
@@ -97,7 +96,7 @@ def _prepare_cmsis_nn(
     per_channel = calculate_fully_connected(node, input_, filter_, bias, output.type, scale(output))
     node.ensure(
         not per_channel or input_.type == "INT8",
-        "INT16 activations with weights per channel are not supported by CMSIS-NN"
+        f"CMSIS-NN takes no INT16 activations with weights per channel, as '{filter_.name}' are"
         " (convert dense layers per tensor)",
     )
     if input_.type == "INT16":
