@@ -432,6 +432,7 @@ class Gate:
             model,
             pair.board,
             pair.choice.runtime,
+            budget=terms.budget,
             costs=pair.declaration.operators,
             boards=_boards(pair),
         )
@@ -484,7 +485,7 @@ class Gate:
             return result
         from pytest_tinybudget.remedies import more_room
 
-        rooms = more_room(result, pair.board, _boards(pair))
+        rooms = more_room(result, pair.board, terms.budget, _boards(pair))
         return replace(result, reasons=(*result.reasons, *rooms))
 
 

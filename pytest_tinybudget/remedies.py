@@ -10,6 +10,7 @@ from dataclasses import replace
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import judge
+from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.operators import rules
@@ -45,13 +46,14 @@ def remedies(
     board: Board,
     runtime: Runtime,
     *,
+    budget: Budget,
     costs: Mapping[str, OperatorCost],
     boards: Mapping[str, Board],
 ) -> Iterator[str]:
     """What to change so that ``result`` passes, a line each, the most useful first.
 
-    ``boards`` are those that may be named as an alternative, ``costs`` what the declaration
-    states for operators.
+    ``budget`` is the declared one, ``boards`` are those that may be named as an alternative,
+    ``costs`` what the declaration states for operators.
     """
     footprint = result.footprint
     if footprint is None:
@@ -64,7 +66,7 @@ def remedies(
         else:
             yield from _less_ram(footprint, model, runtime, costs, measure)
     if result.outcome == "over":
-        yield from more_room(result, board, boards)
+        yield from more_room(result, board, budget, boards)
     if result.outcome == "unmet":
         yield from _meet(result, footprint, model)
 
@@ -186,19 +188,20 @@ def _one_scale(tensor: Tensor) -> Quantization:
     return replace(old, scales=old.scales[:1], zero_points=old.zero_points[:1])
 
 
-def more_room(result: PairResult, board: Board, boards: Mapping[str, Board]) -> Iterator[str]:
-    """A higher budget where the board has room for it, else boards that have."""
+def more_room(
+    result: PairResult, board: Board, budget: Budget, boards: Mapping[str, Board]
+) -> Iterator[str]:
+    """A higher budget where the board has room for it, else boards that have.
+
+    Another board alone is no remedy where the budget, too, is smaller than what is used.
+    """
     footprint = result.footprint
     if footprint is None:
         return
+    raised = _raised(result, budget)
     roomy = judge(footprint, board, Terms()).measures
     if not any(measure.over for measure in roomy):
-        raised = ", ".join(
-            f'{measure.metric} = "{-(-measure.used // 1024)} KB"'
-            for measure in result.measures
-            if measure.over
-        )
-        yield f"{board.id} itself has room: a budget of {{ {raised} }} would do"
+        yield f"{board.id} itself has room: a budget of {raised} would do"
         return
     fitting = [
         other.id
@@ -208,7 +211,19 @@ def more_room(result: PairResult, board: Board, boards: Mapping[str, Board]) -> 
         and not any(measure.over for measure in judge(footprint, other, Terms()).measures)
     ]
     if fitting:
-        yield f"boards with room for it: {', '.join(fitting[:_BOARDS_NAMED])}"
+        besides = f" (and a budget of {raised})" if raised else ""
+        yield f"boards with room for it: {', '.join(fitting[:_BOARDS_NAMED])}{besides}"
+
+
+def _raised(result: PairResult, budget: Budget) -> str:
+    """The limits of ``budget`` that are below what is used, raised to it; as the file has them."""
+    limits = {"flash": budget.flash, "ram": budget.ram}
+    raised = [
+        f'{measure.metric} = "{-(-measure.used // 1024)} KB"'
+        for measure in result.measures
+        if (limit := limits[measure.metric]) is not None and measure.used > limit
+    ]
+    return f"{{ {', '.join(raised)} }}" if raised else ""
 
 
 def _meet(result: PairResult, footprint: Footprint, model: Model) -> Iterator[str]:

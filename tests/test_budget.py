@@ -256,7 +256,8 @@ def fixes(content: bytes, budget: Budget, board: Board = NANO, **terms: object) 
     footprint = replace(measure(model, RUNTIME), savings=what_if(model, RUNTIME))
     verdict = judge(footprint, board, Terms(budget, **terms))  # type: ignore[arg-type]
     result = paired(verdict, footprint, board)
-    return list(remedies(result, model, board, RUNTIME, costs={}, boards=catalogue()))
+    boards = catalogue()
+    return list(remedies(result, model, board, RUNTIME, budget=budget, costs={}, boards=boards))
 
 
 def paired(verdict: Verdict, footprint: Footprint, board: Board) -> PairResult:
@@ -341,6 +342,16 @@ def test_boards_that_have_room_are_named_where_this_one_has_not() -> None:
         board = find_board(name)
         assert board.runtime == small.runtime
         assert judge(kws(), board, Terms()).outcome in ("fits", "warns")
+
+
+def test_another_board_is_no_remedy_alone_where_the_budget_is_too_small_as_well() -> None:
+    small = replace(NANO, id="small", flash=1024, usable_flash=1024, reserved_flash=0)
+    lines = fixes(keyword_model(), Budget(flash=2048, ram=1024), small)
+    line = next(matching(lines, "boards with room for it: "))
+    flash, ram = (int(number) * 1024 for number in re.findall(r'"(\d+) KB"', line))
+    board = find_board(line.partition(": ")[2].split(",")[0])
+    assert judge(kws(), board, Terms(Budget(flash, ram))).outcome in ("fits", "warns")
+    assert judge(kws(), board, Terms(Budget(2048, ram))).outcome == "over"
 
 
 def test_the_cost_of_an_unknown_operator_is_asked_for() -> None:
