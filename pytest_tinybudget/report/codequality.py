@@ -29,7 +29,7 @@ def render(results: Iterable[PairResult]) -> str:
         {
             "check_name": check,
             "description": printable(f"{pair.model} on {pair.board}: {text}", limit=_CHARACTERS),
-            "fingerprint": hashlib.sha256(f"{pair.id}\n{check}".encode()).hexdigest(),
+            "fingerprint": _fingerprint(pair, check),
             "severity": severity,
             "location": _location(pair),
         }
@@ -49,6 +49,10 @@ def _findings(pair: PairResult) -> Iterator[tuple[str, _Severity, str]]:
         yield f"tinybudget-{pair.outcome}", "critical", pair.headline
     if pair.outcome == "warns":
         yield "tinybudget-warns", "minor", "; ".join(pair.warnings) or pair.headline
+
+
+def _fingerprint(pair: PairResult, check: str) -> str:
+    return hashlib.sha256(f"{pair.id}\n{check}".encode(errors="backslashreplace")).hexdigest()
 
 
 def _location(pair: PairResult) -> dict[str, object]:

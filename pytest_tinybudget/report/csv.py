@@ -33,14 +33,15 @@ _COMPARED = (
 def render(results: Sequence[PairResult], comparison: Comparison | None = None) -> str:
     """A row for each pair, sorted by id; with a comparison also its status and differences.
 
-    A cell is empty where there is no figure; lines end as RFC 4180 has it.
+    A cell is empty where there is no figure.
     """
     rows = {pair.id: _facts(pair) for pair in results}
     for change in comparison.changes if comparison else ():
         row = rows.setdefault(change.id, _facts(change.shown))
         row.update(_difference(change))
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*_COLUMNS, *(_COMPARED if comparison else ())])
+    columns = [*_COLUMNS, *(_COMPARED if comparison else ())]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for _, row in sorted(rows.items()):
         writer.writerow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -19,9 +20,15 @@ def render(results: Iterable[PairResult]) -> str:
 
     Over budget and refused are failures, what could not be measured is an error.
     """
+    pairs = sorted(results, key=lambda pair: pair.id)
+    count = Counter((pair.model, pair.board) for pair in pairs)
     suites = defaultdict(list)
-    for pair in sorted(results, key=lambda pair: pair.id):
-        suites[pair.id.partition("::")[0]].append(_case(pair))
+    for pair in pairs:
+        file = clean(pair.id.partition("::")[0], PLAIN)
+        name = clean(pair.model, PLAIN)
+        # GitLab drops all but one of the cases whose class and name are the same.
+        unique = count[pair.model, pair.board] == 1
+        suites[file].append(_case(pair, name if unique else f"{file}::{name}"))
     return str(
         junit_xml.to_xml_report_string(
             [junit_xml.TestSuite(name, cases) for name, cases in sorted(suites.items())]
@@ -29,14 +36,14 @@ def render(results: Iterable[PairResult]) -> str:
     )
 
 
-def _case(pair: PairResult) -> junit_xml.TestCase:
+def _case(pair: PairResult, class_name: str) -> junit_xml.TestCase:
     facts = [pair.headline, *map(measure_line, pair.measures), *pair.warnings]
     headline, *others = (clean(fact, PLAIN) for fact in facts)
     file, _, line = pair.declared_at.rpartition(":")
     case = junit_xml.TestCase(
-        pair.board,
-        classname=pair.model,
-        file=file,
+        clean(pair.board, PLAIN),
+        classname=class_name,
+        file=clean(file, PLAIN),
         line=line,
         stdout="\n".join([headline, *others]),
     )
