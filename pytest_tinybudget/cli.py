@@ -17,18 +17,20 @@ from pytest_tinybudget.commands import calibrate
 from pytest_tinybudget.commands import carray
 from pytest_tinybudget.commands import check
 from pytest_tinybudget.commands import diff
+from pytest_tinybudget.commands import history
 from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
 from pytest_tinybudget.commands import report
 from pytest_tinybudget.commands import runtime
 from pytest_tinybudget.commands import schema
+from pytest_tinybudget.commands import tighten
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 
 
 #: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
 _COMMANDS = (
-    *(check, diff, report, inspect, carray, init),
+    *(check, diff, report, history, inspect, carray, init, tighten),
     *(cache, boards, schema, runtime, calibrate),
 )
 

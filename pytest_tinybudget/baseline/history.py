@@ -1,0 +1,190 @@
+"""How sizes went over time: results files of git commits, or of a folder, in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_tinybudget.baseline.git import Repository
+from pytest_tinybudget.baseline.stored import Results
+from pytest_tinybudget.baseline.stored import load_results
+from pytest_tinybudget.baseline.stored import read_results
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.results import Metric
+from pytest_tinybudget.results import PairResult
+
+
+_COMMIT_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
+_DIGITS = re.compile(r"(\d+)")
+
+_SHORT_COMMIT = 12
+_METRICS: tuple[Metric, ...] = ("flash", "ram")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One results file of a history; ``label`` is its commit or its name."""
+
+    label: str
+    results: Results
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a metric took at one entry, bytes; ``None`` where it was not measured there.
+
+    ``comparable`` is whether it was measured as the point before was.
+    """
+
+    label: str
+    used: int | None
+    limit: int | None
+    comparable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One metric of one pair over all entries, oldest first."""
+
+    id: str
+    model: str
+    board: str
+    metric: Metric
+    points: tuple[Point, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes that were measured, oldest first; at least one."""
+        return tuple(point.used for point in self.points if point.used is not None)
+
+    @property
+    def change(self) -> int:
+        """Bytes from the first measured size to the last."""
+        return self.sizes[-1] - self.sizes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Trends by id, flash before RAM; ``skipped`` has a line for each file that is damaged."""
+
+    labels: tuple[str, ...]
+    trends: tuple[Trend, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def folder_entries(folder: Path) -> Iterator[Entry | str]:
+    """The results files in ``folder``, oldest first; a line for each that cannot be read.
+
+    Files named after commits of the repository around are in its order, others by name, numbers
+    in names as numbers.
+
+    Raises:
+        TinybudgetError: there is no results file.
+    """
+    files = sorted(folder.glob("*.json"), key=_natural)
+    if not files:
+        raise TinybudgetError(f"{folder.as_posix()}: no results file (*.json) in it")
+    for file in _by_commit(folder, files):
+        is_commit = _COMMIT_NAME.match(file.stem)
+        label = file.stem[:_SHORT_COMMIT] if is_commit else file.stem
+        try:
+            yield Entry(label, load_results(file))
+        except TinybudgetError as error:
+            yield error.message
+
+
+def commit_entries(file: Path, *, most: int) -> Iterator[Entry | str]:
+    """The versions of a committed results file on the current branch, oldest first.
+
+    The newest ``most`` of them; a line for each that cannot be read.
+
+    Raises:
+        TinybudgetError: no repository, or no commit has the file.
+    """
+    repository = Repository.around(file.absolute().parent)
+    path = (Path(repository.prefix) / file.name).as_posix()
+    listed = repository.run(
+        "log", "--first-parent", "--format=%H", f"--max-count={most}", "--", path
+    )
+    commits = listed.split()[::-1]
+    if not commits:
+        raise TinybudgetError(f"{file.as_posix()}: no commit here has it")
+    for commit in commits:
+        label = commit[:_SHORT_COMMIT]
+        content = repository.content(commit, path)
+        if content is None:  # the commit that removed it
+            continue
+        try:
+            yield Entry(label, read_results(content, f"{path} at {label}"))
+        except TinybudgetError as error:
+            yield error.message
+
+
+def history(entries: Iterable[Entry | str], models: Iterable[str] = ()) -> History:
+    """The trends of ``models``, all of them unless named.
+
+    Raises:
+        TinybudgetError: no entry has such a model, or none can be read.
+    """
+    everything = list(entries)
+    found = [entry for entry in everything if isinstance(entry, Entry)]
+    skipped = tuple(entry for entry in everything if isinstance(entry, str))
+    if not found:
+        raise TinybudgetError(f"no results file can be read: {skipped[0]}")
+    known = {pair.model for entry in found for pair in entry.results.pairs}
+    wanted = set(models) or known
+    if wanted - known:
+        from pytest_tinybudget.boards.nearest import unknown
+
+        raise unknown("model", sorted(wanted - known)[0], known)
+    tables = [{pair.id: pair for pair in entry.results.pairs} for entry in found]
+    ids = sorted({each for table in tables for each in table if table[each].model in wanted})
+    trends = [
+        trend
+        for each in ids
+        for metric in _METRICS
+        if (trend := _trend(each, metric, found, tables))
+    ]
+    return History(tuple(entry.label for entry in found), tuple(trends), skipped)
+
+
+def _trend(
+    pair_id: str, metric: Metric, entries: list[Entry], tables: list[dict[str, PairResult]]
+) -> Trend | None:
+    """The trend of a metric; ``None`` where no entry has it."""
+    points, last = [], None
+    for entry, table in zip(entries, tables, strict=True):
+        pair = table.get(pair_id)
+        measures = pair.measures if pair else ()
+        measure = next((each for each in measures if each.metric == metric), None)
+        if pair is None or measure is None:
+            points.append(Point(entry.label, None, None))
+            continue
+        way = (entry.results.estimator, pair.runtime, pair.table)
+        points.append(Point(entry.label, measure.used, measure.limit, last in (None, way)))
+        last = way
+    shown = next((table[pair_id] for table in reversed(tables) if pair_id in table), None)
+    if last is None or shown is None:
+        return None
+    return Trend(pair_id, shown.model, shown.board, metric, tuple(points))
+
+
+def _natural(file: Path) -> list[tuple[bool, int, str]]:
+    """A key that sorts ``run-9`` before ``run-10``."""
+    parts = _DIGITS.split(file.stem)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]
+
+
+def _by_commit(folder: Path, files: list[Path]) -> list[Path]:
+    """``files`` in the order of the commits they are named after, where all are."""
+    if not all(_COMMIT_NAME.match(file.stem) for file in files):
+        return files
+    try:
+        listed = Repository.around(folder).run("rev-list", "--topo-order", "--reverse", "--all")
+    except TinybudgetError:
+        return files
+    order = {commit: number for number, commit in enumerate(listed.split())}
+    return sorted(files, key=lambda file: order.get(file.stem, -1))
