@@ -122,6 +122,40 @@ def test_a_kernel_that_was_never_measured_counts_as_the_deepest_and_says_so() ->
     assert "MY_OP" in part.note
 
 
+def nested_in_if(levels: int) -> Model:
+    """A convolution in ``levels`` subgraphs that IF operators call, one in the other."""
+    maker = ModelMaker()
+    graphs = [maker.graph() for _ in range(levels + 1)]
+    for number, graph in enumerate(graphs[:-1], 1):
+        condition, source = graph.input((1,), "BOOL"), graph.input((1, 8, 8, 8))
+        result = graph.tensor((1, 8, 8, 8))
+        inputs = [condition, source] if number == levels else [condition, condition, source]
+        branches = {"then_subgraph_index": number, "else_subgraph_index": number}
+        graph.operator("IF", inputs, [result], options=branches)
+        graph.output(result)
+    last = graphs[-1]
+    last.output(last.conv2d(last.input((1, 8, 8, 8)), filters=8))
+    return read_model(maker.build(), "nested")
+
+
+@pytest.mark.parametrize(("levels", "measured"), [(1, 1308), (2, 1372), (3, 1436)])
+def test_calls_of_subgraphs_are_bounded_by_the_level(levels: int, measured: int) -> None:
+    """Measured on a Cortex-M4: 1244 for the convolution alone, 64 more with each IF around it."""
+    part = stack_part(nested_in_if(levels), M4)
+    assert part.bytes == 1244 + 256 * levels >= measured
+    assert part.method == "estimated"
+    assert part.note == f"{256 * levels} B of it for calls of subgraphs"
+
+
+def test_a_deep_measured_operator_beside_a_borrowed_one_is_no_estimate() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 8, 8, 8))
+    graph.output(graph.tanh(graph.conv2d(source, filters=8)))
+    part = stack_part(read_model(maker.build(), "both"), RUNTIMES["m7_cmsisnn"])
+    assert (part.method, part.note) == ("table", "")
+
+
 def test_figures_of_a_neighbouring_core_are_called_estimates() -> None:
     borrowed = load_table("m7_cmsisnn")["borrowed"]
     assert "TANH/INT8/" in borrowed
