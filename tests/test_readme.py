@@ -174,6 +174,56 @@ def test_pasted_output_is_what_is_printed(name: str, examples: Path) -> None:
         assert shown.text == printed
 
 
+# The page on pytest
+
+PYTEST_PAGE = ROOT / "docs" / "pytest.md"
+
+
+@pytest.fixture
+def pytest_project(project: Path) -> Path:
+    """What the page on pytest speaks of: a declaration in ``firmware``, and its test module."""
+    firmware = project / "firmware"
+    firmware.mkdir()
+    (firmware / "tinybudget.toml").write_text(
+        '[models.kws]\nsource = "../models/kws.tflite"\n'
+        'boards = ["arduino-nano-33-ble", "raspberry-pi-pico"]\n',
+        encoding="utf-8",
+    )
+    (module,) = blocks("python", PYTEST_PAGE)
+    (project / "test_models.py").write_text(module.text, encoding="utf-8")
+    return project
+
+
+@pytest.mark.parametrize("block", blocks("sh", PYTEST_PAGE), ids=str)
+def test_commands_of_the_page_on_pytest_run(block: Block, pytest_project: Path) -> None:
+    for command in commands(block):
+        done = run(command, pytest_project)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+def test_the_configuration_of_the_page_on_pytest_collects_and_writes(pytest_project: Path) -> None:
+    (block,) = blocks("ini", PYTEST_PAGE)
+    (pytest_project / "pytest.ini").write_text(block.text, encoding="utf-8")
+    done = run("pytest", pytest_project)
+    assert "4 passed" in done.stdout
+    assert (pytest_project / "build" / "results.json").is_file()
+
+
+def test_the_page_on_pytest_has_every_option_ini_value_and_property(pytest_project: Path) -> None:
+    page = PYTEST_PAGE.read_text(encoding="utf-8")
+    usage = run("pytest --help", pytest_project).stdout
+    options = set(re.findall(r"--tinybudget[a-z-]*", usage))
+    values = set(re.findall(r"^  (tinybudget\w*) \(", usage, re.MULTILINE))
+    assert options == set(re.findall(r"^\| `(--tinybudget[a-z-]*)", page, re.MULTILINE))
+    assert values == set(re.findall(r"^\| `--[^|]*\| `(tinybudget\w*)`", page, re.MULTILINE))
+    run("pytest --tinybudget --junitxml=junit.xml", pytest_project)
+    junit = (pytest_project / "junit.xml").read_text(encoding="utf-8")
+    properties = set(re.findall(r'"(tinybudget\.\w+)"', junit))
+    assert len(properties) > 10
+    named = set(re.findall(r"`(tinybudget\.\w+)`", page)) - {"tinybudget.toml"}
+    assert {each for each in properties if ".ram_" not in each} == named
+
+
 # The other blocks
 
 
