@@ -20,6 +20,8 @@ from pytest_tinybudget.sizes import parse_size
 _METRICS: tuple[Metric, ...] = ("flash", "ram")
 _PERCENT = re.compile(r"\s*(\d{1,4}(?:\.\d{1,4})?)\s*%\s*\Z")
 _KB = 1024
+#: Below this many KB a whole one more is much.
+_COARSE, _FINE_BYTES = 16, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,11 @@ def _budget(pair: Pair | GroupPair, metric: Metric) -> int:
 
 
 def _lower(keys: KeyPath, line: int, budget: int, used: int, margin: Margin) -> Tightened | None:
-    """The budget in whole KB where that is lower than it is, else in bytes."""
+    """A lower budget, rounded up to whole KB, or to 16 bytes where that would be coarse."""
     wanted = margin.above(used)
-    kilobytes = -(-wanted // _KB)
-    if kilobytes * _KB < budget and wanted >= _KB:
-        return Tightened(keys, line, budget, f"{kilobytes} KB", kilobytes * _KB, used)
-    if wanted < budget:
-        return Tightened(keys, line, budget, f"{wanted} B", wanted, used)
-    return None
+    step = _KB if wanted >= _COARSE * _KB else _FINE_BYTES
+    lowered = -(-wanted // step) * step
+    if lowered >= budget:
+        return None
+    value = f"{lowered} B" if lowered % _KB else f"{lowered // _KB} KB"
+    return Tightened(keys, line, budget, value, lowered, used)
