@@ -1,0 +1,411 @@
+"""GitHub Actions: annotations, summary, outputs, and one comment that is kept up to date."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qs
+from urllib.parse import urlsplit
+
+import pytest
+from report_changes import HOSTILE
+from report_changes import changed
+from report_changes import hostile_pair
+from report_samples import error
+from report_samples import over
+from report_samples import pair
+from report_samples import refused
+
+from pytest_tinybudget import cli
+from pytest_tinybudget.report import github
+
+
+ROOT = Path(__file__).parents[1]
+
+_COMMAND = re.compile(r"::(?P<level>error|warning) (?P<properties>[^:]*)::(?P<message>.*)")
+
+
+def unescaped(text: str) -> str:
+    """As the runner reads a value: the reverse of what its documentation demands."""
+    for code, character in (("%3A", ":"), ("%2C", ","), ("%0D", "\r"), ("%0A", "\n"), ("%25", "%")):
+        text = text.replace(code, character)
+    return text
+
+
+def command(line: str) -> tuple[str, dict[str, str], str]:
+    """Level, properties and message of a workflow command, as the runner reads them."""
+    match = _COMMAND.fullmatch(line)
+    assert match is not None, line
+    properties = (each.partition("=") for each in match["properties"].split(","))
+    return (
+        match["level"],
+        {name: unescaped(value) for name, _, value in properties},
+        unescaped(match["message"]),
+    )
+
+
+# Annotations
+
+
+def test_a_failure_is_annotated_at_its_own_line() -> None:
+    (line,) = github.annotation_lines([over(), pair("fits")])
+    level, properties, message = command(line)
+    assert level == "error"
+    assert properties == {
+        "file": "tinybudget.toml",
+        "line": "12",
+        "title": "kws on arduino-nano-33-ble",
+    }
+    assert message.split("\n") == [over().headline, *over().reasons, "see docs/size.md"]
+
+
+def test_a_warning_is_a_warning_and_the_worst_come_first() -> None:
+    results = [pair("vad", outcome="warns", warnings=("90 % of it",)), error(), refused(), over()]
+    levels = [command(line)[0] for line in github.annotation_lines(results)]
+    assert levels == ["error", "error", "error", "warning"]
+    assert command(list(github.annotation_lines(results))[-1])[2].endswith("90 % of it")
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(9, ""), (10, "1 more: 1 over budget"), (40, "31 more")]
+)
+def test_at_most_nine_annotations_and_one_that_counts_the_rest(count: int, more: str) -> None:
+    lines = list(github.annotation_lines([over(f"model{number}") for number in range(count)]))
+    assert len(lines) == min(count, 9) + bool(more)
+    assert more in lines[-1]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_name_adds_a_command_or_a_property(text: str) -> None:
+    lines = list(github.annotation_lines([hostile_pair(text)]))
+    assert len(lines) == 1
+    assert lines[0].isprintable()
+    level, properties, message = command(lines[0])
+    assert level == "error"
+    assert set(properties) <= {"file", "line", "title"}
+    assert properties.get("line", "3") == "3"
+    assert "\x1b" not in message
+
+
+def test_annotations_have_paths_from_the_workspace(tmp_path: Path) -> None:
+    lines: list[str] = []
+    environment = {"GITHUB_WORKSPACE": str(tmp_path)}
+    (tmp_path / "firmware").mkdir()
+    github.publish([over()], None, environment, root=tmp_path / "firmware", print_line=lines.append)
+    assert command(lines[0])[1]["file"] == "firmware/tinybudget.toml"
+
+
+# Summary and outputs
+
+
+def published(folder: Path, *arguments: Any) -> tuple[str, dict[str, str]]:
+    """The step summary and the outputs."""
+    summary, output = folder / "summary.md", folder / "output"
+    environment = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output)}
+    github.publish(*arguments, environment, root=folder, print_line=lambda _: None)
+    pairs = (line.partition("=") for line in output.read_text("utf-8").splitlines())
+    return summary.read_text("utf-8"), {name: value for name, _, value in pairs}
+
+
+def test_summary_and_outputs_are_written(tmp_path: Path) -> None:
+    summary, outputs = published(tmp_path, *changed())
+    assert summary.startswith("### ❌ Memory budgets")
+    assert outputs == {
+        "verdict": "failed",
+        "pairs": "7",
+        "failed": "3",
+        "warned": "0",
+        "changed": "6",
+    }
+
+
+def test_outputs_of_a_run_that_passes(tmp_path: Path) -> None:
+    results = [pair(), pair("vad", outcome="warns")]
+    outputs = published(tmp_path, results, None)[1]
+    assert outputs == {
+        "verdict": "passed",
+        "pairs": "2",
+        "failed": "0",
+        "warned": "1",
+        "changed": "0",
+    }
+
+
+def test_the_summary_stays_below_what_github_shows(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("x" * 890_000, encoding="utf-8")
+    results = [hostile_pair("ß" * 500 + str(number)) for number in range(400)]
+    for _ in range(5):
+        published(tmp_path, results, None)
+        assert summary.stat().st_size < 1024**2
+    assert "Left out to keep this readable" in summary.read_text("utf-8")
+
+
+def test_a_summary_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    lines: list[str] = []
+    environment = {"GITHUB_STEP_SUMMARY": str(tmp_path)}
+    github.publish([pair()], None, environment, root=tmp_path, print_line=lines.append)
+    (line,) = lines
+    assert line.startswith("::warning title=memory budgets::GITHUB_STEP_SUMMARY cannot be written")
+
+
+def test_pytest_tells_github_and_elsewhere_stays_silent(
+    project: Callable[..., pytest.Pytester], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declaration = (
+        'schema = 1\n[models.kws]\nsource = "models/kws.tflite"\n'
+        'boards = ["arduino-nano-33-ble"]\nbudget = { ram = "1 KB" }\n'
+    )
+    pytester = project(declaration)
+    assert "::error" not in pytester.runpytest("--tinybudget").stdout.str()
+    for name, value in {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_WORKSPACE": str(pytester.path.parent),
+        "GITHUB_STEP_SUMMARY": str(pytester.path / "summary.md"),
+        "GITHUB_OUTPUT": str(pytester.path / "output"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    done = pytester.runpytest("--tinybudget", "--tinybudget-html=build/page.html")
+    (line,) = [line for line in done.outlines if line.startswith("::")]
+    assert command(line)[1]["file"] == f"{pytester.path.name}/tinybudget.toml"
+    assert command(line)[1]["line"] == "5"
+    assert "RAM over by" in (pytester.path / "summary.md").read_text("utf-8")
+    assert "failed=1" in (pytester.path / "output").read_text("utf-8")
+    assert (pytester.path / "build" / "page.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_the_command_line_tells_github(
+    project: Callable[..., pytest.Pytester],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytester = project()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    assert cli.main(["check", "--html", "page.html"]) == 0
+    assert "::" not in capsys.readouterr().out.replace("tinybudget.toml::", "")
+    assert "all pairs fit" in (pytester.path / "summary.md").read_text("utf-8")
+    assert (pytester.path / "page.html").exists()
+
+
+# The comment
+
+
+@pytest.fixture(scope="module")
+def sticky() -> ModuleType:
+    """The script that the comment's action runs, as a module."""
+    spec = importlib.util.spec_from_file_location(
+        "sticky_comment", ROOT / "comment" / "sticky_comment.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class GitHub:
+    """As much of GitHub's API as a comment needs, with pages of a hundred."""
+
+    def __init__(self) -> None:
+        self.pulls: list[Any] = []
+        self.comments: list[Any] = []
+        self.writes: list[tuple[str, str, str]] = []
+        self.refuses = False
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                query = parse_qs(parts.query)
+                entries = outer.pulls if parts.path.endswith("/pulls") else outer.comments
+                if "head" in query:
+                    entries = [
+                        each for each in entries if each["head"]["label"] == query["head"][0]
+                    ]
+                page, size = int(query["page"][0]), int(query["per_page"][0])
+                self._answer(entries[(page - 1) * size : page * size])
+
+            def do_POST(self) -> None:
+                self._write()
+
+            def do_PATCH(self) -> None:
+                self._write()
+
+            def _write(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
+                assert self.headers["Authorization"] == "Bearer secret"
+                outer.writes.append((self.command, self.path, body))
+                if self.command == "POST":
+                    outer.add(body)
+                else:
+                    number = int(self.path.rpartition("/")[2])
+                    next(each for each in outer.comments if each["id"] == number)["body"] = body
+                self._answer({})
+
+            def _answer(self, content: Any) -> None:
+                self.send_response(403 if outer.refuses else 200)
+                self.end_headers()
+                self.wfile.write(json.dumps(content).encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def add(self, body: str, author: str = "github-actions[bot]") -> None:
+        self.comments.append(
+            {"id": len(self.comments) + 1, "body": body, "user": {"login": author}}
+        )
+
+
+@pytest.fixture
+def api() -> Iterator[GitHub]:
+    fake = GitHub()
+    thread = threading.Thread(target=fake.server.serve_forever, daemon=True)
+    thread.start()
+    yield fake
+    fake.server.shutdown()
+    fake.server.server_close()
+    thread.join()
+
+
+FORK_RUN = {
+    "workflow_run": {
+        "head_sha": "a" * 40,
+        "head_branch": "bigger model",
+        "head_repository": {"owner": {"login": "stranger"}},
+    }
+}
+
+
+@pytest.fixture
+def post(
+    sticky: ModuleType,
+    api: GitHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
+    """``post(text)`` runs the script and returns what it printed."""
+    api.pulls = [
+        {"number": 7, "head": {"label": "stranger:bigger model", "sha": "a" * 40}},
+        {"number": 8, "head": {"label": "other:main", "sha": "b" * 40}},
+    ]
+
+    def run(text: str, *, event: Any = FORK_RUN, key: str = "default") -> str:
+        files = {"event.json": json.dumps(event), "body.md": text}
+        for name, content in files.items():
+            (tmp_path / name).write_text(content, encoding="utf-8")
+        for name, value in {
+            "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
+            "GITHUB_API_URL": api.url,
+            "GITHUB_REPOSITORY": "owner/repository",
+            "KEY": key,
+            "AUTHOR": "github-actions[bot]",
+            "TOKEN": "secret",
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["sticky_comment.py", str(tmp_path / "body.md")])
+        assert sticky.main() == 0
+        return capsys.readouterr().out.strip()
+
+    return run
+
+
+def test_the_comment_is_posted_once_updated_in_place_and_left_alone(
+    post: Callable[..., str], api: GitHub
+) -> None:
+    assert post("first") == "posted"
+    assert post("first") == "unchanged"
+    assert post("second") == "updated"
+    assert [(method, path) for method, path, _ in api.writes] == [
+        ("POST", "/repos/owner/repository/issues/7/comments"),
+        ("PATCH", "/repos/owner/repository/issues/comments/1"),
+    ]
+    assert [each["body"] for each in api.comments] == [
+        "<!-- pytest-tinybudget default -->\nsecond\n"
+    ]
+
+
+def test_an_own_comment_on_a_later_page_is_found(post: Callable[..., str], api: GitHub) -> None:
+    for number in range(250):
+        api.add(f"chatter {number}", "someone")
+    post("text")
+    assert post("text") == "unchanged"
+    assert len(api.comments) == 251
+
+
+def test_somebody_elses_comment_with_the_marker_is_not_touched(
+    post: Callable[..., str], api: GitHub
+) -> None:
+    api.add("<!-- pytest-tinybudget default -->\ntrap", "stranger")
+    api.add("quoted: <!-- pytest-tinybudget default -->")
+    assert post("text") == "posted"
+    assert api.comments[0]["body"].endswith("trap")
+    assert api.comments[1]["body"].startswith("quoted")
+
+
+def test_gates_with_keys_of_their_own_keep_comments_of_their_own(
+    post: Callable[..., str], api: GitHub
+) -> None:
+    post("one", key="firmware")
+    post("two", key="gate --> way")
+    assert [each["body"].partition("\n")[0] for each in api.comments] == [
+        "<!-- pytest-tinybudget firmware -->",
+        "<!-- pytest-tinybudget gate--way -->",
+    ]
+
+
+def test_nothing_to_say_posts_nothing_but_corrects_an_earlier_comment(
+    post: Callable[..., str], api: GitHub
+) -> None:
+    assert post("") == "nothing to say"
+    assert api.comments == []
+    post("grown")
+    assert post("\n") == "updated"
+    assert "costs nothing any more" in api.comments[0]["body"]
+    assert post("") == "unchanged"
+
+
+def test_a_pull_request_that_moved_on_gets_no_comment(
+    post: Callable[..., str], api: GitHub
+) -> None:
+    api.pulls[0]["head"]["sha"] = "c" * 40
+    assert post("stale").startswith("no comment: the pull request has moved on")
+    assert api.writes == []
+
+
+def test_in_the_pull_requests_own_workflow_its_number_is_known(
+    post: Callable[..., str], api: GitHub
+) -> None:
+    assert post("text", event={"pull_request": {"number": 12}}) == "posted"
+    assert api.writes[0][1] == "/repos/owner/repository/issues/12/comments"
+
+
+def test_a_refusal_is_a_warning_and_never_fails_the_job(
+    post: Callable[..., str], api: GitHub
+) -> None:
+    api.refuses = True
+    assert post("text").startswith("::warning title=memory budgets::no comment: HTTP Error 403")
+
+
+def test_a_text_that_github_would_turn_down_is_not_sent(
+    post: Callable[..., str], api: GitHub
+) -> None:
+    assert "more than 65536 characters" in post("x" * 70_000)
+    assert api.writes == []
