@@ -57,7 +57,8 @@ def keras_models():
         "residual": keras.Model(
             steps, layers.Add()([layers.Conv1D(4, 3, padding="same")(steps), steps])
         ),
-        "lstm": keras.Sequential(
+        "lstm": keras.Sequential([keras.Input((8, 4)), layers.LSTM(6), layers.Dense(3)]),
+        "lstms": keras.Sequential(
             [
                 keras.Input((8, 4)),
                 layers.LSTM(6, return_sequences=True),

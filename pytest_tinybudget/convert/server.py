@@ -106,7 +106,9 @@ class Server:
         if not _FORKS:
             process = self._spawn("job", str(folder.path), log=folder.log)
             return _Running(job, folder, deadline + job.timeout_seconds, process)
-        if self._process is None or self._process.poll() is not None:
+        if self._is_gone():
+            self.close()
+        if self._process is None:
             self._process = self._spawn("serve", self.backend, log=self.home / "server.txt")
         assert self._process.stdin is not None
         with suppress(OSError):  # a server that is gone is seen when the job is looked after

@@ -43,8 +43,10 @@ def _out_of_memory(job: Job) -> str:
 def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     from pytest_tinybudget.convert.worker.backend import Trained
     from pytest_tinybudget.convert.worker.drift import drift
+    from pytest_tinybudget.convert.worker.drift import not_comparable
     from pytest_tinybudget.convert.worker.repack import repack
     from pytest_tinybudget.convert.worker.representative import samples_of
+    from pytest_tinybudget.graph.tflite import read_model
 
     read = _watch_files(Path(job.root)) if job.custom_objects or job.data_function else None
     folder.write_step(FIRST_STEP)
@@ -57,13 +59,14 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     folder.write_step("converting")
     content = trained.convert(samples, job)
     folder.write_step("comparing with the float model")
-    drifts = drift(trained, content, samples)
+    doubt = not_comparable(read_model(content, job.shown))
+    drifts = [] if doubt else drift(trained, content, samples)
     whole, packed = repack(content, trained.schema, strip=job.strip)
     folder.whole.write_bytes(whole)
     folder.model.write_bytes(packed)
     return {
         "warnings": warnings,
-        "notes": notes,
+        "notes": [*notes, *doubt],
         "drift": drifts,
         "samples": len(samples),
         "stripped_bytes": len(whole) - len(packed),

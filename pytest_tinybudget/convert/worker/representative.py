@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from itertools import islice
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 from typing import Any
 
@@ -106,7 +107,7 @@ def _arrays_in(path: Path) -> _Arrays:
                 return {"": _array(file, path.stat().st_size, path.name)}
         if path.suffix == ".npz":
             return dict(_archive(path))
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SyntaxError, TokenError) as error:
         raise WorkerError(f"representative data: {path.name}: {first_line(error)}") from None
     raise WorkerError(f"representative data: {path.name} is neither .npz nor .npy nor a folder")
 
@@ -153,7 +154,7 @@ def _from_function(function: Callable[[], Any], inputs: Sequence[InputSpec]) -> 
         if hasattr(found, "__array__"):
             return _matched({"": np.asarray(found)}, inputs)
         samples = list(islice(iter(found), MAX_SAMPLES))
-    except WorkerError:
+    except (WorkerError, MemoryError):
         raise
     except Exception as error:
         raise WorkerError(
