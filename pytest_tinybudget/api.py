@@ -20,11 +20,11 @@ from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration import DeclaredRuntime
+from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.gate import Gate
-from pytest_tinybudget.gate import Pair
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import parse_size
 

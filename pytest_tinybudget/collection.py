@@ -15,11 +15,11 @@ from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.gate import Gate
-from pytest_tinybudget.gate import GroupPair
-from pytest_tinybudget.gate import Pair
-from pytest_tinybudget.gate import pairs
 from pytest_tinybudget.plugin import FOUND
 from pytest_tinybudget.plugin import RESULTS
 from pytest_tinybudget.plugin import path_setting

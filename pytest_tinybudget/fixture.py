@@ -20,9 +20,9 @@ from pytest_tinybudget.convert.live import Data
 from pytest_tinybudget.convert.live import Source
 from pytest_tinybudget.convert.live import on_disk
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.gate import Pair
 from pytest_tinybudget.plugin import RESULTS
 from pytest_tinybudget.recorder import style_of
 from pytest_tinybudget.report.terminal import failure

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_tinybudget.declaration import Declaration
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.gate import GroupPair
-from pytest_tinybudget.gate import Pair
 from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import parse_size

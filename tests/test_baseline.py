@@ -25,9 +25,9 @@ from pytest_tinybudget.baseline.stored import load_results
 from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.gate import Gate
-from pytest_tinybudget.gate import pairs
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report.diff_text import comparison_lines
 from pytest_tinybudget.report.layout import Style

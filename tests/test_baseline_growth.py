@@ -17,9 +17,9 @@ from small_projects import put
 from pytest_tinybudget.baseline.stored import Results
 from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.gate import Gate
-from pytest_tinybudget.gate import pairs
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.results import PairResult
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration import FILE_NAME
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.gate import pairs
 
 
 def still_declared(

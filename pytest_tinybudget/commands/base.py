@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pytest_tinybudget.baseline.git import Base
     from pytest_tinybudget.baseline.git import Repository
     from pytest_tinybudget.baseline.stored import Results
+    from pytest_tinybudget.declaration.pairs import GroupPair
+    from pytest_tinybudget.declaration.pairs import Pair
     from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.gate import GroupPair
-    from pytest_tinybudget.gate import Pair
     from pytest_tinybudget.results import PairResult
 
 

@@ -13,8 +13,8 @@ from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.gate import GroupPair
-    from pytest_tinybudget.gate import Pair
+    from pytest_tinybudget.declaration.pairs import GroupPair
+    from pytest_tinybudget.declaration.pairs import Pair
 
 
 def select(arguments: Iterable[str]) -> list[Pair | GroupPair]:
@@ -73,7 +73,7 @@ def _pairs(path: Path, root: Path, *, missing_ok: bool = True) -> Iterator[Pair 
     """The pairs of the declaration ``path``, or of those in and below a folder."""
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration import load_declaration
-    from pytest_tinybudget.gate import pairs
+    from pytest_tinybudget.declaration.pairs import pairs
 
     files = find_files(path, FILE_NAME) if path.is_dir() else [path]
     for file in files:

@@ -14,9 +14,9 @@ from pytest_tinybudget.sizes import format_size
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.pairs import GroupPair
+    from pytest_tinybudget.declaration.pairs import Pair
     from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.gate import GroupPair
-    from pytest_tinybudget.gate import Pair
     from pytest_tinybudget.tighten import LeftAlone
     from pytest_tinybudget.tighten import Margin
     from pytest_tinybudget.tighten import Tightened

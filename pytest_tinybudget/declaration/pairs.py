@@ -1,0 +1,126 @@
+"""The pairs of a declaration: each model, and each group of models, on each of its boards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.declared import Declaration
+from pytest_tinybudget.declaration.declared import DeclaredGroup
+from pytest_tinybudget.declaration.declared import DeclaredModel
+from pytest_tinybudget.declaration.declared import RuntimeChoice
+from pytest_tinybudget.errors import TinybudgetError
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A model on a board, declared in ``file`` (POSIX path as reports show it)."""
+
+    file: str
+    declaration: Declaration
+    model: DeclaredModel
+    board: Board
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def id(self) -> str:
+        """``tinybudget.toml::kws::arduino-nano-33-ble``, the node id under pytest."""
+        return f"{self.file}::{self.name}::{self.board.id}"
+
+    @property
+    def line(self) -> int:
+        """Line of the declaration to edit (from 1)."""
+        return _budget_line(self.declaration, "models", self.model.section)
+
+    @property
+    def declared_at(self) -> str:
+        """``tinybudget.toml:12``; empty for a pair that no file declares."""
+        return f"{self.file}:{self.line}" if self.declaration.lines else ""
+
+    @property
+    def choice(self) -> RuntimeChoice:
+        """The runtime it is measured for."""
+        return self.declaration.runtime_for(self.model, self.board)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPair:
+    """Models that share a board."""
+
+    file: str
+    declaration: Declaration
+    group: DeclaredGroup
+    board: Board
+
+    @property
+    def name(self) -> str:
+        """``groups.NAME``, as in the declaration, so that no model has the same."""
+        return f"groups.{self.group.name}"
+
+    @property
+    def id(self) -> str:
+        """``tinybudget.toml::groups.always-on::arduino-nano-33-ble``."""
+        return f"{self.file}::{self.name}::{self.board.id}"
+
+    @property
+    def line(self) -> int:
+        """Line of the declaration to edit (from 1)."""
+        return _budget_line(self.declaration, "groups", self.group.name)
+
+    @property
+    def declared_at(self) -> str:
+        """``tinybudget.toml:12``; empty for a pair that no file declares."""
+        return f"{self.file}:{self.line}" if self.declaration.lines else ""
+
+    @property
+    def members(self) -> tuple[Pair, ...]:
+        """The group's models on its board."""
+        return tuple(
+            Pair(self.file, self.declaration, model, self.board) for model in self.group.models
+        )
+
+    @property
+    def choice(self) -> RuntimeChoice:
+        """The runtime of the firmware that holds the group.
+
+        Raises:
+            TinybudgetError: the models are declared for different runtimes.
+        """
+        choices = {member.choice for member in self.members}
+        if len(choices) > 1:
+            names = ", ".join(sorted(choice.name for choice in choices))
+            raise TinybudgetError(
+                f"{self.file}:{self.line}: the models of {self.name} are in one firmware, "
+                f"but are declared for different runtimes: {names}"
+            )
+        return choices.pop()
+
+    @property
+    def registrations(self) -> Literal["generic", "typed"]:
+        """``"typed"`` only where it is for every model: one generic registration links all."""
+        generic = any(model.registrations == "generic" for model in self.group.models)
+        return "generic" if generic else "typed"
+
+
+def pairs(file: str, declaration: Declaration) -> Iterator[Pair | GroupPair]:
+    """Every pair that ``declaration`` asks for, models first, in the order of the file."""
+    for model in declaration.models.values():
+        for board in model.boards:
+            yield Pair(file, declaration, model, board)
+    for group in declaration.groups.values():
+        for board in group.boards:
+            yield GroupPair(file, declaration, group, board)
+
+
+def _budget_line(declaration: Declaration, table: str, name: str) -> int:
+    """Where the budget of ``[table.name]`` is written: there, in the defaults, or nowhere yet."""
+    for keys in ((table, name, "budget"), ("defaults", "budget")):
+        if keys in declaration.lines:
+            return declaration.lines[keys]
+    return declaration.line_of(table, name)
