@@ -310,7 +310,7 @@ class Gate:
             accepted=accepted,
         )
         result = _with_conversion(result, self.conversion(pair.model))
-        result = hold(result, self._base_of(pair, result), allowed)
+        result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
         if not result.failed:
             return result
         from pytest_tinybudget.remedies import remedies
@@ -368,7 +368,7 @@ class Gate:
             model_source=", ".join(member.model.declared_source for member in members),
             accepted=accepted,
         )
-        result = hold(result, self._base_of(pair, result), allowed)
+        result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
         if result.outcome != "over":
             return result
         from pytest_tinybudget.remedies import more_room
@@ -433,6 +433,18 @@ def _with_log(
     folder = artifacts or pair.declaration.artifacts or parent / DEFAULT_DIRECTORY
     (path,) = write(folder, {f"{c_identifier(pair.name)}_conversion.log": error.log})
     return TinybudgetError(error.message, details=(*error.details, f"log: {path}"))
+
+
+def _at_its_limit(pair: Pair | GroupPair, result: PairResult) -> PairResult:
+    """``result`` with the line of ``max_increase`` where that is what it fails by."""
+    lines = pair.declaration.lines
+    if result.outcome != "unmet" or not result.grown:
+        return result
+    own = ("models", pair.model.section) if isinstance(pair, Pair) else ("groups", pair.group.name)
+    for keys in ((*own, "max_increase"), ("defaults", "max_increase")):
+        if keys in lines:
+            return replace(result, declared_at=f"{pair.file}:{lines[keys]}")
+    return result
 
 
 def failed_result(pair: Pair | GroupPair, error: TinybudgetError) -> PairResult:

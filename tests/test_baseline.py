@@ -17,6 +17,7 @@ from small_projects import declare
 from small_projects import keywords
 from small_projects import put
 
+from pytest_tinybudget import check
 from pytest_tinybudget.baseline.compare import compare
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.stored import Results
@@ -422,6 +423,23 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
     head = samples.pair(measures=(samples.measure("flash", limit=1),))
     lines = text(fresh(samples.pair()), fresh(head), Style(100, unicode=False))
     assert all(line.isascii() for line in lines)
+
+
+def test_layers_are_listed_once_however_many_boards_and_runtimes(
+    tmp_path: Path,
+) -> None:
+    def measured(content: bytes) -> Results:
+        put(tmp_path, kws=content)
+        boards = ("arduino-nano-33-ble", "nucleo-l4r5zi", "raspberry-pi-pico")
+        source = tmp_path / "models" / "kws.tflite"
+        results = [check(source, board=board) for board in boards]
+        return fresh(*(replace(each, id=f"x::kws::{each.board}") for each in results))
+
+    base, head = measured(keywords()), measured(keywords(filters=24))
+    lines = text(base, head, Style(120))
+    assert len([line for line in lines if "~ CONV_2D" in line]) == 1
+    titles = [line for line in lines if line.startswith("why kws differs")]
+    assert len(titles) == len({pair.runtime for pair in head.pairs}) == 2
 
 
 # Under pytest

@@ -134,6 +134,13 @@ def test_a_base_of_another_version_holds_nothing_back(check: Check, tmp_path: Pa
     assert Gate(baseline=old).check(pair).outcome == "fits"
 
 
+def test_a_failure_points_at_the_line_of_its_growth_budget(check: Check) -> None:
+    base, head = check(SMALL), "[defaults]\nmax_increase = { bytes = 0 }\n"
+    assert check(LARGE, base=base, head=head).declared_at == "tinybudget.toml:3"
+    own = check(LARGE, 'message = "x"\nmax_increase = { bytes = 0 }', base=base)
+    assert own.declared_at == "tinybudget.toml:7"
+
+
 # Accepted increases
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import Change
@@ -167,15 +168,22 @@ def _notes(change: Change, style: Style) -> Iterator[Line]:
 
 
 def _why(changes: Iterable[Change], style: Style, *, most: int | None) -> list[Line]:
-    """The causes of each model's changes, once for all boards of the same runtime."""
-    seen = set()
+    """The causes of each model's changes, once for all boards of the same runtime.
+
+    What differs in the model itself is said for the first of its runtimes only.
+    """
+    seen: set[tuple[str, ...]] = set()
     lines: list[Line] = []
     for change in changes:
-        key = (change.model, change.shown.runtime)
-        texts = list(_causes(change.causes, most))
+        model = change.id.rpartition("::")[0]
+        key = (model, change.shown.runtime)
+        causes = change.causes
+        if (model,) in seen:
+            causes = replace(causes, layers=(), weights_bytes=0)
+        texts = list(_causes(causes, most))
         if key in seen or not texts:
             continue
-        seen.add(key)
+        seen |= {key, (model,)}
         title = f"why {change.model} differs ({change.shown.runtime}):"
         lines += [Line(""), Line(title, ("bold",))]
         lines += [Line(text) for line in texts for text in _indented(line, style)]

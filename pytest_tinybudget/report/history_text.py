@@ -31,8 +31,9 @@ def history_lines(history: History, style: Style = PLAIN) -> list[Line]:
     width = max(8, min(_MOST_CELLS, style.width - _OTHER_COLUMNS))
     rows = [["model, board", "", "trend", "first", "last", "change"]]
     rows += [_row(trend, width, style) for trend in history.trends]
-    first, last = history.labels[0], history.labels[-1]
-    title = f"{len(history.labels)} results, from {first} to {last}"
+    title = f"1 result, {history.labels[0]}"
+    if len(history.labels) > 1:
+        title = f"{len(history.labels)} results, from {history.labels[0]} to {history.labels[-1]}"
     lines = [Line(text, ("bold",)) for text in wrapped(title, style)]
     lines += map(Line, columns(rows, _ALIGN, style, flexible=0, drop=(3,)))
     if any(not point.comparable for trend in history.trends for point in trend.points):
