@@ -41,6 +41,18 @@ def image_model(*more, shape=(12, 12, 1)):
     )
 
 
+def normed():
+    """A model that was trained with numbers from 0 to 1."""
+    model = keras.Sequential(
+        [keras.Input((12, 12, 1)), layers.Conv2D(4, 3), layers.BatchNormalization()]
+    )
+    model.compile("sgd", "mse")
+    images = np.random.default_rng(1).random((64, 12, 12, 1), np.float32)
+    model.layers[-1].momentum = 0.5
+    model.fit(images, np.zeros((64, 10, 10, 4)), epochs=4, verbose=0)
+    return model
+
+
 def keras_models():
     image = keras.Input((6,), name="zeta")
     sound = keras.Input((4,), name="alpha")
@@ -57,6 +69,7 @@ def keras_models():
         "residual": keras.Model(
             steps, layers.Add()([layers.Conv1D(4, 3, padding="same")(steps), steps])
         ),
+        "normed": normed(),
         "lstm": keras.Sequential([keras.Input((8, 4)), layers.LSTM(6), layers.Dense(3)]),
         "lstms": keras.Sequential(
             [

@@ -296,6 +296,17 @@ def test_data_of_a_function_one_by_one(convert: Convert):
     assert convert("dense.keras", "samples:one_by_one").drift[0]["relative_error"] < 0.2
 
 
+def test_data_unlike_the_training_data_is_a_warning(convert: Convert, sources: Path):
+    import numpy as np
+
+    images = np.load(sources / "image.npz")["arr_0"]
+    np.savez(sources / "bytes.npz", images * 255)
+
+    assert not convert("normed.keras", "image.npz").warnings
+    (warning,) = convert("normed.keras", "bytes.npz").warnings
+    assert warning.startswith("representative data is unlike the training data: layer 'batch_norm")
+
+
 def test_infinity_in_the_data_is_an_error_before_it_is_a_crash(convert: Convert, sources: Path):
     import numpy as np
 

@@ -55,7 +55,8 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     folder.write_step("reading representative data")
     function = _data_function(job) if job.data_function else None
     samples, notes = samples_of(job, trained.inputs, function)
-    warnings = [*trained.warnings, *trained.doubts(samples)]
+    is_given = job.data_path is not None or function is not None
+    warnings = [*trained.warnings, *(trained.doubts(samples) if is_given else [])]
     folder.write_step("converting")
     content = trained.convert(samples, job)
     folder.write_step("comparing with the float model")

@@ -10,23 +10,37 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.convert.worker.problem import static_shape
 
 
+_SMALLEST_DEVIATION = 1e-6
+_FAR = (
+    "representative data is unlike the training data: layer {layer!r} sees {ratio:.3g} times the "
+    "spread that it has learned, and a mean {off:.3g} deviations off; prepare it as for training"
+)
 _LAMBDA = re.compile(r"lambda", re.IGNORECASE)
 _UNKNOWN_CLASS = re.compile(r"(?:locate class|Unknown layer:?) '?(\w+)'?")
+
+
+#: A mean further than this from what was learned, in learned standard deviations, or a spread
+#: this many times larger or smaller, is other data: 0 to 255 for 0 to 1 is far beyond either.
+_FARTHEST_MEAN = 10.0
+_FARTHEST_SPREAD = 10.0
 
 
 class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
@@ -105,6 +119,37 @@ def _told(error: Exception) -> WorkerError:
             'name the module that has it: custom_objects = "package.module"',
         )
     return WorkerError(f"Keras does not load it: {first_line(error)}")
+
+
+def doubts(model: Any, samples: Sequence[Sample]) -> list[str]:
+    """Whether the data is unlike what the first batch normalisation saw in training.
+
+    Its moving mean and variance are all that a trained model remembers of its data.
+    """
+    layer = next((each for each in model.layers if _is_trained_norm(each)), None)
+    is_graph = isinstance(model, keras.Sequential) or hasattr(model, "operations")
+    if layer is None or not is_graph or len(layer._inbound_nodes) != 1:
+        return []  # nothing learned, or not in one place of a graph
+    before = keras.Model(model.inputs, layer.input)
+    inputs = [np.concatenate(column) for column in zip(*samples, strict=True)]
+    values = np.asarray(before(inputs[0] if len(inputs) == 1 else inputs, training=False))
+    values = values.reshape(-1, values.shape[-1])
+    mean, deviation = (
+        np.asarray(layer.moving_mean),
+        np.sqrt(np.asarray(layer.moving_variance)) + _SMALLEST_DEVIATION,
+    )
+    off = float(np.median(np.abs(values.mean(axis=0) - mean) / deviation))
+    ratio = float(np.median((values.std(axis=0) + _SMALLEST_DEVIATION) / deviation))
+    if off <= _FARTHEST_MEAN and 1 / _FARTHEST_SPREAD <= ratio <= _FARTHEST_SPREAD:
+        return []
+    return [_FAR.format(layer=layer.name, ratio=ratio, off=off)]
+
+
+def _is_trained_norm(layer: Any) -> bool:
+    """Whether it normalises the last axis with statistics that are not the initial ones."""
+    if not isinstance(layer, keras.layers.BatchNormalization) or layer.axis not in (-1, 3):
+        return False
+    return bool(np.any(np.asarray(layer.moving_mean)))
 
 
 def _flat_call(model: Any) -> Callable[..., list[Any]]:

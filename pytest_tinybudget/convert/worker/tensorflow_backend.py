@@ -40,7 +40,9 @@ def load(job: Job, custom: ModuleType | None) -> TensorFlowModel:
     if job.kind == "saved_model":
         return _load_saved_model(job)
     loaded = keras_source.load(job, custom)
-    return TensorFlowModel(loaded.inputs, loaded.call, loaded.fused, loaded.warnings, loaded)
+    return TensorFlowModel(
+        loaded.inputs, loaded.call, loaded.fused, loaded.warnings, owner=loaded, model=loaded.model
+    )
 
 
 def _load_saved_model(job: Job) -> TensorFlowModel:
@@ -89,11 +91,13 @@ class TensorFlowModel:
         fused: bool,
         warnings: list[str],
         owner: object,
+        model: Any = None,
     ) -> None:
         self.inputs = inputs
         self.warnings = warnings
         self._fused = fused
         self._owner = owner
+        self._keras = model
         # Named so that no converter that sorts by name changes their order.
         specs = [
             tf.TensorSpec(spec.shape, spec.dtype, name=f"input_{index:03}")
@@ -104,7 +108,7 @@ class TensorFlowModel:
 
     def doubts(self, samples: Sequence[Sample]) -> list[str]:
         """What makes the data look unlike what the model was trained on, a line each."""
-        return []
+        return [] if self._keras is None else keras_source.doubts(self._keras, samples)
 
     def run(self, sample: Sample) -> list[Any]:
         """The float model's outputs for one sample."""
