@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from report_changes import HOSTILE
 from report_changes import changed
 from report_changes import hostile_pair
@@ -52,6 +53,57 @@ def command(line: str) -> tuple[str, dict[str, str], str]:
         {name: unescaped(value) for name, _, value in properties},
         unescaped(match["message"]),
     )
+
+
+# What the documentation shows
+
+
+def documented() -> list[str]:
+    """The YAML of the page on GitHub."""
+    page = (ROOT / "docs" / "github.md").read_text("utf-8")
+    return re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_documented_workflows_pin_the_same_actions_as_our_own() -> None:
+    files = [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("**/action.yml")]
+    ours = "".join(path.read_text("utf-8") for path in files)
+    uses = [use for text in documented() for use in re.findall(r"uses: (\S+@.*)", text)]
+    foreign = [use for use in uses if not use.startswith("OWNER/")]
+    assert len(foreign) == 3
+    assert all(re.fullmatch(r"\S+@[0-9a-f]{40} # v[\d.]+", use) for use in foreign)
+    assert all(use in ours for use in foreign)
+    for text in documented():
+        assert yaml.safe_load(text)
+
+
+def test_every_input_and_output_is_documented_and_given_by_environment_only() -> None:
+    page = (ROOT / "docs" / "github.md").read_text("utf-8")
+    action = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
+    for name in (*action["inputs"], *action["outputs"]):
+        assert f"`{name}`" in page
+    comment = yaml.safe_load((ROOT / "comment" / "action.yml").read_text("utf-8"))
+    for step in (*action["runs"]["steps"], *comment["runs"]["steps"]):
+        assert "${{" not in step.get("run", "")
+
+
+def test_workflows_ask_for_no_more_than_they_need() -> None:
+    for path in ROOT.glob(".github/workflows/*.yml"):
+        workflow = yaml.safe_load(path.read_text("utf-8"))
+        assert workflow["permissions"] in ({}, {"contents": "read"}), path.name
+        assert "pull_request_target" not in path.read_text("utf-8")
+        for use in re.findall(r"uses: (\S+)", path.read_text("utf-8")):
+            assert use.startswith("$/") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", use), use
+
+
+def test_the_pre_commit_hook_runs_a_command_that_exists() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    program, *arguments = hook["entry"].split()
+    assert program == "tinybudget"
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*arguments, "--help"])
+    assert ended.value.code == 0
+    for name in ("tinybudget.toml", "firmware/tinybudget.toml", "models/kws.tflite"):
+        assert re.search(hook["files"], name)
 
 
 # Annotations

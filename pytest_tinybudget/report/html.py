@@ -440,7 +440,7 @@ def _layers(footprint: Footprint, most: int) -> Iterator[str]:
         title += f" (the {len(shown)} largest; tinybudget inspect -v shows all)"
     yield (
         f"<details><summary>{title}</summary>"
-        '<div class="scroll" role="region" aria-label="Layers" tabindex="0"><table class="layers">'
+        '<div class="scroll" role="group" aria-label="Layers" tabindex="0"><table class="layers">'
         '<thead><tr><th scope="col">Layer<th scope="col">Name<th scope="col">Output'
         '<th scope="col">Weights<th scope="col">Activations<th scope="col">Scratch'
         '<th scope="col">Persistent<th scope="col">Alive</thead><tbody>'

@@ -49,8 +49,7 @@ RULES = (
     ".arena .ph{stroke:var(--peak-edge);stroke-width:1.4;opacity:.55}"
     ".arena .peak{stroke:var(--peak-edge);stroke-dasharray:6 4;stroke-width:1.5}"
     ".arena .limit{stroke:var(--bad);stroke-width:2.5}.arena .in{text-anchor:middle;font-size:10px}"
-    ".arena .end{text-anchor:end}.arena .halo{paint-order:stroke;stroke:var(--paper);"
-    "stroke-width:3px}"
+    ".arena .end{text-anchor:end}.arena .halo{stroke:var(--paper);stroke-width:3px}"
 )
 
 #: Beyond this many buffers only the largest are drawn, those at the peak always.
@@ -303,7 +302,8 @@ def _peak_line(arena: Arena, scale: _Scale) -> Iterator[str]:
     y = scale.y(arena.head)
     yield f'<path class="peak" d="M{_LEFT} {y:.1f}h{_PLOT}"/>'
     yield (
-        f'<text class="halo" x="{_LEFT + 4}" y="{y - 4:.1f}">peak {format_size(arena.head)}</text>'
+        f'<text class="halo" paint-order="stroke" x="{_LEFT + 4}" y="{y - 4:.1f}">'
+        f"peak {format_size(arena.head)}</text>"
     )
 
 
@@ -316,6 +316,6 @@ def _limit_line(limit: Limit, scale: _Scale, in_sight: bool) -> Iterator[str]:
     y = scale.y(max(limit.bytes, 0))
     yield f'<path class="limit" d="M{_LEFT} {y:.1f}h{_PLOT}"/>'
     yield (
-        f'<text class="halo end" x="{_WIDTH - _RIGHT - 4}" y="{y - 5:.1f}">'
+        f'<text class="halo end" paint-order="stroke" x="{_WIDTH - _RIGHT - 4}" y="{y - 5:.1f}">'
         f"{html(f'limit {size} ({limit.label})')}</text>"
     )
