@@ -37,6 +37,7 @@ MAX_ELEMENTS = 2**40
 MAX_RANK = 16
 
 _IDENTIFIER = b"TFL3"
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NO_QUANTIZATION = Quantization()
 #: Option types that are taken from the table as they are.
 _PLAIN = frozenset(SCALAR_CODES)
@@ -136,6 +137,8 @@ class _Reader:
             self.fail("is empty")
         if len(content) < 8:
             self.fail(f"not a TF Lite file (only {len(content)} bytes)")
+        if content.startswith(_LFS_POINTER):
+            self.fail("is a Git LFS pointer, not the model itself: git lfs pull fetches it")
         if content[4:8] != _IDENTIFIER:
             self.fail(
                 "not a TF Lite file (expected the identifier TFL3 at byte 4,"
