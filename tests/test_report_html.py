@@ -155,6 +155,11 @@ def test_a_failing_model_is_open_and_says_what_would_fix_it() -> None:
     assert "see docs/size.md" in text_of(models[0])
 
 
+def test_what_is_good_to_know_of_a_pair_that_fits_is_shown() -> None:
+    tree = parsed(html.render([pair(notes=("INT8 agrees with float in 99 % of the samples",))]))
+    assert "INT8 agrees with float in 99 % of the samples" in text_of(tree)
+
+
 def test_parts_are_numbered_in_the_bar_and_in_its_table() -> None:
     flash, ram = elements(parsed(html.render([over()])), "table", class_="parts")
     assert text_of(flash.find("caption")).startswith("Flash by part, 268.3 KB in all")  # type: ignore[arg-type]

@@ -121,6 +121,13 @@ def test_a_failing_pair_is_shown_even_if_nothing_changed() -> None:
     assert "<code>fat</code>" in text.partition("<details><summary>1 pair unchanged")[0]
 
 
+def test_what_was_over_on_the_base_already_is_said() -> None:
+    base = [over(measures=(measure("flash", 267 * KB),))]
+    head = [over(measures=(measure("flash", 268 * KB),))]
+    text = markdown.render(head, compare(own_results(base, "base"), own_results(head, "")))
+    assert "flash was over this limit on the base already" in text
+
+
 def test_without_a_baseline_its_absence_is_information() -> None:
     results = [pair()]
     comparison = compare(None, own_results(results, ""), notes=("no baseline yet at base.json",))

@@ -280,7 +280,7 @@ def _facts(model: _Model) -> Iterator[str]:
 def _verdict(pair: PairResult, change: Change | None) -> Iterator[str]:
     """What a reader of this pair has to know beyond its sizes."""
     lines = [html(warning) for warning in pair.warnings]
-    lines += [html(reason) for reason in pair.reasons]
+    lines += [html(text) for text in (*pair.reasons, *pair.notes)]
     lines += [
         f"{METRICS[each.metric]} accepted up to {format_size(each.up_to)} until "
         f"{each.until.isoformat()}: {html(each.reason)}"

@@ -231,6 +231,11 @@ def _details(row: _Row) -> str:
     lines += [f"- ⚠️ {markdown(warning)}" for warning in result.warnings]
     lines += [_agreement(result, metric) for metric in _METRIC_ORDER if _agreed(result, metric)]
     if change is not None:
+        lines += [
+            f"- {METRICS[delta.metric]} was over this limit on the base already"
+            for delta in change.deltas
+            if delta.already_over_on_base
+        ]
         lines += [f"- {markdown(note)}" for note in change.notes]
         lines += [f"- {line}" for line in cause_lines(change.causes, _MARKUP)]
     if result.message and result.failed:
