@@ -294,7 +294,7 @@ def test_the_comment_is_made_of_the_results_alone(checkout: Checkout, tmp_path: 
     runner = Runner(elsewhere, tmp_path, event, environment)
     assert runner.run(ROOT / "comment", results=str(results)) == 0, runner.log
     body = (tmp_path / "tinybudget-comment.md").read_text("utf-8")
-    assert body.startswith("### ❌ Memory budgets: 1 pair over or not measured")
+    assert body.startswith("### ❌ Memory budgets: 1 of 3 pairs fails")
     assert f"commit {checkout.base[:12]}" in body
     rows = [line for line in body.splitlines() if line.startswith("|")]
     assert rows == [line for line in checkout.summary.splitlines() if line.startswith("|")]

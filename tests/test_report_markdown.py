@@ -74,7 +74,7 @@ def test_the_worst_pair_is_first_and_sizes_are_in_the_table() -> None:
 
 
 def test_the_heading_says_how_many_fail() -> None:
-    assert "### ❌ Memory budgets: 1 pair over or not measured" in markdown.render([over()])
+    assert "### ❌ Memory budgets: 1 of 1 pair fails" in markdown.render([over()])
     assert "### ✅ Memory budgets: all pairs fit" in markdown.render([pair()])
 
 

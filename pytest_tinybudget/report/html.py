@@ -31,6 +31,7 @@ from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.report.terminal import is_estimated
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import runtime_text
+from pytest_tinybudget.report.terminal import verdict
 from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.report.why import Markup
 from pytest_tinybudget.report.why import cause_lines
@@ -124,15 +125,15 @@ def render(results: Sequence[PairResult], comparison: Comparison | None = None) 
 
 
 def _page(results: Sequence[PairResult], comparison: Comparison | None, detail: _Detail) -> str:
-    changes = {change.id: change for change in comparison.changes} if comparison else {}
+    compared = comparison.changes if comparison is not None and comparison.base else ()
+    changes = {change.id: change for change in compared}
     models = _models(results)
     failed = sum(result.failed for result in results)
-    verdict = f"{failed} of {counted(len(results), 'pair')} over or not measured"
     parts = [
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
-        f"<title>Memory budgets: {verdict if failed else 'all fit'}</title>",
+        f"<title>Memory budgets: {verdict(results)}</title>",
         f"<style>{STYLE}</style></head><body>",
         '<a class="skip" href="#models">Skip to the models</a>',
         "<header><h1>Memory budgets</h1>",
@@ -208,7 +209,15 @@ def _matrix(
 
 def _cell(pair: PairResult, change: Change | None) -> str:
     fills = "".join(_fill(measure, change) for measure in pair.measures)
-    return f"<td>{_badge(pair)}{fills or f'<br>{html(short(pair.headline, 80))}'}</td>"
+    words = fills or f"<br>{html(short(pair.headline, 80))}"
+    return f"<td>{_badge(pair)}{_status(change)}{words}</td>"
+
+
+def _status(change: Change | None) -> str:
+    """What the sizes do not say of a change: that a pair is new, renamed or not comparable."""
+    if change is None or change.status in ("changed", "unchanged"):
+        return ""
+    return f' <span class="soft">{change.status}</span>'
 
 
 def _badge(pair: PairResult) -> str:
@@ -279,15 +288,15 @@ def _facts(model: _Model) -> Iterator[str]:
 
 def _verdict(pair: PairResult, change: Change | None) -> Iterator[str]:
     """What a reader of this pair has to know beyond its sizes."""
-    lines = [html(warning) for warning in pair.warnings]
-    lines += [html(text) for text in (*pair.reasons, *pair.notes)]
+    fixes = [html(reason) for reason in pair.reasons]
+    lines = [html(text) for text in (*pair.warnings, *pair.notes)]
     lines += [
         f"{METRICS[each.metric]} accepted up to {format_size(each.up_to)} until "
         f"{each.until.isoformat()}: {html(each.reason)}"
         for each in pair.accepted
     ]
     changed = list(_difference(change)) if change is not None and change.base else []
-    if pair.outcome == "fits" and not lines and not changed:
+    if pair.outcome == "fits" and not (fixes or lines or changed):
         return
     yield f"<h4>{_badge(pair)} on {html(pair.board)}</h4>"
     if pair.outcome != "fits":
@@ -295,6 +304,7 @@ def _verdict(pair: PairResult, change: Change | None) -> Iterator[str]:
     if pair.message and pair.failed:
         yield f"<blockquote>{html(pair.message)}</blockquote>"
     yield _list(lines)
+    yield f"<p>What would fix it:</p>{_list(fixes)}" if fixes else ""
     yield from changed
 
 

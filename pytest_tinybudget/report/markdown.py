@@ -22,6 +22,7 @@ from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.report.terminal import is_estimated
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import runtime_text
+from pytest_tinybudget.report.terminal import verdict
 from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.report.why import Markup
 from pytest_tinybudget.report.why import cause_lines
@@ -158,9 +159,8 @@ def _is_quiet(row: _Row) -> bool:
 
 
 def _heading(results: Sequence[PairResult], comparison: Comparison | None) -> Iterator[str]:
-    failed = sum(result.failed for result in results)
-    verdict = f"{counted(failed, 'pair')} over or not measured" if failed else "all pairs fit"
-    yield f"### {'❌' if failed else '✅'} Memory budgets: {verdict}"
+    failed = any(result.failed for result in results)
+    yield f"### {'❌' if failed else '✅'} Memory budgets: {verdict(results)}"
     yield ""
     yield f"{markdown(count_text(results))}.{_compared_with(comparison)}"
     for note in comparison.notes if comparison else ():
@@ -227,17 +227,13 @@ def _details(row: _Row) -> str:
     lines = []
     if result.outcome != "fits" or result.accepted or result.grown:
         lines.append(markdown(result.headline))
-    lines += [f"- {markdown(reason)}" for reason in result.reasons]
     lines += [f"- ⚠️ {markdown(warning)}" for warning in result.warnings]
     lines += [_agreement(result, metric) for metric in _METRIC_ORDER if _agreed(result, metric)]
-    if change is not None:
-        lines += [
-            f"- {METRICS[delta.metric]} was over this limit on the base already"
-            for delta in change.deltas
-            if delta.already_over_on_base
-        ]
-        lines += [f"- {markdown(note)}" for note in change.notes]
-        lines += [f"- {line}" for line in cause_lines(change.causes, _MARKUP)]
+    if result.reasons:
+        lines += ["What would fix it:", *(f"- {markdown(reason)}" for reason in result.reasons)]
+    changed = list(_what_changed(change)) if change is not None else []
+    if changed:
+        lines += ["What changed:", *(f"- {line}" for line in changed)]
     if result.message and result.failed:
         lines += [f"> {markdown(line)}" for line in result.message.splitlines() if line.strip()]
     if not lines:
@@ -250,6 +246,14 @@ def _details(row: _Row) -> str:
         f"<details{opened}><summary>{_verdict(row)} {title}{place}</summary>\n\n"
         f"{body}\n\n</details>"
     )
+
+
+def _what_changed(change: Change) -> Iterator[str]:
+    for delta in change.deltas:
+        if delta.already_over_on_base:
+            yield f"{METRICS[delta.metric]} was over this limit on the base already"
+    yield from map(markdown, change.notes)
+    yield from cause_lines(change.causes, _MARKUP)
 
 
 def _spaced(lines: Sequence[str]) -> Iterator[str]:

@@ -38,8 +38,9 @@ thead th{color:var(--soft);font-weight:600;white-space:nowrap}caption{text-align
 font-weight:600;padding:.3rem 0}
 .matrix td{min-width:12.5rem}.matrix th[scope=row]{position:sticky;left:0;
 background:var(--paper);min-width:8rem;max-width:14rem;overflow-wrap:anywhere}.none{color:var(--soft)}
-.what,.size{display:block}.what{margin-top:.35rem}.size{color:var(--soft);font-size:.82rem}
-.delta{float:right;font-weight:600}
+.what{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 .8rem;margin-top:.35rem}
+.size{display:block}.size{color:var(--soft);font-size:.82rem}
+.delta{font-weight:600}
 .bar{display:block;height:.6rem;border:1px solid var(--keep-edge);border-radius:3px;
 background:var(--panel);overflow:hidden}
 .bar i{display:block;height:100%;background:var(--tensor-edge)}

@@ -324,6 +324,14 @@ def count_text(pairs: Sequence[PairResult]) -> str:
     return f"{counted(len(pairs), 'pair')}: {', '.join(counts)}" if counts else "no pairs"
 
 
+def verdict(pairs: Sequence[PairResult]) -> str:
+    """The gate in a few words: ``1 of 6 pairs fails``, ``all pairs fit``."""
+    failed = sum(pair.failed for pair in pairs)
+    if not failed:
+        return "all pairs fit"
+    return f"{failed} of {counted(len(pairs), 'pair')} {'fails' if failed == 1 else 'fail'}"
+
+
 def counted(count: int, noun: str) -> str:
     """``1 pair``, ``2 pairs``."""
     return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -100,7 +100,8 @@ def _layer(layer: LayerChange, markup: Markup) -> str:
         )
         if size
     )
-    shapes = " → ".join(markup.text(shape) for shape in (layer.before, layer.after) if shape)
+    sides = dict.fromkeys(filter(None, (layer.before, layer.after)))
+    shapes = " → ".join(map(markup.text, sides))
     facts = "; ".join(filter(None, (shapes, ", ".join(sizes))))
     title = f"layer {layer.kind}: {markup.name(layer.operator)} {markup.name(layer.name)}"
     return f"{title} ({facts})" if facts else title
