@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(_calibration_report(arguments, found))
     if arguments.write:
-        from pytest_tinybudget.toolchain.declaration_edit import write_reserves
+        from pytest_tinybudget.declaration.edit import write_reserves
 
         write_reserves(arguments.write, arguments.board, found.reserved_flash, found.reserved_ram)
         print(f"written to {arguments.write.as_posix()}, [boards.{arguments.board}]")

@@ -21,11 +21,22 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
 
-def edited(path: Path, values: Mapping[KeyPath, str | int]) -> bytes:
-    """The contents of ``path`` with other ``values`` at keys that it has already.
+def write_reserves(path: Path, board: str, reserved_flash: int, reserved_ram: int) -> None:
+    """Set ``reserved_flash`` and ``reserved_ram`` (bytes) of ``[boards.BOARD]`` in ``path``.
 
     Raises:
-        TinybudgetError: no such file or key, no TOML, or tomlkit is not installed.
+        TinybudgetError: no such file or board, no TOML, or it cannot be written.
+    """
+    table = ("boards", board)
+    reserves = {"reserved_flash": reserved_flash, "reserved_ram": reserved_ram}
+    save(path, edited(path, {(*table, key): f"{size} B" for key, size in reserves.items()}))
+
+
+def edited(path: Path, values: Mapping[KeyPath, str | int]) -> bytes:
+    """The contents of ``path`` with ``values`` at their keys, in tables that it has already.
+
+    Raises:
+        TinybudgetError: no such file or table, or no TOML.
     """
     content = _content(path)
     document = _parsed(content, path)
@@ -55,11 +66,9 @@ def _content(path: Path) -> bytes:
 
 
 def _parsed(content: bytes, path: Path) -> TOMLDocument:
-    try:
-        import tomlkit
-        from tomlkit.exceptions import TOMLKitError
-    except ImportError as error:
-        raise TinybudgetError("editing a declaration needs tomlkit: pip install tomlkit") from error
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
     try:
         return tomlkit.parse(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -71,17 +80,19 @@ def _parsed(content: bytes, path: Path) -> TOMLDocument:
 def _replace(document: TOMLDocument, keys: KeyPath, value: str | int, path: Path) -> None:
     import tomlkit
 
+    *above, last = keys
     table: Any = document
-    try:
-        for key in keys[:-1]:
-            table = table[key]
-        old = table[keys[-1]]
-    except (KeyError, TypeError):
-        raise TinybudgetError(f"{_label(path)} has no {dotted(keys)}") from None
-    if isinstance(value, str) and old.as_string().startswith("'"):
-        table[keys[-1]] = tomlkit.string(value, literal=True)
+    for key in above:
+        table = table.get(key) if hasattr(table, "get") else None
+    if not hasattr(table, "get"):
+        name = dotted(tuple(above))
+        raise TinybudgetError(
+            f"{_label(path)} has no [{printable(name)}]", details=("declare it first",)
+        )
+    if isinstance(value, str) and last in table and table[last].as_string().startswith("'"):
+        table[last] = tomlkit.string(value, literal=True)
     else:
-        table[keys[-1]] = value
+        table[last] = value
 
 
 def _check(text: str, values: Mapping[KeyPath, str | int], path: Path) -> None:
