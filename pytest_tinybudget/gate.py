@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
+_PLANNED = "counted from a layer list: names and metadata of the trained file may differ by 1 KB"
+
 #: Another estimator: ``None`` leaves the model to the built-in one.
 Estimator = Callable[[Model, Runtime], Footprint | None]
 
@@ -113,16 +115,20 @@ class Gate:
         Raises:
             TinybudgetError: it cannot be read.
         """
+        from pytest_tinybudget.graph.layers import model_of
         from pytest_tinybudget.graph.tflite import load_model
         from pytest_tinybudget.graph.tflite import read_model
 
         def load() -> Model:
+            if declared.planned is not None:
+                return read_model(model_of(declared.planned, declared.name), declared.name)
             converted = self.conversion(declared)
             if converted is not None:
                 return read_model(converted.content, declared.source.stem)
             return load_model(declared.source, declared.declared_source)
 
-        return _once(self._models, (declared.source, declared.conversion), load)
+        key = (declared.source, declared.conversion, declared.planned)
+        return _once(self._models, key, load)
 
     def conversion(self, declared: DeclaredModel) -> Converted | None:
         """How a declared model was converted to INT8; ``None`` where its file is taken as it is.
@@ -130,7 +136,7 @@ class Gate:
         Raises:
             TinybudgetError: it cannot be converted.
         """
-        if not converts(declared.source, declared.conversion):
+        if not _is_converted(declared):
             return None
         return self._converting().convert(_request(declared))
 
@@ -140,7 +146,7 @@ class Gate:
             _request(member.model): None
             for pair in selected
             for member in (pair.members if isinstance(pair, GroupPair) else (pair,))
-            if converts(member.model.source, member.model.conversion)
+            if _is_converted(member.model)
         }
         if requests:
             self._converting().prepare(requests)
@@ -309,6 +315,8 @@ class Gate:
             model_source=pair.model.declared_source,
             accepted=accepted,
         )
+        if pair.model.planned is not None:
+            result = _warned(result, (_PLANNED,))
         result = _with_conversion(result, self.conversion(pair.model))
         result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
         if not result.failed:
@@ -400,6 +408,10 @@ def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> P
     )
 
 
+def _is_converted(declared: DeclaredModel) -> bool:
+    return declared.planned is None and converts(declared.source, declared.conversion)
+
+
 def _request(declared: DeclaredModel) -> Request:
     from pytest_tinybudget.convert.converter import Request
 
@@ -410,13 +422,17 @@ def _with_conversion(result: PairResult, converted: Converted | None) -> PairRes
     """``result`` with what its model's conversion has to say."""
     if converted is None:
         return result
-    warns = bool(converted.warnings) and result.outcome == "fits"
+    result = _warned(result, converted.warnings)
+    return replace(result, notes=converted.notes, conversion=converted.settings)
+
+
+def _warned(result: PairResult, warnings: tuple[str, ...]) -> PairResult:
+    """``result`` with more ``warnings``: what fits with one is no longer plain good."""
+    warns = bool(warnings) and result.outcome == "fits"
     return replace(
         result,
         outcome="warns" if warns else result.outcome,
-        warnings=(*result.warnings, *converted.warnings),
-        notes=converted.notes,
-        conversion=converted.settings,
+        warnings=(*result.warnings, *warnings),
     )
 
 

@@ -27,6 +27,11 @@ from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.graph.layers import Layer
+from pytest_tinybudget.graph.layers import LayerList
+from pytest_tinybudget.graph.layers import model_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 
@@ -232,6 +237,22 @@ def test_the_same_model_is_the_same_in_every_format(convert: Convert, name: str)
 
     expected = graph(convert("conv2d.keras")).main.tensors
     assert sorted(weights) == sorted(bytes(tensor.data) for tensor in expected if tensor.data)
+
+
+def test_a_layer_list_is_the_model_that_is_trained_from_it(convert: Convert):
+    layers = (
+        Layer("conv2d", 4, activation="relu"),
+        Layer("max_pool2d", kernel=2, stride=2),
+        Layer("dense", 3),
+        Layer("softmax"),
+    )
+    planned = read_model(model_of(LayerList((12, 12, 1), layers), "idea"), "idea")
+    trained = graph(convert("conv2d.keras"))
+
+    one, other = (measure(model, RUNTIMES["m4_cmsisnn"]) for model in (planned, trained))
+    assert [each.name for each in planned.main.operators] == operators(convert("conv2d.keras"))
+    assert one.arena == replace(other.arena, buffers=one.arena.buffers)
+    assert abs(one.flash - other.flash) < 1024
 
 
 # Settings

@@ -22,6 +22,7 @@ from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.graph.layers import LayerList
 from pytest_tinybudget.results import Acceptance
 
 
@@ -85,6 +86,7 @@ class DeclaredModel:
     ``declared_source`` is the path relative to the declaration where it lies below it, POSIX.
     ``runtime`` is ``None`` to take each board's own. ``warn_at_percent`` is in 0..100.
     ``require_int8`` is ``"warn"`` unless declared. ``artifact_name`` names the written files.
+    ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
     """
 
     name: str
@@ -104,6 +106,7 @@ class DeclaredModel:
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     accepts: tuple[Acceptance, ...] = ()
     conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
+    planned: LayerList | None = None
 
 
 @dataclass(frozen=True, slots=True)

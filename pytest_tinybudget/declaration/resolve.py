@@ -25,6 +25,7 @@ from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.declared import MaxIncrease
 from pytest_tinybudget.declaration.own_boards import Boards
+from pytest_tinybudget.declaration.planned import layer_list
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.runtimes import operator_cost
@@ -181,6 +182,7 @@ class _Models:
             text = "'boards' is missing, here and in [defaults]"
             problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
         accepts = self.accepts(table.accept, keys)
+        planned = layer_list(self.context, table, keys)
         for name, source in self.sources(section, table):
             model = DeclaredModel(
                 name=name,
@@ -200,6 +202,7 @@ class _Models:
                 max_increase=settings.max_increase,
                 accepts=accepts,
                 conversion=settings.conversion or self.as_built_in(),
+                planned=planned,
             )
             other = self.by_name.setdefault(name, model)
             if other is not model:
@@ -225,6 +228,9 @@ class _Models:
     def sources(self, section: str, table: ModelTable) -> Iterator[tuple[str, Path]]:
         """Name and file of each model of a section."""
         keys = ("models", section, "source")
+        if table.layers is not None or self.context.problems.concerns("models", section, "layers"):
+            yield section, self.context.path
+            return
         if table.source is None:
             if not self.context.problems.concerns(*keys):
                 example = 'source = "models/kws.tflite"'

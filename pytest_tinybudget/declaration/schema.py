@@ -193,6 +193,45 @@ ConversionMemory = Annotated[
 ]
 
 
+_COUNT = {"expected": "a whole number above 0"}
+Count = Annotated[int, Meta(gt=0, le=65536, extra=_COUNT)]
+
+
+class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A layer of a model that is planned, not trained."""
+
+    type: Annotated[
+        Literal[
+            "conv2d",
+            "depthwise_conv2d",
+            "dense",
+            "max_pool2d",
+            "average_pool2d",
+            "flatten",
+            "softmax",
+        ],
+        Meta(description="what the layer computes", examples=["conv2d"]),
+    ]
+    filters: Annotated[Count | None, Meta(description="outputs of a conv2d", examples=[8])] = None
+    units: Annotated[Count | None, Meta(description="outputs of a dense", examples=[64])] = None
+    multiplier: Annotated[
+        Count | None, Meta(description="outputs a channel of a depthwise_conv2d", examples=[1])
+    ] = None
+    kernel: Annotated[
+        Count | None, Meta(description="height and width of the window", examples=[3])
+    ] = None
+    stride: Annotated[
+        Count | None, Meta(description="step of the window, both ways", examples=[1])
+    ] = None
+    padding: Annotated[
+        Literal["valid", "same"], Meta(description="what happens at the edges", examples=["same"])
+    ] = "valid"
+    activation: Annotated[
+        Literal["none", "relu", "relu6"],
+        Meta(description="what follows in the same operator", examples=["relu"]),
+    ] = "none"
+
+
 class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
     """What models and groups take unless they say otherwise."""
 
@@ -261,6 +300,17 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     activations: Activations | None = None
     conversion_timeout: ConversionTimeout | None = None
     conversion_memory: ConversionMemory | None = None
+    layers: Annotated[
+        Annotated[list[LayerTable], Meta(min_length=1)] | None,
+        Meta(
+            description="layers of a model that is not trained yet, instead of a source",
+            examples=[[{"type": "dense", "units": 64}]],
+        ),
+    ] = None
+    input_shape: Annotated[
+        Annotated[list[Count], Meta(min_length=1, max_length=3)] | None,
+        Meta(description="shape of the input of `layers`, without batch", examples=[[16, 16, 1]]),
+    ] = None
 
 
 class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,146 @@
+"""Layer lists: a budget before training, by the same estimator as any model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.errors import DeclarationError
+from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.graph.layers import Layer
+from pytest_tinybudget.graph.layers import LayerList
+from pytest_tinybudget.graph.layers import model_of
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.quantized import not_int8_tensors
+from pytest_tinybudget.graph.tflite import read_model
+
+
+def planned(*layers: Layer, shape: tuple[int, ...] = (16, 16, 1)) -> Model:
+    return read_model(model_of(LayerList(shape, layers), "idea"), "idea")
+
+
+def output_shape(model: Model) -> tuple[int, ...]:
+    return model.main.tensors[model.main.outputs[0]].shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Layer("conv2d", 8), (1, 14, 14, 8)),
+        (Layer("conv2d", 8, padding="same"), (1, 16, 16, 8)),
+        (Layer("conv2d", 8, kernel=5, stride=2), (1, 6, 6, 8)),
+        (Layer("conv2d", 8, stride=3, padding="same"), (1, 6, 6, 8)),
+        (Layer("depthwise_conv2d", 2), (1, 14, 14, 2)),
+        (Layer("max_pool2d", kernel=2, stride=2), (1, 8, 8, 1)),
+        (Layer("average_pool2d", kernel=3, stride=2), (1, 7, 7, 1)),
+        (Layer("flatten"), (1, 256)),
+        (Layer("dense", 10), (1, 10)),
+        (Layer("softmax"), (1, 16, 16, 1)),
+    ],
+)
+def test_a_layer_gives_the_shape_that_keras_gives(layer: Layer, shape: tuple[int, ...]):
+    assert output_shape(planned(layer)) == shape
+
+
+def test_the_model_is_full_int8_and_runs_on_tflm():
+    model = planned(
+        Layer("conv2d", 8, activation="relu"),
+        Layer("depthwise_conv2d"),
+        Layer("max_pool2d", kernel=2, stride=2),
+        Layer("average_pool2d", kernel=2, stride=2),
+        Layer("dense", 4),
+        Layer("softmax"),
+    )
+
+    footprint = measure(model, RUNTIMES["m4_cmsisnn"])
+    assert not footprint.refusals
+    assert not not_int8_tensors(model)
+    assert footprint.known or not footprint.unknown
+
+
+def test_weights_take_what_they_take_in_a_trained_file():
+    model = planned(Layer("dense", 64), Layer("dense", 4), shape=(4096,))
+
+    assert sum(len(tensor.data) for tensor in model.main.tensors) == 4096 * 64 + 64 * 4 + 4 * 68
+
+
+def test_constants_lie_where_kernels_may_read_them():
+    content = model_of(LayerList((9, 9, 3), (Layer("conv2d", 3), Layer("dense", 5))), "idea")
+    view = memoryview(content)
+
+    for tensor in read_model(content, "idea").main.tensors:
+        if len(tensor.data):
+            starts = [at for at in range(0, len(content), 16)
+                      if view[at : at + len(tensor.data)] == tensor.data]  # fmt: skip
+            assert starts
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "said"),
+    [
+        ((Layer("conv2d", 8),), (64,), "layer conv2d_0: expects (height, width, channels)"),
+        ((Layer("conv2d", 8, kernel=20),), (16, 16, 1), "its 20×20 window is larger than"),
+        ((Layer("dense", 8), Layer("max_pool2d")), (16, 16, 1), "layer max_pool2d_1: expects"),
+    ],
+)
+def test_layers_that_do_not_fit(layers: tuple[Layer, ...], shape: tuple[int, ...], said: str):
+    with pytest.raises(ModelError) as caught:
+        model_of(LayerList(shape, layers), "idea")
+    assert said in caught.value.message
+
+
+DECLARATION = """
+schema = 1
+
+[models.idea]
+input_shape = [16, 16, 1]
+boards = ["arduino-nano-33-ble"]
+budget = { flash = "64 KB" }
+layers = [
+  { type = "conv2d", filters = 8, padding = "same", activation = "relu" },
+  { type = "max_pool2d" },
+  { type = "dense", units = 64 },
+]
+
+[models.other]
+input_shape = [32]
+boards = ["arduino-nano-33-ble"]
+layers = [{ type = "dense", units = 2 }]
+"""
+
+
+def test_a_plan_is_a_pair_like_any_other(project: Callable[..., pytest.Pytester]):
+    result = project(DECLARATION).runpytest("--tinybudget", "-p", "no:randomly")
+
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["flash over by *", "*counted from a layer list:*"])
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ('layers = [{ type = "dense", units = 4 }]', "'input_shape' is missing"),
+        ("input_shape = [8]", "'source' is missing"),
+        ('input_shape = [8]\nlayers = [{ type = "dense" }]', "a dense needs 'units'"),
+        ('input_shape = [8]\nlayers = [{ type = "dense", units = 4, kernel = 3 }]',
+         "a dense has no 'kernel'"),
+        ('input_shape = [8]\nlayers = [{ type = "conv2d", units = 4 }]', "a conv2d has no 'units'"),
+        ('input_shape = [8]\nlayers = [{ type = "lstm" }]', 'found "lstm"'),
+        ('input_shape = [0]\nlayers = [{ type = "flatten" }]', "a whole number above 0"),
+        ('source = "a.tflite"\ninput_shape = [8]\nlayers = [{ type = "flatten" }]',
+         "a model has 'source' or 'layers', not both"),
+        ('source = "a.tflite"\ninput_shape = [8]', "is for a model with 'layers'"),
+    ],
+)  # fmt: skip
+def test_a_plan_that_is_wrong(tmp_path, section: str, said: str):
+    path = tmp_path / "tinybudget.toml"
+    (tmp_path / "a.tflite").write_bytes(b"")
+    path.write_text(f'schema = 1\n[models.idea]\nboards = ["esp32"]\n{section}\n', "utf-8")
+
+    with pytest.raises(DeclarationError) as caught:
+        load_declaration(path)
+    assert said in str(caught.value)
