@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,7 @@ from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report.diff_text import comparison_lines
 from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import PairResult
 
 
@@ -282,6 +284,29 @@ def test_percent_is_of_the_base_and_the_worst_comes_first() -> None:
     flash = changes[1].delta("flash")
     assert flash is not None
     assert (flash.bytes, flash.percent) == (10 * 1024, 5.0)
+
+
+def test_an_overrun_that_the_base_had_already_is_marked() -> None:
+    base = samples.pair(measures=(samples.measure("flash", used=270 * samples.KB),))
+    head = samples.pair(measures=(samples.measure("flash", used=280 * samples.KB),), outcome="over")
+    flash = only(base, head).delta("flash")
+    assert flash is not None
+    assert flash.already_over_on_base
+    fitted = samples.pair(measures=(samples.measure("flash", used=200 * samples.KB),))
+    flash = only(fitted, head).delta("flash")
+    assert flash is not None
+    assert not flash.already_over_on_base
+
+
+def test_what_grew_too_much_and_what_was_agreed_is_on_its_metric() -> None:
+    agreed = Acceptance("ram", 10**6, "a second wake word", datetime.date(2027, 3, 31))
+    change = only(samples.pair(), samples.pair(grown=("flash",), accepted=(agreed,)))
+    found = {delta.metric: (delta.too_much_growth, delta.accepted) for delta in change.deltas}
+    assert found == {"flash": (True, None), "ram": (False, agreed)}
+    lines = text(fresh(samples.pair()), fresh(change.shown), Style(120))
+    assert "    flash grew more than max_increase allows" in lines
+    (line,) = [line for line in lines if "until 2027-03-31" in line]
+    assert "a second wake word" in line
 
 
 def test_without_a_baseline_every_pair_is_new_and_the_note_says_why() -> None:

@@ -384,6 +384,20 @@ def test_a_store_keeps_the_base_and_is_used_again(
     assert saved["pairs"][0]["headline"] == "from the store"
 
 
+def test_a_store_keeps_what_one_model_needed_apart_from_the_rest(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(repository, vad=keywords(filters=4))
+    declare(repository, models=("kws", "vad"))
+    commit(repository, "vad")
+    options = ("--base", "HEAD", "--store", "../store")
+    run("diff", "-q", "tinybudget.toml::kws", *options)
+    capsys.readouterr()
+    run("diff", *options)
+    assert "2 unchanged" in capsys.readouterr().out
+    assert len(list((repository.parent / "store").iterdir())) == 2
+
+
 def test_a_store_of_another_version_is_measured_anew(repository: Path) -> None:
     head = git(repository, "rev-parse", "HEAD")
     run("diff", "-q", "--base", "HEAD", "--store", "../store")

@@ -17,7 +17,8 @@ from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import PairResult
 
 
-_COMMIT_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
+#: As ``tinybudget diff --store`` names its files: a commit, and which pairs where not all.
+_COMMIT_NAME = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-[0-9a-f]{8})?\Z")
 _DIGITS = re.compile(r"(\d+)")
 
 _SHORT_COMMIT = 12
@@ -187,4 +188,4 @@ def _by_commit(folder: Path, files: list[Path]) -> list[Path]:
     except TinybudgetError:
         return files
     order = {commit: number for number, commit in enumerate(listed.split())}
-    return sorted(files, key=lambda file: order.get(file.stem, -1))
+    return sorted(files, key=lambda file: order.get(file.stem.partition("-")[0], -1))

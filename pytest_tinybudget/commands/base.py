@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -88,7 +89,7 @@ def base_of(
         base = find_base(repository, arguments.base)
     except GitError as error:
         return None, (f"compared with nothing: {error.message}",)
-    kept = None if arguments.store is None else arguments.store / f"{base.commit}.json"
+    kept = _store_file(arguments, repository, base)
     found = _kept(kept, base)
     if found is not None:
         return found, ()
@@ -108,6 +109,18 @@ def base_of(
     if kept is not None:
         write_results(kept, results.pairs)
     return results, ()
+
+
+def _store_file(arguments: argparse.Namespace, repository: Repository, base: Base) -> Path | None:
+    """Where the store keeps the results of ``base``: other paths select other pairs."""
+    if arguments.store is None:
+        return None
+    selection = (repository.prefix, *arguments.paths)
+    suffix = ""
+    if selection != ("", "."):
+        suffix = "-" + hashlib.sha256("\n".join(selection).encode()).hexdigest()[:8]
+    folder: Path = arguments.store
+    return folder / f"{base.commit}{suffix}.json"
 
 
 def _kept(path: Path | None, base: Base) -> Results | None:
