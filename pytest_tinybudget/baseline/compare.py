@@ -63,7 +63,8 @@ def incomparable(base: PairResult, head: PairResult) -> str:
     if base.table != head.table:
         return f"the tables or settings of runtime {head.runtime} differ"
     if base.conversion != head.conversion and base.model_sha256 != head.model_sha256:
-        return "the model was converted with other settings"
+        before, after = base.conversion or "not converted", head.conversion or "not converted"
+        return f"the model was converted with other settings: {before} on the base, {after} here"
     return ""
 
 
