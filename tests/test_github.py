@@ -28,7 +28,11 @@ from report_samples import pair
 from report_samples import refused
 
 from pytest_tinybudget import cli
+from pytest_tinybudget.baseline.compare import compare
+from pytest_tinybudget.baseline.stored import own_results
+from pytest_tinybudget.report import diff_text
 from pytest_tinybudget.report import github
+from pytest_tinybudget.report import terminal
 
 
 ROOT = Path(__file__).parents[1]
@@ -147,6 +151,16 @@ def test_no_name_adds_a_command_or_a_property(text: str) -> None:
     assert set(properties) <= {"file", "line", "title"}
     assert properties.get("line", "3") == "3"
     assert "\x1b" not in message
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "  ::set-output name=verdict::passed", "x ##[error]y"])
+def test_no_line_of_the_log_is_a_command_by_a_name(text: str) -> None:
+    results = [hostile_pair(text)]
+    lines = terminal.failure(results[0]).split("\n")
+    lines += [line.text for line in terminal.summary(results, verbosity=2)]
+    comparison = compare(own_results([], "base"), own_results(results, text))
+    lines += [line.text for line in diff_text.comparison_lines(comparison)]
+    assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]
 
 
 def test_annotations_have_paths_from_the_workspace(tmp_path: Path) -> None:

@@ -322,6 +322,14 @@ def test_a_change_that_costs_nothing_has_nothing_to_comment(
     assert (tmp_path / "tinybudget-comment.md").read_text("utf-8") == ""
 
 
+def test_a_gate_that_ended_early_leaves_nothing_to_comment(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    runner = Runner(tmp_path, tmp_path, {}, checkout.runner.environment)
+    assert runner.run(ROOT / "comment", results=str(tmp_path / "none")) == 0, runner.log
+    assert "no results" in runner.log
+
+
 @pytest.mark.parametrize("value", ["$(touch owned)", "a; touch owned", "`touch owned`", "' \" \\"])
 def test_no_input_is_taken_for_a_command(checkout: Checkout, value: str) -> None:
     runner = checkout.runner

@@ -6,6 +6,7 @@ model and layer names do not push columns out of place.
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Callable
@@ -24,6 +25,9 @@ _NAME_CELLS, _LEAST_NAME_CELLS = 20, 8
 
 #: A hostile name may be megabytes long; no line of a report needs more characters than this.
 _LINE_CHARACTERS = 2000
+
+#: What GitHub's runner acts upon, after blanks at the start of a line and anywhere in it.
+_RUNNER_COMMAND = re.compile(r"\A *(?=::)|#(?=#\[)")
 
 _ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": ">=", "≤": "<="})
 
@@ -82,8 +86,11 @@ def _cells_of(character: str) -> int:
 
 
 def clean(text: str, style: Style) -> str:
-    """``text`` without control characters and, where the terminal needs it, in ASCII."""
-    text = printable(text, limit=_LINE_CHARACTERS)
+    """``text`` without control characters and, where the terminal needs it, in ASCII.
+
+    Nothing in it is a command to a CI system that reads the log.
+    """
+    text = _RUNNER_COMMAND.sub(r"\g<0>\\", printable(text, limit=_LINE_CHARACTERS))
     if style.unicode:
         return text
     return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
