@@ -207,7 +207,8 @@ def _unmet(footprint: Footprint, terms: Terms) -> list[str]:
 def _inexact(footprint: Footprint) -> list[str]:
     """What is bounded instead of known: operators first, then the parts that are estimates."""
     estimates = [
-        f"{part.name} is estimated, {format_size(part.margin_bytes)} margin included"
+        f"{part.name} is estimated"
+        + (f", {format_size(part.margin_bytes)} margin included" if part.margin_bytes else "")
         for part in (*footprint.flash_parts, *footprint.ram_parts)
         if part.method == "estimated"
     ]

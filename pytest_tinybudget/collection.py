@@ -26,6 +26,7 @@ from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.plugin import setting
 from pytest_tinybudget.recorder import style_of
 from pytest_tinybudget.report.terminal import failure
+from pytest_tinybudget.verify import require_interpreter
 
 
 if TYPE_CHECKING:
@@ -42,8 +43,14 @@ _BOARDS = pytest.StashKey["Mapping[str, Board]"]()
 
 
 def gate_of(config: pytest.Config) -> Gate:
-    """The gate of this process, which keeps what it has measured for the whole run."""
+    """The gate of this process, which keeps what it has measured for the whole run.
+
+    Raises:
+        TinybudgetError: ``verify`` is asked for, and the interpreter is not installed.
+    """
     if _GATE not in config.stash:
+        if setting(config, "tinybudget_verify"):
+            require_interpreter()
         estimator = partial(config.hook.pytest_tinybudget_estimator, config=config)
         config.stash[_GATE] = Gate(
             strict=setting(config, "tinybudget_strict"),
@@ -87,7 +94,8 @@ def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
 def convert_sources(session: pytest.Session) -> None:
     """Convert what the session's pairs need; what goes wrong is told by the pairs."""
     selected = [item.pair for item in session.items if isinstance(item, BudgetPair)]
-    gate_of(session.config).prepare(selected)
+    if selected:
+        gate_of(session.config).prepare(selected)
 
 
 def _show_progress(config: pytest.Config, model: str, step: str) -> None:

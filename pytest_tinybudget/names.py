@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 
 #: What models, boards and groups may be called.
 _VALID_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
+
+#: TOML keys that need no quotes.
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 #: Keywords of C11 and C++20 and alternative operators: no constant may be called so.
 _C_KEYWORDS = frozenset(
@@ -46,6 +50,11 @@ def printable(text: str, *, limit: int = 200) -> str:
 def is_valid_name(name: str) -> bool:
     """Whether ``name`` may name a model, board or group: letters, digits, ``.``, ``_``, ``-``."""
     return _VALID_NAME.match(name) is not None
+
+
+def toml_key(name: str) -> str:
+    """``name`` as a key in TOML, in quotes where it needs them."""
+    return name if _BARE_KEY.match(name) else json.dumps(printable(name))
 
 
 def c_identifier(name: str) -> str:

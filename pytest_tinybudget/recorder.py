@@ -116,7 +116,7 @@ class Recorder:
             return
         verbosity = self._config.get_verbosity()
         if verbosity >= 0:
-            terminalreporter.section("tinybudget")
+            terminalreporter.write_sep("=", "tinybudget")
         style = style_of(self._config)
         lines = terminal.summary(results, style, verbosity=verbosity)
         comparison = self._comparison

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,8 +24,8 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Quantization
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
-from pytest_tinybudget.names import is_valid_name
 from pytest_tinybudget.names import printable
+from pytest_tinybudget.names import toml_key
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_size
@@ -229,10 +228,11 @@ def _raised(result: PairResult, budget: Budget) -> str:
 def _meet(result: PairResult, footprint: Footprint, model: Model) -> Iterator[str]:
     operators = {each.name for subgraph in model.subgraphs for each in subgraph.operators}
     for name in sorted(operators - set(rules())) if footprint.unknown else ():
-        key = name if is_valid_name(name) and "." not in name else json.dumps(name)
         yield (
-            f"state what {printable(name)} costs: [runtime.ops.{key}] "
+            f"state what {printable(name)} costs: [runtime.ops.{toml_key(name)}] "
             'persistent = "…", scratch = "…", flash = "…"'
         )
+    if any(part.name == "stack" and part.method == "estimated" for part in footprint.ram_parts):
+        yield f'state the stack that you measured: stack = "…" ({result.declared_at})'
     if footprint.not_int8:
         yield f'convert to full INT8, or set require_int8 = "warn" ({result.declared_at})'

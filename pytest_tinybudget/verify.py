@@ -70,8 +70,8 @@ class RealRun:
         return verdict
 
 
-def cross_check(model: Model) -> RealRun:
-    """Load and run ``model`` once in the real interpreter, and simulate it for that machine.
+def require_interpreter() -> None:
+    """Nothing, where the cross-check can run.
 
     Raises:
         TinybudgetError: the ``tflite-micro`` package is not installed.
@@ -80,6 +80,15 @@ def cross_check(model: Model) -> RealRun:
         raise TinybudgetError(
             "verify needs TFLM's interpreter: pip install 'pytest-tinybudget[verify]'"
         )
+
+
+def cross_check(model: Model) -> RealRun:
+    """Load and run ``model`` once in the real interpreter, and simulate it for that machine.
+
+    Raises:
+        TinybudgetError: the ``tflite-micro`` package is not installed.
+    """
+    require_interpreter()
     from pytest_tinybudget.footprint.arena import simulate
 
     arena = simulate(model, RUNTIMES[_RUNTIME], {}).arena

@@ -22,6 +22,7 @@ from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
@@ -357,3 +358,14 @@ def test_another_board_is_no_remedy_alone_where_the_budget_is_too_small_as_well(
 def test_the_cost_of_an_unknown_operator_is_asked_for() -> None:
     lines = fixes(custom_model().build(), Budget(), strict=True)
     assert any("[runtime.ops.AcmeFilter]" in line for line in lines)
+
+
+def test_strict_names_an_estimated_stack_and_how_to_state_it() -> None:
+    estimated = Part("stack", 2048, "estimated")
+    footprint = replace(kws(), ram_parts=(estimated,))
+    verdict = judge(footprint, NANO, Terms(strict=True))
+    assert verdict.headline.startswith("strict: not exact: stack is estimated; ")
+    result = paired(verdict, footprint, NANO)
+    model, boards = model_of(keyword_model()), catalogue()
+    lines = remedies(result, model, NANO, RUNTIME, budget=Budget(), costs={}, boards=boards)
+    assert 'state the stack that you measured: stack = "…" (tinybudget.toml:3)' in list(lines)

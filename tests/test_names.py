@@ -7,6 +7,7 @@ import pytest
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.names import is_valid_name
 from pytest_tinybudget.names import printable
+from pytest_tinybudget.names import toml_key
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,11 @@ def test_invalid_names(name: str) -> None:
 )
 def test_c_identifiers_compile(name: str, identifier: str) -> None:
     assert c_identifier(name) == identifier
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("AcmeFilter", "AcmeFilter"), ("a.b", '"a.b"'), ('a"b', r'"a\"b"'), ("", '""')],
+)
+def test_keys_are_quoted_where_toml_needs_it(name: str, key: str) -> None:
+    assert toml_key(name) == key

@@ -10,6 +10,7 @@ import pytest
 from conftest import keyword_model
 from modelmaker import ModelMaker
 
+from pytest_tinybudget import cli
 from pytest_tinybudget import verify
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.errors import TinybudgetError
@@ -19,7 +20,9 @@ from pytest_tinybudget.graph.tflite import read_model
 
 Project = Callable[..., pytest.Pytester]
 
-pytest.importorskip("tflite_micro")
+needs_interpreter = pytest.mark.skipif(
+    importlib.util.find_spec("tflite_micro") is None, reason="TFLM has no wheel here"
+)
 
 FITS = Verdict("fits", "flash ok; RAM ok", ())
 
@@ -32,10 +35,12 @@ def wake_word_models() -> list[Path]:
     return sorted(Path(found.origin).parent.rglob("*.tflite"))[:2]
 
 
+@needs_interpreter
 def test_a_model_that_runs_passes(project: Project) -> None:
     project().runpytest("--tinybudget", "--tinybudget-verify").assert_outcomes(passed=3)
 
 
+@needs_interpreter
 @pytest.mark.parametrize("path", wake_word_models(), ids=lambda path: path.stem)
 def test_streaming_models_agree_with_the_simulation(path: Path) -> None:
     run = verify.cross_check(load_model(path))
@@ -43,6 +48,7 @@ def test_streaming_models_agree_with_the_simulation(path: Path) -> None:
     assert run.head == run.simulated_head > 0
 
 
+@needs_interpreter
 def test_an_operator_that_the_interpreter_cannot_resolve_fails(project: Project) -> None:
     maker = ModelMaker()
     graph = maker.graph()
@@ -59,6 +65,7 @@ def test_an_operator_that_the_interpreter_cannot_resolve_fails(project: Project)
     result.stdout.fnmatch_lines(["the real interpreter refuses the model: *CUSTOM*"])
 
 
+@needs_interpreter
 def test_a_crash_or_a_hang_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     model = read_model(keyword_model(), "kws")
     monkeypatch.setattr(verify, "_CHILD", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
@@ -85,3 +92,15 @@ def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TinybudgetError, match=r"pip install 'pytest-tinybudget\[verify\]'"):
         verify.cross_check(read_model(keyword_model(), "kws"))
+
+
+def test_without_the_extra_a_run_says_so_once_and_not_for_each_pair(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    pytester = project()
+    result = pytester.runpytest_inprocess("--tinybudget", "--tinybudget-verify")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["verify needs TFLM's interpreter: pip install *"])
+    monkeypatch.chdir(pytester.path)
+    assert cli.main(["check", "--verify"]) == cli.WRONG_INPUT

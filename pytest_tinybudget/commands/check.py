@@ -84,9 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.report import github
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.report.layout import Line
+    from pytest_tinybudget.verify import require_interpreter
 
     if [arguments.json, arguments.junit_xml, arguments.html].count("-") > 1:
         raise TinybudgetError("--json, --junit-xml, --html: only one of them can go to stdout")
+    if arguments.verify:
+        require_interpreter()
     selected = select(arguments.paths)
     gate = Gate(
         strict=arguments.strict,

@@ -29,8 +29,7 @@ _USUAL_BOARDS = ("arduino-nano-33-ble", "stm32f746g-discovery", "raspberry-pi-pi
 #: What a budget leaves above what the model takes today.
 _HEADROOM_PERCENT = 10
 
-#: TOML keys that need no quotes, and characters that ``source`` would take for a pattern.
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+#: Characters that ``source`` would take for a pattern.
 _GLOB_CHARACTERS = frozenset("*?[")
 
 _TOP = """\
@@ -167,10 +166,11 @@ def render(board: Board, models: Sequence[_Found]) -> str:
 
 
 def _declared(name: str, source: str, footprint: Footprint) -> str:
+    from pytest_tinybudget.names import toml_key
     from pytest_tinybudget.sizes import format_size
 
     return _MODEL.format(
-        name=name if _BARE_KEY.fullmatch(name) else f'"{name}"',
+        name=toml_key(name),
         source=json.dumps(source, ensure_ascii=False),
         flash=format_size(footprint.flash),
         ram=format_size(footprint.ram),

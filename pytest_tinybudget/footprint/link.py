@@ -6,7 +6,6 @@ and places what is reached. Says whose bytes they are, and what a change would s
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -29,6 +28,7 @@ from pytest_tinybudget.footprint.section_graph import KINDS
 from pytest_tinybudget.footprint.section_graph import SectionGraph
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.names import toml_key
 from pytest_tinybudget.sizes import format_size
 
 
@@ -116,7 +116,7 @@ def link(
         parts.append(Part(f"operator {name}", 0, "estimated", margin_bytes=bound, note=note))
         unknown.append(
             f"operator {name}: its code is not in table {_table(runtime)}; {note} with "
-            f'{format_size(bound)}; declare it: [runtime.ops.{json.dumps(name)}] flash = "…"'
+            f'{format_size(bound)}; declare it: [runtime.ops.{toml_key(name)}] flash = "…"'
         )
     return Linked(tuple(parts), _ram_parts(model, runtime, firmware), tuple(unknown))
 

@@ -20,6 +20,7 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.names import toml_key
 
 
 #: kMaxScratchBuffersPerOp.
@@ -207,7 +208,7 @@ class Node(Preparation):
         self.bounded(
             f"no rule for this operator; counted {bound:,} B persistent and {bound:,} B scratch"
             " (as much as its activations), declare"
-            f" [runtime.ops.{self.operator.name}] to state its cost"
+            f" [runtime.ops.{toml_key(self.operator.name)}] to state its cost"
         )
 
     def _charge(self, size_bytes: int) -> None:

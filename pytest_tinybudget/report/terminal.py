@@ -304,7 +304,8 @@ def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> 
     for (model, runtime), footprint in sorted(shown.items()):
         if footprint is None:
             continue
-        title = f"{model}, {runtime_text(runtime)}"
+        several = sum(name == model for name, _ in shown) > 1
+        title = f"{model}, {runtime_text(runtime)}" if several else model
         layers = layers_table(footprint, style, everything=everything)
         savings = savings_table(footprint.savings, style, most=None if everything else MOST_LISTED)
         for heading, table in (
