@@ -266,10 +266,11 @@ def test_report_as_json_is_the_results_file_again(
     assert capsys.readouterr().out == results_file.read_text("ascii")
 
 
+@pytest.mark.parametrize("suffix", ["", "-0123abcd"])
 def test_report_compares_with_a_baseline_named_after_its_commit(
-    results_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    suffix: str, results_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = tmp_path / f"{'1a2b3c4d5e' * 4}.json"
+    base = tmp_path / f"{'1a2b3c4d5e' * 4}{suffix}.json"
     base.write_text(results_json.render([error("gone", model_sha256="")]), encoding="ascii")
     arguments = ["report", str(results_file), "--baseline", str(base), "--format"]
     cli.main([*arguments, "markdown"])

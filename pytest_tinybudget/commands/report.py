@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _Renderer: TypeAlias = "Callable[[Sequence[PairResult], Comparison | None], str]"
 
-_COMMIT, _SHORT_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}"), 12
+#: Names in a folder of ``check --store``: the commit, and what tells other selections apart.
+_STORED, _SHORT_COMMIT = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{8})?"), 12
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -79,10 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _named(base: Results, path: Path) -> Results:
     """``base`` named after the commit where the file is: ``check --store`` names files so."""
-    commit = path.stem
-    if _COMMIT.fullmatch(commit) is None:
-        return base
-    return replace(base, origin=f"commit {commit[:_SHORT_COMMIT]}")
+    stored = _STORED.fullmatch(path.stem)
+    return replace(base, origin=f"commit {stored[1][:_SHORT_COMMIT]}") if stored else base
 
 
 def _markdown(results: Sequence[PairResult], comparison: Comparison | None) -> str:
