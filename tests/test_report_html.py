@@ -283,6 +283,26 @@ def test_shapes_lie_at_their_offsets_and_times() -> None:
     assert boxes["big"][1] == pytest.approx(344 - 32000 * pixel, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"bytes": 10**400},
+        {"offset": -(10**400)},
+        {"first": -7, "last": -9},
+        {"last": 10**400},
+        {"first": 3, "last": 1},
+    ],
+)
+def test_a_damaged_plan_is_drawn_without_what_cannot_be(damage: dict[str, int]) -> None:
+    arena = footprint().arena
+    assert arena is not None
+    broken = replace(arena.buffers[0], owner="broken", **damage)
+    drawing = svg.arena_timeline(replace(arena, buffers=(broken, *arena.buffers)), (), "kws")
+    found = titles(ElementTree.fromstring(drawing))
+    assert not any(title.startswith("broken") for title in found)
+    assert any(title.startswith("late") for title in found)
+
+
 def test_a_limit_in_sight_is_a_line_and_one_out_of_sight_is_words() -> None:
     near = picture(limit=svg.Limit(40 * KB, "budget"))
     far = picture(limit=svg.Limit(400 * KB, "budget"))

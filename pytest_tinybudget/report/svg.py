@@ -61,6 +61,9 @@ _BOTTOM = _TOP + _HEIGHT
 
 _OWNER_CELLS = 36
 
+#: No model runs so many operators; more is damage.
+_LATEST = 2**31
+
 #: Pixels between two labels of operators; what a label may take, in characters and in height.
 _LABEL_STEP, _LABEL_CELLS, _LABEL_HEIGHT = 17, 22, 128
 
@@ -113,11 +116,11 @@ def arena_timeline(
 
     ``most`` limits the buffers drawn, to the largest, and the operators named.
     """
-    last = max((buffer.last for buffer in arena.buffers), default=0)
-    columns = max(last, *(layer.last for layer in layers), 0) + 1 if layers else last + 1
+    drawn = _drawn(arena, most)
+    last = max([0, *(buffer.last for buffer in drawn), *(layer.last for layer in layers)])
     in_sight = limit is not None and limit.bytes <= arena.required * _LIMIT_IN_SIGHT
     top = max(arena.required, limit.bytes if limit and in_sight else 0, 1)
-    scale = _Scale(columns, top)
+    scale = _Scale(last + 1, top)
     at_time = {layer.first: layer for layer in reversed(layers) if layer.first >= 0}
     height = _BOTTOM + (_LABEL_HEIGHT if at_time else 20)
     label = html(_summary(arena, layers, title))
@@ -131,7 +134,7 @@ def arena_timeline(
         *_grid(scale),
         *_peak_column(arena, scale, at_time),
         *_persistent(arena, scale),
-        *_buffers(arena, scale, at_time, key, most),
+        *_buffers(arena, drawn, scale, at_time, key),
         f'<g class="ops end">{"".join(_operators(scale, at_time, arena.peak_time, most))}</g>',
         *_peak_line(arena, scale),
         *(_limit_line(limit, scale, in_sight) if limit else ()),
@@ -227,9 +230,9 @@ def _band(kind: str, offset: int, size: int, words: str, scale: _Scale) -> str:
 
 
 def _buffers(
-    arena: Arena, scale: _Scale, at_time: dict[int, Layer], key: str, most: int
+    arena: Arena, drawn: Iterable[LiveBuffer], scale: _Scale, at_time: dict[int, Layer], key: str
 ) -> Iterator[str]:
-    for buffer in _drawn(arena, most):
+    for buffer in drawn:
         alive = buffer.first <= arena.peak_time <= buffer.last
         if alive:
             shape = f'class="p" fill="url(#hatch{key})"'
@@ -249,9 +252,19 @@ def _buffers(
             )
 
 
-def _drawn(arena: Arena, most: int) -> Iterable[LiveBuffer]:
-    """What to draw, in the planner's order: at most ``most``, the largest, those at the peak."""
-    real = [buffer for buffer in arena.buffers if buffer.bytes and buffer.first >= 0]
+def _drawn(arena: Arena, most: int) -> list[LiveBuffer]:
+    """What to draw: at most ``most``, the largest, and those at the peak first.
+
+    A buffer that is never alive has no place; a damaged results file may have others that lie
+    outside the arena.
+    """
+    real = [
+        buffer
+        for buffer in arena.buffers
+        if buffer.bytes > 0
+        and 0 <= buffer.offset <= arena.required - buffer.bytes
+        and 0 <= buffer.first <= buffer.last <= _LATEST
+    ]
     if len(real) <= most:
         return real
     ordered = sorted(
