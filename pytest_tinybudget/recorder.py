@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterator
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -72,6 +71,9 @@ class Recorder:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._results: dict[str, PairResult] = {}
+        #: With the baseline, once all tests have run. (pytest 8 reads every property of a plugin
+        #: when it registers it, so a cached one would be computed of nothing.)
+        self._comparison: Comparison | None = None
         self._json = _file_setting(config, "tinybudget_json")
         self._html = _file_setting(config, "tinybudget_html")
         chosen_baseline(config)  # a broken one is told before anything is measured
@@ -80,11 +82,6 @@ class Recorder:
     def results(self) -> list[PairResult]:
         """All results so far, by id."""
         return sorted(self._results.values(), key=lambda result: result.id)
-
-    @cached_property
-    def _comparison(self) -> Comparison | None:
-        """With the baseline, once all tests have run."""
-        return comparison_of(self._config, self.results)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for result in results_of(report):
@@ -103,6 +100,7 @@ class Recorder:
     def pytest_sessionfinish(self) -> None:
         if self._config.option.collectonly:
             return
+        self._comparison = comparison_of(self._config, self.results)
         if self._json is not None:
             _write("--tinybudget-json", self._json, results_json.render(self.results))
         if self._html is not None:
