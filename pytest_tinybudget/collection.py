@@ -57,6 +57,7 @@ def gate_of(config: pytest.Config) -> Gate:
             verify=setting(config, "tinybudget_verify"),
             estimator=lambda model, runtime: estimator(model=model, runtime=runtime),
             baseline=chosen_baseline(config),
+            declared_baselines=path_setting(config, "tinybudget_baseline") is None,
             cached=not setting(config, "tinybudget_no_cache"),
             progress=partial(_show_progress, config),
         )

@@ -69,7 +69,8 @@ class Gate:
 
     ``strict`` overrides the declarations'; ``verify`` also runs each model in the real
     interpreter; ``estimator`` is asked before the built-in one. ``baseline`` takes the place of
-    the declarations' own; ``today`` (UTC) decides which agreed increases have expired.
+    the declarations' own, which count without one only where ``declared_baselines`` says so;
+    ``today`` (UTC) decides which agreed increases have expired.
     ``cached`` is whether conversions are kept on disk; ``progress`` is told of their steps.
     """
 
@@ -77,6 +78,7 @@ class Gate:
     verify: bool = False
     estimator: Estimator | None = None
     baseline: Results | None = None
+    declared_baselines: bool = True
     today: datetime.date = field(
         default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).date()
     )
@@ -269,7 +271,7 @@ class Gate:
         from pytest_tinybudget.baseline.stored import load_results
 
         path = declaration.baseline
-        if self.baseline is not None or path is None:
+        if self.baseline is not None or path is None or not self.declared_baselines:
             return self.baseline
         return _once(self._baselines, path, lambda: load_results(path) if path.exists() else None)
 

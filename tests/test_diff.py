@@ -472,6 +472,19 @@ def test_check_without_a_baseline_yet_passes_and_says_so(
     assert "no baseline yet at base.json" in capsys.readouterr().out
 
 
+def test_a_named_baseline_that_is_not_there_takes_the_place_of_the_declared_one(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(
+        repository,
+        head='[defaults]\nbaseline = "base.json"\nmax_increase = { bytes = 0 }\n',
+    )
+    run("check", "-q", "--json", "base.json")
+    put(repository, kws=keywords(filters=24))
+    assert run("check", "-q") == 1
+    assert run("check", "-q", "--baseline", "other.json") == 0
+
+
 def test_check_with_a_broken_baseline_is_wrong_input(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ def base_of(
         pairs = select_in(tree, arguments.paths)
         gate.prepare(pairs)
         for pair in pairs:
-            yield gate.check(without_baseline(pair))
+            yield gate.check(pair)
 
     try:
         results = base_results(
@@ -134,11 +134,6 @@ def _kept(path: Path | None, base: Base) -> Results | None:
     if results.estimator != own_estimator():
         return None
     return replace(results, origin=f"{base.label}, {path.as_posix()}")
-
-
-def without_baseline(pair: Pair | GroupPair) -> Pair | GroupPair:
-    """``pair`` as if its declaration named no baseline."""
-    return replace(pair, declaration=replace(pair.declaration, baseline=None))
 
 
 def _committed_files(

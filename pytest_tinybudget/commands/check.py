@@ -95,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         strict=arguments.strict,
         verify=arguments.verify,
         cached=not arguments.no_cache,
+        declared_baselines=False,  # baseline_of reads them
         progress=_show_progress if sys.stderr.isatty() and not arguments.quiet else None,
     )
     try:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from pytest_tinybudget.commands.base import add_base_options
 from pytest_tinybudget.commands.base import base_of
 from pytest_tinybudget.commands.base import compared
-from pytest_tinybudget.commands.base import without_baseline
 from pytest_tinybudget.commands.base import write_results
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -95,12 +94,12 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
 
     arguments.paths = arguments.paths or ["."]
     selected = select(arguments.paths)
-    gate = Gate()
+    gate = Gate(declared_baselines=False)
     try:
         base, notes = base_of(arguments, gate, selected)
         gate.baseline = base
         gate.prepare(selected)
-        results = [gate.check(without_baseline(pair)) for pair in selected]
+        results = [gate.check(pair) for pair in selected]
     finally:
         gate.close()
     if arguments.save_base is not None and base is not None:

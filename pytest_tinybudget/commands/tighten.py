@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     if any("::" in path for path in arguments.paths):
         raise TinybudgetError("tighten: a budget may hold many pairs; name declarations or folders")
     selected = select(arguments.paths)
-    gate = Gate()
+    gate = Gate(declared_baselines=False)
     try:
         gate.prepare(selected)
         for file, of_file in groupby(selected, key=lambda pair: pair.file):
