@@ -71,6 +71,11 @@ def keras_models():
             steps, layers.Add()([layers.Conv1D(4, 3, padding="same")(steps), steps])
         ),
         "normed": normed(),
+        "nested": keras.Sequential(
+            [keras.Input((8, 4)), keras.Sequential([layers.LSTM(4)]), layers.Dense(2)]
+        ),
+        "masked": keras.Sequential([keras.Input((4, 2)), layers.Masking(), layers.LSTM(3)]),
+        "both_ways": keras.Sequential([keras.Input((4, 2)), layers.Bidirectional(layers.LSTM(3))]),
         "lstm": keras.Sequential([keras.Input((8, 4)), layers.LSTM(6), layers.Dense(3)]),
         "lstms": keras.Sequential(
             [
@@ -95,6 +100,7 @@ def write(folder: Path) -> None:
     for name, model in models.items():
         if name != "gelu":
             model.save(folder / f"{name}.keras")
+    models["lstm"].export(folder / "lstm", verbose=False)
     models["gelu"].export(folder / "gelu", verbose=False)
     models["conv2d"].save(folder / "conv2d.h5")
     models["lambda"].save(folder / "lambda.h5")

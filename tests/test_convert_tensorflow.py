@@ -176,7 +176,8 @@ def error_of(
 
 KINDS = [
     "dense.keras", "conv1d.keras", "conv2d.keras", "conv2d.h5", "conv2d", "depthwise.keras",
-    "two_inputs.keras", "residual.keras", "lstm.keras", "gru.keras", "old_depthwise.h5",
+    "two_inputs.keras", "residual.keras", "lstm.keras", "nested.keras", "both_ways.keras",
+    "gru.keras", "old_depthwise.h5",
     pytest.param("float.tflite", marks=needs_quantizer),
     pytest.param("wide.tflite", marks=needs_quantizer),
 ]  # fmt: skip
@@ -352,6 +353,8 @@ def test_infinity_in_the_data_is_an_error_before_it_is_a_crash(convert: Convert,
          "there is no module 'nowhere.layers' beside the declaration"),
         ("dynamic.keras", {}, "has no fixed shape"),
         ("gelu", {}, "GELU #1"),
+        ("lstm", {}, "it loops over time steps: declare the .keras file"),
+        ("masked.keras", {}, "REDUCE_ANY"),
         ("upsampled.keras", {}, "TILE #1"),
     ],
 )  # fmt: skip
@@ -468,6 +471,26 @@ def test_a_server_that_is_killed_is_started_again(sources: Path):
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
         assert fresh.convert(Request(sources / "conv1d.keras", "conv1d.keras", settings)).content
+    finally:
+        fresh.close()
+
+
+def test_where_nothing_forks_each_model_has_a_process(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pytest_tinybudget.convert.server._FORKS", False)
+    fresh = Converter(cache=None)
+    good = Request(sources / "dense.keras", "dense.keras", Conversion(sources, "random"))
+    bad = replace(good, settings=Conversion(sources, "samples:crashes"))
+    slow = replace(good, settings=Conversion(sources, "samples:hangs", timeout_seconds=1))
+    monkeypatch.setattr("pytest_tinybudget.convert.server._IMPORT_SECONDS", 15)
+    try:
+        fresh.prepare([good, bad, slow])
+        assert fresh.convert(good).content
+        with pytest.raises(ConversionError, match=r"crashed \(SIGSEGV\)"):
+            fresh.convert(bad)
+        with pytest.raises(ConversionError, match="not converted after 1 s"):
+            fresh.convert(slow)
     finally:
         fresh.close()
 

@@ -42,6 +42,11 @@ def check_converted(content: bytes, shown: str, activations: Literal["int8", "in
 
 
 def _problems(model: Model, wanted: str) -> Iterator[str]:
+    """What is wrong, causes first: an operator that TFLM lacks is often left in float as well."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if not _is_known(operator):
+                yield f"{_where(operator, graph)} is not in TFLM's resolver: use another layer"
     main = model.main
     for kind, indices in (("input", main.inputs), ("output", main.outputs)):
         for index in indices:
@@ -61,11 +66,13 @@ def _edge(tensor: Tensor, kind: str, wanted: str) -> Iterator[str]:
         yield f"{kind} {_quoted(tensor)} is {tensor.type}, expected {wanted}"
 
 
+def _is_known(operator: Operator) -> bool:
+    """Whether TFLM has it; what a custom operator costs is declared, or the gate's to refuse."""
+    return operator.is_custom or (operator.name, False) in registrations()
+
+
 def _operator(operator: Operator, graph: Subgraph) -> Iterator[str]:
     where = _where(operator, graph)
-    if (operator.name, operator.is_custom) not in registrations() and not operator.is_custom:
-        yield f"{where} is not in TFLM's resolver: use another layer"
-        return
     indices = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
     floats = [graph.tensors[index] for index in indices if graph.tensors[index].type in _FLOATS]
     if floats and operator.name in ("QUANTIZE", "DEQUANTIZE"):

@@ -104,23 +104,24 @@ class Server:
         folder.write_job(job)
         deadline = time.monotonic() + _IMPORT_SECONDS
         if not _FORKS:
-            process = self._spawn("job", str(folder.path), log=folder.log)
+            process = self._spawn("job", str(folder.path), log=folder.log, stdin=subprocess.DEVNULL)
             return _Running(job, folder, deadline + job.timeout_seconds, process)
         if self._is_gone():
             self.close()
         if self._process is None:
-            self._process = self._spawn("serve", self.backend, log=self.home / "server.txt")
+            log = self.home / "server.txt"
+            self._process = self._spawn("serve", self.backend, log=log, stdin=subprocess.PIPE)
         assert self._process.stdin is not None
         with suppress(OSError):  # a server that is gone is seen when the job is looked after
             self._process.stdin.write(f"{folder.path}\n".encode())
             self._process.stdin.flush()
         return _Running(job, folder, deadline)
 
-    def _spawn(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+    def _spawn(self, *arguments: str, log: Path, stdin: int) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - this Python, with a module of our own
                 [sys.executable, "-m", "pytest_tinybudget.convert.worker", *arguments],
-                stdin=subprocess.PIPE,
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 cwd=self.home,
@@ -147,7 +148,7 @@ class Server:
             self._end(each)
             text = f"{each.job.shown}: not converted after {each.job.timeout_seconds} s"
             _tell(each.folder, f"{text}, at {each.step or 'its start'} (conversion_timeout)")
-            if each.leader is None:
+            if each.leader is None and each.process is None:
                 self._abandon(each)
 
     def _abandon(self, each: _Running) -> None:
@@ -167,11 +168,12 @@ class Server:
 
     def _end(self, each: _Running) -> None:
         """Kill a job with all that it has started."""
+        leader = each.leader if each.process is None else each.process.pid
+        if leader is not None and hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):
+                os.killpg(leader, signal.SIGKILL)
         if each.process is not None:
             each.process.kill()
-        elif each.leader is not None and hasattr(os, "killpg"):
-            with suppress(ProcessLookupError):
-                os.killpg(each.leader, signal.SIGKILL)
 
 
 def _tell(folder: JobFolder, *lines: str) -> None:

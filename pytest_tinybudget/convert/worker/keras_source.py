@@ -208,7 +208,7 @@ def _without_loops(model: Any, objects: dict[str, Any]) -> tuple[Any, _Rebuilt]:
         return type(layer).from_config(config)
 
     with keras.utils.custom_object_scope(objects):
-        copy = keras.models.clone_model(model, clone_function=clone)
+        copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
     copy.set_weights(model.get_weights())
     return copy, rebuilt
 
@@ -240,10 +240,8 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
     ) -> Any:
         """Outputs of all steps, or the last one, as the layer is declared."""
         if mask is not None or initial_state is not None:
-            raise WorkerError(
-                f"layer {self.name!r}: an LSTM with masking or a state of its own cannot be fused;"
-                " build it with unroll=True"
-            )
+            self.unroll = True  # what the operator has no input for
+            return super().call(sequences, initial_state, mask, training)
         batch = sequences.shape[0] or tf.shape(sequences)[0]
         state = tf.zeros((batch, self.units))
         weights = (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)

@@ -190,4 +190,7 @@ def _cause(error: Exception) -> str:
     """The line that names the cause: the converter prints pages of its own before or after it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or "Error:" in line]
-    return (telling or lines or [type(error).__name__])[0]
+    cause = (telling or lines or [type(error).__name__])[0]
+    if "TensorList" in cause:
+        return "it loops over time steps: declare the .keras file, or build it with unroll=True"
+    return cause.rpartition("error: ")[2]
