@@ -425,3 +425,11 @@ def test_columns_go_in_the_order_given_and_no_further_than_needed() -> None:
         40: "a-name-of-…acters-or  12345678  ABCDEFGH",
         20: "12345678  ABCDEFGH",
     }
+
+
+def test_notes_are_shown_on_request_once_a_model() -> None:
+    noted = [pair(board=board, notes=("strip: 98 B left out",)) for board in ("esp32", "pico")]
+
+    assert "strip: 98 B" not in text_of(summary(noted))
+    lines = text_of(summary(noted, verbosity=1)).split("\n")
+    assert lines.count("notes on kws") == lines.count("  - strip: 98 B left out") == 1

@@ -194,7 +194,8 @@ def summary(
         lines += _narrow_rows(ordered, style) if style.width < _NARROW else _rows(ordered, style)
         lines += _footer(ordered, style)
     if verbosity >= 1:
-        lines += [*_details(ordered, style, everything=verbosity >= 2), Line("")]
+        lines += _details(ordered, style, everything=verbosity >= 2)
+        lines += [*_notes(ordered, style), Line("")]
     lines += (Line(text, _count_markup(ordered)) for text in wrapped(count_text(ordered), style))
     return [Line(clean(line.text, style), line.markup) for line in lines]
 
@@ -315,6 +316,15 @@ def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> 
             if table:
                 headings = (Line(text, ("bold",)) for text in wrapped(heading, style))
                 lines += [Line(""), *headings, *map(Line, table)]
+    return lines
+
+
+def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
+    """What is good to know of each model, once however many boards."""
+    lines = []
+    for model, notes in sorted({pair.model: pair.notes for pair in pairs if pair.notes}.items()):
+        headings = (Line(text, ("bold",)) for text in wrapped(f"notes on {model}", style))
+        lines += [Line(""), *headings, *map(Line, bullets(notes, style, most=None))]
     return lines
 
 
