@@ -155,22 +155,26 @@ class Checkout:
         return (self.runner.temp / "summary.md").read_text("utf-8")
 
 
+#: ``python`` of the steps: this one; what pip installs goes to ``site``, without the network.
+PYTHON = """\
+#!/bin/sh
+if [ "$1 $2 $3" = "-m pip install" ]; then
+    shift 3
+    set -- -m pip install --no-index --no-deps --no-build-isolation --upgrade \\
+        --target "{site}" "$@"
+fi
+exec "{python}" "$@"
+"""
+
+
 def offline_python(folder: Path) -> dict[str, str]:
-    """``python`` is this one; what pip installs goes to ``folder``, without the network."""
-    tools = folder / "bin"
+    """The environment in which a step's ``python`` needs no network."""
+    tools, site = folder / "bin", folder / "site"
     tools.mkdir()
     python = tools / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.write_text(PYTHON.format(site=site, python=sys.executable), encoding="utf-8")
     python.chmod(0o755)
-    return {
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-        "PIP_NO_INDEX": "1",
-        "PIP_NO_DEPS": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",  # what pip reads as: build without isolation
-        "PIP_TARGET": str(folder / "site"),
-        "PIP_UPGRADE": "1",
-        "PYTHONPATH": str(folder / "site"),
-    }
+    return {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(site)}
 
 
 def origin_with_pull_request(origin: Path) -> tuple[str, str]:
