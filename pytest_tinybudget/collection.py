@@ -95,8 +95,13 @@ def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
 def convert_sources(session: pytest.Session) -> None:
     """Convert what the session's pairs need; what goes wrong is told by the pairs."""
     selected = [item.pair for item in session.items if isinstance(item, BudgetPair)]
-    if selected:
-        gate_of(session.config).prepare(selected)
+    if not selected:
+        return
+    gate_of(session.config).prepare(selected)
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.isatty:
+        reporter.rewrite("", erase=True)
+        reporter.rewrite("")
 
 
 def _show_progress(config: pytest.Config, model: str, step: str) -> None:

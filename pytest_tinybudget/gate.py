@@ -93,6 +93,9 @@ class Gate:
     cached: bool = True
     progress: Progress | None = None
     _models: dict[object, Model | TinybudgetError] = field(default_factory=dict, repr=False)
+    _conversions: dict[object, Converted | TinybudgetError | None] = field(
+        default_factory=dict, repr=False
+    )
     _converter: Converter | None = field(default=None, repr=False)
     _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
 
@@ -138,9 +141,14 @@ class Gate:
         Raises:
             TinybudgetError: it cannot be converted.
         """
-        if not _is_converted(declared):
-            return None
-        return self._converting().convert(_request(declared))
+
+        def convert() -> Converted | None:
+            if not _is_converted(declared):
+                return None
+            return self._converting().convert(_request(declared))
+
+        key = (declared.source, declared.conversion, declared.planned)
+        return _once(self._conversions, key, convert)
 
     def prepare(self, selected: Iterable[Pair | GroupPair]) -> None:
         """Convert what ``selected`` will need, side by side; what fails is told by ``check``."""
@@ -449,7 +457,10 @@ def _with_log(
 
     parent = pair.declaration.path.parent
     folder = artifacts or pair.declaration.artifacts or parent / DEFAULT_DIRECTORY
-    (path,) = write(folder, {f"{c_identifier(pair.name)}_conversion.log": error.log})
+    try:
+        (path,) = write(folder, {f"{c_identifier(pair.name)}_conversion.log": error.log})
+    except TinybudgetError:
+        return error  # what went wrong first matters more
     return TinybudgetError(error.message, details=(*error.details, f"log: {path}"))
 
 
