@@ -444,21 +444,7 @@ def _margin(machine: str, relaxed: bool) -> float:
 
 def _pruned(graph: SectionGraph) -> tuple[SectionGraph, set[int]]:
     """``graph`` without the nodes that no root reaches, and the nodes that stay (old numbers)."""
-    roots = {*graph.core, *graph.core_variables, *graph.firmware, *graph.baseline, *graph.kept}
-    for entry in graph.operators.values():
-        roots.update(entry.nodes, *entry.typed.values())
-    reached = set(roots)
-    pending = list(roots)
-    better: dict[int, list[int]] = {}
-    for small, big in graph.supersede:
-        if graph.objects[small] >= 0:
-            better.setdefault(small, []).append(big)
-    while pending:
-        node = pending.pop()
-        for target in (*graph.targets[node], *better.get(node, ())):
-            if target not in reached:
-                reached.add(target)
-                pending.append(target)
+    reached = _reached(graph)
     kept = sorted(reached)
     number = {node: index for index, node in enumerate(kept)}
 
@@ -493,3 +479,23 @@ def _pruned(graph: SectionGraph) -> tuple[SectionGraph, set[int]]:
             if small in reached and big in reached
         ),
     ), reached
+
+
+def _reached(graph: SectionGraph) -> set[int]:
+    """The nodes that a root reaches, the roots included."""
+    roots = {*graph.core, *graph.core_variables, *graph.firmware, *graph.baseline, *graph.kept}
+    for entry in graph.operators.values():
+        roots.update(entry.nodes, *entry.typed.values())
+    reached = set(roots)
+    pending = list(roots)
+    better: dict[int, list[int]] = {}
+    for small, big in graph.supersede:
+        if graph.objects[small] >= 0:
+            better.setdefault(small, []).append(big)
+    while pending:
+        node = pending.pop()
+        for target in (*graph.targets[node], *better.get(node, ())):
+            if target not in reached:
+                reached.add(target)
+                pending.append(target)
+    return reached
