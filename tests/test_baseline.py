@@ -234,7 +234,10 @@ def test_a_retrained_model_of_the_same_size_is_unchanged_but_known_as_another() 
     [
         ({"runtime": "m4_ref"}, "runtime m4_cmsisnn on the base, m4_ref here"),
         ({"table": "other"}, "tables or settings of runtime m4_cmsisnn differ"),
-        ({"conversion": "x", "model_sha256": "1" * 64}, "other settings: not converted on the base, x here"),
+        (
+            {"conversion": "x", "model_sha256": "1" * 64},
+            "other settings: not converted on the base, x here",
+        ),
     ],
 )
 def test_what_was_measured_otherwise_is_not_compared(changes: Any, said: str) -> None:

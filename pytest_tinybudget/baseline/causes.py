@@ -165,8 +165,8 @@ def _sizes_of(layer: Layer) -> tuple[int, int, int, int]:
 
 
 def _output(layer: Layer | None) -> str:
-    """``int8 1x16x16x8``; empty without a layer."""
-    if layer is None:
+    """``int8 1x16x16x8``; empty without a layer, or where it has no output."""
+    if layer is None or not layer.output_type:
         return ""
     shape = "x".join(map(str, layer.output_shape)) or "scalar"
     return f"{layer.output_type.lower()} {shape}"
@@ -231,10 +231,10 @@ def _is_alive(buffer: LiveBuffer, time: int) -> bool:
 
 
 def _peak_at(footprint: Footprint) -> str:
-    """The layers that run when the head is fullest: ``CONV_2D #3 (block/conv)``."""
+    """The layers that run when the head is fullest: ``CONV_2D #3``."""
     arena = footprint.arena
     running = [
-        f"{layer.operator} #{layer.index}" + (f" ({layer.name})" if layer.name else "")
+        f"{layer.operator} #{layer.index}"
         for layer in footprint.layers
         if arena is not None and layer.first <= arena.peak_time <= layer.last
     ]

@@ -23,7 +23,10 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped
+from pytest_tinybudget.report.why import short
+from pytest_tinybudget.sizes import format_delta
 from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.sizes import format_percent_delta
 from pytest_tinybudget.sizes import format_size
 
 
@@ -121,7 +124,7 @@ def _delta(delta: Delta) -> list[str]:
         base,
         now,
         signed(delta.bytes),
-        "" if not delta.percent else f"{delta.percent:+.1f} %",
+        "" if not delta.percent else format_percent_delta(delta.percent),
         "" if limit is None else format_size(limit),
     ]
 
@@ -139,7 +142,7 @@ def signed(difference: int | None) -> str:
     """``+3.1 KB``, ``-812 B``, ``same``; empty where there is nothing to compare."""
     if difference is None:
         return ""
-    return f"{'+' if difference > 0 else ''}{format_size(difference)}" if difference else "same"
+    return format_delta(difference) if difference else "same"
 
 
 def _notes(change: Change, style: Style) -> Iterator[Line]:
@@ -239,10 +242,9 @@ def _layer(layer: LayerChange) -> str:
         )
         if size
     ]
-    text = f"{_MARKS[layer.kind]} {layer.operator} {layer.name}".rstrip()
-    return f"{text} ({' → '.join(filter(None, outputs))})" + (
-        f": {', '.join(sizes)}" if sizes else ""
-    )
+    text = f"{_MARKS[layer.kind]} {layer.operator} {short(layer.name)}".rstrip()
+    shapes = " → ".join(filter(None, outputs))
+    return text + (f" ({shapes})" if shapes else "") + (f": {', '.join(sizes)}" if sizes else "")
 
 
 def _operator(operator: OperatorChange) -> str:
@@ -252,4 +254,4 @@ def _operator(operator: OperatorChange) -> str:
 
 
 def _peak(tensor: PeakTensor) -> str:
-    return f"{tensor.owner}: {' → '.join(sides(tensor.base_bytes, tensor.bytes))}"
+    return f"{short(tensor.owner)}: {' → '.join(sides(tensor.base_bytes, tensor.bytes))}"
