@@ -20,10 +20,13 @@ from report_samples import KB
 from report_samples import error
 from report_samples import footprint
 from report_samples import layer
+from report_samples import measure
 from report_samples import over
 from report_samples import pair
 from report_samples import refused
 
+from pytest_tinybudget.baseline.compare import compare
+from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.names import printable
@@ -196,6 +199,14 @@ def test_the_difference_to_the_baseline_is_beside_each_model() -> None:
     rows = [[text_of(cell) for cell in row] for row in table.iter("tr")]
     assert rows[1] == ["flash", "200.0 KB", "210.0 KB", "+10.0 KB (+5.0 %)"]
     assert "layer added: ADD" in text_of(grown)
+
+
+def test_sizes_that_round_to_the_same_are_told_in_bytes() -> None:
+    sides = ([pair(measures=(measure("flash", 200 * KB + more),))] for more in (0, 16))
+    base, head = sides
+    comparison = compare(own_results(base, "base"), own_results(head, ""))
+    (table,) = elements(parsed(html.render(head, comparison)), "table", class_="diff")
+    assert "204,800 B 204,816 B +16 B" in " ".join(text_of(cell) for cell in table.iter("td"))
 
 
 def test_boards_of_one_runtime_share_a_picture() -> None:

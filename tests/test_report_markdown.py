@@ -110,6 +110,7 @@ def test_unchanged_pairs_are_folded_and_changes_have_deltas() -> None:
 def test_it_names_the_base_and_why_a_pair_grew() -> None:
     text = text_of(rendered(markdown.render(*changed())))
     assert "Compared with commit 1a2b3c4d5e6f" in text
+    assert "was tinybudget.toml::old_name::arduino-nano-33-ble" in text
     assert "layer added: ADD" in text
     assert "operator ADD new in flash" in text
 

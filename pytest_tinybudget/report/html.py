@@ -41,6 +41,7 @@ from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.sizes import format_pair
 from pytest_tinybudget.sizes import format_ratio
 from pytest_tinybudget.sizes import format_size
 
@@ -235,7 +236,7 @@ def _fill(measure: Measure, change: Change | None) -> str:
     )
     mark = "~" if is_estimated(measure) else ""
     delta = change.delta(measure.metric) if change else None
-    told = delta_text(delta) if delta and delta.bytes else ""
+    told = html(delta_text(delta)) if delta and delta.bytes else ""
     grown = f' <span class="delta">{told}</span>' if told else ""
     return (
         f' <span class="what">{METRICS[measure.metric]} {percent_text(measure)}{grown}</span>'
@@ -318,20 +319,24 @@ def _difference(change: Change) -> Iterator[str]:
         '<th scope="col">Change</th></tr></thead><tbody>'
     )
     for delta in change.deltas:
-        base, now = (
-            "–" if size is None else format_size(size) for size in (delta.base_used, delta.used)
-        )
+        base, now = _sides(delta.base_used, delta.used)
         over = " (over already on the base)" if delta.already_over_on_base else ""
         grown = " – more than allowed" if delta.too_much_growth else ""
         yield (
             f'<tr><th scope="row">{METRICS[delta.metric]}</th><td>{base}</td><td>{now}{over}</td>'
-            f"<td>{delta_text(delta) or '–'}{grown}</td></tr>"
+            f"<td>{html(delta_text(delta)) or '–'}{grown}</td></tr>"
         )
     yield "</tbody></table>"
     notes = [html(note) for note in change.notes]
     if change.status == "renamed":
         notes.insert(0, f"was {_code(change.base_id)}")
     yield _list([*notes, *cause_lines(change.causes, _MARKUP)])
+
+
+def _sides(base: int | None, now: int | None) -> tuple[str, str]:
+    if base is None or now is None:
+        return "–" if base is None else format_size(base), "–" if now is None else format_size(now)
+    return format_pair(base, now)
 
 
 def _list(lines: Sequence[str]) -> str:
@@ -419,7 +424,7 @@ def _parts(measure: Measure) -> str:
 
 
 def _share(size: int, total: int) -> str:
-    return f"{size * 100 // total} %" if size * 100 >= total else "&lt;1 %"
+    return f"{size * 100 // total} %" if size * 100 >= total else html("<1 %")
 
 
 def _listed(parts: Sequence[Part]) -> Iterator[tuple[str, int, str]]:

@@ -249,6 +249,8 @@ def _details(row: _Row) -> str:
 
 
 def _what_changed(change: Change) -> Iterator[str]:
+    if change.status == "renamed":
+        yield f"was {markdown_code(change.base_id)}"
     for delta in change.deltas:
         if delta.already_over_on_base:
             yield f"{METRICS[delta.metric]} was over this limit on the base already"
