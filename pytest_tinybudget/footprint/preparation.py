@@ -149,9 +149,6 @@ class Node(Preparation):
     def temp_output(self, position: int) -> Tensor:
         return self._temporary(self.output(position))
 
-    def temp_intermediate(self, position: int) -> Tensor:
-        return self._temporary(self._get(self.operator.intermediates, position, "intermediate"))
-
     def persistent(self, size_bytes: int) -> None:
         self._memory.record("persistent_buffer", size_bytes, ALIGNMENT)
 
