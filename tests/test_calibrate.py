@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
@@ -11,7 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import keyword_model
 
+from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.toolchain.firmware import calibrate
@@ -157,6 +160,27 @@ def test_command_writes_into_the_declaration_and_keeps_its_layout(
     assert [line for line in after.splitlines() if "reserved" not in line] == lines
     assert f'reserved_flash = "{flash} B"  # guessed' in after
     assert [path.name for path in tmp_path.iterdir()] == ["tinybudget.toml"]
+
+
+def test_a_model_is_checked_against_the_room_that_calibration_left(
+    built: tuple[Path, dict[str, int]], tmp_path: Path
+) -> None:
+    pytest.importorskip("tomlkit")
+    folder, usage = built
+    declaration = tmp_path / "tinybudget.toml"
+    declaration.write_text(
+        '[boards.doorbell]\nextends = "arduino-nano-33-ble"\n'
+        '[models.kws]\nsource = "kws.tflite"\nboards = ["doorbell"]\n'
+    )
+    tmp_path.joinpath("kws.tflite").write_bytes(keyword_model())
+    command = ["calibrate", "--elf", str(folder / "firmware.elf"), "--write", str(declaration)]
+    assert main([*command, "--board", "doorbell"]) == 0
+    results = tmp_path / "results.json"
+    assert main(["check", str(tmp_path), "--json", str(results)]) == 0
+    (pair,) = json.loads(results.read_text())["pairs"]
+    board = catalogue()["arduino-nano-33-ble"]
+    assert pair["flash"]["limit"] == board.usable_flash - (usage["FLASH"] - len(_MODEL))
+    assert pair["ram"]["limit"] == board.usable_ram - (usage["RAM"] - 6208)
 
 
 def test_command_refuses_an_undeclared_board(

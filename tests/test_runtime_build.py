@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from modelmaker import ModelMaker
 
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.errors import TinybudgetError
@@ -340,6 +342,30 @@ def test_command_builds_a_table_that_links(
     assert "[runtime.mine]" in capsys.readouterr().out
     runtime = replace(RUNTIMES["m4_ref"], graph=str(output))
     assert 0 < flash_of(runtime, {"ADD": False}) < flash_of(RUNTIMES["m4_ref"], {"ADD": False})
+
+
+def test_a_declaration_counts_with_the_table_that_was_built(
+    tflm_library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The block that the command prints, pasted into a declaration."""
+    libraries = [str(_TARGETS["cortex-m4"].library(name)) for name in _ARM_LIBRARIES]
+    table = tmp_path / "mine.json.gz"
+    command = ["runtime", "build", "--name", "mine", "--output", str(table), str(tflm_library)]
+    assert main([*command, *libraries]) == 0
+    _, _, block = capsys.readouterr().out.partition("[runtime.mine]")
+    (graph := (maker := ModelMaker()).graph()).output(
+        graph.add(graph.input((1, 4)), graph.input((1, 4)))
+    )
+    tmp_path.joinpath("sum.tflite").write_bytes(maker.build())
+    tmp_path.joinpath("tinybudget.toml").write_text(
+        '[models.sum]\nsource = "sum.tflite"\nboards = ["nucleo-l4r5zi"]\nruntime = "mine"\n'
+        f"[runtime.mine]{block.replace(str(table), table.name)}"
+    )
+    results = tmp_path / "results.json"
+    assert main(["check", str(tmp_path), "--json", str(results)]) == 0
+    (pair,) = json.loads(results.read_text())["pairs"]
+    code = [part["bytes"] for part in pair["flash"]["parts"] if "model:" not in part["name"]]
+    assert sum(code) == flash_of(replace(RUNTIMES["m4_ref"], graph=str(table)), {"ADD": False})
 
 
 def test_code_that_is_in_no_input_is_an_error_unless_allowed(
