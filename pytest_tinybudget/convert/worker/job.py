@@ -118,7 +118,9 @@ def _watch_files(root: Path) -> Callable[[], dict[str, str]]:
     opened: set[Path] = set()
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        if event != "open" or not isinstance(arguments[0], (str, bytes, os.PathLike)):
+            return
+        if not set("wax").intersection(arguments[1] or ""):
             opened.add(Path(os.fsdecode(arguments[0])).absolute())
 
     sys.addaudithook(note)

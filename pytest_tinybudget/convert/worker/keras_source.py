@@ -28,6 +28,9 @@ from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.convert.worker.problem import static_shape
 
 
+#: From here on ``safe_mode`` holds for ``.h5`` files too (CVE-2025-9905).
+_OLDEST_KERAS = (3, 12)
+
 _SMALLEST_DEVIATION = 1e-6
 _FAR = (
     "representative data is unlike the training data: layer {layer!r} sees {ratio:.3g} times the "
@@ -70,6 +73,12 @@ def load(job: Job, custom: ModuleType | None) -> KerasModel:
     Raises:
         WorkerError: Keras cannot load it, or its inputs have no fixed shapes.
     """
+    found = tuple(int(part) for part in keras.__version__.split(".")[:2])
+    if found < _OLDEST_KERAS:
+        raise WorkerError(
+            f"needs keras 3.12 or newer, found {keras.__version__}: older ones run code that lies "
+            "in a model file"
+        )
     objects = {**(_H5_SHIMS if job.kind == "h5" else {}), **_classes_in(custom)}
     try:
         model = keras.models.load_model(
