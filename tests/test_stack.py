@@ -14,6 +14,7 @@ from modelmaker import ModelMaker
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.stack import invoke_key
 from pytest_tinybudget.footprint.stack import load_table
@@ -177,6 +178,18 @@ def test_a_declared_stack_replaces_the_measured_one() -> None:
     assert footprint.stack == 4000
     assert [part.method for part in footprint.ram_parts if part.name == "stack"] == ["declared"]
     assert footprint.ram == measure(model, M4).ram - stack_part(model, M4).bytes + 4000
+
+
+def test_a_fixed_cost_replaces_code_and_stack_and_says_whose_arena_it_adds() -> None:
+    model = made(lambda graph, source: graph.dense(source, units=4), (1, 4))
+    footprint = measure(model, M4, fixed=FixedCost(flash=20_480, stack=2_048))
+    arena = footprint.arena
+    assert arena is not None
+    assert footprint.flash == model.bytes + 20_480
+    assert footprint.ram == arena.required + 2_048
+    methods = {part.name: part.method for part in (*footprint.flash_parts, *footprint.ram_parts)}
+    assert (methods["runtime"], methods["stack"]) == ("declared", "declared")
+    assert footprint.ram_parts[0].note == "as TFLM lays it out"
 
 
 def test_a_runtime_without_a_stack_table_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from pytest_tinybudget.footprint.arena import Simulation
@@ -18,6 +19,10 @@ from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
+
+
+#: Said of an arena where the runtime's code is a declared figure, perhaps another engine's.
+_NOT_TFLM = "as TFLM lays it out"
 
 
 def measure(
@@ -46,6 +51,7 @@ def measure(
     unknown = simulation.unknown
     if fixed is not None:
         flash_parts += (Part("runtime", fixed.flash, "declared"),)
+        ram_parts = tuple(replace(part, note=part.note or _NOT_TFLM) for part in ram_parts)
         stack_bytes = Part("stack", fixed.stack, "declared")
     else:
         linked = link(model, runtime, registrations=registrations, costs=costs)
