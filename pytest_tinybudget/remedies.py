@@ -71,8 +71,11 @@ def remedies(
 
 
 def _less_flash(footprint: Footprint, measure: Measure) -> Iterator[str]:
-    """Single changes of the firmware that suffice (leaving out an operator changes the model)."""
-    for saving in footprint.savings:
+    """Single changes of the firmware that suffice (leaving out an operator changes the model).
+
+    Those that cost something else, which their note says, come last.
+    """
+    for saving in sorted(footprint.savings, key=lambda saving: saving.note != ""):
         if saving.flash_bytes >= measure.over and not saving.change.startswith("without "):
             note = f" ({saving.note})" if saving.note else ""
             yield f"{saving.change}: saves {format_size(saving.flash_bytes)}, then flash fits{note}"

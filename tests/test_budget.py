@@ -292,6 +292,15 @@ def test_typed_registrations_are_offered_where_they_suffice() -> None:
     assert not list(matching(fixes(keyword_model(), too_small), "each operator for its type"))
 
 
+def test_changes_that_cost_nothing_else_are_offered_first() -> None:
+    footprint = replace(kws(), savings=what_if(model_of(keyword_model()), RUNTIME))
+    lines = fixes(keyword_model(), Budget(flash=footprint.flash - 1))
+    saving = [line for line in lines if "then flash fits" in line]
+    assert saving[0].startswith("each operator for its type only")
+    assert saving[-1].startswith("reference kernels instead of CMSIS-NN")
+    assert saving[-1].endswith("(slower)")
+
+
 def test_the_tensor_that_lowers_the_peak_first_is_named() -> None:
     maker = ModelMaker()
     graph = maker.graph()

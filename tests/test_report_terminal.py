@@ -97,6 +97,11 @@ def test_long_advice_goes_on_in_the_next_line_below_its_start() -> None:
     assert all(len(line) <= USUAL.width for line in block)
 
 
+def test_what_can_be_copied_into_a_declaration_stays_on_one_line() -> None:
+    advice = 'arduino-nano-33-ble has room: a budget of { flash = "94 KB", ram = "11 KB" } would do'
+    assert '{ flash = "94 KB", ram = "11 KB" }' in failure(over(reasons=(advice,)), USUAL)
+
+
 def test_failure_shows_what_fills_the_arenas_peak_gaps_included() -> None:
     text = failure(over())
     block = text[text.index("the arena's peak, 31.2 KB, at CONV_2D #0:") :].split("\n\n")[0]

@@ -29,6 +29,10 @@ _LINE_CHARACTERS = 2000
 #: What GitHub's runner acts upon, after blanks at the start of a line and anywhere in it.
 _RUNNER_COMMAND = re.compile(r"\A *(?=::)|#(?=#\[)")
 
+#: What is to be copied into a declaration stays on one line: ``{ flash = "94 KB" }``.
+_INLINE_TABLE = re.compile(r"\{ [^{}]* \}")
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
 _ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": ">=", "≤": "<="})
 
 
@@ -121,14 +125,15 @@ def wrapped(text: str, style: Style, *, indent: str = "", start: str | None = No
 
     ``indent`` stands before each; ``start`` instead of it before the first.
     """
-    return textwrap.wrap(
-        clean(text, style),
+    lines = textwrap.wrap(
+        _INLINE_TABLE.sub(lambda table: table[0].replace(" ", _NO_BREAK), clean(text, style)),
         max(style.width, len(indent) + 20),
         initial_indent=indent if start is None else start,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
 def pad(text: str, width: int, align: Align = "left") -> str:
