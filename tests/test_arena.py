@@ -603,6 +603,7 @@ def test_a_custom_operator_is_bounded_and_named() -> None:
     assert simulation.arena is not None
     (line,) = simulation.unknown
     assert line.startswith("MyOp #0")
+    assert simulation.arena.recorded["persistent_buffer"] >= 912  # the LSTM's on CMSIS-NN
     assert "[runtime.ops.MyOp]" in line
 
 

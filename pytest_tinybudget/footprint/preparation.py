@@ -33,6 +33,10 @@ ELEMENT_BYTES: Mapping[str, int] = {
     "COMPLEX64": 8, "COMPLEX128": 16, "INT4": 1,
 }  # fmt: skip
 
+#: What an operator without a rule keeps at least: the largest struct that any kernel of TFLM
+#: keeps (CMSIS-NN's for UNIDIRECTIONAL_SEQUENCE_LSTM). A bound by experience, not by proof.
+UNKNOWN_PERSISTENT_BYTES = 912
+
 #: C layouts of TFLM's structs for tensors that kernels look at (``Abi.size_of``).
 TENSOR = "(ep) (2i) 3p 2e b"
 AFFINE_QUANTIZATION = "2p i"
@@ -122,7 +126,7 @@ class Node(Preparation):
         return elements * ELEMENT_BYTES.get(tensor.type, 0)
 
     def run_unknown(self) -> None:
-        """An operator without a rule: its declared cost, else twice what it reads and writes."""
+        """An operator without a rule: its declared cost, else a bound."""
         self.run(lambda _: self._request_unknown())
 
     # The Preparation protocol, in its order.
