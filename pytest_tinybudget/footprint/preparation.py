@@ -203,12 +203,13 @@ class Node(Preparation):
         indices = (*self.operator.inputs, *self.operator.outputs)
         tensors = [self.subgraph.tensors[index] for index in indices if index >= 0]
         activations = sum(tensor.bytes for tensor in tensors if not tensor.is_constant)
-        bound = align_up(activations, ALIGNMENT)
-        self.persistent(bound)
-        self.scratch(bound)
+        scratch = align_up(activations, ALIGNMENT)
+        persistent = max(scratch, UNKNOWN_PERSISTENT_BYTES)
+        self.persistent(persistent)
+        self.scratch(scratch)
         self.bounded(
-            f"no rule for this operator; counted {bound:,} B persistent and {bound:,} B scratch"
-            " (as much as its activations), declare"
+            f"no rule for this operator; counted {persistent:,} B persistent and {scratch:,} B"
+            " scratch (its activations, and at least what TFLM's largest operator keeps), declare"
             f" [runtime.ops.{toml_key(self.operator.name)}] to state its cost"
         )
 
