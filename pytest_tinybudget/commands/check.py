@@ -22,7 +22,6 @@ from pytest_tinybudget.errors import TinybudgetError
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
-    from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.results import PairResult
 
 
@@ -80,10 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: a path or a declaration is wrong, or a report cannot be written.
     """
     from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.report import diff_text
-    from pytest_tinybudget.report import github
-    from pytest_tinybudget.report.console import Console
-    from pytest_tinybudget.report.layout import Line
     from pytest_tinybudget.verify import require_interpreter
 
     if [arguments.json, arguments.junit_xml, arguments.html].count("-") > 1:
@@ -111,18 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     told = gate.baseline is not None or notes
     comparison = compared(gate.baseline, results, notes) if told else None
     _write_files(arguments, results, comparison)
-    reports_on_stdout = "-" in (arguments.json, arguments.junit_xml, arguments.html)
-    console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
-    verbosity = arguments.verbose - arguments.quiet
-    _print(console, results, verbosity)
-    if comparison is not None:
-        lines = diff_text.comparison_lines(
-            comparison, console.style, unchanged=False, verbosity=verbosity
-        )
-        console.print([Line(""), *lines])
-    if github.is_active(os.environ):
-        print_line = partial(print, file=console.stream)
-        github.publish(results, comparison, os.environ, root=Path(), print_line=print_line)
+    _print(arguments, results, comparison)
     if any(result.outcome == "error" for result in results):
         return _NOT_MEASURED
     return _FAILS if any(result.failed for result in results) else _FITS
@@ -152,10 +136,25 @@ def _write_files(
         write_output(arguments.html, html.render(results, comparison))
 
 
-def _print(console: Console, results: Sequence[PairResult], verbosity: int) -> None:
+def _print(
+    arguments: argparse.Namespace, results: Sequence[PairResult], comparison: Comparison | None
+) -> None:
+    """Failures, the table and what changed; on stderr where a report goes to stdout."""
+    from pytest_tinybudget.report import diff_text
+    from pytest_tinybudget.report import github
     from pytest_tinybudget.report import terminal
+    from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.report.layout import Line
 
-    style = console.style
+    reports_on_stdout = "-" in (arguments.json, arguments.junit_xml, arguments.html)
+    console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
+    style, verbosity = console.style, arguments.verbose - arguments.quiet
     for result in filter(lambda result: result.failed, results):
         console.print(terminal.failure_lines(result, style, verbosity=verbosity))
     console.print(terminal.summary(results, style, verbosity=verbosity))
+    if comparison is not None:
+        lines = diff_text.comparison_lines(comparison, style, unchanged=False, verbosity=verbosity)
+        console.print([Line(""), *lines])
+    if github.is_active(os.environ):
+        print_line = partial(print, file=console.stream)
+        github.publish(results, comparison, os.environ, root=Path(), print_line=print_line)
