@@ -30,6 +30,7 @@ from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
+from pytest_tinybudget.declaration import DeclaredGroup
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.declaration.pairs import GroupPair
@@ -304,26 +305,13 @@ class Gate:
             require_int8=pair.model.require_int8,
             strict=self.strict or pair.model.strict,
         )
-
-        def judged(budget: Budget) -> Verdict:
-            verdict = judge(footprint, pair.board, replace(terms, budget=budget))
-            return self._verified(verdict, model) if self.verify else verdict
-
-        allowed = Allowed(
-            section=f"models.{pair.model.section}",
-            max_increase=pair.model.max_increase,
-            accepts=pair.model.accepts,
-            today=self.today,
-        )
-        verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
-        result = _result(pair, verdict, footprint)
+        allowed = self._allowed(f"models.{pair.model.section}", pair.model)
         result = replace(
-            result,
+            self._judged(pair, footprint, terms, allowed, model),
             message=pair.model.message,
             model_sha256=sha256_of(model),
             model_bytes=model.bytes,
             model_source=pair.model.declared_source,
-            accepted=accepted,
         )
         if pair.model.planned is not None:
             result = _warned(result, (_PLANNED,))
@@ -344,10 +332,6 @@ class Gate:
         )
         return replace(result, reasons=(*result.reasons, *reasons))
 
-    def _verified(self, verdict: Verdict, model: Model) -> Verdict:
-        run = _once(self._runs, sha256_of(model), lambda: cross_check(model))
-        return run.amend(verdict)
-
     def _check_group(self, pair: GroupPair) -> PairResult:
         from pytest_tinybudget.groups import combine
 
@@ -367,24 +351,12 @@ class Gate:
             require_int8=False,
             strict=self.strict or any(member.model.strict for member in members),
         )
-
-        def judged(budget: Budget) -> Verdict:
-            return judge(footprint, pair.board, replace(terms, budget=budget))
-
-        allowed = Allowed(
-            section=pair.name,
-            max_increase=pair.group.max_increase,
-            accepts=pair.group.accepts,
-            today=self.today,
-        )
-        verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
-        result = _result(pair, verdict, footprint)
+        allowed = self._allowed(pair.name, pair.group)
         result = replace(
-            result,
+            self._judged(pair, footprint, terms, allowed),
             message=pair.group.message,
             model_bytes=sum(model.bytes for model in models.values()),
             model_source=", ".join(member.model.declared_source for member in members),
-            accepted=accepted,
         )
         result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
         if result.outcome != "over":
@@ -393,6 +365,35 @@ class Gate:
 
         rooms = more_room(result, pair.board, terms.budget, _boards(pair))
         return replace(result, reasons=(*result.reasons, *rooms))
+
+    def _allowed(self, section: str, declared: DeclaredModel | DeclaredGroup) -> Allowed:
+        return Allowed(
+            section=section,
+            max_increase=declared.max_increase,
+            accepts=declared.accepts,
+            today=self.today,
+        )
+
+    def _judged(
+        self,
+        pair: Pair | GroupPair,
+        footprint: Footprint,
+        terms: Terms,
+        allowed: Allowed,
+        model: Model | None = None,
+    ) -> PairResult:
+        """The verdict on ``footprint``, agreed overruns accepted; ``model`` is cross-checked."""
+
+        def judged(budget: Budget) -> Verdict:
+            verdict = judge(footprint, pair.board, replace(terms, budget=budget))
+            return self._verified(verdict, model) if self.verify and model else verdict
+
+        verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
+        return replace(_result(pair, verdict, footprint), accepted=accepted)
+
+    def _verified(self, verdict: Verdict, model: Model) -> Verdict:
+        run = _once(self._runs, sha256_of(model), lambda: cross_check(model))
+        return run.amend(verdict)
 
 
 def _boards(pair: Pair | GroupPair) -> dict[str, Board]:

@@ -759,7 +759,7 @@ def test_an_error_shows_a_valid_example(project: Project, text: str, example: st
 def test_an_unknown_key_without_a_near_one_lists_the_valid_keys(project: Project):
     lines = project.all_lines(KWS + "zzz = 1")
 
-    assert any(line.startswith("    valid: source, boards, budget, ") for line in lines)
+    assert any(line.startswith("    valid: source, artifacts, ") for line in lines)
 
 
 def test_all_errors_of_a_file_come_at_once_in_its_order(project: Project):

@@ -62,8 +62,3 @@ class Conversion:
         module, colon, function = (self.representative_data or "").partition(":")
         dotted = all(part.isidentifier() for part in module.split("."))
         return (module, function) if colon and dotted and function.isidentifier() else None
-
-    @property
-    def runs_code(self) -> bool:
-        """Whether modules of the project take part, which may read whatever they like."""
-        return self.custom_objects is not None or self.data_function is not None

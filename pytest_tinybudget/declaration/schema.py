@@ -232,8 +232,8 @@ class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "none"
 
 
-class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """What models and groups take unless they say otherwise."""
+class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model may say, and the defaults for it."""
 
     boards: BoardIds | None = None
     budget: Budget | None = None
@@ -244,18 +244,7 @@ class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
     registrations: Registrations | None = None
     runtime: RuntimeReference | None = None
     stack: Stack | None = None
-    artifacts: Annotated[
-        Text | None,
-        Meta(description="folder for the generated C files", examples=["build/tinybudget"]),
-    ] = None
     max_increase: MaxIncrease | None = None
-    baseline: Annotated[
-        Text | None,
-        Meta(
-            description="results file to compare with, relative to this file",
-            examples=["tinybudget-baseline.json"],
-        ),
-    ] = None
     representative_data: RepresentativeData | None = None
     custom_objects: CustomObjects | None = None
     strip: Strip | None = None
@@ -265,7 +254,23 @@ class DefaultsTable(Struct, frozen=True, forbid_unknown_fields=True):
     conversion_memory: ConversionMemory | None = None
 
 
-class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
+class DefaultsTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
+    """What models and groups take unless they say otherwise."""
+
+    artifacts: Annotated[
+        Text | None,
+        Meta(description="folder for the generated C files", examples=["build/tinybudget"]),
+    ] = None
+    baseline: Annotated[
+        Text | None,
+        Meta(
+            description="results file to compare with, relative to this file",
+            examples=["tinybudget-baseline.json"],
+        ),
+    ] = None
+
+
+class ModelTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
     """A model, or with a glob as source one model a file."""
 
     source: Annotated[
@@ -275,15 +280,6 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["models/kws.tflite"],
         ),
     ] = None
-    boards: BoardIds | None = None
-    budget: Budget | None = None
-    warn_at: Percent | None = None
-    message: Message | None = None
-    require_int8: RequireInt8 | None = None
-    strict: Strict | None = None
-    registrations: Registrations | None = None
-    runtime: RuntimeReference | None = None
-    stack: Stack | None = None
     artifacts: Annotated[
         Name | None,
         Meta(
@@ -291,15 +287,7 @@ class ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["keyword_model"],
         ),
     ] = None
-    max_increase: MaxIncrease | None = None
     accept: Accepts | None = None
-    representative_data: RepresentativeData | None = None
-    custom_objects: CustomObjects | None = None
-    strip: Strip | None = None
-    per_channel_dense: PerChannelDense | None = None
-    activations: Activations | None = None
-    conversion_timeout: ConversionTimeout | None = None
-    conversion_memory: ConversionMemory | None = None
     layers: Annotated[
         Annotated[list[LayerTable], Meta(min_length=1)] | None,
         Meta(

@@ -37,7 +37,7 @@ def _table(
     struct: type[msgspec.Struct], table: dict[str, Any], keys: KeyPath, problems: Problems
 ) -> dict[str, Any]:
     """The part of ``table`` that fits ``struct``."""
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    fields = _own_first(struct)
     fitting = {}
     for key, value in table.items():
         here = (*keys, *key.split(".")) if key == OPERATORS else (*keys, key)
@@ -53,6 +53,13 @@ def _table(
             example = f"{field.encode_name} = {toml_value(_example(field.type))}"
             problems.add(keys, f"{field.encode_name!r} is missing", example=example)
     return fitting
+
+
+def _own_first(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of ``struct`` by key; what it says itself stands before what it inherits."""
+    inherited = getattr(struct.__base__, "__struct_fields__", ())
+    fields = sorted(msgspec.structs.fields(struct), key=lambda field: field.name in inherited)
+    return {field.encode_name: field for field in fields}
 
 
 def _value(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
