@@ -29,6 +29,19 @@ class Scale(layers.Layer):
         return inputs * self.factor
 
 
+class Filled(layers.Layer):
+    """FILL, with a shape that the graph knows or one that depends on the input's values."""
+
+    def __init__(self, *, fixed, **keywords):
+        super().__init__(**keywords)
+        self.fixed = fixed
+
+    def call(self, inputs):
+        largest = tf.reduce_max(inputs)
+        rows = 1 if self.fixed else tf.cast(largest, tf.int32) * 0 + 1
+        return tf.fill((rows, 6), largest)
+
+
 def image_model(*more, shape=(12, 12, 1)):
     return keras.Sequential(
         [
@@ -90,6 +103,13 @@ def keras_models():
         "upsampled": keras.Sequential([keras.Input((6, 3)), layers.UpSampling1D(2)]),
         "dynamic": keras.Sequential([keras.Input((None, 4)), layers.Conv1D(2, 3)]),
         "lambda": keras.Sequential([keras.Input((8,)), layers.Lambda(lambda x: x * 2)]),
+        "embedding": keras.Sequential(
+            [keras.Input((5,), dtype="int32"), layers.Embedding(10, 4), layers.Flatten()]
+        ),
+        "filled": keras.Sequential([keras.Input((6,)), Filled(fixed=True)]),
+        "filled_at_will": keras.Sequential(
+            [keras.Input((6,)), Filled(fixed=False), layers.Dense(2)]
+        ),
         "own_layer": keras.Sequential([keras.Input((8,)), layers.Dense(4), Scale()]),
     }
 
@@ -97,11 +117,13 @@ def keras_models():
 def write(folder: Path) -> None:
     keras.utils.set_random_seed(7)
     models = keras_models()
+    exported = ("gelu", "filled", "filled_at_will")
     for name, model in models.items():
-        if name != "gelu":
+        if name in exported:
+            model.export(folder / name, verbose=False)
+        else:
             model.save(folder / f"{name}.keras")
     models["lstm"].export(folder / "lstm", verbose=False)
-    models["gelu"].export(folder / "gelu", verbose=False)
     models["conv2d"].save(folder / "conv2d.h5")
     models["lambda"].save(folder / "lambda.h5")
     models["conv2d"].export(folder / "conv2d", verbose=False)

@@ -378,6 +378,30 @@ def test_an_operator_that_tflm_lacks_is_named_with_its_layer(convert: Convert):
     assert "is not in TFLM's resolver" in message
 
 
+def test_an_embedding_is_refused_for_its_select(convert: Convert):
+    message = error_of(convert, "embedding.keras").message
+
+    assert "SELECT #" in message
+    assert "(layer sequential" in message
+    assert "/embedding" in message
+    assert "is not in TFLM's resolver" in message
+
+
+def test_a_fill_of_fixed_shape_is_measured(convert: Convert):
+    converted = convert("filled")
+
+    assert operators(converted) == ["REDUCE_MAX", "FILL"]
+    assert measure(graph(converted), RUNTIMES["m4_cmsisnn"]).refusals == ()
+
+
+def test_a_fill_whose_shape_depends_on_the_input_is_refused(convert: Convert):
+    message = error_of(convert, "filled_at_will").message
+
+    assert "/filled" in message
+    assert "' of FILL #" in message
+    assert "has the shape (-1, 6), not a fixed one" in message
+
+
 @pytest.mark.parametrize("name", ["cut.keras", "noise.h5", "noise"])
 def test_a_damaged_source_is_one_line(convert: Convert, sources: Path, name: str):
     whole = (sources / "conv2d.keras").read_bytes()

@@ -82,10 +82,13 @@ def _operator(operator: Operator, graph: Subgraph) -> Iterator[str]:
 
 
 def _shapes(graph: Subgraph) -> Iterator[str]:
+    makers = {index: operator for operator in graph.operators for index in operator.outputs}
     for tensor in graph.tensors:
         if tensor.shape_signature is not None and -1 in tensor.shape_signature:
+            maker = makers.get(tensor.index)
+            made = f" of {maker.name} #{maker.index}" if maker is not None else ""
             shape = tensor.shape_signature
-            yield f"tensor {_quoted(tensor)} has the shape {shape}, not a fixed one"
+            yield f"tensor {_quoted(tensor)}{made} has the shape {shape}, not a fixed one"
 
 
 def _where(operator: Operator, graph: Subgraph) -> str:
