@@ -116,6 +116,23 @@ MODULES = {
 }
 
 
+#: Run in a process of its own, because it imports TensorFlow.
+OLD_KERAS = """
+    import tf_keras as keras
+
+    layers = keras.layers
+    keras.Sequential([
+        keras.Input((12, 12, 1)), layers.Conv2D(4, 3), layers.BatchNormalization(),
+        layers.Flatten(), layers.Dense(3, activation="softmax"),
+    ]).save("old_conv2d")
+    keras.Sequential([keras.Input((8, 4)), layers.LSTM(6), layers.Dense(3)]).save("old_lstm")
+    keras.Sequential([keras.Input((6, 4)), layers.GRU(5), layers.Dense(3)]).save("old_gru")
+    image, sound = keras.Input((6,), name="zeta"), keras.Input((4,), name="alpha")
+    joined = layers.Concatenate()([layers.Dense(3)(image), layers.Dense(3)(sound)])
+    keras.Model([image, sound], [layers.Dense(2)(joined), joined]).save("old_two_inputs")
+"""
+
+
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with trained models, and with modules of a project."""
@@ -132,6 +149,21 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in MODULES.items():
         (folder / f"{name}.py").write_text(textwrap.dedent(text), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def old_keras(sources: Path) -> None:
+    """SavedModels among ``sources`` as ``model.save(folder)`` of Keras 2 wrote them."""
+    pytest.importorskip("tf_keras")
+    made = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(OLD_KERAS)],
+        cwd=sources,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
 
 
 @pytest.fixture(scope="session")
@@ -192,6 +224,38 @@ def test_every_kind_of_source_becomes_int8_at_batch_1(convert: Convert, name: st
     assert {tensor.type for tensor in edges} == {"INT8"}
     assert {tensor.shape[0] for tensor in edges} == {1}
     assert not {"SHAPE", "QUANTIZE", "DEQUANTIZE"} & {each.name for each in main.operators}
+
+
+@pytest.mark.usefixtures("old_keras")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("old_conv2d", ["CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]),
+        ("old_lstm", ["UNIDIRECTIONAL_SEQUENCE_LSTM", "STRIDED_SLICE", "FULLY_CONNECTED"]),
+        ("old_two_inputs", ["FULLY_CONNECTED"] * 2 + ["CONCATENATION", "FULLY_CONNECTED"]),
+    ],
+)
+def test_a_saved_model_of_old_keras_becomes_int8(convert: Convert, name: str, expected: list[str]):
+    converted = convert(name)
+
+    main = graph(converted).main
+    edges = [main.tensors[index] for index in (*main.inputs, *main.outputs)]
+    assert operators(converted) == expected
+    assert {(tensor.type, tensor.shape[0]) for tensor in edges} == {("INT8", 1)}
+    assert all(each["relative_error"] < 0.2 for each in converted.drift)
+
+
+@pytest.mark.usefixtures("old_keras")
+def test_inputs_of_an_old_saved_model_come_by_name(convert: Convert):
+    """Such a file keeps their names, not their order."""
+    main = graph(convert("old_two_inputs")).main
+
+    assert [main.tensors[index].shape for index in main.inputs] == [(1, 4), (1, 6)]
+
+
+@pytest.mark.usefixtures("old_keras")
+def test_a_gru_of_an_old_saved_model_is_refused_with_what_to_do(convert: Convert):
+    assert "build it with unroll=True" in error_of(convert, "old_gru").message
 
 
 def test_an_lstm_is_one_operator(convert: Convert):
