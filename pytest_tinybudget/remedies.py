@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import replace
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.budget import Terms
@@ -20,10 +19,8 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.graph.dense import per_tensor_dense
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.graph.model import Quantization
-from pytest_tinybudget.graph.model import Subgraph
-from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.names import toml_key
 from pytest_tinybudget.results import Measure
@@ -91,7 +88,7 @@ def _less_ram(
     arena = footprint.arena
     if arena is None or arena != simulate(model, runtime, costs).arena:
         return  # another estimator's, which may not plan as TFLM does
-    per_tensor = _per_tensor_dense(model)
+    per_tensor = per_tensor_dense(model)
     if per_tensor is not None:
         changed = simulate(per_tensor, runtime, costs).arena
         saved = arena.required - changed.required if changed else 0
@@ -160,34 +157,6 @@ def _head_with_half(buffers: tuple[LiveBuffer, ...], position: int) -> int:
         ]
     )
     return max(offset + size for offset, size in zip(offsets, sizes, strict=True))
-
-
-def _per_tensor_dense(model: Model) -> Model | None:
-    """``model`` with one scale for each dense layer's weights; ``None`` if it is so already."""
-    subgraphs = tuple(_with_per_tensor_dense(subgraph) for subgraph in model.subgraphs)
-    return None if subgraphs == model.subgraphs else replace(model, subgraphs=subgraphs)
-
-
-def _with_per_tensor_dense(subgraph: Subgraph) -> Subgraph:
-    constants = {
-        index
-        for operator in subgraph.operators
-        if operator.name == "FULLY_CONNECTED"
-        for index in operator.inputs[1:]
-        if index >= 0 and len(subgraph.tensors[index].quantization.scales) > 1
-    }
-    if not constants:
-        return subgraph
-    tensors = tuple(
-        replace(tensor, quantization=_one_scale(tensor)) if tensor.index in constants else tensor
-        for tensor in subgraph.tensors
-    )
-    return replace(subgraph, tensors=tensors)
-
-
-def _one_scale(tensor: Tensor) -> Quantization:
-    old = tensor.quantization
-    return replace(old, scales=old.scales[:1], zero_points=old.zero_points[:1])
 
 
 def more_room(

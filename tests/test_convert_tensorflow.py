@@ -356,6 +356,28 @@ def test_dense_layers_have_a_scale_an_output_or_one(convert: Convert):
     assert scales(convert("dense.keras", per_channel_dense=False)) == 1
 
 
+@needs_quantizer
+@pytest.mark.parametrize("declared", [None, True, False])
+def test_a_float_tflite_keeps_a_scale_an_output_and_says_so(
+    convert: Convert, declared: bool | None
+):
+    converted = convert("float.tflite", per_channel_dense=declared)
+
+    dense = next(op for op in graph(converted).main.operators if op.name == "FULLY_CONNECTED")
+    weights = graph(converted).main.tensors[dense.inputs[1]]
+    told = [each for each in converted.warnings if each.startswith("per_channel_dense = false is")]
+    assert len(weights.quantization.scales) == 3
+    assert "dense layers per channel" in converted.settings
+    assert len(told) == (declared is False)
+
+
+@needs_quantizer
+def test_int16_of_a_float_tflite_is_told_as_it_is_made(convert: Convert):
+    assert (
+        "int16, dense layers per channel" in convert("float.tflite", activations="int16").settings
+    )
+
+
 def test_int16_activations(convert: Convert):
     main = graph(convert("dense.keras", activations="int16")).main
 

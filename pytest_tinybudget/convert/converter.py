@@ -269,6 +269,11 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
         )
     else:
         notes += map(_drift_text, drift)
+    if request.settings.per_channel_dense is False and _is_dense_per_channel(entry, request):
+        warnings.append(
+            "per_channel_dense = false is not done for a .tflite: ai-edge-quantizer has given each "
+            "output of a dense layer its scale"
+        )
     if report["stripped_bytes"]:
         notes.append(f"strip: {report['stripped_bytes']:,} B of names and metadata left out")
     return Converted(
@@ -276,13 +281,24 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
     )
 
 
+def _is_dense_per_channel(entry: Entry, request: Request) -> bool:
+    """Whether a dense layer has a scale for each output, by a converter that has no choice."""
+    if kind_of(request.source) != "tflite":
+        return False
+    from pytest_tinybudget.graph.dense import per_tensor_dense
+    from pytest_tinybudget.graph.tflite import read_model
+
+    return per_tensor_dense(read_model(entry.content, request.shown)) is not None
+
+
 def _settings_text(request: Request) -> str:
     """What decides over the size of the file that is made of a source."""
-    settings = request.settings
-    packages = versions(kind_of(request.source))
+    settings, kind = request.settings, kind_of(request.source)
+    packages = versions(kind)
+    per_channel = settings.scales_per_channel or kind == "tflite"  # ai-edge-quantizer's recipes
     told = [
         settings.activations,
-        f"dense layers per {'channel' if settings.scales_per_channel else 'tensor'}",
+        f"dense layers per {'channel' if per_channel else 'tensor'}",
         "stripped" if settings.strip else "",
         *(f"{name} {packages[name]}" for name in _CONVERTERS if name in packages),
     ]

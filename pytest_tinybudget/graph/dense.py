@@ -1,0 +1,38 @@
+"""Dense layers whose weights have a scale for each output, and the same model without that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Quantization
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+
+
+def per_tensor_dense(model: Model) -> Model | None:
+    """``model`` with one scale for each dense layer's weights; ``None`` if it is so already."""
+    subgraphs = tuple(_with_per_tensor_dense(subgraph) for subgraph in model.subgraphs)
+    return None if subgraphs == model.subgraphs else replace(model, subgraphs=subgraphs)
+
+
+def _with_per_tensor_dense(subgraph: Subgraph) -> Subgraph:
+    constants = {
+        index
+        for operator in subgraph.operators
+        if operator.name == "FULLY_CONNECTED"
+        for index in operator.inputs[1:]
+        if index >= 0 and len(subgraph.tensors[index].quantization.scales) > 1
+    }
+    if not constants:
+        return subgraph
+    tensors = tuple(
+        replace(tensor, quantization=_one_scale(tensor)) if tensor.index in constants else tensor
+        for tensor in subgraph.tensors
+    )
+    return replace(subgraph, tensors=tensors)
+
+
+def _one_scale(tensor: Tensor) -> Quantization:
+    old = tensor.quantization
+    return replace(old, scales=old.scales[:1], zero_points=old.zero_points[:1])
