@@ -318,7 +318,7 @@ class Gate:
         result = _with_conversion(result, self.conversion(pair.model))
         result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
         if not result.failed:
-            return result
+            return replace(result, notes=(*result.notes, *self._dense_hints(pair)))
         from pytest_tinybudget.remedies import remedies
 
         reasons = remedies(
@@ -331,6 +331,20 @@ class Gate:
             boards=_boards(pair),
         )
         return replace(result, reasons=(*result.reasons, *reasons))
+
+    def _dense_hints(self, pair: Pair) -> tuple[str, ...]:
+        """What dense layers per tensor would save, where nobody has chosen and TFLM plans."""
+        from pytest_tinybudget.convert.sources import kind_of
+        from pytest_tinybudget.remedies import per_tensor_hints
+
+        declared, arena = pair.model, self.footprint(pair).arena
+        chosen = declared.conversion.per_channel_dense is not None
+        if chosen or arena is None or self.estimator or self.conversion(declared) is None:
+            return ()
+        if kind_of(declared.source) == "tflite":
+            return ()  # ai-edge-quantizer leaves no choice
+        costs = pair.declaration.operators
+        return per_tensor_hints(arena, self.model(declared), pair.choice.runtime, costs)
 
     def _check_group(self, pair: GroupPair) -> PairResult:
         from pytest_tinybudget.groups import combine

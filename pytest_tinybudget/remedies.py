@@ -35,6 +35,10 @@ _NAME_LENGTH = 60
 
 _ARENA_ALIGNMENT = 16
 
+#: A pair that passes hears of a saving above either.
+_HINT_BYTES = 1024
+_HINT_SHARE = 0.05
+
 
 def remedies(
     result: PairResult,
@@ -88,15 +92,12 @@ def _less_ram(
     arena = footprint.arena
     if arena is None or arena != simulate(model, runtime, costs).arena:
         return  # another estimator's, which may not plan as TFLM does
-    per_tensor = per_tensor_dense(model)
-    if per_tensor is not None:
-        changed = simulate(per_tensor, runtime, costs).arena
-        saved = arena.required - changed.required if changed else 0
-        if saved > 0:
-            yield (
-                "dense layers quantised per tensor instead of per channel: saves "
-                f"{format_size(saved)} of arena{_enough(saved, measure)}"
-            )
+    saved = _saved_per_tensor(arena, model, runtime, costs)
+    if saved > 0:
+        yield (
+            "dense layers quantised per tensor instead of per channel: saves "
+            f"{format_size(saved)} of arena{_enough(saved, measure)}"
+        )
     if arena.decided_by != "used":
         yield (
             f"{format_size(arena.required - arena.used)} of the arena are only for setting up, "
@@ -111,6 +112,25 @@ def _less_ram(
             f"gaps between planned tensors take {format_size(gaps)}: an offline memory plan in "
             f"the model can save at most that{_enough(gaps, measure)}"
         )
+
+
+def per_tensor_hints(
+    arena: Arena, model: Model, runtime: Runtime, costs: Mapping[str, OperatorCost]
+) -> tuple[str, ...]:
+    """What ``per_channel_dense = false`` would save of ``arena``, where it is worth a line."""
+    saved = _saved_per_tensor(arena, model, runtime, costs)
+    if saved <= min(_HINT_BYTES, arena.required * _HINT_SHARE):
+        return ()
+    return (f"per_channel_dense = false would save {format_size(saved)} of arena",)
+
+
+def _saved_per_tensor(
+    arena: Arena, model: Model, runtime: Runtime, costs: Mapping[str, OperatorCost]
+) -> int:
+    """Bytes of ``arena`` that dense layers with one scale would save."""
+    per_tensor = per_tensor_dense(model)
+    changed = simulate(per_tensor, runtime, costs).arena if per_tensor is not None else None
+    return arena.required - changed.required if changed is not None else 0
 
 
 def _enough(saved_bytes: int, measure: Measure) -> str:

@@ -27,13 +27,17 @@ from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.graph.layers import Layer
 from pytest_tinybudget.graph.layers import LayerList
 from pytest_tinybudget.graph.layers import model_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.sizes import format_size
 
 
 if find_spec("tensorflow") is None:
@@ -376,6 +380,33 @@ def test_int16_of_a_float_tflite_is_told_as_it_is_made(convert: Convert):
     assert (
         "int16, dense layers per channel" in convert("float.tflite", activations="int16").settings
     )
+
+
+@pytest.mark.parametrize("declared", ["", "per_channel_dense = true", "per_channel_dense = false"])
+def test_a_pair_that_passes_hears_what_dense_layers_per_tensor_save(
+    sources: Path, tmp_path: Path, declared: str
+):
+    def arena_and_hints(name: str, line: str) -> tuple[int, list[str]]:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(
+            f'schema = 1\n[models.m]\nsource = "{(sources / "dense.keras").as_posix()}"\n'
+            f'representative_data = "random"\nboards = ["arduino-nano-33-ble"]\n{line}\n',
+            encoding="utf-8",
+        )
+        gate = Gate(cached=False)
+        (pair,) = pairs(path.name, load_declaration(path))
+        result = gate.check(pair)
+        gate.close()
+        assert result.outcome == "warns", result.headline  # of random data
+        return result.footprint.arena.required, [
+            note for note in result.notes if note.startswith("per_channel_dense = false would save")
+        ]
+
+    arena, hints = arena_and_hints("declared", declared)
+    smaller, _ = arena_and_hints("per_tensor", "per_channel_dense = false")
+
+    saved = f"per_channel_dense = false would save {format_size(arena - smaller)} of arena"
+    assert hints == ([] if declared else [saved])
 
 
 def test_int16_activations(convert: Convert):
