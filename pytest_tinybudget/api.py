@@ -10,7 +10,6 @@ from typing import Literal
 
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
-from pytest_tinybudget.boards.nearest import unknown
 from pytest_tinybudget.budget import DEFAULT_WARN_AT_PERCENT
 from pytest_tinybudget.convert.live import Data
 from pytest_tinybudget.convert.live import Source
@@ -25,6 +24,7 @@ from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import parse_size
 

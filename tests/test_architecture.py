@@ -15,6 +15,7 @@ PACKAGE = ROOT / "pytest_tinybudget"
 #: A room imports those above it, and none beside or below it.
 LAYERS = (
     ("errors", "names", "sizes"),
+    ("nearest",),
     ("boards", "graph"),
     ("footprint",),
     ("artifacts", "convert", "results"),

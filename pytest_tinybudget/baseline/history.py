@@ -138,7 +138,7 @@ def history(entries: Iterable[Entry | str], models: Iterable[str] = ()) -> Histo
     known = {pair.model for entry in found for pair in entry.results.pairs}
     wanted = set(models) or known
     if wanted - known:
-        from pytest_tinybudget.boards.nearest import unknown
+        from pytest_tinybudget.nearest import unknown
 
         raise unknown("model", sorted(wanted - known)[0], known)
     tables = [{pair.id: pair for pair in entry.results.pairs} for entry in found]

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.cores import find_core
-from pytest_tinybudget.boards.nearest import unknown
+from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.sizes import parse_size
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pytest_tinybudget.boards.nearest import unknown
+from pytest_tinybudget.nearest import unknown
 
 
 @dataclass(frozen=True, slots=True)

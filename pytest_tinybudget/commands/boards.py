@@ -16,10 +16,10 @@ from pytest_tinybudget.boards.describe import HEAD
 from pytest_tinybudget.boards.describe import LABEL_CELLS
 from pytest_tinybudget.boards.describe import describe
 from pytest_tinybudget.boards.describe import rows
-from pytest_tinybudget.boards.nearest import nearest
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.nearest import nearest
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped

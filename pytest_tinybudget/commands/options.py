@@ -82,8 +82,8 @@ def runtime_named(name: str | None) -> Runtime:
     Raises:
         TinybudgetError: there is no such runtime.
     """
-    from pytest_tinybudget.boards.nearest import unknown
     from pytest_tinybudget.footprint.runtime import RUNTIMES
+    from pytest_tinybudget.nearest import unknown
 
     name = name or DEFAULT_RUNTIME
     if name not in RUNTIMES:

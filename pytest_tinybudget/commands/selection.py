@@ -49,8 +49,8 @@ def _split(argument: str) -> tuple[str, str, str]:
 
 
 def _select(argument: str) -> list[Pair | GroupPair]:
-    from pytest_tinybudget.boards.nearest import unknown
     from pytest_tinybudget.declaration import FILE_NAME
+    from pytest_tinybudget.nearest import unknown
 
     path, model, board = _split(argument)
     selected = list(_pairs(Path(path), Path(), missing_ok=False))

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_tinybudget.boards.nearest import nearest
 from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.nearest import nearest
 from pytest_tinybudget.sizes import parse_size
 
 

@@ -14,7 +14,6 @@ from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.cores import find_core
-from pytest_tinybudget.boards.nearest import unknown
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.footprint.result import FixedCost
@@ -23,6 +22,7 @@ from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.layers import LayerList
+from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.results import Acceptance
 
 

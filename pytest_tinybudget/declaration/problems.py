@@ -11,9 +11,9 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from pytest_tinybudget.boards.nearest import nearest
 from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.names import printable
+from pytest_tinybudget.nearest import nearest
 
 
 KeyPath = tuple[str, ...]

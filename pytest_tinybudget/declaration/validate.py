@@ -14,7 +14,6 @@ from typing import get_origin
 
 import msgspec
 
-from pytest_tinybudget.boards.nearest import nearest
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import abbreviated
@@ -23,6 +22,7 @@ from pytest_tinybudget.declaration.problems import toml_value
 from pytest_tinybudget.declaration.schema import OPERATORS
 from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.schema import Name
+from pytest_tinybudget.nearest import nearest
 
 
 def validated(document: dict[str, Any], problems: Problems) -> Document:

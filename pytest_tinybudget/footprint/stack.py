@@ -8,7 +8,6 @@ operator, its type and, with optimised libraries, on the function that a shape i
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
@@ -18,6 +17,8 @@ from typing import TypedDict
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.lifetime import called_subgraphs
+from pytest_tinybudget.footprint.operators.geometry import Window
+from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.runtime import Kernels
 from pytest_tinybudget.footprint.runtime import Runtime
@@ -155,7 +156,8 @@ def _path(subgraph: Subgraph, operator: Operator, kernels: Kernels) -> str:
     if operator.name in _BROADCASTING:
         return _broadcast_path(first.shape, second.shape)
     if operator.name == "MEAN":
-        spatial = bool(operator.options["keep_dims"]) and _axes(second) == {1, 2}
+        axes = set(integers(second)) if second.type == "INT32" else set()
+        spatial = bool(operator.options["keep_dims"]) and axes == {1, 2}
         return "spatial" if spatial and len(first.shape) == 4 else ""
     if operator.name == "BATCH_MATMUL":
         options = operator.options
@@ -191,13 +193,6 @@ def _broadcast_path(first: tuple[int, ...], second: tuple[int, ...]) -> str:
     return f"broadcast_{len(list(groupby(relations)))}"
 
 
-def _axes(axis: Tensor) -> set[int]:
-    """The values of a constant axis tensor, which kernels read as int32."""
-    if not axis.is_constant or axis.type != "INT32":
-        return set()
-    return set(struct.unpack(f"<{axis.elements}i", axis.data))
-
-
 def _int(operator: Operator, option: str) -> int:
     value = operator.options[option]
     if not isinstance(value, int):
@@ -213,18 +208,18 @@ def _dense_path(first: Tensor, weights: Tensor, output: Tensor, kernels: Kernels
     return "per_channel" if per_channel else ""
 
 
-def _pads(operator: Operator, first: Tensor, weights: Tensor, output: Tensor) -> tuple[int, int]:
-    """Low-side padding (height, width) that SAME adds; VALID adds none."""
-    if operator.options["padding"] != "SAME":
-        return 0, 0
-    pads = []
-    for axis, letter in ((1, "h"), (2, "w")):
-        stride = _int(operator, f"stride_{letter}")
-        dilation = _int(operator, f"dilation_{letter}_factor")
-        extent = (weights.shape[axis] - 1) * dilation + 1
-        needed = (output.shape[axis] - 1) * stride + extent - first.shape[axis]
-        pads.append(max(0, needed) // 2)
-    return pads[0], pads[1]
+def _pads(operator: Operator, first: Tensor, weights: Tensor) -> tuple[int, int]:
+    """Padding before the data (height, width)."""
+    height, width = (
+        Window(
+            first.shape[axis],
+            weights.shape[axis],
+            _int(operator, f"stride_{letter}"),
+            _int(operator, f"dilation_{letter}_factor"),
+        ).padding(str(operator.options["padding"]))
+        for axis, letter in ((1, "h"), (2, "w"))
+    )
+    return height, width
 
 
 def _convolution_path(
@@ -234,7 +229,7 @@ def _convolution_path(
     options = operator.options
     undilated = options["dilation_w_factor"] == options["dilation_h_factor"] == 1
     kernel_h, kernel_w, kernel_channels = weights.shape[1:4]
-    pads = _pads(operator, first, weights, output)
+    pads = _pads(operator, first, weights)
     same_channels = first.shape[3] == kernel_channels
     if (kernel_h, kernel_w) == (1, 1) and pads == (0, 0) and undilated and same_channels:
         return "1x1" if options["stride_w"] == options["stride_h"] == 1 else "1x1_strided"
@@ -261,7 +256,7 @@ def _depthwise_path(
         return "to_convolution"
     if undilated and first.shape[0] == 1:
         if channels == outputs:
-            small_pads = max(_pads(operator, first, weights, output)) <= 1
+            small_pads = max(_pads(operator, first, weights)) <= 1
             if not kernels.mve and weights.shape[1:3] == (3, 3) and small_pads:
                 return "3x3"
             return "optimised"
