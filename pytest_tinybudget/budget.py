@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from typing import Literal
 from typing import NamedTuple
 
@@ -19,8 +20,10 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.names import printable
+from pytest_tinybudget.results import Figure
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Outcome
+from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_pair
 from pytest_tinybudget.sizes import format_ratio
 from pytest_tinybudget.sizes import format_size
@@ -79,6 +82,29 @@ def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
     if unmet:
         return Verdict("unmet", f"{'; '.join(unmet)}; {sizes}", measures, warnings)
     return Verdict("warns" if warnings else "fits", sizes, measures, warnings)
+
+
+def with_figures(result: PairResult, figures: Sequence[Figure]) -> PairResult:
+    """``result`` with ``figures``: one beyond its limit fails the pair, as does an unknown one.
+
+    Those that fail come first in the headline, then flash and RAM, then those within limits.
+    """
+    if not figures:
+        return result
+    failing = [figure for figure in figures if figure.unmet]
+    kept = [figure for figure in figures if figure.limit is not None and not figure.unmet]
+    outcome = result.outcome
+    if failing and outcome in ("fits", "warns", "unmet"):
+        over = any(figure.exceeded and not figure.at_least for figure in failing)
+        outcome = "over" if over else "unmet"
+    texts = [figure.text for figure in failing], [result.headline], [each.text for each in kept]
+    return replace(
+        result,
+        outcome=outcome,
+        headline="; ".join(text for part in texts for text in part if text),
+        reasons=(*result.reasons, *(figure.advice for figure in failing if figure.advice)),
+        figures=(*result.figures, *figures),
+    )
 
 
 def _measures(footprint: Footprint, board: Board, budget: Budget) -> tuple[Measure, ...]:

@@ -15,7 +15,7 @@ from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import TinybudgetError
@@ -127,7 +127,7 @@ class BudgetFile(pytest.File):
         for name, of_model in groupby(declared, key=lambda pair: pair.name):
             yield BudgetModel.from_parent(self, name=name, pairs=list(of_model))
 
-    def _pairs(self) -> list[Pair | GroupPair]:
+    def _pairs(self) -> list[Declared]:
         declaration = load_declaration(self.path, boards_of(self.config))
         declared = list(pairs(self.nodeid, declaration))
         gate, folder = gate_of(self.config), artifacts_folder(self.config, declaration)
@@ -138,15 +138,15 @@ class BudgetFile(pytest.File):
 
 
 class BudgetModel(pytest.Collector):
-    """A model or a group, with an item for each of its boards."""
+    """A model or a group, with an item for each of its boards and checks."""
 
-    def __init__(self, *, pairs: list[Pair | GroupPair], **keywords: object) -> None:
+    def __init__(self, *, pairs: list[Declared], **keywords: object) -> None:
         super().__init__(**keywords)  # type: ignore[arg-type]
         self._pairs = pairs
 
     def collect(self) -> Iterator[BudgetPair]:
         for pair in self._pairs:
-            yield BudgetPair.from_parent(self, name=pair.board.id, pair=pair)
+            yield BudgetPair.from_parent(self, name=pair.target, pair=pair)
 
 
 class OverBudgetError(Exception):
@@ -154,12 +154,12 @@ class OverBudgetError(Exception):
 
 
 class BudgetPair(pytest.Item):
-    """One model, or group of models, on one board.
+    """One model, or group of models, on one board; or another thing that is declared.
 
     What cannot be measured is an ERROR in ``setup``; ``runtest`` compares with the limits.
     """
 
-    def __init__(self, *, pair: Pair | GroupPair, **keywords: object) -> None:
+    def __init__(self, *, pair: Declared, **keywords: object) -> None:
         super().__init__(**keywords)  # type: ignore[arg-type]
         self.pair = pair
         self.add_marker("tinybudget")
@@ -184,4 +184,4 @@ class BudgetPair(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, self.pair.line - 1, f"{self.pair.name} on {self.pair.board.id}"
+        return self.path, self.pair.line - 1, f"{self.pair.name} on {self.pair.target}"

@@ -26,6 +26,7 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.budget import judge
+from pytest_tinybudget.budget import with_figures
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.declaration import Budget
@@ -33,9 +34,12 @@ from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredGroup
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration import RuntimeChoice
+from pytest_tinybudget.declaration.pairs import Check
+from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.figures import figures_of
 from pytest_tinybudget.footprint.fingerprint import fingerprint
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
@@ -100,12 +104,14 @@ class Gate:
     _converter: Converter | None = field(default=None, repr=False)
     _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
 
-    def check(self, pair: Pair | GroupPair, artifacts: Path | None = None) -> PairResult:
+    def check(self, pair: Declared, artifacts: Path | None = None) -> PairResult:
         """The result of one pair; what cannot be measured has outcome ``"error"``.
 
         The C files of a model that TFLM runs are written to the folder ``artifacts``.
         """
         try:
+            if isinstance(pair, Check):
+                return self._check_other(pair)
             if isinstance(pair, GroupPair):
                 return self._check_group(pair)
             result = self._check_model(pair)
@@ -151,13 +157,13 @@ class Gate:
         key = (declared.source, declared.conversion, declared.planned)
         return _once(self._conversions, key, convert)
 
-    def prepare(self, selected: Iterable[Pair | GroupPair]) -> None:
+    def prepare(self, selected: Iterable[Declared]) -> None:
         """Convert what ``selected`` will need, side by side; what fails is told by ``check``."""
         requests = {
-            _request(member.model): None
-            for pair in selected
-            for member in (pair.members if isinstance(pair, GroupPair) else (pair,))
-            if _is_converted(member.model)
+            _request(model): None
+            for each in selected
+            for model in _models_of(each)
+            if _is_converted(model)
         }
         if requests:
             self._converting().prepare(requests)
@@ -316,6 +322,7 @@ class Gate:
         if pair.model.planned is not None:
             result = _warned(result, (_PLANNED,))
         result = _with_conversion(result, self.conversion(pair.model))
+        result = with_figures(result, figures_of(pair, model, footprint))
         result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
         if not result.failed:
             return replace(result, notes=(*result.notes, *self._dense_hints(pair)))
@@ -345,6 +352,11 @@ class Gate:
             return ()  # ai-edge-quantizer leaves no choice
         costs = pair.declaration.operators
         return per_tensor_hints(arena, self.model(declared), pair.choice.runtime, costs)
+
+    def _check_other(self, check: Check) -> PairResult:
+        from pytest_tinybudget.checks import result_of
+
+        return result_of(check, self)
 
     def _check_group(self, pair: GroupPair) -> PairResult:
         from pytest_tinybudget.groups import combine
@@ -433,6 +445,12 @@ def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> P
     )
 
 
+def _models_of(declared: Declared) -> tuple[DeclaredModel, ...]:
+    if isinstance(declared, GroupPair):
+        return declared.group.models
+    return () if declared.model is None else (declared.model,)
+
+
 def _is_converted(declared: DeclaredModel) -> bool:
     return declared.planned is None and converts(declared.source, declared.conversion)
 
@@ -461,9 +479,7 @@ def _warned(result: PairResult, warnings: tuple[str, ...]) -> PairResult:
     )
 
 
-def _with_log(
-    pair: Pair | GroupPair, error: TinybudgetError, artifacts: Path | None
-) -> TinybudgetError:
+def _with_log(pair: Declared, error: TinybudgetError, artifacts: Path | None) -> TinybudgetError:
     """``error`` with the file that keeps what a failed conversion printed."""
     if not (isinstance(error, ConversionError) and error.log):
         return error
@@ -491,17 +507,18 @@ def _at_its_limit(pair: Pair | GroupPair, result: PairResult) -> PairResult:
     return result
 
 
-def failed_result(pair: Pair | GroupPair, error: TinybudgetError) -> PairResult:
+def failed_result(pair: Declared, error: TinybudgetError) -> PairResult:
     """The result of a pair that could not be measured."""
     return PairResult(
         id=pair.id,
         model=pair.name,
-        board=pair.board.id,
+        board=pair.kind if isinstance(pair, Check) else pair.board.id,
         runtime="",
         outcome="error",
         headline=error.message,
         reasons=error.details,
         declared_at=pair.declared_at,
+        kind=pair.kind if isinstance(pair, Check) else "pair",
     )
 
 

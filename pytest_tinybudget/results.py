@@ -12,6 +12,9 @@ from typing import Literal
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.quantities import Unit
+from pytest_tinybudget.quantities import format_quantity
+from pytest_tinybudget.quantities import format_range
 
 
 #: ``fits``; ``warns`` (fits, but above ``warn_at`` or with a notice that asks for attention);
@@ -23,6 +26,9 @@ Outcome = Literal["fits", "warns", "over", "refused", "unmet", "error"]
 SCHEMA_VERSION = 1
 
 Metric = Literal["flash", "ram"]
+
+#: What a result is of: a model (or group) on a board, or something else that is declared.
+Kind = Literal["pair", "accuracy", "agreement", "rollout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,60 @@ class Acceptance:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """What is known of a pair besides flash and RAM, such as latency or the bytes of an update.
+
+    ``low`` and ``high`` are the ends of a range in ``unit`` (SI base units), equal for one
+    value, ``None`` where it is unknown; ``basis`` says in one line what they rest on. ``limit``
+    is what is declared, ``None`` where the figure is only told. The worse end counts:
+    ``high``, or with ``at_least`` ``low``. ``advice`` is what would bring it within its limit.
+    """
+
+    name: str
+    unit: Unit
+    low: float | None
+    high: float | None
+    method: Literal["exact", "measured", "estimated", "declared", "unknown"]
+    basis: str
+    limit: float | None = None
+    at_least: bool = False
+    advice: str = ""
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether it is known and beyond its limit."""
+        if self.limit is None or self.low is None or self.high is None:
+            return False
+        return self.low < self.limit if self.at_least else self.high > self.limit
+
+    @property
+    def unmet(self) -> bool:
+        """Whether it has a limit and is beyond it, or unknown."""
+        return self.exceeded or (self.limit is not None and self.low is None)
+
+    @property
+    def value_text(self) -> str:
+        """``"0.46 to 0.49 s"``, or ``"unknown"``."""
+        if self.low is None or self.high is None:
+            return "unknown"
+        return format_range(self.low, self.high, self.unit)
+
+    @property
+    def text(self) -> str:
+        """Name, state, value and limit: ``"latency over (0.46 to 0.49 s, at most 100 ms)"``."""
+        if self.limit is None:
+            return f"{self.name} {self.value_text}"
+        side = "at least" if self.at_least else "at most"
+        limit = f"{side} {format_quantity(self.limit, self.unit)}"
+        if self.low is None:
+            return f"{self.name} unknown ({limit})"
+        beyond = "under" if self.at_least else "over"
+        return f"{self.name} {beyond if self.exceeded else 'ok'} ({self.value_text}, {limit})"
+
+
+@dataclass(frozen=True, slots=True)
 class PairResult:
-    """One model on one board.
+    """One model on one board, or (by ``kind``) another thing that a declaration asks.
 
     ``id`` is the node id (``tinybudget.toml::kws::arduino-nano-33-ble``, POSIX path);
     ``headline`` stands on its own; ``reasons`` say why and what to change, a line each.
@@ -68,6 +126,8 @@ class PairResult:
     runtime's figures come from, ``conversion`` the settings that made the model file (empty
     where it was not converted here): results with others are not comparable. ``notes`` are what is
     good to know and asks for nothing, such as how far the INT8 model is from the float model.
+    ``figures`` are what is known besides flash and RAM. Where ``kind`` is not ``"pair"``,
+    ``board`` repeats it and there are no measures.
     """
 
     id: str
@@ -90,6 +150,15 @@ class PairResult:
     table: str = ""
     conversion: str = ""
     notes: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    kind: Kind = "pair"
+
+    @property
+    def title(self) -> str:
+        """``"kws on arduino-nano-33-ble"``, ``"kws: accuracy"``."""
+        return (
+            f"{self.model} on {self.board}" if self.kind == "pair" else f"{self.model}: {self.kind}"
+        )
 
     @property
     def failed(self) -> bool:

@@ -15,13 +15,13 @@ PACKAGE = ROOT / "pytest_tinybudget"
 #: A room imports those above it, and none beside or below it.
 LAYERS = (
     ("errors", "names", "sizes"),
-    ("nearest",),
+    ("nearest", "quantities"),
     ("boards", "graph"),
     ("footprint",),
     ("artifacts", "convert", "results"),
     ("declaration", "toolchain"),
     ("budget", "groups"),
-    ("baseline", "remedies", "verify"),
+    ("baseline", "checks", "figures", "remedies", "verify"),
     ("gate", "report"),
     ("api", "tighten"),
     ("commands", "pytest"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pytest_tinybudget.baseline.causes import causes
 from pytest_tinybudget.baseline.comparison import Causes
@@ -34,7 +35,10 @@ def compare(
 
     Without a ``base`` every pair is new; ``notes`` then say why there is none. ``not_run`` are
     ids that are declared but were not measured: they are left out, not taken for removed.
+    Only models on boards are compared.
     """
+    head = _only_pairs(head)
+    base = base and _only_pairs(base)
     if base is None:
         changes = [_one_sided(None, result) for result in head.pairs]
         return Comparison("", head.origin, _ordered(changes), notes)
@@ -52,6 +56,10 @@ def compare(
     kept = {old.id for old in renamed.values()}
     changes += [_one_sided(old, None) for old in gone if old.id not in kept]
     return Comparison(base.origin, head.origin, _ordered(changes), notes)
+
+
+def _only_pairs(results: Results) -> Results:
+    return replace(results, pairs=tuple(each for each in results.pairs if each.kind == "pair"))
 
 
 def incomparable(base: PairResult, head: PairResult) -> str:

@@ -33,6 +33,8 @@ from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.results import SCHEMA_VERSION
 from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results import Kind
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
@@ -317,6 +319,8 @@ class _Pair(Struct, frozen=True):
     not_int8: list[str]
     savings: list[_Saving]
     notes: list[str] = []
+    figures: list[Figure] = []
+    kind: Kind = "pair"
 
     def result(self) -> PairResult:
         flash = self.flash.measure("flash") if self.flash else None
@@ -345,6 +349,8 @@ class _Pair(Struct, frozen=True):
             table=self.table,
             conversion=self.conversion,
             notes=tuple(self.notes),
+            figures=tuple(self.figures),
+            kind=self.kind,
         )
 
     def _footprint(self, flash: Measure | None, ram: Measure | None) -> Footprint | None:

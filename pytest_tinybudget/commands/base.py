@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.baseline.git import Base
     from pytest_tinybudget.baseline.git import Repository
     from pytest_tinybudget.baseline.stored import Results
-    from pytest_tinybudget.declaration.pairs import GroupPair
-    from pytest_tinybudget.declaration.pairs import Pair
+    from pytest_tinybudget.declaration.pairs import Declared
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.results import PairResult
 
@@ -43,7 +42,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
 
 
 def baseline_of(
-    arguments: argparse.Namespace, gate: Gate, selected: Sequence[Pair | GroupPair]
+    arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declared]
 ) -> tuple[Results | None, tuple[str, ...]]:
     """What ``--baseline`` or ``--base`` name, else the declarations' baselines as one.
 
@@ -70,7 +69,7 @@ def baseline_of(
 
 
 def base_of(
-    arguments: argparse.Namespace, gate: Gate, selected: Sequence[Pair | GroupPair]
+    arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declared]
 ) -> tuple[Results | None, tuple[str, ...]]:
     """The results of the commit ``arguments.base``, or notes that say why there are none.
 
@@ -83,6 +82,7 @@ def base_of(
     from pytest_tinybudget.baseline.base import find_base
     from pytest_tinybudget.baseline.git import GitError
     from pytest_tinybudget.baseline.git import Repository
+    from pytest_tinybudget.declaration.pairs import Check
 
     try:
         repository = Repository.around(Path())
@@ -95,7 +95,9 @@ def base_of(
         return found, ()
 
     def measure(tree: Path) -> Iterator[PairResult]:
-        pairs = select_in(tree, arguments.paths)
+        # Only what fits boards is compared: the rest of the base need not be done again.
+        declared = select_in(tree, arguments.paths)
+        pairs = [each for each in declared if not isinstance(each, Check)]
         gate.prepare(pairs)
         for pair in pairs:
             yield gate.check(pair)
@@ -136,9 +138,7 @@ def _kept(path: Path | None, base: Base) -> Results | None:
     return replace(results, origin=f"{base.label}, {path.as_posix()}")
 
 
-def _committed_files(
-    repository: Repository, selected: Sequence[Pair | GroupPair]
-) -> tuple[str, ...]:
+def _committed_files(repository: Repository, selected: Sequence[Declared]) -> tuple[str, ...]:
     """The declared baselines, from the working directory; none where a declaration has none."""
     files = {pair.declaration.baseline for pair in selected}
     return tuple(

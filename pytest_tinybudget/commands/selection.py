@@ -13,11 +13,10 @@ from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.declaration.pairs import GroupPair
-    from pytest_tinybudget.declaration.pairs import Pair
+    from pytest_tinybudget.declaration.pairs import Declared
 
 
-def select(arguments: Iterable[str]) -> list[Pair | GroupPair]:
+def select(arguments: Iterable[str]) -> list[Declared]:
     """The pairs that ``arguments`` stand for, each once.
 
     Raises:
@@ -26,7 +25,7 @@ def select(arguments: Iterable[str]) -> list[Pair | GroupPair]:
     return list({pair.id: pair for each in arguments for pair in _select(each)}.values())
 
 
-def select_in(root: Path, arguments: Iterable[str]) -> list[Pair | GroupPair]:
+def select_in(root: Path, arguments: Iterable[str]) -> list[Declared]:
     """What ``arguments`` would select with ``root`` as the working directory.
 
     Files and names that are not there select nothing.
@@ -38,7 +37,7 @@ def select_in(root: Path, arguments: Iterable[str]) -> list[Pair | GroupPair]:
     for argument in arguments:
         path, model, board = _split(argument)
         for pair in _pairs(root / os.path.relpath(path), root):
-            if model in ("", pair.name) and board in ("", pair.board.id):
+            if model in ("", pair.name) and board in ("", pair.target):
                 selected[pair.id] = pair
     return list(selected.values())
 
@@ -48,7 +47,7 @@ def _split(argument: str) -> tuple[str, str, str]:
     return path, model, board
 
 
-def _select(argument: str) -> list[Pair | GroupPair]:
+def _select(argument: str) -> list[Declared]:
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.nearest import unknown
 
@@ -62,14 +61,14 @@ def _select(argument: str) -> list[Pair | GroupPair]:
             raise unknown("model", model, valid)
         selected = [pair for pair in selected if pair.name == model]
     if board:
-        valid = {pair.board.id for pair in selected}
+        valid = {pair.target for pair in selected}
         if board not in valid:
             raise unknown("board", board, valid)
-        selected = [pair for pair in selected if pair.board.id == board]
+        selected = [pair for pair in selected if pair.target == board]
     return selected
 
 
-def _pairs(path: Path, root: Path, *, missing_ok: bool = True) -> Iterator[Pair | GroupPair]:
+def _pairs(path: Path, root: Path, *, missing_ok: bool = True) -> Iterator[Declared]:
     """The pairs of the declaration ``path``, or of those in and below a folder."""
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration import load_declaration

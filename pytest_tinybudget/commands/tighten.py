@@ -51,13 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: a path, a declaration or the margin is wrong, or cannot be written.
     """
+    from pytest_tinybudget.declaration.pairs import Check
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.tighten import Margin
 
     margin = Margin.parsed(arguments.margin)
     if any("::" in path for path in arguments.paths):
         raise TinybudgetError("tighten: a budget may hold many pairs; name declarations or folders")
-    selected = select(arguments.paths)
+    selected = [each for each in select(arguments.paths) if not isinstance(each, Check)]
     gate = Gate(declared_baselines=False)
     try:
         gate.prepare(selected)

@@ -26,6 +26,9 @@ from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.results import Acceptance
 
 
+#: What may be declared besides models on boards, an item each.
+CheckKind = Literal["accuracy", "agreement", "rollout"]
+
 #: File name that the plugin and the command line look for.
 FILE_NAME = "tinybudget.toml"
 
@@ -87,6 +90,7 @@ class DeclaredModel:
     ``runtime`` is ``None`` to take each board's own. ``warn_at_percent`` is in 0..100.
     ``require_int8`` is ``"warn"`` unless declared. ``artifact_name`` names the written files.
     ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
+    ``checks`` are what else is declared of the model.
     """
 
     name: str
@@ -107,6 +111,7 @@ class DeclaredModel:
     accepts: tuple[Acceptance, ...] = ()
     conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
     planned: LayerList | None = None
+    checks: tuple[CheckKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,7 @@ class Declaration:
     ``runtimes`` every runtime that a board may name, shipped and declared; ``operators`` the
     declared costs by operator name; ``artifacts`` the output folder (``None``: not declared).
     ``baseline`` is the results file to compare with, which need not exist.
+    ``checks`` are what is declared of the file as a whole.
     ``lines`` maps key paths (``("models", "kws", "budget")``) to line numbers.
     """
 
@@ -148,6 +154,7 @@ class Declaration:
     artifacts: Path | None = None
     baseline: Path | None = None
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    checks: tuple[CheckKind, ...] = ()
 
     def line_of(self, *keys: str) -> int:
         """Line (from 1) where ``keys`` is declared, or the nearest enclosing key that is."""

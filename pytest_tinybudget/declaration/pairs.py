@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.declared import CheckKind
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
@@ -32,6 +33,11 @@ class Pair:
     def id(self) -> str:
         """``tinybudget.toml::kws::arduino-nano-33-ble``, the node id under pytest."""
         return f"{self.file}::{self.name}::{self.board.id}"
+
+    @property
+    def target(self) -> str:
+        """What it is checked on: the board's id."""
+        return self.board.id
 
     @property
     def line(self) -> int:
@@ -67,6 +73,11 @@ class GroupPair:
     def id(self) -> str:
         """``tinybudget.toml::groups.always-on::arduino-nano-33-ble``."""
         return f"{self.file}::{self.name}::{self.board.id}"
+
+    @property
+    def target(self) -> str:
+        """What it is checked on: the board's id."""
+        return self.board.id
 
     @property
     def line(self) -> int:
@@ -108,14 +119,58 @@ class GroupPair:
         return "generic" if generic else "typed"
 
 
-def pairs(file: str, declaration: Declaration) -> Iterator[Pair | GroupPair]:
-    """Every pair that ``declaration`` asks for, models first, in the order of the file."""
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is declared of a model, or (without one) of the whole file, besides fitting a board."""
+
+    file: str
+    declaration: Declaration
+    kind: CheckKind
+    model: DeclaredModel | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name, or the kind where it is of the whole declaration."""
+        return self.model.name if self.model is not None else self.kind
+
+    @property
+    def target(self) -> str:
+        """What stands in a board's place."""
+        return self.kind if self.model is not None else "policy"
+
+    @property
+    def id(self) -> str:
+        """``tinybudget.toml::kws::accuracy``, ``tinybudget.toml::rollout::policy``."""
+        return f"{self.file}::{self.name}::{self.target}"
+
+    @property
+    def line(self) -> int:
+        """Line of the declaration to edit (from 1)."""
+        keys = (self.kind,) if self.model is None else ("models", self.model.section, self.kind)
+        return self.declaration.line_of(*keys)
+
+    @property
+    def declared_at(self) -> str:
+        """``tinybudget.toml:12``; empty for what no file declares."""
+        return f"{self.file}:{self.line}" if self.declaration.lines else ""
+
+
+#: Everything that a declaration asks for: an item each.
+Declared = Pair | GroupPair | Check
+
+
+def pairs(file: str, declaration: Declaration) -> Iterator[Declared]:
+    """All that ``declaration`` asks for: models with their checks, groups, checks of the file."""
     for model in declaration.models.values():
         for board in model.boards:
             yield Pair(file, declaration, model, board)
+        for kind in model.checks:
+            yield Check(file, declaration, kind, model)
     for group in declaration.groups.values():
         for board in group.boards:
             yield GroupPair(file, declaration, group, board)
+    for kind in declaration.checks:
+        yield Check(file, declaration, kind)
 
 
 def _budget_line(declaration: Declaration, table: str, name: str) -> int:

@@ -28,7 +28,7 @@ def render(results: Iterable[PairResult]) -> str:
     issues = [
         {
             "check_name": check,
-            "description": printable(f"{pair.model} on {pair.board}: {text}", limit=_CHARACTERS),
+            "description": printable(f"{pair.title}: {text}", limit=_CHARACTERS),
             "fingerprint": _fingerprint(pair, check),
             "severity": severity,
             "location": _location(pair),

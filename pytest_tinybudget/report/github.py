@@ -104,7 +104,7 @@ def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dic
 def _place(pair: PairResult, prefix: str) -> str:
     file, _, line = pair.declared_at.rpartition(":")
     properties = {"file": f"{prefix}{file}", "line": line} if file else {}
-    properties["title"] = f"{pair.model} on {pair.board}"
+    properties["title"] = pair.title
     return ",".join(f"{name}={command_property(value)}" for name, value in properties.items())
 
 

@@ -290,7 +290,8 @@ def _facts(model: _Model) -> Iterator[str]:
 def _verdict(pair: PairResult, change: Change | None) -> Iterator[str]:
     """What a reader of this pair has to know beyond its sizes."""
     fixes = [html(reason) for reason in pair.reasons]
-    lines = [html(text) for text in (*pair.warnings, *pair.notes)]
+    figures = (f"{figure.text}: {figure.basis}" for figure in pair.figures)
+    lines = [html(text) for text in (*pair.warnings, *figures, *pair.notes)]
     lines += [
         f"{METRICS[each.metric]} accepted up to {format_size(each.up_to)} until "
         f"{each.until.isoformat()}: {html(each.reason)}"

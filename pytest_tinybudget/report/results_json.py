@@ -23,6 +23,7 @@ from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
 from pytest_tinybudget.results import SCHEMA_VERSION
 from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results import Figure
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import PairResult
 
@@ -93,6 +94,8 @@ def pair_json(pair: PairResult) -> Json:
         "table": pair.table,
         "conversion": pair.conversion,
         "notes": list(pair.notes),
+        "figures": [_figure(figure) for figure in pair.figures],
+        "kind": pair.kind,
         "flash": measures.get("flash"),
         "ram": measures.get("ram"),
         **footprint_json(pair.footprint),
@@ -181,6 +184,20 @@ def savings_json(savings: Iterable[Saving]) -> list[Json]:
         }
         for saving in sorted(savings, key=lambda saving: (-saving.flash_bytes, saving.change))
     ]
+
+
+def _figure(figure: Figure) -> Json:
+    return {
+        "name": figure.name,
+        "unit": figure.unit,
+        "low": figure.low,
+        "high": figure.high,
+        "method": figure.method,
+        "basis": figure.basis,
+        "limit": figure.limit,
+        "at_least": figure.at_least,
+        "advice": figure.advice,
+    }
 
 
 def _acceptance(acceptance: Acceptance) -> Json:

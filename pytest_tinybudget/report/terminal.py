@@ -84,6 +84,7 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
     sections = [
         [pair.headline],
         *_evidence(pair, style),
+        figures_block(pair, style),
         _titled("what would fix it", bullets(pair.reasons, style, most=None), style),
         _titled("also", bullets((*pair.warnings, *pair.notes), style, most=None), style),
         _closing(pair),
@@ -98,7 +99,7 @@ def failure_lines(pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0)
 
     With ``verbosity`` below 0 it is one line.
     """
-    title = f"{WORDS[pair.outcome]} {pair.model} on {pair.board}"
+    title = f"{WORDS[pair.outcome]} {pair.title}"
     if verbosity < 0:
         return [Line(clean(f"{title}: {pair.headline}", style), _MARKUP[pair.outcome])]
     text = failure(pair, style).split("\n")
@@ -115,6 +116,12 @@ def measure_line(measure: Measure) -> str:
     origin = measure.limit_note or measure.limit_from
     ratio = format_ratio(measure.used, measure.limit)
     return f"{METRICS[measure.metric]}: {ratio} ({origin})"
+
+
+def figures_block(pair: PairResult, style: Style) -> list[str]:
+    """What is known besides flash and RAM, with what each rests on."""
+    lines = [f"{figure.text}: {figure.basis}" for figure in pair.figures]
+    return _titled("besides flash and RAM", bullets(lines, style, most=None), style)
 
 
 def _evidence(pair: PairResult, style: Style) -> list[list[str]]:
@@ -279,7 +286,11 @@ def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 
 def _remarks(pair: PairResult, style: Style) -> list[Line]:
     """What a row of numbers does not say: why there are none, and what to look at."""
-    remarks = [pair.headline] if pair.outcome in ("refused", "unmet", "error") else []
+    figures = [figure.text for figure in pair.figures if figure.limit is not None]
+    if pair.outcome in ("refused", "unmet", "error") or not pair.measures:
+        remarks = [pair.headline]
+    else:
+        remarks = ["; ".join(figures)] if figures else []
     return [
         Line(text, _MARKUP[pair.outcome])
         for remark in (*remarks, *pair.warnings)

@@ -1,0 +1,95 @@
+"""Figures besides flash and RAM: what their limits do to a pair, and how they are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from report_samples import pair
+
+from pytest_tinybudget.baseline.stored import read_results
+from pytest_tinybudget.budget import with_figures
+from pytest_tinybudget.quantities import Unit
+from pytest_tinybudget.quantities import format_quantity
+from pytest_tinybudget.quantities import format_range
+from pytest_tinybudget.report import html
+from pytest_tinybudget.report import junit
+from pytest_tinybudget.report import markdown
+from pytest_tinybudget.report import results_json
+from pytest_tinybudget.report import terminal
+from pytest_tinybudget.results import Figure
+
+
+def latency(low: float | None, high: float | None, **changes: Any) -> Figure:
+    facts = {"name": "latency", "unit": "s", "method": "estimated", "basis": "measured rates"}
+    return Figure(**{**facts, "low": low, "high": high, **changes})
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.4742, "s", "474 ms"),
+        (1.2418, "s", "1.24 s"),
+        (0.9999, "s", "1.00 s"),
+        (0.00005, "s", "50.0 µs"),
+        (2938e-7, "J", "294 µJ"),
+        (0.0, "s", "0.00 s"),
+        (12345, "B", "12.1 KB"),
+        (96.66, "%", "96.7 %"),
+        (0.03125, "", "0.0312"),
+    ],
+)
+def test_quantities_read_well(value: float, unit: Unit, text: str) -> None:
+    assert format_quantity(value, unit) == text
+
+
+def test_a_range_names_its_unit_once() -> None:
+    assert format_range(0.18, 0.24, "s") == "180 to 240 ms"
+    assert format_range(0.9, 1.1, "s") == "900 ms to 1.10 s"
+    assert format_range(100, 100, "B") == "100 B"
+
+
+def test_a_figure_without_a_limit_is_only_told() -> None:
+    result = with_figures(pair(), [latency(0.18, 0.24)])
+    assert (result.outcome, result.headline) == ("fits", pair().headline)
+    assert result.figures[0].text == "latency 180 to 240 ms"
+
+
+def test_the_upper_end_of_a_range_counts() -> None:
+    over = latency(0.08, 0.12, limit=0.1, advice="fewer filters")
+    result = with_figures(pair(), [over])
+    assert result.outcome == "over"
+    assert result.headline.startswith("latency over (80.0 to 120 ms, at most 100 ms); ")
+    assert result.reasons[-1] == "fewer filters"
+
+
+def test_a_floor_holds_the_lower_end() -> None:
+    accuracy = Figure("accuracy", "%", 94.0, 94.0, "measured", "500 samples", 95.0, at_least=True)
+    result = with_figures(pair(), [accuracy])
+    assert result.outcome == "unmet"
+    assert result.headline.startswith("accuracy under (94.0 %, at least 95.0 %)")
+
+
+def test_an_unknown_figure_with_a_limit_never_passes() -> None:
+    result = with_figures(pair(), [latency(None, None, method="unknown", limit=0.1)])
+    assert result.outcome == "unmet"
+    assert result.headline.startswith("latency unknown (at most 100 ms)")
+
+
+def test_within_its_limit_it_stands_behind_the_sizes() -> None:
+    result = with_figures(pair(), [latency(0.05, 0.06, limit=0.1)])
+    assert result.outcome == "fits"
+    assert result.headline.endswith("; latency ok (50.0 to 60.0 ms, at most 100 ms)")
+
+
+def test_figures_survive_the_results_file_and_reach_every_report() -> None:
+    result = with_figures(pair(), [latency(0.08, 0.12, limit=0.1)])
+    text = results_json.render([result])
+    (read,) = read_results(text.encode(), "here").pairs
+    assert read.figures == result.figures
+    told = "latency over (80.0 to 120 ms, at most 100 ms)"
+    assert told in terminal.failure(result)
+    assert any(told in line.text for line in terminal.summary([result]))
+    assert told in html.render([result])
+    assert "latency over" in markdown.render([result])
+    assert told in junit.render([result])
