@@ -156,7 +156,7 @@ class Converter:
         if not tasks:
             return
         ready = [
-            (task, _job(task.request), JobFolder(Path(tempfile.mkdtemp(dir=self._folder()))))
+            (task, job_of(task.request), JobFolder(Path(tempfile.mkdtemp(dir=self._folder()))))
             for task in tasks
         ]
         server = self._server(_backend(tasks[0]))
@@ -237,7 +237,8 @@ def _backend(task: _Task) -> Backend:
     return "quantizer" if kind_of(task.request.source) == "tflite" else "tensorflow"
 
 
-def _job(request: Request) -> Job:
+def job_of(request: Request) -> Job:
+    """What a worker is told of ``request``."""
     from pytest_tinybudget.convert.files import Job
 
     settings = request.settings

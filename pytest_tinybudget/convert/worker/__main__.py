@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.worker.confinement import limit_resources
 
 
 def main(arguments: list[str]) -> None:
@@ -98,21 +99,12 @@ def _kill_group(leader: int) -> None:
 
 def _confine(folder: JobFolder) -> None:
     """Limit memory, time and what a job prints; its log takes stdout and stderr."""
-    import resource
-
     job = folder.read_job()
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 30, 2 << 30))
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + job.memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    # The parent's clock comes first; this one ends a job whose parent is gone.
-    signal.alarm(job.timeout_seconds + 5)
+    limit_resources(job.memory_bytes, job.timeout_seconds)
     folder.write_started(os.getpid())
 
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 from typing import Any
 
 from pytest_tinybudget.convert.files import Job
@@ -16,6 +17,10 @@ from pytest_tinybudget.convert.files import JobFolder
 from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.convert.worker.backend import Trained
 
 
 def run(folder: JobFolder) -> None:
@@ -41,17 +46,15 @@ def _out_of_memory(job: Job) -> str:
 
 
 def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
-    from pytest_tinybudget.convert.worker.backend import Trained
     from pytest_tinybudget.convert.worker.drift import drift
     from pytest_tinybudget.convert.worker.drift import not_comparable
     from pytest_tinybudget.convert.worker.repack import repack
     from pytest_tinybudget.convert.worker.representative import samples_of
     from pytest_tinybudget.graph.tflite import read_model
 
-    read = _watch_files(Path(job.root)) if job.custom_objects or job.data_function else None
+    read = watch_files(Path(job.root)) if job.custom_objects or job.data_function else None
     folder.write_step(FIRST_STEP)
-    custom = _imported(job.custom_objects, "custom_objects") if job.custom_objects else None
-    trained: Trained = _loader(job)(job, custom)
+    trained = load(job)
     folder.write_step("reading representative data")
     function = _data_function(job) if job.data_function else None
     samples, notes = samples_of(job, trained.inputs, function)
@@ -73,6 +76,17 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
         "stripped_bytes": len(whole) - len(packed),
         "read": read() if read else {},
     }
+
+
+def load(job: Job) -> Trained:
+    """The float model of ``job``, its own layers imported from the project.
+
+    Raises:
+        WorkerError: it cannot be loaded.
+    """
+    custom = _imported(job.custom_objects, "custom_objects") if job.custom_objects else None
+    trained: Trained = _loader(job)(job, custom)
+    return trained
 
 
 def _loader(job: Job) -> Callable[[Job, ModuleType | None], Any]:
@@ -108,7 +122,7 @@ def _data_function(job: Job) -> Callable[[], Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _watch_files(root: Path) -> Callable[[], dict[str, str]]:
+def watch_files(root: Path) -> Callable[[], dict[str, str]]:
     """Let code of the project run from ``root``; what it has read, by name with hashes, so far."""
     from pytest_tinybudget.convert.fingerprint import file_digest
 

@@ -6,23 +6,18 @@ crashes it, a wrong shape is accepted. So nothing reaches it that has not been l
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from itertools import islice
-from math import prod
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.worker.arrays import arrays_in
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
@@ -30,9 +25,10 @@ from pytest_tinybudget.convert.worker.problem import first_line
 
 #: More samples change a range no more, but take their time; these are spread over all of them.
 MAX_SAMPLES = 500
-#: Data that no calibration needs.
-MAX_BYTES = 4 * 1024**3
 RANDOM_SAMPLES = 32
+
+#: What messages call the data.
+_WHAT = "representative data"
 
 #: Arrays by input name; the first axis is the sample.
 _Arrays = dict[str, NDArray[Any]]
@@ -83,11 +79,11 @@ def _random(inputs: Sequence[InputSpec]) -> _Arrays:
 
 def _from_path(path: Path, inputs: Sequence[InputSpec]) -> _Arrays:
     if not path.is_dir():
-        return _matched(_arrays_in(path), inputs)
+        return _matched(arrays_in(path, _WHAT), inputs)
     files = sorted(each for each in path.rglob("*") if each.suffix in (".npy", ".npz"))
     if not files:
         raise WorkerError(f"representative data: no .npy or .npz file in the folder {path.name}")
-    parts = [_matched(_arrays_in(file), inputs) for file in files]
+    parts = [_matched(arrays_in(file, _WHAT), inputs) for file in files]
     return {spec.name: _joined([part[spec.name] for part in parts], spec) for spec in inputs}
 
 
@@ -98,51 +94,6 @@ def _joined(parts: Sequence[NDArray[Any]], spec: InputSpec) -> NDArray[Any]:
         return np.concatenate([part[None] if part.ndim == rank - 1 else part for part in parts])
     except ValueError as error:
         raise WorkerError(f"representative data for {spec.name!r}: {error}") from None
-
-
-def _arrays_in(path: Path) -> _Arrays:
-    try:
-        if path.suffix == ".npy":
-            with path.open("rb") as file:
-                return {"": _array(file, path.stat().st_size, path.name)}
-        if path.suffix == ".npz":
-            return dict(_archive(path))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SyntaxError, TokenError) as error:
-        raise WorkerError(f"representative data: {path.name}: {first_line(error)}") from None
-    raise WorkerError(f"representative data: {path.name} is neither .npz nor .npy nor a folder")
-
-
-def _archive(path: Path) -> Iterable[tuple[str, NDArray[Any]]]:
-    with zipfile.ZipFile(path) as archive:
-        total = sum(member.file_size for member in archive.infolist())
-        if total > MAX_BYTES:
-            raise WorkerError(f"representative data: {path.name} would unpack to {total:,} bytes")
-        for member in archive.infolist():
-            with archive.open(member) as file:
-                shown = f"{path.name}: {member.filename}"
-                yield member.filename.removesuffix(".npy"), _array(file, member.file_size, shown)
-
-
-def _array(file: IO[bytes], size: int, shown: str) -> NDArray[Any]:
-    """An array, after its header was compared with the file's size. Pickled objects are refused."""
-    major, minor = npy.read_magic(file)
-    if (major, minor) == (1, 0):
-        shape, _, dtype = npy.read_array_header_1_0(file)
-    else:
-        shape, _, dtype = npy.read_array_header_2_0(file)
-    if dtype.hasobject:
-        raise WorkerError(
-            f"representative data: {shown} holds Python objects, expected numbers "
-            "(loading them could run code)"
-        )
-    there, wanted = size - file.tell(), prod(shape) * dtype.itemsize
-    if wanted != there or wanted > MAX_BYTES:
-        raise WorkerError(
-            f"representative data: {shown} says it has the shape {shape}, {wanted:,} bytes, "
-            f"but {there:,} bytes follow"
-        )
-    file.seek(0)
-    return npy.read_array(file, allow_pickle=False)
 
 
 def _from_function(function: Callable[[], Any], inputs: Sequence[InputSpec]) -> _Arrays:
