@@ -1,0 +1,197 @@
+"""The verdict at a stage: continue, hold, or halt, by a test that few devices cannot fool.
+
+A halt needs evidence; going on needs the minimum success rate among enough devices; what lies
+between holds, and takes a few more devices until it is one or the other. Two tests weigh the
+evidence:
+
+``sprt``
+    Wald's sequential probability ratio of ``bad_failure_percent`` to ``good_failure_percent``,
+    halted at 1/alpha. By Ville's inequality a good release ever gets there with a chance of at
+    most alpha, however often and whenever one looks (A. Wald, Sequential Analysis, 1947; J.
+    Ville, 1939).
+``exact``
+    The binomial tail at the tolerated failure rate, the test behind Clopper and Pearson's bounds
+    (Biometrika 26, 1934), at alpha divided by the number of stages (Bonferroni).
+
+Devices whose window is still open count as succeeded when a halt is weighed: failures are often
+reported sooner than successes, and must not halt a good release by being early.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from pytest_tinybudget.rollout.policy import Policy
+
+
+Action = Literal["continue", "hold", "halt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do after looking at a stage, and why.
+
+    ``more_devices``: by how many devices a hold should extend the stage (fewer where the fleet
+    has no more); 0 where it only waits for results. ``shown_good``: the evidence shows the
+    release to be good, with a chance of at most beta for a bad one.
+    """
+
+    action: Action
+    reason: str
+    more_devices: int = 0
+    shown_good: bool = False
+
+
+def decide(policy: Policy, succeeded: int, failed: int, stage_devices: int) -> Decision:
+    """The verdict on a rollout that ``stage_devices`` devices have the update of so far.
+
+    All counts are of the rollout as a whole, all stages together. ``failed`` includes devices
+    that stayed silent beyond the policy's window; the rest of ``stage_devices`` is awaited.
+
+    Raises:
+        ValueError: a count is negative, or there are more results than devices.
+    """
+    waiting = stage_devices - succeeded - failed
+    if min(succeeded, failed, waiting) < 0 or stage_devices < 1:
+        raise ValueError(
+            f"{succeeded} succeeded and {failed} failed do not fit {stage_devices} devices"
+        )
+    if failed >= halting_failures(policy, stage_devices):
+        return Decision("halt", _halt_reason(policy, failed, stage_devices, waiting))
+    if waiting:
+        reported = f"{failed} of the {succeeded + failed} that reported failed"
+        reason = f"waiting for {waiting} of {_devices(stage_devices)}; {reported}"
+        return Decision("hold", reason)
+    seen = f"{failed} of {_devices(stage_devices)} failed"
+    if stage_devices < policy.minimum_devices:
+        more = policy.minimum_devices - stage_devices
+        reason = f"{seen}; fewer than {policy.minimum_devices} are too few to know: {more} more"
+        return Decision("hold", reason, more)
+    success = f"{100 * succeeded / stage_devices:.4g} % success"
+    if failed > policy.tolerated_failures(stage_devices):
+        more = extension(policy, failed, stage_devices)
+        reason = (
+            f"{seen}: {success}, below {policy.minimum_success_percent:g} %, "
+            f"but too few to call the release bad: {more} more"
+        )
+        return Decision("hold", reason, more)
+    shown_good = failed <= most_failures_of_good(policy, stage_devices)
+    shown = f"shown to fail on fewer than {_bad_percent(policy):g} %"
+    reason = f"{seen}: {success}, {shown if shown_good else f'not yet {shown}'}"
+    return Decision("continue", reason, shown_good=shown_good)
+
+
+def extension(policy: Policy, failed: int, devices: int) -> int:
+    """By how many devices to extend a stage that is below the minimum success rate.
+
+    Up to as many as it has already, so that a bad release never more than doubles its reach
+    between two looks, and no more than would make good for the failures.
+    """
+    return min(devices, policy.devices_that_tolerate(failed) - devices)
+
+
+@lru_cache(maxsize=4096)
+def halting_failures(policy: Policy, devices: int) -> int:
+    """The fewest failures among ``devices`` that halt; ``devices + 1`` where none do."""
+    if policy.test == "sprt":
+        bound = _halting_log_ratio(policy)
+        return _fewest(lambda failed: log_ratio(policy, failed, devices) >= bound, devices)
+    rate, alpha = policy.tolerated_failure_percent / 100, _alpha_of_a_look(policy)
+    return _fewest(lambda failed: tail(failed, devices, rate) <= alpha, devices)
+
+
+@lru_cache(maxsize=4096)
+def most_failures_of_good(policy: Policy, devices: int) -> int:
+    """The most failures among ``devices`` that show a release to be good; -1 where none do."""
+    if policy.test == "sprt":
+        bound = math.log(policy.beta)
+        return _fewest(lambda failed: log_ratio(policy, failed, devices) > bound, devices) - 1
+    rate, beta = policy.tolerated_failure_percent / 100, policy.beta
+    return _fewest(lambda failed: tail(devices - failed, devices, 1 - rate) > beta, devices) - 1
+
+
+def log_ratio(policy: Policy, failed: int, devices: int) -> float:
+    """Natural logarithm of how much likelier the bad rate makes this outcome than the good one."""
+    good, bad = policy.good_failure_percent / 100, policy.bad_failure_percent / 100
+    per_failure = math.log(bad / good)
+    per_success = math.log1p(-bad) - math.log1p(-good)
+    return failed * per_failure + (devices - failed) * per_success
+
+
+def tail(at_least: int, trials: int, probability: float) -> float:
+    """P(X >= ``at_least``) of a binomial X, for a ``probability`` between 0 and 1, exclusive.
+
+    Terms are summed outwards from ``at_least``, largest first, on the side of the mean where
+    they fall, so that small tails keep their digits. ``lgamma`` limits the relative accuracy to
+    about 1e-16 times trials times log(trials).
+    """
+    if at_least <= 0:
+        return 1.0
+    if at_least > trials:
+        return 0.0
+    if at_least <= trials * probability:
+        return 1 - tail(trials - at_least + 1, trials, 1 - probability)
+    term = _mass(at_least, trials, probability)
+    odds, total = probability / (1 - probability), 0.0
+    for count in range(at_least, trials + 1):
+        total += term
+        term *= (trials - count) / (count + 1) * odds
+        if term < total * 1e-17:
+            break
+    return total
+
+
+def _mass(count: int, trials: int, probability: float) -> float:
+    choices = math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
+    return math.exp(
+        choices + count * math.log(probability) + (trials - count) * math.log1p(-probability)
+    )
+
+
+def _fewest(holds: Callable[[int], bool], devices: int) -> int:
+    """The least count of 0..devices from which ``holds`` is true; ``devices + 1`` if for none."""
+    return bisect.bisect_left(range(devices + 1), True, key=holds)
+
+
+def _halting_log_ratio(policy: Policy) -> float:
+    return -math.log(policy.alpha)
+
+
+def _alpha_of_a_look(policy: Policy) -> float:
+    return policy.alpha / len(policy.stages)
+
+
+def _bad_percent(policy: Policy) -> float:
+    """The failure rate that a release is shown to be below when it is shown to be good."""
+    if policy.test == "sprt":
+        return policy.bad_failure_percent
+    return policy.tolerated_failure_percent
+
+
+def _halt_reason(policy: Policy, failed: int, devices: int, waiting: int) -> str:
+    seen = f"{failed} of {_devices(devices)} failed"
+    if waiting:
+        seen = f"{failed} failed; even if the other {waiting} of {_devices(devices)} succeed"
+    if policy.test == "sprt":
+        ratio = math.exp(min(log_ratio(policy, failed, devices), math.log(1e9)))
+        return (
+            f"{seen}, that is {'over ' if ratio > 0.99e9 else ''}{ratio:,.0f} times likelier at "
+            f"{policy.bad_failure_percent:g} % failures than at {policy.good_failure_percent:g} % "
+            f"(halts from {1 / policy.alpha:,.0f} times, alpha {policy.alpha:g})"
+        )
+    rate = policy.tolerated_failure_percent
+    chance = tail(failed, devices, rate / 100)
+    return (
+        f"{seen}, at {rate:g} % failures the chance of so many is {100 * chance:.2g} % "
+        f"(halts from {100 * _alpha_of_a_look(policy):.2g} %, alpha {policy.alpha:g} over "
+        f"{len(policy.stages)} stages)"
+    )
+
+
+def _devices(count: int) -> str:
+    return "1 device" if count == 1 else f"{count:,} devices"

@@ -1,0 +1,144 @@
+"""What a staged rollout is bound to: its stages, its test, and what it may cost.
+
+Rates are in percent, as declared and printed; ``alpha`` and ``beta`` are probabilities, as in
+textbooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_tinybudget.errors import TinybudgetError
+
+
+#: ``"sprt"``: sequential probability ratio; ``"exact"``: exact binomial (Clopper-Pearson).
+Test = Literal["sprt", "exact"]
+
+#: Percentages are compared as whole numbers of this share of a percent: 0.1 + 0.2 is 0.3.
+_PER_PERCENT = 10**6
+
+
+class PolicyError(TinybudgetError):
+    """A policy that contradicts itself; ``faults`` holds (field, what is wrong with it)."""
+
+    def __init__(self, faults: tuple[tuple[str, str], ...]) -> None:
+        super().__init__("; ".join(f"{field} {fault}" for field, fault in faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How far an update goes at once, and what decides whether it goes on.
+
+    ``stages`` are percentages of the whole fleet that have the update after each stage.
+    A stage does not go on with fewer than ``minimum_devices`` results, nor below
+    ``minimum_success_percent``. A device counts as succeeded once it is verified, and as failed
+    when it reports a failure or stays silent for ``window_hours`` after its update. After a halt,
+    ``rollback`` returns the devices that have the update to what they had.
+
+    With the test ``"sprt"`` a release that fails on at most ``good_failure_percent`` of the
+    devices is halted with a chance of at most ``alpha``, and one that fails on
+    ``bad_failure_percent`` is called good with a chance of at most ``beta``. With ``"exact"``
+    both are about a failure rate of 100 minus ``minimum_success_percent``.
+
+    Raises:
+        PolicyError: the values contradict each other.
+    """
+
+    stages: tuple[float, ...] = (1, 10, 100)
+    minimum_success_percent: float = 95
+    minimum_devices: int = 1
+    window_hours: float = 24
+    rollback: bool = True
+    test: Test = "sprt"
+    good_failure_percent: float = 2
+    bad_failure_percent: float = 10
+    alpha: float = 0.05
+    beta: float = 0.05
+
+    def __post_init__(self) -> None:
+        faults = tuple(_faults(self))
+        if faults:
+            raise PolicyError(faults)
+
+    @property
+    def tolerated_failure_percent(self) -> float:
+        """What ``minimum_success_percent`` leaves for failures."""
+        return round(100 - self.minimum_success_percent, 6)
+
+    def tolerated_failures(self, devices: int) -> int:
+        """The most failures among ``devices`` that keep the minimum success rate."""
+        return devices * _millionths(self.tolerated_failure_percent) // (100 * _PER_PERCENT)
+
+    def devices_that_tolerate(self, failures: int) -> int:
+        """The fewest devices of which ``failures`` may fail."""
+        return -(-failures * 100 * _PER_PERCENT // _millionths(self.tolerated_failure_percent))
+
+    def stage_devices(self, fleet_devices: int) -> tuple[int, ...]:
+        """How many devices of a fleet have the update after each stage, rising to all of them.
+
+        Shares are rounded up, and a stage takes at least ``minimum_devices``; a stage that adds
+        no device is left out, so small fleets have fewer stages.
+
+        Raises:
+            ValueError: the fleet has no device.
+        """
+        if fleet_devices < 1:
+            raise ValueError(f"a fleet has at least one device, got {fleet_devices}")
+        sizes: list[int] = []
+        for percent in self.stages:
+            share = -(-fleet_devices * _millionths(percent) // (100 * _PER_PERCENT))
+            size = min(max(share, self.minimum_devices), fleet_devices)
+            if not sizes or size > sizes[-1]:
+                sizes.append(size)
+        return tuple(sizes)
+
+
+def _millionths(percent: float) -> int:
+    return round(percent * _PER_PERCENT)
+
+
+def _faults(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Each field that is wrong, with what was expected instead."""
+    yield from _stage_faults(policy.stages)
+    if not 50 <= policy.minimum_success_percent < 100:
+        why = "with 100 % no failure could ever be made good"
+        text = f"is {policy.minimum_success_percent:g} %; expected 50 % to below 100 % ({why})"
+        yield "minimum_success_percent", text
+    if policy.minimum_devices < 1:
+        yield "minimum_devices", f"is {policy.minimum_devices}; expected a whole number above 0"
+    if not 0 < policy.window_hours <= 8760:
+        yield "window_hours", f"is {policy.window_hours:g} h; expected above 0 h, at most 8760 h"
+    for name in ("alpha", "beta"):
+        value = getattr(policy, name)
+        if not 1e-9 <= value < 0.5:
+            yield name, f"is {value:g}; expected a probability of 1e-9 to below 0.5"
+    if policy.test == "sprt" and 50 <= policy.minimum_success_percent < 100:
+        yield from _rate_faults(policy)
+
+
+def _stage_faults(stages: tuple[float, ...]) -> Iterator[tuple[str, str]]:
+    if not stages:
+        yield "stages", "is empty; expected percentages that rise to 100 %"
+        return
+    for before, after in zip((0.0, *stages), stages, strict=False):
+        if after <= before:
+            text = f"has {after:g} % after {before:g} %; expected percentages that rise to 100 %"
+            yield "stages", text
+            return
+    if stages[-1] != 100:
+        yield "stages", f"ends at {stages[-1]:g} %; expected 100 % as the last stage"
+
+
+def _rate_faults(policy: Policy) -> Iterator[tuple[str, str]]:
+    good, bad = policy.good_failure_percent, policy.bad_failure_percent
+    tolerated = policy.tolerated_failure_percent
+    why = f"the minimum success rate leaves {tolerated:g} % for failures"
+    if not 0 < good < tolerated:
+        text = f"is {good:g} %; expected above 0 % and below {tolerated:g} % ({why})"
+        yield "good_failure_percent", text
+    if not tolerated < bad < 100:
+        text = f"is {bad:g} %; expected above {tolerated:g} % and below 100 % ({why})"
+        yield "bad_failure_percent", text
