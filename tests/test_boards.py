@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tinybudget import boards
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import find_board
@@ -19,7 +20,7 @@ from pytest_tinybudget.boards import find_core
 from pytest_tinybudget.boards import search
 from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.boards.describe import describe
-from pytest_tinybudget.commands import boards as commands
+from pytest_tinybudget.commands import boards as command
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.runtime import RUNTIMES
@@ -30,6 +31,7 @@ KB = 1024
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
 SHARED_MODELS = SHARED / "models"
 BOARDS = list(catalogue().values())
+CATALOGUE = Path(boards.__file__).parent / "data" / "catalogue"
 #: Ids are a promise to every declaration: one may be added here, none removed or renamed.
 PROMISED = (Path(__file__).parent / "data" / "board_ids.txt").read_text("utf-8").split()
 
@@ -97,7 +99,10 @@ def test_memory_blocks_add_up_to_the_capacity(board: Board):
     assert sum(region.usable for region in flash) == board.usable_flash
     assert sum(region.size for region in ram) == board.ram
     assert all(0 <= region.usable <= region.size for region in board.regions)
-    assert board.largest_ram <= max(region.usable for region in ram)
+    assert board.largest_ram <= max(region.static_room for region in ram)
+    assert all(region.static_room <= region.usable for region in ram)
+    assert all(0 < (region.heap_block or 1) <= region.size for region in ram)
+    assert all(region.heap_block is None for region in board.regions if not region.is_ram)
 
 
 @every_board
@@ -106,11 +111,42 @@ def test_every_figure_has_a_source(board: Board):
     assert board.name
     assert board.mcu
     assert board.vendor
-    if board.reserved_flash or board.reserved_ram:
-        assert board.sdk, "a reserve says whose it is"
-        assert "Reserve: " in board.source or "SoftDevice" in board.sdk
-    if not board.verified or not board.sdk:
-        assert board.notes, "what is unchecked or unknown is said"
+    for sdk in board.sdks:
+        assert len(sdk.source) > 10, sdk.name
+        assert len(sdk.notes) > 4, "a reserve says of which program it is"
+        assert sdk.complete or "not known" in sdk.notes, "what is unknown is said"
+    if not board.verified:
+        assert board.notes, "what is unchecked is said"
+
+
+@every_board
+def test_an_sdk_takes_no_more_than_there_is(board: Board):
+    for sdk in board.sdks:
+        assert 0 <= sdk.reserved_flash < board.usable_flash
+        assert 0 <= sdk.reserved_ram < board.usable_ram
+
+
+@every_board
+def test_the_default_sdk_is_one_of_the_boards_own(board: Board):
+    names = [sdk.name for sdk in board.sdks]
+
+    assert len(set(names)) == len(names)
+    assert names[-1] == "bare-metal"
+    assert board.chosen_sdk is not None
+    assert board.with_sdk(board.chosen_sdk) == board
+
+
+def test_nothing_is_listed_twice():
+    for what in (lambda board: board.id, lambda board: board.name.casefold()):
+        seen = [what(board) for board in BOARDS]
+        assert len(set(seen)) == len(seen)
+    for file in CATALOGUE.glob("*.json"):
+        ids = [row["id"] for row in json.loads(file.read_text("utf-8"))["boards"]]
+        assert ids == sorted(set(ids)), file.name
+    for board in BOARDS:
+        names = [region.name for region in board.regions]
+        assert len(set(names)) == len(names), board.id
+        assert len(set(board.regions)) == len(board.regions), board.id
 
 
 @every_board
@@ -199,7 +235,7 @@ def test_boards_are_read_without_numpy_or_msgspec():
 
 def run_boards(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    commands.add_commands(parser.add_subparsers(required=True))
+    command.add_commands(parser.add_subparsers(required=True))
     parsed = parser.parse_args(["boards", *arguments])
     code: int = parsed.run(parsed)
     return code

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.board import Region
+from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.catalogue import catalogue
 from pytest_tinybudget.boards.catalogue import find_board
 from pytest_tinybudget.boards.catalogue import search
@@ -11,4 +13,14 @@ from pytest_tinybudget.boards.cores import Core
 from pytest_tinybudget.boards.cores import find_core
 
 
-__all__ = ["Board", "Core", "Region", "catalogue", "find_board", "find_core", "search"]
+__all__ = [
+    "Board",
+    "Core",
+    "Placement",
+    "Region",
+    "Sdk",
+    "catalogue",
+    "find_board",
+    "find_core",
+    "search",
+]

@@ -2,18 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
+
+
+#: Where the arena goes: an array that the linker places (``.bss``), the heap, or external RAM.
+Placement = Literal["static", "heap", "psram"]
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A block of memory, bytes. ``usable`` is what a linker script can hand out of ``size``."""
+    """A block of memory, bytes. ``usable`` is what a firmware can have of ``size``.
+
+    ``static_limit`` is what a linker script hands out of it for static data: 0 in a block that
+    is the heap's alone, all that is usable where it is ``None``. ``heap_block`` is the largest
+    free block of the heap at boot, ``None`` where nobody has published one.
+    """
 
     name: str
     kind: Literal["flash", "sram", "tcm", "psram"]
     size: int
     usable: int
+    static_limit: int | None = None
+    heap_block: int | None = None
+
+    @property
+    def is_ram(self) -> bool:
+        """Whether it is RAM on the chip."""
+        return self.kind in ("sram", "tcm")
+
+    @property
+    def static_room(self) -> int:
+        """What static data may take of RAM on the chip."""
+        if not self.is_ram:
+            return 0
+        return self.usable if self.static_limit is None else self.static_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """What an SDK takes of a board besides model and TFLM, bytes.
+
+    ``complete`` is false where a figure is unknown or only a lower bound: a pass with it warns.
+    """
+
+    name: str
+    reserved_flash: int
+    reserved_ram: int
+    source: str
+    notes: str = ""
+    complete: bool = True
+
+
+#: Every board has it: what the application takes is the user's to declare.
+BARE_METAL = Sdk("bare-metal", 0, 0, "by definition", "start-up code only, nothing reserved")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The block of memory for an arena: ``room`` bytes of ``region``.
+
+    ``published`` is false where the figure is not the placement's own but stands in for it.
+    """
+
+    region: str
+    room: int
+    published: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +78,13 @@ class Board:
 
     ``flash`` and ``ram`` are the chip's totals as its data sheet prints them;
     ``usable_flash`` is what is left for the firmware after bootloader and partitions;
-    ``largest_ram`` is the largest contiguous block, which the arena must fit;
+    ``largest_ram`` is the largest static array, which the arena must fit, and ``largest_heap``
+    the largest free block of the heap at boot (``None``: not published);
     ``reserved_flash`` and ``reserved_ram`` are what the SDK, and for the user's own boards
-    the application, take besides the model and TFLM; ``sdk`` says whose figures they are, empty
-    where nothing is known. ``verified`` is false where the sources leave a figure unchecked: a
-    pass on such a board warns. ``flash_margin_percent`` is above 0 where the core has no table
-    of its own and ``runtime`` is the nearest.
+    the application, take besides the model and TFLM; ``sdk`` says whose figures they are (one
+    of ``sdks``, or ``"as declared"``). ``verified`` is false where the sources leave a figure
+    unchecked: a pass on such a board warns. ``flash_margin_percent`` is above 0 where the core
+    has no table of its own and ``runtime`` is the nearest.
     """
 
     id: str
@@ -49,6 +106,8 @@ class Board:
     notes: str = ""
     verified: bool = True
     flash_margin_percent: float = 0.0
+    sdks: tuple[Sdk, ...] = (BARE_METAL,)
+    largest_heap: int | None = None
 
     @property
     def flash_room(self) -> int:
@@ -57,8 +116,8 @@ class Board:
 
     @property
     def usable_ram(self) -> int:
-        """RAM that a linker script can hand out: all blocks together, or ``ram`` without any."""
-        blocks = [region.usable for region in self.regions if region.kind in ("sram", "tcm")]
+        """RAM that a firmware can have: all blocks together, or ``ram`` without any."""
+        blocks = [region.usable for region in self.regions if region.is_ram]
         return sum(blocks) if blocks else self.ram
 
     @property
@@ -68,5 +127,58 @@ class Board:
 
     @property
     def arena_room(self) -> int:
-        """The largest arena that can be placed: one block, with the reserve in the others first."""
+        """The largest static arena: one block, with the reserve in the others first."""
         return min(self.largest_ram, self.ram_room)
+
+    @property
+    def statics_share_a_block(self) -> bool:
+        """Whether other static data can only lie beside the arena: the other blocks are heap."""
+        rooms = [region.static_room for region in self.regions if region.is_ram and region.usable]
+        return 0 in rooms and sum(room > 0 for room in rooms) == 1
+
+    @property
+    def chosen_sdk(self) -> Sdk | None:
+        """The SDK whose reserve counts; ``None`` where it was declared or nothing is known."""
+        return next((sdk for sdk in self.sdks if sdk.name == self.sdk), None)
+
+    def block(self, placement: Placement) -> Block | None:
+        """The block that an arena with ``placement`` goes into; ``None`` where there is none."""
+        if placement == "psram":
+            external = [region for region in self.regions if region.kind == "psram"]
+            largest = max(external, key=lambda region: region.usable, default=None)
+            return largest and Block(largest.name, largest.usable)
+        largest = max(
+            (region for region in self.regions if region.is_ram),
+            key=lambda region: region.static_room,
+            default=None,
+        )
+        name = largest.name if largest else "RAM"
+        if placement == "static":
+            return Block(name, self.largest_ram)
+        if self.largest_heap is None:
+            return Block(name, self.largest_ram, published=False)
+        holders = [each.name for each in self.regions if each.heap_block == self.largest_heap]
+        return Block(holders[0] if holders else "heap", self.largest_heap)
+
+    def with_sdk(self, sdk: Sdk) -> Board:
+        """The board with the reserve of ``sdk``; a ``largest_ram`` that was declared stays."""
+        largest = self.largest_ram
+        if largest == largest_static(self.regions, self.reserved_ram):
+            largest = largest_static(self.regions, sdk.reserved_ram)
+        return replace(
+            self,
+            sdk=sdk.name,
+            reserved_flash=sdk.reserved_flash,
+            reserved_ram=sdk.reserved_ram,
+            largest_ram=largest,
+        )
+
+
+def largest_static(regions: Sequence[Region], reserved_ram: int) -> int:
+    """The largest array that a linker can place beside an SDK's ``reserved_ram``.
+
+    That lies in the largest block. Where there is no other, the room over all blocks says so.
+    """
+    rooms = sorted((region.static_room for region in regions if region.static_room), reverse=True)
+    usable = [region for region in regions if region.is_ram and region.usable]
+    return max(0, rooms[0] - (reserved_ram if len(usable) > 1 else 0)) if rooms else 0

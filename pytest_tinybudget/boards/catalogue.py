@@ -9,8 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pytest_tinybudget.boards.board import BARE_METAL
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
+from pytest_tinybudget.boards.board import Sdk
+from pytest_tinybudget.boards.board import largest_static
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.sizes import parse_size
@@ -53,6 +56,9 @@ def _text(board: Board) -> str:
 
 def _board(row: Mapping[str, Any], vendor: str) -> Board:
     core = find_core(row["core"])
+    regions = tuple(_region(region) for region in row["regions"])
+    sdks = (*(_sdk(name, figures) for name, figures in row.get("sdks", {}).items()), BARE_METAL)
+    sdk = next(each for each in sdks if each.name == row["sdk"])
     return Board(
         id=row["id"],
         name=row["name"],
@@ -62,20 +68,40 @@ def _board(row: Mapping[str, Any], vendor: str) -> Board:
         flash=parse_size(row["flash"]),
         ram=parse_size(row["ram"]),
         usable_flash=parse_size(row["usable_flash"]),
-        largest_ram=parse_size(row["largest_ram"]),
-        reserved_flash=parse_size(row.get("reserved_flash", 0)),
-        reserved_ram=parse_size(row.get("reserved_ram", 0)),
+        largest_ram=largest_static(regions, sdk.reserved_ram),
+        reserved_flash=sdk.reserved_flash,
+        reserved_ram=sdk.reserved_ram,
         runtime=row.get("runtime", core.runtime),
-        regions=tuple(_region(region) for region in row["regions"]),
+        regions=regions,
         source=row["source"],
         vendor=vendor,
-        sdk=row.get("sdk", ""),
+        sdk=sdk.name,
         notes=row.get("notes", ""),
         verified=row.get("verified", True),
         flash_margin_percent=core.flash_margin_percent,
+        sdks=sdks,
+        largest_heap=max((each.heap_block for each in regions if each.heap_block), default=None),
     )
 
 
 def _region(row: Mapping[str, Any]) -> Region:
     size = parse_size(row["size"])
-    return Region(row["name"], row["kind"], size, parse_size(row.get("usable", size)))
+    return Region(
+        name=row["name"],
+        kind=row["kind"],
+        size=size,
+        usable=parse_size(row.get("usable", size)),
+        static_limit=parse_size(row["static_limit"]) if "static_limit" in row else None,
+        heap_block=parse_size(row["heap_block"]) if "heap_block" in row else None,
+    )
+
+
+def _sdk(name: str, row: Mapping[str, Any]) -> Sdk:
+    return Sdk(
+        name=name,
+        reserved_flash=parse_size(row["reserved_flash"]),
+        reserved_ram=parse_size(row["reserved_ram"]),
+        source=row["source"],
+        notes=row.get("notes", ""),
+        complete=row.get("complete", True),
+    )

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Region
+from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.sizes import format_size
 
@@ -20,7 +22,7 @@ _KINDS = {
     "flash": "flash",
     "sram": "RAM",
     "tcm": "RAM (tightly coupled)",
-    "psram": "external RAM, not counted",
+    "psram": "external RAM",
 }
 
 
@@ -53,13 +55,29 @@ def describe(board: Board) -> list[str]:
                 ("runtime", _runtime(board)),
                 ("flash", _room(board.flash, board.usable_flash, board.reserved_flash)),
                 ("RAM", _room(board.ram, board.usable_ram, board.reserved_ram)),
-                ("largest arena", _arena(board)),
-                ("reserve", board.sdk or "nothing known: declare reserved_flash, reserved_ram"),
+                ("static arena", _static_arena(board)),
+                ("heap arena", _heap_arena(board)),
+                ("PSRAM arena", _psram_arena(board)),
             )
         ),
-        *_regions(board),
+        *(f"    {region_text(region)}" for region in board.regions),
+        *_reserves(board),
         *_pairs((("notes", board.notes), ("source", board.source), ("verified", _verified(board)))),
     ]
+
+
+def region_text(region: Region) -> str:
+    """A block of memory with what is known of it: ``"DRAM, RAM: 180.0 KB, 176.5 KB usable"``."""
+    kind = _KINDS[region.kind]
+    parts = [f"{kind if region.name == kind else f'{region.name}, {kind}'}"]
+    parts[0] += f": {format_size(region.size)}"
+    if region.usable != region.size:
+        parts.append(f"{format_size(region.usable)} usable")
+    if region.is_ram and region.usable and not region.static_room:
+        parts.append("no static data")
+    if region.heap_block is not None:
+        parts.append(f"heap block of {format_size(region.heap_block)} at boot")
+    return ", ".join(parts)
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -77,11 +95,38 @@ def _room(capacity: int, usable: int, reserved: int) -> str:
     return text
 
 
-def _arena(board: Board) -> str:
-    text = format_size(board.arena_room)
+def _static_arena(board: Board) -> str:
+    text = f"at most {format_size(board.arena_room)}"
     if board.largest_ram < board.ram_room:
         text += " (the largest block: an arena is one array)"
     return text
+
+
+def _heap_arena(board: Board) -> str:
+    block = board.block("heap")
+    if block is None or not block.published:
+        return "not published: measure the largest free block at boot, declare largest_heap"
+    return f"at most {format_size(min(block.room, board.ram_room))} (at boot, {block.region})"
+
+
+def _psram_arena(board: Board) -> str:
+    block = board.block("psram")
+    return f"at most {format_size(block.room)} (slower)" if block else ""
+
+
+def _reserves(board: Board) -> Iterator[str]:
+    """What each SDK takes, the one that counts first."""
+    if board.chosen_sdk is None:
+        reserve = board.sdk or "nothing known: declare reserved_flash, reserved_ram"
+        yield from _pairs((("reserve", reserve),))
+    for sdk in sorted(board.sdks, key=lambda sdk: sdk.name != board.sdk):
+        label = "reserve" if sdk.name == board.sdk else "or"
+        yield from _pairs(((label, _sdk(sdk)),))
+
+
+def _sdk(sdk: Sdk) -> str:
+    sizes = f"{format_size(sdk.reserved_flash)} flash, {format_size(sdk.reserved_ram)} RAM"
+    return f'sdk = "{sdk.name}": {sizes}: {sdk.notes} ({sdk.source})'
 
 
 def _runtime(board: Board) -> str:
@@ -90,14 +135,6 @@ def _runtime(board: Board) -> str:
     core = cores().get(board.core)
     why = f": {core.reason}" if core else ""
     return f"{board.runtime}, flash estimated +{board.flash_margin_percent:g} %{why}"
-
-
-def _regions(board: Board) -> Iterator[str]:
-    for region in board.regions:
-        usable = "" if region.usable == region.size else f", {format_size(region.usable)} usable"
-        kind = _KINDS[region.kind]
-        name = "" if region.name == kind else f"{region.name}, "
-        yield f"    {name}{kind}: {format_size(region.size)}{usable}"
 
 
 def _verified(board: Board) -> str:
