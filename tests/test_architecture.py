@@ -16,7 +16,7 @@ PACKAGE = ROOT / "pytest_tinybudget"
 LAYERS = (
     ("errors", "names", "sizes"),
     ("nearest", "quantities"),
-    ("boards", "graph"),
+    ("boards", "graph", "rollout"),
     ("footprint",),
     ("artifacts", "convert", "results"),
     ("declaration", "toolchain"),
@@ -49,7 +49,7 @@ ROOMS = dict.fromkeys(
 HEAVY = {
     "pytest": ("pytest",),
     "_pytest": ("pytest",),
-    "numpy": ("convert.worker",),
+    "numpy": ("convert.worker", "rollout.simulation"),
     "tensorflow": ("convert.worker",),
     "tflite_micro": (),
     "flatbuffers": ("convert.worker",),
