@@ -13,9 +13,11 @@ from dataclasses import replace
 from typing import Literal
 from typing import NamedTuple
 
+from pytest_tinybudget.boards.board import Block
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.declaration import Budget
-from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
@@ -24,6 +26,7 @@ from pytest_tinybudget.results import Figure
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import Placed
 from pytest_tinybudget.sizes import format_pair
 from pytest_tinybudget.sizes import format_ratio
 from pytest_tinybudget.sizes import format_size
@@ -43,26 +46,30 @@ class Terms:
 
     ``budget`` is in bytes. Above ``warn_at_percent`` of a limit the pair passes with a warning.
     ``require_int8`` fails a model that is not full INT8 (``"warn"`` only says so); ``strict``
-    fails one whose numbers are bounds instead of the device's own.
+    fails one whose numbers are bounds instead of the device's own. ``placement`` is where the
+    arena goes: it must fit one block there.
     """
 
     budget: Budget = field(default_factory=Budget)
     warn_at_percent: float = DEFAULT_WARN_AT_PERCENT
     require_int8: bool | Literal["warn"] = "warn"
     strict: bool = False
+    placement: Placement = "static"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Pass or fail, the one line that says it, and the measures it rests on.
 
-    A model that TFLM refuses before it has an arena has no RAM measure.
+    A model that TFLM refuses before it has an arena has no RAM measure; ``placed`` is where the
+    arena lies.
     """
 
     outcome: Outcome
     headline: str
     measures: tuple[Measure, ...]
     warnings: tuple[str, ...] = ()
+    placed: Placed | None = None
 
 
 def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
@@ -70,18 +77,30 @@ def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
 
     A limit is the smaller of the board's room (capacity less reserve) and the declared budget.
     Refused by TFLM comes before over a limit, that before an unmet demand.
+
+    Raises:
+        TinybudgetError: the board has no memory of the kind that the arena is to lie in.
     """
-    measures = _measures(footprint, board, terms.budget)
+    block = _block(board, terms.placement)
+    flash = _measure("flash", footprint.flash, footprint.flash_parts, _flash_limits(board, terms))
+    measures: tuple[Measure, ...] = (flash,)
+    placed = None
+    if footprint.arena is not None or not footprint.refusals:
+        rooms = _rooms(footprint, board, block, terms.placement)
+        limits = [*_declared(terms.budget.ram), *rooms]
+        measures = (flash, _measure("ram", footprint.ram, footprint.ram_parts, limits))
+        placed = _placed(footprint, block, rooms, terms.placement)
     sizes = _headline(measures)
     if footprint.refusals:
-        return Verdict("refused", _refusal(footprint, footprint.refusals[0]), measures)
-    warnings = _warnings(footprint, board, terms, measures)
+        refusal = _refusal(footprint, footprint.refusals[0])
+        return Verdict("refused", refusal, measures, placed=placed)
+    warnings = _warnings(footprint, board, block, terms, measures)
     if any(measure.over for measure in measures):
-        return Verdict("over", sizes, measures, warnings)
+        return Verdict("over", sizes, measures, warnings, placed)
     unmet = _unmet(footprint, terms)
     if unmet:
-        return Verdict("unmet", f"{'; '.join(unmet)}; {sizes}", measures, warnings)
-    return Verdict("warns" if warnings else "fits", sizes, measures, warnings)
+        return Verdict("unmet", f"{'; '.join(unmet)}; {sizes}", measures, warnings, placed)
+    return Verdict("warns" if warnings else "fits", sizes, measures, warnings, placed)
 
 
 def with_figures(result: PairResult, figures: Sequence[Figure]) -> PairResult:
@@ -107,14 +126,6 @@ def with_figures(result: PairResult, figures: Sequence[Figure]) -> PairResult:
     )
 
 
-def _measures(footprint: Footprint, board: Board, budget: Budget) -> tuple[Measure, ...]:
-    flash = _measure("flash", footprint.flash, footprint.flash_parts, _flash_limits(board, budget))
-    if footprint.refusals and footprint.arena is None:
-        return (flash,)
-    limits = _ram_limits(footprint, board, budget)
-    return flash, _measure("ram", footprint.ram, footprint.ram_parts, limits)
-
-
 class _Limit(NamedTuple):
     bytes: int
     origin: Literal["budget", "board"]
@@ -128,27 +139,58 @@ def _measure(
     return Measure(metric, used, limit.bytes, limit.origin, limit.note, parts)
 
 
-def _flash_limits(board: Board, budget: Budget) -> list[_Limit]:
+def _block(board: Board, placement: Placement) -> Block:
+    block = board.block(placement)
+    if block is None:
+        has = ", ".join(f"{each.name} ({format_size(each.size)})" for each in board.regions)
+        raise TinybudgetError(
+            f'placement = "{placement}": {board.id} has no external RAM'
+            + (f"; it has {has}" if has else "")
+        )
+    return block
+
+
+def _flash_limits(board: Board, terms: Terms) -> list[_Limit]:
     note = _room_note(board, board.usable_flash, board.flash, board.reserved_flash)
-    return [*_declared(budget.flash), _Limit(board.flash_room, "board", note)]
+    return [*_declared(terms.budget.flash), _Limit(board.flash_room, "board", note)]
 
 
-def _ram_limits(footprint: Footprint, board: Board, budget: Budget) -> list[_Limit]:
+def _rooms(
+    footprint: Footprint, board: Board, block: Block, placement: Placement
+) -> list[_Limit]:
+    """What the board leaves: in all, and in the block that the arena must fit as one array."""
     note = _room_note(board, board.usable_ram, board.ram, board.reserved_ram)
-    limits = [*_declared(budget.ram), _Limit(board.ram_room, "board", note)]
-    if footprint.arena is not None:
-        limits.append(_block_limit(footprint.ram, footprint.arena, board))
-    return limits
+    if footprint.arena is None:
+        return [_Limit(board.ram_room, "board", note)]
+    arena = footprint.arena.required
+    elsewhere = footprint.ram - arena
+    if placement == "static" and board.statics_share_a_block:
+        elsewhere = footprint.stack
+    fits = f"{board.id}: the arena, {format_size(arena)}, must fit {_described(block, placement)}"
+    if elsewhere:
+        fits += f"; {format_size(elsewhere)} may lie elsewhere"
+    in_block = _Limit(block.room + elsewhere, "board", fits)
+    if placement == "psram":
+        return [in_block, _Limit(board.ram_room + arena, "board", f"{note}, besides the arena")]
+    return [_Limit(board.ram_room, "board", note), in_block]
 
 
-def _block_limit(ram_bytes: int, arena: Arena, board: Board) -> _Limit:
-    """The arena is one array: it must fit one block of RAM; what is outside may lie elsewhere."""
-    outside = ram_bytes - arena.required
-    note = (
-        f"{board.id}: the arena, {format_size(arena.required)}, must fit the largest block "
-        f"of RAM, {format_size(board.largest_ram)}; {format_size(outside)} may lie elsewhere"
-    )
-    return _Limit(board.largest_ram + outside, "board", note)
+def _described(block: Block, placement: Placement) -> str:
+    room = f"{format_size(block.room)} ({block.region})"
+    if placement == "psram":
+        return f"the external RAM, {room}"
+    if placement == "heap" and block.published:
+        return f"the largest free block of the heap at boot, {room}"
+    return f"the largest block of RAM, {room}"
+
+
+def _placed(
+    footprint: Footprint, block: Block, rooms: Sequence[_Limit], placement: Placement
+) -> Placed | None:
+    if footprint.arena is None:
+        return None
+    free = min(room.bytes for room in rooms) - footprint.ram
+    return Placed(placement, block.region, footprint.arena.required + free, free)
 
 
 def _declared(budget_bytes: int | None) -> list[_Limit]:
@@ -196,9 +238,21 @@ def _refusal(footprint: Footprint, refusal: Refusal) -> str:
 
 
 def _warnings(
-    footprint: Footprint, board: Board, terms: Terms, measures: tuple[Measure, ...]
+    footprint: Footprint,
+    board: Board,
+    block: Block,
+    terms: Terms,
+    measures: tuple[Measure, ...],
 ) -> tuple[str, ...]:
     warnings = [_tier(measure, terms.warn_at_percent) for measure in measures]
+    if not block.published:
+        warnings.append(
+            f"board {board.id} has no published largest free block of its heap at boot: "
+            f"{block.region} stands in for it; measure it and declare largest_heap"
+        )
+    sdk = board.chosen_sdk
+    if sdk is not None and not sdk.complete:
+        warnings.append(f'board {board.id}, sdk = "{sdk.name}": {sdk.notes}')
     if not board.verified:
         warnings.append(
             f"board {board.id} is not verified: check its memory before you rely on it"

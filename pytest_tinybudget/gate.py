@@ -310,6 +310,7 @@ class Gate:
             warn_at_percent=pair.model.warn_at_percent,
             require_int8=pair.model.require_int8,
             strict=self.strict or pair.model.strict,
+            placement=pair.model.placement,
         )
         allowed = self._allowed(f"models.{pair.model.section}", pair.model)
         result = replace(
@@ -376,6 +377,7 @@ class Gate:
             warn_at_percent=pair.group.warn_at_percent,
             require_int8=False,
             strict=self.strict or any(member.model.strict for member in members),
+            placement=pair.group.placement,
         )
         allowed = self._allowed(pair.name, pair.group)
         result = replace(
@@ -441,6 +443,7 @@ def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> P
         declared_at=pair.declared_at,
         measures=verdict.measures,
         footprint=footprint,
+        placed=verdict.placed,
         table=fingerprint(pair.choice.runtime),
     )
 

@@ -64,6 +64,20 @@ class Acceptance:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the arena lies: the block of memory ``region``, bytes.
+
+    ``room`` is what an arena may take of it beside all else that must lie there, ``free`` what
+    is left then (negative where the arena does not fit).
+    """
+
+    placement: Literal["static", "heap", "psram"]
+    region: str
+    room: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """What is known of a pair besides flash and RAM, such as latency or the bytes of an update.
 
@@ -126,7 +140,8 @@ class PairResult:
     runtime's figures come from, ``conversion`` the settings that made the model file (empty
     where it was not converted here): results with others are not comparable. ``notes`` are what is
     good to know and asks for nothing, such as how far the INT8 model is from the float model.
-    ``figures`` are what is known besides flash and RAM. Where ``kind`` is not ``"pair"``,
+    ``figures`` are what is known besides flash and RAM, ``placed`` is where the arena lies
+    (``None`` where no arena is known). Where ``kind`` is not ``"pair"``,
     ``board`` repeats it and there are no measures.
     """
 
@@ -152,6 +167,7 @@ class PairResult:
     notes: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     kind: Kind = "pair"
+    placed: Placed | None = None
 
     @property
     def title(self) -> str:

@@ -146,7 +146,7 @@ class Board:
         if placement == "psram":
             external = [region for region in self.regions if region.kind == "psram"]
             largest = max(external, key=lambda region: region.usable, default=None)
-            return largest and Block(largest.name, largest.usable)
+            return Block(largest.name, largest.usable) if largest else None
         largest = max(
             (region for region in self.regions if region.is_ram),
             key=lambda region: region.static_room,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
@@ -90,7 +91,7 @@ class DeclaredModel:
     ``runtime`` is ``None`` to take each board's own. ``warn_at_percent`` is in 0..100.
     ``require_int8`` is ``"warn"`` unless declared. ``artifact_name`` names the written files.
     ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
-    ``checks`` are what else is declared of the model.
+    ``checks`` are what else is declared of the model; ``placement`` is where its arena goes.
     """
 
     name: str
@@ -112,6 +113,7 @@ class DeclaredModel:
     conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
     planned: LayerList | None = None
     checks: tuple[CheckKind, ...] = ()
+    placement: Placement = "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class DeclaredGroup:
     message: str
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     accepts: tuple[Acceptance, ...] = ()
+    placement: Placement = "static"
 
 
 @dataclass(frozen=True, slots=True)

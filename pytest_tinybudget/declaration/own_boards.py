@@ -8,6 +8,7 @@ from dataclasses import field
 from dataclasses import replace
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
@@ -18,7 +19,16 @@ from pytest_tinybudget.declaration.schema import FixedRuntimeTable
 from pytest_tinybudget.sizes import format_size
 
 
-_SIZES = ("flash", "ram", "usable_flash", "largest_ram", "reserved_flash", "reserved_ram")
+_SIZES = (
+    "flash",
+    "ram",
+    "usable_flash",
+    "largest_ram",
+    "largest_heap",
+    "psram",
+    "reserved_flash",
+    "reserved_ram",
+)
 #: Boards of boards of boards: a chain longer than this is a mistake.
 _DEEPEST = 20
 
@@ -105,20 +115,30 @@ class Boards:
         keys = ("boards", name)
         sizes = {key: self.context.size(getattr(table, key), *keys, key) for key in _SIZES}
         known = {key: size for key, size in sizes.items() if size is not None}
-        if parent is None:
-            complete = self._complete_board(name, table, known)
-        else:
-            complete = _changed(parent, name, known)
-        if complete is None:
+        start = parent or self._complete_board(name, table, known)
+        if start is None:
             return None
-        board = self._described(complete, table, keys)
+        changed = _changed(self._with_sdk(start, table, keys), name, known)
+        board = self._described(changed, table, keys)
         self._check_room(board, keys)
         return board
+
+    def _with_sdk(self, parent: Board, table: BoardTable, keys: KeyPath) -> Board:
+        """``parent`` with the reserve of the SDK that is named."""
+        if table.sdk is None:
+            return parent
+        sdks = {sdk.name: sdk for sdk in parent.sdks}
+        if table.sdk not in sdks:
+            text = f"unknown sdk {table.sdk!r}: {parent.id} has {', '.join(sdks)}"
+            example = f'sdk = "{next(iter(sdks))}"'
+            self.context.problems.add((*keys, "sdk"), text, example=example)
+            return parent
+        return parent.with_sdk(sdks[table.sdk])
 
     def _complete_board(
         self, name: str, table: BoardTable, sizes: Mapping[str, int]
     ) -> Board | None:
-        """A board that extends none: it needs its core, flash and RAM."""
+        """The start of a board that extends none: it needs its core, flash and RAM."""
         keys = ("boards", name)
         examples = {"core": "Cortex-M4F", "flash": "1 MB", "ram": "256 KB"}
         for key, example in examples.items():
@@ -135,10 +155,10 @@ class Boards:
             clock_mhz=0,
             flash=sizes["flash"],
             ram=sizes["ram"],
-            usable_flash=sizes.get("usable_flash", sizes["flash"]),
-            largest_ram=sizes.get("largest_ram", sizes["ram"]),
-            reserved_flash=sizes.get("reserved_flash", 0),
-            reserved_ram=sizes.get("reserved_ram", 0),
+            usable_flash=sizes["flash"],
+            largest_ram=sizes["ram"],
+            reserved_flash=0,
+            reserved_ram=0,
             runtime="",
             regions=(),
             source="",
@@ -181,10 +201,11 @@ class Boards:
         for part, whole in (
             ("usable_flash", "flash"),
             ("largest_ram", "ram"),
+            ("largest_heap", "ram"),
             ("reserved_flash", "usable_flash"),
             ("reserved_ram", "usable_ram"),
         ):
-            part_bytes, whole_bytes = getattr(board, part), getattr(board, whole)
+            part_bytes, whole_bytes = getattr(board, part) or 0, getattr(board, whole)
             if part_bytes > whole_bytes:
                 text = (
                     f"{format_size(part_bytes)} is more than the board's {whole}, "
@@ -205,14 +226,26 @@ def _changed(parent: Board, name: str, sizes: Mapping[str, int]) -> Board:
         largest_ram=sizes.get("largest_ram", parent.largest_ram),
         reserved_flash=sizes.get("reserved_flash", parent.reserved_flash),
         reserved_ram=sizes.get("reserved_ram", parent.reserved_ram),
+        largest_heap=sizes.get("largest_heap", parent.largest_heap),
     )
     if "flash" in sizes:
         usable = sizes.get("usable_flash", min(parent.usable_flash, board.flash))
         board = replace(board, usable_flash=usable)
     if "ram" in sizes:
         largest = sizes.get("largest_ram", min(parent.largest_ram, board.ram))
-        board = replace(board, largest_ram=largest, regions=())
+        regions = tuple(region for region in board.regions if not region.is_ram)
+        heap = sizes.get("largest_heap")
+        board = replace(board, largest_ram=largest, largest_heap=heap, regions=regions)
+    if "psram" in sizes:
+        regions = tuple(region for region in board.regions if region.kind != "psram")
+        board = replace(board, regions=(*regions, *_external(sizes)))
     if sizes.keys() & {"reserved_flash", "reserved_ram"}:
         board = replace(board, sdk="as declared")
     # Whoever states figures of their own has looked at the board's memory.
     return replace(board, verified=parent.verified or bool(sizes))
+
+
+def _external(sizes: Mapping[str, int]) -> tuple[Region, ...]:
+    """The external RAM that is declared; 0 is none."""
+    size = sizes.get("psram")
+    return (Region("PSRAM", "psram", size, size),) if size else ()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import exists
@@ -86,6 +87,7 @@ class _Settings:
     registrations: Literal["generic", "typed"] = "generic"
     runtime: DeclaredRuntime | None = None
     stack: int | None = None
+    placement: Placement = "static"
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     conversion: Conversion | None = None
 
@@ -130,6 +132,7 @@ class _Models:
             registrations=first(table.registrations, otherwise.registrations),
             runtime=first(runtime, otherwise.runtime),
             stack=first(stack, otherwise.stack),
+            placement=first(table.placement, otherwise.placement),
             max_increase=self.max_increase(table, otherwise.max_increase, keys),
             conversion=conversion(
                 self.context, table, otherwise.conversion or self.as_built_in(), keys
@@ -198,6 +201,7 @@ class _Models:
                 registrations=settings.registrations,
                 runtime=settings.runtime,
                 stack=settings.stack,
+                placement=settings.placement,
                 artifact_name=table.artifacts or name,
                 max_increase=settings.max_increase,
                 accepts=accepts,
@@ -283,6 +287,7 @@ class _Models:
             models=models,
             boards=boards,
             arena=table.arena,
+            placement=first(table.placement, defaults.placement),
             budget=self.budget(table, Budget(), keys),
             warn_at_percent=_percent(table.warn_at, defaults.warn_at_percent),
             message=first(table.message, defaults.message),

@@ -14,6 +14,7 @@ from msgspec import Meta
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.footprint.result import GroupArena
 
 
@@ -97,6 +98,12 @@ Strict = Annotated[
 Registrations = Annotated[
     Literal["generic", "typed"],
     Meta(description="how the firmware registers operators", examples=["typed"]),
+]
+Placed = Annotated[
+    Placement,
+    Meta(
+        description="where the arena goes, one block of which it must fit", examples=["static"]
+    ),
 ]
 Stack = Annotated[
     Size, Meta(description="stack, in place of the measured table's", examples=["2 KB"])
@@ -244,6 +251,7 @@ class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
     registrations: Registrations | None = None
     runtime: RuntimeReference | None = None
     stack: Stack | None = None
+    placement: Placed | None = None
     max_increase: MaxIncrease | None = None
     representative_data: RepresentativeData | None = None
     custom_objects: CustomObjects | None = None
@@ -327,6 +335,20 @@ class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
         Size | None,
         Meta(description="largest contiguous block, for the arena", examples=["192 KB"]),
     ] = None
+    largest_heap: Annotated[
+        Size | None,
+        Meta(description="largest free block of the heap at boot", examples=["110 KB"]),
+    ] = None
+    psram: Annotated[
+        Size | None, Meta(description="external RAM for an arena", examples=["8 MB"])
+    ] = None
+    sdk: Annotated[
+        Name | None,
+        Meta(
+            description="whose reserve counts, of those that `tinybudget boards show` lists",
+            examples=["esp-idf"],
+        ),
+    ] = None
     reserved_flash: Annotated[
         Size | None,
         Meta(description="what SDK and application take of the flash", examples=["300 KB"]),
@@ -357,6 +379,7 @@ class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["max"],
         ),
     ] = "max"
+    placement: Placed | None = None
     budget: Budget | None = None
     warn_at: Percent | None = None
     message: Message | None = None
