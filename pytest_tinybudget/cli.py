@@ -45,7 +45,7 @@ _PIPE_CLOSED, _INTERRUPTED = 141, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tinybudget`` with ``argv`` (default: the process's) and return the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = command_line_parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path that the terminal's encoding lacks is printed escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line_parser() -> argparse.ArgumentParser:
+    """The parser of every command, also for the reference in the docs."""
     parser = argparse.ArgumentParser(
         prog="tinybudget",
         description="Whether machine-learning models fit microcontrollers: flash and RAM of "

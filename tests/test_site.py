@@ -1,0 +1,61 @@
+"""The documentation site: it builds without a warning, and its reference is the program's."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.declaration.json_schema import json_schema
+
+
+pytest.importorskip("sphinx", reason="needs the extra [docs]")
+pytest.importorskip("furo", reason="needs the extra [docs]")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as CI builds it: a warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    done = subprocess.run(
+        [*command, str(ROOT / "docs"), str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def text_of(site: Path, page: str) -> str:
+    return re.sub(r"<[^>]+>", "", (site / f"{page}.html").read_text(encoding="utf-8"))
+
+
+def test_every_key_of_the_declaration_is_in_the_reference(site: Path) -> None:
+    text = text_of(site, "reference/declaration")
+    for table in json_schema()["$defs"].values():
+        for key in table.get("properties", {}):
+            assert key in text, key
+
+
+def test_every_command_is_in_the_reference(site: Path) -> None:
+    text = text_of(site, "reference/command-line")
+    for path in sorted((ROOT / "pytest_tinybudget" / "commands").glob("*.py")):
+        if "def add_commands" in path.read_text(encoding="utf-8"):
+            assert f"tinybudget {path.stem}" in text
+
+
+def test_every_board_is_in_the_reference(site: Path) -> None:
+    text = text_of(site, "reference/boards")
+    assert [board_id for board_id in catalogue() if board_id not in text] == []
+
+
+def test_every_page_is_reached_from_the_index(site: Path) -> None:
+    index = (site / "index.html").read_text(encoding="utf-8")
+    pages = [path.relative_to(ROOT / "docs").with_suffix("") for path in ROOT.glob("docs/**/*.md")]
+    missing = [page.as_posix() for page in pages if f'href="{page.as_posix()}.html"' not in index]
+    assert missing == ["index"]
