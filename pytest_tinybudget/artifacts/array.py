@@ -6,6 +6,7 @@ Names follow TFLM's examples: ``g_NAME_model_data`` and ``g_NAME_model_data_size
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Literal
 
 from pytest_tinybudget.artifacts.text import comment_text
@@ -20,6 +21,9 @@ Language = Literal["c++", "c"]
 _INCBIN_FROM_BYTES = 1024**2
 
 _BYTES_PER_LINE = 16
+_LINES_PER_BLOCK = 1024
+_BLANK = b"0x00,"
+_BLANK_LINE = _BLANK * _BYTES_PER_LINE + b"\n"
 
 _HEADER = """\
 /* {title}: the model as a C array. Written by pytest-tinybudget, do not edit.
@@ -87,19 +91,19 @@ def render_array(model: Model, name: str, language: Language = "c++") -> dict[st
     }
     by_incbin = len(model.content) > _INCBIN_FROM_BYTES
     stem = f"{identifier}_model_data"
+    top = "".join(
+        (
+            _SOURCE_TOP.format_map(words),
+            _C_ALIGNAS if language == "c" else "",
+            _UNLESS_INCBIN.format_map(words) if by_incbin else "",
+            f"alignas(16) const unsigned char g_{stem}[] = {{\n",
+        )
+    )
+    bottom = "};\n" + ("\n#endif  /* TINYBUDGET_INCBIN */\n" if by_incbin else "")
+    source = (top.encode("ascii"), *_initialiser(model.content), bottom.encode("ascii"))
     files = {
         f"{stem}.h": _HEADER.format_map(words).encode("ascii"),
-        f"{stem}.{'c' if language == 'c' else 'cc'}": "".join(
-            (
-                _SOURCE_TOP.format_map(words),
-                _C_ALIGNAS if language == "c" else "",
-                _UNLESS_INCBIN.format_map(words) if by_incbin else "",
-                f"alignas(16) const unsigned char g_{stem}[] = {{\n",
-                _initialiser(model.content),
-                "\n};\n",
-                "\n#endif  /* TINYBUDGET_INCBIN */\n" if by_incbin else "",
-            )
-        ).encode("ascii"),
+        f"{stem}.{'c' if language == 'c' else 'cc'}": b"".join(source),
     }
     if by_incbin:
         files[f"{stem}.S"] = _ASSEMBLER.format_map(words).encode("ascii")
@@ -107,8 +111,26 @@ def render_array(model: Model, name: str, language: Language = "c++") -> dict[st
     return files
 
 
-def _initialiser(content: bytes) -> str:
-    """Hexadecimal bytes, sixteen a line; the work is done by three calls that run in C."""
-    text = "0x" + content.hex(",").replace(",", ",0x") + ","
-    width = _BYTES_PER_LINE * len("0x00,")
-    return "\n".join([text[start : start + width] for start in range(0, len(text), width)])
+def _initialiser(content: bytes) -> Iterator[bytearray]:
+    """Hexadecimal bytes, sixteen a line, in blocks of lines.
+
+    A block is a blank form into which each column's digits are put by one strided copy, which
+    runs in C; blocks that fit the processor's cache make that several times faster than one copy
+    over everything.
+    """
+    block = _LINES_PER_BLOCK * _BYTES_PER_LINE
+    for start in range(0, len(content), block):
+        digits = content[start : start + block].hex().encode("ascii")
+        size = len(digits) // 2
+        lines = bytearray(_BLANK_LINE * -(-size // _BYTES_PER_LINE))
+        for column in range(min(_BYTES_PER_LINE, size)):
+            rows = -(-(size - column) // _BYTES_PER_LINE)
+            for digit in (0, 1):
+                at = column * len(_BLANK) + len("0x") + digit
+                lines[at : rows * len(_BLANK_LINE) : len(_BLANK_LINE)] = digits[
+                    2 * column + digit :: 2 * _BYTES_PER_LINE
+                ]
+        missing = -size % _BYTES_PER_LINE
+        if missing:
+            lines[-missing * len(_BLANK) - 1 :] = b"\n"
+        yield lines
