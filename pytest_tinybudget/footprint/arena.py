@@ -166,6 +166,8 @@ class _Interpreter:
     def _resolve(self) -> None:
         for operator in self._operators():
             if operator.name == "ethos-u" and operator.is_custom:
+                if self.runtime.kernels.ethos_u:
+                    continue
                 self.node.note_refusal(
                     "resolve",
                     "compiled for an Ethos-U NPU, whose kernel this runtime does not register",

@@ -28,7 +28,7 @@ class Kernels:
     ``dsp`` and ``mve`` are Arm's, ``vectors`` is the ESP32-S3's vector unit.
 
     ``compression`` marks builds with USE_TFLM_COMPRESSION (compressed constant tensors), whose
-    structs are larger.
+    structs are larger; ``ethos_u`` those with the kernel that hands a model to an Ethos-U.
     """
 
     library: Literal["reference", "cmsis-nn", "esp-nn"]
@@ -36,6 +36,8 @@ class Kernels:
     mve: bool = False
     vectors: bool = False
     compression: bool = False
+    #: Not in ``repr``: no figure of a model without that kernel depends on it.
+    ethos_u: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

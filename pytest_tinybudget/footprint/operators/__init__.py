@@ -32,6 +32,7 @@ RULE_MODULES = (
     "audio",
     "detection",
     "compression",
+    "accelerators",
 )
 
 
