@@ -100,7 +100,8 @@ def render_array(model: Model, name: str, language: Language = "c++") -> dict[st
         )
     )
     bottom = "};\n" + ("\n#endif  /* TINYBUDGET_INCBIN */\n" if by_incbin else "")
-    source = (top.encode("ascii"), *_initialiser(model.content), bottom.encode("ascii"))
+    source: list[bytes | bytearray] = [top.encode("ascii"), *_initialiser(model.content)]
+    source.append(bottom.encode("ascii"))
     files = {
         f"{stem}.h": _HEADER.format_map(words).encode("ascii"),
         f"{stem}.{'c' if language == 'c' else 'cc'}": b"".join(source),
