@@ -155,9 +155,7 @@ def _flash_limits(board: Board, terms: Terms) -> list[_Limit]:
     return [*_declared(terms.budget.flash), _Limit(board.flash_room, "board", note)]
 
 
-def _rooms(
-    footprint: Footprint, board: Board, block: Block, placement: Placement
-) -> list[_Limit]:
+def _rooms(footprint: Footprint, board: Board, block: Block, placement: Placement) -> list[_Limit]:
     """What the board leaves: in all, and in the block that the arena must fit as one array."""
     note = _room_note(board, board.usable_ram, board.ram, board.reserved_ram)
     if footprint.arena is None:
@@ -189,8 +187,9 @@ def _placed(
 ) -> Placed | None:
     if footprint.arena is None:
         return None
-    free = min(room.bytes for room in rooms) - footprint.ram
-    return Placed(placement, block.region, footprint.arena.required + free, free)
+    arena = footprint.arena.required
+    room = max(0, min(room.bytes for room in rooms) - footprint.ram + arena)
+    return Placed(placement, block.region, room, room - arena)
 
 
 def _declared(budget_bytes: int | None) -> list[_Limit]:

@@ -15,6 +15,8 @@ from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.quantities import Unit
 from pytest_tinybudget.quantities import format_quantity
 from pytest_tinybudget.quantities import format_range
+from pytest_tinybudget.sizes import format_ratio
+from pytest_tinybudget.sizes import format_size
 
 
 #: ``fits``; ``warns`` (fits, but above ``warn_at`` or with a notice that asks for attention);
@@ -75,6 +77,13 @@ class Placed:
     region: str
     room: int
     free: int
+
+    @property
+    def text(self) -> str:
+        """``"arena in SRAM (static): 9.0 of 202.1 KB, 193.1 KB left"``."""
+        left = f"{format_size(self.free)} left" if self.free >= 0 else "too large"
+        ratio = format_ratio(self.room - self.free, self.room)
+        return f"arena in {self.region} ({self.placement}): {ratio}, {left}"
 
 
 @dataclass(frozen=True, slots=True)

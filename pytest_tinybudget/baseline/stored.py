@@ -39,6 +39,7 @@ from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import Placed
 
 
 #: A thousand pairs take some 30 MB; anything larger is another file by mistake.
@@ -321,6 +322,7 @@ class _Pair(Struct, frozen=True):
     notes: list[str] = []
     figures: list[Figure] = []
     kind: Kind = "pair"
+    placed: Placed | None = None
 
     def result(self) -> PairResult:
         flash = self.flash.measure("flash") if self.flash else None
@@ -351,6 +353,7 @@ class _Pair(Struct, frozen=True):
             notes=tuple(self.notes),
             figures=tuple(self.figures),
             kind=self.kind,
+            placed=self.placed,
         )
 
     def _footprint(self, flash: Measure | None, ram: Measure | None) -> Footprint | None:

@@ -291,7 +291,8 @@ def _verdict(pair: PairResult, change: Change | None) -> Iterator[str]:
     """What a reader of this pair has to know beyond its sizes."""
     fixes = [html(reason) for reason in pair.reasons]
     figures = (f"{figure.text}: {figure.basis}" for figure in pair.figures)
-    lines = [html(text) for text in (*pair.warnings, *figures, *pair.notes)]
+    placed = (pair.placed.text,) if pair.placed else ()
+    lines = [html(text) for text in (*pair.warnings, *placed, *figures, *pair.notes)]
     lines += [
         f"{METRICS[each.metric]} accepted up to {format_size(each.up_to)} until "
         f"{each.until.isoformat()}: {html(each.reason)}"

@@ -228,6 +228,8 @@ def _details(row: _Row) -> str:
     if result.outcome != "fits" or result.accepted or result.grown:
         lines.append(markdown(result.headline))
     lines += [f"- ⚠️ {markdown(warning)}" for warning in result.warnings]
+    if result.placed is not None and result.failed:
+        lines.append(f"- {markdown(result.placed.text)}")
     declared = [figure for figure in result.figures if figure.limit is not None]
     lines += [f"- {markdown(figure.text)}: {markdown(figure.basis)}" for figure in declared]
     lines += [_agreement(result, metric) for metric in _METRIC_ORDER if _agreed(result, metric)]

@@ -26,6 +26,7 @@ from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import Figure
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import Placed
 
 
 #: A JSON value, as ``json.dumps`` takes it.
@@ -96,6 +97,7 @@ def pair_json(pair: PairResult) -> Json:
         "notes": list(pair.notes),
         "figures": [_figure(figure) for figure in pair.figures],
         "kind": pair.kind,
+        "placed": _placed(pair.placed),
         "flash": measures.get("flash"),
         "ram": measures.get("ram"),
         **footprint_json(pair.footprint),
@@ -184,6 +186,17 @@ def savings_json(savings: Iterable[Saving]) -> list[Json]:
         }
         for saving in sorted(savings, key=lambda saving: (-saving.flash_bytes, saving.change))
     ]
+
+
+def _placed(placed: Placed | None) -> Json | None:
+    if placed is None:
+        return None
+    return {
+        "placement": placed.placement,
+        "region": placed.region,
+        "room": placed.room,
+        "free": placed.free,
+    }
 
 
 def _figure(figure: Figure) -> Json:

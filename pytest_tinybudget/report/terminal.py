@@ -131,6 +131,8 @@ def _evidence(pair: PairResult, style: Style) -> list[list[str]]:
         refused = refusals_list(footprint.refusals, style)
         return [_titled("TFLM would refuse this model", refused, style)]
     sections = [_measure_block(measure, style) for measure in pair.measures]
+    if pair.placed is not None:
+        sections.append(title_lines(pair.placed.text, style))
     if footprint is None:
         return sections
     if pair.outcome == "over":
@@ -291,6 +293,8 @@ def _remarks(pair: PairResult, style: Style) -> list[Line]:
         remarks = [pair.headline]
     else:
         remarks = ["; ".join(figures)] if figures else []
+    if pair.placed is not None and pair.placed.placement != "static":
+        remarks.append(pair.placed.text)
     return [
         Line(text, _MARKUP[pair.outcome])
         for remark in (*remarks, *pair.warnings)
