@@ -18,7 +18,8 @@ LAYERS = (
     ("nearest", "quantities"),
     ("boards", "graph", "rollout"),
     ("footprint",),
-    ("artifacts", "convert", "results"),
+    ("artifacts", "convert", "results", "speed"),
+    ("update",),
     ("declaration", "toolchain"),
     ("budget", "groups"),
     ("baseline", "checks", "figures", "remedies", "verify"),
@@ -34,6 +35,7 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 MUST_NOT_KNOW = {
     "footprint": {"boards"},
     "results": {"boards", "graph"},
+    "update": {"boards", "footprint", "graph"},
     "toolchain": {"boards", "declaration", "graph"},
     "verify": {"boards"},
     "artifacts": {"boards"},

@@ -1,0 +1,271 @@
+"""Cycles of each operator kind on each measured device, and how far they may be off.
+
+The published times (``data/measurements.json``) are of whole networks, operator kind by kind.
+Cycles are fitted to them; the width of an estimate is how far a network was off when it was left
+out of the fit. Nothing is looked up by a network's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+#: Kinds whose cycles go with their multiply-accumulates.
+MAC_KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+
+#: Kinds whose time is their work; that of the others is seen to be a cost for each call.
+_BY_SIZE = MAC_KINDS | {"ADD"}
+
+#: Kinds with both, where measured sizes tell the two apart.
+_CALL_AND_SIZE = frozenset({"FULLY_CONNECTED", "AVERAGE_POOL_2D", "SOFTMAX"})
+
+#: The cost of a call and of the work are told apart only where sizes differ by this much.
+_TELLING_RATIO = 3.0
+
+#: A call this much larger than any that was measured counts as not measured.
+LARGEST_RATIO = 10.0
+
+#: Fewer networks left out than this say too little of a kind: the widest of the others counts.
+_ENOUGH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What one kind of operator has to do: calls, and their sizes in all.
+
+    A size is in multiply-accumulates for ``MAC_KINDS``, else in elements.
+    """
+
+    calls: int
+    size: int
+
+    @property
+    def each(self) -> float:
+        """The size of a call, on average."""
+        return self.size / self.calls
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one kind took in one network, in cycles."""
+
+    network: str
+    effort: Effort
+    cycles: float
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Factors that an estimate may be off by: the truth lies in ``low`` × to ``high`` ×."""
+
+    low: float = 1.0
+    high: float = 1.0
+
+    def around(self, ratios: Iterable[float]) -> Range:
+        """The range with ``ratios`` (true by estimated) in it as well."""
+        ratios = list(ratios)
+        return Range(min((self.low, *ratios)), max((self.high, *ratios)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Cycles of one kind: for each call, and for each unit of its size.
+
+    ``largest`` is the largest call that was measured.
+    """
+
+    per_call: float
+    per_unit: float
+    largest: float
+
+    def cycles(self, effort: Effort) -> float:
+        """Cycles that ``effort`` takes."""
+        return self.per_call * effort.calls + self.per_unit * effort.size
+
+    def covers(self, size: float) -> bool:
+        """Whether a call of this size is near enough to what was measured."""
+        return size <= self.largest * LARGEST_RATIO
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Device:
+    """A microcontroller on which TFLM was timed. Times in seconds by network.
+
+    ``operators`` has them by kind as well; it is empty where only whole networks were timed.
+    """
+
+    mcu: str
+    core: str
+    kernels: str
+    clock_mhz: int
+    source: str
+    totals: Mapping[str, float]
+    operators: Mapping[str, Mapping[str, float]]
+
+    def samples(self, without: str = "") -> dict[str, list[Sample]]:
+        """What each kind took, but for the network ``without``."""
+        found: dict[str, list[Sample]] = {}
+        for network, times in self.operators.items():
+            for kind, seconds in times.items():
+                if network != without:
+                    cycles = seconds * self.clock_mhz * 1e6
+                    effort = networks()[network][kind]
+                    found.setdefault(kind, []).append(Sample(network, effort, cycles))
+        return found
+
+    def rates(self, without: str = "") -> dict[str, Rate]:
+        """Cycles by kind, fitted without the network ``without``."""
+        return {kind: _fitted(kind, rows) for kind, rows in self.samples(without).items()}
+
+    def ranges(self) -> dict[str, Range]:
+        """How far each kind's rate may be off, by leaving one network out after the other."""
+        ratios = {kind: _left_out(kind, rows) for kind, rows in self.samples().items()}
+        widest = Range().around(
+            ratio for kind in MAC_KINDS for ratio in ratios.get(kind, {}).values()
+        )
+        return {
+            kind: Range().around(
+                found.values()
+                if len(found) >= _ENOUGH
+                else (*found.values(), widest.low, widest.high)
+            )
+            for kind, found in ratios.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """A kernel library's kind that is slower by ``factor`` for other channel counts."""
+
+    kernels: str
+    operator: str
+    channels_multiple_of: int
+    factor: float
+    source: str
+
+
+@cache
+def networks() -> Mapping[str, Mapping[str, Effort]]:
+    """What each network that was timed has to do, by kind."""
+    return {
+        network: {kind: Effort(**effort) for kind, effort in kinds.items()}
+        for network, kinds in _measurements()["networks"].items()
+    }
+
+
+@cache
+def devices() -> tuple[Device, ...]:
+    """All devices that TFLM was timed on."""
+    return tuple(_device(row) for row in _measurements()["devices"])
+
+
+@cache
+def penalties() -> tuple[Penalty, ...]:
+    """Known slow cases that no measured network has."""
+    return tuple(Penalty(**row) for row in _measurements()["penalties"])
+
+
+def transferred(device: Device) -> Range:
+    """How far whole networks were off on other chips with the same core and kernels.
+
+    Their clock is taken into account; the ratio that is left is memory, compiler and version.
+    """
+    others = [
+        other
+        for other in devices()
+        if other is not device and (other.core, other.kernels) == (device.core, device.kernels)
+    ]
+    rates = device.rates()
+    ratios = [
+        seconds * other.clock_mhz * 1e6 / network_cycles(rates, network)
+        for other in others
+        for network, seconds in other.totals.items()
+    ]
+    return Range().around(ratios)
+
+
+def network_cycles(rates: Mapping[str, Rate], network: str) -> float:
+    """Cycles of a timed network by ``rates``; kinds without a rate count nothing."""
+    return sum(
+        rates[kind].cycles(effort) for kind, effort in networks()[network].items() if kind in rates
+    )
+
+
+@cache
+def _measurements() -> dict[str, Any]:
+    path = Path(__file__).parent / "data" / "measurements.json"
+    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return content
+
+
+def _device(row: Mapping[str, Any]) -> Device:
+    return Device(
+        mcu=row["mcu"],
+        core=row["core"],
+        kernels=row["kernels"],
+        clock_mhz=row["clock_mhz"],
+        source=row["source"],
+        totals=_seconds(row["totals"]),
+        operators={network: _seconds(times) for network, times in row["operators"].items()},
+    )
+
+
+def _seconds(microseconds: Mapping[str, int]) -> dict[str, float]:
+    return {name: time / 1e6 for name, time in microseconds.items()}
+
+
+def _fitted(kind: str, samples: list[Sample]) -> Rate:
+    """The rate that is least wrong in relative terms, without negative costs."""
+    sizes = [sample.effort.each for sample in samples]
+    largest = max(sizes)
+    by_call = Rate(_pooled(samples, "calls"), 0.0, largest)
+    by_size = Rate(0.0, _pooled(samples, "size"), largest)
+    if kind in _CALL_AND_SIZE and largest >= _TELLING_RATIO * min(sizes):
+        per_call, per_unit = _least_squares(samples)
+        if per_unit < 0:
+            return by_call
+        return Rate(per_call, per_unit, largest) if per_call > 0 else by_size
+    return by_size if kind in _BY_SIZE else by_call
+
+
+def _pooled(samples: list[Sample], unit: str) -> float:
+    work: int = sum(getattr(sample.effort, unit) for sample in samples)
+    return sum(sample.cycles for sample in samples) / work
+
+
+def _least_squares(samples: list[Sample]) -> tuple[float, float]:
+    """Cycles for a call and for a unit of size, by least squares of the relative errors."""
+    rows = [
+        (sample.effort.calls / sample.cycles, sample.effort.size / sample.cycles)
+        for sample in samples
+    ]
+    calls_2 = sum(calls * calls for calls, _ in rows)
+    size_2 = sum(size * size for _, size in rows)
+    both = sum(calls * size for calls, size in rows)
+    calls_1, size_1 = sum(calls for calls, _ in rows), sum(size for _, size in rows)
+    determinant = calls_2 * size_2 - both * both
+    return (
+        (calls_1 * size_2 - size_1 * both) / determinant,
+        (size_1 * calls_2 - calls_1 * both) / determinant,
+    )
+
+
+def _left_out(kind: str, samples: list[Sample]) -> dict[str, float]:
+    """True by estimated cycles of each network when the others alone are known.
+
+    A network whose calls are far larger than the others' has none: without it nothing is known.
+    """
+    ratios = {}
+    for sample in samples:
+        others = [other for other in samples if other is not sample]
+        if others:
+            rate = _fitted(kind, others)
+            if rate.covers(sample.effort.each):
+                ratios[sample.network] = sample.cycles / rate.cycles(sample.effort)
+    return ratios

@@ -1,0 +1,180 @@
+"""What an operator has to do: multiplications, and the bytes that it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One operator's work in one inference.
+
+    ``macs`` are multiply-accumulates, ``None`` for an operator that multiplies but has no rule
+    here; ``steps`` are what its time grows with besides (elements written, or for pooling read);
+    ``weights_bytes`` are constants read once, ``activation_bytes`` are read and written.
+    ``types`` are those of its first input, of its weights if any, and of its output.
+    """
+
+    operator: str
+    index: int
+    types: tuple[str, ...]
+    macs: int | None
+    steps: int
+    weights_bytes: int
+    activation_bytes: int
+    input_channels: int
+
+
+#: The present tensors of an operator by position; absent ones are ``None``.
+Tensors = tuple[Tensor | None, ...]
+
+
+def work_of(model: Model) -> tuple[Work, ...]:
+    """The work of each operator that ``Invoke`` runs in the main subgraph, in their order.
+
+    What IF and WHILE run is not in it: how often is known only when the model runs.
+    """
+    return tuple(_work(operator, model.main) for operator in model.main.operators)
+
+
+def total_macs(model: Model) -> int:
+    """Multiply-accumulates of one inference; operators without a rule count none."""
+    return sum(work.macs or 0 for work in work_of(model))
+
+
+def uncounted(model: Model) -> tuple[str, ...]:
+    """Names of the operators whose multiplications no rule counts, each once."""
+    return tuple(dict.fromkeys(work.operator for work in work_of(model) if work.macs is None))
+
+
+def _work(operator: Operator, graph: Subgraph) -> Work:
+    inputs = _tensors(operator.inputs, graph)
+    outputs = _tensors(operator.outputs, graph)
+    present = [tensor for tensor in (*inputs, *outputs) if tensor is not None]
+    weights = [tensor for tensor in present if tensor.is_constant]
+    first = _at(inputs, 0)
+    return Work(
+        operator=operator.name,
+        index=operator.index,
+        types=tuple(
+            tensor.type
+            for tensor in (first, _weights(operator, inputs), _at(outputs, 0))
+            if tensor is not None
+        ),
+        macs=_macs(operator, inputs, outputs),
+        steps=_steps(operator, outputs),
+        weights_bytes=sum(tensor.bytes for tensor in weights),
+        activation_bytes=sum(tensor.bytes for tensor in present if not tensor.is_constant),
+        input_channels=first.shape[-1] if first is not None and first.shape else 1,
+    )
+
+
+def _tensors(indices: tuple[int, ...], graph: Subgraph) -> Tensors:
+    return tuple(graph.tensors[index] if index >= 0 else None for index in indices)
+
+
+def _at(tensors: Tensors, position: int) -> Tensor | None:
+    return tensors[position] if position < len(tensors) else None
+
+
+def _weights(operator: Operator, inputs: Tensors) -> Tensor | None:
+    second = _at(inputs, 1)
+    return second if second is not None and operator.name in _MACS and second.is_constant else None
+
+
+def _steps(operator: Operator, outputs: Tensors) -> int:
+    """Elements written; each average or maximum reads a window for one."""
+    result = _at(outputs, 0)
+    if result is None:
+        return 0
+    window = 1
+    if operator.name in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
+        for side in ("filter_height", "filter_width"):
+            extent = operator.options.get(side)
+            window *= extent if isinstance(extent, int) else 1
+    return result.elements * window
+
+
+def _macs(operator: Operator, inputs: Tensors, outputs: Tensors) -> int | None:
+    if operator.is_custom or operator.name in _UNRULED:
+        return None
+    rule = _MACS.get(operator.name)
+    result = _at(outputs, 0)
+    if rule is None or result is None:
+        return 0
+    return rule(operator, inputs, result)
+
+
+def _shape(tensors: Tensors, position: int, rank: int) -> tuple[int, ...]:
+    """The shape of a tensor, zeros where it is absent or has another rank (TFLM refuses it)."""
+    tensor = _at(tensors, position)
+    shape = tensor.shape if tensor is not None else ()
+    return shape if len(shape) == rank else (0,) * rank
+
+
+def _convolution(_operator: Operator, inputs: Tensors, result: Tensor) -> int:
+    """Each output element sums over a filter: height × width × input channels of its group."""
+    return result.elements * prod(_shape(inputs, 1, 4)[1:])
+
+
+def _depthwise(_operator: Operator, inputs: Tensors, result: Tensor) -> int:
+    """Each output element sums over a window of one channel."""
+    return result.elements * prod(_shape(inputs, 1, 4)[1:3])
+
+
+def _dense(_operator: Operator, inputs: Tensors, result: Tensor) -> int:
+    """Each output element sums over all inputs: the filter's rows."""
+    return result.elements * _shape(inputs, 1, 2)[1]
+
+
+def _transposed(_operator: Operator, inputs: Tensors, _result: Tensor) -> int:
+    """Each input element is spread over a filter: output channels × height × width."""
+    values = _at(inputs, 2)
+    return values.elements * prod(_shape(inputs, 1, 4)[:3]) if values is not None else 0
+
+
+def _matrix_product(operator: Operator, inputs: Tensors, result: Tensor) -> int:
+    """Each output element sums over a row of the left matrix (a column if transposed)."""
+    left = _at(inputs, 0)
+    if left is None or len(left.shape) < 2:
+        return 0
+    return result.elements * left.shape[-2 if operator.options.get("adj_x") else -1]
+
+
+def _svdf(_operator: Operator, inputs: Tensors, _result: Tensor) -> int:
+    """For each batch, every feature weight and every time weight once."""
+    return _shape(inputs, 0, 2)[0] * sum(_elements(inputs, position) for position in (1, 2))
+
+
+def _lstm(_operator: Operator, inputs: Tensors, _result: Tensor) -> int:
+    """For each step and batch, the eight weight matrices of the gates once."""
+    steps = prod(_shape(inputs, 0, 3)[:2])
+    return steps * sum(_elements(inputs, position) for position in range(1, 9))
+
+
+def _elements(tensors: Tensors, position: int) -> int:
+    tensor = _at(tensors, position)
+    return tensor.elements if tensor is not None else 0
+
+
+#: A rule for each operator that multiplies; all others of TFLM multiply nothing worth counting.
+_MACS: Mapping[str, Callable[[Operator, Tensors, Tensor], int]] = {
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "FULLY_CONNECTED": _dense,
+    "TRANSPOSE_CONV": _transposed,
+    "BATCH_MATMUL": _matrix_product,
+    "SVDF": _svdf,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
+}
+
+#: These multiply, or run what does, and have no rule.
+_UNRULED = frozenset({"CONV_3D", "IF", "WHILE", "CALL", "CALL_ONCE"})
