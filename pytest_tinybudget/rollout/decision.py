@@ -89,10 +89,12 @@ def decide(policy: Policy, succeeded: int, failed: int, stage_devices: int) -> D
 def extension(policy: Policy, failed: int, devices: int) -> int:
     """By how many devices to extend a stage that is below the minimum success rate.
 
-    Up to as many as it has already, so that a bad release never more than doubles its reach
-    between two looks, and no more than would make good for the failures.
+    As many as would make good for the failures, but at most as many again as it has already, so
+    that a bad release never more than doubles its reach between two looks, and at least a quarter
+    of them, so that a release on the border does not take a window for each few devices.
     """
-    return min(devices, policy.devices_that_tolerate(failed) - devices)
+    needed = policy.devices_that_tolerate(failed) - devices
+    return min(max(needed, -(-devices // 4)), devices)
 
 
 @lru_cache(maxsize=4096)
@@ -101,8 +103,8 @@ def halting_failures(policy: Policy, devices: int) -> int:
     if policy.test == "sprt":
         bound = _halting_log_ratio(policy)
         return _fewest(lambda failed: log_ratio(policy, failed, devices) >= bound, devices)
-    rate, alpha = policy.tolerated_failure_percent / 100, _alpha_of_a_look(policy)
-    return _fewest(lambda failed: tail(failed, devices, rate) <= alpha, devices)
+    rate = policy.tolerated_failure_percent / 100
+    return _fewest_in_tail(_alpha_of_a_look(policy), devices, rate)
 
 
 @lru_cache(maxsize=4096)
@@ -111,8 +113,8 @@ def most_failures_of_good(policy: Policy, devices: int) -> int:
     if policy.test == "sprt":
         bound = math.log(policy.beta)
         return _fewest(lambda failed: log_ratio(policy, failed, devices) > bound, devices) - 1
-    rate, beta = policy.tolerated_failure_percent / 100, policy.beta
-    return _fewest(lambda failed: tail(devices - failed, devices, 1 - rate) > beta, devices) - 1
+    success = policy.minimum_success_percent / 100
+    return devices - _fewest_in_tail(policy.beta, devices, success)
 
 
 def log_ratio(policy: Policy, failed: int, devices: int) -> float:
@@ -144,6 +146,24 @@ def tail(at_least: int, trials: int, probability: float) -> float:
         if term < total * 1e-17:
             break
     return total
+
+
+def _fewest_in_tail(bound: float, trials: int, probability: float) -> int:
+    """The least count with P(X >= count) <= ``bound``; ``trials + 1`` where there is none.
+
+    Summed from the far end of the tail, where by Bernstein's inequality less than e**-80 is left
+    out: smallest terms first, and only as many as lie in the tail.
+    """
+    mean = trials * probability
+    reach = 80 / 3 + math.sqrt((80 / 3) ** 2 + 160 * mean * (1 - probability))
+    count = min(trials, math.ceil(mean + reach))
+    term = _mass(count, trials, probability)
+    odds, total = (1 - probability) / probability, term
+    while total <= bound and count > 0:
+        term *= count / (trials - count + 1) * odds
+        count -= 1
+        total += term
+    return count + 1
 
 
 def _mass(count: int, trials: int, probability: float) -> float:

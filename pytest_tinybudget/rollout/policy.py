@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from typing import Literal
+from typing import TypeVar
 
 from pytest_tinybudget.errors import TinybudgetError
 
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    #: One number, or in a simulation one for each rollout.
+    Count = TypeVar("Count", int, npt.NDArray[np.int64])
 
 #: ``"sprt"``: sequential probability ratio; ``"exact"``: exact binomial (Clopper-Pearson).
 Test = Literal["sprt", "exact"]
@@ -68,11 +77,11 @@ class Policy:
         """What ``minimum_success_percent`` leaves for failures."""
         return round(100 - self.minimum_success_percent, 6)
 
-    def tolerated_failures(self, devices: int) -> int:
+    def tolerated_failures(self, devices: Count) -> Count:
         """The most failures among ``devices`` that keep the minimum success rate."""
         return devices * _millionths(self.tolerated_failure_percent) // (100 * _PER_PERCENT)
 
-    def devices_that_tolerate(self, failures: int) -> int:
+    def devices_that_tolerate(self, failures: Count) -> Count:
         """The fewest devices of which ``failures`` may fail."""
         return -(-failures * 100 * _PER_PERCENT // _millionths(self.tolerated_failure_percent))
 
@@ -103,9 +112,9 @@ def _millionths(percent: float) -> int:
 def _faults(policy: Policy) -> Iterator[tuple[str, str]]:
     """Each field that is wrong, with what was expected instead."""
     yield from _stage_faults(policy.stages)
-    if not 50 <= policy.minimum_success_percent < 100:
+    if not _is_success(policy.minimum_success_percent):
         why = "with 100 % no failure could ever be made good"
-        text = f"is {policy.minimum_success_percent:g} %; expected 50 % to below 100 % ({why})"
+        text = f"is {policy.minimum_success_percent:g} %; expected 50 % to 99.99 % ({why})"
         yield "minimum_success_percent", text
     if policy.minimum_devices < 1:
         yield "minimum_devices", f"is {policy.minimum_devices}; expected a whole number above 0"
@@ -115,8 +124,12 @@ def _faults(policy: Policy) -> Iterator[tuple[str, str]]:
         value = getattr(policy, name)
         if not 1e-9 <= value < 0.5:
             yield name, f"is {value:g}; expected a probability of 1e-9 to below 0.5"
-    if policy.test == "sprt" and 50 <= policy.minimum_success_percent < 100:
+    if policy.test == "sprt" and _is_success(policy.minimum_success_percent):
         yield from _rate_faults(policy)
+
+
+def _is_success(percent: float) -> bool:
+    return 50 <= percent <= 99.99
 
 
 def _stage_faults(stages: tuple[float, ...]) -> Iterator[tuple[str, str]]:
