@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_tinybudget.commands.base import add_base_options
 from pytest_tinybudget.commands.base import baseline_of
 from pytest_tinybudget.commands.base import compared
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.commands.outcome import EXIT_CODES
+from pytest_tinybudget.commands.outcome import add_report_options
+from pytest_tinybudget.commands.outcome import require_one_stdout
+from pytest_tinybudget.commands.outcome import tell
 from pytest_tinybudget.commands.selection import select
-from pytest_tinybudget.errors import TinybudgetError
-
-
-if TYPE_CHECKING:
-    from pytest_tinybudget.baseline.comparison import Comparison
-    from pytest_tinybudget.results import PairResult
-
-
-_FITS, _FAILS, _NOT_MEASURED = 0, 1, 2
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -34,7 +24,7 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "check",
         "check models against the budgets in tinybudget.toml",
-        details="Exit code 0: all fit; 1: a pair does not; 2: wrong usage or input.",
+        details=EXIT_CODES,
         example="tinybudget check\n"
         "tinybudget check firmware/tinybudget.toml::kws --json build/tinybudget.json",
     )
@@ -45,9 +35,6 @@ def add_commands(subparsers: Subparsers) -> None:
         metavar="PATH[::MODEL[::BOARD]]",
         help="declarations, or folders to search for tinybudget.toml (default: here)",
     )
-    parser.add_argument("--json", metavar="PATH", help="write the results file; - for stdout")
-    parser.add_argument("--junit-xml", metavar="PATH", help="write JUnit XML; - for stdout")
-    parser.add_argument("--html", metavar="PATH", help="write a page with all pairs")
     parser.add_argument(
         "--baseline", metavar="PATH", type=Path, help="results file to compare with"
     )
@@ -64,11 +51,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--no-cache", action="store_true", help="convert Keras and SavedModel sources anew"
     )
-    parser.add_argument(
-        "-v", "--verbose", action="count", default=0, help="show layers; -vv all their memory"
-    )
-    parser.add_argument("-q", "--quiet", action="count", default=0, help="say only what fails")
-    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    add_report_options(parser, "--json")
     parser.set_defaults(run=run)
 
 
@@ -81,8 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.verify import require_interpreter
 
-    if [arguments.json, arguments.junit_xml, arguments.html].count("-") > 1:
-        raise TinybudgetError("--json, --junit-xml, --html: only one of them can go to stdout")
+    require_one_stdout(arguments)
     if arguments.verify:
         require_interpreter()
     selected = select(arguments.paths)
@@ -105,56 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
         gate.close()
     told = gate.baseline is not None or notes
     comparison = compared(gate.baseline, results, notes) if told else None
-    _write_files(arguments, results, comparison)
-    _print(arguments, results, comparison)
-    if any(result.outcome == "error" for result in results):
-        return _NOT_MEASURED
-    return _FAILS if any(result.failed for result in results) else _FITS
+    return tell(arguments, results, comparison)
 
 
 def _show_progress(model: str, step: str) -> None:
     """Which model is being converted, on a line that the next one takes the place of."""
     print(f"\r\x1b[Kconverting {model}: {step}", end="", file=sys.stderr, flush=True)
-
-
-def _write_files(
-    arguments: argparse.Namespace,
-    results: Sequence[PairResult],
-    comparison: Comparison | None,
-) -> None:
-    if arguments.json:
-        from pytest_tinybudget.report import results_json
-
-        write_output(arguments.json, results_json.render(results))
-    if arguments.junit_xml:
-        from pytest_tinybudget.report import junit
-
-        write_output(arguments.junit_xml, junit.render(results))
-    if arguments.html:
-        from pytest_tinybudget.report import html
-
-        write_output(arguments.html, html.render(results, comparison))
-
-
-def _print(
-    arguments: argparse.Namespace, results: Sequence[PairResult], comparison: Comparison | None
-) -> None:
-    """Failures, the table and what changed; on stderr where a report goes to stdout."""
-    from pytest_tinybudget.report import diff_text
-    from pytest_tinybudget.report import github
-    from pytest_tinybudget.report import terminal
-    from pytest_tinybudget.report.console import Console
-    from pytest_tinybudget.report.layout import Line
-
-    reports_on_stdout = "-" in (arguments.json, arguments.junit_xml, arguments.html)
-    console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
-    style, verbosity = console.style, arguments.verbose - arguments.quiet
-    for result in filter(lambda result: result.failed, results):
-        console.print(terminal.failure_lines(result, style, verbosity=verbosity))
-    console.print(terminal.summary(results, style, verbosity=verbosity))
-    if comparison is not None:
-        lines = diff_text.comparison_lines(comparison, style, unchanged=False, verbosity=verbosity)
-        console.print([Line(""), *lines])
-    if github.is_active(os.environ):
-        print_line = partial(print, file=console.stream)
-        github.publish(results, comparison, os.environ, root=Path(), print_line=print_line)

@@ -1,0 +1,71 @@
+"""The results of shards as those of one run: what several machines measured, each a part."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+from pytest_tinybudget.baseline.stored import Results
+from pytest_tinybudget.baseline.stored import own_estimator
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
+from pytest_tinybudget.results import PairResult
+
+
+def merge(shards: Sequence[Results]) -> tuple[PairResult, ...]:
+    """All pairs of ``shards``, sorted by id; a pair that several have alike counts once.
+
+    Raises:
+        TinybudgetError: another version of the tool or of TFLM wrote one of them, or two have
+            different results for a pair. Every such pair is told, a line each.
+    """
+    _require_one_estimator(shards)
+    pairs: dict[str, PairResult] = {}
+    origins: dict[str, str] = {}
+    conflicts = []
+    for shard in shards:
+        for pair in shard.pairs:
+            first = pairs.setdefault(pair.id, pair)
+            origin = origins.setdefault(pair.id, shard.origin)
+            if first != pair:
+                conflicts.append(
+                    f"{origin} and {shard.origin} differ in {printable(pair.id)}: "
+                    f"{', '.join(_differences(first, pair))}"
+                )
+    if conflicts:
+        raise TinybudgetError(conflicts[0], details=tuple(conflicts[1:]))
+    return tuple(sorted(pairs.values(), key=lambda pair: pair.id))
+
+
+def _require_one_estimator(shards: Sequence[Results]) -> None:
+    """What is merged is written anew, so it must be this installation's own."""
+    first = shards[0]
+    for shard in shards:
+        if shard.estimator != first.estimator:
+            raise TinybudgetError(
+                f"{first.origin} is of {first.estimator}, and {shard.origin} of "
+                f"{shard.estimator}: their numbers do not belong together"
+            )
+    if first.estimator != own_estimator():
+        raise TinybudgetError(
+            f"{first.origin} is of {first.estimator}, and this is {own_estimator()}: "
+            "merge with the version that measured"
+        )
+
+
+def _differences(first: PairResult, second: PairResult) -> Iterator[str]:
+    """What tells two results of a pair apart: the sizes where they differ, else the fields."""
+    if first.model_sha256 != second.model_sha256:
+        yield "the model file"
+    sizes = [{each.metric: each.used for each in pair.measures} for pair in (first, second)]
+    for metric in sorted(sizes[0].keys() | sizes[1].keys()):
+        one, other = (size.get(metric, "none") for size in sizes)
+        if one != other:
+            yield f"{metric} {one} and {other}"
+    told = {"model_sha256", "measures", "footprint"}
+    for field in dataclasses.fields(PairResult):
+        if field.name not in told and getattr(first, field.name) != getattr(second, field.name):
+            yield field.name
+    if first.footprint != second.footprint and first.measures == second.measures:
+        yield "the layout of memory"

@@ -1,0 +1,107 @@
+"""What commands that judge pairs do with results: files, the text for people, the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.errors import TinybudgetError
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.results import PairResult
+
+
+_FITS, _FAILS, _NOT_MEASURED = 0, 1, 2
+
+#: For the help of a command that ends with ``exit_code``.
+EXIT_CODES = "Exit code 0: all fit; 1: a pair does not; 2: wrong usage or input."
+
+
+def add_report_options(parser: argparse.ArgumentParser, *json_options: str) -> None:
+    """The files to write and how much to say; ``json_options`` name that of the results file."""
+    parser.add_argument(
+        *json_options, dest="json", metavar="PATH", help="write the results file; - for stdout"
+    )
+    parser.add_argument("--junit-xml", metavar="PATH", help="write JUnit XML; - for stdout")
+    parser.add_argument("--html", metavar="PATH", help="write a page with all pairs")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="show layers; -vv all their memory"
+    )
+    parser.add_argument("-q", "--quiet", action="count", default=0, help="say only what fails")
+    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+
+
+def require_one_stdout(arguments: argparse.Namespace) -> None:
+    """Raise where two reports would be written to stdout.
+
+    Raises:
+        TinybudgetError: they would.
+    """
+    if [arguments.json, arguments.junit_xml, arguments.html].count("-") > 1:
+        raise TinybudgetError("--json, --junit-xml, --html: only one of them can go to stdout")
+
+
+def tell(
+    arguments: argparse.Namespace, results: Sequence[PairResult], comparison: Comparison | None
+) -> int:
+    """Write the files that were asked for, print the rest, and return the exit code.
+
+    Raises:
+        TinybudgetError: a file cannot be written.
+    """
+    _write_files(arguments, results, comparison)
+    _print(arguments, results, comparison)
+    if any(result.outcome == "error" for result in results):
+        return _NOT_MEASURED
+    return _FAILS if any(result.failed for result in results) else _FITS
+
+
+def _write_files(
+    arguments: argparse.Namespace,
+    results: Sequence[PairResult],
+    comparison: Comparison | None,
+) -> None:
+    if arguments.json:
+        from pytest_tinybudget.report import results_json
+
+        write_output(arguments.json, results_json.render(results))
+    if arguments.junit_xml:
+        from pytest_tinybudget.report import junit
+
+        write_output(arguments.junit_xml, junit.render(results))
+    if arguments.html:
+        from pytest_tinybudget.report import html
+
+        write_output(arguments.html, html.render(results, comparison))
+
+
+def _print(
+    arguments: argparse.Namespace, results: Sequence[PairResult], comparison: Comparison | None
+) -> None:
+    """Failures, the table and what changed; on stderr where a report goes to stdout."""
+    from pytest_tinybudget.report import diff_text
+    from pytest_tinybudget.report import github
+    from pytest_tinybudget.report import terminal
+    from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.report.layout import Line
+
+    reports_on_stdout = "-" in (arguments.json, arguments.junit_xml, arguments.html)
+    console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
+    style, verbosity = console.style, arguments.verbose - arguments.quiet
+    for result in filter(lambda result: result.failed, results):
+        console.print(terminal.failure_lines(result, style, verbosity=verbosity))
+    console.print(terminal.summary(results, style, verbosity=verbosity))
+    if comparison is not None:
+        lines = diff_text.comparison_lines(comparison, style, unchanged=False, verbosity=verbosity)
+        console.print([Line(""), *lines])
+    if github.is_active(os.environ):
+        print_line = partial(print, file=console.stream)
+        github.publish(results, comparison, os.environ, root=Path(), print_line=print_line)
