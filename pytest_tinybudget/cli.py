@@ -20,6 +20,7 @@ from pytest_tinybudget.commands import diff
 from pytest_tinybudget.commands import history
 from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
+from pytest_tinybudget.commands import merge
 from pytest_tinybudget.commands import report
 from pytest_tinybudget.commands import runtime
 from pytest_tinybudget.commands import schema
@@ -30,7 +31,7 @@ from pytest_tinybudget.names import printable
 
 #: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
 _COMMANDS = (
-    *(check, diff, report, history, inspect, carray, init, tighten),
+    *(check, merge, diff, report, history, inspect, carray, init, tighten),
     *(cache, boards, schema, runtime, calibrate),
 )
 
