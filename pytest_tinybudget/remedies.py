@@ -187,8 +187,8 @@ def more_room(
     Another board alone is no remedy where the budget, too, is smaller than what is used.
     """
     footprint = result.footprint
-    if footprint is None:
-        return
+    if footprint is None or not any(measure.over for measure in result.measures):
+        return  # what fails is no matter of flash or RAM
     raised = _raised(result, budget)
     roomy = judge(footprint, board, Terms()).measures
     if not any(measure.over for measure in roomy):

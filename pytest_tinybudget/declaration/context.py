@@ -14,6 +14,9 @@ from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.nearest import nearest
+from pytest_tinybudget.quantities import EXAMPLES
+from pytest_tinybudget.quantities import Declarable
+from pytest_tinybudget.quantities import parse_quantity
 from pytest_tinybudget.sizes import parse_size
 
 
@@ -38,6 +41,17 @@ class Context:
                 self.problems.add(keys, str(error), example=f'{keys[-1]} = "256 KB"')
             return None
 
+    def quantity(self, text: str | None, unit: Declarable, *keys: str) -> float | None:
+        """A declared quantity in SI base units; ``None`` where there is none, or it is zero."""
+        if text is None:
+            return None
+        try:
+            return parse_quantity(text, unit)
+        except ValueError as error:
+            if not self.problems.concerns(*keys):
+                self.problems.add(keys, str(error), example=f'{keys[-1]} = "{EXAMPLES[unit]}"')
+            return None
+
     def elements(self, values: Iterable[str], keys: KeyPath) -> Iterator[tuple[KeyPath, str]]:
         """Each value of the list at ``keys`` with its own key path.
 
@@ -50,7 +64,7 @@ class Context:
             yield (*keys, str(index)), value
             index += 1
 
-    def file(self, declared: str, keys: KeyPath) -> Path:
+    def file(self, declared: str, keys: KeyPath, example: str = "models/kws.tflite") -> Path:
         """The file that ``declared`` names, relative to the declaration."""
         path = Path(os.path.normpath(self.path.parent / declared))
         if not exists(path):
@@ -60,12 +74,12 @@ class Context:
                 f"no such file: {declared!r}{broken}",
                 name=path.name,
                 valid=siblings(path),
-                example=f'{keys[-1]} = "models/kws.tflite"',
+                example=f'{keys[-1]} = "{example}"',
             )
         elif path.is_dir() and not is_model(path):
             text = f"{declared!r} is a folder; expected a file"
-            example = f'{keys[-1]} = "{declared.rstrip("/")}/*.tflite"'
-            self.problems.add(keys, text, example=example)
+            some = f'{keys[-1]} = "{declared.rstrip("/")}/*.tflite"'
+            self.problems.add(keys, text, example=some)
         return path
 
     def look_up(

@@ -16,6 +16,8 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.declaration.evaluations import Accuracy
+from pytest_tinybudget.declaration.evaluations import Agreement
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import GroupArena
@@ -25,6 +27,8 @@ from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.layers import LayerList
 from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.update.slots import Slots
+from pytest_tinybudget.update.terms import UpdateTerms
 
 
 #: What may be declared besides models on boards, an item each.
@@ -36,10 +40,16 @@ FILE_NAME = "tinybudget.toml"
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Declared limits in bytes; ``None`` leaves the board's room as the only limit."""
+    """Declared limits; ``None`` leaves the board's room as the only limit.
+
+    Bytes; ``latency`` in seconds and ``energy`` in joules of one inference.
+    """
 
     flash: int | None = None
     ram: int | None = None
+    update: int | None = None
+    latency: float | None = None
+    energy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class DeclaredModel:
     ``require_int8`` is ``"warn"`` unless declared. ``artifact_name`` names the written files.
     ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
     ``checks`` are what else is declared of the model; ``placement`` is where its arena goes.
+    ``deployed`` is the file that devices have now.
     """
 
     name: str
@@ -114,6 +125,9 @@ class DeclaredModel:
     planned: LayerList | None = None
     checks: tuple[CheckKind, ...] = ()
     placement: Placement = "static"
+    deployed: Path | None = None
+    accuracy: Accuracy | None = None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,8 @@ class Declaration:
     ``boards`` holds the file's own boards (the models' ``boards`` are already resolved);
     ``runtimes`` every runtime that a board may name, shipped and declared; ``operators`` the
     declared costs by operator name; ``artifacts`` the output folder (``None``: not declared).
-    ``baseline`` is the results file to compare with, which need not exist.
+    ``baseline`` is the results file to compare with, which need not exist. ``slots`` has how own
+    boards divide their flash for updates, by id; ``update`` is how updates are sent.
     ``checks`` are what is declared of the file as a whole.
     ``lines`` maps key paths (``("models", "kws", "budget")``) to line numbers.
     """
@@ -154,6 +169,8 @@ class Declaration:
     boards: Mapping[str, Board] = field(default_factory=dict)
     runtimes: Mapping[str, DeclaredRuntime] = field(default_factory=dict)
     operators: Mapping[str, OperatorCost] = field(default_factory=dict)
+    slots: Mapping[str, Slots] = field(default_factory=dict)
+    update: UpdateTerms | None = None
     artifacts: Path | None = None
     baseline: Path | None = None
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)

@@ -16,7 +16,9 @@ from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.schema import BoardTable
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
+from pytest_tinybudget.declaration.updates import board_slots
 from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.update.slots import Slots
 
 
 _SIZES = (
@@ -37,6 +39,8 @@ _DEEPEST = 20
 class Boards:
     """Resolves ``tables``, the file's own boards, one after the other into ``own``.
 
+    ``slots`` are theirs by id; a board has those of the board that it extends.
+
     A board with a fixed-cost runtime of its own adds that to ``runtimes``.
     """
 
@@ -45,6 +49,7 @@ class Boards:
     catalogue: Mapping[str, Board]
     runtimes: dict[str, DeclaredRuntime]
     own: dict[str, Board] = field(default_factory=dict)
+    slots: dict[str, Slots] = field(default_factory=dict)
     _wrong: set[str] = field(default_factory=set)
 
     def resolve(self) -> None:
@@ -96,6 +101,24 @@ class Boards:
             self.own[name] = board
         return board
 
+    def _with_slots(self, board: Board, table: BoardTable) -> Board:
+        """``board`` with what its slots for updates leave of the flash, and those kept.
+
+        A partition table takes the place of the one that the usable flash was taken from.
+        """
+        if table.slots is None:
+            slots = self.slots.get(table.extends or "")
+        else:
+            slots = board_slots(self.context, table.slots, board)
+        if slots is None:
+            return board
+        self.slots[board.id] = slots
+        if table.slots is None or table.usable_flash is not None:
+            return board
+        divided = table.slots.partition_table is not None
+        usable = slots.room if divided else min(slots.room, board.usable_flash)
+        return replace(board, usable_flash=usable)
+
     def _parent(self, extends: str, extending: tuple[str, ...]) -> Board | None:
         keys = ("boards", extending[-1], "extends")
         if extends in extending:
@@ -119,7 +142,7 @@ class Boards:
         if start is None:
             return None
         changed = _changed(self._with_sdk(start, table, keys), name, known)
-        board = self._described(changed, table, keys)
+        board = self._with_slots(self._described(changed, table, keys), table)
         self._check_room(board, keys)
         return board
 

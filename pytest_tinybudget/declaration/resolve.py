@@ -20,11 +20,14 @@ from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.context import is_model
 from pytest_tinybudget.declaration.conversions import conversion
 from pytest_tinybudget.declaration.declared import Budget
+from pytest_tinybudget.declaration.declared import CheckKind
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.declared import MaxIncrease
+from pytest_tinybudget.declaration.evaluations import accuracy
+from pytest_tinybudget.declaration.evaluations import agreement
 from pytest_tinybudget.declaration.own_boards import Boards
 from pytest_tinybudget.declaration.planned import layer_list
 from pytest_tinybudget.declaration.problems import KeyPath
@@ -37,6 +40,7 @@ from pytest_tinybudget.declaration.schema import DefaultsTable
 from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.schema import GroupTable
 from pytest_tinybudget.declaration.schema import ModelTable
+from pytest_tinybudget.declaration.updates import update_terms
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.names import is_valid_name
 from pytest_tinybudget.results import Acceptance
@@ -61,6 +65,8 @@ def resolved(
         models=models.by_name,
         groups=groups,
         boards=boards.own,
+        slots=boards.slots,
+        update=update_terms(context, document.update),
         runtimes=runtimes,
         operators={
             name: operator_cost(context, name, table) for name, table in document.operators.items()
@@ -147,7 +153,16 @@ class _Models:
             return otherwise
         flash = self.context.size(table.budget.flash, *keys, "budget", "flash")
         ram = self.context.size(table.budget.ram, *keys, "budget", "ram")
-        return Budget(first(flash, otherwise.flash), first(ram, otherwise.ram))
+        update = self.context.size(table.budget.update, *keys, "budget", "update")
+        latency = self.context.quantity(table.budget.latency, "s", *keys, "budget", "latency")
+        energy = self.context.quantity(table.budget.energy, "J", *keys, "budget", "energy")
+        return Budget(
+            first(flash, otherwise.flash),
+            first(ram, otherwise.ram),
+            first(update, otherwise.update),
+            first(latency, otherwise.latency),
+            first(energy, otherwise.energy),
+        )
 
     def as_built_in(self) -> Conversion:
         """A conversion of which nothing is declared."""
@@ -186,6 +201,10 @@ class _Models:
             problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
         accepts = self.accepts(table.accept, keys)
         planned = layer_list(self.context, table, keys)
+        quality = accuracy(self.context, table, keys)
+        shadow = agreement(self.context, table, keys)
+        deployed = self.deployed(table, keys)
+        asked: dict[CheckKind, object] = {"accuracy": quality, "agreement": shadow}
         for name, source in self.sources(section, table):
             model = DeclaredModel(
                 name=name,
@@ -207,6 +226,10 @@ class _Models:
                 accepts=accepts,
                 conversion=settings.conversion or self.as_built_in(),
                 planned=planned,
+                checks=tuple(kind for kind, demand in asked.items() if demand is not None),
+                deployed=deployed,
+                accuracy=quality,
+                agreement=shadow,
             )
             other = self.by_name.setdefault(name, model)
             if other is not model:
@@ -217,6 +240,12 @@ class _Models:
                 self.context.problems.add((*keys, "source"), text)
             else:
                 self.check_artifacts(model)
+
+    def deployed(self, table: ModelTable, keys: KeyPath) -> Path | None:
+        """The file that devices have now."""
+        if table.deployed is None:
+            return None
+        return self.context.file(table.deployed, (*keys, "deployed"), "models/kws_v1.tflite")
 
     def check_artifacts(self, model: DeclaredModel) -> None:
         """Two models must not write the same files, nor the same names into one firmware."""

@@ -16,6 +16,7 @@ from msgspec import field
 
 from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.footprint.result import GroupArena
+from pytest_tinybudget.update.terms import LINK_RATE_PATTERN
 
 
 #: ``[runtime.ops]`` once lifted out of ``[runtime]``, whose other tables are runtimes.
@@ -61,6 +62,10 @@ class BudgetTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     ram: Annotated[
         Size | None, Meta(description="most RAM a model may take", examples=["48 KB"])
+    ] = None
+    update: Annotated[
+        Size | None,
+        Meta(description="most bytes that an update may send", examples=["100 KB"]),
     ] = None
 
 
@@ -239,6 +244,110 @@ class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "none"
 
 
+#: A share of samples or of a value.
+_SHARE_PATTERN = r"^\s*(100(\.0{1,6})?|[0-9]{1,2}(\.[0-9]{1,6})?)\s*%\s*$"
+_SHARE = {"expected": 'a percentage ("95%", at most "100%")'}
+Finite = Annotated[float, Meta(ge=-1e18, le=1e18, extra={"expected": "a number"})]
+NotNegative = Annotated[float, Meta(ge=0, le=1e18, extra={"expected": "a number, at least 0"})]
+_FROM_0_TO_1 = {"expected": 'a percentage ("95%") or a number from 0 to 1'}
+
+Share = Annotated[str, Meta(pattern=_SHARE_PATTERN, extra=_SHARE)]
+ShareOrNumber = (
+    Annotated[str, Meta(pattern=_SHARE_PATTERN, extra=_FROM_0_TO_1)]
+    | Annotated[float, Meta(ge=0, le=1, extra=_FROM_0_TO_1)]
+)
+ArrayNames = Text | Annotated[list[Text], Meta(min_length=1)]
+
+
+class NormalizeTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What turns stored numbers into those the model was trained with: (x - mean) / std."""
+
+    mean: Annotated[Finite, Meta(description="taken away first", examples=[127.5])] = 0.0
+    std: Annotated[
+        Annotated[float, Meta(gt=0, le=1e18, extra={"expected": "a number above 0"})],
+        Meta(description="divided by then", examples=[255]),
+    ] = 1.0
+
+
+class _HeldOutTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """Data that the model was not trained with, and how the model takes and gives it."""
+
+    data: Annotated[
+        Text | None,
+        Meta(description="held-out samples, an .npz file", examples=["data/held_out.npz"]),
+    ] = None
+    inputs: Annotated[
+        ArrayNames | None,
+        Meta(description="the inputs' arrays in the data, `x` when absent", examples=["images"]),
+    ] = None
+    normalize: Annotated[
+        NormalizeTable | None,
+        Meta(
+            description="what the arrays need to be as in training: (x - mean) / std",
+            examples=[{"mean": 0, "std": 255}],
+        ),
+    ] = None
+    output: Annotated[
+        Annotated[int, Meta(ge=0, le=255, extra={"expected": "a whole number from 0"})] | None,
+        Meta(description="which output counts, from 0", examples=[0]),
+    ] = None
+    threshold: Annotated[
+        Finite | None,
+        Meta(description="from which score a single output means yes", examples=[0.5]),
+    ] = None
+
+
+class AccuracyTable(_HeldOutTable, frozen=True, forbid_unknown_fields=True):
+    """How good the INT8 model must be on held-out data."""
+
+    labels: Annotated[
+        Text | None,
+        Meta(description="the array of what is right, `y` when absent", examples=["labels"]),
+    ] = None
+    metric: Annotated[
+        Literal["accuracy", "top_5", "auc", "mae", "mse"],
+        Meta(description="what is measured", examples=["accuracy"]),
+    ] = "accuracy"
+    min: Annotated[
+        ShareOrNumber | None,
+        Meta(description="least accuracy, top_5 or auc", examples=["95%"]),
+    ] = None
+    max: Annotated[
+        NotNegative | None,
+        Meta(description="greatest mae or mse, in the output's units", examples=[0.05]),
+    ] = None
+    max_drop: Annotated[
+        Share | None,
+        Meta(
+            description="how much worse than the float model it may be: percentage points, "
+            "for errors percent of the float model's",
+            examples=["1%"],
+        ),
+    ] = None
+    reference: Annotated[
+        Text | None,
+        Meta(
+            description="float .tflite to compare with, the source when that is converted",
+            examples=["models/kws_float.tflite"],
+        ),
+    ] = None
+
+
+class AgreementTable(_HeldOutTable, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often the model must decide as the deployed one; what is absent is as in accuracy."""
+
+    min_agreement: Annotated[
+        Share, Meta(description="least share of equal decisions", examples=["99%"])
+    ]
+    tolerance: Annotated[
+        NotNegative | None,
+        Meta(
+            description="numbers, not classes: how far they may be apart to count as equal",
+            examples=[0.5],
+        ),
+    ] = None
+
+
 class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
     """What a model may say, and the defaults for it."""
 
@@ -296,6 +405,13 @@ class ModelTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     accept: Accepts | None = None
+    deployed: Annotated[
+        Text | None,
+        Meta(
+            description="the model in the field, relative to this file",
+            examples=["models/kws_v1.tflite"],
+        ),
+    ] = None
     layers: Annotated[
         Annotated[list[LayerTable], Meta(min_length=1)] | None,
         Meta(
@@ -306,6 +422,91 @@ class ModelTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
     input_shape: Annotated[
         Annotated[list[Count], Meta(min_length=1, max_length=3)] | None,
         Meta(description="shape of the input of `layers`, without batch", examples=[[16, 16, 1]]),
+    ] = None
+    accuracy: Annotated[
+        AccuracyTable | None,
+        Meta(
+            description="how good it must be on held-out data, an item of its own",
+            examples=[{"data": "data/held_out.npz", "min": "95%"}],
+        ),
+    ] = None
+    agreement: Annotated[
+        AgreementTable | None,
+        Meta(
+            description="how often it must decide as the deployed model, an item of its own",
+            examples=[{"min_agreement": "99%"}],
+        ),
+    ] = None
+
+
+class SlotsTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the flash is divided for updates over the air."""
+
+    layout: Annotated[
+        Literal["mcuboot", "esp-idf", "custom"],
+        Meta(description="whose headers and trailers are around an image", examples=["mcuboot"]),
+    ]
+    size: Annotated[
+        Size | None, Meta(description="size of a firmware slot", examples=["480 KB"])
+    ] = None
+    count: Annotated[
+        Annotated[int, Meta(ge=1, le=16, extra={"expected": "a whole number, 1 to 16"})],
+        Meta(description="how many slots of this size there are", examples=[2]),
+    ] = 2
+    header: Annotated[
+        Size | None, Meta(description="bytes before an image", examples=["512 B"])
+    ] = None
+    trailer: Annotated[
+        Size | None, Meta(description="bytes lost at a slot's end", examples=["1584 B"])
+    ] = None
+    signature: Annotated[
+        Literal["none", "ed25519", "ecdsa-p256", "rsa-2048", "rsa-3072"],
+        Meta(description="how images are signed", examples=["ed25519"]),
+    ] = "none"
+    align: Annotated[
+        Literal[1, 2, 4, 8, 16, 32],
+        Meta(description="smallest number of bytes that the flash writes", examples=[8]),
+    ] = 4
+    partition_table: Annotated[
+        Text | None,
+        Meta(
+            description="ESP-IDF's partition table, relative to this file",
+            examples=["partitions.csv"],
+        ),
+    ] = None
+    partition: Annotated[
+        Text | None,
+        Meta(
+            description="partition of the firmware, the smallest update slot when absent",
+            examples=["ota_0"],
+        ),
+    ] = None
+    model_partition: Annotated[
+        Text | None,
+        Meta(description="partition of its own for the model", examples=["model"]),
+    ] = None
+    model_size: Annotated[
+        Size | None, Meta(description="size of the model's own slot", examples=["256 KB"])
+    ] = None
+
+
+class UpdateTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """How updates are sent over the air."""
+
+    send: Annotated[
+        Literal["raw", "compressed", "delta"],
+        Meta(description="what is sent, which the budget counts", examples=["compressed"]),
+    ] = "compressed"
+    link_rate: Annotated[
+        Annotated[
+            str,
+            Meta(
+                pattern=LINK_RATE_PATTERN,
+                extra={"expected": 'a rate such as "5 kbit/s" or "1.5 Mbit/s"'},
+            ),
+        ]
+        | None,
+        Meta(description="net rate of the link, for the airtime", examples=["5 kbit/s"]),
     ] = None
 
 
@@ -359,6 +560,13 @@ class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     runtime: RuntimeReference | None = None
     notes: Annotated[Text | None, Meta(description="remarks", examples=["board revision 3"])] = None
+    slots: Annotated[
+        SlotsTable | None,
+        Meta(
+            description="how the flash is divided for updates",
+            examples=[{"layout": "mcuboot", "size": "480 KB"}],
+        ),
+    ] = None
 
 
 class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -447,4 +655,5 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     boards: dict[Name, BoardTable] = {}
     groups: dict[Name, GroupTable] = {}
     runtime: dict[Name, RuntimeTable] = {}
+    update: UpdateTable | None = None
     operators: dict[Text, OperatorTable] = field(name=OPERATORS, default_factory=dict)

@@ -1,0 +1,174 @@
+"""What is asked of a model's outputs: ``accuracy`` and ``agreement`` of a section, resolved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+from pytest_tinybudget.declaration.context import Context
+from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.schema import AccuracyTable
+from pytest_tinybudget.declaration.schema import AgreementTable
+from pytest_tinybudget.declaration.schema import ModelTable
+from pytest_tinybudget.declaration.schema import NormalizeTable
+
+
+Metric = Literal["accuracy", "top_5", "auc", "mae", "mse"]
+
+#: Metrics of which less is better.
+ERRORS: tuple[Metric, ...] = ("mae", "mse")
+
+_DEFAULT_INPUT, _DEFAULT_LABELS = "x", "y"
+_DEFAULT_THRESHOLD = 0.5
+_EXAMPLE = "data/held_out.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Samples to run a model on, and which of its outputs counts.
+
+    ``shown`` is what messages call the file; ``inputs`` are its arrays in the order of the model's
+    inputs. ``normalize`` is (mean, std), ``None`` where the arrays are as in training or in the
+    model's own integers. ``threshold`` makes a decision of a single output.
+    """
+
+    path: Path
+    shown: str
+    inputs: tuple[str, ...]
+    normalize: tuple[float, float] | None
+    output: int
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """The demand on a model's quality: ``minimum`` or ``maximum`` of ``metric``.
+
+    Shares are in 0..1. ``max_drop`` is in units of a share, for errors a share of the float
+    model's; ``reference`` is the declared float model and what messages call it.
+    """
+
+    data: HeldOut
+    labels: str
+    metric: Metric
+    minimum: float | None
+    maximum: float | None
+    max_drop: float | None
+    reference: tuple[Path, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The least share of samples, in 0..1, that model and deployed model decide alike.
+
+    With a ``tolerance`` outputs are numbers, alike when no further apart than that.
+    """
+
+    data: HeldOut
+    minimum: float
+    tolerance: float | None
+
+
+def accuracy(context: Context, table: ModelTable, keys: KeyPath) -> Accuracy | None:
+    """The accuracy that the section at ``keys`` asks for; ``None`` where it asks for none."""
+    declared, keys = table.accuracy, (*keys, "accuracy")
+    if declared is None:
+        return None
+    problems = context.problems
+    _check_trained(context, table, keys)
+    data = _held_out(context, (declared,), keys)
+    reference = None
+    if declared.reference is not None:
+        file = context.file(declared.reference, (*keys, "reference"))
+        reference = file, context.relative(file)
+    is_error = declared.metric in ERRORS
+    wrong, right = ("min", "max") if is_error else ("max", "min")
+    if getattr(declared, wrong) is not None:
+        example = "max = 0.05" if is_error else 'min = "95%"'
+        problems.add((*keys, wrong), f"{declared.metric} has a {right}", example=example)
+    limits = (declared.min, declared.max, declared.max_drop)
+    if all(limit is None for limit in limits) and not problems.concerns(*keys):
+        problems.add(keys, f"expected {right} or max_drop", example='min = "95%"')
+    if data is None:
+        return None
+    return Accuracy(
+        data=data,
+        labels=declared.labels or _DEFAULT_LABELS,
+        metric=declared.metric,
+        minimum=_share(declared.min),
+        maximum=declared.max,
+        max_drop=_share(declared.max_drop),
+        reference=reference,
+    )
+
+
+def agreement(context: Context, table: ModelTable, keys: KeyPath) -> Agreement | None:
+    """The agreement that the section at ``keys`` asks for; ``None`` where it asks for none."""
+    declared = table.agreement
+    if declared is None:
+        return None
+    if table.deployed is None and not context.problems.concerns(*keys, "deployed"):
+        text = "agreement needs 'deployed', the model to agree with"
+        context.problems.add(keys, text, example='deployed = "models/kws_v1.tflite"')
+    keys = (*keys, "agreement")
+    _check_trained(context, table, keys)
+    tables = (declared,) if table.accuracy is None else (declared, table.accuracy)
+    data = _held_out(context, tables, keys)
+    if data is None:
+        return None
+    return Agreement(data, _share(declared.min_agreement) or 0.0, declared.tolerance)
+
+
+def _check_trained(context: Context, table: ModelTable, keys: KeyPath) -> None:
+    if table.layers is not None:
+        context.problems.add(keys, "a list of layers is not trained: it needs a 'source'")
+
+
+def _held_out(
+    context: Context, tables: tuple[AccuracyTable | AgreementTable, ...], keys: KeyPath
+) -> HeldOut | None:
+    """The data of the first of ``tables``; what one leaves out, the next may say.
+
+    Names and numbers go with the file: another file than the next table's has its own.
+    """
+    own = tables[0]
+    if own.data is not None:
+        tables = tuple(table for table in tables if table.data in (own.data, None))
+    declared = next((table.data for table in tables if table.data is not None), None)
+    if declared is None:
+        if not context.problems.concerns(*keys, "data"):
+            context.problems.add(keys, "'data' is missing", example=f'data = "{_EXAMPLE}"')
+        return None
+    if own.data is not None:
+        file = context.file(declared, (*keys, "data"), example=_EXAMPLE)
+    else:
+        file = Path(os.path.normpath(context.path.parent / declared))  # looked for already
+    inputs = _first(tables, "inputs") or _DEFAULT_INPUT
+    normalize: NormalizeTable | None = _first(tables, "normalize")
+    threshold = _first(tables, "threshold")
+    return HeldOut(
+        path=file,
+        shown=context.relative(file),
+        inputs=(inputs,) if isinstance(inputs, str) else tuple(inputs),
+        normalize=None if normalize is None else (normalize.mean, normalize.std),
+        output=_first(tables, "output") or 0,
+        threshold=_DEFAULT_THRESHOLD if threshold is None else threshold,
+    )
+
+
+def _first(tables: Sequence[AccuracyTable | AgreementTable], key: str) -> Any:
+    """What the first of ``tables`` that has ``key`` says of it."""
+    declared = (getattr(table, key) for table in tables)
+    return next((value for value in declared if value is not None), None)
+
+
+def _share(declared: str | float | None) -> float | None:
+    """``"95%"`` as 0.95, to the last bit; a number as it is."""
+    if isinstance(declared, str):
+        return float(Decimal(declared.strip().rstrip("%").strip()) / 100)
+    return declared

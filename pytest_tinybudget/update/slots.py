@@ -1,0 +1,200 @@
+"""The slots of a board that is updated over the air, and what of each is left for an image.
+
+An update never overwrites what runs: the flash holds the image twice, and each copy has a header,
+a signature and, with MCUboot, a trailer in which the swap is recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.nearest import unknown
+from pytest_tinybudget.results import Figure
+from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.update.partitions import Partition
+
+
+Layout = Literal["mcuboot", "esp-idf", "custom"]
+Signature = Literal["none", "ed25519", "ecdsa-p256", "rsa-2048", "rsa-3072"]
+
+#: The smallest unit that a flash writes, bytes; MCUboot's trailer grows with it.
+DEFAULT_ALIGN = 4
+
+_MCUBOOT_MAGIC_BYTES, _MCUBOOT_FLAGS, _MCUBOOT_LEAST_ALIGN = 16, 4, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place for one image, bytes.
+
+    ``around`` is what header and signature take around the image, ``trailer`` what is lost at
+    the slot's end; ``name`` is what errors call it.
+    """
+
+    name: str
+    size: int
+    around: int
+    trailer: int
+
+    @property
+    def capacity(self) -> int:
+        """The largest image that it holds, without header and signature."""
+        return max(0, self.size - self.around - self.trailer)
+
+    @property
+    def text(self) -> str:
+        """How the capacity comes about."""
+        lost = [
+            f"{format_size(size)} {name}"
+            for size, name in ((self.around, "header and signature"), (self.trailer, "trailer"))
+            if size
+        ]
+        less = f" less {' and '.join(lost)}" if lost else ""
+        return f"{self.name} of {format_size(self.size)}{less}"
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """How a board's flash is divided for updates.
+
+    ``firmware`` is one of the slots that hold the firmware. The model is part of it, or apart in
+    ``model``. ``align`` is the flash's write size, ``header`` the bytes before each image.
+    """
+
+    layout: Layout
+    firmware: Slot
+    model: Slot | None = None
+    header: int = 0
+    align: int = DEFAULT_ALIGN
+    signature: Signature = "none"
+
+    @property
+    def room(self) -> int:
+        """Bytes that firmware and model have together."""
+        return self.firmware.capacity + (self.model.capacity if self.model else 0)
+
+    @property
+    def payload(self) -> Slot:
+        """The slot that an update of the model is written to."""
+        return self.model or self.firmware
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What is around an image in a slot: as declared, or else as the ``layout`` has it.
+
+    ``header`` and ``trailer`` are bytes, ``None`` for the layout's own.
+    """
+
+    layout: Layout
+    signature: Signature = "none"
+    header: int | None = None
+    trailer: int | None = None
+    align: int = DEFAULT_ALIGN
+
+    def slot(self, name: str, size: int) -> Slot:
+        """The slot of ``size`` bytes.
+
+        Raises:
+            TinybudgetError: the layout has no such signature.
+        """
+        trailer = self.trailer if self.trailer is not None else self._trailer(size)
+        return Slot(name, size, self.header_bytes + self._behind_image(), trailer)
+
+    def model_slot(self, name: str, size: int) -> Slot:
+        """The slot of a model apart: with ESP-IDF plain data, else an image as any other."""
+        return Slot(name, size, 0, 0) if self.layout == "esp-idf" else self.slot(name, size)
+
+    @property
+    def header_bytes(self) -> int:
+        """Bytes before an image."""
+        return self.header if self.header is not None else int(_facts()[self.layout]["header"])
+
+    def _behind_image(self) -> int:
+        known: dict[str, int] = _facts()[self.layout]["behind_image"]
+        if self.signature not in known:
+            raise TinybudgetError(
+                f"{self.layout} has no signature {self.signature!r}: expected {', '.join(known)}"
+            )
+        return known[self.signature]
+
+    def _trailer(self, size: int) -> int:
+        facts = _facts()[self.layout]
+        if self.layout == "mcuboot":
+            sectors = max(facts["status_sectors"], -(-size // facts["sector"]))
+            status: int = sectors * facts["status_bytes_per_sector"] * self.align
+            widest = max(self.align, _MCUBOOT_LEAST_ALIGN)
+            magic = -(-_MCUBOOT_MAGIC_BYTES // widest) * widest
+            return status + _MCUBOOT_FLAGS * widest + magic
+        if self.layout == "esp-idf" and self.signature != "none":
+            return size % int(facts["signed_alignment"])
+        return 0
+
+
+def partition_named(
+    partitions: Iterable[Partition], name: str | None, shown: str, key: str
+) -> Partition:
+    """The partition ``name`` of the table ``shown``; without one the smallest update slot.
+
+    Raises:
+        TinybudgetError: there is none; the nearest names are offered. ``key`` is who asks.
+    """
+    by_name = {partition.name: partition for partition in partitions}
+    if name is not None:
+        if name not in by_name:
+            error = unknown("partition", name, by_name)
+            raise TinybudgetError(f"{shown}: {error.message} ({key})")
+        return by_name[name]
+    updated = [partition for partition in by_name.values() if partition.is_update_slot]
+    if not updated:
+        raise TinybudgetError(
+            f"{shown}: no partition of type app and subtype ota_0 to ota_15: "
+            "nothing can be updated over the air"
+        )
+    return min(updated, key=lambda partition: partition.size)
+
+
+def slot_figures(
+    slots: Slots, firmware_bytes: int, model_bytes: int, *, estimated: bool
+) -> Iterator[Figure]:
+    """Whether firmware and model fit their slots.
+
+    ``firmware_bytes`` is the whole firmware, the model in it; ``estimated`` is whether that is
+    a bound.
+    """
+    image = firmware_bytes - (model_bytes if slots.model else 0)
+    what = "application and runtime" if slots.model else "application, runtime and model"
+    method: Literal["estimated", "measured"] = "estimated" if estimated else "measured"
+    yield _figure("firmware slot", image, slots.firmware, what, method)
+    if slots.model is not None:
+        yield _figure("model slot", model_bytes, slots.model, "the model", "exact")
+
+
+def _figure(
+    name: str, used: int, slot: Slot, what: str, method: Literal["exact", "estimated", "measured"]
+) -> Figure:
+    over = used - slot.capacity
+    return Figure(
+        name=name,
+        unit="B",
+        low=used,
+        high=used,
+        method=method,
+        basis=f"{what} in {slot.text}",
+        limit=slot.capacity,
+        advice=f"{name}: {format_size(over)} less, or a larger slot" if over > 0 else "",
+    )
+
+
+@cache
+def _facts() -> dict[Layout, dict[str, Any]]:
+    content = json.loads((Path(__file__).parent / "data" / "layouts.json").read_text("utf-8"))
+    return dict(content)

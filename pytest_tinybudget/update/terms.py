@@ -1,0 +1,38 @@
+"""What a declaration says of how updates are sent."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+
+#: What is sent: the image as it is, compressed, or its difference to the deployed one.
+Sent = Literal["raw", "compressed", "delta"]
+
+#: ``"5 kbit/s"``, ``"1.5 Mbit/s"``, ``"20 kB/s"``.
+LINK_RATE_PATTERN = r"^\s*[0-9]{1,12}(\.[0-9]{1,6})?\s*[kM]?(bit|B)/s\s*$(?!\n)"
+
+_LINK_RATE = re.compile(r"\s*(?P<number>[0-9.]+)\s*(?P<prefix>[kM]?)(?P<unit>bit|B)/s\s*")
+_PREFIXES = {"": 1, "k": 1000, "M": 1000**2}
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTerms:
+    """What is declared of updates: how they are ``sent``, and the link's rate, bits a second."""
+
+    sent: Sent = "compressed"
+    link_rate: float | None = None
+
+
+def parse_link_rate(text: str) -> float:
+    """Bits a second of ``"5 kbit/s"``, ``"1 Mbit/s"`` or ``"20 kB/s"``; 1 k is 1000 here.
+
+    Raises:
+        ValueError: not a rate, or none above 0.
+    """
+    match = _LINK_RATE.fullmatch(text)
+    rate = float(match["number"]) * _PREFIXES[match["prefix"]] if match else 0.0
+    if match is None or not rate:
+        raise ValueError(f"expected a rate such as '5 kbit/s', got {text!r}")
+    return rate * (8 if match["unit"] == "B" else 1)
