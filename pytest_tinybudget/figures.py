@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from typing import Literal
 
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.quantities import Unit
 from pytest_tinybudget.results import Figure
 
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.speed.energy import Energy
+    from pytest_tinybudget.speed.latency import Latency
+
+
+_STATE_POWER = 'state what the board draws: active_power = "40 mW" in a [boards.NAME] of your own'
 
 Source = Callable[[Pair, Model, Footprint], Iterable[Figure]]
 
@@ -50,8 +60,37 @@ def _update(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
     return payload_figures(payload, terms or UpdateTerms(), limit)
 
 
+def _speed(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
+    """How long an inference takes and what it costs, where known or a budget asks for it."""
+    budget, board = pair.model.budget, pair.board
+    if footprint.refusals:
+        return ()
+    from pytest_tinybudget.speed.energy import energy_of
+    from pytest_tinybudget.speed.energy import power_of
+    from pytest_tinybudget.speed.latency import latency_of
+
+    choice = pair.choice
+    kernels = choice.runtime.kernels if choice.fixed is None else None
+    latency = latency_of(model, board, kernels, external=pair.model.placement == "psram")
+    power = power_of(board)
+    energy = energy_of(latency, power)
+    wanted = (
+        _inference("latency", "s", latency, budget.latency),
+        _inference("energy", "J", energy, budget.energy, advice="" if power else _STATE_POWER),
+    )
+    return [each for each in wanted if each.limit is not None or each.low is not None]
+
+
+def _inference(
+    name: str, unit: Unit, value: Latency | Energy, limit: float | None, advice: str = ""
+) -> Figure:
+    """A figure of one inference; ``advice`` is what would make it known."""
+    method: Literal["estimated", "unknown"] = "unknown" if value.low is None else "estimated"
+    return Figure(name, unit, value.low, value.high, method, value.basis, limit, advice=advice)
+
+
 #: In the order of the reports.
-_SOURCES: tuple[Source, ...] = (_slots, _update)
+_SOURCES: tuple[Source, ...] = (_speed, _slots, _update)
 
 
 def figures_of(pair: Pair, model: Model, footprint: Footprint) -> tuple[Figure, ...]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from typing import Literal
+
+from pytest_tinybudget.boards.power import Power
 
 
 #: Where the arena goes: an array that the linker places (``.bss``), the heap, or external RAM.
@@ -84,7 +87,7 @@ class Board:
     the application, take besides the model and TFLM; ``sdk`` says whose figures they are (one
     of ``sdks``, or ``"as declared"``). ``verified`` is false where the sources leave a figure
     unchecked: a pass on such a board warns. ``flash_margin_percent`` is above 0 where the core
-    has no table of its own and ``runtime`` is the nearest.
+    has no table of its own and ``runtime`` is the nearest. ``power`` is what is declared of it.
     """
 
     id: str
@@ -108,6 +111,7 @@ class Board:
     flash_margin_percent: float = 0.0
     sdks: tuple[Sdk, ...] = (BARE_METAL,)
     largest_heap: int | None = None
+    power: Power = field(default_factory=Power)
 
     @property
     def flash_room(self) -> int:

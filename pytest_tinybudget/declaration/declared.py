@@ -16,8 +16,8 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.convert.settings import Conversion
-from pytest_tinybudget.declaration.evaluations import Accuracy
-from pytest_tinybudget.declaration.evaluations import Agreement
+from pytest_tinybudget.declaration.held_out import Accuracy
+from pytest_tinybudget.declaration.held_out import Agreement
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import GroupArena

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.cores import cores
+from pytest_tinybudget.boards.power import Power
 from pytest_tinybudget.declaration.context import Context
+from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.runtimes import runtime_reference
@@ -195,6 +197,7 @@ class Boards:
             mcu=table.mcu or board.mcu,
             clock_mhz=table.clock_mhz or board.clock_mhz,
             notes=table.notes or board.notes,
+            power=self._power(table, board.power, keys),
             source=f"{self.context.path.name}: [boards.{board.id}]",
         )
         runtime = runtime_reference(self.context, self.runtimes, table.runtime, (*keys, "runtime"))
@@ -218,6 +221,17 @@ class Boards:
         elif board.runtime not in self.runtimes and not self.context.problems.concerns(*keys):
             self.context.look_up("runtime", board.runtime, self.runtimes, keys)
         return board
+
+    def _power(self, table: BoardTable, otherwise: Power, keys: KeyPath) -> Power:
+        """What is declared of the board's power, and what it leaves out as it is ``otherwise``."""
+        active = self.context.quantity(table.active_power, "W", *keys, "active_power")
+        sleep = self.context.quantity(table.sleep_current, "A", *keys, "sleep_current")
+        volts = self.context.quantity(table.voltage, "V", *keys, "voltage")
+        return Power(
+            first(active, otherwise.active_watts),
+            first(sleep, otherwise.sleep_amperes),
+            first(volts, otherwise.volts),
+        )
 
     def _check_room(self, board: Board, keys: KeyPath) -> None:
         """A part larger than its whole is a slip, and would be a limit of zero or a false pass."""

@@ -311,6 +311,10 @@ class _Models:
             if not boards and models and all(model.boards for model in models):
                 text = "its models share no board: give the group 'boards'"
                 problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
+        for key in ("latency", "energy"):
+            if getattr(table.budget, key, None) is not None:
+                text = "is one model's budget: its models run one after the other"
+                problems.add((*keys, "budget", key), text)
         return DeclaredGroup(
             name=name,
             models=models,

@@ -16,6 +16,7 @@ from msgspec import field
 
 from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.footprint.result import GroupArena
+from pytest_tinybudget.quantities import quantity_pattern
 from pytest_tinybudget.update.terms import LINK_RATE_PATTERN
 
 
@@ -66,6 +67,20 @@ class BudgetTable(Struct, frozen=True, forbid_unknown_fields=True):
     update: Annotated[
         Size | None,
         Meta(description="most bytes that an update may send", examples=["100 KB"]),
+    ] = None
+    latency: Annotated[
+        Annotated[
+            str, Meta(pattern=quantity_pattern("s"), extra={"expected": 'a time ("100 ms")'})
+        ]
+        | None,
+        Meta(description="most time that an inference may take", examples=["100 ms"]),
+    ] = None
+    energy: Annotated[
+        Annotated[
+            str, Meta(pattern=quantity_pattern("J"), extra={"expected": 'an energy ("50 uJ")'})
+        ]
+        | None,
+        Meta(description="most energy that an inference may take", examples=["50 uJ"]),
     ] = None
 
 
@@ -523,6 +538,27 @@ class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
     clock_mhz: Annotated[
         Annotated[int, Meta(gt=0, extra={"expected": "a whole number above 0"})] | None,
         Meta(description="clock in MHz", examples=[64]),
+    ] = None
+    active_power: Annotated[
+        Annotated[
+            str, Meta(pattern=quantity_pattern("W"), extra={"expected": 'a power ("40 mW")'})
+        ]
+        | None,
+        Meta(description="what the board draws while a model runs", examples=["40 mW"]),
+    ] = None
+    sleep_current: Annotated[
+        Annotated[
+            str, Meta(pattern=quantity_pattern("A"), extra={"expected": 'a current ("5 uA")'})
+        ]
+        | None,
+        Meta(description="what it draws between inferences", examples=["5 uA"]),
+    ] = None
+    voltage: Annotated[
+        Annotated[
+            str, Meta(pattern=quantity_pattern("V"), extra={"expected": 'a voltage ("3.3 V")'})
+        ]
+        | None,
+        Meta(description="supply that currents are drawn from", examples=["3.3 V"]),
     ] = None
     flash: Annotated[
         Size | None, Meta(description="flash of the chip or board", examples=["1 MB"])

@@ -63,13 +63,18 @@ class Latency:
     unmeasured: tuple[str, ...] = ()
 
 
-def latency_of(model: Model, board: Board, kernels: Kernels | None) -> Latency:
+def latency_of(
+    model: Model, board: Board, kernels: Kernels | None, *, external: bool = False
+) -> Latency:
     """How long one inference of ``model`` takes on ``board`` with TFLM and ``kernels``.
 
-    ``kernels`` is ``None`` where the runtime is a fixed cost, of which nothing else is known.
+    ``kernels`` is ``None`` where the runtime is a fixed cost, of which nothing else is known;
+    ``external`` says that the arena lies in external RAM.
     """
     if kernels is None:
         return Latency(None, None, "the runtime is a fixed cost: its kernels are not known")
+    if external:
+        return Latency(None, None, "nobody has published times with the arena in external RAM")
     device = _measured_device(board, kernels)
     if device is None:
         return Latency(

@@ -1,0 +1,129 @@
+"""Energy of an inference, and how long a battery lasts with so many an hour.
+
+Energy is power × time. Power is the board's as declared, or that of its microcontroller alone
+where it was published (``data/power.json``); the ends of both ranges go together, the worst case.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.quantities import format_quantity
+from pytest_tinybudget.quantities import format_range
+from pytest_tinybudget.speed.latency import Latency
+
+
+_SECONDS_AN_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePower:
+    """Watts while a model runs, and where the figure comes from."""
+
+    low: float
+    high: float
+    basis: str
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Joules of one inference, ``None`` where they are unknown; ``basis`` says why, in a line."""
+
+    low: float | None
+    high: float | None
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """What a battery powers: a duty cycle of inferences and sleep, nothing else.
+
+    Amperes and hours as (low, high), ``None`` where they are unknown. Self-discharge, the
+    regulator, sensors and radio are not in it.
+    """
+
+    duty: tuple[float, float] | None
+    active_amperes: tuple[float, float] | None
+    average_amperes: tuple[float, float] | None
+    life_hours: tuple[float, float] | None
+
+
+def power_of(board: Board) -> ActivePower | None:
+    """What ``board`` draws while a model runs; ``None`` where nobody has published it."""
+    declared = board.power.active_watts
+    if declared is not None:
+        text = f"{format_quantity(declared, 'W')} as declared"
+        return ActivePower(declared, declared, text, declared=True)
+    for mcu, (low, high) in _published().items():
+        if board.mcu.startswith(mcu):
+            text = f"{format_range(low, high, 'W')} of the {mcu} alone (MLPerf Tiny)"
+            return ActivePower(low, high, text)
+    return None
+
+
+def energy_of(latency: Latency, power: ActivePower | None) -> Energy:
+    """Energy of an inference that takes ``latency`` at ``power``."""
+    if latency.low is None or latency.high is None:
+        return Energy(None, None, f"its time is not known: {latency.basis}")
+    if power is None:
+        return Energy(None, None, "nobody has published the power of this microcontroller")
+    basis = f"{format_range(latency.low, latency.high, 's')} at {power.basis}"
+    return Energy(latency.low * power.low, latency.high * power.high, basis)
+
+
+def battery_life(
+    latency: Latency,
+    power: ActivePower | None,
+    *,
+    per_hour: float,
+    sleep_amperes: float,
+    volts: float,
+    capacity_ampere_hours: float,
+) -> Battery:
+    """How long a battery lasts with ``per_hour`` inferences and sleep between them.
+
+    Raises:
+        TinybudgetError: the inferences may take more than the hour.
+    """
+    if latency.low is None or latency.high is None:
+        return Battery(None, None, None, None)
+    duty = _duty(latency.low, per_hour), _duty(latency.high, per_hour)
+    if duty[1] > 1:
+        raise TinybudgetError(
+            f"{per_hour:g} inferences an hour do not fit into it: each may take "
+            f"{format_quantity(latency.high, 's')}"
+        )
+    if power is None:
+        return Battery(duty, None, None, None)
+    active = power.low / volts, power.high / volts
+    average = (
+        _average(active[0], sleep_amperes, duty[0]),
+        _average(active[1], sleep_amperes, duty[1]),
+    )
+    life = capacity_ampere_hours / max(average), capacity_ampere_hours / min(average)
+    return Battery(duty, active, (min(average), max(average)), life)
+
+
+def _duty(seconds: float, per_hour: float) -> float:
+    return seconds * per_hour / _SECONDS_AN_HOUR
+
+
+def _average(active_amperes: float, sleep_amperes: float, duty: float) -> float:
+    return active_amperes * duty + sleep_amperes * (1 - duty)
+
+
+@cache
+def _published() -> Mapping[str, tuple[float, float]]:
+    """Watts of a microcontroller by the start of its name, low and high."""
+    content = json.loads((Path(__file__).parent / "data" / "power.json").read_text("utf-8"))
+    return {
+        mcu: (row["low_mw"] / 1e3, row["high_mw"] / 1e3)
+        for mcu, row in content["microcontrollers"].items()
+    }
