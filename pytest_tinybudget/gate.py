@@ -337,6 +337,7 @@ class Gate:
             budget=terms.budget,
             costs=pair.declaration.operators,
             boards=_boards(pair),
+            measured_on=lambda board: self.footprint(replace(pair, board=board)),
         )
         return replace(result, reasons=(*result.reasons, *reasons))
 
@@ -360,18 +361,7 @@ class Gate:
         return result_of(check, self)
 
     def _check_group(self, pair: GroupPair) -> PairResult:
-        from pytest_tinybudget.groups import combine
-
-        members = pair.members
-        models = {member.name: self.model(member.model) for member in members}
-        footprint = combine(
-            models,
-            [self.footprint(member) for member in members],
-            pair.choice,
-            arena=pair.group.arena,
-            registrations=pair.registrations,
-            costs=pair.declaration.operators,
-        )
+        footprint, members = self._group_footprint(pair), pair.members
         terms = Terms(
             budget=pair.group.budget,
             warn_at_percent=pair.group.warn_at_percent,
@@ -383,7 +373,7 @@ class Gate:
         result = replace(
             self._judged(pair, footprint, terms, allowed),
             message=pair.group.message,
-            model_bytes=sum(model.bytes for model in models.values()),
+            model_bytes=sum(self.model(member.model).bytes for member in members),
             model_source=", ".join(member.model.declared_source for member in members),
         )
         result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
@@ -391,8 +381,26 @@ class Gate:
             return result
         from pytest_tinybudget.remedies import more_room
 
-        rooms = more_room(result, pair.board, terms.budget, _boards(pair))
+        rooms = more_room(
+            result,
+            pair.board,
+            terms.budget,
+            _boards(pair),
+            lambda board: self._group_footprint(replace(pair, board=board)),
+        )
         return replace(result, reasons=(*result.reasons, *rooms))
+
+    def _group_footprint(self, pair: GroupPair) -> Footprint:
+        from pytest_tinybudget.groups import combine
+
+        return combine(
+            {member.name: self.model(member.model) for member in pair.members},
+            [self.footprint(member) for member in pair.members],
+            pair.choice,
+            arena=pair.group.arena,
+            registrations=pair.registrations,
+            costs=pair.declaration.operators,
+        )
 
     def _allowed(self, section: str, declared: DeclaredModel | DeclaredGroup) -> Allowed:
         return Allowed(
@@ -425,9 +433,13 @@ class Gate:
 
 
 def _boards(pair: Pair | GroupPair) -> dict[str, Board]:
+    """The boards that may be named instead; a runtime that models declare is for its core only."""
     from pytest_tinybudget.boards import catalogue
 
-    return {**catalogue(), **pair.declaration.boards}
+    boards = {**catalogue(), **pair.declaration.boards}
+    if all(model.runtime is None for model in _models_of(pair)):
+        return boards
+    return {name: board for name, board in boards.items() if board.runtime == pair.board.runtime}
 
 
 def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> PairResult:

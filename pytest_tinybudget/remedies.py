@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 
@@ -9,6 +11,7 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import judge
 from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.operators import rules
@@ -49,11 +52,13 @@ def remedies(
     budget: Budget,
     costs: Mapping[str, OperatorCost],
     boards: Mapping[str, Board],
+    measured_on: Callable[[Board], Footprint],
 ) -> Iterator[str]:
     """What to change so that ``result`` passes, a line each, the most useful first.
 
-    ``budget`` is the declared one, ``boards`` are those that may be named as an alternative,
-    ``costs`` what the declaration states for operators.
+    ``budget`` is the declared one, ``boards`` are those that may be named as an alternative and
+    ``measured_on`` what the model takes on one of them, ``costs`` what the declaration states
+    for operators.
     """
     footprint = result.footprint
     if footprint is None:
@@ -66,7 +71,7 @@ def remedies(
         else:
             yield from _less_ram(footprint, model, runtime, costs, measure)
     if result.outcome == "over":
-        yield from more_room(result, board, budget, boards)
+        yield from more_room(result, board, budget, boards, measured_on)
     if result.outcome == "unmet":
         yield from _meet(result, footprint, model)
 
@@ -180,30 +185,55 @@ def _head_with_half(buffers: tuple[LiveBuffer, ...], position: int) -> int:
 
 
 def more_room(
-    result: PairResult, board: Board, budget: Budget, boards: Mapping[str, Board]
+    result: PairResult,
+    board: Board,
+    budget: Budget,
+    boards: Mapping[str, Board],
+    measured_on: Callable[[Board], Footprint],
 ) -> Iterator[str]:
-    """A higher budget where the board has room for it, else boards that have.
+    """A higher budget where the board has room for it, else the smallest boards that have.
 
-    Another board alone is no remedy where the budget, too, is smaller than what is used.
+    Another board alone is no remedy where the budget, too, is smaller than what is used. Boards
+    with an unchecked figure are not named.
     """
     footprint = result.footprint
     if footprint is None or not any(measure.over for measure in result.measures):
-        return  # what fails is no matter of flash or RAM
+        return
     raised = _raised(result, budget)
-    roomy = judge(footprint, board, Terms()).measures
-    if not any(measure.over for measure in roomy):
+    terms = Terms(placement=result.placed.placement if result.placed else "static")
+    if _has_room(footprint, board, terms):
         yield f"{board.id} itself has room: a budget of {raised} would do"
         return
     fitting = [
-        other.id
-        for other in sorted(boards.values(), key=lambda other: (other.ram, other.flash, other.id))
-        if other.runtime == board.runtime
-        and other.flash_margin_percent <= board.flash_margin_percent
-        and not any(measure.over for measure in judge(footprint, other, Terms()).measures)
+        other
+        for other in smallest_first(boards.values())
+        if other.verified and _fits(other, terms, measured_on)
     ]
     if fitting:
+        smallest, *larger = fitting[:_BOARDS_NAMED]
+        flash, ram = format_size(smallest.flash), format_size(smallest.ram)
+        then = f", then {', '.join(each.id for each in larger)}" if larger else ""
         besides = f" (and a budget of {raised})" if raised else ""
-        yield f"boards with room for it: {', '.join(fitting[:_BOARDS_NAMED])}{besides}"
+        yield (
+            f"smallest board with room for it: {smallest.id}, {flash} flash, {ram} RAM"
+            f"{then}{besides}"
+        )
+
+
+def smallest_first(boards: Iterable[Board]) -> list[Board]:
+    """``boards`` by RAM, then by flash."""
+    return sorted(boards, key=lambda board: (board.ram, board.flash, board.id))
+
+
+def _fits(board: Board, terms: Terms, measured_on: Callable[[Board], Footprint]) -> bool:
+    try:
+        return _has_room(measured_on(board), board, terms)
+    except TinybudgetError:
+        return False  # its runtime has no tables, or it has no memory of that kind
+
+
+def _has_room(footprint: Footprint, board: Board, terms: Terms) -> bool:
+    return judge(footprint, board, terms).outcome in ("fits", "warns", "unmet")
 
 
 def _raised(result: PairResult, budget: Budget) -> str:

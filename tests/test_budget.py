@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from functools import partial
 from math import prod
 
 import pytest
@@ -252,13 +254,33 @@ def test_an_operator_that_tflm_lacks_is_refused_by_name() -> None:
 # What would fix it
 
 
-def fixes(content: bytes, budget: Budget, board: Board = NANO, **terms: object) -> list[str]:
+def fixes(
+    content: bytes,
+    budget: Budget,
+    board: Board = NANO,
+    boards: Iterable[Board] = tuple(catalogue().values()),
+    **terms: object,
+) -> list[str]:
     model = model_of(content)
     footprint = replace(measure(model, RUNTIME), savings=what_if(model, RUNTIME))
     verdict = judge(footprint, board, Terms(budget, **terms))  # type: ignore[arg-type]
     result = paired(verdict, footprint, board)
-    boards = catalogue()
-    return list(remedies(result, model, board, RUNTIME, budget=budget, costs={}, boards=boards))
+    return list(
+        remedies(
+            result,
+            model,
+            board,
+            RUNTIME,
+            budget=budget,
+            costs={},
+            boards={each.id: each for each in boards},
+            measured_on=partial(measured_on, model),
+        )
+    )
+
+
+def measured_on(model: Model, board: Board) -> Footprint:
+    return measure(model, RUNTIMES[board.runtime].with_margin(board.flash_margin_percent))
 
 
 def paired(verdict: Verdict, footprint: Footprint, board: Board) -> PairResult:
@@ -273,6 +295,7 @@ def paired(verdict: Verdict, footprint: Footprint, board: Board) -> PairResult:
         declared_at="tinybudget.toml:3",
         measures=verdict.measures,
         footprint=footprint,
+        placed=verdict.placed,
     )
 
 
@@ -343,25 +366,58 @@ def test_a_budget_that_the_board_has_room_for_may_be_raised() -> None:
     assert judge(kws(), NANO, Terms(Budget(flash - 1024, ram - 1024))).outcome == "over"
 
 
-def test_boards_that_have_room_are_named_where_this_one_has_not() -> None:
-    small = replace(NANO, id="small", ram=1024, largest_ram=1024, reserved_ram=0)
-    line = next(matching(fixes(keyword_model(), Budget(), small), "boards with room for it: "))
-    named = line.partition(": ")[2].split(", ")
-    assert named
-    for name in named:
-        board = find_board(name)
-        assert board.runtime == small.runtime
-        assert judge(kws(), board, Terms()).outcome in ("fits", "warns")
+def named_boards(lines: list[str]) -> list[str]:
+    """Ids of the line that names boards, the smallest first."""
+    line = next(matching(lines, "smallest board with room for it: "))
+    smallest, _, larger = line.partition(": ")[2].partition(" (and")[0].partition(", then ")
+    return [smallest.partition(",")[0], *filter(None, larger.split(", "))]
+
+
+def test_the_smallest_board_with_room_is_named_where_this_one_has_not() -> None:
+    model = model_of(keyword_model())
+    small = replace(NANO, id="small", ram=1024, largest_ram=1024, reserved_ram=0, regions=())
+    named = named_boards(fixes(keyword_model(), Budget(), small))
+    fitting = [
+        board
+        for board in catalogue().values()
+        if board.verified and judge(measured_on(model, board), board, Terms()).outcome != "over"
+    ]
+    smallest = min(fitting, key=lambda board: (board.ram, board.flash, board.id))
+    assert named[0] == smallest.id
+    rams = [find_board(name).ram for name in named]
+    assert rams == sorted(rams)
+
+
+def test_a_board_with_another_core_is_measured_for_it() -> None:
+    small = replace(NANO, id="small", ram=1024, largest_ram=1024, reserved_ram=0, regions=())
+    pico = find_board("raspberry-pi-pico")
+    taken = measured_on(model_of(keyword_model()), pico).flash
+    just = replace(pico, usable_flash=pico.reserved_flash + taken)
+    short = replace(just, usable_flash=just.usable_flash - 1)
+    assert taken != kws().flash
+    assert named_boards(fixes(keyword_model(), Budget(), small, boards=[just])) == [pico.id]
+    lines = fixes(keyword_model(), Budget(), small, boards=[short])
+    assert not list(matching(lines, "smallest board"))
+
+
+def test_an_unverified_board_is_no_remedy() -> None:
+    small = replace(NANO, id="small", ram=1024, largest_ram=1024, reserved_ram=0, regions=())
+    named = named_boards(fixes(keyword_model(), Budget(), small))
+    uno = find_board("arduino-uno-r4")
+    roomy = judge(measured_on(model_of(keyword_model()), uno), uno, Terms())
+    assert not uno.verified
+    assert roomy.outcome == "warns"
+    assert uno.ram < find_board(named[0]).ram
+    assert all(find_board(name).verified for name in named)
 
 
 def test_another_board_is_no_remedy_alone_where_the_budget_is_too_small_as_well() -> None:
     small = replace(NANO, id="small", flash=1024, usable_flash=1024, reserved_flash=0)
     lines = fixes(keyword_model(), Budget(flash=2048, ram=1024), small)
-    line = next(matching(lines, "boards with room for it: "))
+    line = next(matching(lines, "smallest board with room for it: "))
     flash, ram = (int(number) * 1024 for number in re.findall(r'"(\d+) KB"', line))
-    board = find_board(line.partition(": ")[2].split(",")[0])
-    assert judge(kws(), board, Terms(Budget(flash, ram))).outcome in ("fits", "warns")
-    assert judge(kws(), board, Terms(Budget(2048, ram))).outcome == "over"
+    assert judge(kws(), NANO, Terms(Budget(flash, ram))).outcome in ("fits", "warns")
+    assert judge(kws(), NANO, Terms(Budget(2048, ram))).outcome == "over"
 
 
 def test_the_cost_of_an_unknown_operator_is_asked_for() -> None:
@@ -375,6 +431,15 @@ def test_strict_names_an_estimated_stack_and_how_to_state_it() -> None:
     verdict = judge(footprint, NANO, Terms(strict=True))
     assert verdict.headline.startswith("strict: not exact: stack is estimated; ")
     result = paired(verdict, footprint, NANO)
-    model, boards = model_of(keyword_model()), catalogue()
-    lines = remedies(result, model, NANO, RUNTIME, budget=Budget(), costs={}, boards=boards)
+    model = model_of(keyword_model())
+    lines = remedies(
+        result,
+        model,
+        NANO,
+        RUNTIME,
+        budget=Budget(),
+        costs={},
+        boards=catalogue(),
+        measured_on=partial(measured_on, model),
+    )
     assert 'state the stack that you measured: stack = "…" (tinybudget.toml:3)' in list(lines)
