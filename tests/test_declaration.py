@@ -1159,6 +1159,7 @@ def documented() -> list[str]:
 @pytest.mark.parametrize("text", documented())
 def test_every_example_of_the_reference_loads(project: Project, text: str):
     project.models("firmware/tflm.json.gz")
+    project.models("models/kws_v1.tflite", "models/kws_float.tflite", "data/held_out.npz")
     if "[models." not in text:
         text += KWS
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from typing import Literal
 
 from pytest_tinybudget.declaration.context import Context
+from pytest_tinybudget.declaration.held_out import ERRORS
+from pytest_tinybudget.declaration.held_out import Accuracy
+from pytest_tinybudget.declaration.held_out import Agreement
+from pytest_tinybudget.declaration.held_out import HeldOut
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import AccuracyTable
 from pytest_tinybudget.declaration.schema import AgreementTable
@@ -18,60 +20,9 @@ from pytest_tinybudget.declaration.schema import ModelTable
 from pytest_tinybudget.declaration.schema import NormalizeTable
 
 
-Metric = Literal["accuracy", "top_5", "auc", "mae", "mse"]
-
-#: Metrics of which less is better.
-ERRORS: tuple[Metric, ...] = ("mae", "mse")
-
 _DEFAULT_INPUT, _DEFAULT_LABELS = "x", "y"
 _DEFAULT_THRESHOLD = 0.5
 _EXAMPLE = "data/held_out.npz"
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Samples to run a model on, and which of its outputs counts.
-
-    ``shown`` is what messages call the file; ``inputs`` are its arrays in the order of the model's
-    inputs. ``normalize`` is (mean, std), ``None`` where the arrays are as in training or in the
-    model's own integers. ``threshold`` makes a decision of a single output.
-    """
-
-    path: Path
-    shown: str
-    inputs: tuple[str, ...]
-    normalize: tuple[float, float] | None
-    output: int
-    threshold: float
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """The demand on a model's quality: ``minimum`` or ``maximum`` of ``metric``.
-
-    Shares are in 0..1. ``max_drop`` is in units of a share, for errors a share of the float
-    model's; ``reference`` is the declared float model and what messages call it.
-    """
-
-    data: HeldOut
-    labels: str
-    metric: Metric
-    minimum: float | None
-    maximum: float | None
-    max_drop: float | None
-    reference: tuple[Path, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """The least share of samples, in 0..1, that model and deployed model decide alike.
-
-    With a ``tolerance`` outputs are numbers, alike when no further apart than that.
-    """
-
-    data: HeldOut
-    minimum: float
-    tolerance: float | None
 
 
 def accuracy(context: Context, table: ModelTable, keys: KeyPath) -> Accuracy | None:
