@@ -106,8 +106,8 @@ class Overhead:
         Raises:
             TinybudgetError: the layout has no such signature.
         """
-        trailer = self.trailer if self.trailer is not None else self._trailer(size)
-        return Slot(name, size, self.header_bytes + self._behind_image(), trailer)
+        around = self.header_bytes + self._behind_image()
+        return Slot(name, size, around, self.trailer_bytes(size))
 
     def model_slot(self, name: str, size: int) -> Slot:
         """The slot of a model apart: with ESP-IDF plain data, else an image as any other."""
@@ -118,6 +118,25 @@ class Overhead:
         """Bytes before an image."""
         return self.header if self.header is not None else int(_facts()[self.layout]["header"])
 
+    def trailer_bytes(self, size: int) -> int:
+        """Bytes that are lost at the end of a slot of ``size`` bytes."""
+        if self.trailer is not None:
+            return self.trailer
+        facts = _facts()[self.layout]
+        if self.layout == "mcuboot":
+            status: int = self.sectors(size) * facts["status_bytes_per_sector"] * self.align
+            widest = max(self.align, _MCUBOOT_LEAST_ALIGN)
+            magic = -(-_MCUBOOT_MAGIC_BYTES // widest) * widest
+            return status + _MCUBOOT_FLAGS * widest + magic
+        if self.layout == "esp-idf" and self.signature != "none":
+            return size % int(facts["signed_alignment"])
+        return 0
+
+    def sectors(self, size: int) -> int:
+        """Sectors whose swap MCUboot's trailer must be able to record, at least its default."""
+        facts = _facts()["mcuboot"]
+        return max(int(facts["status_sectors"]), -(-size // int(facts["sector"])))
+
     def _behind_image(self) -> int:
         known: dict[str, int] = _facts()[self.layout]["behind_image"]
         if self.signature not in known:
@@ -125,18 +144,6 @@ class Overhead:
                 f"{self.layout} has no signature {self.signature!r}: expected {', '.join(known)}"
             )
         return known[self.signature]
-
-    def _trailer(self, size: int) -> int:
-        facts = _facts()[self.layout]
-        if self.layout == "mcuboot":
-            sectors = max(facts["status_sectors"], -(-size // facts["sector"]))
-            status: int = sectors * facts["status_bytes_per_sector"] * self.align
-            widest = max(self.align, _MCUBOOT_LEAST_ALIGN)
-            magic = -(-_MCUBOOT_MAGIC_BYTES // widest) * widest
-            return status + _MCUBOOT_FLAGS * widest + magic
-        if self.layout == "esp-idf" and self.signature != "none":
-            return size % int(facts["signed_alignment"])
-        return 0
 
 
 def partition_named(

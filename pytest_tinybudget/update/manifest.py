@@ -1,0 +1,96 @@
+"""The manifest of an update image: what was packaged, from what, for what, by which tools.
+
+The same inputs give the same bytes: no times, no paths. (RSA and ECDSA signatures are random, so
+an image that they sign, and its hash, differ each time.)
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from pytest_tinybudget.errors import TinybudgetError
+
+
+#: A manifest has 1 KB; what is much larger is something else.
+_LARGEST_BYTES = 1024**2
+
+
+class PackagedModel(Struct, frozen=True):
+    """The model file."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+class PackagedImage(Struct, frozen=True):
+    """The file that was written, and the image in it; sizes and offset in bytes.
+
+    ``bytes`` and ``sha256`` are the file's, ``image_bytes`` the image's without format.
+    """
+
+    file: str
+    format: Literal["bin", "hex", "uf2"]
+    sha256: str
+    bytes: int
+    image_bytes: int
+    header_bytes: int
+    trailer_bytes: int
+    slot_bytes: int
+    align: int
+    sector_bytes: int
+    signature: str
+    flash_offset: int | None = None
+    flash_base: int = 0
+
+
+class PackagedFootprint(Struct, frozen=True):
+    """What the model takes on the board, bytes."""
+
+    runtime: str
+    table: str
+    flash: int
+    ram: int
+    arena: int | None = None
+
+
+class Manifest(Struct, frozen=True):
+    """All of it."""
+
+    schema_version: Literal[1]
+    version: str
+    board: str
+    model: PackagedModel
+    image: PackagedImage
+    tools: dict[str, str]
+    footprint: PackagedFootprint | None = None
+
+
+def render_manifest(manifest: Manifest) -> bytes:
+    """The manifest as JSON, keys sorted."""
+    plain: Any = msgspec.to_builtins(manifest)
+    return (json.dumps(plain, indent=2, sort_keys=True) + "\n").encode("ascii")
+
+
+def load_manifest(path: Path) -> Manifest:
+    """The manifest in the file ``path``.
+
+    Raises:
+        TinybudgetError: it cannot be read, or is no manifest.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            raise TinybudgetError(f"{path}: no manifest: larger than {_LARGEST_BYTES} bytes")
+        return msgspec.json.decode(content, type=Manifest)
+    except OSError as error:
+        raise TinybudgetError(f"{path}: cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TinybudgetError(f"{path}: no manifest of an update image: {error}") from error

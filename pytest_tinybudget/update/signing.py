@@ -1,0 +1,174 @@
+"""MCUboot's ``imgtool`` and Espressif's ``esptool``, each in a process of its own.
+
+Keys are the user's: the tools get their path, nothing here opens them. A tool's failure, which may
+be a traceback, becomes one line.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
+from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.update.image import Version
+
+
+#: What a call of a tool may take; imgtool needs 0.15 s.
+TIME_LIMIT_SECONDS = 60
+
+_IMGTOOL = "from imgtool.main import imgtool; imgtool(prog_name='imgtool')"
+_TOO_LARGE = re.compile(
+    r"Image size \(0x([0-9a-f]+)\) \+ trailer \(0x([0-9a-f]+)\) exceeds requested size"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an image goes, bytes: a slot of ``slot``, in flash that is written by ``align``.
+
+    ``header`` is what precedes the model; the trailer records the swap of ``sectors`` sectors.
+    """
+
+    slot: int
+    header: int
+    align: int
+    sectors: int
+
+
+def imgtool_version() -> str:
+    """The version of the installed imgtool.
+
+    Raises:
+        TinybudgetError: it is not installed.
+    """
+    if importlib.util.find_spec("imgtool") is None:
+        raise TinybudgetError(
+            "update images are made by MCUboot's imgtool: pip install 'pytest-tinybudget[mcuboot]'"
+        )
+    return installed_version("imgtool")
+
+
+def sign(model: bytes, version: Version, placement: Placement, key: Path | None) -> bytes:
+    """``model`` as an update image, signed with ``key`` (a PEM file) where one is given.
+
+    Raises:
+        TinybudgetError: imgtool is missing or refuses, or the image does not fit the slot.
+    """
+    imgtool_version()
+    with tempfile.TemporaryDirectory(prefix="tinybudget-") as folder:
+        source, target = Path(folder, "model.bin"), Path(folder, "image.bin")
+        source.write_bytes(model)
+        options = {
+            "--version": f"{version.major}.{version.minor}.{version.revision}+{version.build}",
+            "--header-size": placement.header,
+            "--slot-size": placement.slot,
+            "--align": placement.align,
+            "--max-sectors": placement.sectors,
+        }
+        done = _run_imgtool(
+            [
+                "sign",
+                "--pad-header",
+                *(text for name, value in options.items() for text in (name, str(value))),
+                *_key_option(key),
+                str(source),
+                str(target),
+            ],
+            folder,
+        )
+        too_large = _TOO_LARGE.search(done.stderr)
+        if too_large:
+            image, trailer = (int(digits, 16) for digits in too_large.groups())
+            raise TinybudgetError(
+                f"the image, {format_size(image)}, and its trailer, {format_size(trailer)}, "
+                f"do not fit the slot of {format_size(placement.slot)}: "
+                f"over by {format_size(image + trailer - placement.slot)}"
+            )
+        if done.returncode or not target.is_file():
+            raise TinybudgetError(f"imgtool cannot sign the model: {_reason(done, key)}")
+        return target.read_bytes()
+
+
+def signature_problem(image: bytes, key: Path) -> str:
+    """What is wrong with the signature of ``image`` by the public (or whole) ``key``; or nothing.
+
+    Raises:
+        TinybudgetError: imgtool is missing.
+    """
+    imgtool_version()
+    with tempfile.TemporaryDirectory(prefix="tinybudget-") as folder:
+        path = Path(folder, "image.bin")
+        path.write_bytes(image)
+        done = _run_imgtool(["verify", *_key_option(key), str(path)], folder)
+    return _reason(done, key) if done.returncode else ""
+
+
+def to_uf2(image: bytes, address: int, chip: str) -> bytes:
+    """``image`` for ``address`` as a UF2 file for an ESP ``chip`` (``"esp32s3"``), by esptool.
+
+    Raises:
+        TinybudgetError: esptool is missing or refuses.
+    """
+    if importlib.util.find_spec("esptool") is None:
+        raise TinybudgetError("UF2 files are made by esptool: pip install esptool")
+    with tempfile.TemporaryDirectory(prefix="tinybudget-") as folder:
+        source, target = Path(folder, "image.bin"), Path(folder, "image.uf2")
+        source.write_bytes(image)
+        merge = ["merge-bin", "--format", "uf2", "-o", str(target), hex(address), str(source)]
+        done = _run(["-m", "esptool", "--chip", chip, *merge], folder)
+        if done.returncode or not target.is_file():
+            raise TinybudgetError(f"esptool makes no UF2 file: {_reason(done, None)}")
+        return target.read_bytes()
+
+
+def _key_option(key: Path | None) -> tuple[str, ...]:
+    if key is None:
+        return ()
+    if not key.is_file():
+        raise TinybudgetError(f"no such key file: {printable(str(key))}")
+    return "--key", str(key.absolute())
+
+
+def _run_imgtool(arguments: Sequence[str], folder: str) -> subprocess.CompletedProcess[str]:
+    return _run(["-c", _IMGTOOL, *arguments], folder)
+
+
+def _run(arguments: Sequence[str], folder: str) -> subprocess.CompletedProcess[str]:
+    """This Python with ``arguments``, without a terminal on which a passphrase could be asked."""
+    try:
+        return subprocess.run(  # noqa: S603 - this Python, a list of arguments
+            [sys.executable, *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIME_LIMIT_SECONDS,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TinybudgetError(f"a tool was not done after {TIME_LIMIT_SECONDS} s") from error
+
+
+def _reason(done: subprocess.CompletedProcess[str], key: Path | None) -> str:
+    """The last line that a tool said, in the user's words where it is known what that means."""
+    said = [line.strip() for line in (done.stderr or done.stdout).split("\n") if line.strip()]
+    last = said[-1] if said else f"exit code {done.returncode}"
+    shown = printable(str(key))
+    if last.startswith(("EOFError", "Aborted!")):
+        return f"{shown} has a passphrase, which cannot be asked for here: give a key without one"
+    if "public-only" in last or (last.startswith("AttributeError") and "Public" in last):
+        return f"{shown} is a public key: signing needs the private one"
+    if "deserialize key" in last or "PEM" in last:
+        return f"{shown} is no key in PEM format"
+    return printable(last.removeprefix("Error: "), limit=300)
