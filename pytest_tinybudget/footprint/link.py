@@ -103,8 +103,8 @@ def link(
     graph = load_graph(_table(runtime))
     operators = _operators(model)
     typed = typed_for(model, runtime) if registrations == "typed" else {}
-    firmware = _firmware(graph, operators, typed)
-    parts, unknown = _with_margin(_flash_parts(firmware), runtime, graph), []
+    image = _image(graph, operators, typed)
+    parts, unknown = _with_margin(image.parts, runtime, graph), []
     for name in operators:
         if name in graph.operators:
             continue
@@ -118,7 +118,7 @@ def link(
             f"operator {name}: its code is not in table {_table(runtime)}; {note} with "
             f'{format_size(bound)}; declare it: [runtime.ops.{toml_key(name)}] flash = "…"'
         )
-    return Linked(tuple(parts), _ram_parts(model, runtime, firmware), tuple(unknown))
+    return Linked(tuple(parts), _ram_parts(model, runtime, image), tuple(unknown))
 
 
 def what_if(
@@ -137,14 +137,14 @@ def what_if(
     operators = _operators(model)
     possible = typed_for(model, runtime)
     typed = possible if registrations == "typed" else {}
-    now = flash_of(runtime, operators, typed)
     graph = load_graph(_table(runtime))
-    linked = _flash_parts(_firmware(graph, operators, typed))
+    linked = _image(graph, operators, typed)
+    now = linked.flash
     savings = []
     for name in operators:
         rest = {key: custom for key, custom in operators.items() if key != name}
-        left = _firmware(graph, rest, typed)
-        parts = _saved_parts(linked, _flash_parts(left))
+        left = _image(graph, rest, typed)
+        parts = _saved_parts(linked.parts, left.parts)
         savings.append(Saving(f"without {name}", now - left.flash, parts=parts))
     if registrations == "generic":
         for name, kind in possible.items():
@@ -161,7 +161,7 @@ def what_if(
     return tuple(sorted(useful, key=lambda item: (-item.flash_bytes, item.change)))
 
 
-def _saved_parts(linked: list[Part], left: list[Part]) -> tuple[tuple[str, int], ...]:
+def _saved_parts(linked: Sequence[Part], left: Sequence[Part]) -> tuple[tuple[str, int], ...]:
     """What goes with an operator: its code and what only it needs, bytes by name, largest first.
 
     Code that it shares with other operators becomes theirs without it, so that all operators'
@@ -184,14 +184,14 @@ def flash_of(
     ``typed`` names the type of those registered for one type only. Operators that the table
     does not have count for the resolver's call alone.
     """
-    return _firmware(load_graph(_table(runtime)), operators, typed or {}).flash
+    return _image(load_graph(_table(runtime)), operators, typed or {}).flash
 
 
 def sizes_of(
     graph: SectionGraph, operators: Mapping[str, bool], typed: Mapping[str, str] | None = None
 ) -> dict[str, int]:
     """Bytes by output section (``KINDS``) of the firmware that ``flash_of`` counts."""
-    return _firmware(graph, operators, typed or {}).sizes
+    return dict(_image(graph, operators, typed or {}).sizes)
 
 
 def typed_for(model: Model, runtime: Runtime) -> dict[str, str]:
@@ -238,12 +238,15 @@ def _operators(model: Model) -> dict[str, bool]:
     }
 
 
-def _firmware(
-    graph: SectionGraph, operators: Mapping[str, bool], typed: Mapping[str, str]
-) -> _Firmware:
-    return _Firmware(
-        graph, [name for name in operators if name in graph.operators], operators, typed
-    )
+def _image(graph: SectionGraph, operators: Mapping[str, bool], typed: Mapping[str, str]) -> _Image:
+    """The firmware that registers ``operators``, linked once for all models that use these."""
+    used = {name: kind for name, kind in typed.items() if name in operators}
+    key = (tuple(operators.items()), tuple(used.items()))
+    image: _Image | None = graph.walked.get(key)
+    if image is None:
+        known = [name for name in operators if name in graph.operators]
+        image = graph.walked[key] = _Firmware(graph, known, operators, used).image()
+    return image
 
 
 @lru_cache(maxsize=8)
@@ -253,9 +256,9 @@ def _largest_operator(table: str) -> tuple[str, int]:
     It stands for operators that no table knows: a bound by experience, not by proof.
     """
     graph = load_graph(table)
-    empty = _firmware(graph, {}, {}).flash
+    empty = _image(graph, {}, {}).flash
     sizes = {
-        name: _firmware(graph, {name: entry.custom}, {}).flash - empty
+        name: _image(graph, {name: entry.custom}, {}).flash - empty
         for name, entry in graph.operators.items()
     }
     return max(sizes.items(), key=lambda item: item[1], default=("none", 0))
@@ -272,6 +275,24 @@ def _reference_of(runtime: Runtime) -> Runtime | None:
         return None
     core = runtime.name.rpartition("_")[0]
     return RUNTIMES.get(f"{core}_ref")
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A linked firmware, bytes beyond an empty program.
+
+    ``sizes`` are by output section (``KINDS``), ``parts`` say whose bytes of flash they are,
+    ``static_bytes`` is the RAM of static objects that are not the firmware's own.
+    """
+
+    sizes: Mapping[str, int]
+    parts: tuple[Part, ...]
+    static_bytes: int
+
+    @property
+    def flash(self) -> int:
+        """Bytes of flash."""
+        return sum(size for kind, size in self.sizes.items() if kind != "bss")
 
 
 class _Firmware:
@@ -300,13 +321,15 @@ class _Firmware:
         self.uses_variables = not _VARIABLE_OPERATORS.isdisjoint(registered)
         if self.uses_variables:
             self.core_roots += graph.core_variables
-        roots = [*self.core_roots, *(node for ids in self.operator_roots.values() for node in ids)]
         self.main_text = round(self._main_text())
+        roots = [self.core_roots, *self.operator_roots.values()]
         self.placed = _place(graph, _collect(graph, roots), self.main_text)
-        self.base = _place(graph, set(graph.baseline), round(graph.main.empty_main))
+        self.base = _base(graph)
 
-    @property
-    def sizes(self) -> dict[str, int]:
+    def image(self) -> _Image:
+        return _Image(self._sizes(), tuple(_flash_parts(self)), self._static_bytes())
+
+    def _sizes(self) -> dict[str, int]:
         """Bytes by output section beyond an empty program."""
         sizes = [0] * len(KINDS)
         for node, size in self.placed.items():
@@ -319,14 +342,17 @@ class _Firmware:
         return dict(zip(KINDS, sizes, strict=True))
 
     @property
-    def flash(self) -> int:
-        """Bytes of flash beyond an empty program."""
-        return sum(size for kind, size in self.sizes.items() if kind != "bss")
-
-    @property
     def main_bytes(self) -> int:
         """Bytes of ``main`` and of the resolver's calls beyond an empty ``main``."""
         return self.main_text - round(self.graph.main.empty_main) + round(self.graph.main.rodata)
+
+    def _static_bytes(self) -> int:
+        graph = self.graph
+        return sum(
+            size - self.base.get(node, 0)
+            for node, size in self.placed.items()
+            if graph.kinds[node] in (_DATA, _BSS) and node not in graph.firmware
+        )
 
     def _main_text(self) -> float:
         main = self.graph.main
@@ -340,7 +366,16 @@ class _Firmware:
         return size
 
 
-def _reach(targets: Sequence[tuple[int, ...]], roots: Iterable[int]) -> set[int]:
+def _reach(graph: SectionGraph, roots: Sequence[int]) -> frozenset[int]:
+    """The nodes that ``roots`` reach; kept, as it is the same in every firmware."""
+    key = ("reach", tuple(roots))
+    reached: frozenset[int] | None = graph.walked.get(key)
+    if reached is None:
+        reached = graph.walked[key] = frozenset(_walk(graph.targets, roots))
+    return reached
+
+
+def _walk(targets: Sequence[tuple[int, ...]], roots: Iterable[int]) -> set[int]:
     reached = set(roots)
     stack = list(reached)
     while stack:
@@ -351,24 +386,33 @@ def _reach(targets: Sequence[tuple[int, ...]], roots: Iterable[int]) -> set[int]
     return reached
 
 
-def _collect(graph: SectionGraph, roots: Sequence[int]) -> set[int]:
-    """The nodes that survive garbage collection from ``roots``.
+def _base(graph: SectionGraph) -> dict[int, int]:
+    """An empty program's nodes, placed."""
+    base: dict[int, int] | None = graph.walked.get("base")
+    if base is None:
+        base = _place(graph, set(graph.baseline), round(graph.main.empty_main))
+        graph.walked["base"] = base
+    return base
+
+
+def _collect(graph: SectionGraph, roots: Sequence[Sequence[int]]) -> set[int]:
+    """The nodes that survive garbage collection from all of ``roots``.
 
     A linker takes whole archive members before it drops sections, so a member that only dead
     code refers to can still replace a weak definition (the ``supersede`` pairs), and brings in
     its constructors (``kept``).
     """
-    reached = _reach(graph.targets, roots)
+    reached = set().union(*(_reach(graph, each) for each in roots))
     if not graph.kept and not any(small in reached for small, _ in graph.supersede):
         return reached
-    members = {graph.objects[node] for node in roots} - {-1}
-    extracted = _reach(graph.object_targets, members)
+    members = {graph.objects[node] for each in roots for node in each} - {-1}
+    extracted = _walk(graph.object_targets, members)
     kept = [node for node in graph.kept if graph.objects[node] in extracted]
-    reached |= _reach(graph.targets, kept)
+    reached |= _reach(graph, kept)
     for small, big in graph.supersede:
         if small in reached and (big in reached or graph.objects[big] in extracted):
             reached.discard(small)
-            reached |= _reach(graph.targets, (big,))
+            reached |= _reach(graph, (big,))
     return reached
 
 
@@ -392,10 +436,10 @@ def _place(graph: SectionGraph, nodes: set[int], main_text: int) -> dict[int, in
 def _flash_parts(firmware: _Firmware) -> list[Part]:
     """Every linked byte once: by library, else by the operators that reach it."""
     graph = firmware.graph
-    core = _reach(graph.targets, firmware.core_roots)
+    core = _reach(graph, firmware.core_roots)
     owners: dict[int, str] = {}
     for name, roots in firmware.operator_roots.items():
-        for node in _reach(graph.targets, roots):
+        for node in _reach(graph, roots):
             owners[node] = _SHARED if node in owners else f"operator {name}"
     shares = dict.fromkeys((_CORE, _MAIN), 0)
     shares.update({f"operator {name}": 0 for name in firmware.operator_roots})
@@ -417,7 +461,7 @@ def _flash_parts(firmware: _Firmware) -> list[Part]:
     return [Part(name, size, "table") for name, size in shares.items() if size]
 
 
-def _with_margin(parts: list[Part], runtime: Runtime, graph: SectionGraph) -> list[Part]:
+def _with_margin(parts: Sequence[Part], runtime: Runtime, graph: SectionGraph) -> list[Part]:
     """``parts`` with the runtime's margin spread over them in proportion; its sum is rounded up."""
     estimated = runtime.flash_margin_percent > 0
     percent = runtime.flash_margin_percent if estimated else graph.margin_percent
@@ -432,28 +476,23 @@ def _with_margin(parts: list[Part], runtime: Runtime, graph: SectionGraph) -> li
     return result
 
 
-def _ram_parts(model: Model, runtime: Runtime, firmware: _Firmware) -> tuple[Part, ...]:
+def _ram_parts(model: Model, runtime: Runtime, image: _Image) -> tuple[Part, ...]:
     """Static objects besides the arena, sizes as read off 32-bit builds of TFLM 90b983c2.
 
     Other pointer widths are scaled and labelled as estimates.
     """
-    graph = firmware.graph
     words = runtime.abi.pointer_bytes // 4
     method: Method = "exact" if words == 1 else "estimated"
     interpreter = 208 if runtime.abi.enum_bytes == 1 else 212
+    operators = _operators(model)
     parts = [
         Part("interpreter", interpreter * words, method),
-        Part("operator resolver", (36 * len(firmware.registered) + 12) * words, method),
+        Part("operator resolver", (36 * len(operators) + 12) * words, method),
     ]
-    if firmware.uses_variables and not runtime.variables_in_arena:
+    if not (runtime.variables_in_arena or _VARIABLE_OPERATORS.isdisjoint(operators)):
         parts.append(Part(RESOURCE_VARIABLES, _variables_bytes(model) * words, method))
-    static = sum(
-        size - firmware.base.get(node, 0)
-        for node, size in firmware.placed.items()
-        if graph.kinds[node] in (_DATA, _BSS) and node not in graph.firmware
-    )
-    if static:
-        parts.append(Part("static data of the runtime", static, "table"))
+    if image.static_bytes:
+        parts.append(Part("static data of the runtime", image.static_bytes, "table"))
     return tuple(parts)
 
 

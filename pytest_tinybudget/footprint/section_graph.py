@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from functools import cache
 from functools import lru_cache
 from pathlib import Path
@@ -95,6 +96,8 @@ class SectionGraph:
     supersede: tuple[tuple[int, int], ...]
     margin_percent: float
     kept: tuple[int, ...] = ()
+    #: What ``link`` has found in it already: many models use the same operators.
+    walked: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 def load_graph(table: str) -> SectionGraph:
