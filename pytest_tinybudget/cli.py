@@ -16,11 +16,16 @@ from pytest_tinybudget.commands import cache
 from pytest_tinybudget.commands import calibrate
 from pytest_tinybudget.commands import carray
 from pytest_tinybudget.commands import check
+from pytest_tinybudget.commands import compare
 from pytest_tinybudget.commands import diff
+from pytest_tinybudget.commands import doctor
+from pytest_tinybudget.commands import explain
+from pytest_tinybudget.commands import fleet
 from pytest_tinybudget.commands import history
 from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
 from pytest_tinybudget.commands import merge
+from pytest_tinybudget.commands import package
 from pytest_tinybudget.commands import report
 from pytest_tinybudget.commands import runtime
 from pytest_tinybudget.commands import schema
@@ -31,8 +36,8 @@ from pytest_tinybudget.names import printable
 
 #: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
 _COMMANDS = (
-    *(check, merge, diff, report, history, inspect, carray, init, tighten),
-    *(cache, boards, schema, runtime, calibrate),
+    *(check, explain, merge, diff, report, history, inspect, carray, package, init, tighten),
+    *(cache, boards, compare, schema, runtime, calibrate, doctor, fleet),
 )
 
 WRONG_INPUT = 2

@@ -84,7 +84,7 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
     sections = [
         [pair.headline],
         *_evidence(pair, style),
-        figures_block(pair, style),
+        _titled("besides flash and RAM", figure_lines(pair, style), style),
         _titled("what would fix it", bullets(pair.reasons, style, most=None), style),
         _titled("also", bullets((*pair.warnings, *pair.notes), style, most=None), style),
         _closing(pair),
@@ -118,10 +118,10 @@ def measure_line(measure: Measure) -> str:
     return f"{METRICS[measure.metric]}: {ratio} ({origin})"
 
 
-def figures_block(pair: PairResult, style: Style) -> list[str]:
-    """What is known besides flash and RAM, with what each rests on."""
+def figure_lines(pair: PairResult, style: Style) -> list[str]:
+    """What is known besides flash and RAM, with what each rests on, as a list."""
     lines = [f"{figure.text}: {figure.basis}" for figure in pair.figures]
-    return _titled("besides flash and RAM", bullets(lines, style, most=None), style)
+    return bullets(lines, style, most=None)
 
 
 def _evidence(pair: PairResult, style: Style) -> list[list[str]]:

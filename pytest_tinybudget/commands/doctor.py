@@ -1,0 +1,202 @@
+"""``tinybudget doctor``: what is installed, what it is good for, and what a set-up lacks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.errors import TinybudgetError
+
+
+State = Literal["ok", "absent", "broken"]
+
+#: Extra, its distributions (any of a line will do), and what it is for.
+_EXTRAS: tuple[tuple[str, tuple[tuple[str, ...], ...], str], ...] = (
+    ("tensorflow", (("tensorflow-cpu", "tensorflow"), ("keras",)), "Keras and SavedModel sources"),
+    ("quantize", (("ai-edge-quantizer",), ("ai-edge-litert",)), "float .tflite sources"),
+    ("verify", (("tflite-micro",),), "--tinybudget-verify"),
+    ("elf", (("pyelftools",),), "runtime build, calibrate"),
+    ("ethosu", (("ethos-u-vela",),), "boards with an Ethos-U"),
+    ("mcuboot", (("imgtool",),), "package"),
+)
+
+_WORDS: dict[State, str] = {"ok": "ok", "absent": "-", "broken": "!!"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``advice`` is what to do where it is not well."""
+
+    topic: str
+    name: str
+    state: State
+    text: str
+    advice: str = ""
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``doctor``."""
+    parser = add_command(
+        subparsers,
+        "doctor",
+        "say what is installed, what it is good for, and what this set-up lacks",
+        details="Looks at the packages, the plugin, the cache, and the tinybudget.toml files here "
+        "and below. Exit code 1 where something that is declared cannot work.",
+        example="tinybudget doctor\ntinybudget doctor firmware --json",
+    )
+    parser.add_argument("path", nargs="?", default=".", type=Path, help="folder (default: here)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look, print, and return 1 where something is broken.
+
+    Raises:
+        TinybudgetError: the path is no folder.
+    """
+    if not arguments.path.is_dir():
+        raise TinybudgetError(f"{arguments.path}: expected a folder")
+    findings = [*_tool(), *_extras(), *_cache(), *_declarations(arguments.path)]
+    if arguments.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        _print(findings)
+    return int(any(finding.state == "broken" for finding in findings))
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    from pytest_tinybudget.names import printable
+
+    width = max(len(finding.name) for finding in findings)
+    topic = ""
+    for finding in findings:
+        if finding.topic != topic:
+            topic = finding.topic
+            print(f"{topic}:")
+        text = printable(finding.text, limit=500)
+        print(f"  {_WORDS[finding.state]:2}  {finding.name:<{width}}  {text}".rstrip())
+        if finding.advice:
+            print(f"      {'':<{width}}  {finding.advice}")
+    broken = sum(finding.state == "broken" for finding in findings)
+    print(f"{broken} of {len(findings)} need attention" if broken else "all is well")
+
+
+def _tool() -> Iterator[Finding]:
+    from pytest_tinybudget.boards import catalogue
+    from pytest_tinybudget.footprint.runtime import RUNTIMES
+    from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
+
+    own = _version("pytest-tinybudget") or "not installed"
+    yield Finding("this tool", "pytest-tinybudget", "ok", own)
+    yield Finding("this tool", "tables", "ok", f"TFLM {TFLM_COMMIT}, {len(RUNTIMES)} runtimes")
+    boards = catalogue().values()
+    checked = sum(board.verified for board in boards)
+    yield Finding("this tool", "boards", "ok", f"{len(boards)}, {checked} of them verified")
+    python = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield Finding("this tool", "Python", "ok", python)
+    yield _plugin()
+    for name in ("pytest-xdist", "pytest-split"):
+        version = _version(name)
+        yield Finding("this tool", name, "ok" if version else "absent", version or "not installed")
+
+
+def _plugin() -> Finding:
+    """Whether pytest would load the plugin: a source folder on the path alone is not enough."""
+    points = metadata.entry_points(group="pytest11", name="tinybudget")
+    text = f"pytest {_version('pytest')}"
+    if points:
+        return Finding("this tool", "plugin", "ok", f"{text} loads it")
+    advice = f"{Path(sys.executable).name} -m pip install pytest-tinybudget"
+    return Finding("this tool", "plugin", "broken", f"{text} does not know it", advice)
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, needed, use in _EXTRAS:
+        found = {names: next(filter(None, map(_version, names)), "") for names in needed}
+        if all(found.values()):
+            versions = ", ".join(f"{names[0]} {version}" for names, version in found.items())
+            yield Finding("extras", f"[{extra}]", "ok", f"{use}: {versions}")
+        else:
+            advice = f'pip install "pytest-tinybudget[{extra}]"'
+            yield Finding("extras", f"[{extra}]", "absent", f"{use}: {advice}")
+    git = shutil.which("git")
+    use = "--base auto: the commit that a change starts from"
+    yield Finding("extras", "git", "ok" if git else "absent", use)
+
+
+def _cache() -> Iterator[Finding]:
+    from pytest_tinybudget.convert.cache import Cache
+    from pytest_tinybudget.convert.cache import default_folder
+    from pytest_tinybudget.convert.cache import limit_bytes
+    from pytest_tinybudget.sizes import format_size
+
+    try:
+        cache = Cache(default_folder(), limit_bytes())
+    except TinybudgetError as error:
+        yield Finding("cache", "limit", "broken", error.message)
+        return
+    entries = cache.entries()
+    total = format_size(sum(entry.bytes for entry in entries))
+    text = f"{len(entries)} kept, {total} of {format_size(cache.limit)}, in {cache.folder}"
+    yield Finding("cache", "conversions", "ok", text)
+
+
+def _declarations(folder: Path) -> Iterator[Finding]:
+    from pytest_tinybudget.commands.options import find_files
+    from pytest_tinybudget.declaration import FILE_NAME
+
+    files = list(find_files(folder, FILE_NAME))
+    for file in files:
+        yield from _declaration(file)
+    if not files:
+        text = f"none in {folder}: tinybudget init writes one"
+        yield Finding("declarations", FILE_NAME, "absent", text)
+
+
+def _declaration(file: Path) -> Iterator[Finding]:
+    from pytest_tinybudget.convert.requirements import missing_packages
+    from pytest_tinybudget.convert.sources import converts
+    from pytest_tinybudget.convert.sources import kind_of
+    from pytest_tinybudget.declaration import load_declaration
+    from pytest_tinybudget.report.terminal import counted
+
+    name = file.as_posix()
+    try:
+        declaration = load_declaration(file)
+    except TinybudgetError as error:
+        advice = " | ".join(error.details)
+        yield Finding("declarations", name, "broken", error.message, advice)
+        return
+    models = declaration.models.values()
+    sources = [
+        model
+        for model in models
+        if model.planned is None and converts(model.source, model.conversion)
+    ]
+    missing = [missing_packages(kind_of(each.source), each.declared_source) for each in sources]
+    for lack in filter(None, missing):
+        yield Finding("declarations", name, "broken", lack.message, " | ".join(lack.details))
+    if not any(missing):
+        pairs = sum(len(model.boards) for model in models)
+        text = f"{counted(len(models), 'model')}, {counted(pairs, 'pair')}"
+        yield Finding("declarations", name, "ok", text)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

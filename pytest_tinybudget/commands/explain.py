@@ -1,0 +1,76 @@
+"""``tinybudget explain``: the whole story of one pair of a declaration."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.selection import select
+from pytest_tinybudget.errors import TinybudgetError
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.pairs import Declared
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``explain``."""
+    parser = add_command(
+        subparsers,
+        "explain",
+        "tell the whole story of one model on one board",
+        details="The model, the board, every part of flash and RAM, the arena's peak, all layers, "
+        "how each number was got, and what would change the verdict. Exit code 1: it fails.",
+        example="tinybudget explain tinybudget.toml::kws::raspberry-pi-pico\n"
+        "tinybudget explain kws::raspberry-pi-pico",
+    )
+    parser.add_argument(
+        "node_id",
+        metavar="[FILE::]MODEL::BOARD",
+        help="as pytest prints it; FILE is ./tinybudget.toml where it is left out",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
+    )
+    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Explain the pair of ``arguments.node_id``.
+
+    Raises:
+        TinybudgetError: there is no such pair, or its model cannot be measured.
+    """
+    from pytest_tinybudget.boards.describe import describe
+    from pytest_tinybudget.declaration.pairs import Check
+    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.report import story
+    from pytest_tinybudget.report.console import Console
+
+    pair = _pair(arguments.node_id)
+    gate = Gate(strict=arguments.strict)
+    try:
+        result = gate.check(pair)
+    finally:
+        gate.close()
+    console = Console(sys.stdout, arguments.color)
+    board = [] if isinstance(pair, Check) else describe(pair.board)
+    console.print(story.render(result, board, console.style))
+    return int(result.failed)
+
+
+def _pair(node_id: str) -> Declared:
+    """The one pair of ``node_id``."""
+    from pytest_tinybudget.declaration import FILE_NAME
+
+    in_file = node_id.split("::")[0].endswith(".toml")
+    found = select([node_id if in_file else f"{FILE_NAME}::{node_id}"])
+    if len(found) != 1:
+        names = ", ".join(f"{pair.name}::{pair.target}" for pair in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise TinybudgetError(f"{node_id}: expected FILE::MODEL::BOARD, one pair of {names}{more}")
+    return found[0]

@@ -1,0 +1,105 @@
+"""The whole story of one pair: what ``tinybudget explain`` prints.
+
+Where its model comes from, what the board offers, where every byte goes, what is at the arena's
+peak, how each number was got, and what would change the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_tinybudget.report.blocks import bullets
+from pytest_tinybudget.report.blocks import layers_table
+from pytest_tinybudget.report.blocks import parts_table
+from pytest_tinybudget.report.blocks import refusals_list
+from pytest_tinybudget.report.blocks import savings_table
+from pytest_tinybudget.report.layout import PLAIN
+from pytest_tinybudget.report.layout import Line
+from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.layout import clean
+from pytest_tinybudget.report.terminal import METRICS
+from pytest_tinybudget.report.terminal import WORDS
+from pytest_tinybudget.report.terminal import figure_lines
+from pytest_tinybudget.report.terminal import measure_line
+from pytest_tinybudget.report.terminal import peak_block
+from pytest_tinybudget.report.terminal import runtime_text
+from pytest_tinybudget.report.terminal import title_lines
+from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.sizes import format_size
+
+
+_INDENT = "  "
+
+_METHODS = {
+    "exact": "to the byte: read off the model, or simulated as TFLM does it",
+    "table": "read off tables of devices that were built and measured",
+    "estimated": "a bound; its margin counts as used",
+    "declared": "stated in the declaration",
+}
+
+
+def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list[Line]:
+    """Everything about ``pair``; ``board`` is what ``tinybudget boards ID`` says of its board."""
+    footprint = pair.footprint
+    sections: list[tuple[str, list[str]]] = [
+        ("", [f"{WORDS[pair.outcome]} {pair.title}", pair.headline]),
+        ("model", _model(pair)),
+        ("board", [_INDENT + line for line in board]),
+        *((measure_line(measure), _measure(measure, style)) for measure in pair.measures),
+    ]
+    if footprint is not None:
+        sections += [
+            ("TFLM would refuse this model", refusals_list(footprint.refusals, style)),
+            ("", peak_block(footprint, style)),
+            ("layers (* at the arena's peak)", layers_table(footprint, style, everything=True)),
+            ("flash that one change would save", savings_table(footprint.savings, style)),
+            ("bounded, not known", bullets(footprint.unknown, style, most=None)),
+            ("not full INT8", bullets(footprint.not_int8, style, most=None)),
+        ]
+    sections += [
+        ("besides flash and RAM", figure_lines(pair, style)),
+        ("what would fix it", bullets(pair.reasons, style, most=None)),
+        ("also", bullets((*pair.warnings, *pair.notes), style, most=None)),
+        ("how the numbers were got", _methods(pair)),
+        ("", [pair.message, f"declared at {pair.declared_at}" if pair.declared_at else ""]),
+    ]
+    lines: list[Line] = []
+    for title, section in sections:
+        kept = [text for text in section if text]
+        if kept:
+            headings = (Line(text, ("bold",)) for text in title_lines(title, style) if text)
+            lines += [*([Line("")] if lines else []), *headings, *map(Line, kept)]
+    return [Line(clean(line.text, style), line.markup) for line in lines]
+
+
+def _model(pair: PairResult) -> list[str]:
+    facts = [
+        ("file", pair.model_source),
+        ("size", format_size(pair.model_bytes) if pair.model_bytes else ""),
+        ("sha256", pair.model_sha256),
+        ("converted", pair.conversion),
+        ("runtime", runtime_text(pair.runtime) if pair.runtime else ""),
+        ("tables", pair.table),
+    ]
+    return [f"{_INDENT}{label:<9} {text}" for label, text in facts if text]
+
+
+def _measure(measure: Measure, style: Style) -> list[str]:
+    state = f"over by {format_size(measure.over)}" if measure.over else "fits"
+    free = f"{format_size(measure.free)} free" if not measure.over else ""
+    verdict = ", ".join(filter(None, (f"{METRICS[measure.metric]} {state}", free)))
+    return [*parts_table(measure.parts, style), f"{_INDENT}{verdict}"]
+
+
+def _methods(pair: PairResult) -> list[str]:
+    """What each method that occurs in the pair means, with how many bytes rest on it."""
+    totals: dict[str, int] = {}
+    for measure in pair.measures:
+        for part in measure.parts:
+            totals[part.method] = totals.get(part.method, 0) + part.bytes + part.margin_bytes
+    return [
+        f"{_INDENT}{method}: {format_size(totals[method])}, {meaning}"
+        for method, meaning in _METHODS.items()
+        if method in totals
+    ]
