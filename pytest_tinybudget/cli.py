@@ -19,6 +19,7 @@ from pytest_tinybudget.commands import check
 from pytest_tinybudget.commands import compare
 from pytest_tinybudget.commands import diff
 from pytest_tinybudget.commands import doctor
+from pytest_tinybudget.commands import energy
 from pytest_tinybudget.commands import explain
 from pytest_tinybudget.commands import fleet
 from pytest_tinybudget.commands import history
@@ -37,7 +38,7 @@ from pytest_tinybudget.names import printable
 #: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
 _COMMANDS = (
     *(check, explain, merge, diff, report, history, inspect, carray, package, init, tighten),
-    *(cache, boards, compare, schema, runtime, calibrate, doctor, fleet),
+    *(cache, boards, compare, energy, schema, runtime, calibrate, doctor, fleet),
 )
 
 WRONG_INPUT = 2

@@ -33,7 +33,7 @@ _RUNNER_COMMAND = re.compile(r"\A *(?=::)|#(?=#\[)")
 _INLINE_TABLE = re.compile(r"\{ [^{}]* \}")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
-_ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": ">=", "≤": "<="})
+_ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": ">=", "≤": "<=", "µ": "u"})
 
 
 @dataclass(frozen=True, slots=True)
