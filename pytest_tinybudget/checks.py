@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.budget import with_figures
 from pytest_tinybudget.declaration.declared import CheckKind
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.results import PairResult
@@ -14,7 +15,29 @@ from pytest_tinybudget.results import PairResult
 if TYPE_CHECKING:
     from pytest_tinybudget.gate import Gate
 
-_RESULTS: Mapping[CheckKind, Callable[[Check, Gate], PairResult]] = {}
+
+def _rollout(check: Check, _gate: Gate) -> PairResult:
+    from pytest_tinybudget.rollout import verdict
+
+    terms = check.declaration.rollout
+    assert terms is not None
+    costs = verdict.costs(terms)
+    result = PairResult(
+        id=check.id,
+        model=check.name,
+        board=check.kind,
+        runtime="",
+        outcome="fits",
+        headline=verdict.headline(terms.policy),
+        reasons=(),
+        declared_at=check.declared_at,
+        notes=tuple(cost.text for cost in costs),
+        kind=check.kind,
+    )
+    return with_figures(result, verdict.figures(terms, costs))
+
+
+_RESULTS: Mapping[CheckKind, Callable[[Check, Gate], PairResult]] = {"rollout": _rollout}
 
 
 def result_of(check: Check, gate: Gate) -> PairResult:

@@ -16,10 +16,10 @@ PACKAGE = ROOT / "pytest_tinybudget"
 LAYERS = (
     ("errors", "names", "sizes"),
     ("nearest", "quantities"),
-    ("boards", "graph", "rollout"),
+    ("boards", "graph"),
     ("footprint",),
     ("artifacts", "convert", "results", "speed"),
-    ("update",),
+    ("rollout", "update"),
     ("declaration", "toolchain"),
     ("budget", "groups"),
     ("baseline", "checks", "figures", "remedies", "verify"),

@@ -27,6 +27,7 @@ from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.layers import LayerList
 from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.rollout.policy import RolloutTerms
 from pytest_tinybudget.update.slots import Slots
 from pytest_tinybudget.update.terms import UpdateTerms
 
@@ -158,7 +159,8 @@ class Declaration:
     ``runtimes`` every runtime that a board may name, shipped and declared; ``operators`` the
     declared costs by operator name; ``artifacts`` the output folder (``None``: not declared).
     ``baseline`` is the results file to compare with, which need not exist. ``slots`` has how own
-    boards divide their flash for updates, by id; ``update`` is how updates are sent.
+    boards divide their flash for updates, by id; ``update`` is how updates are sent,
+    ``rollout`` how they are staged.
     ``checks`` are what is declared of the file as a whole.
     ``lines`` maps key paths (``("models", "kws", "budget")``) to line numbers.
     """
@@ -171,6 +173,7 @@ class Declaration:
     operators: Mapping[str, OperatorCost] = field(default_factory=dict)
     slots: Mapping[str, Slots] = field(default_factory=dict)
     update: UpdateTerms | None = None
+    rollout: RolloutTerms | None = None
     artifacts: Path | None = None
     baseline: Path | None = None
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)

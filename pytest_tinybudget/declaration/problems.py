@@ -22,7 +22,7 @@ KeyPath = tuple[str, ...]
 _MOST_SHOWN = 100
 _LONGEST_LINE = 500
 #: Keys whose values are lists.
-_LISTS = ("boards", "models", "accept")
+_LISTS = ("boards", "models", "accept", "stages", "fleets")
 
 
 @dataclass(frozen=True, slots=True)

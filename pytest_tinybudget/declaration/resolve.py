@@ -32,6 +32,7 @@ from pytest_tinybudget.declaration.own_boards import Boards
 from pytest_tinybudget.declaration.planned import layer_list
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.declaration.rollouts import rollout_terms
 from pytest_tinybudget.declaration.runtimes import operator_cost
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.runtimes import runtimes_of
@@ -67,6 +68,8 @@ def resolved(
         boards=boards.own,
         slots=boards.slots,
         update=update_terms(context, document.update),
+        rollout=rollout_terms(context, document.rollout),
+        checks=() if document.rollout is None else ("rollout",),
         runtimes=runtimes,
         operators={
             name: operator_cost(context, name, table) for name, table in document.operators.items()

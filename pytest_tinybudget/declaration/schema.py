@@ -680,6 +680,109 @@ class OperatorTable(Struct, frozen=True, forbid_unknown_fields=True):
     flash: Annotated[Size, Meta(description="code and constants", examples=["3 KB"])] = 0
 
 
+_PROBABILITY = {"expected": "a probability from 1e-9 to below 0.5"}
+Probability = Annotated[float, Meta(ge=1e-9, lt=0.5, extra=_PROBABILITY)]
+DeviceCount = Annotated[
+    int, Meta(ge=1, le=10**8, extra={"expected": "a whole number of devices above 0"})
+]
+
+
+class AllowTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a rollout policy may cost; the gate fails where a simulation says it costs more."""
+
+    halt_good: Annotated[
+        Share | None,
+        Meta(description="greatest chance of halting a good release", examples=["1%"]),
+    ] = None
+    good_failures: Annotated[
+        Share | None,
+        Meta(
+            description="on how many devices a good release fails, the policy's when absent",
+            examples=["1%"],
+        ),
+    ] = None
+    exposed: Annotated[
+        Share | DeviceCount | None,
+        Meta(
+            description="most that a bad release may reach in the mean, of the fleet or devices",
+            examples=["60%"],
+        ),
+    ] = None
+    bad_failures: Annotated[
+        Share | None,
+        Meta(
+            description="on how many devices a bad release fails, the policy's when absent",
+            examples=["20%"],
+        ),
+    ] = None
+
+
+class RolloutTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A staged rollout: how far an update goes at once, and when it goes on, holds or halts."""
+
+    stages: Annotated[
+        Annotated[list[Share], Meta(min_length=1, max_length=100)],
+        Meta(
+            description="share of the fleet that has the update after each stage",
+            examples=[["1%", "10%", "100%"]],
+        ),
+    ] = field(default_factory=lambda: ["1%", "10%", "100%"])
+    minimum_success: Annotated[
+        Share,
+        Meta(description="below this success rate a rollout never goes on", examples=["95%"]),
+    ] = "95%"
+    minimum_devices: Annotated[
+        DeviceCount, Meta(description="devices that a stage has at least", examples=[10])
+    ] = 1
+    window: Annotated[
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^\s*[0-9]{1,6}(\.[0-9]{1,3})? *(min|h|d)\s*$",
+                extra={"expected": 'a time such as "24 h", "90 min" or "2 d"'},
+            ),
+        ],
+        Meta(description="a device silent for longer after its update failed", examples=["24 h"]),
+    ] = "24 h"
+    rollback: Annotated[
+        bool,
+        Meta(description="after a halt, devices go back to what they had", examples=[True]),
+    ] = True
+    test: Annotated[
+        Literal["sprt", "exact"],
+        Meta(
+            description="what weighs the failures: sequential probability ratio, or the exact "
+            "binomial test at the minimum success rate",
+            examples=["sprt"],
+        ),
+    ] = "sprt"
+    good_failures: Annotated[
+        Share,
+        Meta(description="on how many devices a good release fails at most", examples=["2%"]),
+    ] = "2%"
+    bad_failures: Annotated[
+        Share,
+        Meta(description="on how many devices a bad release fails at least", examples=["10%"]),
+    ] = "10%"
+    alpha: Annotated[
+        Probability, Meta(description="chance of halting a good release", examples=[0.05])
+    ] = 0.05
+    beta: Annotated[
+        Probability, Meta(description="chance of calling a bad release good", examples=[0.05])
+    ] = 0.05
+    fleets: Annotated[
+        Annotated[list[DeviceCount], Meta(min_length=1, max_length=20)],
+        Meta(description="fleet sizes that the policy is for", examples=[[100, 1000, 10000]]),
+    ] = field(default_factory=lambda: [100, 1000, 10000])
+    allow: Annotated[
+        AllowTable,
+        Meta(
+            description="what the policy may cost",
+            examples=[{"halt_good": "1%", "exposed": "60%"}],
+        ),
+    ] = AllowTable()
+
+
 class Document(Struct, frozen=True, forbid_unknown_fields=True):
     """A tinybudget.toml: models, the boards they must fit, and on what terms."""
 
@@ -692,4 +795,5 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     groups: dict[Name, GroupTable] = {}
     runtime: dict[Name, RuntimeTable] = {}
     update: UpdateTable | None = None
+    rollout: RolloutTable | None = None
     operators: dict[Text, OperatorTable] = field(name=OPERATORS, default_factory=dict)

@@ -105,6 +105,31 @@ class Policy:
         return tuple(sizes)
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a policy may cost; ``None`` allows anything.
+
+    ``halt_good_percent``: the chance of halting a release that fails on ``good_failure_percent``
+    of the devices. ``exposed``: how many devices a release that fails on ``bad_failure_percent``
+    reaches in the mean, in percent of the fleet or in devices.
+    """
+
+    good_failure_percent: float
+    bad_failure_percent: float
+    halt_good_percent: float | None = None
+    exposed_percent: float | None = None
+    exposed_devices: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutTerms:
+    """What a declaration says of rollouts; ``fleets`` are the sizes that the policy is for."""
+
+    policy: Policy
+    fleets: tuple[int, ...]
+    allowance: Allowance
+
+
 def _millionths(percent: float) -> int:
     return round(percent * _PER_PERCENT)
 
