@@ -134,7 +134,7 @@ def _slots(
         return None
     for each in filter(None, (slot, model_slot)):
         if not each.capacity:
-            context.problems.add(keys, f"nothing is left of the {each.text}")
+            context.problems.add(keys, f"nothing is left of {each.text}")
             return None
     return Slots(
         layout=table.layout,

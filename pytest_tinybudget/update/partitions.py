@@ -27,6 +27,8 @@ _MOST_PARTITIONS, _LARGEST_FILE_BYTES = 95, 256 * 1024
 #: An ESP's flash addresses have 32 bits.
 _LARGEST_BYTES = 2**32
 
+#: The subtype ``ota_0`` as a number.
+_FIRST_UPDATE_SLOT = 0x10
 _TYPES = ("app", "data", "bootloader", "partition_table")
 _FIELDS = ("name", "type", "subtype", "offset", "size", "flags")
 _NUMBER = re.compile(r"(?P<sign>-?)(?P<digits>0[xX][0-9a-fA-F]{1,16}|[0-9]{1,16})(?P<unit>[kKmM]?)")
@@ -120,7 +122,8 @@ def _partition(fields: dict[str, str], line: int, end: int, shown: str) -> Parti
     name, kind = fields["name"], _type(fields["type"], line, shown)
     if not name:
         raise _error(shown, line, "a partition without a name")
-    partition = Partition(printable(name, limit=32), kind, fields["subtype"].lower(), 0, 0, line)
+    subtype = _subtype(kind, fields["subtype"].lower())
+    partition = Partition(printable(name, limit=32), kind, subtype, 0, 0, line)
     alignment = _APP_ALIGNMENT if kind == "app" else _DATA_ALIGNMENT
     if fields["offset"]:
         offset = _number(fields["offset"], "an offset", line, shown)
@@ -149,6 +152,14 @@ def _type(text: str, line: int, shown: str) -> str:
     if number is None or not 0 <= number <= 0xFE:
         raise _error(shown, line, f"expected type app, data or 0..254, found {_quoted(text)}")
     return _TYPES[number] if number < len(_TYPES) else str(number)
+
+
+def _subtype(kind: str, text: str) -> str:
+    """``"ota_1"`` also where an application's subtype is its number, 0x11."""
+    number = _value(text)
+    if kind == "app" and number is not None and number - _FIRST_UPDATE_SLOT in range(16):
+        return f"ota_{number - _FIRST_UPDATE_SLOT}"
+    return text
 
 
 def _number(text: str, what: str, line: int, shown: str) -> int:
