@@ -14,7 +14,7 @@ PACKAGE = ROOT / "pytest_tinybudget"
 
 #: A room imports those above it, and none beside or below it.
 LAYERS = (
-    ("errors", "names", "sizes"),
+    ("codes", "errors", "names", "sizes"),
     ("nearest", "quantities"),
     ("boards", "graph"),
     ("footprint",),
@@ -24,7 +24,7 @@ LAYERS = (
     ("budget", "groups"),
     ("baseline", "checks", "figures", "remedies", "verify"),
     ("gate", "report"),
-    ("api", "tighten"),
+    ("api", "fleet", "tighten"),
     ("commands", "pytest"),
     ("__init__", "cli"),
     ("__main__",),
