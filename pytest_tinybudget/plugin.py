@@ -27,6 +27,9 @@ FOUND = pytest.StashKey[bool]()
 #: Results that a test has made and that its next report carries to the controller.
 RESULTS: pytest.StashKey[list[PairResult]] = pytest.StashKey()
 
+#: The attribute of a report that holds them.
+ATTRIBUTE = "tinybudget_results"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tinybudget", "memory budgets of models for microcontrollers")
@@ -182,6 +185,31 @@ def pytest_runtest_makereport(
 
         attach(item, report, results)
         results.clear()
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(
+    report: pytest.CollectReport | pytest.TestReport,
+) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Results leave the process as plain data: pytest-xdist and log files take no other."""
+    sent = yield
+    if sent and ATTRIBUTE in sent:
+        from pytest_tinybudget.recorder import pack
+
+        pack(sent)
+    return sent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_from_serializable() -> Generator[
+    None, pytest.CollectReport | pytest.TestReport | None, object
+]:
+    report = yield
+    if hasattr(report, ATTRIBUTE):
+        from pytest_tinybudget.recorder import unpack
+
+        unpack(report)
     return report
 
 

@@ -21,6 +21,7 @@ from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.compared import comparison_of
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.plugin import ATTRIBUTE
 from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.report import diff_text
 from pytest_tinybudget.report import github
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
 
 
-#: Attribute of a report that holds results as plain data, which pytest-xdist can send.
-_ATTRIBUTE = "tinybudget_results"
-
-
 def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairResult]) -> None:
     """Send ``results`` with ``report``, and their sizes with the item's JUnit properties.
 
@@ -48,14 +45,26 @@ def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairR
     """
     if report.when == "setup" and report.failed and results[0].outcome == "error":
         report.longrepr = terminal.failure(results[0], style_of(item.config))
-    setattr(report, _ATTRIBUTE, [msgspec.to_builtins(result) for result in results])
+    setattr(report, ATTRIBUTE, tuple(results))
     for result in results:
         item.user_properties.extend(_properties(result))
 
 
-def results_of(report: pytest.TestReport) -> list[PairResult]:
-    """What ``attach`` put on ``report``, on this process or another."""
-    return [msgspec.convert(plain, PairResult) for plain in getattr(report, _ATTRIBUTE, ())]
+def results_of(report: pytest.CollectReport | pytest.TestReport) -> Sequence[PairResult]:
+    """What ``attach`` put on ``report``, in this process or another."""
+    results: tuple[PairResult, ...] = getattr(report, ATTRIBUTE, ())
+    return results
+
+
+def pack(sent: dict[str, Any]) -> None:
+    """Make the results in ``sent``, a report as a mapping, plain data."""
+    sent[ATTRIBUTE] = [msgspec.to_builtins(result) for result in sent[ATTRIBUTE]]
+
+
+def unpack(report: object) -> None:
+    """Undo ``pack`` on the report that was made from the mapping."""
+    plain = getattr(report, ATTRIBUTE)
+    setattr(report, ATTRIBUTE, tuple(msgspec.convert(each, PairResult) for each in plain))
 
 
 def style_of(config: pytest.Config) -> Style:
@@ -91,10 +100,9 @@ class Recorder:
         self, report: pytest.CollectReport | pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """A pair that passes with a warning shows it in the progress."""
-        if isinstance(report, pytest.TestReport) and report.when == "call" and report.passed:
-            plain: list[dict[str, Any]] = getattr(report, _ATTRIBUTE, [])
-            if any(result["outcome"] == "warns" for result in plain):
-                return "passed", "w", ("WARNS", {"yellow": True})
+        ran = isinstance(report, pytest.TestReport) and report.when == "call" and report.passed
+        if ran and any(result.outcome == "warns" for result in results_of(report)):
+            return "passed", "w", ("WARNS", {"yellow": True})
         return None
 
     def pytest_sessionfinish(self) -> None:

@@ -5,7 +5,6 @@ Names follow TFLM's examples: ``g_NAME_model_data`` and ``g_NAME_model_data_size
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Literal
 
@@ -87,7 +86,7 @@ def render_array(model: Model, name: str, language: Language = "c++") -> dict[st
         "name": identifier,
         "guard": identifier.upper(),
         "size": len(model.content),
-        "sha256": hashlib.sha256(model.content).hexdigest(),
+        "sha256": model.sha256,
     }
     by_incbin = len(model.content) > _INCBIN_FROM_BYTES
     stem = f"{identifier}_model_data"

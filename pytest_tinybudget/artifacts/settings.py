@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ def render_settings(model: Model, name: str, footprints: Sequence[Footprint]) ->
     """
     identifier = c_identifier(name)
     prefix = identifier.upper()
-    sha256 = hashlib.sha256(model.content).hexdigest()
+    sha256 = model.sha256
     lines = [
         f"/* {comment_text(name)}: constants. Written by pytest-tinybudget, do not edit.",
         f" * For the model of {len(model.content)} bytes with sha256 {sha256} */",

@@ -68,7 +68,9 @@ class Runtime:
 
     def with_margin(self, percent: float) -> Runtime:
         """The same on a core that was not measured itself: flash margin ``percent`` at least."""
-        return replace(self, flash_margin_percent=max(self.flash_margin_percent, percent))
+        if percent <= self.flash_margin_percent:
+            return self
+        return replace(self, flash_margin_percent=percent)
 
 
 _REFERENCE = Kernels("reference")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -146,6 +147,14 @@ class Model:
     signatures: tuple[Signature, ...] = ()
     external_buffers: tuple[int, ...] = ()
     strings_bytes: int = 0
+    _sha256: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file, in hexadecimal, computed when it is first asked for."""
+        if not self._sha256:
+            self._sha256.append(hashlib.sha256(self.content).hexdigest())
+        return self._sha256[0]
 
     @property
     def bytes(self) -> int:
