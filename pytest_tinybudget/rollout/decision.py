@@ -23,6 +23,7 @@ import bisect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -115,6 +116,27 @@ def most_failures_of_good(policy: Policy, devices: int) -> int:
         return _fewest(lambda failed: log_ratio(policy, failed, devices) > bound, devices) - 1
     success = policy.minimum_success_percent / 100
     return devices - _fewest_in_tail(policy.beta, devices, success)
+
+
+def halting_failures_alone(policy: Policy, devices: int) -> int:
+    """As ``halting_failures``, for engines that judge each stage by its own devices alone.
+
+    The stages share alpha, so that all together halt a good release no more often.
+    """
+    if policy.test == "sprt":
+        policy = replace(policy, alpha=_alpha_of_a_look(policy))
+    return halting_failures(policy, devices)
+
+
+def devices_to_know(policy: Policy) -> int:
+    """The fewest devices that can show a release to be good, if none of them fails."""
+    known = 1
+    while most_failures_of_good(policy, known) < 0:
+        known *= 2
+    sizes = range(known // 2, known + 1)
+    return sizes[
+        bisect.bisect_left(sizes, 0, key=lambda devices: most_failures_of_good(policy, devices))
+    ]
 
 
 def log_ratio(policy: Policy, failed: int, devices: int) -> float:

@@ -147,8 +147,8 @@ def _faults(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "window_hours", f"is {policy.window_hours:g} h; expected above 0 h, at most 8760 h"
     for name in ("alpha", "beta"):
         value = getattr(policy, name)
-        if not 1e-9 <= value < 0.5:
-            yield name, f"is {value:g}; expected a probability of 1e-9 to below 0.5"
+        if not 1e-12 <= value < 0.5:
+            yield name, f"is {value:g}; expected a probability of 1e-12 to below 0.5"
     if policy.test == "sprt" and _is_success(policy.minimum_success_percent):
         yield from _rate_faults(policy)
 
