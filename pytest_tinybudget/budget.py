@@ -83,13 +83,15 @@ def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
     """
     block = _block(board, terms.placement)
     flash = _measure("flash", footprint.flash, footprint.flash_parts, _flash_limits(board, terms))
-    measures: tuple[Measure, ...] = (flash,)
+    measures: tuple[Measure, ...] = (flash,) if footprint.flash_parts else ()
     placed = None
     if footprint.arena is not None or not footprint.refusals:
-        rooms = _rooms(footprint, board, block, terms.placement)
-        limits = [*_declared(terms.budget.ram), *rooms]
-        measures = (flash, _measure("ram", footprint.ram, footprint.ram_parts, limits))
-        placed = _placed(footprint, block, rooms, terms.placement)
+        limits = [
+            *_declared(terms.budget.ram),
+            *_ram_limits(footprint, board, block, terms.placement),
+        ]
+        measures = (*measures, _measure("ram", footprint.ram, footprint.ram_parts, limits))
+        placed = _placed(footprint, board, block, terms.placement)
     sizes = _headline(measures)
     if footprint.refusals:
         refusal = _refusal(footprint, footprint.refusals[0])
@@ -155,12 +157,14 @@ def _flash_limits(board: Board, terms: Terms) -> list[_Limit]:
     return [*_declared(terms.budget.flash), _Limit(board.flash_room, "board", note)]
 
 
-def _rooms(footprint: Footprint, board: Board, block: Block, placement: Placement) -> list[_Limit]:
+def _ram_limits(
+    footprint: Footprint, board: Board, block: Block, placement: Placement
+) -> list[_Limit]:
     """What the board leaves: in all, and in the block that the arena must fit as one array."""
     note = _room_note(board, board.usable_ram, board.ram, board.reserved_ram)
     if footprint.arena is None:
         return [_Limit(board.ram_room, "board", note)]
-    arena = footprint.arena.required
+    arena = footprint.arena.required if placement != "psram" else _arenas(footprint)
     elsewhere = footprint.ram - arena
     if placement == "static" and board.statics_share_a_block:
         elsewhere = footprint.stack
@@ -183,13 +187,24 @@ def _described(block: Block, placement: Placement) -> str:
 
 
 def _placed(
-    footprint: Footprint, block: Block, rooms: Sequence[_Limit], placement: Placement
+    footprint: Footprint, board: Board, block: Block, placement: Placement
 ) -> Placed | None:
+    """Where the arena lies; RAM on the chip it shares with all else that the pair takes."""
     if footprint.arena is None:
         return None
+    if placement == "psram":
+        return Placed(placement, block.region, block.room, block.room - _arenas(footprint))
     arena = footprint.arena.required
-    room = max(0, min(room.bytes for room in rooms) - footprint.ram + arena)
+    limits = _ram_limits(footprint, board, block, placement)
+    room = max(0, min(limit.bytes for limit in limits) - footprint.ram + arena)
     return Placed(placement, block.region, room, room - arena)
+
+
+def _arenas(footprint: Footprint) -> int:
+    """Bytes of all arenas: a group may have one for each of its models."""
+    parts = [part for part in footprint.ram_parts if part.name.startswith("arena")]
+    largest = footprint.arena.required if footprint.arena else 0
+    return max(largest, sum(part.bytes + part.margin_bytes for part in parts))
 
 
 def _declared(budget_bytes: int | None) -> list[_Limit]:

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import keyword_model
 
 from pytest_tinybudget import boards
+from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards import find_core
 from pytest_tinybudget.boards import search
+from pytest_tinybudget.boards.board import BARE_METAL
+from pytest_tinybudget.boards.board import Block
 from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.boards.describe import describe
 from pytest_tinybudget.commands import boards as command
+from pytest_tinybudget.declaration import Declaration
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.report import html
+from pytest_tinybudget.report import markdown
+from pytest_tinybudget.report import results_json
+from pytest_tinybudget.report import terminal
 
 
 KB = 1024
@@ -200,6 +214,241 @@ def test_the_esp32_has_the_arena_that_was_published_from_silicon(model, arena_by
     assert arena.used == arena_bytes
 
 
+def shared_rows() -> list[dict[str, str]]:
+    file = SHARED / "boards.csv"
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def plain(name: str) -> str:
+    return re.sub(r"\s*\(.*", "", name).casefold().removeprefix("st ")
+
+
+@pytest.mark.skipif(not shared_rows(), reason="the sources are not part of the project")
+def test_the_catalogue_says_what_its_sources_say():
+    known = {plain(board.name): board for board in BOARDS}
+    found = [(row, known.get(plain(row["name"]))) for row in shared_rows()]
+
+    missing = {row["id"] for row, board in found if board is None}
+    assert missing == {"stm32n6570_dk", "rx65n_cloud_kit", "uno_r3", "mega2560"}
+    for row, board in found:
+        if board is None:
+            continue
+        assert board.flash == int(row["flash_kb"]) * KB, board.id
+        assert board.ram == int(row["ram_kb"]) * KB, board.id
+        assert board.clock_mhz == int(row["clock_mhz"]), board.id
+        assert board.largest_ram <= (float(row["largest_ram_region_kb"]) + 0.6) * KB, board.id
+        assert board.verified == ("[CHECK BEFORE SHIPPING]" not in row["notes"]), board.id
+        external = re.search(r"\d+ MB (octal )?(PSRAM|SDRAM)", row["notes"])
+        assert (board.block("psram") is not None) == bool(external), board.id
+
+
+@pytest.mark.parametrize(
+    ("board_id", "region", "room_mb"),
+    [
+        ("esp32-cam", "PSRAM", 4),
+        ("m5stack-core2", "PSRAM", 4),
+        ("seeed-xiao-esp32s3-sense", "PSRAM", 8),
+        ("arduino-nano-esp32", "PSRAM", 8),
+        ("esp32-p4-function-ev", "PSRAM", 32),
+        ("arduino-portenta-h7", "SDRAM", 8),
+        ("arduino-giga-r1-wifi", "SDRAM", 8),
+    ],
+)
+def test_external_ram_is_a_block_for_an_arena(board_id, region, room_mb):
+    board = find_board(board_id)
+
+    assert board.block("psram") == Block(region, room_mb * 1024 * KB)
+    assert board.usable_ram <= board.ram < 4 * 1024 * KB, "it is not counted as RAM"
+
+
+def test_an_esp32_has_heap_that_its_linker_cannot_hand_out():
+    board = find_board("esp32")
+    heap = [region for region in board.regions if region.is_ram and not region.static_room]
+
+    assert board.statics_share_a_block
+    assert any(region.heap_block == 111 * KB for region in heap)
+    assert board.block("static") == Block("DRAM", 168_000)
+    assert board.block("heap") == Block("DRAM", 180 * KB)
+    assert find_board("esp32-s3-devkitc-1").block("heap") == Block(
+        "DRAM and IRAM", 345_856, published=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("board_id", "sdk", "flash", "ram"),
+    [
+        ("raspberry-pi-pico", "arduino", 57_808, 11_640),
+        ("raspberry-pi-pico", "mbed", 78_496, 52_656),
+        ("raspberry-pi-pico", "bare-metal", 0, 0),
+        ("arduino-nano-33-ble", "mbed", 85 * KB, 52_656),
+        ("nucleo-u575zi-q", "arduino", 19_820, 1_016),
+        ("esp32-s3-devkitc-1", "arduino", 347 * KB, 55_523),
+        ("esp32-s3-devkitc-1", "esp-idf", 219_056, 55_523),
+    ],
+)
+def test_an_sdk_has_the_published_reserve(board_id, sdk, flash, ram):
+    (chosen,) = [each for each in find_board(board_id).sdks if each.name == sdk]
+    board = find_board(board_id).with_sdk(chosen)
+
+    assert (board.reserved_flash, board.reserved_ram, board.sdk) == (flash, ram, sdk)
+    assert board.arena_room == min(board.largest_ram, board.usable_ram - ram)
+
+
+def test_the_block_of_an_esp32_is_whole_without_an_sdk():
+    board = find_board("esp32")
+
+    assert board.with_sdk(BARE_METAL).largest_ram == 180_736
+    assert replace(board, largest_ram=100 * KB).with_sdk(BARE_METAL).largest_ram == 100 * KB
+
+
+# Own boards
+
+
+@pytest.fixture
+def own(tmp_path: Path):
+    (tmp_path / "kws.tflite").write_bytes(keyword_model())
+
+    def load(tables: str) -> Declaration:
+        head = '[models.kws]\nsource = "kws.tflite"\nboards = ["esp32"]\n'
+        file = tmp_path / "tinybudget.toml"
+        file.write_text(head + tables, encoding="utf-8")
+        return load_declaration(file)
+
+    return load
+
+
+def test_an_own_board_chooses_an_sdk_of_the_board_that_it_extends(own):
+    boards = own("""
+        [boards.mbed-pico]
+        extends = "raspberry-pi-pico"
+        sdk = "mbed"
+        [boards.mine]
+        extends = "mbed-pico"
+        reserved_ram = "60 KB"
+        [boards.none]
+        extends = "mine"
+        sdk = "bare-metal"
+    """).boards
+
+    assert (boards["mbed-pico"].reserved_flash, boards["mbed-pico"].sdk) == (78_496, "mbed")
+    assert boards["mine"].reserved_flash == 78_496
+    assert (boards["mine"].reserved_ram, boards["mine"].sdk) == (60 * KB, "as declared")
+    assert (boards["none"].reserved_flash, boards["none"].reserved_ram) == (0, 0)
+
+
+def test_an_sdk_that_a_board_has_not_is_an_error_that_names_those_it_has(own):
+    message = (
+        "tinybudget.toml:6: boards.b.sdk: unknown sdk 'zephyr': "
+        "raspberry-pi-pico has arduino, mbed, bare-metal"
+    )
+    with pytest.raises(TinybudgetError, match=re.escape(message)):
+        own('[boards.b]\nextends = "raspberry-pi-pico"\nsdk = "zephyr"\n')
+
+
+def test_a_complete_board_keeps_the_reserve_that_it_declares(own):
+    board = own("""
+        [boards.own]
+        core = "Cortex-M4F"
+        flash = "1 MB"
+        ram = "256 KB"
+        sdk = "bare-metal"
+        reserved_flash = "100 KB"
+        reserved_ram = "20 KB"
+        largest_heap = "110 KB"
+        psram = "8 MB"
+    """).boards["own"]
+
+    assert (board.reserved_flash, board.reserved_ram) == (100 * KB, 20 * KB)
+    assert board.block("static") == Block("RAM", 256 * KB)
+    assert board.block("heap") == Block("heap", 110 * KB)
+    assert board.block("psram") == Block("PSRAM", 8 * 1024 * KB)
+    assert board.usable_ram == 256 * KB
+
+
+def test_an_own_board_has_other_blocks_than_the_one_it_extends(own):
+    boards = own("""
+        [boards.larger]
+        extends = "esp32-cam"
+        psram = "16 MB"
+        largest_heap = "90 KB"
+        [boards.none]
+        extends = "esp32-cam"
+        psram = 0
+        [boards.other-ram]
+        extends = "esp32-cam"
+        ram = "300 KB"
+    """).boards
+
+    assert boards["larger"].block("psram") == Block("PSRAM", 16 * 1024 * KB)
+    assert boards["larger"].block("heap") == Block("heap", 90 * KB)
+    assert boards["larger"].block("static") == Block("DRAM", 168_000)
+    assert boards["none"].block("psram") is None
+    assert boards["other-ram"].block("heap") == Block("RAM", 168_000, published=False)
+    assert boards["other-ram"].block("psram") == Block("PSRAM", 4 * 1024 * KB)
+
+
+def test_the_placement_of_a_model_is_its_own_or_the_defaults(own):
+    declared = own("""
+        [models.camera]
+        source = "kws.tflite"
+        boards = ["esp32-cam"]
+        placement = "psram"
+        artifacts = "camera"
+        [groups.both]
+        models = ["kws", "camera"]
+        boards = ["esp32-cam"]
+        [groups.outside]
+        models = ["kws", "camera"]
+        boards = ["esp32-cam"]
+        placement = "psram"
+        [defaults]
+        placement = "heap"
+    """)
+
+    assert [model.placement for model in declared.models.values()] == ["heap", "psram"]
+    assert [group.placement for group in declared.groups.values()] == ["heap", "psram"]
+
+
+def test_a_pair_says_where_its_arena_lies_in_every_report(own):
+    declared = own("""
+        [models.camera]
+        source = "kws.tflite"
+        boards = ["esp32-cam"]
+        placement = "psram"
+        artifacts = "camera"
+        budget = { ram = "1 KB" }
+    """)
+    result = next(
+        Gate().check(pair) for pair in pairs("tinybudget.toml", declared) if pair.name == "camera"
+    )
+
+    assert result.placed is not None
+    line = result.placed.text
+    assert re.fullmatch(r"arena in PSRAM \(psram\): [\d.]+ KB of 4\.00 MB, 4\.00 MB left", line)
+    assert line in terminal.failure(result)
+    assert any(line in shown.text for shown in terminal.summary([result]))
+    assert line in html.render([result])
+    assert "arena in PSRAM" in markdown.render([result])
+    read = read_results(results_json.render([result]).encode(), "results.json")
+    assert read.pairs[0].placed == result.placed
+
+
+def test_a_pair_on_a_board_without_external_ram_is_an_error_that_says_so(own):
+    declared = own('placement = "psram"\n')
+    (result,) = (Gate().check(pair) for pair in pairs("tinybudget.toml", declared))
+
+    assert result.outcome == "error"
+    assert result.headline.startswith(
+        'placement = "psram": esp32 has no external RAM; it has flash'
+    )
+
+
+# The command
+
+
 def test_tflm_does_not_run_on_avr():
     assert not search(["atmega"])
 
@@ -286,11 +535,77 @@ def test_json_has_sizes_in_bytes(capsys):
 
 
 @pytest.mark.parametrize(
+    ("option", "room"), [("--free-ram", "ram_room"), ("--free-flash", "flash_room")]
+)
+def test_listing_filters_by_what_is_free(option, room, capsys):
+    limit = sorted(getattr(board, room) for board in BOARDS)[-5]
+
+    run_boards(option, f"{limit} B", "--json")
+
+    ids = [record["id"] for record in json.loads(capsys.readouterr().out)]
+    assert ids == [board.id for board in BOARDS if getattr(board, room) >= limit]
+
+
+def test_boards_that_hold_a_model_are_those_that_pass_the_gate(tmp_path, capsys):
+    model = tmp_path / "kws.tflite"
+    model.write_bytes(keyword_model(filters=200))
+
+    assert run_boards("--fits", str(model), "--json") == 0
+
+    records = json.loads(capsys.readouterr().out)
+    boards = ", ".join(f'"{board.id}"' for board in BOARDS)
+    file = tmp_path / "tinybudget.toml"
+    file.write_text(f'[models.kws]\nsource = "kws.tflite"\nboards = [{boards}]\n')
+    gate = Gate()
+    passing = {
+        result.board: result
+        for result in map(gate.check, pairs("tinybudget.toml", load_declaration(file)))
+        if not result.failed
+    }
+    assert {record["id"] for record in records} == set(passing)
+    assert 10 < len(passing) < len(BOARDS)
+    sizes = [(record["ram"], record["flash"]) for record in records]
+    assert sizes == sorted(sizes)
+    for record in records:
+        flash, ram = passing[record["id"]].measures
+        assert record["fits"]["flash"] == {"used": flash.used, "free": flash.free}
+        assert record["fits"]["ram"] == {"used": ram.used, "free": ram.free}
+        assert record["fits"]["placed"]["free"] >= 0
+
+
+def test_boards_that_hold_a_model_show_the_room_left(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    model = tmp_path / "kws.tflite"
+    model.write_bytes(keyword_model())
+
+    run_boards("--fits", str(model), "--placement", "psram", "--vendor", "arduino")
+
+    head, *table, foot = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["ID", "CORE"]
+    assert [row.split()[0] for row in table] == [
+        "arduino-nano-esp32", "arduino-giga-r1-wifi", "arduino-portenta-h7",
+    ]  # fmt: skip
+    assert "PSRAM" in table[0]
+    assert table[0].endswith("warns"), "scratch of esp-nn's vector kernels is a bound"
+    assert foot == "3 boards for kws.tflite (psram arena), smallest first"
+
+
+def test_a_model_that_no_board_holds_is_one_clear_line(tmp_path):
+    model = tmp_path / "kws.tflite"
+    model.write_bytes(keyword_model(filters=200))
+
+    with pytest.raises(TinybudgetError, match=r"fits no board that matches: 1 board too small$"):
+        run_boards("--fits", str(model), "nano-33-iot")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["show", "esp33"], "unknown board 'esp33'; did you mean 'esp32'"),
         (["esp33"], "no board matches; did you mean 'esp32'"),
         (["--core", "avr"], "no board matches"),
+        (["--free-ram", "1000 MB"], "no board matches"),
+        (["--fits", "nowhere.tflite"], "nowhere.tflite"),
     ],
 )
 def test_nothing_found_is_one_clear_line(arguments, message):

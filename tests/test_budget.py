@@ -21,6 +21,7 @@ from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.budget import judge
 from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
@@ -30,6 +31,7 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.remedies import remedies
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import Placed
 
 
 RUNTIME = RUNTIMES["m4_cmsisnn"]
@@ -137,6 +139,131 @@ def test_ram_counts_as_well_where_an_estimator_knows_no_arena() -> None:
     verdict = judge(footprint, NANO, Terms(Budget(ram=kws().ram - 1)))
     assert verdict.headline.startswith("RAM over by 1 B")
     assert judge(footprint, NANO, Terms()).outcome == "fits"
+
+
+# Where the arena goes
+
+
+@pytest.fixture
+def esp32() -> Board:
+    return find_board("esp32")
+
+
+def with_arena(arena_bytes: int) -> Footprint:
+    """The keyword model's footprint with an arena of another size."""
+    arena = kws().arena
+    assert arena is not None
+    others = [part for part in kws().ram_parts if not part.name.startswith("arena")]
+    parts = (Part("arena: activations and scratch", arena_bytes, "exact"), *others)
+    return replace(kws(), arena=replace(arena, required=arena_bytes), ram_parts=parts)
+
+
+def besides_arena(footprint: Footprint) -> int:
+    assert footprint.arena is not None
+    return footprint.ram - footprint.arena.required
+
+
+def test_a_static_arena_on_an_esp32_shares_the_linkers_block_with_all_other_static_data(
+    esp32: Board,
+) -> None:
+    statics = besides_arena(kws()) - kws().stack
+    assert statics > 0
+    full = with_arena(168_000 - statics)
+    assert judge(full, esp32, Terms()).outcome == "fits"
+    over = judge(with_arena(168_001 - statics), esp32, Terms())
+    assert over.headline.startswith("RAM over by 1 B")
+    assert "the largest block of RAM, 164.1 KB (DRAM)" in over.measures[1].limit_note
+
+
+def test_the_heap_of_an_esp32_has_a_larger_block_than_its_linker_hands_out(esp32: Board) -> None:
+    heap = Terms(placement="heap")
+    assert judge(with_arena(180 * 1024), esp32, heap).outcome == "fits"
+    over = judge(with_arena(180 * 1024 + 1), esp32, heap)
+    assert over.headline.startswith("RAM over by 1 B")
+    assert "largest free block of the heap at boot, 180.0 KB (DRAM)" in over.measures[1].limit_note
+    assert judge(with_arena(180 * 1024), esp32, Terms()).outcome == "over"
+
+
+def test_a_heap_that_nobody_published_warns() -> None:
+    verdict = judge(kws(), NANO, Terms(placement="heap"))
+    assert verdict.outcome == "warns"
+    assert "declare largest_heap" in verdict.warnings[0]
+    measured = replace(NANO, largest_heap=100 * 1024)
+    assert judge(kws(), measured, Terms(placement="heap")).outcome == "fits"
+    assert judge(with_arena(100 * 1024 + 1), measured, Terms(placement="heap")).outcome == "over"
+
+
+def test_external_ram_holds_the_arena_and_nothing_else() -> None:
+    camera, external = find_board("esp32-cam"), Terms(placement="psram")
+    large = with_arena(4 * 1024 * 1024)
+    assert judge(large, camera, Terms()).outcome == "over"
+    verdict = judge(large, camera, external)
+    assert verdict.outcome == "fits"
+    assert verdict.placed == Placed("psram", "PSRAM", 4 * 1024 * 1024, 0)
+    assert judge(with_arena(4 * 1024 * 1024 + 1), camera, external).outcome == "over"
+    crowded = replace(camera, reserved_ram=camera.usable_ram - besides_arena(large))
+    assert judge(large, crowded, external).outcome == "fits"
+    more = replace(crowded, reserved_ram=crowded.reserved_ram + 1)
+    over = judge(large, more, external)
+    assert over.headline.startswith("RAM over by 1 B")
+    assert over.measures[1].limit_note.endswith("besides the arena")
+
+
+def test_a_group_with_an_arena_each_has_them_all_in_external_ram() -> None:
+    camera, external = find_board("esp32-cam"), Terms(placement="psram")
+    arena = with_arena(2 * 1024 * 1024)
+    second = Part("arena of vad", 2 * 1024 * 1024, "exact")
+    both = replace(arena, ram_parts=(*arena.ram_parts, second))
+    assert judge(both, camera, external).outcome == "fits"
+    larger = replace(arena, ram_parts=(*arena.ram_parts, replace(second, margin_bytes=1)))
+    assert judge(larger, camera, external).headline.startswith("RAM over by 1 B")
+
+
+def test_a_board_without_external_ram_says_what_it_has() -> None:
+    message = (
+        'placement = "psram": arduino-nano-33-ble has no external RAM; '
+        "it has flash (1.00 MB), SRAM (256.0 KB)"
+    )
+    with pytest.raises(TinybudgetError, match=f"^{re.escape(message)}$"):
+        judge(kws(), NANO, Terms(placement="psram"))
+
+
+@pytest.mark.parametrize(
+    ("board", "region"),
+    [("esp32", "DRAM"), ("arduino-portenta-h7", "AXI SRAM"), ("raspberry-pi-pico", "striped SRAM")],
+)
+def test_the_block_that_the_arena_uses_and_what_is_left_there(board: str, region: str) -> None:
+    verdict = judge(kws(), find_board(board), Terms())
+    arena = kws().arena
+    assert arena is not None
+    assert verdict.placed is not None
+    assert (verdict.placed.placement, verdict.placed.region) == ("static", region)
+    assert verdict.placed.room == arena.required + verdict.placed.free
+    grown = with_arena(verdict.placed.room)
+    assert judge(grown, find_board(board), Terms()).outcome == "fits"
+    assert judge(with_arena(verdict.placed.room + 1), find_board(board), Terms()).outcome == "over"
+
+
+def test_a_budget_does_not_change_what_is_left_in_the_block() -> None:
+    roomy, tight = judge(kws(), NANO, Terms()), judge(kws(), NANO, Terms(Budget(ram=1)))
+    assert roomy.placed == tight.placed
+
+
+def test_an_sdk_of_which_not_all_is_known_warns() -> None:
+    zephyr = next(sdk for sdk in find_board("nrf52840-dk").sdks if sdk.name == "zephyr")
+    verdict = judge(kws(), find_board("nrf52840-dk").with_sdk(zephyr), Terms())
+    assert verdict.outcome == "warns"
+    assert 'sdk = "zephyr"' in verdict.warnings[0]
+
+
+def test_the_smallest_board_is_named_for_where_the_arena_goes() -> None:
+    lines = fixes(keyword_model(), Budget(), tiny_camera(), placement="psram")
+    named = named_boards(lines)
+    assert all(find_board(name).block("psram") for name in named)
+
+
+def tiny_camera() -> Board:
+    return replace(find_board("esp32-cam"), id="small", usable_flash=1, reserved_flash=0)
 
 
 # The first line

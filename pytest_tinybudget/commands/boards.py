@@ -1,4 +1,4 @@
-"""``tinybudget boards``: list, search and show the boards of the catalogue."""
+"""``tinybudget boards``: list, filter and show the boards of the catalogue."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import argparse
 import json
 import sys
 import textwrap
+from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import get_args
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.catalogue import catalogue
 from pytest_tinybudget.boards.catalogue import find_board
 from pytest_tinybudget.boards.catalogue import search
@@ -18,11 +24,23 @@ from pytest_tinybudget.boards.describe import describe
 from pytest_tinybudget.boards.describe import rows
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
 from pytest_tinybudget.nearest import nearest
 from pytest_tinybudget.report.console import Console
+from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped
+from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.sizes import parse_size
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.budget import Verdict
+    from pytest_tinybudget.footprint.result import Footprint
+    from pytest_tinybudget.footprint.runtime import Runtime
 
 
 _ID, _NAME, _CORE, _CLOCK, _FLASH, _RAM, _FLASH_FREE, _RAM_FREE, _NOTE = range(len(HEAD))
@@ -33,14 +51,33 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "boards",
-        "list, search or show the boards that a declaration may name",
+        "list, filter or show the boards that a declaration may name",
         details="Words search ids, names, vendors, chips and cores; all must occur. "
-        "'show ID' prints one board\nwith its memory blocks, what its SDK reserves, and sources.",
-        example="tinybudget boards esp32\ntinybudget boards show raspberry-pi-pico",
+        "'show ID' prints one board\nwith its memory blocks, what each SDK reserves, and sources. "
+        "Free is what bootloader and\nSDK leave a model and TFLM. --fits measures a model for "
+        "each board's core, as the gate does.",
+        example="tinybudget boards esp32\ntinybudget boards --free-ram 200KB --core m4\n"
+        "tinybudget boards --fits models/kws.tflite --vendor arduino\n"
+        "tinybudget boards show raspberry-pi-pico",
     )
     parser.add_argument("words", metavar="WORD", nargs="*", help="search for these, or: show ID")
     parser.add_argument("--core", metavar="TEXT", help="only with this in the core's name")
     parser.add_argument("--vendor", metavar="TEXT", help="only with this in the vendor's name")
+    parser.add_argument(
+        "--free-ram", metavar="SIZE", type=_size, default=0, help="only with this much RAM free"
+    )
+    parser.add_argument(
+        "--free-flash", metavar="SIZE", type=_size, default=0, help="only with this much flash free"
+    )
+    parser.add_argument(
+        "--fits", metavar="MODEL", type=Path, help="only those that hold this .tflite file"
+    )
+    parser.add_argument(
+        "--placement",
+        choices=get_args(Placement),
+        default="static",
+        help="with --fits: where the arena goes (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
     parser.set_defaults(run=run)
 
@@ -49,19 +86,31 @@ def run(arguments: argparse.Namespace) -> int:
     """List the boards that match, or show one.
 
     Raises:
-        TinybudgetError: no board matches.
+        TinybudgetError: no board matches, or the model cannot be measured.
     """
     words = arguments.words
+    verdicts: Mapping[str, Verdict] = {}
     if words[:1] == ["show"] and len(words) > 1:
         boards = [find_board(board_id) for board_id in words[1:]]
         lines = [line for board in boards for line in _shown(board)]
+    elif arguments.fits:
+        boards, verdicts = _fitting(arguments, _matching(arguments))
+        lines = _rooms_left(arguments, boards, verdicts)
     else:
         boards = _matching(arguments)
         lines = _listing(boards)
     if arguments.json:
-        lines = [json.dumps([_record(board) for board in boards], indent=2)]
+        records = [_record(board, verdicts.get(board.id)) for board in boards]
+        lines = [json.dumps(records, indent=2)]
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _matching(arguments: argparse.Namespace) -> list[Board]:
@@ -69,13 +118,74 @@ def _matching(arguments: argparse.Namespace) -> list[Board]:
     boards = [
         board
         for board in search(arguments.words)
-        if core in board.core.casefold() and vendor in board.vendor.casefold()
+        if core in board.core.casefold()
+        and vendor in board.vendor.casefold()
+        and board.ram_room >= arguments.free_ram
+        and board.flash_room >= arguments.free_flash
     ]
     if not boards:
         offers = [offer for word in arguments.words for offer in nearest(word, catalogue())]
         hint = f"; did you mean {', '.join(map(repr, offers))}?" if offers else ""
         raise TinybudgetError(f"no board matches{hint}")
     return boards
+
+
+def _fitting(
+    arguments: argparse.Namespace, boards: Iterable[Board]
+) -> tuple[list[Board], dict[str, Verdict]]:
+    """Those of ``boards`` that hold the model, the smallest first, with the verdict on each."""
+    from pytest_tinybudget.budget import Terms
+    from pytest_tinybudget.budget import judge
+    from pytest_tinybudget.footprint.measure import measure
+    from pytest_tinybudget.graph.tflite import load_model
+    from pytest_tinybudget.remedies import smallest_first
+
+    model, terms = load_model(arguments.fits), Terms(placement=arguments.placement)
+    footprints: dict[Runtime, Footprint] = {}
+    verdicts = {}
+    for board in boards:
+        if board.block(terms.placement) is None:
+            continue
+        runtime = runtime_of(board)
+        if runtime not in footprints:
+            footprints[runtime] = measure(model, runtime)
+        verdicts[board.id] = judge(footprints[runtime], board, terms)
+    fitting = [board for board in boards if _passes(verdicts.get(board.id))]
+    if not fitting:
+        refused = [each.headline for each in verdicts.values() if each.outcome == "refused"]
+        reason = refused[0] if refused else f"{counted(len(verdicts), 'board')} too small"
+        raise TinybudgetError(f"{arguments.fits.as_posix()}: fits no board that matches: {reason}")
+    return smallest_first(fitting), verdicts
+
+
+def _passes(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.outcome in ("fits", "warns")
+
+
+def _rooms_left(
+    arguments: argparse.Namespace, boards: list[Board], verdicts: Mapping[str, Verdict]
+) -> list[str]:
+    """A row a board: what the model leaves of its flash, its RAM, and the arena's block."""
+    head = ("ID", "CORE", "FLASH LEFT", "RAM LEFT", "ARENA IN", "LEFT THERE", "")
+    table: list[tuple[str, ...]] = [head]
+    for board in boards:
+        verdict = verdicts[board.id]
+        left = [format_size(measure.free) for measure in verdict.measures]
+        placed = verdict.placed
+        where = (placed.region, format_size(placed.free)) if placed else ("", "")
+        table.append((board.id, board.core, *left, *where, _note(board, verdict)))
+    style = Console(sys.stdout).style
+    align: tuple[Align, ...] = ("left", "left", "right", "right", "left", "right", "left")
+    lines = columns(table, align, style, flexible=4, drop=(1, 4, 6, 5))
+    model = printable(arguments.fits.name)
+    foot = f"{counted(len(boards), 'board')} for {model} ({arguments.placement} arena)"
+    return [*lines, *wrapped(f"{foot}, smallest first", style)]
+
+
+def _note(board: Board, verdict: Verdict) -> str:
+    if not board.verified:
+        return "unverified"
+    return "warns" if verdict.outcome == "warns" else ""
 
 
 def _listing(boards: list[Board]) -> list[str]:
@@ -89,7 +199,7 @@ def _listing(boards: list[Board]) -> list[str]:
     )
     unverified = sum(not board.verified for board in boards)
     note = f", {unverified} with an unchecked figure" if unverified else ""
-    count = "1 board" if len(boards) == 1 else f"{len(boards)} boards"
+    count = counted(len(boards), "board")
     free = "free: what bootloader and SDK leave a model and TFLM"
     return [*lines, *wrapped(f"{count}{note}; {free}", style)]
 
@@ -105,7 +215,14 @@ def _shown(board: Board) -> list[str]:
     ]
 
 
-def _record(board: Board) -> dict[str, object]:
-    """``board`` as JSON has it: its fields, and what they leave free."""
+def _record(board: Board, verdict: Verdict | None) -> dict[str, object]:
+    """``board`` as JSON has it: its fields, what they leave free, and how a model fits."""
     rooms = ("usable_ram", "flash_room", "ram_room", "arena_room")
-    return {**asdict(board), **{room: getattr(board, room) for room in rooms}}
+    record = {**asdict(board), **{room: getattr(board, room) for room in rooms}}
+    if verdict is not None:
+        measures = {
+            each.metric: {"used": each.used, "free": each.free} for each in verdict.measures
+        }
+        placed = asdict(verdict.placed) if verdict.placed else None
+        record["fits"] = {**measures, "placed": placed, "warnings": list(verdict.warnings)}
+    return record
