@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except TinybudgetError as error:
-        lines = (printable(line, limit=_LINE_CHARACTERS) for line in str(error).split("\n"))
+        text = "\n".join((f"{error.message} [{error.code}]", *error.details))
+        lines = (printable(line, limit=_LINE_CHARACTERS) for line in text.split("\n"))
         print("tinybudget:", "\n".join(lines), file=sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class TinybudgetError(Exception):
     """Wrong input or a missing prerequisite, with a message fit for the terminal.
 
     The message is one line that says what is wrong, where, and what was expected;
-    ``details`` holds further lines (an example, nearest valid names). The pytest plugin
-    turns it into an ERROR without a traceback, the command line into exit code 2.
+    ``details`` holds further lines (an example, nearest valid names), ``code`` names an entry
+    of ``codes.CODES``. The pytest plugin turns it into an ERROR without a traceback, the command
+    line into exit code 2.
     """
 
-    def __init__(self, message: str, *, details: tuple[str, ...] = ()) -> None:
+    default_code: ClassVar[str] = "TB100"
+
+    def __init__(self, message: str, *, details: tuple[str, ...] = (), code: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.details = details
+        self.code = code or self.default_code
 
     def __str__(self) -> str:
         return "\n".join((self.message, *self.details))
@@ -23,6 +29,10 @@ class TinybudgetError(Exception):
 class ModelError(TinybudgetError):
     """A model file that cannot be read: empty, truncated, not TF Lite, or inconsistent."""
 
+    default_code = "TB300"
+
 
 class DeclarationError(TinybudgetError):
     """A ``tinybudget.toml`` that does not follow the schema (all its errors at once)."""
+
+    default_code = "TB200"

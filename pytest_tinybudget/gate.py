@@ -7,7 +7,6 @@ computed once, however many boards there are.
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -52,7 +51,9 @@ from pytest_tinybudget.verify import cross_check
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.accelerators import Accelerated
     from pytest_tinybudget.baseline.stored import Results
+    from pytest_tinybudget.convert.cache import Cache
     from pytest_tinybudget.convert.converter import Converted
     from pytest_tinybudget.convert.converter import Converter
     from pytest_tinybudget.convert.converter import Progress
@@ -103,6 +104,9 @@ class Gate:
     )
     _converter: Converter | None = field(default=None, repr=False)
     _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
+    _accelerated: dict[object, Accelerated | TinybudgetError] = field(
+        default_factory=dict, repr=False
+    )
 
     def check(self, pair: Declared, artifacts: Path | None = None) -> PairResult:
         """The result of one pair; what cannot be measured has outcome ``"error"``.
@@ -174,15 +178,45 @@ class Gate:
             self._converter.close()
 
     def _converting(self) -> Converter:
-        from pytest_tinybudget.convert.cache import Cache
-        from pytest_tinybudget.convert.cache import default_folder
-        from pytest_tinybudget.convert.cache import limit_bytes
         from pytest_tinybudget.convert.converter import Converter
 
         if self._converter is None:
-            cache = Cache(default_folder(), limit_bytes()) if self.cached else None
-            self._converter = Converter(cache, self.progress or (lambda _model, _step: None))
+            progress = self.progress or (lambda _model, _step: None)
+            self._converter = Converter(self.cache(), progress)
         return self._converter
+
+    def cache(self) -> Cache | None:
+        """Where made files are kept, if they are."""
+        from pytest_tinybudget.convert.cache import Cache
+        from pytest_tinybudget.convert.cache import default_folder
+        from pytest_tinybudget.convert.cache import limit_bytes
+
+        return Cache(default_folder(), limit_bytes()) if self.cached else None
+
+    def accelerated(self, pair: Pair) -> Accelerated:
+        """What the accelerator of a pair's board makes of its model, made once.
+
+        Raises:
+            TinybudgetError: the model cannot be read or compiled for it.
+        """
+        from pytest_tinybudget.accelerators import accelerate
+
+        def measured(
+            model: Model, choice: RuntimeChoice, costs: Mapping[str, OperatorCost]
+        ) -> Footprint:
+            return self.measured(
+                model,
+                choice,
+                registrations=pair.model.registrations,
+                costs=costs,
+                stack=pair.model.stack,
+            )
+
+        model = self.model(pair.model)
+        key = (sha256_of(model), pair.id)
+        return _once(
+            self._accelerated, key, lambda: accelerate(pair, model, measured, self.cache())
+        )
 
     def footprint(self, pair: Pair) -> Footprint:
         """The footprint of a pair's model on its runtime, measured once.
@@ -190,6 +224,8 @@ class Gate:
         Raises:
             TinybudgetError: the model cannot be read, or the runtime's tables are missing.
         """
+        if pair.board.accelerator:
+            return self.accelerated(pair).footprint
         model, declared, choice = self.model(pair.model), pair.model, pair.choice
         return self.measured(
             model,
@@ -507,7 +543,7 @@ def _with_log(pair: Declared, error: TinybudgetError, artifacts: Path | None) ->
         (path,) = write(folder, {f"{c_identifier(pair.name)}_conversion.log": error.log})
     except TinybudgetError:
         return error  # what went wrong first matters more
-    return TinybudgetError(error.message, details=(*error.details, f"log: {path}"))
+    return TinybudgetError(error.message, details=(*error.details, f"log: {path}"), code=error.code)
 
 
 def _at_its_limit(pair: Pair | GroupPair, result: PairResult) -> PairResult:
@@ -534,12 +570,13 @@ def failed_result(pair: Declared, error: TinybudgetError) -> PairResult:
         reasons=error.details,
         declared_at=pair.declared_at,
         kind=pair.kind if isinstance(pair, Check) else "pair",
+        code=error.code,
     )
 
 
 def sha256_of(model: Model) -> str:
     """SHA-256 of the model file, in hexadecimal."""
-    return hashlib.sha256(model.content).hexdigest()
+    return model.sha256
 
 
 def _once(

@@ -19,4 +19,4 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> TinybudgetError:
     """The error for a ``name`` that is not among the ``valid`` ones of its ``kind``."""
     offers = nearest(name, valid)
     hint = f"; did you mean {', '.join(map(repr, offers))}?" if offers else ""
-    return TinybudgetError(f"unknown {kind} {name!r}{hint}")
+    return TinybudgetError(f"unknown {kind} {name!r}{hint}", code="TB101")

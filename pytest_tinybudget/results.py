@@ -138,6 +138,9 @@ class Figure:
         return f"{self.name} {beyond if self.exceeded else 'ok'} ({self.value_text}, {limit})"
 
 
+_OVER: dict[Metric, str] = {"flash": "TB001", "ram": "TB002"}
+
+
 @dataclass(frozen=True, slots=True)
 class PairResult:
     """One model on one board, or (by ``kind``) another thing that a declaration asks.
@@ -151,7 +154,7 @@ class PairResult:
     good to know and asks for nothing, such as how far the INT8 model is from the float model.
     ``figures`` are what is known besides flash and RAM, ``placed`` is where the arena lies
     (``None`` where no arena is known). Where ``kind`` is not ``"pair"``,
-    ``board`` repeats it and there are no measures.
+    ``board`` repeats it and there are no measures. ``code`` is that of an error.
     """
 
     id: str
@@ -176,7 +179,28 @@ class PairResult:
     notes: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     kind: Kind = "pair"
+    code: str = ""
     placed: Placed | None = None
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Entries of ``codes.CODES`` for what is wrong, the gravest first."""
+        if self.outcome == "error":
+            return (self.code,) if self.code else ()
+        if self.outcome == "refused":
+            return ("TB010",)
+        if not self.failed:
+            return ()
+        figures = [figure for figure in self.figures if figure.unmet]
+        beyond = [figure for figure in figures if figure.exceeded and not figure.at_least]
+        others = {
+            "TB003": bool(beyond),
+            "TB021": bool(self.grown),
+            "TB022": len(figures) > len(beyond),
+        }
+        over = [_OVER[measure.metric] for measure in self.measures if measure.over]
+        found = (*over, *(code for code, applies in others.items() if applies))
+        return found or ("TB020",)
 
     @property
     def title(self) -> str:

@@ -78,7 +78,8 @@ def require_interpreter() -> None:
     """
     if importlib.util.find_spec("tflite_micro") is None:
         raise TinybudgetError(
-            "verify needs TFLM's interpreter: pip install 'pytest-tinybudget[verify]'"
+            "verify needs TFLM's interpreter: pip install 'pytest-tinybudget[verify]'",
+            code="TB103",
         )
 
 

@@ -21,8 +21,8 @@ LAYERS = (
     ("artifacts", "convert", "results", "speed"),
     ("rollout", "update"),
     ("declaration", "toolchain"),
-    ("budget", "groups"),
-    ("baseline", "checks", "figures", "remedies", "verify"),
+    ("budget", "evaluation", "groups"),
+    ("accelerators", "baseline", "checks", "figures", "remedies", "verify"),
     ("gate", "report"),
     ("api", "fleet", "tighten"),
     ("commands", "pytest"),
@@ -40,6 +40,7 @@ MUST_NOT_KNOW = {
     "verify": {"boards"},
     "artifacts": {"boards"},
     "convert": {"boards"},
+    "evaluation": {"boards"},
 }
 
 #: Modules that are a room together.
@@ -51,7 +52,7 @@ ROOMS = dict.fromkeys(
 HEAVY = {
     "pytest": ("pytest",),
     "_pytest": ("pytest",),
-    "numpy": ("convert.worker", "rollout.simulation"),
+    "numpy": ("convert.worker", "evaluation.worker", "rollout.simulation"),
     "tensorflow": ("convert.worker",),
     "tflite_micro": (),
     "flatbuffers": ("convert.worker",),

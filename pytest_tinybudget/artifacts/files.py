@@ -29,13 +29,14 @@ def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
     """
     for name in files:
         if name in ("", ".", "..") or _OUTSIDE.search(name):
-            raise TinybudgetError(f"not a plain file name: {name!r}")
+            raise TinybudgetError(f"not a plain file name: {name!r}", code="TB102")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name in sorted(files):
             _replace(directory / name, files[name])
     except OSError as error:
-        raise TinybudgetError(f"cannot write to {directory}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise TinybudgetError(f"cannot write to {directory}: {reason}", code="TB102") from error
     return tuple(directory / name for name in sorted(files))
 
 

@@ -45,6 +45,8 @@ _SECONDS = 600
 class GitError(TinybudgetError):
     """A git command that failed, with git's own first line."""
 
+    default_code = "TB600"
+
 
 @dataclass(frozen=True, slots=True)
 class Base:

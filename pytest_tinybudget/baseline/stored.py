@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -59,10 +60,15 @@ class Results:
     origin: str
     estimator: str
     pairs: tuple[PairResult, ...]
+    _by_id: dict[str, PairResult] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def find(self, pair_id: str) -> PairResult | None:
         """The pair with this node id."""
-        return next((pair for pair in self.pairs if pair.id == pair_id), None)
+        if not self._by_id:
+            self._by_id.update((pair.id, pair) for pair in self.pairs)
+        return self._by_id.get(pair_id)
 
 
 def own_results(pairs: Iterable[PairResult], origin: str) -> Results:
@@ -102,7 +108,7 @@ def load_results(path: Path) -> Results:
     origin = printable(shown(path))
     try:
         if path.stat().st_size > _LARGEST_BYTES:
-            raise TinybudgetError(f"{origin}: larger than 256 MB, not a results file")
+            raise TinybudgetError(f"{origin}: larger than 256 MB, not a results file", code="TB500")
         content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -150,7 +156,8 @@ def _check_version(document: Any, origin: str) -> None:
     if isinstance(version, int) and version != SCHEMA_VERSION and version is not True:
         raise TinybudgetError(
             f"{origin}: a results file of schema version {version}, expected {SCHEMA_VERSION}: "
-            "write it again with this version of pytest-tinybudget"
+            "write it again with this version of pytest-tinybudget",
+            code="TB500",
         )
 
 
@@ -171,7 +178,7 @@ def _check_sums(file: _File, origin: str) -> None:
 
 def _broken(origin: str, reason: str) -> TinybudgetError:
     line = printable(" ".join(reason.split()), limit=_LONGEST_REASON)
-    return TinybudgetError(f"{origin}: not a results file: {line}")
+    return TinybudgetError(f"{origin}: not a results file: {line}", code="TB500")
 
 
 # The file's shape, as ``docs/results.md`` has it. Fields that a later version adds are ignored.
@@ -322,6 +329,7 @@ class _Pair(Struct, frozen=True):
     notes: list[str] = []
     figures: list[Figure] = []
     kind: Kind = "pair"
+    codes: list[str] = []
     placed: Placed | None = None
 
     def result(self) -> PairResult:
@@ -353,6 +361,7 @@ class _Pair(Struct, frozen=True):
             notes=tuple(self.notes),
             figures=tuple(self.figures),
             kind=self.kind,
+            code=self.codes[0] if self.codes and self.outcome == "error" else "",
             placed=self.placed,
         )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from pytest_tinybudget.commands.options import Subparsers
@@ -16,20 +18,24 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import Declared
 
 
+_CODE = re.compile(r"TB[0-9]{1,4}", re.IGNORECASE)
+
+
 def add_commands(subparsers: Subparsers) -> None:
     """Add ``explain``."""
     parser = add_command(
         subparsers,
         "explain",
-        "tell the whole story of one model on one board",
+        "tell the whole story of one model on one board, or of an error's code",
         details="The model, the board, every part of flash and RAM, the arena's peak, all layers, "
         "how each number was got, and what would change the verdict. Exit code 1: it fails.",
         example="tinybudget explain tinybudget.toml::kws::raspberry-pi-pico\n"
-        "tinybudget explain kws::raspberry-pi-pico",
+        "tinybudget explain kws::raspberry-pi-pico\n"
+        "tinybudget explain TB001",
     )
     parser.add_argument(
         "node_id",
-        metavar="[FILE::]MODEL::BOARD",
+        metavar="[FILE::]MODEL::BOARD|CODE",
         help="as pytest prints it; FILE is ./tinybudget.toml where it is left out",
     )
     parser.add_argument(
@@ -51,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.report import story
     from pytest_tinybudget.report.console import Console
 
+    if _CODE.fullmatch(arguments.node_id):
+        return _explain_code(arguments.node_id.upper())
     pair = _pair(arguments.node_id)
     gate = Gate(strict=arguments.strict)
     try:
@@ -61,6 +69,20 @@ def run(arguments: argparse.Namespace) -> int:
     board = [] if isinstance(pair, Check) else describe(pair.board)
     console.print(story.render(result, board, console.style))
     return int(result.failed)
+
+
+def _explain_code(name: str) -> int:
+    """Print what a code means and what to do."""
+    from pytest_tinybudget.codes import CODES
+    from pytest_tinybudget.nearest import unknown
+
+    code = CODES.get(name)
+    if code is None:
+        raise unknown("code", name, CODES)
+    print(f"{name}: {code.title}")
+    for text in (code.meaning, code.advice):
+        print("\n" + textwrap.fill(text, 80))
+    return 0
 
 
 def _pair(node_id: str) -> Declared:

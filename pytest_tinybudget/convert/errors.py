@@ -8,6 +8,10 @@ from pytest_tinybudget.errors import TinybudgetError
 class ConversionError(TinybudgetError):
     """A model that could not be converted; ``log`` is what the conversion printed."""
 
-    def __init__(self, message: str, *, details: tuple[str, ...] = (), log: bytes = b"") -> None:
-        super().__init__(message, details=details)
+    default_code = "TB400"
+
+    def __init__(
+        self, message: str, *, details: tuple[str, ...] = (), log: bytes = b"", code: str = ""
+    ) -> None:
+        super().__init__(message, details=details, code=code)
         self.log = log

@@ -30,4 +30,5 @@ def missing_packages(kind: Kind, shown: str) -> ConversionError | None:
     return ConversionError(
         f'{shown}: {what} need more packages: pip install "pytest-tinybudget[{extra}]"',
         details=tuple(details),
+        code="TB103",
     )

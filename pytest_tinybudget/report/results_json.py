@@ -97,6 +97,7 @@ def pair_json(pair: PairResult) -> Json:
         "notes": list(pair.notes),
         "figures": [_figure(figure) for figure in pair.figures],
         "kind": pair.kind,
+        "codes": list(pair.codes),
         "placed": _placed(pair.placed),
         "flash": measures.get("flash"),
         "ram": measures.get("ram"),

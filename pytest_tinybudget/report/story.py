@@ -19,6 +19,7 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import WORDS
+from pytest_tinybudget.report.terminal import codes_text
 from pytest_tinybudget.report.terminal import figure_lines
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
@@ -62,7 +63,7 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
         ("what would fix it", bullets(pair.reasons, style, most=None)),
         ("also", bullets((*pair.warnings, *pair.notes), style, most=None)),
         ("how the numbers were got", _methods(pair)),
-        ("", [pair.message, f"declared at {pair.declared_at}" if pair.declared_at else ""]),
+        ("", [pair.message, _declared(pair), codes_text(pair)]),
     ]
     lines: list[Line] = []
     for title, section in sections:
@@ -71,6 +72,10 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
             headings = (Line(text, ("bold",)) for text in title_lines(title, style) if text)
             lines += [*([Line("")] if lines else []), *headings, *map(Line, kept)]
     return [Line(clean(line.text, style), line.markup) for line in lines]
+
+
+def _declared(pair: PairResult) -> str:
+    return f"declared at {pair.declared_at}" if pair.declared_at else ""
 
 
 def _model(pair: PairResult) -> list[str]:

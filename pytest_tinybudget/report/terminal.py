@@ -178,7 +178,13 @@ def title_lines(title: str, style: Style) -> list[str]:
 def _closing(pair: PairResult) -> list[str]:
     runtime = f"counted for {runtime_text(pair.runtime)}" if pair.measures else ""
     edit = f"edit {pair.declared_at}" if pair.declared_at else ""
-    return [line for line in (*pair.message.splitlines(), edit, runtime) if line]
+    return [line for line in (*pair.message.splitlines(), edit, runtime, codes_text(pair)) if line]
+
+
+def codes_text(pair: PairResult) -> str:
+    """The codes of what is wrong, and how to read about them; empty where the pair passes."""
+    codes = pair.codes
+    return f"{', '.join(codes)}: tinybudget explain {codes[0]}" if codes else ""
 
 
 def runtime_text(name: str) -> str:

@@ -95,7 +95,8 @@ def _damages() -> tuple[type[Exception], ...]:
         from elftools.construct import ConstructError
     except ImportError as error:
         raise TinybudgetError(
-            "reading ELF files needs pyelftools: pip install 'pytest-tinybudget[elf]'"
+            "reading ELF files needs pyelftools: pip install 'pytest-tinybudget[elf]'",
+            code="TB103",
         ) from error
     return (
         ELFError, ConstructError, struct.error, ValueError, LookupError, TypeError,

@@ -1,0 +1,117 @@
+"""The codes of failures and errors, with what each means and what to do about it.
+
+``tinybudget explain CODE`` prints an entry, ``docs/errors.md`` holds all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a code stands for: ``title`` in a few words, ``meaning`` and ``advice`` in sentences."""
+
+    title: str
+    meaning: str
+    advice: str
+
+
+CODES: dict[str, Code] = {
+    "TB001": Code(
+        "flash is over its limit",
+        "The model's file with the code and constants of TFLM that its operators pull in is larger "
+        "than the budget, or than what the board has left after bootloader, partitions and SDK.",
+        "Read the parts, largest first. Register operators for their type "
+        '(`registrations = "typed"`), drop the operator that costs most, use fewer weights, or '
+        "agree on a larger budget; the failure lists what each would save.",
+    ),
+    "TB002": Code(
+        "RAM is over its limit",
+        "The smallest arena that works, with interpreter, resolver and stack, is larger than the "
+        "budget, than the board's free RAM, or than the one block that the arena must lie in.",
+        "Look at the arena's peak: the tensors alive there decide. Smaller inputs or fewer "
+        "channels at that layer lower it, weights do not. `tinybudget inspect --svg` draws it.",
+    ),
+    "TB003": Code(
+        "another declared limit is exceeded",
+        "Latency, energy, an update's bytes, a slot or the like is beyond what is declared; of a "
+        "range the worse end counts.",
+        "The line `besides flash and RAM` says the value and what it rests on.",
+    ),
+    "TB010": Code(
+        "TFLM would refuse the model",
+        "An operator, type or shape that TF Lite Micro at the named commit does not support: the "
+        "device would fail while it loads, prepares or runs the model, however much memory it has.",
+        "The headline names the operator and the step. Replace the layer, convert to full INT8, "
+        "or state the cost of your own kernel in `[runtime.ops.NAME]`.",
+    ),
+    "TB020": Code(
+        "fits, but misses a demand",
+        "`strict`, `require_int8` or `--tinybudget-verify` asks for more than fitting.",
+        "The headline says which; drop the demand, or give what it asks for.",
+    ),
+    "TB021": Code(
+        "grew more than allowed",
+        "Flash or RAM grew over the baseline by more than `max_increase`.",
+        "Look at what changed (`tinybudget diff`); agree on it until a date with "
+        "`[[models.NAME.accept]]`, or refresh the baseline.",
+    ),
+    "TB022": Code(
+        "too low, or unknown where a limit is declared",
+        "Accuracy or agreement is below its minimum, or a figure with a limit is not known for "
+        "this board: what is unknown never passes.",
+        "Train further or lower the minimum; for an unknown figure drop the limit, or declare "
+        "what is missing.",
+    ),
+    "TB100": Code(
+        "wrong usage or input",
+        "An argument, option or file is not what was expected; the line says what and where.",
+        "Do as the line says; `tinybudget COMMAND --help` has an example.",
+    ),
+    "TB101": Code(
+        "unknown name",
+        "There is no board, runtime, model, operator or key of this name.",
+        "The nearest names are in the line; `tinybudget boards TEXT` searches.",
+    ),
+    "TB102": Code(
+        "cannot be written",
+        "The disk refuses: no space, no permission, or the name leads out of the folder. Nothing "
+        "was left half-written.",
+        "Make room or choose another folder.",
+    ),
+    "TB103": Code(
+        "a package is missing",
+        "What was asked for needs a package that is not installed.",
+        "Run the `pip install` command in the line; `tinybudget doctor` lists all extras.",
+    ),
+    "TB200": Code(
+        "the declaration is wrong",
+        "A `tinybudget.toml` has keys or values that are not valid; all mistakes are told at once, "
+        "each with its line and an example.",
+        "Mend the lines. An editor marks them as you type with the schema of `tinybudget schema`.",
+    ),
+    "TB300": Code(
+        "the model cannot be read",
+        "The file is empty, cut off, not TF Lite, a Git LFS pointer, or contradicts itself.",
+        "Run `git lfs pull`, or write the file anew. A file that TFLM loads and this refuses is a "
+        "bug here: report it.",
+    ),
+    "TB400": Code(
+        "the model could not be converted",
+        "The source is damaged, its data do not fit its inputs, or the converter crashed, ran out "
+        "of time or memory, or left operators in float.",
+        "The line names the step; `log:` names the file with everything that the converter "
+        "printed. `conversion_timeout` and `conversion_memory` raise the limits.",
+    ),
+    "TB500": Code(
+        "not a results file",
+        "A baseline, shard or results file is damaged, of another version, or from other tables.",
+        "Write it again with this version: `pytest --tinybudget --tinybudget-json=PATH`.",
+    ),
+    "TB600": Code(
+        "Git does not have it",
+        "The commit to compare with is not there, or this is no repository.",
+        "Fetch it (`fetch-depth: 0` of actions/checkout), or name another with `--base`.",
+    ),
+}
