@@ -37,7 +37,23 @@ def _rollout(check: Check, _gate: Gate) -> PairResult:
     return with_figures(result, verdict.figures(terms, costs))
 
 
-_RESULTS: Mapping[CheckKind, Callable[[Check, Gate], PairResult]] = {"rollout": _rollout}
+def _accuracy(check: Check, gate: Gate) -> PairResult:
+    from pytest_tinybudget.evaluation.check import accuracy_result
+
+    return accuracy_result(check, gate)
+
+
+def _agreement(check: Check, gate: Gate) -> PairResult:
+    from pytest_tinybudget.evaluation.check import agreement_result
+
+    return agreement_result(check, gate)
+
+
+_RESULTS: Mapping[CheckKind, Callable[[Check, Gate], PairResult]] = {
+    "accuracy": _accuracy,
+    "agreement": _agreement,
+    "rollout": _rollout,
+}
 
 
 def result_of(check: Check, gate: Gate) -> PairResult:

@@ -1,0 +1,312 @@
+"""Items of accuracy and agreement: what is asked, put to the models, and the verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Any
+
+from pytest_tinybudget.convert.converter import Request
+from pytest_tinybudget.declaration.declared import DeclaredModel
+from pytest_tinybudget.declaration.held_out import ERRORS
+from pytest_tinybudget.declaration.held_out import Accuracy
+from pytest_tinybudget.declaration.held_out import Agreement
+from pytest_tinybudget.declaration.pairs import Check
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.evaluation.measure import Answer
+from pytest_tinybudget.evaluation.measure import Other
+from pytest_tinybudget.evaluation.measure import Question
+from pytest_tinybudget.evaluation.measure import answer
+from pytest_tinybudget.quantities import Unit
+from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results import PairResult
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.gate import Gate
+
+
+_TITLES = {"accuracy": "accuracy", "top_5": "top-5 accuracy", "auc": "AUC", "mae": "MAE",
+           "mse": "MSE"}  # fmt: skip
+#: Told as a percentage of samples.
+_SHARES = ("accuracy", "top_5")
+
+_MOST_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """A figure with its limit and ``interval``, all in the figure's unit, and its words.
+
+    ``ok`` or ``failed`` stand before the value and ``after`` behind it; ``less`` takes its place
+    where the value is negative and told without its sign.
+    """
+
+    figure: Figure
+    interval: tuple[float, float] | None
+    ok: str
+    failed: str
+    after: str = ""
+    less: str = ""
+
+    @property
+    def text(self) -> str:
+        """``"accuracy 96.7 % (at least 95.0 %)"``, ``"0.3 % below float (at most 1.0 %)"``."""
+        figure, value = self.figure, self.figure.low or 0.0
+        before = self.failed if figure.unmet else self.ok
+        after = self.after
+        if value < 0 and self.less:
+            value, after = -value, self.less
+        shown = _number(value, figure.unit, figure.limit)
+        words = " ".join(filter(None, (before, shown, after)))
+        if figure.limit is None:
+            return words
+        side = "at least" if figure.at_least else "at most"
+        return f"{words} ({side} {_number(figure.limit, figure.unit)})"
+
+    @property
+    def doubt(self) -> str:
+        """That the samples are too few to decide, which the value does nevertheless; or empty."""
+        if self.interval is None or self.figure.limit is None:
+            return ""
+        low, high = self.interval
+        if not low < self.figure.limit < high:
+            return ""
+        unit = self.figure.unit
+        return (
+            f"few samples: {self.figure.name} lies between {_number(low, unit)} and "
+            f"{_number(high, unit)} (95 %), its limit among them"
+        )
+
+
+def accuracy_result(check: Check, gate: Gate) -> PairResult:
+    """The item of ``[models.NAME.accuracy]``.
+
+    Raises:
+        TinybudgetError: the model cannot be had or run, or the data does not fit it.
+    """
+    model = check.model
+    assert model is not None
+    assert model.accuracy is not None
+    asked = model.accuracy
+    found = answer(
+        Question(
+            model=gate.model(model),
+            shown=model.declared_source,
+            data=asked.data,
+            limits=model.conversion,
+            labels=asked.labels,
+            metric=asked.metric,
+            other=_reference(asked, model, gate),
+        ),
+        gate.cache(),
+    )
+    demands = [_quality(asked, found)]
+    if "drop" in found.facts:
+        demands.append(_drop(asked, found))
+    reasons = _why_so_low(asked, found.facts) if demands[0].figure.unmet else ()
+    if len(demands) > 1 and demands[1].figure.unmet:
+        reasons = (
+            *reasons,
+            "calibrate with more or other data (representative_data), or train quantisation-aware",
+        )
+    return _result(check, gate, found, demands, reasons)
+
+
+def agreement_result(check: Check, gate: Gate) -> PairResult:
+    """The item of ``[models.NAME.agreement]``.
+
+    Raises:
+        TinybudgetError: a model cannot be had or run, or the data does not fit it.
+    """
+    from pytest_tinybudget.graph.tflite import load_model
+
+    model = check.model
+    assert model is not None
+    assert model.agreement is not None
+    assert model.deployed is not None
+    asked, name = model.agreement, model.deployed.name
+    found = answer(
+        Question(
+            model=gate.model(model),
+            shown=model.declared_source,
+            data=asked.data,
+            limits=model.conversion,
+            tolerance=asked.tolerance,
+            other=Other(name, load_model(model.deployed, name)),
+        ),
+        gate.cache(),
+    )
+    facts = found.facts
+    demand = _Demand(
+        Figure(
+            name="agreement",
+            unit="%",
+            low=facts["value"] * 100,
+            high=facts["value"] * 100,
+            method="measured",
+            basis=_basis(asked, found),
+            limit=asked.minimum * 100,
+            at_least=True,
+        ),
+        (facts["interval"][0] * 100, facts["interval"][1] * 100),
+        ok=f"agreement with {name}",
+        failed=f"agreement with {name} too low:",
+    )
+    return _result(check, gate, found, [demand], _where_they_differ(facts, name))
+
+
+def _reference(asked: Accuracy, model: DeclaredModel, gate: Gate) -> Other | None:
+    """The float model to compare with, where that is asked for.
+
+    Raises:
+        TinybudgetError: there is none.
+    """
+    from pytest_tinybudget.convert.sources import kind_of
+    from pytest_tinybudget.graph.tflite import load_model
+
+    if asked.reference is not None:
+        path, shown = asked.reference
+        return Other(shown, load_model(path, shown))
+    if asked.max_drop is None:
+        return None
+    shown = f"{model.declared_source} (float)"
+    if gate.conversion(model) is None:
+        raise TinybudgetError(
+            f"{model.declared_source}: max_drop needs the float model: it is INT8 already, so give "
+            "'reference', a float .tflite"
+        )
+    if kind_of(model.source) == "tflite":
+        return Other(shown, load_model(model.source, shown))
+    return Other(shown, source=Request(model.source, model.declared_source, model.conversion))
+
+
+def _quality(asked: Accuracy, found: Answer) -> _Demand:
+    """The metric itself against ``min`` or ``max``."""
+    title, facts = _TITLES[asked.metric], found.facts
+    unit: Unit = "%" if asked.metric in _SHARES else ""
+    factor = 100 if unit else 1
+    limit = asked.maximum if asked.metric in ERRORS else asked.minimum
+    figure = Figure(
+        name=title,
+        unit=unit,
+        low=facts["value"] * factor,
+        high=facts["value"] * factor,
+        method="measured",
+        basis=_basis(asked, found),
+        limit=None if limit is None else limit * factor,
+        at_least=asked.metric not in ERRORS,
+    )
+    low, high = facts["interval"]
+    size = "high" if asked.metric in ERRORS else "low"
+    return _Demand(figure, (low * factor, high * factor), ok=title, failed=f"{title} too {size}:")
+
+
+def _drop(asked: Accuracy, found: Answer) -> _Demand:
+    """How much worse than float, against ``max_drop``."""
+    facts = found.facts
+    less, more = ("more", "less") if asked.metric in ERRORS else ("below", "above")
+    than = " than" if asked.metric in ERRORS else ""
+    words = f"{'error ' if asked.metric in ERRORS else ''}{less}{than} float"
+    interval = facts["drop_interval"]
+    figure = Figure(
+        name="drop from float",
+        unit="%",
+        low=facts["drop"] * 100,
+        high=facts["drop"] * 100,
+        method="measured",
+        basis=f"{_basis(asked, found)}; float has {_number(*_reference_value(asked, facts))}",
+        limit=None if asked.max_drop is None else asked.max_drop * 100,
+    )
+    return _Demand(
+        figure,
+        None if interval is None else (interval[0] * 100, interval[1] * 100),
+        ok="",
+        failed="too far from float:",
+        after=words,
+        less=words.replace(less, more),
+    )
+
+
+def _reference_value(asked: Accuracy, facts: dict[str, Any]) -> tuple[float, Unit]:
+    if asked.metric in _SHARES:
+        return facts["reference"] * 100, "%"
+    return facts["reference"], ""
+
+
+def _basis(asked: Accuracy | Agreement, found: Answer) -> str:
+    facts = found.facts
+    samples = f"{facts['hits']} of {facts['count']}" if "hits" in facts else f"{facts['count']}"
+    return f"{samples} samples of {asked.data.shown}, {found.interpreter}"
+
+
+def _why_so_low(asked: Accuracy, facts: dict[str, Any]) -> tuple[str, ...]:
+    reasons = []
+    if "weakest" in facts:
+        weakest = facts["weakest"]
+        reasons.append(
+            f"class {weakest['class']} is told worst: {weakest['hits']} of {weakest['count']}"
+        )
+    if "reference" in facts and asked.metric not in ERRORS and asked.minimum is not None:
+        told = _number(*_reference_value(asked, facts))
+        if facts["reference"] < asked.minimum:
+            reasons.append(f"the float model has {told}: quantisation is not the cause")
+        else:
+            reasons.append(f"the float model has {told}: quantisation is the cause")
+    return tuple(reasons)
+
+
+def _where_they_differ(facts: dict[str, Any], name: str) -> tuple[str, ...]:
+    if "first" not in facts:
+        return ()
+    text = f"they differ in {facts['count'] - facts['hits']} samples, first in {facts['first']}"
+    if "decided" in facts:
+        theirs, mine = facts["decided"]
+        return (f"{text}: {name} says {theirs}, this one {mine}",)
+    return (f"{text}, by up to {facts['apart']:.3g}",)
+
+
+def _result(
+    check: Check, gate: Gate, found: Answer, demands: list[_Demand], reasons: tuple[str, ...]
+) -> PairResult:
+    """What is not met comes first in the headline; the point estimates decide."""
+    model = check.model
+    assert model is not None
+    converted, graph = gate.conversion(model), gate.model(model)
+    warnings = (*(converted.warnings if converted else ()), *found.facts["warnings"])
+    failed = any(demand.figure.unmet for demand in demands)
+    ordered = sorted(demands, key=lambda demand: not demand.figure.unmet)
+    return PairResult(
+        id=check.id,
+        model=check.name,
+        board=check.kind,
+        runtime=found.interpreter,
+        outcome="unmet" if failed else "warns" if warnings else "fits",
+        headline=", ".join(demand.text for demand in ordered),
+        reasons=reasons if failed else (),
+        warnings=warnings,
+        model_sha256=hashlib.sha256(graph.content).hexdigest(),
+        model_bytes=graph.bytes,
+        model_source=model.declared_source,
+        declared_at=check.declared_at,
+        message=model.message,
+        conversion=converted.settings if converted else "",
+        notes=tuple(demand.doubt for demand in demands if demand.doubt),
+        figures=tuple(demand.figure for demand in demands),
+        kind=check.kind,
+    )
+
+
+def _number(value: float, unit: Unit, limit: float | None = None) -> str:
+    """``value`` with as many digits as tell it from ``limit``."""
+    if unit != "%":
+        texts = (f"{{:.{digits}g}}" for digits in range(3, 3 + _MOST_DIGITS))
+    else:
+        texts = (f"{{:.{digits}f}} %" for digits in range(1, 1 + _MOST_DIGITS))
+    text = ""
+    for pattern in texts:
+        text = pattern.format(value)
+        if limit is None or value == limit or text != pattern.format(limit):
+            break
+    return text

@@ -1,0 +1,55 @@
+"""What a child process is asked: which models, on which data, compared by what."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_tinybudget.convert.files import Job as ConversionJob
+
+
+_FILE = "evaluation.json"
+
+#: File names in a job's folder.
+MODEL, OTHER = "model.tflite", "other.tflite"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An evaluation. ``shown`` and the like are what messages call a file; paths are absolute.
+
+    The model is ``MODEL`` in the job's folder. It is compared with ``OTHER`` there, or with the
+    float model of ``source``, where ``other_shown`` is not empty. With ``metric`` the model is
+    rated by ``labels``, without one the two models' decisions are compared.
+    """
+
+    shown: str
+    engine: str
+    data: str
+    data_shown: str
+    inputs: tuple[str, ...]
+    normalize: tuple[float, float] | None
+    output: int
+    threshold: float
+    labels: str = ""
+    metric: str = ""
+    tolerance: float | None = None
+    other_shown: str = ""
+    source: ConversionJob | None = None
+    timeout_seconds: int = 0
+    memory_bytes: int = 0
+
+    def write(self, folder: Path) -> None:
+        """Put the job into its ``folder``."""
+        folder.joinpath(_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        """The job in ``folder``."""
+        plain: dict[str, Any] = json.loads(folder.joinpath(_FILE).read_text(encoding="utf-8"))
+        if plain["source"] is not None:
+            plain["source"] = ConversionJob(**plain["source"])
+        return cls(**plain)

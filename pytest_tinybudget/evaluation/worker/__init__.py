@@ -1,0 +1,1 @@
+"""What runs in the child process: the room's only code that imports numpy and interpreters."""

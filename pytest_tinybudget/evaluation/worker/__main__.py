@@ -1,0 +1,130 @@
+"""``python -m pytest_tinybudget.evaluation.worker FOLDER``: does one evaluation, told there."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.worker.confinement import limit_resources
+from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.evaluation.interpreters import MODULES
+from pytest_tinybudget.evaluation.job import MODEL
+from pytest_tinybudget.evaluation.job import OTHER
+from pytest_tinybudget.evaluation.job import Job
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.evaluation.worker.data import HeldOut
+    from pytest_tinybudget.evaluation.worker.engines import Array
+    from pytest_tinybudget.evaluation.worker.engines import Engine
+
+
+def main(folder: JobFolder) -> None:
+    """Do the job in ``folder``; whatever happens is written there."""
+    job = Job.read(folder.path)
+    try:
+        folder.write_result(_evaluate(job, folder))
+    except WorkerError as error:
+        folder.write_result({"error": list(error.lines)})
+    except MemoryError:
+        text = f"{job.shown}: {folder.step()}: needs more than {job.memory_bytes >> 20} MB"
+        folder.write_result({"error": [f"{text} of memory (conversion_memory)"]})
+    except Exception as error:  # frameworks raise anything; the log has the whole
+        traceback.print_exc()
+        folder.write_result({"error": [f"{job.shown}: {folder.step()}: {first_line(error)}"]})
+
+
+def _evaluate(job: Job, folder: JobFolder) -> dict[str, Any]:
+    from pytest_tinybudget.evaluation.worker import metrics
+    from pytest_tinybudget.evaluation.worker.data import HeldOut
+    from pytest_tinybudget.evaluation.worker.engines import engine
+
+    folder.write_step("importing the interpreter")
+    _import(job)
+    limit_resources(job.memory_bytes, job.timeout_seconds)
+    folder.write_step("loading")
+    content = folder.path.joinpath(MODEL).read_bytes()
+    model = engine(job.engine, content, job.shown)
+    other, read = _other(job, folder) if job.other_shown else (None, {})
+    folder.write_step("reading the held-out data")
+    data = HeldOut(job, model.inputs)
+    folder.write_step(f"running {job.shown}")
+    outputs = _outputs(job, job.shown, model, data)
+    others = None
+    if other is not None:
+        folder.write_step(f"running {job.other_shown}")
+        others = _outputs(job, job.other_shown, other, data)
+    folder.write_step("comparing")
+    told: dict[str, Any] = {"count": data.count, "warnings": data.notes, "read": read}
+    if not job.metric:
+        assert others is not None
+        return {**told, **metrics.alike(job, outputs, others)}
+    labels = data.labels()
+    mine = metrics.rated(job, outputs, labels)
+    told.update(value=mine.value, interval=mine.interval)
+    if job.metric in ("accuracy", "top_5"):
+        assert mine.scores is not None
+        told["hits"] = int(mine.scores.sum())
+    if job.metric == "accuracy":
+        classes = metrics.class_labels(job, outputs, labels)
+        told["weakest"] = metrics.weakest_class(outputs, classes, job.threshold)
+    if others is not None:
+        told.update(metrics.drop(job, mine, metrics.rated(job, others, labels)))
+    return told
+
+
+def _import(job: Job) -> None:
+    """Import what is the user's own choice, before the rest of the job is limited."""
+    import_module(MODULES[job.engine])
+    if job.source is not None:
+        import_module("pytest_tinybudget.convert.worker.tensorflow_backend")
+
+
+def _other(job: Job, folder: JobFolder) -> tuple[Engine, dict[str, str]]:
+    """The model to compare with, and the project's files that its loading has read."""
+    from pytest_tinybudget.evaluation.worker.engines import Trained
+    from pytest_tinybudget.evaluation.worker.engines import engine
+
+    if job.source is None:
+        content = folder.path.joinpath(OTHER).read_bytes()
+        return engine(job.engine, content, job.other_shown), {}
+    from pytest_tinybudget.convert.worker.job import load
+    from pytest_tinybudget.convert.worker.job import watch_files
+
+    read = watch_files(Path(job.source.root)) if job.source.custom_objects else None
+    trained = Trained(load(job.source))
+    return trained, read() if read else {}
+
+
+def _outputs(job: Job, shown: str, engine: Engine, data: HeldOut) -> Array:
+    """The chosen output of each sample, flat: shape (samples, numbers).
+
+    Raises:
+        WorkerError: the model has other inputs than the data, or not this output.
+    """
+    import numpy as np
+
+    wanted = [values.shape[1:] for values in data.inputs]
+    found = [tensor.sample_shape for tensor in engine.inputs]
+    if wanted != found:
+        raise WorkerError(
+            f"{shown} takes {', '.join(map(str, found))}, but the data is for "
+            f"{', '.join(map(str, wanted))}"
+        )
+    rows = []
+    for index in range(data.count):
+        outputs = engine.run([values[index] for values in data.inputs])
+        if job.output >= len(outputs):
+            raise WorkerError(f"{shown} has {len(outputs)} outputs: output = {job.output} is none")
+        rows.append(outputs[job.output].reshape(-1))
+    return np.stack(rows)
+
+
+if __name__ == "__main__":
+    main(JobFolder(Path(sys.argv[1])))

@@ -1,0 +1,192 @@
+"""What runs a model: LiteRT's interpreter, TensorFlow's, TFLM's, or the float model's framework.
+
+All take and give real numbers; a quantised tensor's own scale and zero point translate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import first_line
+
+
+Array = NDArray[Any]
+
+#: What the interpreter gets beyond the simulated arena (as in the cross-check of ``verify``).
+_SPARE_ARENA_BYTES = 1024**2
+_ARENA_PER_MODEL_BYTE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output: ``scale`` is 0 where it holds real numbers or plain integers."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample, without a batch of 1."""
+        return self.shape[1:] if self.shape[:1] == (1,) else self.shape
+
+    def quantized(self, values: Array) -> Array:
+        """Real numbers as the tensor holds them."""
+        if not self.scale:
+            return values.astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        levels = np.rint(values / self.scale) + self.zero_point
+        clipped: Array = np.clip(levels, limits.min, limits.max).astype(self.dtype)
+        return clipped
+
+    def real(self, levels: Array) -> Array:
+        """What the tensor holds as real numbers."""
+        if not self.scale:
+            return levels.astype(np.float64)
+        return (levels.astype(np.float64) - self.zero_point) * self.scale
+
+
+class Engine(Protocol):
+    """A model that can be run: inputs and outputs in the model's order."""
+
+    inputs: list[Tensor]
+
+    def run(self, sample: Sequence[Array]) -> list[Array]:
+        """Real outputs for one sample of real inputs, each in the tensor's own shape."""
+
+
+def engine(name: str, content: bytes, shown: str) -> Engine:
+    """``content`` in the interpreter called ``name``.
+
+    Raises:
+        WorkerError: the interpreter does not take the model.
+    """
+    makers = {"litert": _litert, "tensorflow": _tensorflow, "tflm": _TFLM}
+    try:
+        return makers[name](content)
+    except (ValueError, RuntimeError) as error:
+        raise WorkerError(
+            f"{shown}: the interpreter does not load it: {first_line(error)}"
+        ) from error
+
+
+def _litert(content: bytes) -> Engine:
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import OpResolverType
+
+    return _LiteRT(
+        Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+    )
+
+
+def _tensorflow(content: bytes) -> Engine:
+    import tensorflow as tf
+
+    kernels = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return _LiteRT(
+        tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=kernels)
+    )
+
+
+class _LiteRT:
+    """LiteRT's interpreter, which is also TensorFlow's; without delegates, as nearest to TFLM."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        interpreter.allocate_tensors()
+        self.inputs = [_litert_tensor(each) for each in interpreter.get_input_details()]
+        self._outputs = [
+            (each["index"], _litert_tensor(each)) for each in interpreter.get_output_details()
+        ]
+        self._indices = [each["index"] for each in interpreter.get_input_details()]
+
+    def run(self, sample: Sequence[Array]) -> list[Array]:
+        """Real outputs for one sample; state of earlier ones is forgotten."""
+        self._interpreter.reset_all_variables()
+        for index, tensor, values in zip(self._indices, self.inputs, sample, strict=True):
+            self._interpreter.set_tensor(index, tensor.quantized(values.reshape(tensor.shape)))
+        self._interpreter.invoke()
+        return [tensor.real(self._interpreter.get_tensor(index)) for index, tensor in self._outputs]
+
+
+def _litert_tensor(detail: dict[str, Any]) -> Tensor:
+    scale, zero_point = detail["quantization"]
+    shape = tuple(map(int, detail["shape"]))
+    return Tensor(shape, np.dtype(detail["dtype"]), float(scale), int(zero_point))
+
+
+class _TFLM:
+    """TFLM's own interpreter, with its reference kernels."""
+
+    def __init__(self, content: bytes) -> None:
+        from tflite_micro.python.tflite_micro import runtime
+
+        from pytest_tinybudget.footprint.arena import simulate
+        from pytest_tinybudget.footprint.runtime import RUNTIMES
+        from pytest_tinybudget.graph.tflite import read_model
+
+        model = read_model(content, "model")
+        arena = simulate(model, RUNTIMES["x86_64_ref"], {}).arena
+        required = arena.required if arena else _ARENA_PER_MODEL_BYTE * len(content)
+        self._interpreter = runtime.Interpreter.from_bytes(
+            content, arena_size=required + _SPARE_ARENA_BYTES
+        )
+        self.inputs = [
+            _tflm_tensor(self._interpreter.get_input_details(index))
+            for index in range(len(model.main.inputs))
+        ]
+        self._outputs = [
+            _tflm_tensor(self._interpreter.get_output_details(index))
+            for index in range(len(model.main.outputs))
+        ]
+        self._has_state = any(
+            tensor.is_variable for graph in model.subgraphs for tensor in graph.tensors
+        )
+
+    def run(self, sample: Sequence[Array]) -> list[Array]:
+        """Real outputs for one sample; state of earlier ones is forgotten."""
+        if self._has_state:
+            self._interpreter.reset()
+        for index, (tensor, values) in enumerate(zip(self.inputs, sample, strict=True)):
+            self._interpreter.set_input(tensor.quantized(values.reshape(tensor.shape)), index)
+        self._interpreter.invoke()
+        return [
+            tensor.real(self._interpreter.get_output(index))
+            for index, tensor in enumerate(self._outputs)
+        ]
+
+
+def _tflm_tensor(detail: dict[str, Any]) -> Tensor:
+    parameters = detail["quantization_parameters"]
+    scales, zero_points = parameters["scales"], parameters["zero_points"]
+    shape, dtype = tuple(map(int, detail["shape"])), np.dtype(detail["dtype"])
+    if len(scales) == 0 or dtype.kind == "f":
+        return Tensor(shape, dtype)
+    return Tensor(shape, dtype, float(scales[0]), int(zero_points[0]))
+
+
+class Trained:
+    """A float model in its own framework."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.inputs = [Tensor(spec.shape, np.dtype(spec.dtype)) for spec in model.inputs]
+
+    def run(self, sample: Sequence[Array]) -> list[Array]:
+        """Real outputs for one sample."""
+        values = [
+            each.reshape(tensor.shape).astype(tensor.dtype)
+            for each, tensor in zip(sample, self.inputs, strict=True)
+        ]
+        return [np.asarray(output, np.float64) for output in self._model.run(values)]
