@@ -178,7 +178,7 @@ def title_lines(title: str, style: Style) -> list[str]:
 def _closing(pair: PairResult) -> list[str]:
     runtime = f"counted for {runtime_text(pair.runtime)}" if pair.measures else ""
     edit = f"edit {pair.declared_at}" if pair.declared_at else ""
-    return [line for line in (*pair.message.splitlines(), edit, runtime, codes_text(pair)) if line]
+    return [line for line in (*pair.message.splitlines(), edit, codes_text(pair), runtime) if line]
 
 
 def codes_text(pair: PairResult) -> str:
