@@ -63,8 +63,8 @@ def _update(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
 def _speed(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
     """How long an inference takes and what it costs, where known or a budget asks for it."""
     budget, board = pair.model.budget, pair.board
-    if footprint.refusals:
-        return ()
+    if footprint.refusals or board.accelerator:
+        return ()  # what a board's accelerator takes, its own room says
     from pytest_tinybudget.speed.energy import energy_of
     from pytest_tinybudget.speed.energy import power_of
     from pytest_tinybudget.speed.latency import latency_of

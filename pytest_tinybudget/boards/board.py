@@ -8,6 +8,7 @@ from dataclasses import field
 from dataclasses import replace
 from typing import Literal
 
+from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.boards.power import Power
 
 
@@ -88,6 +89,8 @@ class Board:
     of ``sdks``, or ``"as declared"``). ``verified`` is false where the sources leave a figure
     unchecked: a pass on such a board warns. ``flash_margin_percent`` is above 0 where the core
     has no table of its own and ``runtime`` is the nearest. ``power`` is what is declared of it.
+    ``accelerator`` is the id of what runs models beside the core (``accelerators()``), ``vela``
+    how they are compiled for an Ethos-U.
     """
 
     id: str
@@ -112,6 +115,8 @@ class Board:
     sdks: tuple[Sdk, ...] = (BARE_METAL,)
     largest_heap: int | None = None
     power: Power = field(default_factory=Power)
+    accelerator: str = ""
+    vela: VelaOptions = field(default_factory=VelaOptions)
 
     @property
     def flash_room(self) -> int:

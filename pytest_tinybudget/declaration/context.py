@@ -121,7 +121,13 @@ def is_model(path: Path) -> bool:
 
 def _example(kind: str, keys: KeyPath) -> str:
     """A valid line with the name of a thing of this ``kind``, alone or in a list."""
-    name = {"board": "esp32", "runtime": "m4_cmsisnn", "core": "Cortex-M4F", "model": "kws"}[kind]
+    name = {
+        "board": "esp32",
+        "runtime": "m4_cmsisnn",
+        "core": "Cortex-M4F",
+        "model": "kws",
+        "accelerator": "ethos-u55-128",
+    }[kind]
     return f'{keys[-2]} = ["{name}"]' if keys[-1].isdigit() else f'{keys[-1]} = "{name}"'
 
 

@@ -11,6 +11,8 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.boards.power import Power
+from pytest_tinybudget.declaration.accelerators import module_board
+from pytest_tinybudget.declaration.accelerators import with_accelerator
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
@@ -140,11 +142,13 @@ class Boards:
         keys = ("boards", name)
         sizes = {key: self.context.size(getattr(table, key), *keys, key) for key in _SIZES}
         known = {key: size for key, size in sizes.items() if size is not None}
-        start = parent or self._complete_board(name, table, known)
+        start = parent or module_board(name, table, known)
+        start = start or self._complete_board(name, table, known)
         if start is None:
             return None
         changed = _changed(self._with_sdk(start, table, keys), name, known)
         board = self._with_slots(self._described(changed, table, keys), table)
+        board = with_accelerator(self.context, board, table, keys)
         self._check_room(board, keys)
         return board
 

@@ -525,6 +525,41 @@ class UpdateTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class VelaTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """How Vela compiles models for the board's Ethos-U; what is absent is Vela's default."""
+
+    config: Annotated[
+        Text | None,
+        Meta(
+            description="Vela's configuration file, relative to this file or one that Vela has",
+            examples=["Arm/vela.ini"],
+        ),
+    ] = None
+    system_config: Annotated[
+        Text | None,
+        Meta(
+            description="clocks and memories of the chip, a section of the configuration",
+            examples=["Ethos_U55_High_End_Embedded"],
+        ),
+    ] = None
+    memory_mode: Annotated[
+        Text | None,
+        Meta(description="where weights and arena lie, a section of it", examples=["Shared_Sram"]),
+    ] = None
+    optimise: Annotated[
+        Literal["Performance", "Size"] | None,
+        Meta(description="what Vela saves: time, or SRAM", examples=["Size"]),
+    ] = None
+    arena_cache_size: Annotated[
+        Size | None, Meta(description="SRAM that Vela aims at", examples=["64 KB"])
+    ] = None
+    timeout: Annotated[
+        Annotated[int, Meta(gt=0, le=86400, extra={"expected": "a whole number of seconds"})]
+        | None,
+        Meta(description="seconds that Vela may take", examples=[120]),
+    ] = None
+
+
 class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
     """An own board: another board with changes, or a complete one (core, flash and ram)."""
 
@@ -596,6 +631,20 @@ class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     runtime: RuntimeReference | None = None
     notes: Annotated[Text | None, Meta(description="remarks", examples=["board revision 3"])] = None
+    accelerator: Annotated[
+        Name | None,
+        Meta(
+            description="what runs models beside the core: an Ethos-U, an Edge TPU, a Jetson",
+            examples=["ethos-u55-128"],
+        ),
+    ] = None
+    vela: Annotated[
+        VelaTable | None,
+        Meta(
+            description="how Vela compiles for an Ethos-U",
+            examples=[{"memory_mode": "Shared_Sram"}],
+        ),
+    ] = None
     slots: Annotated[
         SlotsTable | None,
         Meta(

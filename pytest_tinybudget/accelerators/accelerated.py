@@ -1,0 +1,27 @@
+"""What an accelerator makes of a pair: one shape for all of them, which the gate reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.results import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerated:
+    """A pair on a board with an accelerator.
+
+    ``model`` is the file that the firmware holds (``None`` where there is no firmware), which
+    ``footprint`` is of. ``settings`` say how it was made: results of others are not comparable.
+    ``advice`` is what to change where the pair does not fit.
+    """
+
+    footprint: Footprint
+    model: Model | None
+    settings: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()

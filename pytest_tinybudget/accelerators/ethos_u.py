@@ -1,0 +1,193 @@
+"""A model on an Arm Ethos-U: the footprint of what Vela compiles, in the firmware around it.
+
+Exact: the compiled file, and TFLM's arena for it, which holds Vela's SRAM. Estimated: the code of
+TFLM's kernel for the NPU and of Arm's driver, and memories that a microcontroller rarely has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pytest_tinybudget.accelerators.accelerated import Accelerated
+from pytest_tinybudget.accelerators.vela import NPU_OPERATOR
+from pytest_tinybudget.accelerators.vela import Compiled
+from pytest_tinybudget.accelerators.vela import compile_model
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.convert.cache import Cache
+from pytest_tinybudget.declaration import RuntimeChoice
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.quantized import not_int8_tensors
+from pytest_tinybudget.results import Figure
+
+
+#: Measures a model in a firmware: the model, its runtime, and what operators without a rule cost.
+Measure = Callable[[Model, RuntimeChoice, Mapping[str, OperatorCost]], Footprint]
+
+#: Operators that only keep or name values: the CPU runs them on any board.
+_KEEPING = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"})
+
+_CODE_PART = f"operator {NPU_OPERATOR}"
+_SHOWN = 4
+
+
+def on_ethos_u(
+    model: Model,
+    board: Board,
+    choice: RuntimeChoice,
+    costs: Mapping[str, OperatorCost],
+    measure: Measure,
+    cache: Cache | None = None,
+) -> Accelerated:
+    """``model`` compiled for the board's Ethos-U, and its footprint there.
+
+    ``costs`` are the declared ones; one for ``ethos-u`` stands for kernel and driver together.
+
+    Raises:
+        TinybudgetError: Vela is missing or cannot compile the model (``compile_model``).
+    """
+    compiled = compile_model(model, board.accelerator, board.vela, cache)
+    kernels = replace(choice.runtime.kernels, ethos_u=True)
+    firmware = replace(choice, runtime=replace(choice.runtime, kernels=kernels))
+    kernel = OperatorCost(flash=_sizes()["kernel_flash_bytes"])
+    footprint = measure(compiled.model, firmware, {NPU_OPERATOR: kernel, **costs})
+    driver = choice.fixed is None and NPU_OPERATOR not in costs
+    footprint = replace(
+        footprint,
+        flash_parts=tuple(_flash_parts(footprint, board.accelerator, driver=driver)),
+        ram_parts=(*footprint.ram_parts, *_ram_parts(compiled, driver=driver)),
+        not_int8=not_int8_tensors(model),
+        savings=tuple(item for item in footprint.savings if NPU_OPERATOR not in item.change),
+    )
+    return Accelerated(
+        footprint=footprint,
+        model=compiled.model,
+        settings=_settings(compiled, board),
+        notes=tuple(_notes(model, compiled)),
+        warnings=tuple(_warnings(compiled, board)),
+        advice=_advice(board),
+        figures=(_latency(compiled),),
+    )
+
+
+@cache
+def _sizes() -> Any:
+    return json.loads((Path(__file__).parent / "data" / "ethos_u.json").read_text("utf-8"))
+
+
+def _flash_parts(footprint: Footprint, accelerator: str, *, driver: bool) -> Iterator[Part]:
+    """Kernel and driver as the estimates they are, unless they were declared."""
+    measured = any(
+        part.name == _CODE_PART and part.method != "declared" for part in footprint.flash_parts
+    )
+    for part in footprint.flash_parts:
+        if part.name == _CODE_PART and driver and not measured:
+            margin = _sizes()["kernel_flash_margin_bytes"]
+            yield replace(
+                part, method="estimated", margin_bytes=margin, note="built for another core"
+            )
+        else:
+            yield part
+    if driver:
+        low, high = _sizes()["driver_flash_bytes"][accelerator.split("-")[1]]
+        note = "its build options are not known: up to all of it, with its log"
+        yield Part("Ethos-U driver", low, "estimated", margin_bytes=high - low, note=note)
+
+
+def _ram_parts(compiled: Compiled, *, driver: bool) -> Iterator[Part]:
+    if driver:
+        static, margin = _sizes()["static_bytes"], _sizes()["static_margin_bytes"]
+        yield Part("Ethos-U kernel and driver: static", static, "estimated", margin_bytes=margin)
+    mode = f"memory mode {compiled.memory_mode}"
+    if compiled.constants_in in _RAM:
+        note = f"{mode} has weights and commands in {compiled.constants_in.upper()}"
+        yield Part("model: copied to RAM", compiled.model.bytes, "estimated", note=note)
+    if compiled.arena_in == "Dram":
+        note = f"{mode} has an SRAM of its own for the NPU, besides the arena"
+        yield Part("Ethos-U fast scratch", compiled.sram_bytes, "estimated", note=note)
+
+
+_RAM = frozenset({"Sram", "Dram"})
+
+
+def _settings(compiled: Compiled, board: Board) -> str:
+    options = board.vela
+    parts = [
+        f"vela {compiled.version}",
+        board.accelerator,
+        compiled.system_config,
+        compiled.memory_mode,
+        options.optimise,
+    ]
+    if options.arena_cache_size is not None:
+        parts.append(f"arena cache {options.arena_cache_size:,} B")
+    return ", ".join(parts)
+
+
+def _notes(model: Model, compiled: Compiled) -> Iterator[str]:
+    yield (
+        f"compiled by Vela {compiled.version} ({compiled.system_config}, {compiled.memory_mode}): "
+        f"{model.bytes:,} B in, {compiled.model.bytes:,} B out; "
+        f"{compiled.sram_bytes:,} B of SRAM by its account, which the arena holds"
+    )
+    keeping = [name for name in compiled.cpu_operators if name in _KEEPING]
+    if keeping:
+        yield f"the CPU keeps the model's state: {_counted(keeping)}"
+
+
+def _warnings(compiled: Compiled, board: Board) -> Iterator[str]:
+    computing = [name for name in compiled.cpu_operators if name not in _KEEPING]
+    if computing:
+        yield f"not on the Ethos-U but on the CPU: {_counted(computing)}"
+    chosen = {
+        "system_config": (board.vela.system_config, compiled.system_config),
+        "memory_mode": (board.vela.memory_mode, compiled.memory_mode),
+    }
+    missing = [f'{key} = "{used}"' for key, (declared, used) in chosen.items() if not declared]
+    if missing:
+        yield (
+            f"Vela chose {', '.join(missing)}: declare what the chip has in "
+            f"[boards.{board.id}.vela]"
+        )
+    if compiled.arena_in == "Dram":
+        yield (
+            f"memory mode {compiled.memory_mode} has weights and arena in DRAM: all of it counts "
+            "as the board's RAM here"
+        )
+
+
+def _advice(board: Board) -> tuple[str, ...]:
+    if board.vela.optimise == "Size":
+        return ()
+    size = f'optimise = "Size" in [boards.{board.id}.vela]'
+    return (f"RAM: {size} takes the least SRAM and more time; arena_cache_size is in between",)
+
+
+def _latency(compiled: Compiled) -> Figure:
+    """Vela's estimate; unknown as a whole where the CPU computes as well."""
+    estimate = f"Vela's estimate at {compiled.clock_hz / 1e6:g} MHz, {compiled.system_config}"
+    computing = [name for name in compiled.cpu_operators if name not in _KEEPING]
+    if computing:
+        milliseconds = compiled.seconds * 1e3
+        basis = f"{milliseconds:.3g} ms on the NPU ({estimate}); the CPU's part is not known"
+        return Figure("latency", "s", None, None, "unknown", basis)
+    return Figure("latency", "s", compiled.seconds, compiled.seconds, "estimated", estimate)
+
+
+def _counted(names: list[str]) -> str:
+    """``"SVDF (7), QUANTIZE"``."""
+    counts = Counter(names).most_common()
+    shown = [f"{name} ({count})" if count > 1 else name for name, count in counts[:_SHOWN]]
+    if len(counts) > _SHOWN:
+        shown.append(f"{len(counts) - _SHOWN} more")
+    return ", ".join(shown)
