@@ -24,8 +24,13 @@ def fingerprint(runtime: Runtime) -> str:
         TinybudgetError: the table of the user's own cannot be read.
     """
     settings = replace(runtime, name="", description="", graph="")
-    digest = hashlib.sha256(repr(settings).encode())
-    for content in _tables(runtime):
+    return _digest(repr(settings), tuple(_tables(runtime)))
+
+
+@lru_cache(maxsize=64)
+def _digest(settings: str, tables: tuple[bytes, ...]) -> str:
+    digest = hashlib.sha256(settings.encode())
+    for content in tables:
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:_CHARACTERS]
 
