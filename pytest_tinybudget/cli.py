@@ -28,6 +28,7 @@ from pytest_tinybudget.commands import inspect
 from pytest_tinybudget.commands import merge
 from pytest_tinybudget.commands import package
 from pytest_tinybudget.commands import report
+from pytest_tinybudget.commands import rollout
 from pytest_tinybudget.commands import runtime
 from pytest_tinybudget.commands import schema
 from pytest_tinybudget.commands import tighten
@@ -38,7 +39,7 @@ from pytest_tinybudget.names import printable
 #: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
 _COMMANDS = (
     *(check, explain, merge, diff, report, history, inspect, carray, package, init, tighten),
-    *(cache, boards, compare, energy, schema, runtime, calibrate, doctor, fleet),
+    *(rollout, cache, boards, compare, energy, schema, runtime, calibrate, doctor, fleet),
 )
 
 WRONG_INPUT = 2

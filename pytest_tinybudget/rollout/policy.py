@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Literal
 from typing import TypeVar
@@ -33,7 +34,7 @@ class PolicyError(TinybudgetError):
     """A policy that contradicts itself; ``faults`` holds (field, what is wrong with it)."""
 
     def __init__(self, faults: tuple[tuple[str, str], ...]) -> None:
-        super().__init__("; ".join(f"{field} {fault}" for field, fault in faults))
+        super().__init__("; ".join(f"{name} {fault}" for name, fault in faults))
         self.faults = faults
 
 
@@ -114,8 +115,8 @@ class Allowance:
     reaches in the mean, in percent of the fleet or in devices.
     """
 
-    good_failure_percent: float
-    bad_failure_percent: float
+    good_failure_percent: float = 2
+    bad_failure_percent: float = 10
     halt_good_percent: float | None = None
     exposed_percent: float | None = None
     exposed_devices: int | None = None
@@ -125,9 +126,9 @@ class Allowance:
 class RolloutTerms:
     """What a declaration says of rollouts; ``fleets`` are the sizes that the policy is for."""
 
-    policy: Policy
-    fleets: tuple[int, ...]
-    allowance: Allowance
+    policy: Policy = field(default_factory=Policy)
+    fleets: tuple[int, ...] = (100, 1000, 10_000)
+    allowance: Allowance = Allowance()
 
 
 def _millionths(percent: float) -> int:
