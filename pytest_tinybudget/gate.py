@@ -278,7 +278,8 @@ class Gate:
     def write_artifacts(self, pair: Pair, folder: Path) -> tuple[Path, ...]:
         """Write the C array of a pair's model and the constants beside it; the paths written.
 
-        The constants are those of all boards that the model is declared for, whichever run.
+        The constants are those of all boards that the model is declared for, whichever run. For a
+        board with an accelerator they have its name, and the model that was compiled for it.
 
         Raises:
             TinybudgetError: the model cannot be measured, or ``folder`` cannot be written.
@@ -286,17 +287,24 @@ class Gate:
         from pytest_tinybudget import artifacts
 
         def write() -> tuple[Path, ...]:
-            siblings = [replace(pair, board=board) for board in pair.model.boards]
+            name, model = pair.model.artifact_name, self.model(pair.model)
+            boards = [board for board in pair.model.boards if not board.accelerator]
+            if pair.board.accelerator:
+                held, boards = self.accelerated(pair).model, [pair.board]
+                if held is None:
+                    return ()  # no firmware
+                name, model = f"{name}_{pair.board.id}", held
             files = artifacts.render(
-                self.model(pair.model),
-                name=pair.model.artifact_name,
-                footprints=[self.footprint(sibling) for sibling in siblings],
+                model,
+                name=name,
+                footprints=[self.footprint(replace(pair, board=board)) for board in boards],
                 registrations=pair.model.registrations,
             )
             return artifacts.write(folder, files)
 
         self.claim_artifacts(pair, folder)
-        return _once(self._written, (pair.file, pair.model.name, folder), write)
+        board = pair.board.id if pair.board.accelerator else ""
+        return _once(self._written, (pair.file, pair.model.name, board, folder), write)
 
     def claim_artifacts(self, pair: Pair, folder: Path) -> None:
         """Keep the names of a model's C files in ``folder`` for it.
@@ -341,6 +349,7 @@ class Gate:
 
     def _check_model(self, pair: Pair) -> PairResult:
         model, footprint = self.model(pair.model), self.footprint(pair)
+        made = self.accelerated(pair) if pair.board.accelerator else None
         terms = Terms(
             budget=pair.model.budget,
             warn_at_percent=pair.model.warn_at_percent,
@@ -350,7 +359,7 @@ class Gate:
         )
         allowed = self._allowed(f"models.{pair.model.section}", pair.model)
         result = replace(
-            self._judged(pair, footprint, terms, allowed, model),
+            self._judged(pair, footprint, terms, allowed, None if made else model),
             message=pair.model.message,
             model_sha256=sha256_of(model),
             model_bytes=model.bytes,
@@ -359,8 +368,15 @@ class Gate:
         if pair.model.planned is not None:
             result = _warned(result, (_PLANNED,))
         result = _with_conversion(result, self.conversion(pair.model))
-        result = with_figures(result, figures_of(pair, model, footprint))
+        held = made.model if made and made.model else model
+        figures = figures_of(pair, held, footprint)
+        if made is not None:
+            result, figures = _with_accelerator(result, made), (*made.figures, *figures)
+        result = with_figures(result, figures)
         result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
+        if made is not None:
+            advice = made.advice if result.outcome == "over" else ()
+            return replace(result, reasons=(*result.reasons, *advice))
         if not result.failed:
             return replace(result, notes=(*result.notes, *self._dense_hints(pair)))
         from pytest_tinybudget.remedies import remedies
@@ -397,6 +413,11 @@ class Gate:
         return result_of(check, self)
 
     def _check_group(self, pair: GroupPair) -> PairResult:
+        if pair.board.accelerator:
+            raise TinybudgetError(
+                f"{pair.declared_at}: a group on {pair.board.id}, which has an accelerator, cannot "
+                "be counted: declare its models for the board one by one"
+            )
         footprint, members = self._group_footprint(pair), pair.members
         terms = Terms(
             budget=pair.group.budget,
@@ -472,7 +493,9 @@ def _boards(pair: Pair | GroupPair) -> dict[str, Board]:
     """The boards that may be named instead; a runtime that models declare is for its core only."""
     from pytest_tinybudget.boards import catalogue
 
-    boards = {**catalogue(), **pair.declaration.boards}
+    known = {**catalogue(), **pair.declaration.boards}
+    # What an accelerator makes of a model is known only once it is compiled for it.
+    boards = {name: board for name, board in known.items() if not board.accelerator}
     if all(model.runtime is None for model in _models_of(pair)):
         return boards
     return {name: board for name, board in boards.items() if board.runtime == pair.board.runtime}
@@ -518,6 +541,13 @@ def _with_conversion(result: PairResult, converted: Converted | None) -> PairRes
         return result
     result = _warned(result, converted.warnings)
     return replace(result, notes=converted.notes, conversion=converted.settings)
+
+
+def _with_accelerator(result: PairResult, made: Accelerated) -> PairResult:
+    """``result`` with what the board's accelerator made of the model."""
+    settings = "; ".join(filter(None, (result.conversion, made.settings)))
+    result = replace(result, conversion=settings, notes=(*result.notes, *made.notes))
+    return _warned(result, made.warnings)
 
 
 def _warned(result: PairResult, warnings: tuple[str, ...]) -> PairResult:
