@@ -1,0 +1,142 @@
+"""Under pytest-xdist: the same results, reports and C files as in one process, whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+Project = Callable[..., pytest.Pytester]
+
+BOARDS = ("arduino-nano-33-ble", "raspberry-pi-pico")
+OUTPUT = ("results.json", "page.html")
+
+#: A group, and a pair that fails, so that every kind of result travels.
+DECLARATION = """\
+schema = 1
+
+[models.kws]
+source = "models/kws.tflite"
+boards = ["arduino-nano-33-ble", "raspberry-pi-pico"]
+
+[models.vad]
+source = "models/vad.tflite"
+boards = ["arduino-nano-33-ble", "raspberry-pi-pico"]
+budget = { ram = "1 KB" }
+
+[groups.both]
+models = ["kws", "vad"]
+boards = ["arduino-nano-33-ble"]
+"""
+
+#: Ends the process that runs the pair, in the middle of it, as a signal would.
+_DIES = """\
+import os
+
+def pytest_runtest_call(item):
+    if item.nodeid.endswith("kws::raspberry-pi-pico") and "PYTEST_XDIST_WORKER" in os.environ:
+        os._exit(1)
+"""
+
+
+def outputs(pytester: pytest.Pytester, *arguments: str) -> tuple[dict[str, bytes], dict[str, str]]:
+    """What a run writes: its reports, and digests of the C files by name."""
+    folder = hashlib.sha256("".join(arguments).encode()).hexdigest()[:8]
+    result = pytester.runpytest_subprocess(
+        *("--tinybudget", "-p", "no:cacheprovider", f"--tinybudget-artifacts={folder}/c"),
+        *(f"--tinybudget-json={folder}/results.json", f"--tinybudget-html={folder}/page.html"),
+        *arguments,
+    )
+    result.assert_outcomes(passed=3, failed=2)
+    made = pytester.path / folder
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (made / "c").iterdir()
+    }
+    return {name: (made / name).read_bytes() for name in OUTPUT}, files
+
+
+def test_every_distribution_writes_the_bytes_of_one_process(project: Project) -> None:
+    pytester = project(DECLARATION)
+    reports, files = outputs(pytester, "-p", "no:xdist")
+    assert len(json.loads(reports["results.json"])["pairs"]) == 5
+    assert {"kws_model_data.h", "vad_model_settings.h"} <= files.keys()
+    for scheduling in ("load", "loadscope", "loadfile", "loadgroup", "worksteal"):
+        assert outputs(pytester, "-n", "3", "--dist", scheduling) == (reports, files), scheduling
+    assert outputs(pytester, "-n", "0") == (reports, files)
+
+
+def test_each_worker_may_run_all_of_it(project: Project) -> None:
+    pytester = project(DECLARATION)
+    reports, files = outputs(pytester, "-p", "no:xdist")
+    result = pytester.runpytest_subprocess(
+        *("--tinybudget", "--dist=each", "--tx=2*popen", "--tinybudget-json=each.json"),
+        "--tinybudget-artifacts=each",
+    )
+    result.assert_outcomes(passed=6, failed=4)
+    assert pytester.path.joinpath("each.json").read_bytes() == reports["results.json"]
+    assert {path.name for path in pytester.path.joinpath("each").iterdir()} == files.keys()
+
+
+def test_a_worker_that_dies_loses_its_pair_only(project: Project) -> None:
+    pytester = project(DECLARATION)
+    reports, _ = outputs(pytester, "-p", "no:xdist")
+    whole = json.loads(reports["results.json"])["pairs"]
+    pytester.makeconftest(_DIES)
+    result = pytester.runpytest_subprocess(
+        *("--tinybudget", "-n", "2", "--tinybudget-json=survived.json", "-p", "no:cacheprovider")
+    )
+    result.stdout.fnmatch_lines(["*worker 'gw?' crashed while running *kws::raspberry-pi-pico*"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    survived = json.loads(pytester.path.joinpath("survived.json").read_text())["pairs"]
+    lost = "tinybudget.toml::kws::raspberry-pi-pico"
+    assert survived == [pair for pair in whole if pair["id"] != lost]
+
+
+def test_a_log_of_reports_gets_results_as_plain_data(project: Project) -> None:
+    """What pytest-reportlog does: a hook of the one process asks for each report as a mapping."""
+    pytester = project(DECLARATION)
+    pytester.makeconftest(
+        """
+import json
+import sys
+
+def pytest_runtest_logreport(report):
+    config = report_config[0]
+    data = config.hook.pytest_report_to_serializable(config=config, report=report)
+    with open("log.jsonl", "a") as log:
+        log.write(json.dumps(data) + "\\n")
+    again = config.hook.pytest_report_from_serializable(config=config, data=data)
+    assert getattr(again, "tinybudget_results", ()) == getattr(report, "tinybudget_results", ())
+
+report_config = []
+
+def pytest_configure(config):
+    report_config.append(config)
+"""
+    )
+    pytester.runpytest_subprocess("--tinybudget").assert_outcomes(passed=3, failed=2)
+    lines: list[dict[str, Any]] = [
+        json.loads(line) for line in Path(pytester.path, "log.jsonl").read_text().splitlines()
+    ]
+    results = [each for line in lines for each in line.get("tinybudget_results", ())]
+    assert {result["board"] for result in results} == set(BOARDS)
+    assert len(results) == 5
+
+
+def test_shards_merge_to_the_bytes_of_the_whole_run(project: Project) -> None:
+    pytester = project(DECLARATION)
+    reports, _ = outputs(pytester, "-p", "no:xdist")
+    for name, selection in (("a", "nano"), ("b", "not nano")):
+        pytester.runpytest_subprocess(
+            *("--tinybudget", "-k", selection, "-n", "2", f"--tinybudget-json={name}.json")
+        )
+    command = (sys.executable, "-m", "pytest_tinybudget", "merge")
+    merged = pytester.run(*command, "b.json", "a.json", "-o", "all.json")
+    assert merged.ret == 1
+    assert pytester.path.joinpath("all.json").read_bytes() == reports["results.json"]
