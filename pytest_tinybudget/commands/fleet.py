@@ -84,7 +84,8 @@ def _add_register(commands: Subparsers) -> None:
         "register",
         "add devices, or tell what is new about known ones",
         details="Makes the file where there is none. A file has the columns device, hardware, "
-        "version and\nsha256, of which only device is needed; all of it is taken, or nothing.",
+        "version and\nsha256, of which only device is needed; all of it is taken, or nothing.\nA known device keeps "
+        "the version that it has: tell another one with fleet seen.",
         example="tinybudget fleet register kitchen hall --hardware pico --version 1.1.0\n"
         "tinybudget fleet register --from devices.csv",
         run=_register,

@@ -44,8 +44,9 @@ def register(
 ) -> tuple[int, int]:
     """Add ``devices`` (``DEVICE_COLUMNS``), all or none; how many are new, and how many known.
 
-    ``hardware`` and ``version`` are of devices that name none. What is new about a known device
-    is taken over; a later line counts more than an earlier one.
+    ``hardware`` and ``version`` are of devices that name none. A known device takes over its
+    hardware, but its version only where that is unknown: a list of yesterday, registered again,
+    undoes no update.
     """
     connection = store.connection
     stage(store, devices)
@@ -61,8 +62,7 @@ def register(
             WHERE true ORDER BY device, line
             ON CONFLICT (id) DO UPDATE SET
                 hardware = COALESCE(NULLIF(excluded.hardware, ''), hardware),
-                image = COALESCE(excluded.image, image),
-                told = MAX(told, excluded.image IS NOT NULL)""",
+                image = COALESCE(image, excluded.image)""",
             (hardware,),
         )
         (after,) = connection.execute("SELECT COUNT(*) FROM devices").fetchone()
