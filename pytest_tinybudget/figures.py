@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from typing import Literal
 
+from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
@@ -28,7 +29,11 @@ Source = Callable[[Pair, Model, Footprint], Iterable[Figure]]
 
 
 def _slots(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
-    """Whether firmware and model fit the slots that the board has for updates."""
+    return slots_of(pair, model.bytes, footprint)
+
+
+def slots_of(pair: Pair | GroupPair, model_bytes: int, footprint: Footprint) -> Iterable[Figure]:
+    """Whether firmware and models fit the slots that the board has for updates."""
     slots = pair.declaration.slots.get(pair.board.id)
     if slots is None:
         return ()
@@ -36,7 +41,7 @@ def _slots(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
 
     estimated = any(part.method == "estimated" for part in footprint.flash_parts)
     firmware_bytes = footprint.flash + pair.board.reserved_flash
-    return slot_figures(slots, firmware_bytes, model.bytes, estimated=estimated)
+    return slot_figures(slots, firmware_bytes, model_bytes, estimated=estimated)
 
 
 def _update(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:

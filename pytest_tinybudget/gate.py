@@ -39,6 +39,7 @@ from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.figures import figures_of
+from pytest_tinybudget.figures import slots_of
 from pytest_tinybudget.footprint.fingerprint import fingerprint
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
@@ -433,6 +434,7 @@ class Gate:
             model_bytes=sum(self.model(member.model).bytes for member in members),
             model_source=", ".join(member.model.declared_source for member in members),
         )
+        result = with_figures(result, tuple(slots_of(pair, result.model_bytes, footprint)))
         result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
         if result.outcome != "over":
             return result

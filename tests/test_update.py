@@ -119,6 +119,11 @@ def test_types_and_subtypes_may_be_numbers() -> None:
     ]
 
 
+def test_the_boot_loader_and_the_table_itself_may_be_listed() -> None:
+    listed = "boot, bootloader, primary, N/A, N/A\ntable, partition_table, primary, N/A, N/A\n"
+    assert by_name(listed + TABLE).keys() == by_name(TABLE).keys()
+
+
 def test_a_negative_size_is_where_a_partition_ends() -> None:
     assert by_name("nvs, data, nvs, 0x9000, -0x10000")["nvs"].end == 0x10000
 
@@ -487,6 +492,23 @@ def test_a_model_that_is_linked_in_sends_the_firmware_with_it(folder: Path) -> N
     firmware = figure(linked, "firmware slot").high
     assert figure(linked, "update raw").high == (firmware or 0) + 598
     assert figure(apart, "update raw").high == apart.model_bytes + 598
+
+
+def test_a_group_is_one_firmware_in_one_slot(folder: Path) -> None:
+    put(folder, vad=keywords(filters=16))
+    group = (
+        '[models.vad]\nsource = "models/vad.tflite"\nboards = ["sensor"]\n'
+        '[groups.all]\nmodels = ["kws", "vad"]\n'
+    )
+    load(folder, sensor('layout = "custom", size = "150 KB"', model=group))
+    cli.main(["check", "--json", "results.json", "-q"])
+    pairs = load_results(folder / "results.json").pairs
+    kws, together = (
+        next(each for each in pairs if each.model == name) for name in ("kws", "groups.all")
+    )
+    whole = figure(together, "firmware slot")
+    assert (whole.high or 0) > (figure(kws, "firmware slot").high or 0)
+    assert together.headline.startswith("firmware slot over (")
 
 
 def test_a_group_has_no_update_of_its_own(folder: Path) -> None:

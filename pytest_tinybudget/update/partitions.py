@@ -29,7 +29,8 @@ _LARGEST_BYTES = 2**32
 
 #: The subtype ``ota_0`` as a number.
 _FIRST_UPDATE_SLOT = 0x10
-_TYPES = ("app", "data", "bootloader", "partition_table")
+_BEFORE_THE_TABLE = ("bootloader", "partition_table")
+_TYPES = ("app", "data", *_BEFORE_THE_TABLE)
 _FIELDS = ("name", "type", "subtype", "offset", "size", "flags")
 _NUMBER = re.compile(r"(?P<sign>-?)(?P<digits>0[xX][0-9a-fA-F]{1,16}|[0-9]{1,16})(?P<unit>[kKmM]?)")
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
@@ -102,7 +103,10 @@ def read_partitions(text: str, shown: str) -> tuple[Partition, ...]:
 
 
 def _rows(text: str, shown: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and fields of every line that is not empty and no comment."""
+    """Line number and fields of every line that declares a partition behind the table.
+
+    The boot loader and the table itself, which newer files list, lie before it.
+    """
     for number, line in enumerate(text.split("\n"), 1):
         content = line.partition("#")[0].strip()
         if not content:
@@ -114,7 +118,9 @@ def _rows(text: str, shown: str) -> Iterator[tuple[int, dict[str, str]]]:
             raise _error(
                 shown, number, f"expected name, type, subtype, offset, size, found {_quoted(line)}"
             )
-        yield number, dict(zip(_FIELDS, values, strict=False))
+        fields = dict(zip(_FIELDS, values, strict=False))
+        if not (fields["type"] in _BEFORE_THE_TABLE and fields["subtype"] == "primary"):
+            yield number, fields
 
 
 def _partition(fields: dict[str, str], line: int, end: int, shown: str) -> Partition:

@@ -52,7 +52,8 @@ def imgtool_version() -> str:
     """
     if importlib.util.find_spec("imgtool") is None:
         raise TinybudgetError(
-            "update images are made by MCUboot's imgtool: pip install 'pytest-tinybudget[mcuboot]'"
+            "update images are made by MCUboot's imgtool: pip install 'pytest-tinybudget[mcuboot]'",
+            code="TB103",
         )
     return installed_version("imgtool")
 
@@ -119,7 +120,7 @@ def to_uf2(image: bytes, address: int, chip: str) -> bytes:
         TinybudgetError: esptool is missing or refuses.
     """
     if importlib.util.find_spec("esptool") is None:
-        raise TinybudgetError("UF2 files are made by esptool: pip install esptool")
+        raise TinybudgetError("UF2 files are made by esptool: pip install esptool", code="TB103")
     with tempfile.TemporaryDirectory(prefix="tinybudget-") as folder:
         source, target = Path(folder, "image.bin"), Path(folder, "image.uf2")
         source.write_bytes(image)
