@@ -58,12 +58,11 @@ class _Demand:
         after = self.after
         if value < 0 and self.less:
             value, after = -value, self.less
-        shown = _number(value, figure.unit, figure.limit)
-        words = " ".join(filter(None, (before, shown, after)))
         if figure.limit is None:
-            return words
-        side = "at least" if figure.at_least else "at most"
-        return f"{words} ({side} {_number(figure.limit, figure.unit)})"
+            return " ".join(filter(None, (before, _number(value, figure.unit), after)))
+        shown, limit = _numbers(value, figure.limit, figure.unit)
+        words = " ".join(filter(None, (before, shown, after)))
+        return f"{words} ({'at least' if figure.at_least else 'at most'} {limit})"
 
     @property
     def doubt(self) -> str:
@@ -298,15 +297,17 @@ def _result(
     )
 
 
-def _number(value: float, unit: Unit, limit: float | None = None) -> str:
-    """``value`` with as many digits as tell it from ``limit``."""
-    if unit != "%":
-        texts = (f"{{:.{digits}g}}" for digits in range(3, 3 + _MOST_DIGITS))
-    else:
-        texts = (f"{{:.{digits}f}} %" for digits in range(1, 1 + _MOST_DIGITS))
-    text = ""
-    for pattern in texts:
-        text = pattern.format(value)
-        if limit is None or value == limit or text != pattern.format(limit):
+def _numbers(value: float, limit: float, unit: Unit) -> tuple[str, str]:
+    """Both with as many digits as tell them apart."""
+    for digits in range(_MOST_DIGITS):
+        texts = _number(value, unit, digits), _number(limit, unit, digits)
+        if value == limit or texts[0] != texts[1]:
             break
-    return text
+    return texts
+
+
+def _number(value: float, unit: Unit, more_digits: int = 0) -> str:
+    """``"96.7 %"``, ``"0.0312"``: three digits, and ``more_digits`` where those hide something."""
+    if unit == "%":
+        return f"{value:.{1 + more_digits}f} %"
+    return f"{value:.{3 + more_digits}g}"
