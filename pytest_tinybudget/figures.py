@@ -61,6 +61,7 @@ def _update(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
         around_bytes=slots.payload.around if slots else 0,
         firmware_bytes=firmware_bytes if slots and slots.model is None else 0,
         deployed=read_deployed(deployed) if deployed else b"",
+        trained=pair.model.planned is None,
     )
     return payload_figures(payload, terms or UpdateTerms(), limit)
 

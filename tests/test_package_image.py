@@ -34,6 +34,8 @@ PAGE = ROOT / "docs" / "updates.md"
 MODEL = keywords(filters=24, blocks=2)
 KB = 1024
 SIGNATURES = ("ed25519", "ecdsa-p256", "rsa-2048", "rsa-3072")
+#: Signed as well, though slots do not count it.
+P384 = "ecdsa-p384"
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     folder = tmp_path_factory.mktemp("keys")
-    for kind in SIGNATURES:
+    for kind in (*SIGNATURES, P384):
         path = folder / f"{kind}.pem"
         imgtool("keygen", "--type", kind, "--key", str(path))
         public = load_pem_private_key(path.read_bytes(), None).public_key()
@@ -121,7 +123,7 @@ def test_the_same_inputs_give_the_same_bytes(folder: Path, keys: Path, kind: str
     assert written[0] == written[1]
 
 
-@pytest.mark.parametrize("kind", SIGNATURES)
+@pytest.mark.parametrize("kind", [*SIGNATURES, P384])
 def test_imgtool_and_verify_accept_what_was_signed(folder: Path, keys: Path, kind: str) -> None:
     assert package("--key", str(keys / f"{kind}.pem")) == 0
     assert manifest()["image"]["signature"] == kind
@@ -389,6 +391,24 @@ def test_the_key_of_somebody_else_is_found(
     assert verify("--key", str(keys / "ecdsa-p256.pub.pem")) == 1
     (found,) = failures(capsys.readouterr().out)
     assert found.startswith("signature: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        (b":00000001FF\n", "no Intel HEX file of one image"),
+        (b":0100000001FE\n:01100000EF00\n:00000001FF\n", "no Intel HEX file of one image"),
+        (b":0100000001FF\n", "no Intel HEX file: "),
+        (b"\xff", "no Intel HEX file: "),
+    ],
+)
+def test_a_damaged_hex_file_is_refused_in_one_line(
+    folder: Path, content: bytes, finding: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package("--format", "hex", "--flash-offset", "0")
+    Path("dist/kws-1.2.0.hex").write_bytes(content)
+    assert verify(image="dist/kws-1.2.0.hex") == 1
+    assert failures(capsys.readouterr().out)[-1].startswith(finding)
 
 
 def test_a_manifest_of_a_smaller_slot_is_found(

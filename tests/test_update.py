@@ -480,6 +480,16 @@ def test_the_first_release_is_sent_whole_although_deltas_are_declared(folder: Pa
     assert "where a delta can be sent, declare the 'deployed' model" in result.reasons
 
 
+def test_made_up_weights_of_a_planned_model_count_whole(folder: Path) -> None:
+    planned = (
+        '[models.plan]\nboards = ["esp32"]\ninput_shape = [64]\n'
+        'layers = [{ type = "dense", units = 64 }]\nbudget = { update = "4 KB" }\n'
+    )
+    result = checked(folder, planned)
+    assert figure(result, "update compressed").high == result.model_bytes
+    assert result.outcome == "over"
+
+
 def test_a_budget_in_the_defaults_is_every_models(folder: Path) -> None:
     result = checked(folder, f'[defaults]\nbudget = {{ update = "1 KB" }}\n{KWS}')
     assert figure(result, "update compressed").limit == 1024

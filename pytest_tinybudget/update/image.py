@@ -26,7 +26,8 @@ _MAGIC = 0x96F3B83D
 _HEADER = struct.Struct("<IIHHIIBBHII")
 _RECORD = struct.Struct("<HH")
 _RECORDS_MAGIC, _PROTECTED_MAGIC = 0x6907, 0x6908
-_HASHES = {0x10: "sha256", 0x11: "sha384", 0x12: "sha512"}
+_SHA384 = 0x11
+_HASHES = {0x10: "sha256", _SHA384: "sha384", 0x12: "sha512"}
 _SIGNATURES = {0x20: "rsa-2048", 0x22: "ecdsa-p256", 0x23: "rsa-3072", 0x24: "ed25519"}
 
 _VERSION = re.compile(
@@ -127,8 +128,14 @@ def read_image(content: bytes) -> UpdateImage:
         hash_name=_HASHES[kind],
         digest=digest,
         found_digest=hashlib.new(_HASHES[kind], content[:hashed]).digest(),
-        signature=next((_SIGNATURES[kind] for kind, _ in records if kind in _SIGNATURES), "none"),
+        signature=_signature([kind for kind, _ in records]),
     )
+
+
+def _signature(kinds: list[int]) -> str:
+    """The signature's name; both curves of ECDSA have one record, but hashes of their own."""
+    name = next((_SIGNATURES[kind] for kind in kinds if kind in _SIGNATURES), "none")
+    return "ecdsa-p384" if name == "ecdsa-p256" and _SHA384 in kinds else name
 
 
 def _area_bytes(content: bytes, offset: int, expected: int) -> int:

@@ -15,6 +15,7 @@ from pytest_tinybudget.update.image import LARGEST_HEADER_BYTES
 from pytest_tinybudget.update.image import UpdateImage
 from pytest_tinybudget.update.image import read_image
 from pytest_tinybudget.update.manifest import Manifest
+from pytest_tinybudget.update.signing import imgtool_version
 from pytest_tinybudget.update.signing import signature_problem
 from pytest_tinybudget.update.signing import to_uf2
 
@@ -93,8 +94,9 @@ def decode_hex(content: bytes) -> tuple[int, bytes]:
     """Address and bytes of an Intel HEX file.
 
     Raises:
-        TinybudgetError: it is none, or has gaps.
+        TinybudgetError: it is none, or has gaps, or the library for it is missing.
     """
+    imgtool_version()  # brings intelhex
     from intelhex import IntelHex
     from intelhex import IntelHexError
 

@@ -39,12 +39,14 @@ class Payload:
     ``model`` and the ``deployed`` one (empty where none is declared) are files; of the rest only
     sizes are known: ``around_bytes`` of header and signature, new with each image, and
     ``firmware_bytes`` of the firmware that the model is linked into (0: the model is sent alone).
+    The weights of a model that is not ``trained`` are made up: they count whole.
     """
 
     model: bytes
     around_bytes: int = 0
     firmware_bytes: int = 0
     deployed: bytes = b""
+    trained: bool = True
 
     @property
     def fixed_bytes(self) -> int:
@@ -57,9 +59,11 @@ class Payload:
         How far code and signatures can be compressed is unknown: at most they count whole. A
         difference is that of the model, the firmware around it unchanged.
         """
+        whole = self.fixed_bytes + len(self.model)
         if sent == "raw":
-            size = self.fixed_bytes + len(self.model)
-            return size, size
+            return whole, whole
+        if not self.trained:
+            return 0, whole
         if sent == "compressed":
             size = compressed_bytes(self.model)
             return size, size + self.fixed_bytes
@@ -77,6 +81,8 @@ class Payload:
             )
             if size
         ]
+        if sent != "raw" and not self.trained:
+            return "the model is not trained yet: its weights count whole"
         if sent == "delta":
             firmware = ", the firmware unchanged" if self.firmware_bytes else ""
             return f"estimate of an LZMA delta to the deployed model{firmware}"
