@@ -23,9 +23,7 @@ from pytest_tinybudget.compared import comparison_of
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.plugin import ATTRIBUTE
 from pytest_tinybudget.plugin import path_setting
-from pytest_tinybudget.report import diff_text
 from pytest_tinybudget.report import github
-from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
@@ -110,6 +108,8 @@ class Recorder:
             return
         self._comparison = comparison_of(self._config, self.results)
         if self._json is not None:
+            from pytest_tinybudget.report import results_json
+
             _write("--tinybudget-json", self._json, results_json.render(self.results))
         if self._html is not None:
             from pytest_tinybudget.report import html
@@ -127,6 +127,8 @@ class Recorder:
         lines = terminal.summary(results, style, verbosity=verbosity)
         comparison = self._comparison
         if comparison is not None:
+            from pytest_tinybudget.report import diff_text
+
             compared = diff_text.comparison_lines(
                 comparison, style, unchanged=False, verbosity=verbosity
             )

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytest_tinybudget.baseline.comparison import Comparison
-from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report.escape import command_message
 from pytest_tinybudget.report.escape import command_property
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.results import PairResult
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.comparison import Comparison
 
 
 #: GitHub shows about ten annotations of a step; the tenth of ours counts the rest.
@@ -125,6 +128,8 @@ def _prefix(root: Path, environment: Mapping[str, str]) -> str:
 
 
 def _summary(results: Sequence[PairResult], comparison: Comparison | None, file: Path) -> str:
+    from pytest_tinybudget.report import markdown
+
     try:
         taken = file.stat().st_size
     except OSError:
