@@ -26,7 +26,6 @@ from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.plugin import setting
 from pytest_tinybudget.recorder import style_of
 from pytest_tinybudget.report.terminal import failure
-from pytest_tinybudget.verify import require_interpreter
 
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ def gate_of(config: pytest.Config) -> Gate:
     """
     if _GATE not in config.stash:
         if setting(config, "tinybudget_verify"):
+            from pytest_tinybudget.verify import require_interpreter
+
             require_interpreter()
         estimator = partial(config.hook.pytest_tinybudget_estimator, config=config)
         config.stash[_GATE] = Gate(

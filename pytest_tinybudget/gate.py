@@ -47,8 +47,6 @@ from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.verify import RealRun
-from pytest_tinybudget.verify import cross_check
 
 
 if TYPE_CHECKING:
@@ -59,6 +57,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.converter import Converter
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.convert.converter import Request
+    from pytest_tinybudget.verify import RealRun
 
 
 _Key = TypeVar("_Key")
@@ -132,12 +131,13 @@ class Gate:
         Raises:
             TinybudgetError: it cannot be read.
         """
-        from pytest_tinybudget.graph.layers import model_of
         from pytest_tinybudget.graph.tflite import load_model
         from pytest_tinybudget.graph.tflite import read_model
 
         def load() -> Model:
             if declared.planned is not None:
+                from pytest_tinybudget.graph.layers import model_of
+
                 return read_model(model_of(declared.planned, declared.name), declared.name)
             converted = self.conversion(declared)
             if converted is not None:
@@ -487,6 +487,8 @@ class Gate:
         return replace(_result(pair, verdict, footprint), accepted=accepted)
 
     def _verified(self, verdict: Verdict, model: Model) -> Verdict:
+        from pytest_tinybudget.verify import cross_check
+
         run = _once(self._runs, sha256_of(model), lambda: cross_check(model))
         return run.amend(verdict)
 
