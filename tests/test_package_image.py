@@ -225,6 +225,15 @@ def test_the_slot_is_the_boards_where_it_is_declared(folder: Path) -> None:
     assert manifest()["footprint"]["runtime"] == "m4_cmsisnn"
 
 
+def test_a_declared_trailer_is_kept_free_as_well(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared = SENSOR.replace("align = 8", 'trailer = "126 KB"')
+    folder.joinpath("tinybudget.toml").write_text(declared, encoding="utf-8")
+    assert package("--board", "sensor", slot="") == 2
+    assert one_line(capsys, "and its trailer, 126.0 KB, do not fit the slot of 128.0 KB")
+
+
 # What is refused, in one line
 
 

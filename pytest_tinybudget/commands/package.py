@@ -138,7 +138,7 @@ def _package(arguments: argparse.Namespace) -> int:
     declaration = _declaration(arguments)
     board = _board(arguments, declaration)
     slots = declaration.slots.get(board.id) if declaration and board else None
-    placement, trailer = _placement(arguments, slots)
+    placement = _placement(arguments, slots)
     sector = _size(arguments, "sector_size", least=1)
     base, offset = _size(arguments, "flash_base"), _offset(arguments)
     if offset is not None:
@@ -168,7 +168,7 @@ def _package(arguments: argparse.Namespace) -> int:
             bytes=len(content),
             image_bytes=image.size,
             header_bytes=image.header_bytes,
-            trailer_bytes=trailer,
+            trailer_bytes=placement.trailer,
             slot_bytes=placement.slot,
             align=placement.align,
             sector_bytes=sector,
@@ -213,8 +213,8 @@ def _board(arguments: argparse.Namespace, declaration: Declaration | None) -> Bo
     return boards[arguments.board]
 
 
-def _placement(arguments: argparse.Namespace, slots: Slots | None) -> tuple[Placement, int]:
-    """Where the image goes, and the bytes of its trailer: as told, else as the board's slots."""
+def _placement(arguments: argparse.Namespace, slots: Slots | None) -> Placement:
+    """Where the image goes: as told, else as the board's slots."""
     from pytest_tinybudget.update.package import check_header
     from pytest_tinybudget.update.signing import Placement
     from pytest_tinybudget.update.slots import DEFAULT_ALIGN
@@ -227,8 +227,10 @@ def _placement(arguments: argparse.Namespace, slots: Slots | None) -> tuple[Plac
         header = slots.header if slots and slots.layout == "mcuboot" else overhead.header_bytes
     check_header(header)
     slot = _slot_size(arguments, slots)
-    sectors = overhead.sectors(slot)
-    return Placement(slot, header, align, sectors), overhead.trailer_bytes(slot)
+    trailer = overhead.trailer_bytes(slot)
+    if slots and slots.model and not arguments.slot_size:
+        trailer = max(trailer, slots.model.trailer)
+    return Placement(slot, header, align, overhead.sectors(slot), trailer)
 
 
 def _slot_size(arguments: argparse.Namespace, slots: Slots | None) -> int:

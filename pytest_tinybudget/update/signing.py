@@ -35,13 +35,28 @@ _TOO_LARGE = re.compile(
 class Placement:
     """Where an image goes, bytes: a slot of ``slot``, in flash that is written by ``align``.
 
-    ``header`` is what precedes the model; the trailer records the swap of ``sectors`` sectors.
+    ``header`` is what precedes the model; the ``trailer`` behind it records the swap of
+    ``sectors`` sectors.
     """
 
     slot: int
     header: int
     align: int
     sectors: int
+    trailer: int
+
+    def check(self, image: int, trailer: int) -> None:
+        """Nothing, where an image of these bytes fits the slot with its trailer.
+
+        Raises:
+            TinybudgetError: it does not.
+        """
+        over = image + trailer - self.slot
+        if over > 0:
+            raise TinybudgetError(
+                f"the image, {format_size(image)}, and its trailer, {format_size(trailer)}, do "
+                f"not fit the slot of {format_size(self.slot)}: over by {format_size(over)}"
+            )
 
 
 def imgtool_version() -> str:
@@ -88,15 +103,12 @@ def sign(model: bytes, version: Version, placement: Placement, key: Path | None)
         )
         too_large = _TOO_LARGE.search(done.stderr)
         if too_large:
-            image, trailer = (int(digits, 16) for digits in too_large.groups())
-            raise TinybudgetError(
-                f"the image, {format_size(image)}, and its trailer, {format_size(trailer)}, "
-                f"do not fit the slot of {format_size(placement.slot)}: "
-                f"over by {format_size(image + trailer - placement.slot)}"
-            )
+            placement.check(*(int(digits, 16) for digits in too_large.groups()))
         if done.returncode or not target.is_file():
             raise TinybudgetError(f"imgtool cannot sign the model: {_reason(done, key)}")
-        return target.read_bytes()
+        signed = target.read_bytes()
+    placement.check(len(signed), placement.trailer)
+    return signed
 
 
 def signature_problem(image: bytes, key: Path) -> str:
