@@ -166,8 +166,8 @@ def _ram_limits(
         return [_Limit(board.ram_room, "board", note)]
     arena = footprint.arena.required if placement != "psram" else _arenas(footprint)
     elsewhere = footprint.ram - arena
-    if placement == "static" and board.statics_share_a_block:
-        elsewhere = footprint.stack
+    if placement != "psram" and board.statics_share_a_block:
+        elsewhere = footprint.stack  # static objects also shorten the heap's block
     fits = f"{board.id}: the arena, {format_size(arena)}, must fit {_described(block, placement)}"
     if elsewhere:
         fits += f"; {format_size(elsewhere)} may lie elsewhere"
