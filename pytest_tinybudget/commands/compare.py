@@ -148,7 +148,14 @@ def _one_model(placings: Sequence[Placing], style: Style) -> list[str]:
         flexible=_WHY if any(row[_WHY] for row in rows) else _BOARD,
         drop=(_FLASH,),
     )
-    return [*lines, *wrapped(_count(placings), style)]
+    notes = (_count(placings), *_warned_everywhere(placings))
+    return [*lines, *(line for note in notes for line in wrapped(note, style))]
+
+
+def _warned_everywhere(placings: Sequence[Placing]) -> list[str]:
+    """What every board's verdict warns of: it is the model's, and told once."""
+    first, *others = (placing.verdict.warnings for placing in placings)
+    return [text for text in first if all(text in warnings for warnings in others)]
 
 
 def _row(placing: Placing) -> tuple[str, ...]:

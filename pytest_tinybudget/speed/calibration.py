@@ -123,9 +123,9 @@ class Device:
         """Cycles by kind, fitted without the network ``without``."""
         return {kind: _fitted(kind, rows) for kind, rows in self.samples(without).items()}
 
-    def ranges(self) -> dict[str, Range]:
+    def ranges(self, without: str = "") -> dict[str, Range]:
         """How far each kind's rate may be off, by leaving one network out after the other."""
-        ratios = {kind: _left_out(kind, rows) for kind, rows in self.samples().items()}
+        ratios = {kind: _left_out(kind, rows) for kind, rows in self.samples(without).items()}
         widest = Range().around(
             ratio for kind in MAC_KINDS for ratio in ratios.get(kind, {}).values()
         )
@@ -171,8 +171,58 @@ def penalties() -> tuple[Penalty, ...]:
     return tuple(Penalty(**row) for row in _measurements()["penalties"])
 
 
-def transferred(device: Device) -> Range:
-    """How far whole networks were off on other chips with the same core and kernels.
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A timed network as the others alone foretell it: seconds.
+
+    Kinds that no other network has, or none as large, are in ``missing`` and in no figure;
+    ``estimate`` is 0 where nothing else is in the network.
+    """
+
+    network: str
+    published: float
+    estimate: float
+    low: float
+    high: float
+    missing: tuple[str, ...] = ()
+
+
+def unseen(device: Device) -> tuple[Unseen, ...]:
+    """Each network that was timed on ``device``, by rates and ranges that never saw it.
+
+    Where no operators were timed, by those of another device with the same core and kernels.
+    """
+    return tuple(_foretold(device, network) for network in device.totals)
+
+
+@cache
+def missed() -> Range:
+    """How far published times lie outside of ranges that never saw them, at worst."""
+    foretold = [each for device in devices() for each in unseen(device) if each.estimate]
+    return Range(
+        min(1.0, *(each.published / each.low for each in foretold)),
+        max(1.0, *(each.published / each.high for each in foretold)),
+    )
+
+
+def rates_and_ranges(
+    device: Device, *, own: bool, without: str = ""
+) -> tuple[dict[str, Rate], dict[str, Range]]:
+    """Rates by kind and how far they may be off.
+
+    ``own`` is whether they are for the device's own microcontroller: on another one, ranges also
+    hold what whole networks were off on other chips with the same core and kernels. What the
+    network ``without`` took there is left out.
+    """
+    if own:
+        return device.rates(without), device.ranges(without)
+    elsewhere = _transferred(device, without)
+    ratios = (elsewhere.low, elsewhere.high)
+    return device.rates(), {kind: each.around(ratios) for kind, each in device.ranges().items()}
+
+
+def _transferred(device: Device, without: str) -> Range:
+    """How far whole networks but ``without`` were off on other chips of the core and kernels.
 
     Their clock is taken into account; the ratio that is left is memory, compiler and version.
     """
@@ -182,19 +232,43 @@ def transferred(device: Device) -> Range:
         if other is not device and (other.core, other.kernels) == (device.core, device.kernels)
     ]
     rates = device.rates()
-    ratios = [
-        seconds * other.clock_mhz * 1e6 / network_cycles(rates, network)
+    return Range().around(
+        seconds * other.clock_mhz * 1e6 / _cycles(rates, networks()[network])
         for other in others
         for network, seconds in other.totals.items()
-    ]
-    return Range().around(ratios)
-
-
-def network_cycles(rates: Mapping[str, Rate], network: str) -> float:
-    """Cycles of a timed network by ``rates``; kinds without a rate count nothing."""
-    return sum(
-        rates[kind].cycles(effort) for kind, effort in networks()[network].items() if kind in rates
+        if network != without
     )
+
+
+def _foretold(device: Device, network: str) -> Unseen:
+    source = next(
+        each
+        for each in (device, *devices())
+        if each.operators and (each.core, each.kernels) == (device.core, device.kernels)
+    )
+    own = source is device
+    rates, ranges = rates_and_ranges(source, own=own, without=network)
+    efforts = networks()[network]
+    known = {
+        kind: effort
+        for kind, effort in efforts.items()
+        if kind in rates and rates[kind].covers(effort.each)
+    }
+    missing = tuple(kind for kind in efforts if kind not in known)
+    elsewhere = sum(device.operators[network][kind] for kind in missing if own and known)
+    hertz = device.clock_mhz * 1e6
+    return Unseen(
+        network=network,
+        published=device.totals[network] - elsewhere,
+        estimate=_cycles(rates, known) / hertz,
+        low=sum(rates[kind].cycles(known[kind]) * ranges[kind].low for kind in known) / hertz,
+        high=sum(rates[kind].cycles(known[kind]) * ranges[kind].high for kind in known) / hertz,
+        missing=missing,
+    )
+
+
+def _cycles(rates: Mapping[str, Rate], efforts: Mapping[str, Effort]) -> float:
+    return sum(rates[kind].cycles(effort) for kind, effort in efforts.items())
 
 
 @cache

@@ -18,8 +18,9 @@ from pytest_tinybudget.speed.calibration import Effort
 from pytest_tinybudget.speed.calibration import Range
 from pytest_tinybudget.speed.calibration import Rate
 from pytest_tinybudget.speed.calibration import devices
+from pytest_tinybudget.speed.calibration import missed
 from pytest_tinybudget.speed.calibration import penalties
-from pytest_tinybudget.speed.calibration import transferred
+from pytest_tinybudget.speed.calibration import rates_and_ranges
 from pytest_tinybudget.speed.work import Work
 from pytest_tinybudget.speed.work import work_of
 
@@ -149,13 +150,13 @@ def _most(work: Work, rates: dict[str, Rate], ranges: dict[str, Range]) -> float
 
 @cache
 def _calibrated(device: Device, *, own: bool) -> tuple[dict[str, Rate], dict[str, Range]]:
-    """Rates by kind and how far they may be off; further on chips that are not the device's."""
-    ranges = device.ranges()
-    if not own:
-        elsewhere = transferred(device)
-        ratios = (elsewhere.low, elsewhere.high)
-        ranges = {kind: found.around(ratios) for kind, found in ranges.items()}
-    return device.rates(), ranges
+    """Rates by kind and how far they may be off, what ranges have missed included."""
+    rates, ranges = rates_and_ranges(device, own=own)
+    miss = missed()
+    wider = {
+        kind: Range(each.low * miss.low, each.high * miss.high) for kind, each in ranges.items()
+    }
+    return rates, wider
 
 
 def _effort(work: Work) -> Effort:
