@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from small_projects import keywords
 
 from pytest_tinybudget import cli
+from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.update.image import parse_version
 from pytest_tinybudget.update.image import read_image
@@ -433,6 +434,45 @@ def test_a_manifest_of_a_smaller_slot_is_found(
     assert found.startswith("image and trailer: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sector_bytes", 0),
+        ("sector_bytes", 10**30),
+        ("flash_offset", -4096),
+        ("format", "elf"),
+        ("bytes", "1"),
+        ("header_bytes", None),
+    ],
+)
+def test_a_manifest_that_cannot_be_is_one_line(
+    folder: Path, name: str, value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package("--flash-offset", "0")
+    written = manifest()
+    written["image"][name] = value
+    Path("dist/kws-1.2.0.json").write_text(json.dumps(written), encoding="utf-8")
+    assert verify() == 2
+    assert one_line(capsys, "kws-1.2.0.json: no manifest of an update image: ")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 100_000, b"9" * 5000, b"{}"])
+def test_what_is_no_manifest_is_one_line(
+    folder: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.joinpath("manifest.json").write_bytes(content)
+    assert cli.main(["package", "--verify", "kws.tflite", "--manifest", "manifest.json"]) == 2
+    assert one_line(capsys, "manifest.json: no manifest of an update image: ")
+
+
+def test_a_tool_that_hangs_is_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pytest_tinybudget.update.signing.TIME_LIMIT_SECONDS", 0.01)
+    assert package() == 2
+    assert one_line(capsys, "a tool was not done after 0.01 s")
+
+
 @pytest.mark.parametrize("kept", [0, 10, 31, 32, 600, -100, -1])
 def test_a_truncated_image_is_refused_in_one_line(
     folder: Path, kept: int, capsys: pytest.CaptureFixture[str]
@@ -486,13 +526,15 @@ def test_later_parts_of_a_version_may_be_left_out(text: str, shown: str | None) 
 
 # The page
 
+_BLOCK = re.MULTILINE | re.DOTALL
+_TOML = re.compile(r"^```toml\n(.*?)^```$", _BLOCK)
+
 
 def outputs(folder: Path) -> dict[str, str]:
     """What the page's commands print today, by the name of the block that shows it."""
     texts = PAGE.read_text(encoding="utf-8")
-    declarations = re.findall(r"^```toml\n(.*?)^```$", texts, re.MULTILINE | re.DOTALL)
-    folder.joinpath("tinybudget.toml").write_text(declarations[0], encoding="utf-8")
-    (shell,) = re.findall(r"^```sh\n(.*?)^```$", texts, re.MULTILINE | re.DOTALL)
+    folder.joinpath("tinybudget.toml").write_text(_TOML.findall(texts)[0], encoding="utf-8")
+    (shell,) = re.findall(r"^```sh\n(.*?)^```$", texts, _BLOCK)
     commands = ["tinybudget check", *shell.splitlines()]
     slots, _, verified = (run(command, folder) for command in commands)
     headline = slots.splitlines()[1]
@@ -522,6 +564,17 @@ def run(command: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("block", _TOML.findall(PAGE.read_text(encoding="utf-8")))
+def test_declarations_of_the_page_load(tmp_path: Path, block: str) -> None:
+    tmp_path.joinpath("models").mkdir()
+    tmp_path.joinpath("models", "kws.tflite").write_bytes(MODEL)
+    table = re.search(r"^```text\n(# Name.*?)^```$", PAGE.read_text("utf-8"), _BLOCK)
+    assert table is not None
+    tmp_path.joinpath("partitions.csv").write_text(table[1], encoding="utf-8")
+    tmp_path.joinpath("tinybudget.toml").write_text(block, encoding="utf-8")
+    assert load_declaration(tmp_path / "tinybudget.toml").models
+
+
 def test_the_page_shows_what_its_commands_print(tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()
@@ -534,7 +587,7 @@ def test_the_page_shows_what_its_commands_print(tmp_path: Path) -> None:
         return f"{match['head']}{today[match['name']]}```"
 
     shown = r"(?P<head><!-- output: (?P<name>\w+) -->\n```\w+\n).*?^```"
-    current = re.sub(shown, renewed, page, flags=re.MULTILINE | re.DOTALL)
+    current = re.sub(shown, renewed, page, flags=_BLOCK)
     if os.environ.get("TINYBUDGET_UPDATE_DOCS"):
         PAGE.write_text(current, encoding="utf-8")
     else:

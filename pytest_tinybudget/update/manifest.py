@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 from typing import Any
 from typing import Literal
 
 import msgspec
+from msgspec import Meta
 from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
@@ -20,13 +22,15 @@ from pytest_tinybudget.errors import TinybudgetError
 #: A manifest has 1 KB; what is much larger is something else.
 _LARGEST_BYTES = 1024**2
 
+Bytes = Annotated[int, Meta(ge=0, le=2**48)]
+
 
 class PackagedModel(Struct, frozen=True):
     """The model file."""
 
     name: str
     sha256: str
-    bytes: int
+    bytes: Bytes
 
 
 class PackagedImage(Struct, frozen=True):
@@ -38,16 +42,16 @@ class PackagedImage(Struct, frozen=True):
     file: str
     format: Literal["bin", "hex", "uf2"]
     sha256: str
-    bytes: int
-    image_bytes: int
-    header_bytes: int
-    trailer_bytes: int
-    slot_bytes: int
-    align: int
-    sector_bytes: int
+    bytes: Bytes
+    image_bytes: Bytes
+    header_bytes: Bytes
+    trailer_bytes: Bytes
+    slot_bytes: Bytes
+    align: Bytes
+    sector_bytes: Annotated[int, Meta(ge=1, le=2**48)]
     signature: str
-    flash_offset: int | None = None
-    flash_base: int = 0
+    flash_offset: Bytes | None = None
+    flash_base: Bytes = 0
 
 
 class PackagedFootprint(Struct, frozen=True):
