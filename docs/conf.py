@@ -21,7 +21,7 @@ extensions = [
     "generated_pages",
 ]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_ext", "pictures"]
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4

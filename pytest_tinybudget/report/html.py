@@ -151,7 +151,7 @@ def _page(results: Sequence[PairResult], comparison: Comparison | None, detail: 
 
 
 def _lead(results: Sequence[PairResult], *, failed: bool) -> str:
-    kind, sign = ("bad", "✗") if failed else ("good", "✓")
+    kind, sign = ("bad", "✗") if failed or not results else ("good", "✓")
     return f'<p class="lead {kind}">{sign} {html(count_text(results))}</p>'
 
 
