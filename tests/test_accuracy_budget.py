@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -737,3 +738,46 @@ def test_results_files_hold_the_figures(folder: Path):
     stored = json.loads(folder.joinpath("results.json").read_text(encoding="utf-8"))
     (accuracy,) = [pair for pair in stored["pairs"] if pair["kind"] == "accuracy"]
     assert accuracy["figures"][0]["limit"] == 95.0
+
+
+# The page
+
+
+PAGE = ROOT / "docs" / "accuracy_budget.md"
+
+
+def block(comment: str) -> str:
+    """The fenced block below ``<!-- comment -->`` on the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    _, _, rest = text.partition(f"<!-- {comment} -->\n```")
+    return rest.partition("\n")[2].partition("```")[0]
+
+
+def test_the_pages_declaration_is_the_examples():
+    example = ROOT / "examples" / "accuracy" / "tinybudget.toml"
+
+    assert block("file: examples/accuracy/tinybudget.toml") == example.read_text(encoding="utf-8")
+
+
+@runs_models
+@pytest.mark.parametrize("comment", ["run: tinybudget check examples/accuracy", "run: stricter"])
+def test_the_pages_outputs_are_what_is_printed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    comment: str,
+):
+    examples = tmp_path / "examples"
+    shutil.copytree(ROOT / "examples", examples, ignore=shutil.ignore_patterns("build"))
+    declaration = examples / "accuracy" / "tinybudget.toml"
+    if comment == "run: stricter":
+        text = declaration.read_text(encoding="utf-8").replace('"95%"', '"99%"')
+        declaration.write_text(text.replace('"93%"', '"99%"'), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    cli.main(["check", "examples/accuracy"])
+
+    printed = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
+    assert block(comment) in printed
+    assert len(block(comment).splitlines()) > 5

@@ -215,7 +215,7 @@ def _drop(asked: Accuracy, found: Answer) -> _Demand:
         low=facts["drop"] * 100,
         high=facts["drop"] * 100,
         method="measured",
-        basis=f"{_basis(asked, found)}; float has {_number(*_reference_value(asked, facts))}",
+        basis=f"float has {_number(*_reference_value(asked, facts))} of the same samples",
         limit=None if asked.max_drop is None else asked.max_drop * 100,
     )
     return _Demand(
