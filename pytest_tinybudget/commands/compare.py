@@ -148,8 +148,14 @@ def _one_model(placings: Sequence[Placing], style: Style) -> list[str]:
         flexible=_WHY if any(row[_WHY] for row in rows) else _BOARD,
         drop=(_FLASH,),
     )
-    notes = (_count(placings), *_warned_everywhere(placings))
+    notes = (_count(placings), *_refusals(placings), *_warned_everywhere(placings))
     return [*lines, *(line for note in notes for line in wrapped(note, style))]
+
+
+def _refusals(placings: Sequence[Placing]) -> dict[str, None]:
+    """What TFLM would refuse, each line once."""
+    refused = (placing.verdict for placing in placings if placing.verdict.outcome == "refused")
+    return dict.fromkeys(verdict.headline for verdict in refused)
 
 
 def _warned_everywhere(placings: Sequence[Placing]) -> list[str]:
@@ -184,7 +190,7 @@ def _remark(placing: Placing) -> str:
     """Why a model does not fit, or that the board's own figures are unchecked."""
     verdict = placing.verdict
     if verdict.outcome == "refused":
-        return verdict.headline
+        return "refused"
     over = [_METRICS[each.metric] for each in verdict.measures if each.over]
     if over:
         return f"{' and '.join(over)} over"
