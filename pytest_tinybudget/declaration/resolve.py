@@ -307,6 +307,9 @@ class _Models:
             problems.add(keys, text)
         if table.models is None and not problems.concerns(*keys, "models"):
             problems.add(keys, "'models' is missing", example='models = ["kws", "vad"]')
+        if table.budget is not None and table.budget.update is not None:
+            text = "is a budget of models: a group is not sent"
+            problems.add((*keys, "budget", "update"), text, example='budget = { flash = "400 KB" }')
         models = self.models_of(table.models or [], (*keys, "models"))
         boards = self.boards.boards_of(table.boards, (*keys, "boards"))
         if boards is None:
