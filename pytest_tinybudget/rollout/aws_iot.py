@@ -91,8 +91,9 @@ def _common(
 def _abort_criteria(policy: Policy, devices: int) -> dict[str, Any] | None:
     """When a job is cancelled; ``None`` where no outcome of so few devices is evidence.
 
-    The service compares with what has ended so far. A share of failures that is evidence among
-    the least number of devices is more so among more, so this cancels only what the test halts.
+    The service compares with what it knows so far. A share of failures that is evidence among
+    the least number of devices is more so among more, so this cancels only what the test
+    would halt of the same results.
     The share is rounded up to the two digits that the service takes.
     """
     executed = min(devices, max(policy.minimum_devices, devices_to_know(policy)))
