@@ -1,8 +1,10 @@
-"""How long the gate takes, stage by stage, and how that grows; printed, never a test.
+"""What the gate costs, against what anybody knows the cost of: targets, and whether they are met.
 
-``speed.py [MODEL.tflite]`` times one model (person detection where it is at hand), then models
-with up to 5,000 operators, models with up to 50 MB of weights, and the start of the program.
-Ratios are taken in one run, so that they hold on a slow or busy machine as well.
+``speed.py --bare PYTHON --plugin PYTHON [--mcufit mcufit] [--models DIR]``: PYTHON are the
+interpreters of two environments with the same pytest, the second with pytest-tinybudget installed
+from its wheel. Without them, what needs them is left out; so is what needs xxd, an Arm compiler
+or the interpreter of TFLM. Every ratio is of medians of runs in turns, so that it holds on a slow
+or busy machine as well. ``monorepo.py`` and ``conversion.py`` have the other targets.
 """
 
 from __future__ import annotations
@@ -12,41 +14,140 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import tracemalloc
 from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from pytest_tinybudget.footprint.arena import simulate
-from pytest_tinybudget.footprint.link import link
+from timing import Command
+from timing import Row
+from timing import command_medians
+from timing import medians
+from timing import print_rows
+
+from pytest_tinybudget.artifacts import render_array
+from pytest_tinybudget.artifacts import write
+from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.budget import Terms
+from pytest_tinybudget.budget import judge
+from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import sha256_of
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
 
 
 ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("TINYBUDGET_SHARED", ROOT.parent / "shared"))
-PERSON_DETECT = SHARED / "models" / "person_detect.tflite"
-EXAMPLE = ROOT / "examples" / "quickstart"
+MODELS = Path(os.environ.get("TINYBUDGET_SHARED", ROOT.parent / "shared")) / "models"
 RUNTIME = RUNTIMES["m4_cmsisnn"]
 REPEATS = 15
+_MEGABYTE = 1024**2
+
+#: Four models, each on a board of another kind, and mcufit's name for that board.
+_FOUR = (
+    ("person_detect", "arduino-nano-33-ble", "nano33ble"),
+    ("mlperf_kws_int8", "arduino-portenta-h7", "portenta-h7"),
+    ("mlperf_ad01_int8", "raspberry-pi-pico-2", "rp2350"),
+    ("hello_world_int8", "esp32-c3-devkitm-1", "esp32-c3"),
+)
 
 
-def seconds(call: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The shortest of ``repeats`` runs of ``call``, after one that is not counted."""
-    call()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return min(times)
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bare", help="a Python with pytest and without the plugin")
+    parser.add_argument("--plugin", help="the same with the plugin's wheel")
+    parser.add_argument("--mcufit", help="the mcufit program, in an environment of its own")
+    parser.add_argument("--models", type=Path, default=MODELS)
+    arguments = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if arguments.bare and arguments.plugin:
+            rows += start(folder, arguments.bare, arguments.plugin)
+            rows += four_pairs(folder, arguments.plugin, arguments.mcufit, arguments.models)
+        rows += analysis(arguments.models / "person_detect.tflite")
+        rows += operators()
+        rows += weights(folder)
+        rows += c_array(folder)
+    return print_rows(rows)
+
+
+def start(folder: Path, bare: str, plugin: str) -> Iterator[Row]:
+    """pytest with the plugin installed and not used, on one empty test."""
+    pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    empty = _empty_test(folder)
+    commands = [Command(empty, (python, *pytest)) for python in (bare, plugin)]
+    without, with_it = command_medians(commands, 4 * REPEATS)
+    print(
+        f"pytest on an empty test: {without * 1e3:.1f} ms, with the plugin {with_it * 1e3:.1f} ms"
+    )
+    yield Row("installed and not used, start of pytest", with_it / without, 1.02, "times")
+
+
+def four_pairs(folder: Path, plugin: str, mcufit: str | None, models: Path) -> Iterator[Row]:
+    """``pytest --tinybudget`` on four ready models against an empty test, and against mcufit."""
+    project = folder / "four"
+    project.mkdir()
+    project.joinpath("pytest.ini").touch()
+    text = "schema = 1\n"
+    for model, board, _ in _FOUR:
+        shutil.copy(models / f"{model}.tflite", project)
+        text += f'[models.{model}]\nsource = "{model}.tflite"\nboards = ["{board}"]\n'
+    project.joinpath("tinybudget.toml").write_text(text, encoding="utf-8")
+    pytest = (plugin, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    empty, pairs = command_medians(
+        [Command(_empty_test(folder), pytest), Command(project, (*pytest, "--tinybudget"))],
+        REPEATS,
+    )
+    print(f"four pairs: {pairs * 1e3:.0f} ms, an empty test {empty * 1e3:.0f} ms")
+    yield Row(
+        "four ready models on four boards, against an empty test", pairs / empty, 1.3, "times"
+    )
+    if mcufit is None:
+        return
+    calls = [
+        Command(project, (mcufit, "check", f"{model}.tflite", "--board", board))
+        for model, _, board in _FOUR
+    ]
+    theirs = sum(command_medians(calls, 5))
+    print(f"mcufit check, a call for each pair: {theirs * 1e3:.0f} ms")
+    yield Row("the same, against mcufit check for each", pairs / theirs, 1 / 3, "times")
+
+
+def _empty_test(folder: Path) -> Path:
+    empty = folder / "empty"
+    empty.mkdir(exist_ok=True)
+    empty.joinpath("pytest.ini").touch()
+    empty.joinpath("test_empty.py").write_text("def test_nothing():\n    pass\n", encoding="utf-8")
+    return empty
+
+
+def analysis(path: Path) -> Iterator[Row]:
+    """One model in process, from the file to the verdict; and the real interpreter's load of it."""
+    if not path.is_file():
+        print(f"{path}: not there, left out")
+        return
+    board = find_board("arduino-nano-33-ble")
+    terms = Terms(budget=Budget(), warn_at_percent=90, require_int8="warn", strict=False)
+
+    def ours() -> object:
+        return judge(measure(load_model(path), RUNTIME), board, terms)
+
+    calls: list[Callable[[], object]] = [ours]
+    if importlib.util.find_spec("tflite_micro") is not None:
+        runtime = importlib.import_module("tflite_micro.python.tflite_micro.runtime")
+        content = path.read_bytes()
+        calls.append(lambda: runtime.Interpreter.from_bytes(content, arena_size=16 * _MEGABYTE))
+    times = medians(calls, REPEATS)
+    yield Row(f"{path.stem}, file to verdict", times[0] * 1e3, 5, "ms")
+    if len(times) > 1:
+        yield Row("the same, against TFLM's load of it", times[0] / times[1], 1, "times")
 
 
 def model_maker() -> ModuleType:
@@ -60,116 +161,81 @@ def model_maker() -> ModuleType:
     return module
 
 
-def analyse(content: bytes) -> None:
-    """What a pair costs after its model is in memory."""
-    measure(read_model(content, "model"), RUNTIME)
-
-
-def print_stages(path: Path) -> None:
-    """One model, warm: reading, arena, flash; and the real interpreter's load of it."""
-    model = load_model(path)
-    stages = {
-        "read": seconds(lambda: load_model(path)),
-        "arena": seconds(lambda: simulate(model, RUNTIME)),
-        "flash": seconds(lambda: link(model, RUNTIME)),
-    }
-    together = seconds(lambda: analyse(path.read_bytes()))
-    operators = sum(len(graph.operators) for graph in model.subgraphs)
-    print(f"{path.name}: {model.bytes:,} B, {operators} operators")
-    for name, taken in stages.items():
-        print(f"  {name:10}{taken * 1000:8.2f} ms")
-    print(f"  {'all':10}{together * 1000:8.2f} ms, stack and layers included")
-    if importlib.util.find_spec("tflite_micro") is not None:
-        runtime = importlib.import_module("tflite_micro.python.tflite_micro.runtime")
-        content, size = path.read_bytes(), 16 * 1024**2
-        loaded = seconds(lambda: runtime.Interpreter.from_bytes(content, arena_size=size))
-        print(f"  {'TFLM loads':10}{loaded * 1000:8.2f} ms, {loaded / together:.1f} times as long")
-
-
-def print_operators(maker: ModuleType) -> None:
-    """How time grows with operators: about linear is about the same for each thousand."""
-    print("operators in a chain")
-    for count in (500, 1000, 5000):
-        model = maker.ModelMaker()
-        graph = model.graph()
-        tensor = graph.input((1, 16))
-        for _ in range(count):
-            tensor = graph.logistic(tensor)
-        graph.output(tensor)
-        content = model.build()
-        taken = seconds(lambda content=content: analyse(content), 3)  # type: ignore[misc]
-        print(f"  {count:10,}{taken * 1000:8.0f} ms{taken / count * 1e6:8.0f} ms a thousand")
-
-
-def print_weights(maker: ModuleType) -> None:
-    """How time and memory grow with weights: what a file costs is a read and a hash."""
-    print("weights of a dense layer")
-    for megabytes in (1, 10, 50):
-        model = maker.ModelMaker()
-        graph = model.graph()
-        graph.output(graph.dense(graph.input((1, 1024)), units=1024 * megabytes))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "model.tflite")
-            path.write_bytes(model.build())
-            print(f"  {megabytes:7} MB {_weights_line(path)}")
-
-
-def _weights_line(path: Path) -> str:
-    bare = seconds(lambda: hashlib.sha256(path.read_bytes()).hexdigest(), 3)
-
-    def analyse_file() -> None:
-        model = load_model(path)
-        sha256_of(model)
-        measure(model, RUNTIME)
-
-    taken = seconds(analyse_file, 3)
-    tracemalloc.start()
-    analyse_file()
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return (
-        f"{taken * 1000:7.0f} ms, {taken / bare:.2f} times a read and a hash;"
-        f" memory {peak / path.stat().st_size:.2f} times the file"
+def operators() -> Iterator[Row]:
+    """How time grows with operators, the planner's included."""
+    few, many = 500, 5000
+    contents = [_chain(count) for count in (few, many)]
+    calls = [
+        lambda content=content: measure(read_model(content, "chain"), RUNTIME)
+        for content in contents
+    ]
+    short, long = medians(calls, 3)
+    yield Row(f"{many:,} operators in a chain", long, 2, "s")
+    yield Row(
+        f"an operator of {many:,} against one of {few}", long / many / (short / few), 1.5, "times"
     )
 
 
-def print_start() -> None:
-    """What starting costs, against Python's own start."""
-    bare = seconds(lambda: _run("-c", "pass"), 5)
-    print(f"start: Python alone {bare * 1000:.0f} ms")
-    program = "from pytest_tinybudget.cli import main; main()"
-    for arguments in (("--version",), ("check", str(EXAMPLE))):
-        taken = seconds(lambda arguments=arguments: _run("-c", program, *arguments), 5)  # type: ignore[misc]
-        print(f"  tinybudget {arguments[0]:10}{taken * 1000:6.0f} ms, {taken / bare:.1f} times")
-    imports: list[tuple[int, str]] = []
-    for line in _run("-X", "importtime", "-c", program, "check", str(EXAMPLE)).splitlines():
-        own, _, rest = line.removeprefix("import time:").partition("|")
-        if line.startswith("import time:") and own.strip().isdigit():
-            imports.append((int(own), rest.partition("|")[2].strip()))
-    print(f"  imports of check: {len(imports)}, {sum(own for own, _ in imports) / 1000:.0f} ms")
-    for microseconds, name in sorted(imports, reverse=True)[:5]:
-        print(f"    {microseconds / 1000:6.1f} ms  {name}")
+def _chain(count: int) -> bytes:
+    model = model_maker().ModelMaker()
+    graph = model.graph()
+    tensor = graph.input((1, 16))
+    for _ in range(count):
+        tensor = graph.logistic(tensor)
+    graph.output(tensor)
+    content: bytes = model.build()
+    return content
 
 
-def _run(*arguments: str) -> str:
-    """Run this Python; what it printed as errors."""
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stderr
+def weights(folder: Path) -> Iterator[Row]:
+    """What 50 MB of weights cost: a read and a hash."""
+    model = model_maker().ModelMaker()
+    graph = model.graph()
+    graph.output(graph.dense(graph.input((1, 1024)), units=50 * 1024))
+    path = folder / "large.tflite"
+    path.write_bytes(model.build())
+
+    def ours() -> None:
+        loaded = load_model(path)
+        measure(loaded, RUNTIME)
+        assert loaded.sha256
+
+    bare, whole = medians([lambda: hashlib.sha256(path.read_bytes()).digest(), ours], 9)
+    yield Row("50 MB of weights, against a read and a hash", whole / bare, 1.2, "times")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    example = PERSON_DETECT if PERSON_DETECT.is_file() else EXAMPLE / "models" / "alarm.tflite"
-    parser.add_argument("model", type=Path, nargs="?", default=example)
-    print_stages(parser.parse_args().model)
-    maker = model_maker()
-    print_operators(maker)
-    print_weights(maker)
-    print_start()
+def c_array(folder: Path) -> Iterator[Row]:
+    """A C array of 4 MB: written against ``xxd -i``, and compiled against its ``.incbin``."""
+    path = folder / "model.tflite"
+    model = model_maker().ModelMaker()
+    graph = model.graph()
+    graph.output(graph.dense(graph.input((1, 1024)), units=4 * 1024))
+    path.write_bytes(model.build())
+    loaded = load_model(path)
+    made = folder / "made"
+
+    def ours() -> None:
+        shutil.rmtree(made, ignore_errors=True)
+        write(made, render_array(loaded, "big", "c"))
+
+    ours()
+    if shutil.which("xxd"):
+        dump = Command(folder, ("xxd", "-i", path.name, "dump.c"))
+        taken, theirs = medians([ours, lambda: subprocess.run(dump.arguments, cwd=folder)], REPEATS)
+        print(f"4 MB as a C array: {taken * 1e3:.0f} ms, xxd -i {theirs * 1e3:.0f} ms")
+        yield Row("C array of 4 MB, written, against xxd -i", taken / theirs, 1 / 5, "times")
+    compiler = shutil.which("arm-none-eabi-gcc")
+    if compiler:
+        build = (compiler, "-c", "-mcpu=cortex-m4", "-mthumb", "-I.", "-o", "out.o")
+        included = (*build, "-DTINYBUDGET_INCBIN", "big_model_data.S")
+        array, incbin = command_medians(
+            [Command(made, (*build, "big_model_data.c")), Command(made, included)], 3
+        )
+        print(f"compiled: array {array:.1f} s, .incbin {incbin * 1e3:.0f} ms")
+        yield Row(
+            "its .S with .incbin compiled, against the array", incbin / array, 1 / 500, "times"
+        )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
