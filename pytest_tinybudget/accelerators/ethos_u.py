@@ -59,13 +59,13 @@ def on_ethos_u(
     compiled = compile_model(model, board.accelerator, board.vela, cache)
     kernels = replace(choice.runtime.kernels, ethos_u=True)
     firmware = replace(choice, runtime=replace(choice.runtime, kernels=kernels))
-    kernel = OperatorCost(flash=_sizes()["kernel_flash_bytes"])
-    footprint = measure(compiled.model, firmware, {NPU_OPERATOR: kernel, **costs})
-    driver = choice.fixed is None and NPU_OPERATOR not in costs
+    footprint = measure(compiled.model, firmware, costs)
+    code = () if choice.fixed else tuple(_code(footprint, board.accelerator, costs))
+    rest = tuple(part for part in footprint.flash_parts if part.name != _CODE_PART)
     footprint = replace(
         footprint,
-        flash_parts=tuple(_flash_parts(footprint, board.accelerator, driver=driver)),
-        ram_parts=(*footprint.ram_parts, *_ram_parts(compiled, driver=driver)),
+        flash_parts=(*rest, *code),
+        ram_parts=(*footprint.ram_parts, *_ram_parts(compiled)),
         not_int8=not_int8_tensors(model),
         savings=tuple(item for item in footprint.savings if NPU_OPERATOR not in item.change),
     )
@@ -85,29 +85,29 @@ def _sizes() -> Any:
     return json.loads((Path(__file__).parent / "data" / "ethos_u.json").read_text("utf-8"))
 
 
-def _flash_parts(footprint: Footprint, accelerator: str, *, driver: bool) -> Iterator[Part]:
-    """Kernel and driver as the estimates they are, unless they were declared."""
-    measured = any(
-        part.name == _CODE_PART and part.method != "declared" for part in footprint.flash_parts
-    )
-    for part in footprint.flash_parts:
-        if part.name == _CODE_PART and driver and not measured:
-            margin = _sizes()["kernel_flash_margin_bytes"]
-            yield replace(
-                part, method="estimated", margin_bytes=margin, note="built for another core"
-            )
-        else:
-            yield part
-    if driver:
-        low, high = _sizes()["driver_flash_bytes"][accelerator.split("-")[1]]
-        note = "its build options are not known: up to all of it, with its log"
-        yield Part("Ethos-U driver", low, "estimated", margin_bytes=high - low, note=note)
+def _code(
+    footprint: Footprint, accelerator: str, costs: Mapping[str, OperatorCost]
+) -> Iterator[Part]:
+    """Flash of kernel and driver: declared, linked from the user's own table, or an estimate."""
+    if NPU_OPERATOR in costs:
+        yield Part(_CODE_PART, costs[NPU_OPERATOR].flash, "declared")
+        return
+    sizes = _sizes()
+    linked = next((part for part in footprint.flash_parts if part.name == _CODE_PART), None)
+    if linked is not None and linked.bytes >= sizes["least_kernel_flash_bytes"]:
+        yield linked
+    else:  # TFLM's default build has an empty function in the kernel's place
+        kernel, margin = sizes["kernel_flash_bytes"], sizes["kernel_flash_margin_bytes"]
+        note = "built for a Cortex-M55"
+        yield Part(_CODE_PART, kernel, "estimated", margin_bytes=margin, note=note)
+    low, high = sizes["driver_flash_bytes"][accelerator.split("-")[1]]
+    note = "how it is built is not known: up to all of it, with its log"
+    yield Part("Ethos-U driver", low, "estimated", margin_bytes=high - low, note=note)
 
 
-def _ram_parts(compiled: Compiled, *, driver: bool) -> Iterator[Part]:
-    if driver:
-        static, margin = _sizes()["static_bytes"], _sizes()["static_margin_bytes"]
-        yield Part("Ethos-U kernel and driver: static", static, "estimated", margin_bytes=margin)
+def _ram_parts(compiled: Compiled) -> Iterator[Part]:
+    static, margin = _sizes()["static_bytes"], _sizes()["static_margin_bytes"]
+    yield Part("Ethos-U kernel and driver: static", static, "estimated", margin_bytes=margin)
     mode = f"memory mode {compiled.memory_mode}"
     if compiled.constants_in in _RAM:
         note = f"{mode} has weights and commands in {compiled.constants_in.upper()}"

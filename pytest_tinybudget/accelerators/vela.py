@@ -25,6 +25,7 @@ from typing import Any
 from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
+from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -92,7 +93,7 @@ def compile_model(
     """
     version = _installed_version()
     if any(each.name == NPU_OPERATOR for graph in model.subgraphs for each in graph.operators):
-        raise TinybudgetError(
+        raise ConversionError(
             f"{model.name}: it was compiled by Vela already; the board's accelerator is compiled "
             "for here: give the model as it was before"
         )
@@ -104,7 +105,7 @@ def compile_model(
             cache.put(key, entry)
     compiled = _compiled(entry, model.name)
     if not compiled.npu_calls:
-        raise TinybudgetError(
+        raise ConversionError(
             f"{model.name}: Vela leaves all of it to the CPU: no operator of it runs on the "
             f"{accelerator}; a float model must be converted to INT8 first"
         )
@@ -115,7 +116,8 @@ def _installed_version() -> str:
     if importlib.util.find_spec("ethosu") is None:
         raise TinybudgetError(
             "a board with an Ethos-U needs Arm's compiler Vela: "
-            "pip install 'pytest-tinybudget[ethosu]'"
+            "pip install 'pytest-tinybudget[ethosu]'",
+            code="TB103",
         )
     return metadata.version(_PACKAGE)
 
@@ -141,7 +143,7 @@ def _run(model: Model, accelerator: str, options: VelaOptions, version: str) -> 
             report = _report(printed, output)
             content = (output / "model_vela.tflite").read_bytes()
         except (OSError, KeyError, ValueError):
-            raise TinybudgetError(
+            raise ConversionError(
                 f"{model.name}: Vela {version} ended without an error and without its reports"
             ) from None
     return Entry(content, {**report, "version": version, "source": f"{model.name} ({accelerator})"})
@@ -178,11 +180,11 @@ def _call(model: Model, arguments: list[str], folder: Path, timeout_s: float) ->
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TinybudgetError(
+        raise ConversionError(
             f"{model.name}: Vela was not done after {timeout_s:g} s (vela.timeout)"
         ) from None
     if child.returncode:
-        raise TinybudgetError(f"{model.name}: Vela {_failure(child)}")
+        raise ConversionError(f"{model.name}: Vela {_failure(child)}")
     return child.stdout.decode("utf-8", "replace")
 
 
@@ -216,5 +218,5 @@ def _report(printed: str, output: Path) -> dict[str, Any]:
 
 
 def _compiled(entry: Entry, name: str) -> Compiled:
-    known = {each.name: entry.report.get(each.name) for each in fields(Compiled)}
+    known: dict[str, Any] = {each.name: entry.report.get(each.name) for each in fields(Compiled)}
     return Compiled(**{**known, "model": read_model(entry.content, name)})

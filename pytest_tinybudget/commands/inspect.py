@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,11 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="show all memory of each layer"
     )
+    parser.add_argument(
+        "--edge-tpu",
+        action="store_true",
+        help="say instead whether it may map to a Coral Edge TPU, by the documented rules",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(
         "--svg", metavar="PATH", help="draw the tensor arena over the operators; - for stdout"
@@ -63,9 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.report import inspection
     from pytest_tinybudget.report.console import Console
 
+    model = load_model(Path(arguments.model))
+    if arguments.edge_tpu:
+        sys.stdout.write(_edge_tpu(model, as_json=arguments.json))
+        return 0
     board = chosen_board(arguments)
     runtime = chosen_runtime(arguments, board)
-    model = load_model(Path(arguments.model))
     footprint = measure(model, runtime, registrations=arguments.registrations)
     found = inspection.Inspection(
         model=model,
@@ -85,6 +95,15 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(sys.stdout, arguments.color)
     console.print(inspection.render(found, console.style, verbosity=arguments.verbose))
     return 0
+
+
+def _edge_tpu(model: Model, *, as_json: bool) -> str:
+    from pytest_tinybudget.accelerators.coral import lint
+
+    found = lint(model)
+    if as_json:
+        return json.dumps(asdict(found), indent=2) + "\n"
+    return "".join(f"{line}\n" for line in found.lines())
 
 
 def _relief(model: Model, footprint: Footprint) -> tuple[LiveBuffer, int] | None:
