@@ -34,9 +34,9 @@ def format_quantity(value: float, unit: Unit | Electrical) -> str:
     if unit == "B":
         return format_size(round(value))
     if unit == "%":
-        return f"{value:.1f} %"
+        return f"{value:.2g} %" if 0 < abs(value) < 0.1 else f"{value:.1f} %"
     if unit == "":
-        return f"{value:.3g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     magnitude = abs(value)
     scale, prefix = next(
         ((scale, prefix) for scale, prefix in _PREFIXES if magnitude >= scale * 0.9995),
