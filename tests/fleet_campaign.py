@@ -57,7 +57,7 @@ def work(store: Store, folder: Path) -> None:
             rollouts.advance(store)
             continue
         results = [
-            Record(line, update.device, result=write(folder, update), version=None)
+            Record(line, update.device, result=write(folder, update))
             for line, update in enumerate(batch)
         ]
         updates.report(store, results)

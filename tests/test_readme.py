@@ -284,7 +284,7 @@ def test_commands_and_options_in_the_docs_exist(project: Path) -> None:
         for command in commands(block):
             words = shlex.split(command)
             if words[0] == "tinybudget":
-                verb = " ".join(words[1:3] if words[1] == "runtime" else words[1:2])
+                verb = " ".join(words[1:3] if words[1] in ("fleet", "runtime") else words[1:2])
                 named.setdefault(verb, set()).update(re.findall(r"(?<= )--[a-z-]+", command))
     assert {"check", "inspect", "carray", "runtime build"} <= set(named)
     for verb, options in named.items():

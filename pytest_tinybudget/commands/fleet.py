@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from dataclasses import fields
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from pytest_tinybudget.fleet.records import Record
     from pytest_tinybudget.fleet.rollouts import Rollout
     from pytest_tinybudget.fleet.store import Store
-    from pytest_tinybudget.fleet.updates import Update
     from pytest_tinybudget.report.console import Color
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.rollout.policy import Policy
@@ -84,8 +82,8 @@ def _add_register(commands: Subparsers) -> None:
         "register",
         "add devices, or tell what is new about known ones",
         details="Makes the file where there is none. A file has the columns device, hardware, "
-        "version and\nsha256, of which only device is needed; all of it is taken, or nothing.\nA known device keeps "
-        "the version that it has: tell another one with fleet seen.",
+        "version and\nsha256, of which only device is needed; all of it is taken, or nothing.\n"
+        "A known device keeps the version that it has: tell another one with fleet seen.",
         example="tinybudget fleet register kitchen hall --hardware pico --version 1.1.0\n"
         "tinybudget fleet register --from devices.csv",
         run=_register,
@@ -364,13 +362,13 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.state not in (None, *STATES):
         error = unknown("state", arguments.state, STATES)
         raise TinybudgetError(f"--state: {error.message}; expected {', '.join(STATES)}")
-    most = _most(arguments)
+    most = None if arguments.most is None else _most(arguments)
     with _opened(arguments) as store:
-        found = listed(store, state=arguments.state, version=arguments.version, most=most)
+        found = listed(store, state=arguments.state, version=arguments.version)
         if arguments.json:
-            _print_json_lines(map(asdict, found))
+            _print_json_lines(map(asdict, islice(found, most)))
             return 0
-        shown = list(islice(found, _MOST_LISTED if arguments.most is None else None))
+        shown = list(islice(found, most or _MOST_LISTED))
         more = next(found, None) is not None
     console = _console()
     console.print(device_lines(shown, console.style))
@@ -398,7 +396,7 @@ def _start(arguments: argparse.Namespace) -> int:
     with _opened(arguments) as store:
         rollout = start(store, version, policy, sha256=sha256, hardware=arguments.hardware)
     stages = ", ".join(f"{size:,}" for size in rollout.stages)
-    print(f"{rollout.name} started: {_devices(rollout.devices)}, {stages} after each stage")
+    print(f"{rollout.name} started: {_devices(rollout.devices)}, in stages up to {stages}")
     print("next: tinybudget fleet next")
     return 0
 
@@ -414,17 +412,13 @@ def _next(arguments: argparse.Namespace) -> int:
             most = None if arguments.most is None else _most(arguments)
             updates = claim(store, most=most, worker=arguments.worker or "")
         if arguments.json:
-            rows = (dict(zip(_NEXT_COLUMNS, _row(each), strict=True)) for each in updates)
+            rows = (dict(zip(_NEXT_COLUMNS, each, strict=True)) for each in updates)
             _print_json_lines(rows)
         else:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(_NEXT_COLUMNS)
-            writer.writerows(map(_row, updates))
+            writer.writerows(updates)
     return 0
-
-
-def _row(update: Update) -> tuple[object, ...]:
-    return tuple(getattr(update, field.name) for field in fields(update))
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -615,14 +609,14 @@ def _image(arguments: argparse.Namespace) -> tuple[str, str]:
         from pytest_tinybudget.update.manifest import load_manifest
 
         manifest = load_manifest(package)
-        if version not in (None, manifest.version):
+        if version not in ("", manifest.version):
             raise TinybudgetError(f"{package}: is version {manifest.version}, not {version}")
         version, sha256 = manifest.version, manifest.image.sha256
     elif package is not None:
         sha256 = _file_hash(package)
-    if version is None:
+    if not version:
         raise TinybudgetError("no version; give --version, or the manifest of a package: --package")
-    return version, _checked("sha256", sha256) or ""
+    return version, _checked("sha256", sha256)
 
 
 def _file_hash(path: Path) -> str:
@@ -674,10 +668,11 @@ def _stages(text: str) -> tuple[float, ...]:
         raise TinybudgetError(f"--stages {text!r}: expected percentages such as 1,10,100") from None
 
 
-def _checked(column: str, value: str | None) -> str | None:
+def _checked(column: str, value: str | None) -> str:
+    """The option's value, ``""`` where it is not given."""
     from pytest_tinybudget.fleet.records import checked
 
-    return None if value is None else checked(column, value)
+    return "" if value is None else checked(column, value)
 
 
 def _most(arguments: argparse.Namespace) -> int:

@@ -39,8 +39,8 @@ def register(
     store: Store,
     devices: Iterable[Record],
     *,
-    hardware: str | None = None,
-    version: str | None = None,
+    hardware: str = "",
+    version: str = "",
 ) -> tuple[int, int]:
     """Add ``devices`` (``DEVICE_COLUMNS``), all or none; how many are new, and how many known.
 
@@ -52,11 +52,12 @@ def register(
     stage(store, devices)
     with store.writing():
         (before,) = connection.execute("SELECT COUNT(*) FROM devices").fetchone()
-        connection.execute("UPDATE incoming SET version = ? WHERE version IS NULL", (version,))
+        if version:
+            connection.execute("UPDATE incoming SET version = ? WHERE version IS NULL", (version,))
         add_images(connection)
         connection.execute(
             """INSERT INTO devices (id, hardware, image)
-            SELECT device, COALESCE(incoming.hardware, ?, ''), images.number FROM incoming
+            SELECT device, COALESCE(incoming.hardware, ?), images.number FROM incoming
             LEFT JOIN images ON images.version = incoming.version
                 AND images.sha256 = COALESCE(incoming.sha256, '')
             WHERE true ORDER BY device, line
@@ -101,15 +102,15 @@ def seen(store: Store, devices: Iterable[Record], *, online: bool = True) -> int
 
 
 def listed(
-    store: Store, *, state: str | None = None, version: str | None = None, most: int = -1
+    store: Store, *, state: str | None = None, version: str | None = None
 ) -> Iterator[Device]:
     """Devices by id, only those of ``state`` and ``version`` where given."""
     rows = store.connection.execute(
         """SELECT id, hardware, version, NULLIF(sha256, ''), state, seen
         FROM listed_devices
         WHERE (:state IS NULL OR state = :state) AND (:version IS NULL OR version = :version)
-        ORDER BY id LIMIT :most""",
-        {"state": state, "version": version, "most": most},
+        ORDER BY id""",
+        {"state": state, "version": version},
     )
     return (Device(*row) for row in rows)
 
@@ -123,7 +124,11 @@ def stage(store: Store, records: Iterable[Record]) -> None:
         hardware TEXT, version TEXT, sha256 TEXT, result TEXT, detail TEXT, rollout TEXT)"""
     )
     with store.reading():
-        connection.executemany("INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?)", records)
+        connection.executemany(
+            """INSERT INTO incoming VALUES (?, ?, NULLIF(?, ''), NULLIF(?, ''), NULLIF(?, ''),
+            NULLIF(?, ''), NULLIF(?, ''), NULLIF(?, ''))""",
+            records,
+        )
 
 
 def add_images(connection: sqlite3.Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import operator
 import re
 import sys
 from collections.abc import Iterable
@@ -21,25 +22,27 @@ from pytest_tinybudget.nearest import unknown
 
 
 class Record(NamedTuple):
-    """A line about a device; ``None`` is what it does not say.
+    """A line about a device; ``""`` is what it does not say.
 
     ``line`` counts from 1; 0 is no line of a file, but what was given on the command line.
     """
 
     line: int
     device: str
-    hardware: str | None = None
-    version: str | None = None
-    sha256: str | None = None
-    result: str | None = None
-    detail: str | None = None
-    rollout: str | None = None
+    hardware: str = ""
+    version: str = ""
+    sha256: str = ""
+    result: str = ""
+    detail: str = ""
+    rollout: str = ""
 
 
 #: What ``fleet next`` prints besides, so that its lines can be sent back with a result.
 IGNORED = frozenset({"hardware", "from", "to", "to_sha256"})
 
 _LONGEST = 200
+_FIELDS = Record._fields[1:]
+_SHA256_AT = _FIELDS.index("sha256")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -53,12 +56,11 @@ def records(source: str, columns: Sequence[str]) -> Iterator[Record]:
         TinybudgetError: it cannot be read, or a line is not as expected.
     """
     with _lines(source) as (name, stream):
-        lines = enumerate(stream, 1)
-        for number, line in lines:
+        for before, line in enumerate(stream):
             if line.strip():
-                first = itertools.chain([(number, line)], lines)
+                lines = itertools.chain([line], stream)
                 read = _json_lines if line.lstrip().startswith("{") else _csv
-                yield from read(name, first, columns)
+                yield from read(name, lines, before, columns)
                 return
         raise TinybudgetError(f"{name}: empty; expected CSV with a header, or JSON lines")
 
@@ -71,7 +73,7 @@ def checked(column: str, value: str) -> str:
     """
     if not value or len(value) > _LONGEST or not value.isprintable() or value != value.strip():
         raise TinybudgetError(
-            f"{column} {printable(value)!r}: expected 1 to {_LONGEST} printable characters "
+            f"{column} '{printable(value)}': expected 1 to {_LONGEST} printable characters "
             "without blanks around"
         )
     if column == "sha256":
@@ -95,31 +97,41 @@ def _lines(source: str) -> Iterator[tuple[str, TextIO]]:
         raise TinybudgetError(f"{source}: not UTF-8 text") from error
 
 
-def _csv(name: str, lines: Iterable[tuple[int, str]], columns: Sequence[str]) -> Iterator[Record]:
-    reader = csv.reader((line for _, line in lines), strict=True)
+def _csv(name: str, lines: Iterable[str], before: int, columns: Sequence[str]) -> Iterator[Record]:
+    """CSV whose header comes after ``before`` blank lines."""
+    reader = csv.reader(lines, strict=True)
     try:
-        header = [_column(cell.strip(), columns, f"{name}:1") for cell in next(reader)]
+        header = [_column(cell.strip(), columns, f"{name}:{before + 1}") for cell in next(reader)]
         if columns[0] not in header:
             raise TinybudgetError(
-                f"{name}:1: no column {columns[0]!r}; expected a header of {', '.join(columns)}"
+                f"{name}:{before + 1}: no column {columns[0]!r}; expected a header of "
+                f"{', '.join(columns)}"
             )
         if len(set(header)) != len(header):
-            raise TinybudgetError(f"{name}:1: a column twice")
+            raise TinybudgetError(f"{name}:{before + 1}: a column twice")
+        # Behind the cells of a line comes one more, which stands for columns that it lacks.
+        picked = operator.itemgetter(
+            *(header.index(field) if field in columns and field in header else len(header)
+              for field in _FIELDS)
+        )  # fmt: skip
         for cells in reader:
-            if cells and len(cells) != len(header):
+            if len(cells) != len(header):
+                if not cells:
+                    continue
                 raise TinybudgetError(
-                    f"{name}:{reader.line_num}: {len(cells)} cells, the header has {len(header)}"
+                    f"{name}:{before + reader.line_num}: {len(cells)} cells, "
+                    f"the header has {len(header)}"
                 )
-            if cells:
-                yield _record(name, reader.line_num, zip(header, cells, strict=True), columns)
+            cells.append("")
+            yield _record(name, before + reader.line_num, picked(cells))
     except csv.Error as error:
-        raise TinybudgetError(f"{name}:{reader.line_num}: not CSV: {error}") from error
+        raise TinybudgetError(f"{name}:{before + reader.line_num}: not CSV: {error}") from error
 
 
 def _json_lines(
-    name: str, lines: Iterable[tuple[int, str]], columns: Sequence[str]
+    name: str, lines: Iterable[str], before: int, columns: Sequence[str]
 ) -> Iterator[Record]:
-    for number, line in lines:
+    for number, line in enumerate(lines, before + 1):
         if not line.strip():
             continue
         place = f"{name}:{number}"
@@ -129,10 +141,11 @@ def _json_lines(
             raise TinybudgetError(f"{place}: not a JSON object") from error
         if not isinstance(found, dict):
             raise TinybudgetError(f"{place}: not a JSON object")
-        values = [
-            (_column(key, columns, place), _text(key, value, place)) for key, value in found.items()
-        ]
-        yield _record(name, number, values, columns)
+        values = {
+            _column(key, columns, place): _text(key, value, place) for key, value in found.items()
+        }
+        kept = (values.get(field, "") if field in columns else "" for field in _FIELDS)
+        yield _record(name, number, tuple(kept))
 
 
 def _text(key: str, value: object, place: str) -> str:
@@ -150,17 +163,18 @@ def _column(name: str, columns: Sequence[str], place: str) -> str:
     return name
 
 
-def _record(
-    name: str, line: int, values: Iterable[tuple[str, str]], columns: Sequence[str]
-) -> Record:
-    try:
-        found = {
-            column: checked(column, value)
-            for column, value in values
-            if value and column in columns
-        }
-    except TinybudgetError as error:
-        raise TinybudgetError(f"{name}:{line}: {error.message}") from None
-    if columns[0] not in found:
-        raise TinybudgetError(f"{name}:{line}: no {columns[0]}")
-    return Record(line, **found)
+def _record(name: str, line: int, values: tuple[str, ...]) -> Record:
+    """A record of ``values``, in the order of ``_FIELDS``, each checked."""
+    if not values[0]:
+        raise TinybudgetError(f"{name}:{line}: no device")
+    text = "".join(values)
+    # Most lines are plain, and a fleet may have a million.
+    if values[_SHA256_AT] or len(text) > _LONGEST or " " in text or not text.isprintable():
+        try:
+            values = tuple(
+                value and checked(field, value)
+                for field, value in zip(_FIELDS, values, strict=True)
+            )
+        except TinybudgetError as error:
+            raise TinybudgetError(f"{name}:{line}: {error.message}") from None
+    return Record(line, *values)

@@ -122,17 +122,15 @@ JOIN images AS after ON after.number = updates.target
 LEFT JOIN images AS before ON before.number = updates.previous
 WHERE updates.state <> 'waiting';
 
--- What devices of a rollout run, beside what they should run.
+-- How many devices of a rollout run what, beside what they should run.
 CREATE VIEW outcomes AS
-SELECT rollout, rank, updates.state, updates.detail, devices.id, devices.told,
-    expected.version AS expected, runs.version,
-    EXISTS (
-        SELECT 1 FROM same_images
-        WHERE same_images.image = devices.image AND same_images.target = updates.target) AS same
-FROM updates
-JOIN devices ON devices.number = device
-JOIN images AS expected ON expected.number = updates.target
-LEFT JOIN images AS runs ON runs.number = devices.image;
+SELECT *, EXISTS (
+    SELECT 1 FROM same_images
+    WHERE same_images.image = counted.image AND same_images.target = counted.target) AS same
+FROM (
+    SELECT rollout, updates.state, target, image, told, COUNT(*) AS devices
+    FROM updates JOIN devices ON devices.number = device
+    GROUP BY rollout, updates.state, target, image, told) AS counted;
 
 -- A device as people see it: updating while it is handed out, whatever was last heard of it.
 CREATE VIEW listed_devices AS

@@ -57,7 +57,7 @@ class Status:
         if self.rollout.state == "running" and self.counts is not None:
             if self.counts.waiting:
                 return "next"
-            return "report FILE" if self.counts.updating else "advance"
+            return "report --from FILE" if self.counts.updating else "advance"
         return None
 
 

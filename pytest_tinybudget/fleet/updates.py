@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.fleet.devices import add_images
@@ -26,8 +27,7 @@ RESULTS = ("ok", "failed")
 _MOST_REFUSALS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """A device that is handed out: from which version to which; ``None`` is unknown."""
 
     rollout: int
@@ -97,7 +97,7 @@ def claim(store: Store, *, most: int | None = None, worker: str = "") -> Iterato
         WHERE rollout = ? AND rank IN (SELECT rank FROM claims) ORDER BY rank""",
         (rollout.number,),
     )
-    return (Update(*row) for row in rows)
+    return map(Update._make, rows)
 
 
 def claimed(store: Store, *, worker: str | None = None) -> Iterator[Update]:
@@ -109,7 +109,7 @@ def claimed(store: Store, *, worker: str | None = None) -> Iterator[Update]:
         ORDER BY rank""",
         {"rollout": rollout.number, "worker": worker},
     )
-    return (Update(*row) for row in rows)
+    return map(Update._make, rows)
 
 
 def report(store: Store, results: Iterable[Record]) -> Reported:
@@ -160,14 +160,19 @@ def verify(store: Store) -> Verified:
         rollout = newest(connection)
         confirmed, untold, awaited = connection.execute(
             """SELECT
-                COUNT(*) FILTER (WHERE state = 'ok' AND same AND told),
-                COUNT(*) FILTER (WHERE state = 'ok' AND same AND NOT told),
-                COUNT(*) FILTER (WHERE state = 'claimed')
+                COALESCE(SUM(devices) FILTER (WHERE state = 'ok' AND same AND told), 0),
+                COALESCE(SUM(devices) FILTER (WHERE state = 'ok' AND same AND NOT told), 0),
+                COALESCE(SUM(devices) FILTER (WHERE state = 'claimed'), 0)
             FROM outcomes WHERE rollout = ?""",
             (rollout.number,),
         ).fetchone()
         others = connection.execute(
-            """SELECT id, expected, COALESCE(version, '') FROM outcomes
+            """SELECT id, expected.version, COALESCE(runs.version, '')
+            FROM outcomes JOIN updates USING (rollout, state, target)
+            JOIN devices ON devices.number = device
+                AND devices.image IS outcomes.image AND devices.told = outcomes.told
+            JOIN images AS expected ON expected.number = target
+            LEFT JOIN images AS runs ON runs.number = devices.image
             WHERE rollout = ? AND state = 'ok' AND NOT same ORDER BY id""",
             (rollout.number,),
         ).fetchall()
@@ -175,12 +180,12 @@ def verify(store: Store) -> Verified:
 
 
 def _with_result(record: Record) -> Record:
-    if record.result is None:
+    if not record.result:
         raise TinybudgetError(f"{_place(record.line)}no result; expected ok or failed")
     if record.result not in RESULTS:
         error = unknown("result", record.result, RESULTS)
         raise TinybudgetError(f"{_place(record.line)}{error.message}; expected ok or failed")
-    if record.rollout is not None and not record.rollout.isdecimal():
+    if record.rollout and not record.rollout.isdecimal():
         raise TinybudgetError(f"{_place(record.line)}rollout {record.rollout!r}: expected a number")
     return record
 
