@@ -25,12 +25,18 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.nearest import unknown
+from pytest_tinybudget.quantities import Declarable
+from pytest_tinybudget.quantities import parse_quantity
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import parse_size
 
 
-#: Limits by ``"flash"`` and ``"ram"``: ``"200 KB"``, or bytes.
+#: Limits by ``"flash"`` and ``"ram"``: ``"200 KB"``, or bytes; by ``"latency"``: ``"100 ms"``,
+#: and ``"energy"``: ``"50 uJ"`` of an inference.
 Limits = Mapping[str, str | int]
+
+_SIZES = ("flash", "ram", "update")
+_UNITS: Mapping[str, Declarable] = {"latency": "s", "energy": "J"}
 
 
 def check(
@@ -57,7 +63,8 @@ def check(
             ``keras.Model``. What is no INT8 ``.tflite`` is converted (docs/conversion.md).
         board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
         budget: limits besides the board's room, such as ``{"flash": "200 KB", "ram": 49152}``;
-            sizes as in ``tinybudget.toml`` (1 KB = 1024 B), or bytes.
+            sizes as in ``tinybudget.toml`` (1 KB = 1024 B), or bytes; ``"latency": "100 ms"``
+            and ``"energy": "50 uJ"`` as there.
         require_int8: fail (or ``"warn"`` about) a model that is not full INT8.
         strict: fail where a number is a bound instead of the device's own.
         registrations: ``"typed"`` for a firmware that registers ``Register_CONV_2D_INT8()``
@@ -170,12 +177,16 @@ def pair_of(
 
 
 def _budget(limits: Limits) -> Budget:
-    sizes = {}
-    for metric, size in limits.items():
-        if metric not in ("flash", "ram"):
-            raise unknown("budget", metric, ("flash", "ram"))
+    sizes: dict[str, int] = {}
+    quantities: dict[str, float] = {}
+    for metric, limit in limits.items():
+        if metric not in (*_SIZES, *_UNITS):
+            raise unknown("budget", metric, (*_SIZES, *_UNITS))
         try:
-            sizes[metric] = parse_size(size)
+            if metric in _UNITS:
+                quantities[metric] = parse_quantity(str(limit), _UNITS[metric])
+            else:
+                sizes[metric] = parse_size(limit)
         except ValueError as error:
             raise TinybudgetError(f"budget for {metric}: {error}") from None
-    return Budget(**sizes)
+    return Budget(**sizes, latency=quantities.get("latency"), energy=quantities.get("energy"))

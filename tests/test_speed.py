@@ -17,6 +17,7 @@ from conftest import keyword_model
 from modelmaker import Graph
 from modelmaker import ModelMaker
 
+import pytest_tinybudget
 from pytest_tinybudget import cli
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
@@ -441,6 +442,16 @@ def test_a_group_has_no_budget_of_time(tmp_path: Path, capsys: pytest.CaptureFix
     file.write_text(DECLARATION.replace("BUDGET", "") + group)
     assert cli.main(["check", str(file)]) == 2
     assert "is one model's budget" in capsys.readouterr().err
+
+
+def test_python_takes_the_same_budgets(tmp_path: Path) -> None:
+    model = tmp_path / "kws.tflite"
+    model.write_bytes(keyword_model())
+    check = pytest_tinybudget.check
+    assert check(model, board="esp32", budget={"latency": "1 us"}).outcome == "over"
+    assert check(model, board="esp32", budget={"latency": "9 s"}).outcome != "over"
+    with pytest.raises(TinybudgetError, match="budget for latency: expected a quantity such as"):
+        check(model, board="esp32", budget={"latency": 100})
 
 
 @pytest.mark.parametrize(
