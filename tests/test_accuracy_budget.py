@@ -27,6 +27,7 @@ from pytest_tinybudget.evaluation import interpreters
 from pytest_tinybudget.evaluation import intervals
 from pytest_tinybudget.evaluation import measure
 from pytest_tinybudget.evaluation.job import Job
+from pytest_tinybudget.evaluation.worker import engines
 from pytest_tinybudget.evaluation.worker import metrics
 from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.graph.tflite import read_model
@@ -38,10 +39,10 @@ EXAMPLE = ROOT / "examples" / "quickstart"
 DIGITS = (EXAMPLE / "models" / "digits.tflite").read_bytes()
 HELD_OUT = EXAMPLE / "digits_held_out.npz"
 
-runs_models = pytest.mark.skipif(
-    not any(find_spec(name) for name in ("ai_edge_litert", "tensorflow", "tflite_micro")),
-    reason="needs an interpreter",
-)
+INTERPRETERS = [
+    name for name, module in interpreters.MODULES.items() if find_spec(module.partition(".")[0])
+]
+runs_models = pytest.mark.skipif(not INTERPRETERS, reason="needs an interpreter")
 needs_tensorflow = pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs TensorFlow")
 
 HEAD = """\
@@ -715,8 +716,7 @@ def test_of_an_error_the_drop_is_a_share_of_the_float_models():
 
 
 @runs_models
-@pytest.mark.parametrize("name", [name for name, module in interpreters.MODULES.items()
-                                  if find_spec(module.partition(".")[0])])  # fmt: skip
+@pytest.mark.parametrize("name", INTERPRETERS)
 def test_every_interpreter_tells_the_same_digits_apart(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
@@ -727,6 +727,22 @@ def test_every_interpreter_tells_the_same_digits_apart(
 
     assert found.outcome == "fits", found.headline
     assert found.runtime == name
+
+
+@pytest.mark.parametrize("name", INTERPRETERS)
+def test_state_of_one_sample_does_not_reach_the_next(name: str):
+    wakeword = pytest.importorskip("pymicro_wakeword")
+    path = Path(wakeword.__file__).parent / "models" / "okay_nabu.tflite"
+    model = engines.engine(name, path.read_bytes(), path.name)
+    random = np.random.default_rng(0)
+    loud, other = (
+        [random.random(tensor.sample_shape) * 25 for tensor in model.inputs] for _ in range(2)
+    )
+
+    first = model.run(loud)
+    model.run(other)
+
+    assert np.array_equal(model.run(loud)[0], first[0])
 
 
 @runs_models

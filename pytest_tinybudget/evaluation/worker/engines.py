@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.graph.tflite import read_model
 
 
 Array = NDArray[Any]
@@ -22,6 +24,9 @@ Array = NDArray[Any]
 #: What the interpreter gets beyond the simulated arena (as in the cross-check of ``verify``).
 _SPARE_ARENA_BYTES = 1024**2
 _ARENA_PER_MODEL_BYTE = 10
+
+#: The operator of streaming models, whose state outlives an invocation.
+_RESOURCE = "VAR_HANDLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,42 +87,50 @@ def _litert(content: bytes) -> Engine:
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_litert.interpreter import OpResolverType
 
-    return _LiteRT(
-        Interpreter(
-            model_content=content,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-    )
+    return _LiteRT(content, Interpreter, OpResolverType)
 
 
 def _tensorflow(content: bytes) -> Engine:
     import tensorflow as tf
 
-    kernels = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    return _LiteRT(
-        tf.lite.Interpreter(model_content=content, experimental_op_resolver_type=kernels)
-    )
+    return _LiteRT(content, tf.lite.Interpreter, tf.lite.experimental.OpResolverType)
 
 
 class _LiteRT:
     """LiteRT's interpreter, which is also TensorFlow's; without delegates, as nearest to TFLM."""
 
-    def __init__(self, interpreter: Any) -> None:
-        self._interpreter = interpreter
-        interpreter.allocate_tensors()
-        self.inputs = [_litert_tensor(each) for each in interpreter.get_input_details()]
-        self._outputs = [
-            (each["index"], _litert_tensor(each)) for each in interpreter.get_output_details()
-        ]
-        self._indices = [each["index"] for each in interpreter.get_input_details()]
+    def __init__(self, content: bytes, interpreter: Any, kernels: Any) -> None:
+        self._made = partial(
+            interpreter,
+            model_content=content,
+            experimental_op_resolver_type=kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        self._begin()
+        inputs, outputs = self._now.get_input_details(), self._now.get_output_details()
+        self.inputs = [_litert_tensor(each) for each in inputs]
+        self._outputs = [_litert_tensor(each) for each in outputs]
+        self._input_indices = [each["index"] for each in inputs]
+        self._output_indices = [each["index"] for each in outputs]
+        operators = read_model(content, "model").main.operators
+        # Resetting leaves resource variables as they are.
+        self._keeps_state = any(operator.name == _RESOURCE for operator in operators)
 
     def run(self, sample: Sequence[Array]) -> list[Array]:
         """Real outputs for one sample; state of earlier ones is forgotten."""
-        self._interpreter.reset_all_variables()
-        for index, tensor, values in zip(self._indices, self.inputs, sample, strict=True):
-            self._interpreter.set_tensor(index, tensor.quantized(values.reshape(tensor.shape)))
-        self._interpreter.invoke()
-        return [tensor.real(self._interpreter.get_tensor(index)) for index, tensor in self._outputs]
+        if self._keeps_state:
+            self._begin()
+        self._now.reset_all_variables()
+        for index, tensor, values in zip(self._input_indices, self.inputs, sample, strict=True):
+            self._now.set_tensor(index, tensor.quantized(values.reshape(tensor.shape)))
+        self._now.invoke()
+        return [
+            tensor.real(self._now.get_tensor(index))
+            for index, tensor in zip(self._output_indices, self._outputs, strict=True)
+        ]
+
+    def _begin(self) -> None:
+        self._now = self._made()
+        self._now.allocate_tensors()
 
 
 def _litert_tensor(detail: dict[str, Any]) -> Tensor:
@@ -134,7 +147,6 @@ class _TFLM:
 
         from pytest_tinybudget.footprint.arena import simulate
         from pytest_tinybudget.footprint.runtime import RUNTIMES
-        from pytest_tinybudget.graph.tflite import read_model
 
         model = read_model(content, "model")
         arena = simulate(model, RUNTIMES["x86_64_ref"], {}).arena
@@ -150,14 +162,10 @@ class _TFLM:
             _tflm_tensor(self._interpreter.get_output_details(index))
             for index in range(len(model.main.outputs))
         ]
-        self._has_state = any(
-            tensor.is_variable for graph in model.subgraphs for tensor in graph.tensors
-        )
 
     def run(self, sample: Sequence[Array]) -> list[Array]:
         """Real outputs for one sample; state of earlier ones is forgotten."""
-        if self._has_state:
-            self._interpreter.reset()
+        self._interpreter.reset()
         for index, (tensor, values) in enumerate(zip(self.inputs, sample, strict=True)):
             self._interpreter.set_input(tensor.quantized(values.reshape(tensor.shape)), index)
         self._interpreter.invoke()
