@@ -11,7 +11,8 @@ evidence:
     Ville, 1939).
 ``exact``
     The binomial tail at the tolerated failure rate, the test behind Clopper and Pearson's bounds
-    (Biometrika 26, 1934), at alpha divided by the number of stages (Bonferroni).
+    (Biometrika 26, 1934), at alpha divided by the number of stages (Bonferroni; looks that holds
+    add are not counted).
 
 Devices whose window is still open count as succeeded when a halt is weighed: failures are often
 reported sooner than successes, and must not halt a good release by being early.
