@@ -564,6 +564,23 @@ def test_energy_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert found["battery"]["life_hours"][0] < found["battery"]["life_hours"][1] < 1e6
 
 
+def test_a_declared_board_brings_its_own_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kws.tflite").write_bytes(keyword_model())
+    power = 'sleep_current = "5 uA"\nvoltage = "2 V"\n'
+    Path("tinybudget.toml").write_text(DECLARATION.replace("BUDGET", "") + power)
+    cycle = ["--capacity", "1 Ah", "--per-hour", "60", "--json"]
+    assert cli.main(["energy", "tinybudget.toml::kws::doorbell", *cycle]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["board"] == "doorbell"
+    assert found["battery"]["active_amperes"] == [0.01, 0.01]
+    assert cli.main(["energy", "tinybudget.toml::kws", "--board", "doorbell"]) == 0
+    assert cli.main(["energy", "tinybudget.toml::kws"]) == 2
+    assert "name one board with --board" in capsys.readouterr().err
+
+
 # The page
 
 

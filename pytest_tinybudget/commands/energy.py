@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.quantities import Declarable
 from pytest_tinybudget.quantities import format_quantity
@@ -24,6 +23,7 @@ from pytest_tinybudget.report.layout import wrapped
 
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.declaration.pairs import Pair
     from pytest_tinybudget.quantities import Electrical
     from pytest_tinybudget.quantities import Unit
     from pytest_tinybudget.speed.energy import Battery
@@ -56,12 +56,13 @@ def add_commands(subparsers: Subparsers) -> None:
         "estimate the energy of an inference, and how long a battery lasts",
         details="Energy is time x power; both are estimates from published measurements, and "
         "unknown where\nthere are none (docs/latency.md). State what you measured with "
-        "--active-power. Self-discharge,\nregulators, sensors and radio are not in it.",
+        "--active-power. A declared\nmodel (tinybudget.toml::kws) takes what its board declares. "
+        "Self-discharge, regulators, sensors\nand radio are not in it.",
         example="tinybudget energy models/kws.tflite --board nucleo-l4r5zi \\\n"
         '    --capacity "220 mAh" --per-hour 60 --sleep-current "5 uA"',
     )
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file")
-    parser.add_argument("--board", metavar="ID", required=True, help="board (tinybudget boards)")
+    parser.add_argument("model", metavar="MODEL", help="a .tflite file, or FILE::MODEL")
+    parser.add_argument("--board", metavar="ID", help="board (tinybudget boards)")
     parser.add_argument("--capacity", metavar="AH", help='of the battery, such as "220 mAh"')
     parser.add_argument(
         "--per-hour", metavar="N", type=float, help="inferences an hour, at even intervals"
@@ -81,19 +82,20 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: model, board or a quantity are wrong, or the inferences take too long.
     """
-    from pytest_tinybudget.api import pair_of
-    from pytest_tinybudget.boards import find_board
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.speed.energy import battery_life
     from pytest_tinybudget.speed.energy import energy_of
     from pytest_tinybudget.speed.energy import power_of
     from pytest_tinybudget.speed.latency import latency_of
 
-    board = _powered(find_board(arguments.board), arguments)
+    pair = _pair(arguments)
+    board = _powered(pair.board, arguments)
     cycle = _cycle(arguments, board)
     with closing(Gate()) as gate:
-        model = gate.model(pair_of(arguments.model, board=board).model)
-    latency, power = latency_of(model, board, runtime_of(board).kernels), power_of(board)
+        model = gate.model(pair.model)
+    kernels = None if pair.choice.fixed else pair.choice.runtime.kernels
+    latency = latency_of(model, board, kernels, external=pair.model.placement == "psram")
+    power = power_of(board)
     energy = energy_of(latency, power)
     battery = None
     if cycle is not None:
@@ -106,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
             capacity_ampere_hours=cycle.capacity,
         )
     if arguments.json:
-        record = _record(arguments, latency, energy, battery)
+        record = _record(arguments, board, latency, energy, battery)
         sys.stdout.write(json.dumps(record, indent=2) + "\n")
         return 0
     style = Console(sys.stdout).style
@@ -115,6 +117,28 @@ def run(arguments: argparse.Namespace) -> int:
         lines = wrapped(text, style, indent=" " * _LABEL_CELLS, start=start)
         sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
+
+
+def _pair(arguments: argparse.Namespace) -> Pair:
+    """The pair of a declaration that MODEL names, or of a file and a board of the catalogue."""
+    from pytest_tinybudget.api import pair_of
+    from pytest_tinybudget.commands.selection import select
+    from pytest_tinybudget.declaration.pairs import Pair
+
+    if "::" not in arguments.model:
+        if arguments.board is None:
+            raise TinybudgetError("--board is missing: tinybudget boards lists them")
+        return pair_of(arguments.model, board=arguments.board)
+    selected = [each for each in select([arguments.model]) if isinstance(each, Pair)]
+    pairs = [each for each in selected if arguments.board in (None, each.board.id)]
+    if len(pairs) != 1:
+        boards = ", ".join(each.board.id for each in selected)
+        raise TinybudgetError(f"{arguments.model}: name one board with --board: {boards}")
+    if pairs[0].board.accelerator:
+        raise TinybudgetError(
+            f"{arguments.model}: nothing is known of the energy of {pairs[0].board.accelerator}"
+        )
+    return pairs[0]
 
 
 def _powered(board: Board, arguments: argparse.Namespace) -> Board:
@@ -142,12 +166,12 @@ def _cycle(arguments: argparse.Namespace, board: Board) -> _Cycle | None:
     """The duty cycle, all of it or nothing."""
     capacity, sleep = _quantity(arguments, "capacity", "Ah"), board.power.sleep_amperes
     per_hour = arguments.per_hour
-    wanted = {"--capacity": capacity, "--per-hour": per_hour, "--sleep-current": sleep}
-    missing = [option for option, value in wanted.items() if value is None]
+    if (capacity, per_hour, arguments.sleep_current) == (None, None, None):
+        return None
     if capacity is None or per_hour is None or sleep is None:
-        if len(missing) == len(wanted):
-            return None
-        raise TinybudgetError(f"for the life of a battery also give {', '.join(missing)}")
+        wanted = {"--capacity": capacity, "--per-hour": per_hour, "--sleep-current": sleep}
+        missing = ", ".join(option for option, value in wanted.items() if value is None)
+        raise TinybudgetError(f"for the life of a battery also give {missing}")
     if not 0 < per_hour < float("inf"):
         raise TinybudgetError(f"--per-hour: expected a number above 0, got {per_hour:g}")
     return _Cycle(capacity, per_hour, sleep, board.power.volts or _VOLTS)
@@ -212,11 +236,15 @@ def _duration(hours: float) -> str:
 
 
 def _record(
-    arguments: argparse.Namespace, latency: Latency, energy: Energy, battery: Battery | None
+    arguments: argparse.Namespace,
+    board: Board,
+    latency: Latency,
+    energy: Energy,
+    battery: Battery | None,
 ) -> dict[str, object]:
     return {
         "model": arguments.model,
-        "board": arguments.board,
+        "board": board.id,
         "latency": {"low": latency.low, "high": latency.high, "basis": latency.basis},
         "energy": {"low": energy.low, "high": energy.high, "basis": energy.basis},
         "battery": None
