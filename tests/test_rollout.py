@@ -148,6 +148,22 @@ def test_what_halts_while_devices_are_awaited_halts_however_they_end(policy: Pol
         assert decide(policy, 0, failures - 1, devices).action == "hold"
 
 
+@settings(deadline=None)
+@given(st.data())
+def test_more_failures_never_make_a_milder_verdict(data: st.DataObject):
+    policy = data.draw(st.sampled_from([SPRT, EXACT, Policy(minimum_devices=30)]))
+    devices = data.draw(st.integers(1, 3000))
+    failed = data.draw(st.integers(0, devices - 1))
+
+    fewer = decide(policy, devices - failed, failed, devices)
+    more = decide(policy, devices - failed - 1, failed + 1, devices)
+
+    severity = ["continue", "hold", "halt"]
+    assert severity.index(fewer.action) <= severity.index(more.action)
+    if more.action == "hold":
+        assert 1 <= more.more_devices <= max(devices, policy.minimum_devices)
+
+
 @pytest.mark.parametrize("counts", [(-1, 0, 1), (0, -1, 1), (1, 1, 1), (0, 0, 0)])
 def test_counts_that_cannot_be_are_refused(counts: tuple[int, int, int]):
     with pytest.raises(ValueError, match="do not fit"):

@@ -167,9 +167,10 @@ def simulate(arguments: argparse.Namespace) -> int:
             for outcome in outcomes:
                 low, high = outcome.halted_range_percent
                 worst = max(worst, high - outcome.halted_percent, outcome.halted_percent - low)
+        error = f"within {math.ceil(10 * worst) / 10:g} points (99.9 %)"
         print(
-            f"{fleet_devices:,} devices, {arguments.runs:,} rollouts a cell: share halted / mean "
-            f"devices exposed / mean windows; shares within {math.ceil(10 * worst) / 10:g} points (99.9 %)\n"
+            f"{fleet_devices:,} devices, {arguments.runs:,} rollouts a cell: share halted, {error} / "
+            "mean devices exposed / mean windows\n"
         )
         print("\n".join(_markdown(cells) if arguments.table else _aligned(cells)) + "\n")
     return 0
