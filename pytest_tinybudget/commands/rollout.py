@@ -169,8 +169,8 @@ def simulate(arguments: argparse.Namespace) -> int:
                 worst = max(worst, high - outcome.halted_percent, outcome.halted_percent - low)
         error = f"within {math.ceil(10 * worst) / 10:g} points (99.9 %)"
         print(
-            f"{fleet_devices:,} devices, {arguments.runs:,} rollouts a cell: share halted, {error} / "
-            "mean devices exposed / mean windows\n"
+            f"{fleet_devices:,} devices, {arguments.runs:,} rollouts a cell: share halted, {error} "
+            "/ mean devices exposed / mean windows\n"
         )
         print("\n".join(_markdown(cells) if arguments.table else _aligned(cells)) + "\n")
     return 0
