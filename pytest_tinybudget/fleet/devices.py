@@ -42,7 +42,7 @@ def register(
     hardware: str = "",
     version: str = "",
 ) -> tuple[int, int]:
-    """Add ``devices`` (``DEVICE_COLUMNS``), all or none; how many are new, and how many known.
+    """Add ``devices`` (``DEVICE_COLUMNS``), all or none; how many were new, and how many known.
 
     ``hardware`` and ``version`` are of devices that name none. A known device takes over its
     hardware, but its version only where that is unknown: a list of yesterday, registered again,
@@ -67,8 +67,8 @@ def register(
             (hardware,),
         )
         (after,) = connection.execute("SELECT COUNT(*) FROM devices").fetchone()
-        (named,) = connection.execute("SELECT COUNT(DISTINCT device) FROM incoming").fetchone()
-    return after - before, named - (after - before)
+        (lines,) = connection.execute("SELECT COUNT(*) FROM incoming").fetchone()
+    return after - before, lines - (after - before)
 
 
 def seen(store: Store, devices: Iterable[Record], *, online: bool = True) -> int:

@@ -158,25 +158,29 @@ def verify(store: Store) -> Verified:
     """
     with store.reading() as connection:
         rollout = newest(connection)
-        confirmed, untold, awaited = connection.execute(
+        confirmed, untold, awaited, wrong = connection.execute(
             """SELECT
                 COALESCE(SUM(devices) FILTER (WHERE state = 'ok' AND same AND told), 0),
                 COALESCE(SUM(devices) FILTER (WHERE state = 'ok' AND same AND NOT told), 0),
-                COALESCE(SUM(devices) FILTER (WHERE state = 'claimed'), 0)
+                COALESCE(SUM(devices) FILTER (WHERE state = 'claimed'), 0),
+                COALESCE(SUM(devices) FILTER (WHERE state = 'ok' AND NOT same), 0)
             FROM outcomes WHERE rollout = ?""",
             (rollout.number,),
         ).fetchone()
-        others = connection.execute(
-            """SELECT id, expected.version, COALESCE(runs.version, '')
+        others = (
+            wrong
+            and connection.execute(
+                """SELECT id, expected.version, COALESCE(runs.version, '')
             FROM outcomes JOIN updates USING (rollout, state, target)
             JOIN devices ON devices.number = device
                 AND devices.image IS outcomes.image AND devices.told = outcomes.told
             JOIN images AS expected ON expected.number = target
             LEFT JOIN images AS runs ON runs.number = devices.image
             WHERE rollout = ? AND state = 'ok' AND NOT same ORDER BY id""",
-            (rollout.number,),
-        ).fetchall()
-    return Verified(rollout, confirmed, untold, awaited, tuple(others))
+                (rollout.number,),
+            ).fetchall()
+        )
+    return Verified(rollout, confirmed, untold, awaited, tuple(others or ()))
 
 
 def _with_result(record: Record) -> Record:
