@@ -153,6 +153,7 @@ def test_the_arena_of_a_compiled_model_is_the_devices(cpu: bool, required: int, 
     arena = simulate(model_of(compiled_by_hand(cpu=cpu)), runtime).arena
     assert arena is not None
     assert (arena.required, arena.used) == (required, used)
+    assert arena.optimum_head <= arena.head
 
 
 def test_other_runtimes_refuse_a_compiled_model() -> None:

@@ -14,7 +14,7 @@ class Accelerated:
     """A pair on a board with an accelerator.
 
     ``model`` is the file that the firmware holds (``None`` where there is no firmware), which
-    ``footprint`` is of. ``settings`` say how it was made: results of others are not comparable.
+    ``footprint`` is of. ``settings`` say how it was made, which the result records.
     ``advice`` is what to change where the pair does not fit.
     """
 

@@ -434,7 +434,8 @@ class _Interpreter:
             recorded=memory.recorded,
             buffers=placed,
             peak_time=_peak_time(memory.head, placed, live),
-            optimum_head=max(live, default=0),
+            # Buffers of a plan of the model's own may share bytes, which are live twice then.
+            optimum_head=min(max(live, default=0), memory.head),
         )
 
 
