@@ -311,7 +311,7 @@ def test_what_only_moves_elements_counts_as_no_more_than_an_addition() -> None:
     latency = padded.latency()
     assert latency.low == 0
     assert end(latency) > 0
-    assert "at most for PAD" in latency.basis
+    assert "only bounded: PAD" in latency.basis
     sizes = (8 * 8 * 4 + 10 * 10 * 4) / (10 * 10 * 4)
     assert end(latency) <= sizes * end(added.latency())
 
@@ -320,6 +320,15 @@ def test_half_the_clock_takes_twice_the_time(net: Network) -> None:
     net.graph.output(net.graph.conv2d(net.graph.input((1, 16, 16, 4)), filters=8))
     slow = net.latency(replace(NANO, clock_mhz=32))
     assert end(slow) == pytest.approx(2 * end(net.latency()))
+
+
+def test_no_board_counts_as_faster_than_a_clock_that_was_timed(net: Network) -> None:
+    net.graph.output(net.graph.conv2d(net.graph.input((1, 16, 16, 4)), filters=8))
+    timed, faster = (net.latency(replace(NANO, mcu="", clock_mhz=mhz)) for mhz in (120, 240))
+    assert end(faster) == end(timed)
+    assert faster.low is not None
+    assert timed.low == pytest.approx(2 * faster.low)
+    assert "at most as at 120 MHz" in faster.basis
 
 
 def test_without_a_clock_the_time_is_unknown(net: Network) -> None:

@@ -62,7 +62,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Factors that an estimate may be off by: the truth lies in ``low`` × to ``high`` ×."""
+    """Both ends of what the truth lies between: factors of an estimate, or cycles."""
 
     low: float = 1.0
     high: float = 1.0

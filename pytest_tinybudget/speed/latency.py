@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -100,63 +101,87 @@ def _measured_device(board: Board, kernels: Kernels) -> Device | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    """What is known of a core and its kernels, for one microcontroller.
+
+    ``fastest_mhz`` is the highest clock at which TFLM was timed on the core.
+    """
+
+    device: Device
+    own: bool
+    rates: Mapping[str, Rate]
+    ranges: Mapping[str, Range]
+    fastest_mhz: int
+
+    def cycles(self, work: Work) -> Range | None:
+        """Cycles of an operator, from and to; ``None`` where nobody has timed the like."""
+        rate = self.rates.get(work.operator)
+        if rate is None or _missing(work, rate):
+            return self._at_most(work)
+        cycles, factors = rate.cycles(_effort(work)), self.ranges[work.operator]
+        high = cycles * factors.high * _penalty(work, self.device)
+        return Range(
+            cycles * factors.low, high + (0.0 if rate.per_call else self._most_of_a_call())
+        )
+
+    def _most_of_a_call(self) -> float:
+        """Most cycles of calling a kernel whose timed calls were too large to show them."""
+        dense = "FULLY_CONNECTED"
+        return self.rates[dense].per_call * self.ranges[dense].high
+
+    def _at_most(self, work: Work) -> Range | None:
+        """Cycles of an operator that does less than a timed kind; ``None`` for all others."""
+        kind = _NO_MORE_THAN.get(work.operator)
+        if kind is None or not _MOVED_TYPES.issuperset(work.types):
+            return None
+        effort = Effort(1, max(work.steps, work.activation_bytes))
+        if not self.rates[kind].covers(effort.size):
+            return None
+        called = self.rates["RESHAPE"].per_call * self.ranges["RESHAPE"].high
+        return Range(0.0, called + self.rates[kind].cycles(effort) * self.ranges[kind].high)
+
+
 def _estimated(model: Model, board: Board, device: Device) -> Latency:
-    rates, ranges = _calibrated(device, own=board.mcu.startswith(device.mcu))
+    timing = _timing(device, own=board.mcu.startswith(device.mcu))
     low = high = 0.0
-    unmeasured, bounded = [], set()
+    unmeasured: dict[str, None] = {}
+    bounded: dict[str, None] = {}
     for work in work_of(model):
-        rate, factors = rates.get(work.operator), ranges.get(work.operator, Range())
-        missing = _missing(work, rate)
-        if rate is not None and not missing:
-            cycles = rate.cycles(_effort(work))
-            low += cycles * factors.low
-            high += cycles * factors.high * _penalty(work, device) + _unseen_call(
-                rate, rates, ranges
-            )
+        cycles = timing.cycles(work)
+        if cycles is None:
+            unmeasured[_missing(work, timing.rates.get(work.operator))] = None
             continue
-        most = _most(work, rates, ranges)
-        if most is None:
-            unmeasured.append(missing)
-        else:
-            bounded.add(work.operator)
-            high += most
-    hertz = board.clock_mhz * 1e6
+        if not cycles.low:
+            bounded[work.operator] = None
+        low, high = low + cycles.low, high + cycles.high
+    low /= board.clock_mhz * 1e6
     if unmeasured:
-        kinds = tuple(dict.fromkeys(unmeasured))
-        least = f"at least {format_quantity(low / hertz, 's')}, and " if low else ""
-        basis = f"{least}nobody has timed {_listed(kinds)} on {device.mcu}"
-        return Latency(None, None, basis, kinds)
-    basis = _basis(board, device, sorted(bounded))
-    return Latency(low / hertz, high / hertz, basis)
-
-
-def _unseen_call(rate: Rate, rates: dict[str, Rate], ranges: dict[str, Range]) -> float:
-    """Most cycles of calling a kernel whose timed calls were too large to show them."""
-    dense = "FULLY_CONNECTED"
-    return 0.0 if rate.per_call else rates[dense].per_call * ranges[dense].high
-
-
-def _most(work: Work, rates: dict[str, Rate], ranges: dict[str, Range]) -> float | None:
-    """Most cycles of an operator that does less than a timed kind; ``None`` for all others."""
-    kind = _NO_MORE_THAN.get(work.operator)
-    if kind is None or not _MOVED_TYPES.issuperset(work.types):
-        return None
-    effort = Effort(1, max(work.steps, work.activation_bytes))
-    if not rates[kind].covers(effort.size):
-        return None
-    called = rates["RESHAPE"].per_call * ranges["RESHAPE"].high
-    return called + rates[kind].cycles(effort) * ranges[kind].high
+        least = f"at least {format_quantity(low, 's')}, and " if low else ""
+        basis = f"{least}nobody has timed {_listed(unmeasured)} on {device.mcu}"
+        return Latency(None, None, basis, tuple(unmeasured))
+    high /= min(board.clock_mhz, timing.fastest_mhz) * 1e6
+    return Latency(low, high, _basis(board, timing, bounded))
 
 
 @cache
-def _calibrated(device: Device, *, own: bool) -> tuple[dict[str, Rate], dict[str, Range]]:
-    """Rates by kind and how far they may be off, what ranges have missed included."""
+def _timing(device: Device, *, own: bool) -> _Timing:
+    """What is known for a microcontroller, the device's ``own`` or another with its core."""
     rates, ranges = rates_and_ranges(device, own=own)
     miss = missed()
-    wider = {
-        kind: Range(each.low * miss.low, each.high * miss.high) for kind, each in ranges.items()
-    }
-    return rates, wider
+    return _Timing(
+        device=device,
+        own=own,
+        rates=rates,
+        ranges={
+            kind: Range(each.low * miss.low, each.high * miss.high) for kind, each in ranges.items()
+        },
+        fastest_mhz=max(
+            each.clock_mhz
+            for each in devices()
+            if (each.core, each.kernels) == (device.core, device.kernels)
+        ),
+    )
 
 
 def _effort(work: Work) -> Effort:
@@ -197,10 +222,13 @@ def _listed(kinds: Iterable[str]) -> str:
     return ", ".join(parts())
 
 
-def _basis(board: Board, device: Device, bounded: list[str]) -> str:
-    measured = f"operators timed on {device.mcu}, {device.clock_mhz} MHz; "
+def _basis(board: Board, timing: _Timing, bounded: Iterable[str]) -> str:
+    """One line: what was timed where, what is only bounded, and where the width comes from."""
+    parts = [f"operators timed on {timing.device.mcu}, {timing.device.clock_mhz} MHz"]
     if bounded:
-        measured += f"at most for {_listed(bounded)}; "
-    if board.mcu.startswith(device.mcu):
-        return f"{measured}as wide as networks left out were off"
-    return f"{measured}as wide as networks left out and on other chips of the core were off"
+        parts.append(f"only bounded: {_listed(bounded)}")
+    if board.clock_mhz > timing.fastest_mhz:
+        parts.append(f"at most as at {timing.fastest_mhz} MHz, the fastest that was timed")
+    others = "" if timing.own else " and on other chips of the core"
+    parts.append(f"as wide as networks left out{others} were off")
+    return "; ".join(parts)
