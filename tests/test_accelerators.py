@@ -534,3 +534,9 @@ def test_a_lower_bound_never_passes_a_budget_but_may_break_it(tmp_path: Path) ->
     assert within.headline.startswith("latency unknown (at most 100 ms)")
     beyond = check(tmp_path, JETSON, keyword_model(), 'budget = { latency = "0.001 ns" }')
     assert beyond.outcome == "over"
+
+
+def test_a_budget_of_flash_holds_the_file_on_a_jetson(tmp_path: Path) -> None:
+    result = check(tmp_path, JETSON, keyword_model(), 'budget = { flash = "1 KB" }')
+    assert result.outcome == "over"
+    assert result.headline.startswith("model file over (3.9 KB, at most 1.0 KB)")

@@ -9,9 +9,11 @@ from pytest_tinybudget.accelerators.accelerated import Accelerated
 from pytest_tinybudget.accelerators.coral import lint
 from pytest_tinybudget.accelerators.ethos_u import Measure
 from pytest_tinybudget.accelerators.ethos_u import on_ethos_u
+from pytest_tinybudget.accelerators.jetson import AT_LEAST
 from pytest_tinybudget.accelerators.jetson import on_jetson
 from pytest_tinybudget.boards.accelerator import find_accelerator
 from pytest_tinybudget.convert.cache import Cache
+from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results import Figure
@@ -31,38 +33,47 @@ def accelerate(pair: Pair, model: Model, measure: Measure, cache: Cache | None) 
         found = on_jetson(model, board, require_int8=pair.model.require_int8 is True)
     else:
         found = _beside_edge_tpu(pair, model, measure)
-    return replace(found, figures=tuple(_limited(pair, found.figures)))
+    figures = tuple(_limited(found.figures, pair.model.budget, board.accelerator))
+    if kind == "jetson" and pair.model.budget.flash is not None:
+        figures = (*figures, _stored(model, pair.model.budget.flash))
+    return replace(found, figures=figures)
 
 
 def _beside_edge_tpu(pair: Pair, model: Model, measure: Measure) -> Accelerated:
     """The CPU's figures, and in words what the Edge TPU may take over."""
-    verdict, *lines = lint(model).lines()
-    told = (verdict, *(line.strip() for line in lines))
-    maps = lint(model).verdict == "may map"
-    note = "flash and RAM are those of the CPU alone: what Coral's compiler makes is not known here"
+    found = lint(model)
+    verdict, *reasons = (line.strip() for line in found.lines())
+    cpu = "flash and RAM are those of the CPU alone: what Coral's compiler makes is not known here"
+    maps = found.verdict == "may map"
     return Accelerated(
         footprint=measure(model, pair.choice, pair.declaration.operators),
         model=model,
-        notes=(*(told if maps else ()), note),
-        warnings=() if maps else ("; ".join(told[:2]),),
-        advice=(),
+        notes=(verdict, *reasons, cpu) if maps else (cpu,),
+        warnings=() if maps else (f"{verdict}: {reasons[0]}",),
     )
 
 
-def _limited(pair: Pair, figures: tuple[Figure, ...]) -> Iterator[Figure]:
-    """``figures`` with the declared limits; what is only bounded from below never passes one."""
-    budget, board = pair.model.budget, pair.board
-    known = {figure.name: figure for figure in figures}
-    bound = known.get("latency, at least")
-    nothing = Figure("latency", "s", None, None, "unknown", f"not known for {board.accelerator}")
-    latency = known.get("latency", nothing)
-    if budget.latency is not None and bound is not None:
-        exceeds = bound.low is not None and bound.low > budget.latency
-        latency = replace(bound if exceeds else nothing, name="latency")
-    if budget.latency is not None or latency.low is not None or latency is not nothing:
+def _limited(figures: tuple[Figure, ...], budget: Budget, accelerator: str) -> Iterator[Figure]:
+    """``figures`` with the declared limits, and those that are limited but not known.
+
+    A time that is only bounded from below can break its limit, and never passes it.
+    """
+    unknown = Figure("latency", "s", None, None, "unknown", f"not known for {accelerator}")
+    latency = next((each for each in figures if each.name == "latency"), unknown)
+    bound = next((each for each in figures if each.name == AT_LEAST), None)
+    if budget.latency is not None:
+        if bound is not None and bound.low is not None and bound.low > budget.latency:
+            latency = replace(bound, name="latency")
         yield replace(latency, limit=budget.latency)
+    elif latency is not unknown:
+        yield latency
     if bound is not None:
         yield bound
     if budget.energy is not None:
-        basis = f"not known for {board.accelerator}"
-        yield Figure("energy", "J", None, None, "unknown", basis, budget.energy)
+        yield replace(unknown, name="energy", unit="J", limit=budget.energy)
+
+
+def _stored(model: Model, limit: int) -> Figure:
+    """A Jetson has no flash that firmware is linked into: a budget of it holds the file."""
+    size = float(model.bytes)
+    return Figure("model file", "B", size, size, "exact", "as it is stored", float(limit))

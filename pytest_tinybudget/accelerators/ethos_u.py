@@ -129,6 +129,8 @@ def _settings(compiled: Compiled, board: Board) -> str:
         compiled.memory_mode,
         options.optimise,
     ]
+    if options.config:
+        parts.append(Path(options.config).name)
     if options.arena_cache_size is not None:
         parts.append(f"arena cache {options.arena_cache_size:,} B")
     return ", ".join(parts)

@@ -22,6 +22,9 @@ from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.results import Figure
 
 
+#: The name of a time that is only bounded from below.
+AT_LEAST = "latency, at least"
+
 #: A multiply-accumulate is two operations in every published peak.
 _OPERATIONS_PER_MAC = 2
 _FLOATS = frozenset({"FLOAT16", "BFLOAT16", "FLOAT32"})
@@ -77,8 +80,8 @@ def latency_bound(model: Model, device: Accelerator) -> Figure:
     basis = f"lower bound, {device.name}: {'; '.join(reasons)}"
     known = max(seconds)
     if not known:
-        return Figure("latency, at least", "s", None, None, "unknown", basis)
-    return Figure("latency, at least", "s", known, known, "estimated", basis)
+        return Figure(AT_LEAST, "s", None, None, "unknown", basis)
+    return Figure(AT_LEAST, "s", known, known, "estimated", basis)
 
 
 def _compute_bounds(model: Model, device: Accelerator) -> Iterator[tuple[float, str]]:
