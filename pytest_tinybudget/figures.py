@@ -1,6 +1,7 @@
 """What is known of a pair besides flash and RAM: a function for each source, asked in turn.
 
-Each looks first whether anything is declared that concerns it, and imports its room only then.
+Each looks first whether anything is declared that concerns it, and imports its room only then; time
+and energy of an inference are told wherever they are known.
 """
 
 from __future__ import annotations

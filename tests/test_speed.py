@@ -14,8 +14,11 @@ from types import ModuleType
 
 import pytest
 from conftest import keyword_model
+from hypothesis import given
+from hypothesis import settings
 from modelmaker import Graph
 from modelmaker import ModelMaker
+from random_models import models as random_models
 
 import pytest_tinybudget
 from pytest_tinybudget import cli
@@ -288,6 +291,16 @@ def test_an_operator_that_nobody_timed_leaves_no_range_and_is_named(net: Network
     latency = net.latency()
     assert (latency.low, latency.high, latency.unmeasured) == (None, None, ("TANH",))
     assert re.match(r"at least [\d.]+ ms, and nobody has timed TANH on nRF52840", latency.basis)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(content=random_models())
+def test_every_model_has_a_range_or_a_reason(content: bytes) -> None:
+    latency = latency_of(read_model(content, "net"), NANO, CMSIS_NN)
+    assert latency.basis
+    assert (latency.low is None) == (latency.high is None) == bool(latency.unmeasured)
+    if latency.low is not None:
+        assert 0 <= latency.low < end(latency)
 
 
 def test_another_type_than_int8_was_not_timed(net: Network) -> None:
