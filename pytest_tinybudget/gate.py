@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.converter import Converter
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.convert.converter import Request
+    from pytest_tinybudget.footprint.arena import Simulation
     from pytest_tinybudget.verify import RealRun
 
 
@@ -104,6 +105,9 @@ class Gate:
     )
     _converter: Converter | None = field(default=None, repr=False)
     _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
+    _simulations: dict[object, Simulation | TinybudgetError] = field(
+        default_factory=dict, repr=False
+    )
     _accelerated: dict[object, Accelerated | TinybudgetError] = field(
         default_factory=dict, repr=False
     )
@@ -250,6 +254,8 @@ class Gate:
         Raises:
             TinybudgetError: the runtime's tables are missing or damaged.
         """
+        from pytest_tinybudget.footprint.arena import arena_key
+        from pytest_tinybudget.footprint.arena import simulate
         from pytest_tinybudget.footprint.link import what_if
         from pytest_tinybudget.footprint.measure import measure
 
@@ -265,6 +271,11 @@ class Gate:
                 costs=costs,
                 fixed=choice.fixed,
                 stack=stack,
+                simulation=_once(
+                    self._simulations,
+                    (sha256_of(model), arena_key(choice.runtime), stated),
+                    lambda: simulate(model, choice.runtime, costs),
+                ),
             )
             footprint = replace(footprint, runtime=choice.name)
             if choice.fixed is not None:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -179,4 +180,10 @@ def _properties(result: PairResult) -> Iterator[tuple[str, object]]:
     if result.footprint is not None and result.footprint.arena is not None:
         for name in ("required", "used", "head", "tail"):
             facts[f"arena_{name}"] = getattr(result.footprint.arena, name)
-    return ((f"tinybudget.{name}", value) for name, value in facts.items())
+    return (_property(name, value) for name, value in facts.items())
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _property(name: str, value: object) -> tuple[str, object]:
+    """Pairs have most of them in common, and pytest keeps those of every test."""
+    return f"tinybudget.{name}", value

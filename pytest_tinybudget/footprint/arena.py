@@ -7,6 +7,7 @@ operator rules. The smallest arena is the most that is needed at any moment of i
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -81,6 +82,17 @@ class Simulation:
     layers: tuple[Layer, ...]
     refusals: tuple[Refusal, ...]
     unknown: tuple[str, ...]
+
+
+def arena_key(runtime: Runtime) -> Hashable:
+    """What of ``runtime`` ``simulate`` depends on: cores may share it."""
+    return (
+        runtime.abi,
+        runtime.kernels,
+        runtime.recording_allocator,
+        runtime.variables_in_arena,
+        tuple(sorted(runtime.parameters.items())),
+    )
 
 
 def simulate(

@@ -134,10 +134,30 @@ def what_if(
     """
     if not _table(runtime):
         return ()
-    operators = _operators(model)
-    possible = typed_for(model, runtime)
+    graph, reference = load_graph(_table(runtime)), _reference_of(runtime)
+    operators, possible = _operators(model), typed_for(model, runtime)
+    key = (
+        "savings",
+        tuple(operators.items()),
+        tuple(possible.items()),
+        registrations,
+        reference and reference.name,
+    )
+    savings: tuple[Saving, ...] | None = graph.walked.get(key)
+    if savings is None:
+        found = _savings(graph, operators, possible, registrations, reference)
+        savings = graph.walked[key] = found
+    return savings
+
+
+def _savings(
+    graph: SectionGraph,
+    operators: Mapping[str, bool],
+    possible: Mapping[str, str],
+    registrations: Registrations,
+    reference: Runtime | None,
+) -> tuple[Saving, ...]:
     typed = possible if registrations == "typed" else {}
-    graph = load_graph(_table(runtime))
     linked = _image(graph, operators, typed)
     now = linked.flash
     savings = []
@@ -149,11 +169,11 @@ def what_if(
     if registrations == "generic":
         for name, kind in possible.items():
             change = f"{name} for {kind} only (Register_{name}_{kind}())"
-            savings.append(Saving(change, now - flash_of(runtime, operators, {name: kind})))
+            left = _image(graph, operators, {name: kind})
+            savings.append(Saving(change, now - left.flash))
     if registrations == "generic" and len(possible) > 1:
         change = 'each operator for its type only (registrations = "typed")'
-        savings.append(Saving(change, now - flash_of(runtime, operators, possible)))
-    reference = _reference_of(runtime)
+        savings.append(Saving(change, now - _image(graph, operators, possible).flash))
     if reference is not None:
         change = "reference kernels instead of CMSIS-NN"
         savings.append(Saving(change, now - flash_of(reference, operators), "slower"))

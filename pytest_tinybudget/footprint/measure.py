@@ -33,19 +33,21 @@ def measure(
     costs: Mapping[str, OperatorCost] | None = None,
     fixed: FixedCost | None = None,
     stack: int | None = None,
+    simulation: Simulation | None = None,
 ) -> Footprint:
     """Flash and RAM of ``model`` on ``runtime``, in parts, each with how it was got.
 
     ``registrations`` says which kernels the firmware registers (``Register_CONV_2D()`` or
     ``Register_CONV_2D_INT8()``), ``costs`` what operators without a rule cost, ``fixed``
     replaces code and stack by declared figures, ``stack`` (bytes) the measured stack alone.
+    ``simulation`` is the model's, where it was made already for a runtime of the same arena.
     A model that TFLM would refuse has ``refusals`` and, where it fails before planning, no arena.
 
     Raises:
         TinybudgetError: the runtime's tables are missing or damaged.
     """
     costs = costs or {}
-    simulation = simulate(model, runtime, costs)
+    simulation = simulation or simulate(model, runtime, costs)
     flash_parts = model_parts(model)
     ram_parts = arena_parts(simulation.arena, exact=not simulation.unknown)
     unknown = simulation.unknown
