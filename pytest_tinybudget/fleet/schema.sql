@@ -83,15 +83,13 @@ CREATE TABLE updates (
 
 CREATE INDEX waiting ON updates (rollout, rank) WHERE state = 'waiting';
 
-CREATE TRIGGER updates_go_one_way BEFORE UPDATE OF state ON updates
-WHEN NOT (OLD.state = 'waiting' AND NEW.state = 'claimed'
-    OR OLD.state = 'claimed' AND NEW.state IN ('ok', 'failed', 'unanswered'))
-BEGIN SELECT RAISE(ABORT, 'an update is handed out once and has one result'); END;
-
-CREATE TRIGGER claims_are_within_reach BEFORE UPDATE OF state ON updates
-WHEN NEW.state = 'claimed' AND NOT EXISTS (
-    SELECT 1 FROM rollouts WHERE number = NEW.rollout AND state = 'running' AND reach >= NEW.rank)
-BEGIN SELECT RAISE(ABORT, 'only devices within reach of a running rollout are handed out'); END;
+-- Handed out once, within reach of a running rollout; then one result.
+CREATE TRIGGER updates_go_one_way AFTER UPDATE OF state ON updates
+WHEN NOT (OLD.state = 'claimed' AND NEW.state IN ('ok', 'failed', 'unanswered')
+    OR OLD.state = 'waiting' AND NEW.state = 'claimed' AND EXISTS (
+        SELECT 1 FROM rollouts
+        WHERE number = NEW.rollout AND state = 'running' AND reach >= NEW.rank))
+BEGIN SELECT RAISE(ABORT, 'an update is handed out once, within reach, and has one result'); END;
 
 CREATE TRIGGER claims_end_before_the_next_rollout BEFORE INSERT ON rollouts
 WHEN EXISTS (SELECT 1 FROM updates WHERE state = 'claimed')
