@@ -290,7 +290,9 @@ def test_an_operator_that_nobody_timed_leaves_no_range_and_is_named(net: Network
     graph.output(graph.tanh(graph.dense(graph.input((1, 640)), units=64)))
     latency = net.latency()
     assert (latency.low, latency.high, latency.unmeasured) == (None, None, ("TANH",))
-    assert re.match(r"at least [\d.]+ ms, and nobody has timed TANH on nRF52840", latency.basis)
+    assert re.match(
+        r"at least [\d.]+ ms, and no published times of TANH on nRF52840 are known", latency.basis
+    )
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -611,6 +613,20 @@ def test_a_declared_board_brings_its_own_power(
 def test_the_tables_of_the_page_are_what_the_benchmark_prints(name: str) -> None:
     printed = benchmark.tables(benchmark.load(SHARED / "models"))[name]
     _hold(rf"<!-- table: {name} -->\n(.*?)(?=\n\n)", f"<!-- table: {name} -->\n", printed)
+
+
+def test_the_page_says_how_often_ranges_miss() -> None:
+    foretold = [
+        each
+        for device in calibration.devices()
+        for each in calibration.unseen(device)
+        if each.estimate
+    ]
+    misses = [each for each in foretold if not each.low <= each.published <= each.high]
+    worst = round((calibration.missed().high - 1) * 100)
+    assert (len(foretold), len(misses), worst) == (10, 4, 6)
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert "Of ten, the ranges miss four, by at most 6 %." in text
 
 
 @pytest.mark.parametrize("command", ["energy", "compare"])

@@ -73,7 +73,7 @@ def energy_of(latency: Latency, power: ActivePower | None) -> Energy:
     if latency.low is None or latency.high is None:
         return Energy(None, None, f"its time is not known: {latency.basis}")
     if power is None:
-        return Energy(None, None, "nobody has published the power of this microcontroller")
+        return Energy(None, None, "no published power of this microcontroller is known")
     basis = f"{format_range(latency.low, latency.high, 's')} at {power.basis}"
     return Energy(latency.low * power.low, latency.high * power.high, basis)
 

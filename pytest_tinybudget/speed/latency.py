@@ -76,12 +76,11 @@ def latency_of(
     if kernels is None:
         return Latency(None, None, "the runtime is a fixed cost: its kernels are not known")
     if external:
-        return Latency(None, None, "nobody has published times with the arena in external RAM")
+        return Latency(None, None, "no published times with the arena in external RAM are known")
     device = _measured_device(board, kernels)
     if device is None:
-        return Latency(
-            None, None, f"nobody has published times of TFLM with {_where(board, kernels)}"
-        )
+        basis = f"no published times of TFLM with {_where(board, kernels)} are known"
+        return Latency(None, None, basis)
     if not board.clock_mhz:
         return Latency(None, None, f"{board.id} has no clock_mhz")
     return _estimated(model, board, device)
@@ -158,7 +157,7 @@ def _estimated(model: Model, board: Board, device: Device) -> Latency:
     low /= board.clock_mhz * 1e6
     if unmeasured:
         least = f"at least {format_quantity(low, 's')}, and " if low else ""
-        basis = f"{least}nobody has timed {_listed(unmeasured)} on {device.mcu}"
+        basis = f"{least}no published times of {_listed(unmeasured)} on {device.mcu} are known"
         return Latency(None, None, basis, tuple(unmeasured))
     high /= min(board.clock_mhz, timing.fastest_mhz) * 1e6
     return Latency(low, high, _basis(board, timing, bounded))
