@@ -145,6 +145,13 @@ def test_a_module_is_no_part_of_a_microcontroller_board(tmp_path: Path) -> None:
         check(tmp_path, board, dense_model())
 
 
+def test_an_ethos_u_is_no_part_of_a_module(tmp_path: Path) -> None:
+    jetson = '[boards.module]\naccelerator = "jetson-nano"\n'
+    board = '[boards.own]\nextends = "module"\naccelerator = "ethos-u55-128"\n'
+    with pytest.raises(TinybudgetError, match="is beside the core of a microcontroller"):
+        check(tmp_path, jetson + board, dense_model())
+
+
 @pytest.mark.parametrize(("cpu", "required", "used"), [(False, 976, 964), (True, 1040, 1028)])
 def test_the_arena_of_a_compiled_model_is_the_devices(cpu: bool, required: int, used: int) -> None:
     """Measured on an emulated Cortex-M4 with a driver that does nothing."""

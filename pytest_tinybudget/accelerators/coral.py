@@ -189,6 +189,9 @@ def _broken(operator: Operator, graph: Subgraph) -> Iterator[Finding]:
         yield Finding(operator.name, operator.index, "no operation of the Edge TPU")
         return
     call = _Call(operator, graph)
+    if not call.inputs or not call.outputs:
+        yield Finding(operator.name, operator.index, "it lacks inputs or outputs")
+        return
     reasons = list(call.tensors_broken())
     check = _CHECKS.get(rule.get("check", ""))
     if check is not None and not check(call):
@@ -209,8 +212,12 @@ class _Call:
         return [self.graph.tensors[index] for index in self.operator.inputs if index >= 0]
 
     @property
+    def outputs(self) -> list[Tensor]:
+        return [self.graph.tensors[index] for index in self.operator.outputs if index >= 0]
+
+    @property
     def output(self) -> Tensor:
-        return self.graph.tensors[self.operator.outputs[0]]
+        return self.outputs[0]
 
     def option(self, name: str, default: Any = None) -> Any:
         return self.operator.options.get(name, default)
@@ -220,8 +227,7 @@ class _Call:
 
         One reason of a kind is enough.
         """
-        outputs = [self.graph.tensors[index] for index in self.operator.outputs if index >= 0]
-        tensors = [each for each in (*self.inputs, *outputs) if not each.is_variable]
+        tensors = [each for each in (*self.inputs, *self.outputs) if not each.is_variable]
         yield from [reason for each in tensors for reason in _type_broken(each)][:1]
         yield from [
             f"{_named(each)} is {list(each.shape)}: only the three innermost may exceed 1"
@@ -254,10 +260,11 @@ def _named(tensor: Tensor) -> str:
 def _parameter_positions(operator: Operator) -> list[int]:
     """Inputs that hold weights and biases."""
     first = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "PRELU": 1}
+    count = len(operator.inputs)
+    positions = range(first.get(operator.name, count), count)
     if operator.name == "TRANSPOSE_CONV":
-        return [0, 1]
-    start = first.get(operator.name, len(operator.inputs))
-    return [at for at in range(start, len(operator.inputs)) if operator.inputs[at] >= 0]
+        positions = range(min(2, count))
+    return [at for at in positions if operator.inputs[at] >= 0]
 
 
 def _dimensions(tensor: Tensor) -> int:
@@ -311,7 +318,7 @@ def _not_along_batch(call: _Call) -> bool:
 def _split(call: _Call) -> bool:
     tensor = call.inputs[-1]
     axis = call.inputs[0]
-    if not axis.is_constant:
+    if not axis.is_constant or not axis.elements:
         return False
     return not (_has_batch(tensor) and integers(axis)[0] % len(tensor.shape) == 0)
 
@@ -337,7 +344,7 @@ _CHECKS: Mapping[str, Callable[[_Call], bool]] = {
         call.option("weights_format", "DEFAULT") == "DEFAULT" and _dimensions(call.output) <= 1
     ),
     "three_dimensions": lambda call: not _has_batch(call.output) or call.output.shape[0] == 1,
-    "prelu": lambda call: _dimensions(call.inputs[1]) <= 1,
+    "prelu": lambda call: all(_dimensions(slopes) <= 1 for slopes in call.inputs[1:]),
     "concatenation": _concatenation,
     "mean": _mean,
     "not_over_batch": _not_over_batch,

@@ -176,10 +176,9 @@ def _advice(board: Board) -> tuple[str, ...]:
 
 
 def _latency(compiled: Compiled) -> Figure:
-    """Vela's estimate; unknown as a whole where the CPU computes as well."""
+    """Vela's estimate, which is of the NPU alone; unknown as a whole where the CPU works too."""
     estimate = f"Vela's estimate at {compiled.clock_hz / 1e6:g} MHz, {compiled.system_config}"
-    computing = [name for name in compiled.cpu_operators if name not in _KEEPING]
-    if computing:
+    if compiled.cpu_operators:
         milliseconds = compiled.seconds * 1e3
         basis = f"{milliseconds:.3g} ms on the NPU ({estimate}); the CPU's part is not known"
         return Figure("latency", "s", None, None, "unknown", basis)

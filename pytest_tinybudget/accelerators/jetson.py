@@ -136,6 +136,7 @@ def _notes(device: Accelerator) -> Iterator[str]:
 
 
 def _warnings(model: Model, board: Board) -> Iterator[str]:
+    """What is missing in the figures. A batch that is open runs as one, as anywhere here."""
     if not board.reserved_ram:
         yield (
             "only model and activations are counted: what the system, CUDA and the engine take of "
@@ -143,7 +144,7 @@ def _warnings(model: Model, board: Board) -> Iterator[str]:
         )
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            if tensor.shape_signature and -1 in tensor.shape_signature:
+            if tensor.shape_signature and -1 in tensor.shape_signature[1:]:
                 yield (
                     f"the shape of '{tensor.name}' is open, {list(tensor.shape_signature)}: "
                     f"counted as {list(tensor.shape)}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_tinybudget.boards.accelerator import Accelerator
 from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.boards.accelerator import accelerators
 from pytest_tinybudget.boards.board import Board
@@ -51,8 +52,8 @@ def with_accelerator(context: Context, board: Board, table: BoardTable, keys: Ke
         found = context.look_up(
             "accelerator", table.accelerator, accelerators(), (*keys, "accelerator")
         )
-        if found is not None and found.kind == "jetson" and not board.name.startswith("NVIDIA"):
-            _check_module(context, board, keys)
+        if found is not None:
+            _check_core(context, board, found, keys)
         board = replace(board, accelerator=table.accelerator)
     if table.vela is None:
         return board
@@ -63,11 +64,15 @@ def with_accelerator(context: Context, board: Board, table: BoardTable, keys: Ke
     return replace(board, vela=_vela(context, table.vela, board.vela, (*keys, "vela")))
 
 
-def _check_module(context: Context, board: Board, keys: KeyPath) -> None:
-    """A Jetson is a board by itself: what a microcontroller has is not its memory."""
-    if board.core:
+def _check_core(context: Context, board: Board, accelerator: Accelerator, keys: KeyPath) -> None:
+    """A Jetson is a board by itself; any other accelerator is beside a microcontroller's core."""
+    here = (*keys, "accelerator")
+    if accelerator.kind == "jetson" and board.core:
         text = "is a module with a memory of its own: leave out 'extends' and 'core'"
-        context.problems.add((*keys, "accelerator"), text, example='accelerator = "jetson-nano"')
+        context.problems.add(here, text, example='accelerator = "jetson-nano"')
+    if accelerator.kind != "jetson" and board.runtime == _HOST_RUNTIME:
+        text = "is beside the core of a microcontroller, which a Jetson is not"
+        context.problems.add(here, text, example='extends = "grove-vision-ai-v2"')
 
 
 def _vela(context: Context, table: VelaTable, otherwise: VelaOptions, keys: KeyPath) -> VelaOptions:
