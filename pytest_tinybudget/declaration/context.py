@@ -78,8 +78,9 @@ class Context:
             )
         elif path.is_dir() and not is_model(path):
             text = f"{declared!r} is a folder; expected a file"
-            some = f'{keys[-1]} = "{declared.rstrip("/")}/*.tflite"'
-            self.problems.add(keys, text, example=some)
+            if keys[-1] == "source":  # which may be a glob
+                example = f"{declared.rstrip('/')}/*.tflite"
+            self.problems.add(keys, text, example=f'{keys[-1]} = "{example}"')
         return path
 
     def look_up(

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.positions import key_lines
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import shown
+from pytest_tinybudget.declaration.resolve import Inherited
+from pytest_tinybudget.declaration.resolve import handed_down
 from pytest_tinybudget.declaration.resolve import resolved
 from pytest_tinybudget.declaration.schema import OPERATORS
+from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
 from pytest_tinybudget.declaration.validate import validated
@@ -25,6 +29,8 @@ from pytest_tinybudget.errors import DeclarationError
 _LARGEST_BYTES = 1024 * 1024
 #: The parsers' time grows with the square of a dotted key's parts.
 _MOST_DOTS = 100
+#: Files that extend files that extend files: a longer chain is a mistake.
+_DEEPEST = 20
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
@@ -35,11 +41,49 @@ def load(path: Path, boards: Mapping[str, Board]) -> Declaration:
         DeclarationError: the file cannot be read or is not a valid declaration.
     """
     path = path.absolute()
-    document, lines = _toml(_text(path), path)
-    problems = Problems(path, lines)
-    declaration = resolved(validated(_lifted(document), problems), path, problems, boards)
+    document, problems = _document(path)
+    inherited = _inherited(document, problems, boards, (path,))
+    declaration = resolved(document, path, problems, boards, inherited)
     problems.raise_if_any()
     return declaration
+
+
+def _document(path: Path) -> tuple[Document, Problems]:
+    """The file ``path``, typed, and what is wrong with its shape."""
+    document, lines = _toml(_text(path), path)
+    problems = Problems(path, lines)
+    return validated(_lifted(document), problems), problems
+
+
+def _inherited(
+    document: Document,
+    problems: Problems,
+    boards: Mapping[str, Board],
+    extending: tuple[Path, ...],
+) -> Inherited:
+    """What ``document`` takes from the file that it extends; ``extending`` are the files so far.
+
+    Raises:
+        DeclarationError: that file cannot be read or is not valid.
+    """
+    if document.extends is None:
+        return Inherited()
+    keys, declared = ("extends",), document.extends
+    context = Context(extending[-1], problems)
+    path = context.file(declared, keys, "../shared-budgets.toml")
+    if problems.concerns(*keys):
+        return Inherited()
+    if any(path.resolve() == other.resolve() for other in extending):
+        problems.add(keys, f"{declared!r} extends this file in turn: a circle")
+        return Inherited()
+    if len(extending) > _DEEPEST:
+        problems.add(keys, f"more than {_DEEPEST} files extend each other")
+        return Inherited()
+    extended, its_problems = _document(path)
+    inherited = _inherited(extended, its_problems, boards, (*extending, path))
+    found = handed_down(extended, path, its_problems, boards, inherited)
+    its_problems.raise_if_any()
+    return found
 
 
 def _text(path: Path) -> str:

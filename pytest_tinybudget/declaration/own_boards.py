@@ -45,6 +45,9 @@ class Boards:
 
     ``slots`` are theirs by id; a board has those of the board that it extends.
 
+    ``catalogue`` has the boards that exist without them, ``inherited`` those of it that come from
+    a file that this one extends.
+
     A board with a fixed-cost runtime of its own adds that to ``runtimes``.
     """
 
@@ -52,6 +55,7 @@ class Boards:
     tables: Mapping[str, BoardTable]
     catalogue: Mapping[str, Board]
     runtimes: dict[str, DeclaredRuntime]
+    inherited: Mapping[str, Board] = field(default_factory=dict)
     own: dict[str, Board] = field(default_factory=dict)
     slots: dict[str, Slots] = field(default_factory=dict)
     _wrong: set[str] = field(default_factory=set)
@@ -91,7 +95,8 @@ class Boards:
             return self.own.get(name)
         table, board = self.tables[name], None
         if name in self.catalogue:
-            text = "is a board of the catalogue: choose another name"
+            whose = "the extended file" if name in self.inherited else "the catalogue"
+            text = f"is a board of {whose}: choose another name"
             example = f'[boards.my-{name}] with extends = "{name}"'
             self.context.problems.add(("boards", name), text, example=example)
         elif table.extends is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,27 +46,41 @@ from pytest_tinybudget.declaration.updates import update_terms
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.names import is_valid_name
 from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.update.slots import Slots
 
 
 _GLOB = re.compile(r"[*?\[]")
+#: Sections of one declaration, and defaults that name its files: they are not handed down.
+_OWN_SECTIONS = {
+    "models": ("models",),
+    "groups": ("groups",),
+    "runtime": ("runtime",),
+    "operators": ("runtime", "ops"),
+    "update": ("update",),
+    "rollout": ("rollout",),
+}
+_OWN_DEFAULTS = ("artifacts", "baseline", "representative_data", "custom_objects")
 
 
 def resolved(
-    document: Document, path: Path, problems: Problems, catalogue: Mapping[str, Board]
+    document: Document,
+    path: Path,
+    problems: Problems,
+    catalogue: Mapping[str, Board],
+    inherited: Inherited,
 ) -> Declaration:
     """The declaration in ``document``; what cannot be resolved goes to ``problems``."""
     context = Context(path, problems)
-    runtimes = runtimes_of(context, document.runtime)
-    boards = Boards(context, document.boards, catalogue, runtimes)
-    boards.resolve()
-    models = _Models(context, document, boards, runtimes)
+    runtimes = {**inherited.runtimes, **runtimes_of(context, document.runtime)}
+    boards = _boards(context, document, catalogue, inherited, runtimes)
+    models = _Models(context, document, boards, runtimes, inherited.settings)
     groups = models.resolve()
     artifacts, baseline = document.defaults.artifacts, document.defaults.baseline
     return Declaration(
         path=path,
         models=models.by_name,
         groups=groups,
-        boards=boards.own,
+        boards={**inherited.boards, **boards.own},
         slots=boards.slots,
         update=update_terms(context, document.update),
         rollout=rollout_terms(context, document.rollout),
@@ -78,6 +93,52 @@ def resolved(
         baseline=None if baseline is None else path.parent / baseline,
         lines=problems.lines,
     )
+
+
+def handed_down(
+    document: Document,
+    path: Path,
+    problems: Problems,
+    catalogue: Mapping[str, Board],
+    inherited: Inherited,
+) -> Inherited:
+    """What the files that extend ``document`` take from it: its boards and its defaults.
+
+    Models are of one declaration, and so are files that defaults name: whether they would lie
+    beside this file or beside the one that extends it would be anybody's guess.
+    """
+    context = Context(path, problems)
+    for section, keys in _OWN_SECTIONS.items():
+        if getattr(document, section):
+            text = "does not belong in a file that is extended: only [defaults] and [boards] do"
+            problems.add(keys, text)
+    for key in _OWN_DEFAULTS:
+        if getattr(document.defaults, key) is not None:
+            text = "names what each declaration has of its own: say it there"
+            problems.add(("defaults", key), text)
+    runtimes = {**inherited.runtimes, **runtimes_of(context, {})}
+    boards = _boards(context, document, catalogue, inherited, runtimes)
+    models = _Models(context, document, boards, runtimes, inherited.settings)
+    return Inherited(models.defaults(), {**inherited.boards, **boards.own}, boards.slots, runtimes)
+
+
+def _boards(
+    context: Context,
+    document: Document,
+    catalogue: Mapping[str, Board],
+    inherited: Inherited,
+    runtimes: dict[str, DeclaredRuntime],
+) -> Boards:
+    boards = Boards(
+        context=context,
+        tables=document.boards,
+        catalogue={**catalogue, **inherited.boards},
+        runtimes=runtimes,
+        inherited=inherited.boards,
+        slots=dict(inherited.slots),
+    )
+    boards.resolve()
+    return boards
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +162,34 @@ class _Settings:
     conversion: Conversion | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a declaration takes from the file that it extends; nothing where it extends none.
+
+    ``boards`` and ``slots`` by board id; ``runtimes`` by name, with those of the boards.
+    """
+
+    settings: _Settings = field(default_factory=_Settings)
+    boards: Mapping[str, Board] = field(default_factory=dict)
+    slots: Mapping[str, Slots] = field(default_factory=dict)
+    runtimes: Mapping[str, DeclaredRuntime] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class _Models:
-    """Resolves models, then the groups of them."""
+    """Resolves models, then the groups of them; ``built_in`` is what no defaults say."""
 
     context: Context
     document: Document
     boards: Boards
     runtimes: dict[str, DeclaredRuntime]
+    built_in: _Settings
     by_name: dict[str, DeclaredModel] = field(default_factory=dict)
     identifiers: dict[str, DeclaredModel] = field(default_factory=dict)
 
     def resolve(self) -> dict[str, DeclaredGroup]:
         """Fill ``by_name``; the groups."""
-        defaults = self.settings(self.document.defaults, _Settings(), ("defaults",))
+        defaults = self.defaults()
         for section, table in self.document.models.items():
             self.add_section(section, table, defaults)
         if not (self.document.models or self.context.problems.found):
@@ -123,6 +198,13 @@ class _Models:
         return {
             name: self.group(name, table, defaults) for name, table in self.document.groups.items()
         }
+
+    def defaults(self) -> _Settings:
+        """What ``[defaults]`` says, and what it leaves out as it is built in or inherited."""
+        built_in, root = self.built_in, self.context.path.parent
+        if built_in.conversion is not None:
+            built_in = replace(built_in, conversion=replace(built_in.conversion, root=root))
+        return self.settings(self.document.defaults, built_in, ("defaults",))
 
     def settings(
         self, table: DefaultsTable | ModelTable, otherwise: _Settings, keys: KeyPath
@@ -198,7 +280,8 @@ class _Models:
         keys = ("models", section)
         settings = self.settings(table, defaults, keys)
         problems = self.context.problems
-        known = problems.concerns(*keys, "boards") or problems.concerns("defaults", "boards")
+        places = ((*keys, "boards"), ("defaults", "boards"), ("extends",))
+        known = any(problems.concerns(*place) for place in places)
         if settings.boards is None and not known:
             text = "'boards' is missing, here and in [defaults]"
             problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')

@@ -838,6 +838,13 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     schema: Annotated[
         Literal[1], Meta(description="version of this file's schema", examples=[1])
     ] = 1
+    extends: Annotated[
+        Text | None,
+        Meta(
+            description="a file whose [defaults] and [boards] hold here as well",
+            examples=["../shared-budgets.toml"],
+        ),
+    ] = None
     defaults: DefaultsTable = DefaultsTable()
     models: dict[Name, ModelTable] = {}
     boards: dict[Name, BoardTable] = {}
