@@ -1,6 +1,7 @@
 """What the README and the docs say is what happens: commands, outputs, declarations, links.
 
-``TINYBUDGET_UPDATE_DOCS=1 pytest tests/test_readme.py`` writes today's outputs into the README.
+``TINYBUDGET_UPDATE_DOCS=1 pytest tests/test_readme.py`` writes today's outputs into
+``docs/reading.md``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 EXAMPLE_MODELS = ROOT / "examples" / "quickstart" / "models"
+
+READING = ROOT / "docs" / "reading.md"
 
 #: Pasted outputs by name: the example folder that is run, and the first and the last line shown.
 OUTPUTS = {
@@ -163,11 +166,11 @@ def test_pasted_output_is_what_is_printed(name: str, examples: Path) -> None:
     start = next(index for index, line in enumerate(lines) if re.match(first, line))
     end = next(index for index, line in enumerate(lines) if index > start and re.match(last, line))
     printed = "".join(f"{line.rstrip()}\n" for line in lines[start : end + 1])
-    (shown,) = [block for block in blocks("text", README) if block.output == name]
+    (shown,) = [block for block in blocks("text", READING) if block.output == name]
     if os.environ.get("TINYBUDGET_UPDATE_DOCS"):
-        text = README.read_text(encoding="utf-8")
+        text = READING.read_text(encoding="utf-8")
         marker = f"<!-- output: {name} -->\n```text\n"
-        README.write_text(
+        READING.write_text(
             text.replace(f"{marker}{shown.text}```", f"{marker}{printed}```"), encoding="utf-8"
         )
     else:
