@@ -77,9 +77,7 @@ def test_strange_graphs_are_measured_or_refused(make: Any, kind: str) -> None:
     chance = random.Random(f"{make.__name__} {kind}")
     measured = refused = 0
     for index in range(400):
-        maker = make(kind)
-        for _ in range(chance.choice((1, 1, 2, 4))):
-            alter(chance, chance.choice(maker.graphs))
+        maker = altered(make(kind), chance)
         name = RUNTIME_NAMES[index % len(RUNTIME_NAMES)]
         try:
             footprint = measure(read_model(maker.build(), "model"), RUNTIMES[name])
@@ -92,6 +90,13 @@ def test_strange_graphs_are_measured_or_refused(make: Any, kind: str) -> None:
     assert measured > 50
     assert refused > 50
     assert measured + refused == 400
+
+
+def altered(maker: ModelMaker, chance: random.Random) -> ModelMaker:
+    """``maker`` with one to four things changed about its graphs."""
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        alter(chance, chance.choice(maker.graphs))
+    return maker
 
 
 def alter(chance: random.Random, graph: Graph) -> None:

@@ -86,7 +86,8 @@ class Lint:
         for (operator, reason), indices in places.items():
             shown = ", ".join(f"#{index}" for index in indices[:_SHOWN])
             more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
-            yield f"{operator} {shown}{more}: {reason}" if operator else reason
+            named = printable(operator, limit=_LONGEST_NAME)
+            yield f"{named} {shown}{more}: {reason}" if operator else reason
 
     def cache_text(self) -> str:
         """Whether the parameters fit the memory on the chip."""

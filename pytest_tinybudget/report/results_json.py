@@ -122,7 +122,7 @@ def footprint_json(footprint: Footprint | None) -> Json:
     return {
         "arena": arena_json(footprint.arena),
         "stack": footprint.stack,
-        "known": footprint.known,
+        "known": footprint.known and not footprint.refusals,
         "operators": dict(Counter(layer.operator for layer in footprint.layers)),
         "layers": [_layer(layer) for layer in footprint.layers],
         "refusals": [_refusal(refusal) for refusal in footprint.refusals],
@@ -204,14 +204,19 @@ def _figure(figure: Figure) -> Json:
     return {
         "name": figure.name,
         "unit": figure.unit,
-        "low": figure.low,
-        "high": figure.high,
+        "low": _number(figure.low),
+        "high": _number(figure.high),
         "method": figure.method,
         "basis": figure.basis,
-        "limit": figure.limit,
+        "limit": _number(figure.limit),
         "at_least": figure.at_least,
         "advice": figure.advice,
     }
+
+
+def _number(value: float | None) -> float | None:
+    """``value`` written alike whether it was measured now or read from a file: 2960, not 2960.0."""
+    return int(value) if value is not None and float(value).is_integer() else value
 
 
 def _acceptance(acceptance: Acceptance) -> Json:

@@ -1,0 +1,587 @@
+"""What ``fuzzing.py`` fuzzes: for each format sound files, and the way that a file goes.
+
+A target is made with a folder of its own, where readers that take paths find their file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import random
+import shutil
+import subprocess
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fuzzing import Target
+from fuzzing import mutated_bytes
+from fuzzing import mutated_text
+from fuzzing import require_plain
+from modelmaker import ModelMaker
+
+from pytest_tinybudget import artifacts
+from pytest_tinybudget.accelerators.coral import lint
+from pytest_tinybudget.baseline.compare import compare
+from pytest_tinybudget.baseline.comparison import Comparison
+from pytest_tinybudget.baseline.stored import Results
+from pytest_tinybudget.baseline.stored import own_results
+from pytest_tinybudget.baseline.stored import read_results
+from pytest_tinybudget.boards.describe import describe
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.sources import check_source
+from pytest_tinybudget.convert.worker.problem import InputSpec
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.pairs import pairs as declared_pairs
+from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.link import sizes_of
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.section_graph import decode
+from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.report import codequality
+from pytest_tinybudget.report import csv
+from pytest_tinybudget.report import diff_text
+from pytest_tinybudget.report import github
+from pytest_tinybudget.report import html
+from pytest_tinybudget.report import inspection
+from pytest_tinybudget.report import junit
+from pytest_tinybudget.report import markdown
+from pytest_tinybudget.report import openmetrics
+from pytest_tinybudget.report import results_json
+from pytest_tinybudget.report import story
+from pytest_tinybudget.report import terminal
+from pytest_tinybudget.results import PairResult
+
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", ROOT.parent / "shared"))
+
+#: Larger models are mostly weights, which no mutation of interest hits.
+_LARGEST_MODEL_BYTES = 100_000
+
+
+# Models
+
+
+def small_model() -> bytes:
+    """Convolution, dense, softmax, metadata, signature: about 3 KB."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 8, 8, 3))
+    features = graph.pool(graph.conv2d(image, filters=8))
+    scores = graph.softmax(graph.dense(features, units=4, per_channel=True))
+    graph.output(scores)
+    maker.offline_plan([-1] * len(graph.tensors))
+    maker.signature("serve", {"image": image}, {"scores": scores})
+    return maker.build()
+
+
+def control_model() -> bytes:
+    """Subgraphs that call each other, an LSTM, a custom operator."""
+    maker = ModelMaker()
+    main, called = maker.graph(), maker.graph()
+    main.operator("CALL_ONCE", (), (), {"init_subgraph_index": 1})
+    main.output(main.lstm(main.input((1, 4, 6)), units=3))
+    handle = called.tensor((), "RESOURCE")
+    called.operator("VAR_HANDLE", (), (handle,), {"container": "c", "shared_name": "name"})
+    called.operator("MY_OP", (handle,), (), custom_options=b"abc")
+    return maker.build()
+
+
+def models() -> list[bytes]:
+    """Made models, those of the examples, of a package, and where they are at hand real ones."""
+    files = [*ROOT.glob("examples/*/models/*.tflite"), *SHARED.glob("models/*.tflite")]
+    try:
+        import pymicro_wakeword
+    except ImportError:
+        pass
+    else:
+        files += (Path(pymicro_wakeword.__file__).parent / "models").glob("*.tflite")
+    small = (file for file in sorted(files) if file.stat().st_size <= _LARGEST_MODEL_BYTES)
+    return [*[small_model(), control_model()] * 10, *(file.read_bytes() for file in small)]
+
+
+_MODEL_DECLARATION = """\
+[update]
+link_rate = "50 kbit/s"
+[defaults]
+require_int8 = "warn"
+[models.fuzz]
+source = "fuzz.tflite"
+boards = ["arduino-nano-33-ble", "esp32-s3-devkitc-1", "raspberry-pi-pico", "own"]
+message = "as declared"
+[models.tight]
+source = "fuzz.tflite"
+boards = ["arduino-nano-33-ble"]
+budget = { flash = "30 KB", ram = "3 KB", latency = "1 ms", energy = "1 uJ", update = "1 KB" }
+[boards.own]
+extends = "nucleo-f767zi"
+slots = { layout = "mcuboot", size = "320 KB", signature = "ed25519", model_size = "64 KB" }
+"""
+
+
+class _WholeWay:
+    """A model from its file to every report, as the gate goes it; boards take turns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "fuzz.tflite"
+        self._file.write_bytes(small_model())
+        declared = folder / "tinybudget.toml"
+        declared.write_text(_MODEL_DECLARATION, encoding="utf-8")
+        found = declared_pairs("tinybudget.toml", load_declaration(declared))
+        self._pairs = [pair for pair in found if isinstance(pair, Pair)]
+        sound = (Gate(cached=False).check(pair) for pair in self._pairs)
+        self._base = Results("base", own_results((), "").estimator, tuple(sound))
+
+    def __call__(self, content: bytes) -> None:
+        turn = zlib.crc32(content)
+        pair = self._pairs[turn % len(self._pairs)]
+        model = read_model(content, "fuzz")
+        self._file.write_bytes(content)
+        result = Gate(cached=False).check(pair)
+        reports(result, self._base, turn)
+        if turn % 3 == 0:
+            for line in story.render(result, describe(pair.board)):
+                require_plain(line.text)
+        if result.footprint is not None:
+            self._beside(pair, model, result, turn)
+
+    def _beside(self, pair: Pair, model: Any, result: PairResult, turn: int) -> None:
+        """What other commands make of the model."""
+        assert result.footprint is not None
+        require_plain("\n".join(lint(model).lines()))
+        if turn % 3 == 1:
+            measure(model, RUNTIMES["rv32imc_ref" if turn & 1 else "m55_cmsisnn"])
+            _inspect(model, result, result.footprint)
+        elif turn % 3 == 2:
+            files = artifacts.render(
+                model,
+                name=pair.model.artifact_name,
+                footprints=[result.footprint],
+                registrations=pair.model.registrations,
+                language="c" if turn & 1 else "c++",
+            )
+            for name, text in files.items():
+                if not name.endswith(".tflite"):
+                    require_plain(text.decode("ascii"))
+
+
+def _inspect(model: Any, result: PairResult, footprint: Footprint) -> None:
+    shown = inspection.Inspection(model, result.model_sha256, footprint, (), result.measures)
+    for line in inspection.render(shown, verbosity=2):
+        require_plain(line.text)
+    json.loads(inspection.render_json(shown))
+    if footprint.arena is not None:
+        require_plain(inspection.render_svg(shown))
+
+
+#: Every report of a result, compared with others where a report shows that.
+_REPORTS: tuple[Callable[[PairResult, Comparison], str], ...] = (
+    lambda result, _: terminal.failure(result),
+    lambda result, _: "\n".join(line.text for line in terminal.summary([result], verbosity=2)),
+    lambda _, compared: "\n".join(line.text for line in diff_text.comparison_lines(compared)),
+    lambda result, _: "\n".join(github.annotation_lines([result])),
+    lambda result, compared: markdown.render([result], compared),
+    lambda result, compared: html.render([result], compared),
+    lambda result, compared: csv.render([result], compared).replace("\r\n", "\n"),
+    lambda result, _: junit.render([result]).replace("\t", " "),
+    lambda result, _: openmetrics.render([result]),
+    lambda result, _: codequality.render([result]),
+    lambda result, _: _read_back(result),
+)
+
+
+def reports(result: PairResult, base: Results, turn: int) -> None:
+    """Three of the reports of ``result``: which, ``turn`` says."""
+    compared = compare(base, own_results([result], "head"))
+    for number in range(3):
+        require_plain(_REPORTS[(turn + 4 * number) % len(_REPORTS)](result, compared))
+
+
+def _read_back(result: PairResult) -> str:
+    text = results_json.render([result])
+    stored = read_results(text.encode("ascii"), "results.json")
+    if results_json.render(stored.pairs) != text:
+        raise AssertionError("results read back differ")
+    return text
+
+
+def _tflite(folder: Path) -> Target:
+    from test_strange_models import altered
+    from test_strange_models import branches
+    from test_strange_models import calls
+    from test_strange_models import convolutions
+
+    def mutate(content: bytes, chance: random.Random) -> bytes:
+        # A file that is sound to the reader gets further than most that were damaged.
+        if chance.random() < 0.7:
+            return mutated_bytes(content, chance)
+        make = chance.choice((convolutions, branches, calls))
+        return altered(make(chance.choice(("INT8", "FLOAT32", "INT16"))), chance).build()
+
+    return Target("tflite", models(), _WholeWay(folder), mutate)
+
+
+# Text that people and tools write
+
+
+def _declaration(folder: Path) -> Target:
+    from test_declaration import FULL  # every key of a declaration
+
+    path = folder / "tinybudget.toml"
+    (folder / "partitions.csv").write_bytes(_PARTITIONS)
+    files = [*ROOT.glob("examples/*/tinybudget.toml")]
+    corpus = [_MODEL_DECLARATION.encode(), FULL.encode(), *(file.read_bytes() for file in files)]
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        list(declared_pairs("tinybudget.toml", load_declaration(path)))
+
+    return Target("declaration", corpus, read, mutated_text)
+
+
+def _results(folder: Path) -> Target:
+    whole_way = _WholeWay(folder)
+    sound = whole_way._base
+    failing = [replace(pair, reasons=("smaller",), warnings=("w",)) for pair in sound.pairs]
+    corpus = [
+        results_json.render([each]).encode("ascii") for each in (*sound.pairs[:2], *failing[-1:])
+    ]
+
+    def read(content: bytes) -> None:
+        for pair in read_results(content, "results.json").pairs[:4]:
+            reports(pair, sound, zlib.crc32(content))
+
+    return Target("results", corpus, read, mutated_text)
+
+
+_PARTITIONS = b"""# Name, Type, SubType, Offset, Size, Flags
+nvs, data, nvs, 0x9000, 0x4000,
+otadata, data, ota, , 8K
+ota_0, app, ota_0, , 1500K
+ota_1, app, 0x11, , 1M,
+model, 0x40, 0x00, , 0x40000, encrypted
+"""
+
+
+def _partitions(folder: Path) -> Target:
+    from pytest_tinybudget.update.partitions import load_partitions
+    from pytest_tinybudget.update.slots import partition_named
+
+    path = folder / "partitions.csv"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        found = load_partitions(path, "partitions.csv")
+        partition_named(found, None, "partitions.csv", "slots")
+        require_plain("\n".join(each.name for each in found))
+
+    return Target("partitions", [_PARTITIONS], read, mutated_text)
+
+
+def _devices(folder: Path) -> Target:
+    from pytest_tinybudget.fleet.devices import DEVICE_COLUMNS
+    from pytest_tinybudget.fleet.devices import listed
+    from pytest_tinybudget.fleet.devices import register
+    from pytest_tinybudget.fleet.records import records
+    from pytest_tinybudget.fleet.store import opened
+    from pytest_tinybudget.fleet.text import device_lines
+
+    source, database = folder / "devices", folder / "fleet.db"
+    table = "device,hardware,version,sha256\n" + "".join(
+        f"pump-{number},rev{number % 3},1.{number}.0,{number:064x}\n" for number in range(20)
+    )
+    lines = "".join(
+        json.dumps({"device": f"d{number}", "version": "1.0", "hardware": "a"}) + "\n"
+        for number in range(20)
+    )
+
+    def read(content: bytes) -> None:
+        source.write_bytes(content)
+        for file in folder.glob("fleet.db*"):
+            file.unlink()
+        with opened(database, lambda: 0.0, create=True) as store:
+            store.connection.execute("PRAGMA synchronous = OFF")
+            register(store, records(str(source), DEVICE_COLUMNS))
+            for line in device_lines(list(listed(store))):
+                require_plain(line.text)
+
+    return Target("devices", [table.encode(), lines.encode()], read, mutated_text)
+
+
+# What tools make
+
+
+def _table(folder: Path) -> Target:
+    packed = sorted(
+        (ROOT / "pytest_tinybudget/footprint/data/graphs").glob("*.json.gz"),
+        key=lambda file: file.stat().st_size,
+    )
+    corpus = [_cut_graph(gzip.decompress(packed[0].read_bytes()))]
+    model = read_model(small_model(), "fuzz")
+    path = folder / "table.json.gz"
+
+    def read(content: bytes) -> None:
+        graph = decode(content, "table.json.gz")
+        path.write_bytes(content)
+        runtime = replace(RUNTIMES["m4_cmsisnn"], graph=str(path))
+        sizes_of(graph, {"CONV_2D": False, "SOFTMAX": False})
+        link(model, runtime)
+
+    def mutate(content: bytes, chance: random.Random) -> bytes:
+        if chance.random() < 0.3:
+            return mutated_bytes(gzip.compress(content, 1), chance)
+        text = mutated_text(content, chance)
+        return gzip.compress(text, 1) if chance.random() < 0.7 else text
+
+    return Target("table", corpus, read, mutate)
+
+
+def _cut_graph(content: bytes) -> bytes:
+    """A real table with the operators of the model alone, so that an input costs milliseconds."""
+    from pytest_tinybudget.footprint.section_graph import encode
+    from pytest_tinybudget.toolchain.runtime_build import _pruned
+
+    graph = decode(content, "whole")
+    wanted = {name: graph.operators[name] for name in ("CONV_2D", "SOFTMAX", "RESHAPE")}
+    return gzip.decompress(encode(_pruned(replace(graph, operators=wanted))[0]))
+
+
+_C_SOURCE = r"""
+const unsigned char model[] = "\x1c\0\0\0TFL3 a model of no weights";
+const char *const names[] = {"INT8", "quantised"};
+int values[40] = {1, 2, 3}; static int arena[500]; int common;
+__attribute__((weak)) int hook(int x) { return x + 1; }
+__attribute__((constructor)) static void begin(void) { common = hook(arena[3]); }
+int core_entry(int x) { return names[x & 1][0] + values[x] + hook(x) + model[x]; }
+int main(void) { return core_entry(common); }
+"""
+_LINKER_SCRIPT = """
+MEMORY { FLASH (rx) : ORIGIN = 0x08000000, LENGTH = 256K
+         RAM (rwx) : ORIGIN = 0x20000000, LENGTH = 64K }
+SECTIONS {
+  .text : { *(.text*) *(.rodata*) KEEP(*(.init_array*)) } > FLASH
+  .data : { *(.data*) } > RAM AT> FLASH
+  .bss (NOLOAD) : { *(.bss*) *(COMMON) } > RAM
+  /DISCARD/ : { *(.ARM*) *(.comment) *(.note*) *(.eh_frame*) }
+}
+"""
+_COMPILERS = {
+    "arm-none-eabi-": ("-mcpu=cortex-m4", "-mthumb"),
+    "riscv64-unknown-elf-": ("-march=rv32imc", "-mabi=ilp32"),
+}
+
+
+def _compiled(folder: Path) -> dict[str, list[bytes]]:
+    """Objects, archives, firmware and maps of the compilers at hand."""
+    found: dict[str, list[bytes]] = {"object": [], "archive": [], "firmware": [], "map": []}
+    (folder / "link.ld").write_text(_LINKER_SCRIPT)
+    for prefix, flags in _COMPILERS.items():
+        if shutil.which(f"{prefix}gcc") is None:
+            continue
+        for name in ("main", "other"):
+            renamed = _C_SOURCE if name == "main" else _C_SOURCE.replace(" main(", " other(")
+            (folder / f"{name}.c").write_text(renamed)
+        steps: tuple[tuple[str, ...], ...] = (
+            ("gcc", *flags, "-Os", "-ffunction-sections", "-fdata-sections", "-c", "main.c"),
+            ("gcc", *flags, "-O1", "-g", "-c", "other.c"),
+            ("ar", "rcs", "lib.a", "main.o", "other.o"),
+            ("gcc", *flags, "-nostdlib", "-T", "link.ld", "-Wl,-e,main", "-Wl,-Map=out.map",
+             "main.o", "-o", "out.elf"),
+        )  # fmt: skip
+        (folder / "lib.a").unlink(missing_ok=True)
+        for tool, *arguments in steps:
+            command = [f"{prefix}{tool}", *arguments]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        for kind, name in zip(found, ("main.o", "lib.a", "out.elf", "out.map"), strict=True):
+            found[kind].append((folder / name).read_bytes())
+        found["object"].append((folder / "other.o").read_bytes())
+    return found
+
+
+def _firmware(folder: Path) -> Target:
+    from pytest_tinybudget.toolchain.firmware import calibrate
+    from pytest_tinybudget.toolchain.firmware import read_firmware
+
+    path = folder / "fuzzed.elf"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        calibrate(read_firmware(path), runtime_flash=100)
+
+    return Target("firmware", _compiled(folder)["firmware"], read, mutated_bytes)
+
+
+def _archive(folder: Path) -> Target:
+    from pytest_tinybudget.toolchain.runtime_build import build_runtime
+
+    path = folder / "fuzzed.a"
+    compiled = _compiled(folder)
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        core = ["core_entry"] if zlib.crc32(content) & 1 else ["main", "other"]
+        build_runtime("fuzzed", [path], core=core, baseline=())
+
+    corpus = [*compiled["object"], *compiled["archive"]]
+    return Target("archive", corpus, read, mutated_bytes)
+
+
+def _linker_map(folder: Path) -> Target:
+    from pytest_tinybudget.toolchain.linker_map import read_regions
+    from pytest_tinybudget.toolchain.linker_map import read_section_sizes
+
+    path = folder / "fuzzed.map"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        read_section_sizes(path)
+        read_regions(path)
+
+    return Target("map", _compiled(folder)["map"], read, mutated_text)
+
+
+def _manifest(folder: Path) -> Target:
+    from pytest_tinybudget.update.manifest import load_manifest
+    from pytest_tinybudget.update.package import findings
+
+    image = _signed(folder)
+    path = folder / "fuzz-1.2.0.json"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        for finding in findings(image, load_manifest(path), None):
+            require_plain(finding.text)
+
+    return Target("manifest", [path.read_bytes()] if image else [], read, mutated_text)
+
+
+def _image(folder: Path) -> Target:
+    from pytest_tinybudget.update.manifest import load_manifest
+    from pytest_tinybudget.update.package import encode
+    from pytest_tinybudget.update.package import findings
+
+    image = _signed(folder)
+    if not image:
+        return Target("image", [], len, mutated_bytes)
+    plain = load_manifest(folder / "fuzz-1.2.0.json")
+    as_hex = replace_format(plain, "hex")
+    encoded = encode(image, "hex", 0x8000, "")
+
+    def read(content: bytes) -> None:
+        is_hex = content[:1] == b":"
+        for finding in findings(content, as_hex if is_hex else plain, None):
+            require_plain(finding.text)
+
+    def mutate(content: bytes, chance: random.Random) -> bytes:
+        mutated = mutated_text if content is encoded else mutated_bytes
+        return mutated(content, chance)
+
+    return Target("image", [image, image, encoded], read, mutate)
+
+
+def replace_format(manifest: Any, file_format: str) -> Any:
+    """``manifest`` of the same image in another file format."""
+    import msgspec
+
+    image = msgspec.structs.replace(manifest.image, format=file_format)
+    return msgspec.structs.replace(manifest, image=image)
+
+
+def _signed(folder: Path) -> bytes:
+    """The image that ``package`` makes of a small model, its manifest beside; empty: no imgtool."""
+    from pytest_tinybudget.cli import main
+
+    (folder / "fuzz.tflite").write_bytes(small_model())
+    arguments = [str(folder / "fuzz.tflite"), "--version", "1.2.0", "--slot-size", "64KB"]
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        code = main(["package", *arguments, "--flash-offset", "0x8000", "-o", str(folder)])
+    return (folder / "fuzz-1.2.0.bin").read_bytes() if code == 0 else b""
+
+
+# Data and networks
+
+
+_JOB = Job(
+    source="kws.keras",
+    kind="keras",
+    shown="kws.keras",
+    root=".",
+    data_path=None,
+    data_function=None,
+    custom_objects=None,
+    strip=False,
+    per_channel_dense=True,
+    activations="int8",
+    timeout_seconds=60,
+    memory_bytes=1 << 30,
+)
+
+
+def _arrays(folder: Path) -> Target:
+    import numpy as np
+
+    from pytest_tinybudget.convert.worker.representative import samples_of
+
+    array = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
+    files = []
+    for save, values in (
+        (np.savez, {"image": array}),
+        (np.savez_compressed, {"image": array, "labels": np.arange(5)}),
+    ):
+        packed = io.BytesIO()
+        save(packed, **values)
+        files.append(packed.getvalue())
+    plain = io.BytesIO()
+    np.save(plain, array)
+    inputs = [InputSpec("image", (1, 4, 4, 1), "float32")]
+
+    def read(content: bytes) -> None:
+        path = folder / ("data.npy" if content[:1] == b"\x93" else "data.npz")
+        path.write_bytes(content)
+        samples_of(replace(_JOB, data_path=str(path)), inputs, None)
+
+    return Target("arrays", [plain.getvalue(), *files], read, mutated_bytes)
+
+
+def _keras(folder: Path) -> Target:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {}}))
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(500))
+    path = folder / "fuzz.keras"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        check_source(path, "keras", "fuzz.keras")
+
+    return Target("keras", [packed.getvalue()], read, mutated_bytes)
+
+
+TARGETS: dict[str, Callable[[Path], Target]] = {
+    "tflite": _tflite,
+    "declaration": _declaration,
+    "results": _results,
+    "partitions": _partitions,
+    "devices": _devices,
+    "table": _table,
+    "firmware": _firmware,
+    "archive": _archive,
+    "map": _linker_map,
+    "manifest": _manifest,
+    "image": _image,
+    "arrays": _arrays,
+    "keras": _keras,
+}
