@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_tinybudget.artifacts import write
+from pytest_tinybudget.artifacts.files import write_file
 from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.compared import comparison_of
 from pytest_tinybudget.errors import TinybudgetError
@@ -160,7 +160,7 @@ def _file_setting(config: pytest.Config, name: str) -> Path | None:
 
 def _write(option: str, path: Path, text: str) -> None:
     try:
-        write(path.parent, {path.name: text.encode()})
+        write_file(path, text.encode())
     except TinybudgetError as error:
         raise pytest.UsageError(f"{option}: {error}") from None
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_tinybudget.errors import TinybudgetError
@@ -40,13 +43,37 @@ def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
     return tuple(directory / name for name in sorted(files))
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write the one file that a user has named, as ``write`` does.
+
+    A symbolic link stays one, and its target changes; what is no file (``/dev/null``, a pipe) is
+    written to as it is.
+
+    Raises:
+        TinybudgetError: the disk refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            _replace(Path(os.path.realpath(path)), content)
+    except OSError as error:
+        reason = error.strerror or error
+        raise TinybudgetError(f"{path}: cannot be written: {reason}", code="TB102") from error
+
+
 def _replace(path: Path, content: bytes) -> None:
-    if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
+    is_there = path.is_file() and not path.is_symlink()
+    if is_there and path.read_bytes() == content:
         return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with draft.open("xb") as file:
             file.write(content)
+        if is_there:
+            with suppress(OSError):  # some file systems have no modes
+                shutil.copymode(path, draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -154,10 +154,10 @@ def write_results(path: Path, pairs: Sequence[PairResult]) -> None:
     Raises:
         TinybudgetError: it cannot be written.
     """
-    from pytest_tinybudget.artifacts import write
+    from pytest_tinybudget.artifacts.files import write_file
     from pytest_tinybudget.report import results_json
 
-    write(path.parent, {path.name: results_json.render(pairs).encode("ascii")})
+    write_file(path, results_json.render(pairs).encode("ascii"))
 
 
 def compared(

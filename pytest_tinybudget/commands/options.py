@@ -17,6 +17,7 @@ from pytest_tinybudget.errors import TinybudgetError
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.footprint.runtime import Runtime
+    from pytest_tinybudget.rollout.policy import RolloutTerms
 
 
 #: What ``argparse.ArgumentParser.add_subparsers`` returns.
@@ -108,7 +109,7 @@ def find_files(folder: Path, pattern: str) -> Iterator[Path]:
 
 
 def write_output(path: str, text: str) -> None:
-    """Write ``text`` to the file ``path``, or to stdout where it is ``-``.
+    """Write ``text`` to the file ``path``, whole or not at all, or to stdout where it is ``-``.
 
     Raises:
         TinybudgetError: the file cannot be written.
@@ -116,8 +117,26 @@ def write_output(path: str, text: str) -> None:
     if path == "-":
         sys.stdout.write(text)
         return
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise TinybudgetError(f"{path}: cannot be written: {error.strerror}") from error
+    from pytest_tinybudget.artifacts.files import write_file
+
+    write_file(Path(path), text.encode("utf-8"))
+
+
+def declared_rollout(file: Path | None) -> RolloutTerms:
+    """What ``[rollout]`` in ``file`` says; the defaults where no file is named or there.
+
+    Raises:
+        TinybudgetError: the named file has no ``[rollout]``, or a file is no valid declaration.
+    """
+    from pytest_tinybudget.declaration import FILE_NAME
+    from pytest_tinybudget.declaration import load_declaration
+    from pytest_tinybudget.rollout.policy import RolloutTerms
+
+    path = file or Path(FILE_NAME)
+    if file is None and not path.exists():
+        return RolloutTerms()
+    terms = load_declaration(path).rollout
+    if terms is None and file is not None:
+        example = ('    example: [rollout] with stages = ["1%", "10%", "100%"]',)
+        raise TinybudgetError(f"{file}: declares no [rollout]", details=example)
+    return terms or RolloutTerms()

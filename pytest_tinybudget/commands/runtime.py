@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: an input cannot be read, code is missing, or the table cannot be written.
     """
-    from pytest_tinybudget.artifacts.files import write
+    from pytest_tinybudget.artifacts.files import write_file
     from pytest_tinybudget.footprint.section_graph import encode
     from pytest_tinybudget.toolchain.linker_map import read_section_sizes
     from pytest_tinybudget.toolchain.runtime_build import build_runtime
@@ -93,8 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     output = arguments.output or Path(f"{arguments.name}.json.gz")
     if not output.name.endswith((".json", ".json.gz")):
         raise TinybudgetError(f"--output {printable(str(output))}: end its name in .json.gz")
-    (path,) = write(output.parent, {output.name: encode(built.graph)})
-    print(_build_report(arguments.name, path, built))
+    write_file(output, encode(built.graph))
+    print(_build_report(arguments.name, output, built))
     return 0
 
 

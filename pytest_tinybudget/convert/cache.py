@@ -1,7 +1,8 @@
 """Conversions kept on disk by fingerprint: whole or not at all, checked when read, limited in size.
 
-An entry is one file: a line of JSON (hash of the model, report, files that code has read), then the
-model. One file can be replaced in one step, so that readers never see half an entry.
+An entry is one file: a line with the hash of its key and all that follows, a line of JSON (report,
+files that code has read), then the model. One file can be replaced in one step, so that readers
+never see half an entry.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -32,6 +34,8 @@ LIMIT_VARIABLE = "TINYBUDGET_CACHE_LIMIT"
 DEFAULT_LIMIT_BYTES = 512 * 1024**2
 
 _SUFFIX = ".int8"
+#: A draft that is older was left by a process that has died.
+_OLDEST_DRAFT_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +60,18 @@ def default_folder() -> Path:
     """Where conversions are kept unless ``TINYBUDGET_CACHE`` names another folder."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))  # noqa: PTH111 - leaves an unknown ~user as it is
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
     elif sys.platform == "darwin":
         base = Path("~/Library/Caches")
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return base.expanduser() / "pytest-tinybudget"
+    try:
+        base = base.expanduser()
+    except RuntimeError:  # a user whom the system does not know, as in some containers
+        base = Path("/nonexistent")
+    return base / "pytest-tinybudget"
 
 
 def limit_bytes() -> int:
@@ -95,10 +103,10 @@ class Cache:
         """
         path = self._path(key)
         try:
-            header, _, content = path.read_bytes().partition(b"\n")
+            content = path.read_bytes()
         except OSError:
             return None
-        entry = _checked(header, content)
+        entry = _checked(key, content)
         if entry is None:
             self._remove(path)
             return None
@@ -108,25 +116,28 @@ class Cache:
             os.utime(path)  # the time of its last use decides who goes first
         return entry
 
-    def put(self, key: str, entry: Entry) -> None:
+    def put(self, key: str, entry: Entry) -> str:
         """Keep ``entry``, and let go of the longest unused ones above the limit.
 
-        Raises:
-            TinybudgetError: the disk refuses.
+        Returns why the disk refuses, which is no reason to fail; empty where it does not.
         """
-        header = {"sha256": hashlib.sha256(entry.content).hexdigest(), "report": entry.report}
+        body = json.dumps(entry.report).encode() + b"\n" + entry.content
         path = self._path(key)
         draft = path.with_name(f".{key}.{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                draft.write_bytes(json.dumps(header).encode() + b"\n" + entry.content)
+                draft.write_bytes(_digest(key, body) + b"\n" + body)
                 draft.replace(path)
             finally:
                 draft.unlink(missing_ok=True)
         except OSError as error:
-            raise self._refused(error) from None
+            return (
+                f"not kept: the conversion cache {self.folder} cannot be written: "
+                f"{error.strerror or error}; {FOLDER_VARIABLE} names another folder"
+            )
         self._shrink(keep=path)
+        return ""
 
     def entries(self) -> list[Listed]:
         """What is kept, the longest unused first."""
@@ -140,36 +151,29 @@ class Cache:
 
     def clear(self) -> int:
         """Remove every entry; how many there were."""
+        self._sweep()
         return sum(self._remove(path) for path in self._files())
 
     @contextmanager
     def locked(self, keys: Iterable[str]) -> Iterator[None]:
         """Keep other processes from converting the models of ``keys`` until the block ends.
 
-        Raises:
-            TinybudgetError: the disk refuses.
+        The system lets go of the locks of a process that has died. Where the disk refuses, others
+        may do the same work; no result depends on that.
         """
         folder = self.folder / "locks"
         with ExitStack() as stack:
-            # In one order, so that no two processes wait for each other.
-            for name in sorted({key[:2] for key in keys}):
-                try:
-                    folder.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+                # In one order, so that no two processes wait for each other.
+                for name in sorted({key[:2] for key in keys}):
                     file = stack.enter_context((folder / name).open("ab"))
-                except OSError as error:
-                    raise self._refused(error) from None
-                _lock(file)
-                stack.callback(_unlock, file)
+                    _lock(file)
+                    stack.callback(_unlock, file)
             yield
 
     def _path(self, key: str) -> Path:
         return self.folder / "models" / key[:2] / f"{key}{_SUFFIX}"
-
-    def _refused(self, error: OSError) -> TinybudgetError:
-        return TinybudgetError(
-            f"the conversion cache {self.folder} cannot be written: {error.strerror}; "
-            f"{FOLDER_VARIABLE} names another folder, --tinybudget-no-cache does without"
-        )
 
     def _files(self) -> Iterator[Path]:
         return (self.folder / "models").glob(f"*/*{_SUFFIX}")
@@ -181,7 +185,16 @@ class Cache:
             return False
         return True
 
+    def _sweep(self) -> None:
+        """Remove what processes that have died left half-written."""
+        oldest = time.time() - _OLDEST_DRAFT_SECONDS
+        for draft in (self.folder / "models").glob("*/.*"):
+            with suppress(OSError):
+                if draft.stat().st_mtime < oldest:
+                    draft.unlink()
+
     def _shrink(self, keep: Path) -> None:
+        self._sweep()
         sizes = []
         for path in self._files():
             with suppress(OSError):
@@ -195,20 +208,25 @@ class Cache:
                 total -= size
 
 
-def _checked(header: bytes, content: bytes) -> Entry | None:
-    try:
-        facts = json.loads(header)
-        intact = facts["sha256"] == hashlib.sha256(content).hexdigest()
-        return Entry(content, dict(facts["report"])) if intact else None
-    except (ValueError, KeyError, TypeError):
+def _digest(key: str, body: bytes) -> bytes:
+    """Of everything in an entry, and of its name: a copy under another one is no entry."""
+    return hashlib.sha256(f"{key}\n".encode() + body).hexdigest().encode()
+
+
+def _checked(key: str, content: bytes) -> Entry | None:
+    digest, _, body = content.partition(b"\n")
+    if digest != _digest(key, body):
         return None
+    report, _, model = body.partition(b"\n")
+    return Entry(model, json.loads(report))
 
 
 def _source_of(path: Path) -> str:
     """The source that an entry was made of; empty where the entry is damaged."""
     with path.open("rb") as file:
         try:
-            return str(json.loads(file.readline())["report"]["source"])
+            file.readline()
+            return str(json.loads(file.readline())["source"])
         except (ValueError, KeyError, TypeError):
             return ""
 
@@ -223,7 +241,6 @@ def _unchanged(read: dict[str, str], root: Path) -> bool:
 
 if sys.platform == "win32":
     import msvcrt
-    import time
 
     def _lock(file: IO[bytes]) -> None:
         while True:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -92,7 +93,6 @@ class Converter:
 
         Raises:
             ConversionError: it cannot be converted, or what came is not full-integer TF Lite.
-            TinybudgetError: the cache cannot be used.
         """
         task = _task(request)
         self._fulfil([task])
@@ -184,9 +184,9 @@ class Converter:
         return Entry(folder.model.read_bytes(), {**report, "source": job.shown})
 
     def _keep(self, task: _Task, entry: Entry) -> None:
-        if self.cache is not None:
-            self.cache.put(task.key, entry)
-        self._kept[task.key] = _told(entry, task.request, cached=False)
+        doubt = self.cache.put(task.key, entry) if self.cache is not None else ""
+        told = _told(entry, task.request, cached=False)
+        self._kept[task.key] = replace(told, notes=(*told.notes, *filter(None, [doubt])))
 
     def _server(self, backend: Backend) -> Server:
         from pytest_tinybudget.convert.server import Server

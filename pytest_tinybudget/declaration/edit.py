@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from pytest_tinybudget.artifacts.files import write
+from pytest_tinybudget.artifacts.files import write_file
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import dotted
 from pytest_tinybudget.declaration.toml import TOMLDecodeError
@@ -54,8 +54,7 @@ def save(path: Path, content: bytes) -> None:
     Raises:
         TinybudgetError: it cannot be written.
     """
-    target = path.resolve()
-    write(target.parent, {target.name: content})
+    write_file(path, content)
 
 
 def _content(path: Path) -> bytes:

@@ -291,7 +291,7 @@ def _result(
         declared_at=check.declared_at,
         message=model.message,
         conversion=converted.settings if converted else "",
-        notes=tuple(demand.doubt for demand in demands if demand.doubt),
+        notes=tuple(filter(None, [*(demand.doubt for demand in demands), found.doubt])),
         figures=tuple(demand.figure for demand in demands),
         kind=check.kind,
     )

@@ -70,10 +70,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``facts`` as the worker tells them, found by the interpreter called ``interpreter``."""
+    """``facts`` as the worker tells them, found by the interpreter called ``interpreter``.
+
+    ``doubt`` is why they are not kept, where they should be and cannot.
+    """
 
     facts: dict[str, Any]
     interpreter: str
+    doubt: str = ""
 
 
 def answer(question: Question, cache: Cache | None) -> Answer:
@@ -90,15 +94,15 @@ def answer(question: Question, cache: Cache | None) -> Answer:
     if cache is None:
         return Answer(_evaluated(question, job), interpreter.title)
     key, root = _key(question, job, interpreter), question.limits.root
-    kept = cache.get(key, root)
+    kept, doubt = cache.get(key, root), ""
     if kept is None:
         with cache.locked([key]):
             kept = cache.get(key, root)  # another process may have made it meanwhile
             if kept is None:
                 facts = _evaluated(question, job)
                 kept = Entry(b"", {**facts, "source": f"{question.shown}, evaluated"})
-                cache.put(key, kept)
-    return Answer(kept.report, interpreter.title)
+                doubt = cache.put(key, kept)
+    return Answer(kept.report, interpreter.title, doubt)
 
 
 def _job(question: Question, interpreter: Interpreter) -> Job:
