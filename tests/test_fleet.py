@@ -251,7 +251,7 @@ def test_the_policy_is_the_declarations_unless_options_change_it(
     fleet("halt")
     declaration.write_text(model)
     done = ended("start", "--version", "1.3.0", "--declaration", "tinybudget.toml")
-    assert "no [rollout] in it" in done.err
+    assert "declares no [rollout]" in done.err
     assert "stages ends at 50 %" in ended("start", "--version", "1.3.0", "--stages", "1,50").err
 
 

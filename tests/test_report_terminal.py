@@ -130,9 +130,10 @@ def test_failure_lists_the_layers_with_the_most_weights() -> None:
 
 
 def test_failure_ends_with_the_message_the_line_to_edit_and_the_runtime() -> None:
-    assert failure(over()).split("\n")[-3:] == [
+    assert failure(over()).split("\n")[-4:] == [
         "see docs/size.md",
         "edit tinybudget.toml:12",
+        "TB001: tinybudget explain TB001",
         "counted for TFLM 90b983c2, Cortex-M4F, CMSIS-NN with DSP",
     ]
 

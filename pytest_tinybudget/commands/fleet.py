@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import declared_rollout
 from pytest_tinybudget.errors import TinybudgetError
 
 
@@ -638,27 +639,7 @@ def _policy(arguments: argparse.Namespace) -> Policy:
         "rollback": False if arguments.no_rollback else None,
     }
     given = {name: value for name, value in changes.items() if value is not None}
-    return replace(_declared_policy(arguments.declaration), **given)
-
-
-def _declared_policy(path: Path | None) -> Policy:
-    """What ``[rollout]`` in ``path`` says; the default policy where no file is named or there.
-
-    Raises:
-        TinybudgetError: the named file has no ``[rollout]``, or a file is no valid declaration.
-    """
-    from pytest_tinybudget.declaration import load_declaration
-    from pytest_tinybudget.declaration.declared import FILE_NAME
-    from pytest_tinybudget.rollout.policy import Policy
-
-    if path is None and not Path(FILE_NAME).exists():
-        return Policy()
-    terms = load_declaration(path or Path(FILE_NAME)).rollout
-    if terms is not None:
-        return terms.policy
-    if path is not None:
-        raise TinybudgetError(f"{path}: no [rollout] in it")
-    return Policy()
+    return replace(declared_rollout(arguments.declaration).policy, **given)
 
 
 def _stages(text: str) -> tuple[float, ...]:

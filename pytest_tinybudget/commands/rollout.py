@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import declared_rollout
 from pytest_tinybudget.commands.options import write_output
 from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.rollout.policy import Policy
-    from pytest_tinybudget.rollout.policy import RolloutTerms
     from pytest_tinybudget.rollout.simulation import Outcome
 
 _RATES = "1,2,5,10,20"
@@ -157,7 +157,7 @@ def simulate(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: the declaration is wrong.
     """
-    terms = declared_terms(arguments.file)
+    terms = declared_rollout(arguments.file)
     for fleet_devices in arguments.fleet or terms.fleets:
         rows = _rows(terms.policy, fleet_devices, arguments)
         worst = 0.0
@@ -184,7 +184,7 @@ def plan(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.rollout.decision import halting_failures
 
-    policy = declared_terms(arguments.file).policy
+    policy = declared_rollout(arguments.file).policy
     cells = [["stage", "devices", "new", "holds from", "halts from"]]
     before = 0
     for number, devices in enumerate(policy.stage_devices(arguments.devices), 1):
@@ -216,7 +216,7 @@ def export_hawkbit(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.rollout import hawkbit
 
     body = hawkbit.rollout(
-        declared_terms(arguments.file).policy,
+        declared_rollout(arguments.file).policy,
         arguments.devices,
         name=arguments.name,
         target_filter=arguments.filter,
@@ -236,7 +236,7 @@ def export_aws_iot(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.rollout import aws_iot
 
     jobs = aws_iot.jobs(
-        declared_terms(arguments.file).policy,
+        declared_rollout(arguments.file).policy,
         arguments.devices,
         job_id=arguments.job_id,
         group_arn=arguments.group_arn,
@@ -246,26 +246,6 @@ def export_aws_iot(arguments: argparse.Namespace) -> int:
     )
     write_output(arguments.output, json.dumps(jobs, indent=2) + "\n")
     return 0
-
-
-def declared_terms(file: Path | None) -> RolloutTerms:
-    """What ``[rollout]`` in ``file`` says; the defaults where no file is named or there.
-
-    Raises:
-        TinybudgetError: the named file has no ``[rollout]``, or a file is no valid declaration.
-    """
-    from pytest_tinybudget.declaration import FILE_NAME
-    from pytest_tinybudget.declaration import load_declaration
-    from pytest_tinybudget.rollout.policy import RolloutTerms
-
-    path = file or Path(FILE_NAME)
-    if file is None and not path.exists():
-        return RolloutTerms()
-    terms = load_declaration(path).rollout
-    if terms is None and file is not None:
-        example = ('    example: [rollout] with stages = ["1%", "10%", "100%"]',)
-        raise TinybudgetError(f"{file}: declares no [rollout]", details=example)
-    return terms or RolloutTerms()
 
 
 def _rows(

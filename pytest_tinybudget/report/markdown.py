@@ -243,7 +243,8 @@ def _details(row: _Row) -> str:
     if not lines:
         return ""
     place = f" ({markdown_code(result.declared_at)})" if result.declared_at else ""
-    title = f"{markdown_code(short(result.model))} on {markdown_code(result.board)}"
+    joint = " on " if result.kind == "pair" else ": "
+    title = f"{markdown_code(short(result.model))}{joint}{markdown_code(result.board)}"
     body = "\n".join(_spaced(lines))
     opened = " open" if result.failed else ""
     return (

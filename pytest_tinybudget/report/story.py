@@ -21,6 +21,7 @@ from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import codes_text
 from pytest_tinybudget.report.terminal import figure_lines
+from pytest_tinybudget.report.terminal import figures_title
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
 from pytest_tinybudget.report.terminal import runtime_text
@@ -59,7 +60,7 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
             ("not full INT8", bullets(footprint.not_int8, style, most=None)),
         ]
     sections += [
-        ("besides flash and RAM", figure_lines(pair, style)),
+        (figures_title(pair), figure_lines(pair, style)),
         ("what would fix it", bullets(pair.reasons, style, most=None)),
         ("also", bullets((*pair.warnings, *pair.notes), style, most=None)),
         ("how the numbers were got", _methods(pair)),

@@ -84,7 +84,7 @@ def failure(pair: PairResult, style: Style = PLAIN) -> str:
     sections = [
         [pair.headline],
         *_evidence(pair, style),
-        _titled("besides flash and RAM", figure_lines(pair, style), style),
+        _titled(figures_title(pair), figure_lines(pair, style), style),
         _titled("what would fix it", bullets(pair.reasons, style, most=None), style),
         _titled("also", bullets((*pair.warnings, *pair.notes), style, most=None), style),
         _closing(pair),
@@ -116,6 +116,11 @@ def measure_line(measure: Measure) -> str:
     origin = measure.limit_note or measure.limit_from
     ratio = format_ratio(measure.used, measure.limit)
     return f"{METRICS[measure.metric]}: {ratio} ({origin})"
+
+
+def figures_title(pair: PairResult) -> str:
+    """What a pair's figures are beside; what a check rests on are its own."""
+    return "besides flash and RAM" if pair.kind == "pair" else "what it rests on"
 
 
 def figure_lines(pair: PairResult, style: Style) -> list[str]:
