@@ -1,4 +1,4 @@
-"""``tinybudget merge``: the results files of shards as one report, with the verdict of ``check``."""
+"""``tinybudget merge``: the results files of shards as one report, judged as by ``check``."""
 
 from __future__ import annotations
 
