@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import zipfile
@@ -17,6 +18,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from contextlib import redirect_stdout
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs as declared_pairs
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.measure import measure
@@ -236,19 +239,48 @@ def _tflite(folder: Path) -> Target:
 # Text that people and tools write
 
 
-def _declaration(folder: Path) -> Target:
-    from test_declaration import FULL  # every key of a declaration
+#: Files that declarations of the examples and the docs name.
+_NAMED_FILES = ("kws", "vad", "kws_v1", "digits", "digits_v1", "digits_float", "alarm", "machine")
 
-    path = folder / "tinybudget.toml"
-    (folder / "partitions.csv").write_bytes(_PARTITIONS)
-    files = [*ROOT.glob("examples/*/tinybudget.toml")]
-    corpus = [_MODEL_DECLARATION.encode(), FULL.encode(), *(file.read_bytes() for file in files)]
+_TOML_BLOCK = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _declaration(folder: Path) -> Target:
+    """Declarations of the examples, and those of the docs: they show every key."""
+    project = folder / "project"
+    for models_folder in (project / "models", folder / "quickstart" / "models"):
+        models_folder.mkdir(parents=True)
+        for name in _NAMED_FILES:
+            (models_folder / f"{name}.tflite").write_bytes(small_model())
+    (project / "fuzz.tflite").write_bytes(small_model())
+    (project / "partitions.csv").write_bytes(_PARTITIONS)
+    for name in ("quickstart/digits_held_out.npz", "project/held_out.npz"):
+        (folder / name).write_bytes(b"PK")
+    path = project / "tinybudget.toml"
 
     def read(content: bytes) -> None:
         path.write_bytes(content)
         list(declared_pairs("tinybudget.toml", load_declaration(path)))
 
-    return Target("declaration", corpus, read, mutated_text)
+    texts = [_MODEL_DECLARATION]
+    texts += (file.read_text("utf-8") for file in ROOT.glob("examples/*/tinybudget.toml"))
+    for page in sorted(ROOT.glob("docs/*.md")):
+        blocks = _TOML_BLOCK.findall(page.read_text("utf-8"))
+        texts += (block if "[models." in block else _MODELS_HEAD + block for block in blocks)
+    return Target("declaration", _sound(read, texts), read, mutated_text)
+
+
+_MODELS_HEAD = '[models.kws]\nsource = "models/kws.tflite"\nboards = ["esp32"]\n'
+
+
+def _sound(read: Callable[[bytes], None], texts: list[str]) -> list[bytes]:
+    """Those of ``texts`` that ``read`` takes."""
+    found = []
+    for text in texts:
+        with suppress(TinybudgetError):
+            read(text.encode("utf-8"))
+            found.append(text.encode("utf-8"))
+    return found
 
 
 def _results(folder: Path) -> Target:

@@ -20,6 +20,7 @@ from typing import Any
 from typing import cast
 
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
 
 
 FORMAT = "tinybudget-sections/1"
@@ -149,7 +150,7 @@ def decode(packed: bytes, origin: str) -> SectionGraph:
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         reason = f"missing {error}" if isinstance(error, KeyError) else str(error)
         raise TinybudgetError(
-            f"runtime table {origin} is damaged ({reason.partition(chr(10))[0]}); "
+            f"runtime table {origin} is damaged ({printable(reason)}); "
             "expected a file made by 'tinybudget runtime build'"
         ) from error
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
 from pytest_tinybudget.sizes import format_size
 from pytest_tinybudget.update.image import HEADER_FIELDS_BYTES
 from pytest_tinybudget.update.image import LARGEST_HEADER_BYTES
@@ -171,4 +172,4 @@ def _in_the_slot(image: UpdateImage, manifest: Manifest, address: int | None) ->
 def _same(what: str, found: str, expected: str) -> Finding:
     if found == expected:
         return Finding(True, f"{what}: {found}")
-    return Finding(False, f"{what}: {found}, expected {expected}")
+    return Finding(False, f"{what}: {found}, expected {printable(expected)}")

@@ -7,6 +7,7 @@ taken for it. ``what`` is what messages call the data.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable
 from math import prod
 from pathlib import Path
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 MAX_BYTES = 4 * 1024**3
 
 
+#: What NumPy, zipfile (``RuntimeError`` where one is encrypted) and the parser of headers raise.
+_DAMAGES = (
+    OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, SyntaxError,
+    TokenError,
+)  # fmt: skip
+
+
 def arrays_in(path: Path, what: str) -> dict[str, NDArray[Any]]:
     """The arrays of ``path`` by name; that of a ``.npy`` file has none.
 
@@ -41,7 +49,7 @@ def arrays_in(path: Path, what: str) -> dict[str, NDArray[Any]]:
                 return {"": _array(file, path.stat().st_size, path.name, what)}
         if path.suffix == ".npz":
             return dict(_archive(path, what))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SyntaxError, TokenError) as error:
+    except _DAMAGES as error:
         raise WorkerError(f"{what}: {path.name}: {first_line(error)}") from None
     raise WorkerError(f"{what}: {path.name} is neither .npz nor .npy nor a folder")
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_tinybudget.names import printable
+
+
+#: Frameworks put whole graphs, and zipfile the names of members, into their messages.
+_LONGEST_REASON = 500
+
 
 class WorkerError(Exception):
     """A job that cannot be done, in one line; ``details`` are further lines."""
@@ -44,4 +50,5 @@ def first_line(error: BaseException) -> str:
     """The first line of an error that says something, with the error's type."""
     lines = (line.strip() for line in str(error).splitlines())
     said = next((line for line in lines if line), "")
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    name = type(error).__name__
+    return f"{name}: {printable(said, limit=_LONGEST_REASON)}" if said else name
