@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
+from pathlib import PurePath
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
@@ -49,6 +50,8 @@ from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.update.slots import Slots
 
 
+#: Each multiplies what is searched, links to folders as well.
+_MOST_WILD_FOLDERS = 3
 _GLOB = re.compile(r"[*?\[]")
 #: Sections of one declaration, and defaults that name its files: they are not handed down.
 _OWN_SECTIONS = {
@@ -362,8 +365,12 @@ class _Models:
         if table.artifacts is not None:
             text = "is one name for many models: a glob's files are named after their stems"
             self.context.problems.add((*keys[:2], "artifacts"), text)
-        files = [file for file in self.matches(table.source) if is_model(file)]
-        if not files:
+        too_wide = _too_wide(table.source)
+        files = [] if too_wide else [file for file in self.matches(table.source) if is_model(file)]
+        if too_wide:
+            example = 'source = "models/**/*.tflite"'
+            self.context.problems.add(keys, too_wide, example=example)
+        elif not files:
             example = 'source = "models/*.tflite"'
             self.context.problems.add(keys, f"no file matches {table.source!r}", example=example)
         for file in files:
@@ -377,8 +384,12 @@ class _Models:
                 yield file.stem, file
 
     def matches(self, pattern: str) -> list[Path]:
-        # Path.glob takes neither absolute patterns nor "..".
         folder = self.context.path.parent
+        if "**" in PurePath(pattern).parts:
+            # Unlike the function, the method follows no links to folders, which may go in circles.
+            found = folder.glob(pattern)
+            return sorted(each for each in found if not _is_hidden(each.relative_to(folder)))
+        # Path.glob takes neither absolute patterns nor "..".
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
         return sorted(folder / name for name in names)
 
@@ -447,3 +458,20 @@ def _shared_boards(models: tuple[DeclaredModel, ...]) -> tuple[Board, ...]:
     return tuple(
         board for board in models[0].boards if all(board.id in boards for boards in others)
     )
+
+
+def _too_wide(pattern: str) -> str:
+    """Why a glob would search half the disk, or circles of links; empty where it does not."""
+    parts = PurePath(pattern).parts
+    wild = [part for part in parts[:-1] if _GLOB.search(part)]
+    if len(wild) > _MOST_WILD_FOLDERS:
+        return f"more than {_MOST_WILD_FOLDERS} folders of a glob have wildcards"
+    if "**" not in parts:
+        return ""
+    if parts.count("**") > 1 or ".." in parts or PurePath(pattern).is_absolute():
+        return "'**' may stand once, and searches below this file: no absolute path, no '..'"
+    return ""
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
