@@ -9,6 +9,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from fuzz_targets import control_model
+from fuzz_targets import small_model
+from fuzzing import mutated_bytes
 from modelmaker import ModelMaker
 from modelmaker import write
 
@@ -22,38 +25,13 @@ SECONDS_PER_BYTE = 1e-4
 MEMORY_PER_BYTE = 400
 
 
-def small_file() -> bytes:
-    """Convolution, dense, softmax, metadata, signature: about 3 KB."""
-    maker = ModelMaker()
-    graph = maker.graph()
-    image = graph.input((1, 8, 8, 3))
-    features = graph.pool(graph.conv2d(image, filters=8))
-    scores = graph.softmax(graph.dense(features, units=4, per_channel=True))
-    graph.output(scores)
-    maker.offline_plan([-1] * len(graph.tensors))
-    maker.signature("serve", {"image": image}, {"scores": scores})
-    return maker.build()
-
-
-def control_file() -> bytes:
-    """Subgraphs that call each other, an LSTM, a custom operator."""
-    maker = ModelMaker()
-    main, called = maker.graph(), maker.graph()
-    main.operator("CALL_ONCE", (), (), {"init_subgraph_index": 1})
-    main.output(main.lstm(main.input((1, 4, 6)), units=3))
-    handle = called.tensor((), "RESOURCE")
-    called.operator("VAR_HANDLE", (), (handle,), {"container": "c", "shared_name": "name"})
-    called.operator("MY_OP", (handle,), (), custom_options=b"abc")
-    return maker.build()
-
-
 def wakeword_file() -> bytes:
     """A model of the ``pymicro-wakeword`` package: streaming, 60 KB."""
     package = pytest.importorskip("pymicro_wakeword")
     return (Path(package.__file__).parent / "models" / "okay_nabu.tflite").read_bytes()
 
 
-SEEDS = {"small": small_file, "control": control_file, "wakeword": wakeword_file}
+SEEDS = {"small": small_model, "control": control_model, "wakeword": wakeword_file}
 
 
 def test_a_shape_of_many_dimensions_is_refused() -> None:
@@ -84,33 +62,8 @@ def test_mutated_files_are_read_or_refused(name: str) -> None:
     random_source = random.Random(name)
     outcomes = {True: 0, False: 0}
     for _ in range(1500):
-        outcomes[read_or_refuse(mutated(content, random_source)) is None] += 1
+        outcomes[read_or_refuse(mutated_bytes(content, random_source)) is None] += 1
     assert min(outcomes.values()) > 50, "mutations should leave some files readable and not others"
-
-
-def mutated(content: bytes, random_source: random.Random) -> bytes:
-    """A copy with bytes flipped, words overwritten, a part cut out, or a part copied elsewhere."""
-    damaged = bytearray(content)
-    for _ in range(random_source.choice((1, 1, 2, 5))):
-        position = random_source.randrange(len(damaged))
-        match random_source.randrange(5):
-            case 0:
-                damaged[position] ^= 1 << random_source.randrange(8)
-            case 1:
-                damaged[position] = random_source.randrange(256)
-            case 2:
-                word = random_source.choice((0, 1, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF))
-                aligned = position & ~3
-                damaged[aligned : aligned + 4] = struct.pack("<I", word)
-            case 3:
-                del damaged[position : position + random_source.randrange(1, 64)]
-            case _:
-                source = random_source.randrange(len(damaged))
-                part = damaged[source : source + random_source.randrange(1, 64)]
-                damaged[position : position + len(part)] = part
-        if len(damaged) < 16:
-            break
-    return bytes(damaged)
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -131,7 +84,7 @@ def test_random_bytes_are_refused() -> None:
 @pytest.mark.parametrize("count", [0x00FFFFFF, 0x40000001, 0xFFFFFFFF])
 def test_huge_vector_lengths_are_refused_without_allocating(count: int) -> None:
     """Every word of the file in turn claims to be a huge length."""
-    content = small_file()
+    content = small_model()
     tracemalloc.start()
     for position in range(0, len(content) - 4, 4):
         read_or_refuse(content[:position] + struct.pack("<I", count) + content[position + 4 :])
