@@ -8,8 +8,12 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 
 from pytest_tinybudget.commands import boards
 from pytest_tinybudget.commands import cache
@@ -58,20 +62,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A path that the terminal's encoding lacks is printed escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code: int = arguments.run(arguments)
-        sys.stdout.flush()
+        with _terminated_in_order():
+            code: int = arguments.run(arguments)
+            sys.stdout.flush()
     except TinybudgetError as error:
         text = "\n".join((f"{error.message} [{error.code}]", *error.details))
         lines = (printable(line, limit=_LINE_CHARACTERS) for line in text.split("\n"))
         print("tinybudget:", "\n".join(lines), file=sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:
-        # The reader has gone (``| head``): keep the interpreter from flushing into the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()  # the reader has gone (``| head``)
         return _PIPE_CLOSED
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        told = printable(f"{place}{error.strerror or error}", limit=_LINE_CHARACTERS)
+        print(f"tinybudget: {told} [TB102]", file=sys.stderr)
+        _let_go_of_stdout()
+        return WRONG_INPUT
     except KeyboardInterrupt:
         return _INTERRUPTED
     return code
+
+
+def _let_go_of_stdout() -> None:
+    """Keep the interpreter from flushing, as it ends, into what cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Let SIGTERM unwind the stack: child processes and temporary files go with this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def command_line_parser() -> argparse.ArgumentParser:

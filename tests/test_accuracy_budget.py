@@ -533,7 +533,7 @@ def test_numbers_beyond_what_the_input_holds_warn(folder: Path):
 @runs_models
 def test_an_evaluation_that_takes_too_long_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch):
     saved(images=np.zeros((400_000, 8, 8, 1), np.uint8), labels=np.zeros(400_000, np.uint8))
-    monkeypatch.setattr(child, "_IMPORT_SECONDS", 1)
+    monkeypatch.setattr(child, "IMPORT_SECONDS", 1)
     started = time.monotonic()
 
     found = results(ACCURACY.replace("deployed", "conversion_timeout = 1\ndeployed") + "min = 0\n")

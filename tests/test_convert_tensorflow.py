@@ -625,7 +625,7 @@ def test_where_nothing_forks_each_model_has_a_process(
     good = Request(sources / "dense.keras", "dense.keras", Conversion(sources, "random"))
     bad = replace(good, settings=Conversion(sources, "samples:crashes"))
     slow = replace(good, settings=Conversion(sources, "samples:hangs", timeout_seconds=1))
-    monkeypatch.setattr("pytest_tinybudget.convert.server._IMPORT_SECONDS", 15)
+    monkeypatch.setattr("pytest_tinybudget.convert.server.IMPORT_SECONDS", 15)
     try:
         fresh.prepare([good, bad, slow])
         assert fresh.convert(good).content

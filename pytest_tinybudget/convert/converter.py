@@ -145,8 +145,6 @@ class Converter:
         return list(missing.values())
 
     def _make(self, tasks: Sequence[_Task]) -> None:
-        from pytest_tinybudget.convert.files import JobFolder
-
         missing = {
             task.key: missing_packages(kind_of(task.request.source), task.request.shown)
             for task in tasks
@@ -155,6 +153,18 @@ class Converter:
         tasks = [task for task in tasks if task.key not in self._kept]
         if not tasks:
             return
+        try:
+            self._run(tasks)
+        except OSError as error:
+            reason = error.strerror or error
+            for task in tasks:
+                text = f"{task.request.shown}: not converted, temporary files cannot be written"
+                self._kept[task.key] = ConversionError(f"{text}: {reason}", code="TB102")
+
+    def _run(self, tasks: Sequence[_Task]) -> None:
+        """Let a worker do ``tasks``, which are of one backend, and keep what comes."""
+        from pytest_tinybudget.convert.files import JobFolder
+
         ready = [
             (task, job_of(task.request), JobFolder(Path(tempfile.mkdtemp(dir=self._folder()))))
             for task in tasks

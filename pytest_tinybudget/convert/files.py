@@ -15,6 +15,14 @@ from typing import Literal
 from pytest_tinybudget.convert.sources import Kind
 
 
+#: An import of a framework or an interpreter that takes longer than this has hung.
+IMPORT_SECONDS = 180
+#: Of what a job has printed, no more than this is read again.
+SHOWN_BYTES = 256 * 1024
+#: A job that prints more would fill the disk: it is ended.
+LARGEST_LOG_BYTES = 64 * 1024**2
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker is to do. ``shown`` is what messages call the source; paths are absolute."""
@@ -55,8 +63,19 @@ class JobFolder:
         return self.path / "log.txt"
 
     def printed(self) -> bytes:
-        """All that the job printed, if it got as far as printing."""
-        return self.log.read_bytes() if self.log.is_file() else b""
+        """The end of what the job printed, ``SHOWN_BYTES`` at most, if it got that far."""
+        if not self.log.is_file():
+            return b""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - SHOWN_BYTES))
+            return file.read(SHOWN_BYTES)
+
+    def floods(self) -> bool:
+        """Whether the job has printed more than ``LARGEST_LOG_BYTES``."""
+        try:
+            return self.log.stat().st_size > LARGEST_LOG_BYTES
+        except FileNotFoundError:
+            return False
 
     def write_job(self, job: Job) -> None:
         """Say what is to be done."""

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.files import IMPORT_SECONDS
+from pytest_tinybudget.convert.files import LARGEST_LOG_BYTES
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.files import JobFolder
 
@@ -35,8 +37,8 @@ OnStep = Callable[[Job, str], None]
 #: Jobs at once. More processes than cores only wait for each other, more than 2 take memory.
 MOST_AT_ONCE = min(2, os.cpu_count() or 1)
 
-#: An import that takes longer than this has hung.
-_IMPORT_SECONDS = 180
+#: For a server to end the jobs that it has begun; one that is still importing has none.
+_CLOSE_SECONDS = 1
 _POLL_SECONDS = 0.02
 
 #: What a worker gets of the environment: no tokens, no passwords.
@@ -56,7 +58,7 @@ class _Running:
     process: subprocess.Popen[bytes] | None = None
     leader: int | None = None
     step: str = ""
-    timed_out: bool = False
+    is_ended: bool = False
 
 
 @dataclass(slots=True)
@@ -87,38 +89,39 @@ class Server:
                 self._end(each)
 
     def close(self) -> None:
-        """End the server, which runs nothing between calls of ``run``."""
+        """End the server, with jobs that it has just begun and not told of yet."""
         if self._process is None:
             return
-        self._process.kill()  # not asked to end: a framework takes seconds to take itself down
+        _close_stdin(self._process)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_CLOSE_SECONDS)
+        self._process.kill()
         self._process.wait()
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.close()
         self._process = None
 
     def _start(self, job: Job, folder: JobFolder) -> _Running:
         folder.write_job(job)
-        deadline = time.monotonic() + _IMPORT_SECONDS
+        deadline = time.monotonic() + IMPORT_SECONDS
         if not _FORKS:
-            process = self._spawn("job", str(folder.path), log=folder.log, stdin=subprocess.DEVNULL)
+            process = self._spawn("job", str(folder.path), log=folder.log)
             return _Running(job, folder, deadline + job.timeout_seconds, process)
         if self._is_gone():
             self.close()
         if self._process is None:
             log = self.home / "server.txt"
-            self._process = self._spawn("serve", self.backend, log=log, stdin=subprocess.PIPE)
+            self._process = self._spawn("serve", self.backend, log=log)
         assert self._process.stdin is not None
         with suppress(OSError):  # a server that is gone is seen when the job is looked after
             self._process.stdin.write(f"{folder.path}\n".encode())
             self._process.stdin.flush()
         return _Running(job, folder, deadline)
 
-    def _spawn(self, *arguments: str, log: Path, stdin: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+        """A worker, which ends when its stdin does: when this process is gone, however it went."""
         with log.open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - this Python, with a module of our own
                 [sys.executable, "-m", "pytest_tinybudget.convert.worker", *arguments],
-                stdin=stdin,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 cwd=self.home,
@@ -135,16 +138,16 @@ class Server:
             on_step(each.job, step)
         ended = None if each.process is None else each.process.poll()
         if ended is not None:
+            self._end(each)
             each.folder.write_exit(ended)
         elif self._is_gone() and each.folder.exit() is None:
             self._end(each)
             each.folder.write_exit(1)
             _tell(each.folder, f"{each.job.shown}: the converter's server ended", self._said())
-        elif time.monotonic() > each.deadline and not each.timed_out:
-            each.timed_out = True
+        elif not each.is_ended and (reason := _excess(each)):
+            each.is_ended = True
             self._end(each)
-            text = f"{each.job.shown}: not converted after {each.job.timeout_seconds} s"
-            _tell(each.folder, f"{text}, at {each.step or 'its start'} (conversion_timeout)")
+            _tell(each.folder, f"{each.job.shown}: {reason}")
             if each.leader is None and each.process is None:
                 self._abandon(each)
 
@@ -171,6 +174,24 @@ class Server:
                 os.killpg(leader, signal.SIGKILL)
         if each.process is not None:
             each.process.kill()
+            _close_stdin(each.process)
+
+
+def _close_stdin(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
+
+
+def _excess(each: _Running) -> str:
+    """Why a job is to be ended; empty where it may go on."""
+    step = each.step or "its start"
+    if time.monotonic() > each.deadline:
+        seconds = each.job.timeout_seconds
+        return f"not converted after {seconds} s, at {step} (conversion_timeout)"
+    if each.folder.floods():
+        return f"printed more than {LARGEST_LOG_BYTES >> 20} MB while {step}"
+    return ""
 
 
 def _tell(folder: JobFolder, *lines: str) -> None:

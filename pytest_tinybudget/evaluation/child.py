@@ -6,17 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
+from pytest_tinybudget.convert.files import IMPORT_SECONDS
+from pytest_tinybudget.convert.files import LARGEST_LOG_BYTES
 from pytest_tinybudget.convert.files import JobFolder
 from pytest_tinybudget.convert.server import environment
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.evaluation.job import Job
 
 
-#: An import that takes longer than this has hung; it comes before the job's own time.
-_IMPORT_SECONDS = 180
+#: How often it is looked at what the child has printed.
+_LOOK_SECONDS = 0.5
 
 
 def run(job: Job, folder: JobFolder) -> dict[str, Any]:
@@ -26,8 +29,12 @@ def run(job: Job, folder: JobFolder) -> dict[str, Any]:
         TinybudgetError: it cannot be done, takes too long, or crashed; in one line.
     """
     job.write(folder.path)
-    code = _waited(folder, _IMPORT_SECONDS + job.timeout_seconds)
+    code = _waited(folder, IMPORT_SECONDS + job.timeout_seconds)
     step = folder.step() or "its start"
+    if code is None and folder.floods():
+        raise TinybudgetError(
+            f"{job.shown}: printed more than {LARGEST_LOG_BYTES >> 20} MB while {step}"
+        )
     if code is None or (code == -getattr(signal, "SIGALRM", 0) and code):
         raise TinybudgetError(
             f"{job.shown}: not evaluated after {job.timeout_seconds} s, at {step}"
@@ -43,20 +50,22 @@ def run(job: Job, folder: JobFolder) -> dict[str, Any]:
 
 
 def _waited(folder: JobFolder, timeout_seconds: int) -> int | None:
-    """The exit code of the child; ``None`` where it did not end in time and was killed."""
+    """The exit code of the child; ``None`` where it took too long or printed too much."""
     with folder.log.open("ab") as log:
         child = subprocess.Popen(  # noqa: S603 - this Python, with a module of our own
             [sys.executable, "-m", "pytest_tinybudget.evaluation.worker", str(folder.path)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # it ends when this does: when this process is gone
             stdout=log,
             stderr=log,
             cwd=folder.path,
             env=environment(os.environ, folder.path),
             start_new_session=True,
         )
+    deadline = time.monotonic() + timeout_seconds
     try:
-        return child.wait(timeout_seconds)
-    except subprocess.TimeoutExpired:
+        while time.monotonic() < deadline and not folder.floods():
+            with suppress(subprocess.TimeoutExpired):
+                return child.wait(_LOOK_SECONDS)
         return None
     finally:
         _end(child)
@@ -64,13 +73,14 @@ def _waited(folder: JobFolder, timeout_seconds: int) -> int | None:
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Kill the child, if it still runs, with all that it has started."""
-    if child.poll() is not None:
-        return
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-    child.kill()
-    child.wait()
+    if child.poll() is None:
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+        child.kill()
+        child.wait()
+    assert child.stdin is not None
+    child.stdin.close()
 
 
 def _death(code: int) -> str:

@@ -132,12 +132,19 @@ def _evaluated(question: Question, job: Job) -> dict[str, Any]:
     from pytest_tinybudget.convert.files import JobFolder
     from pytest_tinybudget.evaluation.child import run
 
-    with tempfile.TemporaryDirectory(prefix="tinybudget-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.joinpath(MODEL).write_bytes(question.model.content)
-        if question.other and question.other.model:
-            folder.joinpath(OTHER).write_bytes(question.other.model.content)
-        return run(job, JobFolder(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix="tinybudget-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            folder.joinpath(MODEL).write_bytes(question.model.content)
+            if question.other and question.other.model:
+                folder.joinpath(OTHER).write_bytes(question.other.model.content)
+            return run(job, JobFolder(folder))
+    except OSError as error:
+        raise TinybudgetError(
+            f"{question.shown}: not evaluated, temporary files cannot be written: "
+            f"{error.strerror or error}",
+            code="TB102",
+        ) from None
 
 
 def _key(question: Question, job: Job, interpreter: Interpreter) -> str:

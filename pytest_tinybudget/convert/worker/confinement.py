@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 
 _LARGEST_FILE_BYTES = 2 << 30
 #: The parent's clock comes first; this one ends a job whose parent is gone.
-_GRACE_SECONDS = 5
+GRACE_SECONDS = 5
 
 
 def limit_resources(memory_bytes: int, timeout_seconds: int) -> None:
@@ -27,4 +29,20 @@ def limit_resources(memory_bytes: int, timeout_seconds: int) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    signal.alarm(timeout_seconds + _GRACE_SECONDS)
+    signal.alarm(timeout_seconds + GRACE_SECONDS)
+
+
+def end_with_parent() -> None:
+    """End this process when its stdin does, to which its parent writes nothing while it is there.
+
+    What this process has started ends with it, where it leads a process group.
+    """
+    threading.Thread(target=_await_end, daemon=True).start()
+
+
+def _await_end() -> None:
+    while os.read(0, 1):
+        pass
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.worker.confinement import end_with_parent
 from pytest_tinybudget.convert.worker.confinement import limit_resources
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def main(folder: JobFolder) -> None:
     """Do the job in ``folder``; whatever happens is written there."""
+    end_with_parent()
     job = Job.read(folder.path)
     try:
         folder.write_result(_evaluate(job, folder))
