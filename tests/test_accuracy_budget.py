@@ -796,13 +796,13 @@ def block(comment: str) -> str:
 
 
 def test_the_pages_declaration_is_the_examples():
-    example = ROOT / "examples" / "accuracy" / "tinybudget.toml"
+    example = ROOT / "examples" / "digits" / "tinybudget.toml"
 
-    assert block("file: examples/accuracy/tinybudget.toml") == example.read_text(encoding="utf-8")
+    assert block("file: examples/digits/tinybudget.toml") == example.read_text(encoding="utf-8")
 
 
 @runs_models
-@pytest.mark.parametrize("comment", ["run: tinybudget check examples/accuracy", "run: stricter"])
+@pytest.mark.parametrize("comment", ["run: tinybudget check examples/digits", "run: stricter"])
 def test_the_pages_outputs_are_what_is_printed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -811,14 +811,14 @@ def test_the_pages_outputs_are_what_is_printed(
 ):
     examples = tmp_path / "examples"
     shutil.copytree(ROOT / "examples", examples, ignore=shutil.ignore_patterns("build"))
-    declaration = examples / "accuracy" / "tinybudget.toml"
+    declaration = examples / "digits" / "tinybudget.toml"
     if comment == "run: stricter":
         text = declaration.read_text(encoding="utf-8").replace('"95%"', '"99%"')
         declaration.write_text(text.replace('"93%"', '"99%"'), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
 
-    cli.main(["check", "examples/accuracy"])
+    cli.main(["check", "examples/digits"])
 
     printed = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
     assert block(comment) in printed
