@@ -7,11 +7,14 @@ with a time limit, because a model that it does not expect can crash it.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from dataclasses import replace
+from pathlib import Path
 
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.errors import TinybudgetError
@@ -95,13 +98,7 @@ def cross_check(model: Model) -> RealRun:
     arena = simulate(model, RUNTIMES[_RUNTIME], {}).arena
     required = arena.required if arena else 10 * model.bytes
     try:
-        child = subprocess.run(  # noqa: S603 - this Python, with a script of our own
-            [sys.executable, "-c", _CHILD, str(required + _SPARE_ARENA_BYTES)],
-            input=model.content,
-            capture_output=True,
-            timeout=TIME_LIMIT_SECONDS,
-            check=False,
-        )
+        child = _run(model.content, required + _SPARE_ARENA_BYTES)
     except subprocess.TimeoutExpired:
         return RealRun(failure=f"not done after {TIME_LIMIT_SECONDS} s")
     messages = child.stderr.decode("utf-8", "replace")
@@ -109,6 +106,22 @@ def cross_check(model: Model) -> RealRun:
     if child.returncode or head is None:
         return RealRun(failure=_reason(child.returncode, messages))
     return RealRun(head=int(head[1]), simulated_head=arena.head if arena else 0)
+
+
+def _run(content: bytes, arena_bytes: int) -> subprocess.CompletedProcess[bytes]:
+    """The interpreter's process: in an empty folder, so that no module of the project is its."""
+    from pytest_tinybudget.convert.server import environment
+
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(  # noqa: S603 - this Python, with a script of our own
+            [sys.executable, "-c", _CHILD, str(arena_bytes)],
+            input=content,
+            cwd=folder,
+            env=environment(os.environ, Path(folder)),
+            capture_output=True,
+            timeout=TIME_LIMIT_SECONDS,
+            check=False,
+        )
 
 
 def _reason(return_code: int, messages: str) -> str:

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.server import environment
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -174,6 +176,7 @@ def _call(model: Model, arguments: list[str], folder: Path, timeout_s: float) ->
         child = subprocess.run(  # noqa: S603 - this Python, with a module of a package
             [sys.executable, "-m", "ethosu.vela", *arguments],
             cwd=folder,
+            env=environment(os.environ, folder),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,
