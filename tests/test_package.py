@@ -339,3 +339,12 @@ def test_the_notice_tells_where_every_data_file_comes_from() -> None:
     assert tables
     assert tables <= told
     assert all(any(ROOT.glob(pattern)) for pattern in patterns)
+
+
+def test_the_scripts_that_contributors_are_told_of_take_these_options() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    commands = re.findall(r"`python (\S+\.py)([^`]*)`", text)
+    assert len(commands) >= 4
+    for script, arguments in commands:
+        source = (ROOT / script).read_text(encoding="utf-8")
+        assert [each for each in re.findall(r"--\w+", arguments) if f'"{each}"' not in source] == []

@@ -59,7 +59,7 @@ def _root_page(name: str) -> str:
     text = re.sub(r"\]\(docs/", "](../", text)
     for other in _ROOT_PAGES:
         text = text.replace(f"]({other}.md", f"]({other.lower()}.md")
-    return re.sub(r"\[([^\]]+)\]\((?:examples|changelog|schemas|LICENSE)[^)]*\)", r"\1", text)
+    return re.sub(r"\[([^\]]+)\]\((?:examples|changelog|schemas|LICENSE|NOTICE)[^)]*\)", r"\1", text)
 
 
 # The declaration, from its schema
