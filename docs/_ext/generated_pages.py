@@ -59,7 +59,8 @@ def _root_page(name: str) -> str:
     text = re.sub(r"\]\(docs/", "](../", text)
     for other in _ROOT_PAGES:
         text = text.replace(f"]({other}.md", f"]({other.lower()}.md")
-    return re.sub(r"\[([^\]]+)\]\((?:examples|changelog|schemas|LICENSE|NOTICE)[^)]*\)", r"\1", text)
+    elsewhere = "examples|changelog|schemas|LICENSE|NOTICE"
+    return re.sub(rf"\[([^\]]+)\]\((?:{elsewhere})[^)]*\)", r"\1", text)
 
 
 # The declaration, from its schema
