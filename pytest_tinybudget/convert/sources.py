@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.names import printable
 
 
 #: ``keras``: Keras 3 archive; ``h5``: HDF5, Keras 3 or older; ``saved_model``: folder;
@@ -16,6 +18,9 @@ Kind = Literal["keras", "h5", "saved_model", "tflite"]
 
 _SUFFIXES: dict[str, Kind] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".tflite": "tflite"}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+#: Absolute, or up: names that Keras never writes, and that an extraction might follow.
+_LEADS_OUT = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)")
 
 #: A description of a network is kilobytes; one of more than this is an attack or a mistake.
 _MAX_CONFIG_BYTES = 64 * 1024**2
@@ -78,9 +83,16 @@ def _check_archive(path: Path, shown: str) -> None:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            members = archive.infolist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ConversionError(f"{shown}: not a .keras archive: {error}") from None
+    sizes = {member.filename: member.file_size for member in members}
+    if len(sizes) < len(members):
+        raise ConversionError(f"{shown}: not a .keras archive: it has a member twice")
+    for name in sizes:
+        if _LEADS_OUT.search(name):
+            told = printable(name, limit=60)
+            raise ConversionError(f"{shown}: its member {told!r} leads out of the archive")
     if "config.json" not in sizes:
         raise ConversionError(f"{shown}: not a .keras archive: it has no config.json")
     for size, limit, what in (
