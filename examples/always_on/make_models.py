@@ -68,7 +68,6 @@ def trained(name: str, layers: list, inputs: np.ndarray, labels: np.ndarray):
     """A network of ``layers``; the last 500 samples say how good it is."""
     import keras
 
-    keras.utils.set_random_seed(SEED)
     model = keras.Sequential(layers, name=name)
     model.compile("adam", "sparse_categorical_crossentropy")
     model.fit(inputs[:-500], labels[:-500].astype(int), epochs=12, batch_size=32, verbose=0)
@@ -96,8 +95,11 @@ def int8(model, calibration: np.ndarray) -> bytes:
 
 def main() -> None:
     """Train, convert, and write both models."""
+    import keras
+
     (HERE / "models").mkdir(exist_ok=True)
     for name, make in (("speech", speech), ("wake_word", wake_word)):
+        keras.utils.set_random_seed(SEED)
         layers, inputs, labels = make()
         content = int8(trained(name, layers, inputs, labels), inputs[:200])
         (HERE / "models" / f"{name}.tflite").write_bytes(content)
