@@ -1,0 +1,647 @@
+"""Full disks, read-only folders, damaged caches, kill -9, Ctrl-C and converters that go wrong.
+
+Nothing is torn, nothing wrong is used again, nobody is left running, and the exit code says it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from conftest import DECLARATION
+from conftest import dense_model
+from conftest import keyword_model
+from modelmaker import ModelMaker
+
+from pytest_tinybudget.artifacts.files import write_file
+from pytest_tinybudget.convert.cache import Cache
+from pytest_tinybudget.convert.cache import Entry
+from pytest_tinybudget.convert.cache import default_folder
+from pytest_tinybudget.convert.converter import Converter
+from pytest_tinybudget.convert.converter import Request
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import Check
+from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.evaluation.interpreters import MODULES
+from pytest_tinybudget.gate import Gate
+
+
+if sys.platform != "linux":
+    pytest.skip("these faults are made with Linux's means", allow_module_level=True)
+
+import resource
+
+
+PACKAGE = Path(sys.modules["pytest_tinybudget"].__file__ or "").parent
+CAMPAIGN = Path(__file__).with_name("fault_campaign.py")
+COMMAND = (sys.executable, "-m", "pytest_tinybudget")
+#: A machine with other work takes its time.
+SECONDS = 120
+
+BUDGETS = DECLARATION + 'budget = { flash = "200 KB", ram = "100 KB" }\n'
+KEY = "ab" + "0" * 62
+REPORT = {"warnings": [], "notes": [], "drift": [], "stripped_bytes": 0, "source": "kws.keras"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with two models, results of an earlier run, and a cache of its own."""
+    folder = tmp_path / "project"
+    folder.joinpath("models").mkdir(parents=True)
+    folder.joinpath("models", "kws.tflite").write_bytes(keyword_model())
+    folder.joinpath("models", "vad.tflite").write_bytes(dense_model())
+    folder.joinpath("tinybudget.toml").write_text(BUDGETS)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TINYBUDGET_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def tinybudget(
+    *arguments: str, prefix: tuple[str, ...] = (), **options: object
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*prefix, *COMMAND, *arguments],
+        **{"capture_output": True, "text": True, "check": False, "timeout": SECONDS, **options},
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+# A full disk
+
+
+def full_after(size: int) -> Callable[[], None]:
+    """No file of the process may grow beyond ``size``: the disk is full, whoever is root."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        ("check --json old.txt", "old.txt"),
+        ("check --html old.txt", "old.txt"),
+        ("check --junit-xml old.txt", "old.txt"),
+        ("check --artifacts c", "c/kws_model_data.h"),
+        ("carray models/kws.tflite -o c --name kws", "c/kws_model_data.h"),
+        ("merge all/r.json -o old.txt", "old.txt"),
+        ("report all/r.json --format markdown -o old.txt", "old.txt"),
+        ("history all --svg old.txt", "old.txt"),
+        ("inspect models/kws.tflite --svg old.txt", "old.txt"),
+        ("schema -o old.txt", "old.txt"),
+        ("package models/kws.tflite --version 1.0.0 --slot-size 65536 -o old", "old/kws.bin"),
+        ("init --force models", "models/tinybudget.toml"),
+        ("tighten", "tinybudget.toml"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_the_old_file_stays(folder: Path, command: str, target: str):
+    assert tinybudget("check", "--json", "all/r.json").returncode == 0
+    if not folder.joinpath(target).exists():
+        folder.joinpath(target).parent.mkdir(parents=True, exist_ok=True)
+        folder.joinpath(target).write_text("old")
+    before = contents(folder)
+
+    done = tinybudget(*command.split(), preexec_fn=full_after(64))
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert re.search(r"File too large", done.stdout + done.stderr)
+    assert "Traceback" not in done.stderr
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("report", ["json", "html"])
+def test_pytest_ends_with_a_usage_error_on_a_full_disk(folder: Path, report: str):
+    folder.joinpath("old.txt").write_text("old")
+    command = [sys.executable, "-m", "pytest", "--tinybudget", f"--tinybudget-{report}=old.txt"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider"],
+        capture_output=True, text=True, check=False, timeout=SECONDS, preexec_fn=full_after(64),
+    )  # fmt: skip
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: --tinybudget-{report}: " in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert folder.joinpath("old.txt").read_text() == "old"
+
+
+def test_a_disk_that_is_really_full_is_one_line(folder: Path):
+    """A file system of 16 KB in a name space of its own, which any user may make."""
+    script = (
+        "mkdir small && mount -t tmpfs -o size=16k none small && echo old > small/r.json && "
+        f"{sys.executable} -m pytest_tinybudget check --html small/r.json; code=$?; "
+        "ls -A small; cat small/r.json; exit $code"
+    )
+    unshare = ["unshare", "--map-root-user", "--mount"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*unshare, "true"], check=False).returncode
+    ):
+        pytest.skip("name spaces are not allowed here")
+    done = subprocess.run(
+        [*unshare, "sh", "-c", script], capture_output=True, text=True, check=False, timeout=SECONDS
+    )
+    assert "small/r.json: cannot be written: No space left on device" in done.stderr
+    assert (done.returncode, done.stdout.split()[-2:]) == (2, ["r.json", "old"])
+
+
+def test_a_full_stdout_is_one_line(folder: Path):
+    with Path("/dev/full").open("w") as full:
+        done = tinybudget(
+            "check", "--json", "-", capture_output=False, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 2
+    assert "tinybudget: No space left on device [TB102]\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_cache_on_a_full_disk_leaves_nothing(tmp_path: Path):
+    code = textwrap.dedent(
+        f"""
+        from pathlib import Path
+        from pytest_tinybudget.convert.cache import Cache, Entry
+        print(Cache(Path({str(tmp_path)!r})).put({KEY!r}, Entry(bytes(1000), {{}})))
+        """
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, preexec_fn=full_after(64)
+    )
+    assert done.stdout.startswith("not kept: the conversion cache ")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_every_file_is_written_in_a_way_that_is_known():
+    """A new place that writes files is to be added here, and to the tests of a full disk."""
+    writes = re.compile(
+        r"\.write_(?:text|bytes)\(|\.open\(\"[axw]|\bopen\([^)]*\"[axw]b?\"|mkstemp"
+    )
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if writes.search(path.read_text(encoding="utf-8"))
+    }
+    whole = {"artifacts/files.py", "convert/cache.py"}
+    appended = {"report/github.py"}
+    temporary = {
+        *("convert/files.py", "convert/server.py", "convert/worker/job.py"),
+        *("evaluation/child.py", "evaluation/job.py", "evaluation/measure.py"),
+        *("update/signing.py", "accelerators/vela.py"),
+    }
+    assert found == whole | appended | temporary
+
+
+def test_a_named_file_may_be_a_device_or_a_link_and_keeps_its_mode(tmp_path: Path):
+    write_file(Path(os.devnull), b"x")
+    assert not Path(os.devnull).is_file()
+
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    write_file(link, b"new")
+    assert link.is_symlink()
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o640)
+
+
+# Folders that must not be written
+
+
+@pytest.fixture
+def mortal() -> tuple[str, ...]:
+    """What makes a command of root obey the modes of files; nothing for other users."""
+    if os.geteuid():
+        return ()
+    if shutil.which("setpriv") is None:
+        pytest.skip("root writes everywhere, and there is no setpriv")
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--json out/r.json", "--html out/r.json", "--artifacts out"], ids=str.split
+)
+def test_a_read_only_folder_is_one_line(folder: Path, mortal: tuple[str, ...], arguments: str):
+    folder.joinpath("out").mkdir()
+    folder.joinpath("out", "r.json").write_text("old")
+    folder.joinpath("out").chmod(0o555)
+
+    done = tinybudget("check", *arguments.split(), prefix=mortal)
+
+    assert done.returncode == 2
+    assert "Permission denied" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert contents(folder / "out") == {"r.json": b"old"}
+
+
+def test_without_a_home_there_is_a_folder_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch):
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    for variable in ("HOME", "XDG_CACHE_HOME", "TINYBUDGET_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert default_folder() == Path("/nonexistent/pytest-tinybudget")
+
+
+# Entries of the cache
+
+
+def kept(folder: Path) -> tuple[Cache, Path, bytes]:
+    cache = Cache(folder)
+    assert cache.put(KEY, Entry(b"model\nbytes", REPORT)) == ""
+    (file,) = folder.rglob("*.int8")
+    return cache, file, file.read_bytes()
+
+
+def test_an_entry_that_was_cut_anywhere_is_not_used(tmp_path: Path):
+    cache, file, whole = kept(tmp_path)
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        assert cache.get(KEY, tmp_path) is None, length
+    file.write_bytes(whole)
+    assert cache.get(KEY, tmp_path) == Entry(b"model\nbytes", REPORT)
+
+
+def test_an_entry_with_any_bit_flipped_is_not_used(tmp_path: Path):
+    cache, file, whole = kept(tmp_path)
+    for position in range(len(whole) * 8):
+        flipped = bytearray(whole)
+        flipped[position // 8] ^= 1 << position % 8
+        file.write_bytes(flipped)
+        assert cache.get(KEY, tmp_path) is None, position
+
+
+def test_an_entry_of_another_key_or_version_is_not_used(tmp_path: Path):
+    cache, file, whole = kept(tmp_path)
+    other = KEY[:-1] + "1"
+    file.with_name(f"{other}.int8").write_bytes(whole)
+    assert cache.get(other, tmp_path) is None
+
+    older = {"sha256": "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4"}
+    file.write_bytes(json.dumps({**older, "report": REPORT}).encode() + b"\nmodel")
+    assert cache.get(KEY, tmp_path) is None
+
+
+def test_drafts_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path: Path):
+    cache, file, _ = kept(tmp_path)
+    dead, living = file.with_name(f".{KEY}.dead"), file.with_name(f".{KEY}.living")
+    for draft in (dead, living):
+        draft.write_bytes(b"half")
+    os.utime(dead, (0, 0))
+    cache.put(KEY, Entry(b"model", REPORT))
+    assert not dead.exists()
+    assert living.exists()
+
+
+# kill -9
+
+
+@pytest.mark.parametrize(
+    ("command", "mode", "at_least"),
+    [
+        ("check --json old/r.json --html old/p.html --artifacts old", "steps", 25),
+        ("check --json old/r.json --html old/p.html --artifacts old", "bytes", 6),
+        ("tighten", "steps", 2),
+        ("tighten", "bytes", 2),
+        ("keep", "steps", 5),
+        ("keep", "bytes", 8),
+    ],
+)
+def test_whenever_it_is_killed_files_are_old_or_new_and_the_next_run_ends(
+    folder: Path, command: str, mode: str, at_least: int
+):
+    folder.joinpath("old").mkdir()
+    for name in ("r.json", "p.html", "kws_model_data.h"):
+        folder.joinpath("old", name).write_text("old")
+    done = subprocess.run(
+        [sys.executable, str(CAMPAIGN), str(folder), mode, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= at_least
+
+
+# Converters and interpreters that go wrong, without TensorFlow
+
+runs_models = pytest.mark.skipif(
+    not any(find_spec(module.partition(".")[0]) for module in MODULES.values()),
+    reason="needs an interpreter",
+)
+
+#: Stands in, in worker processes, for what loads and converts a model.
+FAKES = """
+import os, signal, subprocess, sys, time, types
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def run(folder):
+    job = folder.read_job()
+    folder.write_step("converting")
+    behaviour = (HERE / "behaviour").read_text()
+    if behaviour == "crashes":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if behaviour == "eats":
+        try:
+            eaten = bytearray(3 << 30)
+        except MemoryError:
+            folder.write_result({"error": [f"{job.shown}: out of memory"]})
+            return
+    if behaviour in ("sleeps", "floods"):
+        go_on()
+    with (HERE / "conversions").open("a") as log:
+        log.write(f"{job.shown}\\n")
+    content = (HERE / "made.tflite").read_bytes()
+    folder.whole.write_bytes(content)
+    folder.model.write_bytes(content)
+    folder.write_result({"warnings": [], "notes": [], "drift": [], "samples": 1,
+                         "stripped_bytes": 0, "read": {}})
+
+def go_on(*_):
+    while (HERE / "behaviour").read_text() == "floods":
+        print("x" * 99_999, flush=True)
+    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    draft = HERE / f"pids.{os.getpid()}"
+    draft.write_text(f"{os.getpid()} {os.getppid()} {child.pid}")
+    draft.rename(HERE / "pids")
+    time.sleep(600)
+
+def fake(name, **attributes):
+    module = types.ModuleType(f"pytest_tinybudget.{name}")
+    vars(module).update(attributes)
+    sys.modules[module.__name__] = module
+
+fake("convert.worker.quantizer_backend")
+fake("convert.worker.job", run=run)
+fake("evaluation.worker.data", HeldOut=go_on)
+"""
+
+
+def float_model() -> bytes:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 8), type="FLOAT32"), units=2))
+    return maker.build()
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the fake converter; its file ``behaviour`` says what it does."""
+    fakes = tmp_path / "fakes"
+    fakes.joinpath("ai_edge_quantizer").mkdir(parents=True)
+    fakes.joinpath("ai_edge_quantizer", "__init__.py").write_text("")
+    fakes.joinpath("sitecustomize.py").write_text(FAKES)
+    fakes.joinpath("made.tflite").write_bytes(keyword_model())
+    fakes.joinpath("behaviour").write_text("converts")
+    monkeypatch.setenv("PYTHONPATH", str(fakes))
+    monkeypatch.syspath_prepend(str(fakes))
+    return fakes
+
+
+@pytest.fixture
+def converted(folder: Path, fakes: Path) -> Path:
+    """The project, with a float model that is converted first."""
+    folder.joinpath("models", "kws.tflite").write_bytes(float_model())
+    text = BUDGETS.replace("[models.vad]", 'representative_data = "random"\n\n[models.vad]')
+    folder.joinpath("tinybudget.toml").write_text(text)
+    return folder
+
+
+CHECK = ("check", "--json", "r.json", "--html", "p.html", "--artifacts", "c")
+
+
+def test_a_conversion_goes_on_without_a_cache_and_says_so(
+    converted: Path, tmp_path: Path, mortal: tuple[str, ...]
+):
+    tmp_path.joinpath("cache").mkdir(mode=0o555)
+    done = tinybudget("check", "-v", "--json", "r.json", prefix=mortal)
+    assert done.returncode == 0, done.stderr
+    notes = json.loads(converted.joinpath("r.json").read_text())["pairs"][0]["notes"]
+    assert any(re.match(r"not kept: the conversion cache .*: Permission denied", note)
+               for note in notes), notes  # fmt: skip
+
+
+def test_a_read_only_cache_is_read(
+    converted: Path, fakes: Path, tmp_path: Path, mortal: tuple[str, ...]
+):
+    assert tinybudget("check").returncode == 0
+    for path in [tmp_path / "cache", *tmp_path.joinpath("cache").rglob("*")]:
+        path.chmod(path.stat().st_mode & 0o555)
+    assert tinybudget("check", prefix=mortal).returncode == 0
+    assert fakes.joinpath("conversions").read_text().split() == ["models/kws.tflite"]
+
+
+def test_temporary_files_that_cannot_be_written_are_one_line(
+    folder: Path, fakes: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(**_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(ConversionError) as caught:
+        convert(folder)
+    assert caught.value.message == (
+        "f.tflite: not converted, temporary files cannot be written: No space left on device"
+    )
+
+
+def test_runs_at_once_write_the_bytes_of_one_and_convert_once(converted: Path, fakes: Path):
+    assert tinybudget(*CHECK).returncode == 0
+    alone = contents(converted)
+    for name in ("r.json", "p.html"):
+        converted.joinpath(name).unlink()
+    shutil.rmtree(converted / "c")
+    shutil.rmtree(os.environ["TINYBUDGET_CACHE"])
+    fakes.joinpath("conversions").unlink()
+
+    runs = [subprocess.Popen([*COMMAND, *CHECK], stdout=subprocess.DEVNULL) for _ in range(4)]
+
+    assert [run.wait(SECONDS) for run in runs] == [0, 0, 0, 0]
+    assert contents(converted) == alone
+    assert fakes.joinpath("conversions").read_text().split() == ["models/kws.tflite"]
+
+
+def convert(folder: Path, **settings: int) -> bytes:
+    (folder / "f.tflite").write_bytes(float_model())
+    converter = Converter(Cache(folder / "cache"))
+    request = Request(folder / "f.tflite", "f.tflite", Conversion(folder, "random", **settings))
+    try:
+        return converter.convert(request).content
+    finally:
+        converter.close()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "settings", "said"),
+    [
+        ("crashes", {}, r"f\.tflite: the converter crashed \(SIGSEGV\) while converting"),
+        ("sleeps", {"timeout_seconds": 1}, "not converted after 1 s, at converting"),
+        ("eats", {"memory_bytes": 1 << 30}, "out of memory"),
+        ("floods", {}, "printed more than 1 MB while converting"),
+    ],
+)
+def test_a_converter_that_goes_wrong_is_one_line_and_keeps_nothing(
+    folder: Path,
+    fakes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+    settings: dict[str, int],
+    said: str,
+):
+    for module in ("files", "server"):
+        monkeypatch.setattr(f"pytest_tinybudget.convert.{module}.LARGEST_LOG_BYTES", 1 << 20)
+    fakes.joinpath("behaviour").write_text(behaviour)
+
+    with pytest.raises(ConversionError, match=said) as caught:
+        convert(folder, **settings)
+
+    assert len(caught.value.log) <= 256 * 1024
+    assert list(folder.joinpath("cache").rglob("*.int8")) == []
+    if fakes.joinpath("pids").exists():
+        assert_ended(fakes)
+    fakes.joinpath("behaviour").write_text("converts")
+    assert convert(folder) == keyword_model()
+
+
+def pids(fakes: Path) -> Iterator[int]:
+    """Once it sleeps: the worker, who started it, and whom it has started."""
+    deadline = time.monotonic() + SECONDS
+    while not fakes.joinpath("pids").exists():
+        assert time.monotonic() < deadline, "the worker has not begun"
+        time.sleep(0.02)
+    yield from map(int, fakes.joinpath("pids").read_text().split())
+
+
+def runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def assert_ended(fakes: Path) -> None:
+    left = set(pids(fakes)) - {os.getpid()}
+    deadline = time.monotonic() + 20
+    while left := {pid for pid in left if runs(pid)}:
+        assert time.monotonic() < deadline, f"{len(left)} processes are left"
+        time.sleep(0.05)
+
+
+def listens() -> None:
+    """Python takes no Ctrl-C where a shell has started it in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+INTERRUPTED = [
+    (COMMAND + CHECK, signal.SIGINT, 130),
+    (COMMAND + CHECK, signal.SIGTERM, 143),
+    (COMMAND + CHECK, signal.SIGKILL, -9),
+    ((sys.executable, "-m", "pytest", "--tinybudget"), signal.SIGINT, pytest.ExitCode.INTERRUPTED),
+    ((sys.executable, "-m", "pytest", "--tinybudget"), signal.SIGTERM, -15),
+]
+HOW = ["CLI-INT", "CLI-TERM", "CLI-KILL", "pytest-INT", "pytest-TERM"]
+
+
+def declare_accuracy(folder: Path) -> None:
+    accuracy = 'data = "d.npz"\ninputs = "x"\nlabels = "y"\nmin = 0\n'
+    folder.joinpath("tinybudget.toml").write_text(f"{BUDGETS}[models.vad.accuracy]\n{accuracy}")
+    folder.joinpath("d.npz").write_bytes(b"never read")
+
+
+def interrupt(fakes: Path, command: tuple[str, ...], number: int) -> int:
+    """The exit code of ``command``, sent a signal as soon as its worker sleeps."""
+    run = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=listens
+    )
+    list(pids(fakes))
+    run.send_signal(number)
+    _, said = run.communicate(timeout=SECONDS)
+    assert "Traceback" not in said
+    return run.returncode
+
+
+@pytest.mark.parametrize(("command", "number", "code"), INTERRUPTED, ids=HOW)
+def test_nobody_is_left_of_a_conversion_that_was_interrupted(
+    converted: Path, fakes: Path, tmp_path: Path, command: tuple[str, ...], number: int, code: int
+):
+    fakes.joinpath("behaviour").write_text("sleeps")
+    before = contents(converted)
+
+    assert interrupt(fakes, command, number) == code
+
+    assert_ended(fakes)
+    after = contents(converted)
+    assert {name: after[name] for name in before} == before
+    assert list(tmp_path.joinpath("cache").rglob("*.int8")) == []
+    fakes.joinpath("behaviour").write_text("converts")
+    assert tinybudget("check").returncode == 0
+
+
+@runs_models
+@pytest.mark.parametrize(("command", "number", "code"), INTERRUPTED, ids=HOW)
+def test_nobody_is_left_of_an_evaluation_that_was_interrupted(
+    folder: Path, fakes: Path, command: tuple[str, ...], number: int, code: int
+):
+    fakes.joinpath("behaviour").write_text("sleeps")
+    declare_accuracy(folder)
+
+    assert interrupt(fakes, command, number) == code
+
+    worker, _, grandchild = pids(fakes)
+    fakes.joinpath("pids").write_text(f"{worker} {grandchild}")
+    assert_ended(fakes)
+
+
+def test_of_what_a_job_prints_the_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pytest_tinybudget.convert.files.LARGEST_LOG_BYTES", 1 << 20)
+    job = JobFolder(tmp_path)
+    assert (job.floods(), job.printed()) == (False, b"")
+
+    job.log.write_bytes(b"x" * (1 << 20) + b"the end")
+
+    assert job.floods()
+    assert job.printed().endswith(b"the end")
+    assert len(job.printed()) == 256 * 1024
+
+
+@runs_models
+def test_an_evaluation_that_floods_is_one_line(
+    folder: Path, fakes: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for module in ("convert.files", "evaluation.child"):
+        monkeypatch.setattr(f"pytest_tinybudget.{module}.LARGEST_LOG_BYTES", 1 << 20)
+    fakes.joinpath("behaviour").write_text("floods")
+    declare_accuracy(folder)
+    (check,) = [
+        pair
+        for pair in pairs("tinybudget.toml", load_declaration(folder / "tinybudget.toml"))
+        if isinstance(pair, Check)
+    ]
+
+    result = Gate(cached=False).check(check)
+
+    assert result.outcome == "error"
+    assert "printed more than 1 MB while reading the held-out data" in result.headline
