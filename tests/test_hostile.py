@@ -413,6 +413,39 @@ def test_a_keras_member_shown_twice_is_refused(tmp_path: Path) -> None:
         check_source(path, "keras", "a.keras")
 
 
+@pytest.mark.parametrize("name", ["data.npy", "data.npz"])
+def test_a_header_that_promises_373_gib_takes_no_memory(name: str, tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    from pytest_tinybudget.convert.worker.arrays import arrays_in
+    from pytest_tinybudget.convert.worker.problem import WorkerError
+
+    header = io.BytesIO()
+    promised = {"descr": "<f4", "fortran_order": False, "shape": (10**11,)}
+    np.lib.format.write_array_header_1_0(header, promised)
+    (tmp_path / "data.npy").write_bytes(header.getvalue() + bytes(64))
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.write(tmp_path / "data.npy", "data.npy")
+    with pytest.raises(WorkerError, match="400,000,000,000 bytes, but 64 bytes follow"):
+        arrays_in(tmp_path / name, "held-out data")
+
+
+def test_pickled_arrays_are_refused_unread(tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    from pytest_tinybudget.convert.worker.arrays import arrays_in
+    from pytest_tinybudget.convert.worker.problem import WorkerError
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    np.save(tmp_path / "data.npy", np.array([Evil()], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "data.npz", x=np.array([Evil()], dtype=object))
+    for name in ("data.npy", "data.npz"):
+        with pytest.raises(WorkerError, match="holds Python objects"):
+            arrays_in(tmp_path / name, "held-out data")
+    assert not (tmp_path / "ran").exists()
+
+
 def gzip_of(content: bytes, times: int) -> bytes:
     compressor = zlib.compressobj(9, wbits=31)
     parts = [compressor.compress(content) for _ in range(times)]
