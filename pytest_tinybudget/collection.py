@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _GATE = pytest.StashKey[Gate]()
 _BOARDS = pytest.StashKey["Mapping[str, Board]"]()
+_DECLARATIONS = pytest.StashKey[dict[Path, Declaration]]()
 
 
 def gate_of(config: pytest.Config) -> Gate:
@@ -87,6 +88,18 @@ def boards_of(config: pytest.Config) -> Mapping[str, Board]:
     return config.stash[_BOARDS]
 
 
+def declaration_at(config: pytest.Config, path: Path) -> Declaration:
+    """The declaration in the file ``path``, read once in a run.
+
+    Raises:
+        DeclarationError: it cannot be read or is not valid.
+    """
+    kept = config.stash.setdefault(_DECLARATIONS, {})
+    if path not in kept:
+        kept[path] = load_declaration(path, boards_of(config))
+    return kept[path]
+
+
 def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
     """Where C files go: the option, else the ini value, the declaration, or beside it."""
     chosen = path_setting(config, "tinybudget_artifacts") or declaration.artifacts
@@ -129,7 +142,7 @@ class BudgetFile(pytest.File):
             yield BudgetModel.from_parent(self, name=name, pairs=list(of_model))
 
     def _pairs(self) -> list[Declared]:
-        declaration = load_declaration(self.path, boards_of(self.config))
+        declaration = declaration_at(self.config, self.path)
         declared = list(pairs(self.nodeid, declaration))
         gate, folder = gate_of(self.config), artifacts_folder(self.config, declaration)
         for pair in declared:

@@ -76,13 +76,12 @@ def _compared(
 
 def _declared(config: pytest.Config, results: Sequence[PairResult]) -> list[Path]:
     """The baselines of the declarations that have results, each once."""
-    from pytest_tinybudget.collection import boards_of
-    from pytest_tinybudget.declaration import load_declaration
+    from pytest_tinybudget.collection import declaration_at
 
     files = sorted({result.id.partition("::")[0] for result in results})
     paths = [config.rootpath / file for file in files]
     declared = [
-        load_declaration(path, boards_of(config)).baseline
+        declaration_at(config, path).baseline
         for path in paths
         if path.name == FILE_NAME and path.exists()
     ]

@@ -28,6 +28,7 @@ from pytest_tinybudget.budget import judge
 from pytest_tinybudget.budget import with_figures
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.sources import converts
+from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredGroup
@@ -46,6 +47,7 @@ from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.names import c_identifier
+from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import PairResult
 
 
@@ -339,11 +341,11 @@ class Gate:
         Raises:
             TinybudgetError: the declaration's baseline is no results file.
         """
-        from pytest_tinybudget.baseline.stored import load_results
-
         path = declaration.baseline
         if self.baseline is not None or path is None or not self.declared_baselines:
             return self.baseline
+        from pytest_tinybudget.baseline.stored import load_results
+
         return _once(self._baselines, path, lambda: load_results(path) if path.exists() else None)
 
     def _base_of(self, pair: Pair | GroupPair, result: PairResult) -> PairResult | None:
@@ -390,7 +392,8 @@ class Gate:
             advice = made.advice if result.outcome == "over" else ()
             return replace(result, reasons=(*result.reasons, *advice))
         if not result.failed:
-            return replace(result, notes=(*result.notes, *self._dense_hints(pair)))
+            hints = self._dense_hints(pair)
+            return replace(result, notes=(*result.notes, *hints)) if hints else result
         from pytest_tinybudget.remedies import remedies
 
         reasons = remedies(
@@ -407,15 +410,15 @@ class Gate:
 
     def _dense_hints(self, pair: Pair) -> tuple[str, ...]:
         """What dense layers per tensor would save, where nobody has chosen and TFLM plans."""
-        from pytest_tinybudget.convert.sources import kind_of
+        declared = pair.model
+        chosen = declared.conversion.per_channel_dense is not None
+        if chosen or self.estimator or self.conversion(declared) is None:
+            return ()
+        arena = self.footprint(pair).arena
+        if arena is None or kind_of(declared.source) == "tflite":
+            return ()  # of a .tflite, ai-edge-quantizer leaves no choice
         from pytest_tinybudget.remedies import per_tensor_hints
 
-        declared, arena = pair.model, self.footprint(pair).arena
-        chosen = declared.conversion.per_channel_dense is not None
-        if chosen or arena is None or self.estimator or self.conversion(declared) is None:
-            return ()
-        if kind_of(declared.source) == "tflite":
-            return ()  # ai-edge-quantizer leaves no choice
         costs = pair.declaration.operators
         return per_tensor_hints(arena, self.model(declared), pair.choice.runtime, costs)
 
@@ -491,11 +494,12 @@ class Gate:
         """The verdict on ``footprint``, agreed overruns accepted; ``model`` is cross-checked."""
 
         def judged(budget: Budget) -> Verdict:
-            verdict = judge(footprint, pair.board, replace(terms, budget=budget))
+            agreed = terms if budget is terms.budget else replace(terms, budget=budget)
+            verdict = judge(footprint, pair.board, agreed)
             return self._verified(verdict, model) if self.verify and model else verdict
 
         verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
-        return replace(_result(pair, verdict, footprint), accepted=accepted)
+        return _result(pair, verdict, footprint, accepted)
 
     def _verified(self, verdict: Verdict, model: Model) -> Verdict:
         from pytest_tinybudget.verify import cross_check
@@ -516,7 +520,12 @@ def _boards(pair: Pair | GroupPair) -> dict[str, Board]:
     return {name: board for name, board in boards.items() if board.runtime == pair.board.runtime}
 
 
-def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> PairResult:
+def _result(
+    pair: Pair | GroupPair,
+    verdict: Verdict,
+    footprint: Footprint,
+    accepted: tuple[Acceptance, ...],
+) -> PairResult:
     return PairResult(
         id=pair.id,
         model=pair.name,
@@ -529,6 +538,7 @@ def _result(pair: Pair | GroupPair, verdict: Verdict, footprint: Footprint) -> P
         declared_at=pair.declared_at,
         measures=verdict.measures,
         footprint=footprint,
+        accepted=accepted,
         placed=verdict.placed,
         table=fingerprint(pair.choice.runtime),
     )

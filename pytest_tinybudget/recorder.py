@@ -37,16 +37,22 @@ if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
 
 
+#: The options of pytest's JUnit file and of pytest-reportlog, which write a test's properties. Of
+#: 20,000 pairs these would be most of the memory, so that they are not kept for nobody.
+_READERS = ("xmlpath", "report_log")
+
+
 def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairResult]) -> None:
-    """Send ``results`` with ``report``, and their sizes with the item's JUnit properties.
+    """Send ``results`` with ``report``, and their sizes where a file has the item's properties.
 
     The report of a pair that could not be measured says so, without a word of pytest's.
     """
     if report.when == "setup" and report.failed and results[0].outcome == "error":
         report.longrepr = terminal.failure(results[0], style_of(item.config))
     setattr(report, ATTRIBUTE, tuple(results))
-    for result in results:
-        item.user_properties.extend(_properties(result))
+    if any(item.config.getoption(option, None) for option in _READERS):
+        for result in results:
+            item.user_properties.extend(_properties(result))
 
 
 def results_of(report: pytest.CollectReport | pytest.TestReport) -> Sequence[PairResult]:

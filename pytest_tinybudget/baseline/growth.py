@@ -98,6 +98,8 @@ def hold(result: PairResult, base: PairResult | None, allowed: Allowed) -> PairR
     Too much growth is outcome ``"unmet"`` for a pair that fits; ``reasons`` of a pair that fails
     say what the base and the agreements have to do with it.
     """
+    if base is None and not result.failed:
+        return result
     grown = [] if base is None else list(_too_much(result, base, allowed))
     accepted = {metric: allowed.acceptance(metric, used) for metric, used, _ in grown}
     warnings = tuple(

@@ -10,26 +10,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.convert.settings import Conversion
-from pytest_tinybudget.declaration.held_out import Accuracy
-from pytest_tinybudget.declaration.held_out import Agreement
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Runtime
-from pytest_tinybudget.graph.layers import LayerList
 from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.results import Acceptance
-from pytest_tinybudget.rollout.policy import RolloutTerms
-from pytest_tinybudget.update.slots import Slots
-from pytest_tinybudget.update.terms import UpdateTerms
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.held_out import Accuracy
+    from pytest_tinybudget.declaration.held_out import Agreement
+    from pytest_tinybudget.graph.layers import LayerList
+    from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.update.slots import Slots
+    from pytest_tinybudget.update.terms import UpdateTerms
 
 
 #: What may be declared besides models on boards, an item each.

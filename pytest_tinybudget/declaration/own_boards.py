@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
@@ -20,9 +21,11 @@ from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.schema import BoardTable
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
-from pytest_tinybudget.declaration.updates import board_slots
 from pytest_tinybudget.sizes import format_size
-from pytest_tinybudget.update.slots import Slots
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.update.slots import Slots
 
 
 _SIZES = (
@@ -118,6 +121,8 @@ class Boards:
         if table.slots is None:
             slots = self.slots.get(table.extends or "")
         else:
+            from pytest_tinybudget.declaration.updates import board_slots
+
             slots = board_slots(self.context, table.slots, board)
         if slots is None:
             return board

@@ -11,6 +11,7 @@ from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
@@ -28,13 +29,9 @@ from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.declared import MaxIncrease
-from pytest_tinybudget.declaration.evaluations import accuracy
-from pytest_tinybudget.declaration.evaluations import agreement
 from pytest_tinybudget.declaration.own_boards import Boards
-from pytest_tinybudget.declaration.planned import layer_list
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
-from pytest_tinybudget.declaration.rollouts import rollout_terms
 from pytest_tinybudget.declaration.runtimes import operator_cost
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.runtimes import runtimes_of
@@ -43,11 +40,20 @@ from pytest_tinybudget.declaration.schema import DefaultsTable
 from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.schema import GroupTable
 from pytest_tinybudget.declaration.schema import ModelTable
-from pytest_tinybudget.declaration.updates import update_terms
+from pytest_tinybudget.declaration.schema import RolloutTable
+from pytest_tinybudget.declaration.schema import UpdateTable
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.names import is_valid_name
 from pytest_tinybudget.results import Acceptance
-from pytest_tinybudget.update.slots import Slots
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.held_out import Accuracy
+    from pytest_tinybudget.declaration.held_out import Agreement
+    from pytest_tinybudget.graph.layers import LayerList
+    from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.update.slots import Slots
+    from pytest_tinybudget.update.terms import UpdateTerms
 
 
 #: Each multiplies what is searched, links to folders as well.
@@ -85,8 +91,8 @@ def resolved(
         groups=groups,
         boards={**inherited.boards, **boards.own},
         slots=boards.slots,
-        update=update_terms(context, document.update),
-        rollout=rollout_terms(context, document.rollout),
+        update=_update_terms(context, document.update),
+        rollout=_rollout_terms(context, document.rollout),
         checks=() if document.rollout is None else ("rollout",),
         runtimes=runtimes,
         operators={
@@ -289,9 +295,8 @@ class _Models:
             text = "'boards' is missing, here and in [defaults]"
             problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
         accepts = self.accepts(table.accept, keys)
-        planned = layer_list(self.context, table, keys)
-        quality = accuracy(self.context, table, keys)
-        shadow = agreement(self.context, table, keys)
+        planned = self.planned(table, keys)
+        quality, shadow = self.evaluations(table, keys)
         deployed = self.deployed(table, keys)
         asked: dict[CheckKind, object] = {"accuracy": quality, "agreement": shadow}
         for name, source in self.sources(section, table):
@@ -329,6 +334,25 @@ class _Models:
                 self.context.problems.add((*keys, "source"), text)
             else:
                 self.check_artifacts(model)
+
+    def planned(self, table: ModelTable, keys: KeyPath) -> LayerList | None:
+        """The layers that stand in for a file."""
+        if table.layers is None and table.input_shape is None:
+            return None
+        from pytest_tinybudget.declaration.planned import layer_list
+
+        return layer_list(self.context, table, keys)
+
+    def evaluations(
+        self, table: ModelTable, keys: KeyPath
+    ) -> tuple[Accuracy | None, Agreement | None]:
+        """What is asked of the model's outputs."""
+        if table.accuracy is None and table.agreement is None:
+            return None, None
+        from pytest_tinybudget.declaration.evaluations import accuracy
+        from pytest_tinybudget.declaration.evaluations import agreement
+
+        return accuracy(self.context, table, keys), agreement(self.context, table, keys)
 
     def deployed(self, table: ModelTable, keys: KeyPath) -> Path | None:
         """The file that devices have now."""
@@ -444,6 +468,22 @@ class _Models:
                     self.context.problems.add(here, f"model {model.name!r} is listed twice")
                 found[model.name] = model
         return tuple(found.values())
+
+
+def _update_terms(context: Context, table: UpdateTable | None) -> UpdateTerms | None:
+    if table is None:
+        return None
+    from pytest_tinybudget.declaration.updates import update_terms
+
+    return update_terms(context, table)
+
+
+def _rollout_terms(context: Context, table: RolloutTable | None) -> RolloutTerms | None:
+    if table is None:
+        return None
+    from pytest_tinybudget.declaration.rollouts import rollout_terms
+
+    return rollout_terms(context, table)
 
 
 def _percent(declared: str | None, otherwise: float) -> float:

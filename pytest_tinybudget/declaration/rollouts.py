@@ -28,10 +28,8 @@ _EXAMPLES = {
 }
 
 
-def rollout_terms(context: Context, table: RolloutTable | None) -> RolloutTerms | None:
-    """What ``[rollout]`` says; ``None`` where there is none, or a contradiction."""
-    if table is None:
-        return None
+def rollout_terms(context: Context, table: RolloutTable) -> RolloutTerms | None:
+    """What ``[rollout]`` says; ``None`` where it is a contradiction."""
     keys = ("rollout",)
     try:
         policy = _policy(table)

@@ -18,10 +18,8 @@ from pytest_tinybudget.update.terms import UpdateTerms
 from pytest_tinybudget.update.terms import parse_link_rate
 
 
-def update_terms(context: Context, table: UpdateTable | None) -> UpdateTerms | None:
-    """How updates are sent; ``None`` where nothing is declared of them."""
-    if table is None:
-        return None
+def update_terms(context: Context, table: UpdateTable) -> UpdateTerms:
+    """How updates are sent."""
     try:
         rate = None if table.link_rate is None else parse_link_rate(table.link_rate)
     except ValueError as error:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from typing import Any
 
 
 OptionValue = int | float | bool | str | tuple[int, ...] | tuple[float, ...]
@@ -148,6 +149,8 @@ class Model:
     external_buffers: tuple[int, ...] = ()
     strings_bytes: int = 0
     _sha256: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    #: What others have computed of it, by keys of theirs: a changed copy starts without.
+    derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def sha256(self) -> str:

@@ -100,7 +100,7 @@ def _measured_device(board: Board, kernels: Kernels) -> Device | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Timing:
     """What is known of a core and its kernels, for one microcontroller.
 
@@ -143,6 +143,20 @@ class _Timing:
 
 def _estimated(model: Model, board: Board, device: Device) -> Latency:
     timing = _timing(device, own=board.mcu.startswith(device.mcu))
+    if timing not in model.derived:
+        model.derived[timing] = _counted(model, timing)
+    cycles, unmeasured, bounded = model.derived[timing]
+    low = cycles.low / (board.clock_mhz * 1e6)
+    if unmeasured:
+        least = f"at least {format_quantity(low, 's')}, and " if low else ""
+        basis = f"{least}no published times of {_listed(unmeasured)} on {device.mcu} are known"
+        return Latency(None, None, basis, unmeasured)
+    high = cycles.high / (min(board.clock_mhz, timing.fastest_mhz) * 1e6)
+    return Latency(low, high, _basis(board, timing, bounded))
+
+
+def _counted(model: Model, timing: _Timing) -> tuple[Range, tuple[str, ...], tuple[str, ...]]:
+    """Cycles of all that could be counted, what could not, and what was only bounded."""
     low = high = 0.0
     unmeasured: dict[str, None] = {}
     bounded: dict[str, None] = {}
@@ -154,13 +168,7 @@ def _estimated(model: Model, board: Board, device: Device) -> Latency:
         if not cycles.low:
             bounded[work.operator] = None
         low, high = low + cycles.low, high + cycles.high
-    low /= board.clock_mhz * 1e6
-    if unmeasured:
-        least = f"at least {format_quantity(low, 's')}, and " if low else ""
-        basis = f"{least}no published times of {_listed(unmeasured)} on {device.mcu} are known"
-        return Latency(None, None, basis, tuple(unmeasured))
-    high /= min(board.clock_mhz, timing.fastest_mhz) * 1e6
-    return Latency(low, high, _basis(board, timing, bounded))
+    return Range(low, high), tuple(unmeasured), tuple(bounded)
 
 
 @cache
