@@ -248,7 +248,7 @@ def _refusal(footprint: Footprint, refusal: Refusal) -> str:
         if (layer.subgraph, layer.index) == (refusal.subgraph, refusal.index) and layer.name
     ]
     layer = f" ({names[0]})" if names else ""
-    return f"TFLM would {step}: {where}{layer}: {refusal.reason}"
+    return ": ".join(filter(None, (f"TFLM would {step}", f"{where}{layer}", refusal.reason)))
 
 
 def _warnings(

@@ -155,6 +155,32 @@ def test_an_agreed_growth_passes_loudly_until_its_date(check: Check) -> None:
     assert "until 2026-12-31: second wake word" in warning
 
 
+def test_the_agreement_that_is_offered_would_do(check: Check) -> None:
+    base, ram = check(SMALL), used(check(LARGE))["ram"]
+    assert ram % 1024  # rounded up, or the agreement would be short of what is used
+    refused = check(LARGE, "max_increase = { percent = 10 }", base=base)
+    (line,) = [reason for reason in refused.reasons if "[[models.kws.accept]]" in reason]
+    assert f'up_to = "{ram // 1024 + 1} KB"' in line
+
+
+def test_of_two_agreements_the_one_that_lasts_longest_counts(check: Check) -> None:
+    base, ram = check(SMALL), used(check(LARGE))["ram"]
+    early, late = accept("ram", ram, "2026-11-30"), accept("ram", ram + 1024, "2026-12-31")
+    for both in (early + late, late + early):
+        more = "max_increase = { percent = 10 }" + both
+        (agreed,) = check(LARGE, more, base=base).accepted
+        assert agreed.until == datetime.date(2026, 12, 31)
+        expired = check(LARGE, more, base=base, today=datetime.date(2027, 1, 1))
+        assert any("expired on 2026-12-31" in reason for reason in expired.reasons)
+
+
+def test_a_single_byte_is_growth(check: Check) -> None:
+    large = check(LARGE)
+    less = tuple(replace(measure, used=measure.used - 1) for measure in large.measures)
+    result = check(LARGE, "max_increase = { bytes = 0 }", base=replace(large, measures=less))
+    assert result.grown == ("flash", "ram")
+
+
 def test_it_counts_through_its_last_day_and_fails_after(check: Check) -> None:
     base, ram = check(SMALL), used(check(LARGE))["ram"]
     more = "max_increase = { percent = 10 }" + accept("ram", ram)

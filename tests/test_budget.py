@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from functools import partial
 from math import prod
+from typing import Literal
 
 import pytest
 from conftest import keyword_model
@@ -25,7 +26,9 @@ from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
@@ -141,6 +144,16 @@ def test_ram_counts_as_well_where_an_estimator_knows_no_arena() -> None:
     assert judge(footprint, NANO, Terms()).outcome == "fits"
 
 
+def test_a_limit_says_where_it_comes_from() -> None:
+    board = replace(NANO, reserved_ram=2048)
+    declared = judge(kws(), board, Terms(Budget(ram=20_000))).measures[1]
+    assert (declared.limit_from, declared.limit_note) == ("budget", "declared budget")
+    for footprint in (kws(), replace(kws(), arena=None)):
+        ram = judge(footprint, board, Terms()).measures[1]
+        assert (ram.limit_from, ram.limit) == ("board", board.ram_room)
+        assert ram.limit_note == "arduino-nano-33-ble: 256.0 KB, 255.5 KB usable, 2.0 KB reserved"
+
+
 # Where the arena goes
 
 
@@ -207,6 +220,25 @@ def test_external_ram_holds_the_arena_and_nothing_else() -> None:
     over = judge(large, more, external)
     assert over.headline.startswith("RAM over by 1 B")
     assert over.measures[1].limit_note.endswith("besides the arena")
+
+
+def test_the_arena_leaves_the_chip_for_external_ram_whatever_its_part_is_called() -> None:
+    camera, arena = find_board("esp32-cam"), 4 * 1024 * 1024
+    unnamed = replace(with_arena(arena), ram_parts=(Part("work memory", arena, "exact"),))
+    verdict = judge(unnamed, camera, Terms(placement="psram"))
+    assert verdict.placed == Placed("psram", "PSRAM", arena, 0)
+    larger = judge(with_arena(arena + 1), camera, Terms(placement="psram")).measures[1]
+    assert larger.limit_from == "board"
+    assert "must fit the external RAM, 4.00 MB (PSRAM)" in larger.limit_note
+
+
+def test_where_all_else_fills_the_block_no_room_is_left_for_an_arena() -> None:
+    full = replace(NANO, reserved_ram=NANO.usable_ram)
+    arena = kws().arena
+    assert arena is not None
+    placed = judge(kws(), full, Terms()).placed
+    assert placed is not None
+    assert (placed.room, placed.free) == (0, -arena.required)
 
 
 def test_a_group_with_an_arena_each_has_them_all_in_external_ram() -> None:
@@ -352,6 +384,27 @@ def test_an_exact_footprint_passes_when_strict() -> None:
     assert judge(kws(), NANO, Terms(strict=True)).outcome == "fits"
 
 
+def test_what_is_unknown_is_told_once_with_how_much_more_there_is() -> None:
+    for lines, told in (
+        (("a",), "a"),
+        (("a", "b"), "a (and 1 more)"),
+        (("a", "b", "c"), "a (and 2 more)"),
+        (("x" * 1000,), "x" * 159 + "…"),
+    ):
+        (warning,) = judge(replace(kws(), unknown=lines), NANO, Terms()).warnings
+        assert warning == f"bounded, not known: {told}"
+
+
+def test_every_demand_that_is_not_met_is_told_before_the_sizes() -> None:
+    footprint = replace(kws(), unknown=("a",), not_int8=("b",))
+    verdict = judge(footprint, NANO, Terms(strict=True, require_int8=True))
+    assert verdict.headline.startswith(
+        "strict: not exact: a; require_int8: the model is not full INT8: b; flash ok"
+    )
+    assert verdict.placed == judge(kws(), NANO, Terms()).placed
+    assert verdict.warnings == ()
+
+
 # Refusals
 
 
@@ -362,6 +415,46 @@ def test_a_refusal_names_step_operator_layer_and_reason() -> None:
         r"TFLM would fail in AllocateTensors\(\): CONV_2D #0 \(graph0/t\d\): .*hybrid",
         verdict.headline,
     )
+
+
+def turned_down(refusal: Refusal, *layers: Layer) -> str:
+    """The first line of the verdict on a model that is refused so."""
+    return judge(replace(kws(), refusals=(refusal,), layers=layers), NANO, Terms()).headline
+
+
+@pytest.mark.parametrize(
+    ("stage", "step"),
+    [
+        ("load", "not load the model"),
+        ("resolve", "not find the operator"),
+        ("prepare", "fail in AllocateTensors()"),
+        ("invoke", "fail in Invoke()"),
+    ],
+)
+def test_a_refusal_says_what_the_device_would_do(
+    stage: Literal["load", "resolve", "prepare", "invoke"], step: str
+) -> None:
+    headline = turned_down(Refusal(stage, "GELU", 0, 0, "no kernel"))
+    assert headline == f"TFLM would {step}: GELU #0: no kernel"
+
+
+def test_a_refusal_of_the_model_as_a_whole_names_no_operator() -> None:
+    headline = turned_down(Refusal("load", "", 0, -1, "its plan is too short"))
+    assert headline == "TFLM would not load the model: its plan is too short"
+
+
+def test_a_refusal_inside_a_subgraph_names_it_and_the_layer_there() -> None:
+    layers = [replace(kws().layers[0], subgraph=number, name=f"in{number}") for number in (0, 1)]
+    headline = turned_down(Refusal("prepare", "CONV_2D", 1, 0, "hybrid"), *layers)
+    assert (
+        headline == "TFLM would fail in AllocateTensors(): CONV_2D #0 of subgraph 1 (in1): hybrid"
+    )
+
+
+def test_a_long_layer_name_does_not_hide_the_reason() -> None:
+    layer = replace(kws().layers[0], name="n" * 1000)
+    headline = turned_down(Refusal("prepare", "CONV_2D", 0, 0, "hybrid"), layer)
+    assert headline.endswith(f"CONV_2D #0 ({'n' * 59}…): hybrid")
 
 
 def test_a_model_refused_before_planning_claims_no_ram() -> None:

@@ -37,6 +37,13 @@ def latency(low: float | None, high: float | None, **changes: Any) -> Figure:
         (12345, "B", "12.1 KB"),
         (96.66, "%", "96.7 %"),
         (0.05, "%", "0.05 %"),
+        (0.1, "%", "0.1 %"),
+        (1.04, "%", "1.0 %"),
+        (0.62, "%", "0.6 %"),
+        (1000.0, "", "1,000"),
+        (999.4, "", "999"),
+        (0.9995, "s", "1.00 s"),
+        (2.5e-12, "J", "0.00 nJ"),
         (0.0, "%", "0.0 %"),
         (12345.6, "", "12,346"),
         (0.03125, "", "0.0312"),
@@ -77,6 +84,11 @@ def test_an_unknown_figure_with_a_limit_never_passes() -> None:
     result = with_figures(pair(), [latency(None, None, method="unknown", limit=0.1)])
     assert result.outcome == "unmet"
     assert result.headline.startswith("latency unknown (at most 100 ms)")
+
+
+def test_beyond_a_limit_weighs_more_than_an_unmet_demand() -> None:
+    result = with_figures(pair(outcome="unmet"), [latency(0.08, 0.12, limit=0.1)])
+    assert result.outcome == "over"
 
 
 def test_within_its_limit_it_stands_behind_the_sizes() -> None:
