@@ -1,0 +1,42 @@
+"""The corners of what is supported: pytest, numpy, Python, with and without pytest-xdist.
+
+``nox`` runs those whose Python is installed, ``nox --list`` names them, and arguments after ``--``
+go to pytest: ``nox -s lowest -- tests/test_plugin.py``.
+"""
+
+from __future__ import annotations
+
+import nox
+
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+#: The oldest of each that ``pyproject.toml`` allows.
+OLDEST = ("pytest==8.2.*", "numpy==1.26.*")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The newest of everything, on each Python."""
+    session.install("--upgrade", "-e", ".[test]")
+    session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session(python="3.10")
+def lowest(session: nox.Session) -> None:
+    """The oldest pytest and numpy, in one process, without pytest-xdist being there."""
+    session.install("-e", ".[test]", *OLDEST)
+    session.run("python", "-m", "pip", "uninstall", "--yes", "pytest-xdist", "execnet")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.12")
+@nox.parametrize("pytest", ["8.2", "8.4", "9.0"])
+@nox.parametrize("numpy", ["1.26", "2.0"])
+def between(session: nox.Session, pytest: str, numpy: str) -> None:
+    """What lies between, each with the other's oldest and newest: the tests of the plugin."""
+    session.install("-e", ".[test]", f"pytest=={pytest}.*", f"numpy=={numpy}.*")
+    chosen = session.posargs or ("tests/test_plugin.py", "tests/test_parallel.py")
+    session.run("pytest", *chosen)
