@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from typing import get_args
 
 import pytest
 from conftest import keyword_model
@@ -13,9 +14,13 @@ from conftest import summary_line
 from modelmaker import ModelMaker
 
 from pytest_tinybudget.declaration import RuntimeChoice
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.groups import combine
@@ -156,3 +161,39 @@ def test_models_of_different_runtimes_cannot_share_a_firmware(project: Project) 
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*different runtimes: m4_cmsisnn, m4_ref"])
     assert "Traceback" not in result.stdout.str()
+
+
+def test_a_group_is_as_little_known_as_its_least_known_model() -> None:
+    """What is estimated, unknown or refused in one model is so in the group, by its name."""
+    runtime = RUNTIMES["m4_cmsisnn"]
+    models = {name: read_model(keyword_model(), name) for name in ("a", "b")}
+    exact = measure(models["a"], runtime)
+    arena = [part for part in exact.ram_parts if part.name.startswith("arena")]
+    others = [part for part in exact.ram_parts if not part.name.startswith("arena")]
+    guessed = replace(
+        exact,
+        ram_parts=(*(replace(part, method="estimated") for part in arena), *others),
+        unknown=("its filter",),
+    )
+    refused = replace(
+        exact, arena=None, refusals=(Refusal("load", "CONV_2D", 0, 0, "unsupported"),)
+    )
+    unmeasured = replace(exact, arena=None)
+
+    def group(*footprints: Footprint, shared: GroupArena = "max") -> Footprint:
+        return combine(
+            models, footprints, RuntimeChoice("", runtime),
+            arena=shared, registrations="generic", costs={},
+        )  # fmt: skip
+
+    for shared in get_args(GroupArena):
+        methods = [
+            {part.method for part in whole.ram_parts if part.name.startswith("arena")}
+            for whole in (group(exact, exact, shared=shared), group(exact, guessed, shared=shared))
+        ]
+        assert methods[0] == {"exact"}
+        assert "estimated" in methods[1]
+    assert group(exact, guessed).unknown == ("b: its filter",)
+    assert [each.reason for each in group(exact, refused).refusals] == ["b: unsupported"]
+    with pytest.raises(TinybudgetError, match=r"^b was measured without an arena"):
+        group(exact, unmeasured)
