@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import time
 import zipfile
 from dataclasses import replace
+from importlib.util import find_spec
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import dense_model
@@ -17,6 +21,7 @@ from modelmaker import ModelMaker
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
+from pytest_tinybudget.convert.cache import default_folder
 from pytest_tinybudget.convert.cache import limit_bytes
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
@@ -134,6 +139,56 @@ def test_a_lock_keeps_other_processes_out(tmp_path: Path):
     other.join()
 
     assert waited > 0.3
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "folder"),
+    [
+        ("win32", {"LOCALAPPDATA": "/users/ann/local"}, "/users/ann/local/pytest-tinybudget"),
+        ("win32", {}, "/home/ann/AppData/Local/pytest-tinybudget"),
+        ("darwin", {}, "/home/ann/Library/Caches/pytest-tinybudget"),
+        ("linux", {"XDG_CACHE_HOME": "/cache"}, "/cache/pytest-tinybudget"),
+        ("linux", {}, "/home/ann/.cache/pytest-tinybudget"),
+        ("linux", {"TINYBUDGET_CACHE": "~/mine"}, "/home/ann/mine"),
+    ],
+)
+def test_each_system_has_its_folder(
+    monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], folder: str
+):
+    for name in ("LOCALAPPDATA", "XDG_CACHE_HOME", "TINYBUDGET_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/ann", "USERPROFILE": "/home/ann", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", platform)
+
+    assert default_folder() == Path(folder)
+
+
+def test_a_lock_of_windows_is_tried_until_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls: list[int] = []
+
+    def locking(_: int, mode: int, size: int) -> None:
+        assert size == 1
+        calls.append(mode)
+        if len(calls) < 3:
+            raise OSError(36, "Resource deadlock avoided")
+
+    fake = SimpleNamespace(LK_NBLCK=2, LK_UNLCK=0, locking=locking)
+    monkeypatch.setitem(sys.modules, "msvcrt", fake)
+    monkeypatch.setattr(sys, "platform", "win32")
+    spec = find_spec("pytest_tinybudget.convert.cache")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "windows_cache", module)
+    module.__name__ = "windows_cache"
+    exec(compile(Path(spec.origin or "").read_text("utf-8"), "cache", "exec"), vars(module))
+
+    with module.Cache(tmp_path).locked([KEY]):
+        assert calls == [2, 2, 2]
+    assert calls == [2, 2, 2, 0]
 
 
 def test_the_limit_is_a_size(monkeypatch: pytest.MonkeyPatch):
