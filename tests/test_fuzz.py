@@ -13,6 +13,7 @@ from fuzzing import Target
 from fuzzing import mutated_bytes
 from fuzzing import require_plain
 from fuzzing import run
+from modelmaker import ModelMaker
 
 from pytest_tinybudget.errors import TinybudgetError
 
@@ -38,6 +39,67 @@ def test_sound_files_are_read(name: str, tmp_path: Path) -> None:
     target = TARGETS[name](tmp_path)
     for content in dict.fromkeys(target.corpus):
         target.read(content)
+
+
+# Models made to cost more than they weigh, all the way to the reports
+
+
+def _huge(shape: tuple[int, ...], *, name: str = "ABS") -> ModelMaker:
+    """A small file whose tensors would fill any memory."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.unary(name, graph.input(shape, "FLOAT32")))
+    return maker
+
+
+def _many_tensors() -> ModelMaker:
+    """Every operator's output stays alive to the end: the planner's worst case."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 4, 4, 1))
+    graph.output(*(graph.unary("ABS", image) for _ in range(300)))
+    return maker
+
+
+def _many_calls() -> ModelMaker:
+    maker = ModelMaker()
+    main = maker.graph()
+    for index in range(300):
+        main.operator("CALL_ONCE", (), (), {"init_subgraph_index": 1 + index})
+        maker.graph("").operator("MY_OP", (), ())
+    return maker
+
+
+def _shared_names() -> ModelMaker:
+    """One long name, which a writer stores once, of all tensors."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    value = graph.input((1, 4), name="n" * 20_000)
+    for _ in range(200):
+        value = graph.unary("ABS", value)
+    for tensor in graph.tensors:
+        tensor.name = "n" * 20_000
+    graph.output(value)
+    return maker
+
+
+_COSTLY = {
+    "overflowing product": lambda: _huge((2**31 - 1,) * 6),
+    "just below 2**31": lambda: _huge((2**29 - 1,)),
+    "a hundred dimensions": lambda: _huge((2,) * 100),
+    "zero among huge": lambda: _huge((2**31 - 1, 0, 2**31 - 1)),
+    "many tensors": _many_tensors,
+    "many calls": _many_calls,
+    "shared names": _shared_names,
+}
+
+
+@pytest.mark.parametrize("name", _COSTLY)
+def test_a_model_made_to_cost_is_measured_or_refused_soon(name: str, tmp_path: Path) -> None:
+    content = _COSTLY[name]().build()
+    whole_way = TARGETS["tflite"](tmp_path).read
+    target = Target(name, [content], whole_way, lambda same, _chance: same)
+    assert [finding.what for finding in run(target, 3, "").findings] == []
 
 
 # The harness itself
