@@ -99,12 +99,18 @@ def _operator(kind: str, name: str, footprint: Footprint) -> OperatorChange:
 def _layers(before: Sequence[Layer], after: Sequence[Layer]) -> list[LayerChange]:
     """Layers that differ, largest difference first; a new name alone is no difference."""
     changes: list[LayerChange] = []
-    for subgraph in sorted({layer.subgraph for layer in (*before, *after)}):
-        old = [layer for layer in before if layer.subgraph == subgraph]
-        new = [layer for layer in after if layer.subgraph == subgraph]
-        for left, right in _aligned(old, new, _structure):
+    olds, news = _by_subgraph(before), _by_subgraph(after)
+    for subgraph in sorted({*olds, *news}):
+        for left, right in _aligned(olds.get(subgraph, []), news.get(subgraph, []), _structure):
             changes += _differences(left, right)
     return sorted(changes, key=_magnitude)
+
+
+def _by_subgraph(layers: Sequence[Layer]) -> dict[int, list[Layer]]:
+    found: dict[int, list[Layer]] = {}
+    for layer in layers:
+        found.setdefault(layer.subgraph, []).append(layer)
+    return found
 
 
 def _differences(old: Sequence[Layer], new: Sequence[Layer]) -> Iterator[LayerChange]:

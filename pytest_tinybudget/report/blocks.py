@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -93,12 +94,21 @@ def _note(part: Part) -> str:
 
 def peak_layers(arena: Arena, layers: Sequence[Layer]) -> list[Layer]:
     """The layers that run while a buffer is alive at the very end of the arena's head."""
-    last = [buffer for buffer in arena.buffers if buffer.offset + buffer.bytes == arena.head]
-    return [
-        layer
-        for layer in layers
-        if any(layer.first <= buffer.last and buffer.first <= layer.last for buffer in last)
-    ]
+    spans: list[tuple[int, int]] = []
+    for buffer in sorted(arena.buffers, key=lambda buffer: buffer.first):
+        if buffer.offset + buffer.bytes != arena.head:
+            continue
+        if spans and buffer.first <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], buffer.last))
+        else:
+            spans.append((buffer.first, buffer.last))
+    ends = [last for _, last in spans]
+
+    def is_alive(first: int, last: int) -> bool:
+        at = bisect_left(ends, first)
+        return at < len(spans) and spans[at][0] <= last
+
+    return [layer for layer in layers if is_alive(layer.first, layer.last)]
 
 
 def peak_table(arena: Arena, style: Style) -> list[str]:
