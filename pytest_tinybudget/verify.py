@@ -101,6 +101,12 @@ def cross_check(model: Model) -> RealRun:
         child = _run(model.content, required + _SPARE_ARENA_BYTES)
     except subprocess.TimeoutExpired:
         return RealRun(failure=f"not done after {TIME_LIMIT_SECONDS} s")
+    except OSError as error:
+        raise TinybudgetError(
+            f"{model.name}: not verified, temporary files cannot be written: "
+            f"{error.strerror or error}",
+            code="TB102",
+        ) from None
     messages = child.stderr.decode("utf-8", "replace")
     head = _HEAD.search(messages)
     if child.returncode or head is None:

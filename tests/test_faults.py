@@ -37,8 +37,11 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.evaluation.interpreters import MODULES
 from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.verify import cross_check
 
 
 if sys.platform != "linux":
@@ -465,6 +468,16 @@ def test_temporary_files_that_cannot_be_written_are_one_line(
     assert caught.value.message == (
         "f.tflite: not converted, temporary files cannot be written: No space left on device"
     )
+
+
+def test_a_verification_without_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("pytest_tinybudget.verify.require_interpreter", lambda: None)
+    with pytest.raises(TinybudgetError, match="kws: not verified, temporary files cannot be"):
+        cross_check(read_model(keyword_model(), "kws"))
 
 
 def test_runs_at_once_write_the_bytes_of_one_and_convert_once(converted: Path, fakes: Path):

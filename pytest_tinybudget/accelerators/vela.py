@@ -102,7 +102,14 @@ def compile_model(
     key = _key(model, accelerator, options, version)
     entry = cache.get(key, Path()) if cache else None
     if entry is None:
-        entry = _run(model, accelerator, options, version)
+        try:
+            entry = _run(model, accelerator, options, version)
+        except OSError as error:
+            raise TinybudgetError(
+                f"{model.name}: Vela not run, temporary files cannot be written: "
+                f"{error.strerror or error}",
+                code="TB102",
+            ) from None
         if cache:
             cache.put(key, entry)
     compiled = _compiled(entry, model.name)
