@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
@@ -24,7 +25,9 @@ from pytest_tinybudget.plugin import FOUND
 from pytest_tinybudget.plugin import RESULTS
 from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.plugin import setting
+from pytest_tinybudget.recorder import PROPERTY_READERS
 from pytest_tinybudget.recorder import style_of
+from pytest_tinybudget.report import github
 from pytest_tinybudget.report.terminal import failure
 
 
@@ -100,6 +103,23 @@ def declaration_at(config: pytest.Config, path: Path) -> Declaration:
     return kept[path]
 
 
+def savings_are_read(config: pytest.Config, declaration: Declaration) -> bool:
+    """Whether anything but the text of a failure may say what changes would save.
+
+    What another process or plugin makes of the results is not known here.
+    """
+    files = ("tinybudget_json", "tinybudget_html", "tinybudget_baseline")
+    return bool(
+        config.get_verbosity() > 0
+        or any(path_setting(config, name) for name in files)
+        or declaration.baseline
+        or hasattr(config, "workerinput")
+        or any(config.getoption(option, None) for option in PROPERTY_READERS)
+        or config.hook.pytest_tinybudget_report.get_hookimpls()
+        or github.is_active(os.environ)
+    )
+
+
 def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
     """Where C files go: the option, else the ini value, the declaration, or beside it."""
     chosen = path_setting(config, "tinybudget_artifacts") or declaration.artifacts
@@ -130,7 +150,12 @@ def _show_progress(config: pytest.Config, model: str, step: str) -> None:
 
 
 class BudgetFile(pytest.File):
-    """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback."""
+    """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback.
+
+    ``savings`` is whether its pairs have to say what changes of the firmware would save.
+    """
+
+    savings = True
 
     def collect(self) -> Iterator[BudgetModel]:
         self.config.stash[FOUND] = True
@@ -143,6 +168,7 @@ class BudgetFile(pytest.File):
 
     def _pairs(self) -> list[Declared]:
         declaration = declaration_at(self.config, self.path)
+        self.savings = savings_are_read(self.config, declaration)
         declared = list(pairs(self.nodeid, declaration))
         gate, folder = gate_of(self.config), artifacts_folder(self.config, declaration)
         for pair in declared:
@@ -178,9 +204,16 @@ class BudgetPair(pytest.Item):
         self.pair = pair
         self.add_marker("tinybudget")
 
+    @property
+    def _file(self) -> BudgetFile:
+        file = self.getparent(BudgetFile)
+        assert file is not None
+        return file
+
     def setup(self) -> None:
         folder = artifacts_folder(self.config, self.pair.declaration)
-        self._result = gate_of(self.config).check(self.pair, folder)
+        gate, savings = gate_of(self.config), self._file.savings
+        self._result = gate.check(self.pair, folder, savings=savings)
         if self._result.outcome == "error":
             self.stash[RESULTS] = [self._result]
             pytest.fail(self._result.headline, pytrace=False)

@@ -114,19 +114,22 @@ class Gate:
         default_factory=dict, repr=False
     )
 
-    def check(self, pair: Declared, artifacts: Path | None = None) -> PairResult:
+    def check(
+        self, pair: Declared, artifacts: Path | None = None, *, savings: bool = True
+    ) -> PairResult:
         """The result of one pair; what cannot be measured has outcome ``"error"``.
 
-        The C files of a model that TFLM runs are written to the folder ``artifacts``.
+        The C files of a model that TFLM runs are written to the folder ``artifacts``. Without
+        ``savings``, a pair that passes does not say what changes would save: each is a link.
         """
         try:
             if isinstance(pair, Check):
                 return self._check_other(pair)
             if isinstance(pair, GroupPair):
                 return self._check_group(pair)
-            result = self._check_model(pair)
+            result = self._check_model(pair, savings=savings)
             if artifacts is not None and result.outcome != "refused":
-                self.write_artifacts(pair, artifacts)
+                self.write_artifacts(pair, artifacts, savings=savings)
         except TinybudgetError as error:
             return failed_result(pair, _with_log(pair, error, artifacts))
         return result
@@ -225,8 +228,10 @@ class Gate:
             self._accelerated, key, lambda: accelerate(pair, model, measured, self.cache())
         )
 
-    def footprint(self, pair: Pair) -> Footprint:
+    def footprint(self, pair: Pair, *, savings: bool = True) -> Footprint:
         """The footprint of a pair's model on its runtime, measured once.
+
+        ``savings`` as for ``check``; they are in any case those of what an accelerator leaves.
 
         Raises:
             TinybudgetError: the model cannot be read, or the runtime's tables are missing.
@@ -240,6 +245,7 @@ class Gate:
             registrations=declared.registrations,
             costs=pair.declaration.operators,
             stack=declared.stack,
+            savings=savings,
         )
 
     def measured(
@@ -250,6 +256,7 @@ class Gate:
         registrations: Literal["generic", "typed"] = "generic",
         costs: Mapping[str, OperatorCost] | None = None,
         stack: int | None = None,
+        savings: bool = True,
     ) -> Footprint:
         """The footprint of ``model``, by the estimator that takes it; kept by content.
 
@@ -280,20 +287,23 @@ class Gate:
                 ),
             )
             footprint = replace(footprint, runtime=choice.name)
-            if choice.fixed is not None:
+            if choice.fixed is not None or not savings:
                 return footprint
-            savings = what_if(model, choice.runtime, registrations=registrations)
-            return replace(footprint, savings=savings)
+            changes = what_if(model, choice.runtime, registrations=registrations)
+            return replace(footprint, savings=changes)
 
         stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
-        key = (sha256_of(model), choice, registrations, stated, stack)
+        key = (sha256_of(model), choice, registrations, stated, stack, savings)
         return _once(self._footprints, key, estimate)
 
-    def write_artifacts(self, pair: Pair, folder: Path) -> tuple[Path, ...]:
+    def write_artifacts(
+        self, pair: Pair, folder: Path, *, savings: bool = True
+    ) -> tuple[Path, ...]:
         """Write the C array of a pair's model and the constants beside it; the paths written.
 
         The constants are those of all boards that the model is declared for, whichever run. For a
         board with an accelerator they have its name, and the model that was compiled for it.
+        ``savings`` as for ``check``, so that nothing is measured twice.
 
         Raises:
             TinybudgetError: the model cannot be measured, or ``folder`` cannot be written.
@@ -311,7 +321,9 @@ class Gate:
             files = artifacts.render(
                 model,
                 name=name,
-                footprints=[self.footprint(replace(pair, board=board)) for board in boards],
+                footprints=[
+                    self.footprint(replace(pair, board=board), savings=savings) for board in boards
+                ],
                 registrations=pair.model.registrations,
             )
             return artifacts.write(folder, files)
@@ -361,8 +373,8 @@ class Gate:
             return None
         return base
 
-    def _check_model(self, pair: Pair) -> PairResult:
-        model, footprint = self.model(pair.model), self.footprint(pair)
+    def _check_model(self, pair: Pair, *, savings: bool) -> PairResult:
+        model, footprint = self.model(pair.model), self.footprint(pair, savings=savings)
         made = self.accelerated(pair) if pair.board.accelerator else None
         terms = Terms(
             budget=pair.model.budget,
@@ -396,6 +408,7 @@ class Gate:
             return replace(result, notes=(*result.notes, *hints)) if hints else result
         from pytest_tinybudget.remedies import remedies
 
+        result = replace(result, footprint=self.footprint(pair))
         reasons = remedies(
             result,
             model,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 #: The options of pytest's JUnit file and of pytest-reportlog, which write a test's properties. Of
 #: 20,000 pairs these would be most of the memory, so that they are not kept for nobody.
-_READERS = ("xmlpath", "report_log")
+PROPERTY_READERS = ("xmlpath", "report_log")
 
 
 def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairResult]) -> None:
@@ -50,7 +50,7 @@ def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairR
     if report.when == "setup" and report.failed and results[0].outcome == "error":
         report.longrepr = terminal.failure(results[0], style_of(item.config))
     setattr(report, ATTRIBUTE, tuple(results))
-    if any(item.config.getoption(option, None) for option in _READERS):
+    if any(item.config.getoption(option, None) for option in PROPERTY_READERS):
         for result in results:
             item.user_properties.extend(_properties(result))
 
