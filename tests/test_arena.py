@@ -166,9 +166,9 @@ def test_a_model_is_analysed_within_20_ms(name: str) -> None:
     assert model is not None
     times = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         simulate(read_model(model.content, name), RUNTIMES["m4_cmsisnn"])
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     assert min(times) < 0.02
 
 
@@ -493,9 +493,9 @@ def chain(operators: int) -> Model:
 
 def test_a_chain_of_5000_operators_is_simulated_within_two_seconds() -> None:
     model = chain(5000)
-    started = time.perf_counter()
+    started = time.process_time()
     simulation = simulate(model, RUNTIMES["m4_cmsisnn"])
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert simulation.arena is not None
     assert len(simulation.layers) == 5000
 

@@ -877,10 +877,10 @@ def test_a_chain_of_boards_without_end_is_refused(project: Project):
 def test_thousands_of_errors_are_counted_and_the_first_shown_quickly(project: Project):
     text = KWS + "".join(f"wrong_{n} = {n}\n" for n in range(20_000))
 
-    started = time.perf_counter()
+    started = time.process_time()
     lines = project.all_lines(text)
 
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert lines[0] == "tinybudget.toml: 20000 errors"
     assert lines[-1] == "... and 19900 more"
 
@@ -1191,10 +1191,10 @@ def test_five_hundred_models_on_forty_boards_load_within_a_second(project: Proje
         f'[models.{name}]\nsource = "models/{name}.tflite"\nboards = {boards}\n' for name in names
     )
 
-    started = time.perf_counter()
+    started = time.process_time()
     declaration = project.load(text)
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert sum(len(model.boards) for model in declaration.models.values()) == 20_000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -59,3 +60,23 @@ def test_every_page_is_reached_from_the_index(site: Path) -> None:
     pages = [path.relative_to(ROOT / "docs").with_suffix("") for path in ROOT.glob("docs/**/*.md")]
     missing = [page.as_posix() for page in pages if f'href="{page.as_posix()}.html"' not in index]
     assert missing == ["index"]
+
+
+def test_the_picture_of_a_failing_gate_is_what_it_prints_today() -> None:
+    """``python docs/pictures/make.py`` draws it anew."""
+    pytest.importorskip("rich", reason="needs the extra [docs]")
+    specification = importlib.util.spec_from_file_location(
+        "pictures", ROOT / "docs" / "pictures" / "make.py"
+    )
+    assert specification is not None
+    assert specification.loader is not None
+    pictures = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(pictures)
+    shown = (ROOT / "docs" / "pictures" / "failing_gate.svg").read_text(encoding="utf-8")
+    assert _words(shown) == _words(pictures.failing_gate())
+
+
+def _words(picture: str) -> list[str]:
+    """What stands in a picture, but for the time that the run took."""
+    text = re.sub(r"<[^>]+>", " ", picture[picture.index("</defs>") :])
+    return re.sub(r"\bin&#160;\d+\.\d+s", "", text).replace("&#160;", " ").split()

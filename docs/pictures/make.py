@@ -1,11 +1,12 @@
 """The pictures of the README, from real output: ``python docs/pictures/make.py``.
 
-Needs the extra ``[docs]``, and Chromium for the page. Run it when the output has changed; the test
-of the pictures says so.
+Needs the extra ``[docs]``, and Chromium for the page. Run it when the output has changed; a test
+says so.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -64,7 +65,7 @@ def failing_gate() -> str:
     printed = _run(["--tinybudget", "examples/too_small", "--color=yes"])
     start = printed.index("flash over by")
     shown = printed[printed.rindex("\n", 0, start) + 1 :]
-    console = Console(record=True, width=_COLUMNS, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console = Console(record=True, width=_COLUMNS, file=io.StringIO())
     console.print(Text(f"$ {_COMMAND}", style="bold"))
     console.print(Text.from_ansi(shown))
     picture = console.export_svg(title=_COMMAND, theme=_THEME, unique_id="tinybudget")
