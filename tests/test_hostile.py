@@ -429,6 +429,16 @@ def test_a_header_that_promises_373_gib_takes_no_memory(name: str, tmp_path: Pat
         arrays_in(tmp_path / name, "held-out data")
 
 
+def test_a_header_that_is_gigabytes_itself_takes_no_memory(tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    from pytest_tinybudget.convert.worker.arrays import arrays_in
+    from pytest_tinybudget.convert.worker.problem import WorkerError
+
+    (tmp_path / "data.npy").write_bytes(b"\x93NUMPY\x02\x00" + b"\xff" * 4 + b"{}")
+    with pytest.raises(WorkerError, match="promises a header of 4,294,967,295 bytes"):
+        arrays_in(tmp_path / "data.npy", "held-out data")
+
+
 def test_pickled_arrays_are_refused_unread(tmp_path: Path) -> None:
     np = pytest.importorskip("numpy")
     from pytest_tinybudget.convert.worker.arrays import arrays_in

@@ -17,6 +17,7 @@ from msgspec import Meta
 from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
 
 
 #: A manifest has 1 KB; what is much larger is something else.
@@ -97,4 +98,5 @@ def load_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise TinybudgetError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TinybudgetError(f"{path}: no manifest of an update image: {error}") from error
+        reason = printable(str(error))
+        raise TinybudgetError(f"{path}: no manifest of an update image: {reason}") from error

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 4 * 1024**3
 
 
+#: A header holds a shape and a type; NumPy refuses one that is longer by itself.
+_MAX_HEADER_BYTES = 10_000
+
 #: What NumPy, zipfile (``RuntimeError`` where one is encrypted) and the parser of headers raise.
 _DAMAGES = (
     OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, SyntaxError,
@@ -72,6 +75,11 @@ def _array(file: IO[bytes], size: int, shown: str, what: str) -> NDArray[Any]:
     if (major, minor) == (1, 0):
         shape, _, dtype = npy.read_array_header_1_0(file)
     else:
+        start = file.tell()
+        header_bytes = int.from_bytes(file.read(4), "little")
+        if header_bytes > _MAX_HEADER_BYTES:  # NumPy takes the memory first
+            raise WorkerError(f"{what}: {shown} promises a header of {header_bytes:,} bytes")
+        file.seek(start)
         shape, _, dtype = npy.read_array_header_2_0(file)
     if dtype.hasobject:
         raise WorkerError(
