@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from modelmaker import ModelMaker
 
+from pytest_tinybudget.footprint.lifetime import called_subgraphs
+from pytest_tinybudget.footprint.lifetime import lifetimes
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import placement_order
 from pytest_tinybudget.footprint.planner import plan
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.tflite import read_model
 
 
 @st.composite
@@ -90,6 +95,10 @@ def test_live_bytes_count_both_ends_of_a_lifetime() -> None:
     ]  # fmt: skip
 
 
+def test_live_bytes_add_up_where_lifetimes_begin_or_end_together() -> None:
+    assert live_bytes([Request(16, 0, 1), Request(32, 0, 1), Request(64, 1, 1)]) == [0, 48, 112]
+
+
 def test_no_buffers_need_no_plan() -> None:
     assert plan([]) == []
     assert live_bytes([]) == [0]
@@ -101,3 +110,20 @@ def test_a_chain_of_5000_operators_is_planned_within_two_seconds(span: int) -> N
     started = time.perf_counter()
     plan(chain)
     assert time.perf_counter() - started < 2
+
+
+def test_a_branch_that_is_not_there_is_not_walked() -> None:
+    branches = {"then_subgraph_index": 2, "else_subgraph_index": -1}
+    operator = Operator(0, "IF", 118, False, 1, (0,), (1,), options=branches)
+    assert called_subgraphs(operator) == (2,)
+
+
+def test_an_input_that_nothing_reads_is_alive_before_the_first_operator() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    read, unread = graph.input((1, 8)), graph.input((1, 8))
+    graph.output(graph.dense(read, units=2))
+    model = read_model(maker.build(), "model")
+    tensors = lifetimes(model, []).tensors[0]
+    ends = [(tensors[index].first, tensors[index].last) for index in (read, unread)]
+    assert ends == [(0, 1), (0, 0)]
