@@ -260,7 +260,7 @@ def _depthwise_path(
             if not kernels.mve and weights.shape[1:3] == (3, 3) and small_pads:
                 return "3x3"
             return "optimised"
-        if outputs // channels % 4 == 0:
+        if channels and outputs // channels % 4 == 0:
             return "multiplier_4"
     return "generic"
 
