@@ -199,6 +199,9 @@ class BudgetPair(pytest.Item):
     What cannot be measured is an ERROR in ``setup``; ``runtest`` compares with the limits.
     """
 
+    #: A name that ``setup`` adds to an item's dictionary makes Python copy it, 400 B an item.
+    __slots__ = ("_result", "pair")
+
     def __init__(self, *, pair: Declared, **keywords: object) -> None:
         super().__init__(**keywords)  # type: ignore[arg-type]
         self.pair = pair

@@ -184,7 +184,7 @@ def pytest_runtest_makereport(
         from pytest_tinybudget.recorder import attach
 
         attach(item, report, results)
-        results.clear()
+        del item.stash[RESULTS]
     return report
 
 

@@ -1,10 +1,9 @@
 """The shape of ``tinybudget.toml``: keys, types and their descriptions, as msgspec structs.
 
 The one definition that both validation (``loader``) and the JSON Schema for editors read. Each
-key's ``Meta`` carries what the documentation says of it and a valid example.
+key's ``Meta`` carries what the documentation says of it and a valid example. The annotations are
+evaluated here: as text, msgspec would compile each of them anew, 5 ms of every run.
 """
-
-from __future__ import annotations
 
 import datetime
 from typing import Annotated
