@@ -213,3 +213,17 @@ def test_measured_stacks_are_given_back_to_the_byte(variant: str) -> None:
             if predicted != measured:
                 wrong[record["model"]] = (predicted, measured)
     assert wrong == {}
+
+
+def test_a_depthwise_convolution_of_no_channels_has_a_stack_like_any_other() -> None:
+    """No converter makes one, but a damaged file can hold one."""
+
+    def empty(graph: Graph, source: int) -> int:
+        weights = graph.constant((1, 3, 3, 8), "INT8", scale=0.1)
+        bias = graph.constant((8,), "INT32", scale=0.01)
+        target = graph.tensor((1, 8, 8, 8), scale=0.1)
+        options = {"padding": 0, "stride_w": 1, "stride_h": 1, "depth_multiplier": 2}
+        graph.operator("DEPTHWISE_CONV_2D", [source, weights, bias], [target], options)
+        return target
+
+    assert path_of(made(empty, (1, 8, 8, 0)), "m4_cmsisnn") == "generic"
