@@ -113,6 +113,17 @@ def test_the_smaller_of_board_and_budget_limits_and_is_named() -> None:
     assert NANO.id in ram.limit_note
 
 
+def test_a_budget_as_large_as_the_board_is_named_instead_of_it() -> None:
+    whole = Budget(flash=NANO.flash_room, ram=NANO.ram_room)
+    measures = judge(kws(), NANO, Terms(whole)).measures
+    assert [measure.limit_from for measure in measures] == ["budget", "budget"]
+
+
+def test_a_measure_says_what_it_is_made_of() -> None:
+    flash, ram = judge(kws(), NANO, Terms()).measures
+    assert (flash.parts, ram.parts) == (kws().flash_parts, kws().ram_parts)
+
+
 def test_what_the_board_reserves_is_not_there_for_the_model() -> None:
     full = replace(NANO, reserved_ram=NANO.usable_ram - kws().ram + 1)
     verdict = judge(kws(), full, Terms())
@@ -219,6 +230,7 @@ def test_external_ram_holds_the_arena_and_nothing_else() -> None:
     more = replace(crowded, reserved_ram=crowded.reserved_ram + 1)
     over = judge(large, more, external)
     assert over.headline.startswith("RAM over by 1 B")
+    assert over.measures[1].limit_from == "board"
     assert over.measures[1].limit_note.endswith("besides the arena")
 
 
@@ -246,9 +258,21 @@ def test_a_group_with_an_arena_each_has_them_all_in_external_ram() -> None:
     arena = with_arena(2 * 1024 * 1024)
     second = Part("arena of vad", 2 * 1024 * 1024, "exact")
     both = replace(arena, ram_parts=(*arena.ram_parts, second))
-    assert judge(both, camera, external).outcome == "fits"
+    verdict = judge(both, camera, external)
+    assert verdict.outcome == "fits"
+    assert verdict.placed == Placed("psram", "PSRAM", 4 * 1024 * 1024, 0)
     larger = replace(arena, ram_parts=(*arena.ram_parts, replace(second, margin_bytes=1)))
     assert judge(larger, camera, external).headline.startswith("RAM over by 1 B")
+
+
+def test_the_arenas_of_a_group_on_the_chip_need_not_share_one_block() -> None:
+    arena = with_arena(40 * 1024)
+    second = Part("arena of vad", 40 * 1024, "exact")
+    both = replace(arena, ram_parts=(*arena.ram_parts, second))
+    blocks = replace(NANO, largest_ram=40 * 1024)
+    assert judge(both, blocks, Terms()).outcome == "fits"
+    smaller = judge(both, replace(blocks, largest_ram=40 * 1024 - 16), Terms())
+    assert smaller.headline.startswith("RAM over by 16 B")
 
 
 def test_a_board_without_external_ram_says_what_it_has() -> None:
@@ -345,6 +369,12 @@ def test_a_board_that_nobody_verified_warns() -> None:
     (warning,) = verdict.warnings
     assert warning.startswith("board arduino-nano-33-ble is not verified")
     assert "from memory" in warning
+
+
+def test_an_unverified_board_without_notes_warns_without_empty_brackets() -> None:
+    verdict = judge(kws(), replace(NANO, verified=False, notes=""), Terms())
+    (warning,) = verdict.warnings
+    assert warning.endswith("check its memory before you rely on it")
 
 
 # Demands
@@ -460,6 +490,7 @@ def test_a_long_layer_name_does_not_hide_the_reason() -> None:
 def test_a_model_refused_before_planning_claims_no_ram() -> None:
     verdict = judge(measured(hybrid_model()), NANO, Terms())
     assert [measure.metric for measure in verdict.measures] == ["flash"]
+    assert verdict.placed is None
 
 
 def test_an_operator_that_tflm_lacks_is_refused_by_name() -> None:

@@ -73,6 +73,11 @@ def test_the_upper_end_of_a_range_counts() -> None:
     assert result.reasons[-1] == "fewer filters"
 
 
+def test_a_figure_over_its_limit_fails_a_pair_that_only_warned() -> None:
+    result = with_figures(pair(outcome="warns"), [latency(0.08, 0.12, limit=0.1)])
+    assert (result.outcome, result.failed) == ("over", True)
+
+
 def test_a_floor_holds_the_lower_end() -> None:
     accuracy = Figure("accuracy", "%", 94.0, 94.0, "measured", "500 samples", 95.0, at_least=True)
     result = with_figures(pair(), [accuracy])
