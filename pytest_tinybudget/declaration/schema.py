@@ -68,9 +68,7 @@ class BudgetTable(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="most bytes that an update may send", examples=["100 KB"]),
     ] = None
     latency: Annotated[
-        Annotated[
-            str, Meta(pattern=quantity_pattern("s"), extra={"expected": 'a time ("100 ms")'})
-        ]
+        Annotated[str, Meta(pattern=quantity_pattern("s"), extra={"expected": 'a time ("100 ms")'})]
         | None,
         Meta(description="most time that an inference may take", examples=["100 ms"]),
     ] = None
@@ -120,9 +118,7 @@ Registrations = Annotated[
 ]
 Placed = Annotated[
     Placement,
-    Meta(
-        description="where the arena goes, one block of which it must fit", examples=["static"]
-    ),
+    Meta(description="where the arena goes, one block of which it must fit", examples=["static"]),
 ]
 Stack = Annotated[
     Size, Meta(description="stack, in place of the measured table's", examples=["2 KB"])
@@ -574,9 +570,7 @@ class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="clock in MHz", examples=[64]),
     ] = None
     active_power: Annotated[
-        Annotated[
-            str, Meta(pattern=quantity_pattern("W"), extra={"expected": 'a power ("40 mW")'})
-        ]
+        Annotated[str, Meta(pattern=quantity_pattern("W"), extra={"expected": 'a power ("40 mW")'})]
         | None,
         Meta(description="what the board draws while a model runs", examples=["40 mW"]),
     ] = None
