@@ -248,6 +248,53 @@ def test_the_tail_may_grow_into_temporaries_as_far_as_they_are_spare() -> None:
     assert memory.needed == 40 + 8 + 100
 
 
+def test_a_trace_has_every_step_with_its_place() -> None:
+    events: list[Event] = []
+    memory = Memory(events)
+    memory.persistent(10, 4)
+    memory.temporary(5, 1)
+    memory.temporary(8, 4)
+    memory.reset_temporaries()
+    memory.commit_plan(64)
+    memory.temporary(8, 4)
+    assert events == [
+        ("P", 10, 4, 12),
+        ("T", 5, 1, 0),
+        ("T", 8, 4, 8),
+        ("X", 0, 1, 0),
+        ("R", 64, 16, 64),
+        ("T", 8, 4, 64),
+    ]
+
+
+def test_released_temporaries_leave_the_head_and_nothing_to_spare() -> None:
+    memory = Memory()
+    memory.commit_plan(64)
+    memory.temporary(40, 4, spare=12)
+    memory.reset_temporaries()
+    memory.persistent(100, 4)
+    assert memory.needed == 64 + 100
+    memory.temporary(8, 4)
+    memory.persistent(4, 4)
+    assert memory.needed == 64 + 8 + 104
+
+
+def test_memory_starts_empty_and_counts_each_reservation_once() -> None:
+    memory = Memory()
+    assert (memory.needed, memory.decided_by, set(memory.recorded.values())) == (0, "", {0})
+    assert [memory.persistent(10, 4), memory.persistent(3, 4)] == [12, 4]
+    assert memory.needed == 16
+    memory.resize_head(64, 16)
+    assert memory.needed == 64 + 16
+
+
+def test_the_first_of_two_stages_that_need_as_much_decides() -> None:
+    memory = Memory()
+    for memory.stage in ("planning", "used"):
+        memory.need(64)
+    assert memory.decided_by == "planning"
+
+
 # Several models that share an allocator.
 
 

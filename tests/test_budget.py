@@ -493,6 +493,13 @@ def test_a_model_refused_before_planning_claims_no_ram() -> None:
     assert verdict.placed is None
 
 
+def test_a_model_refused_after_planning_says_where_its_arena_lies() -> None:
+    refused = replace(kws(), refusals=(Refusal("invoke", "GELU", 0, 0, "no kernel"),))
+    verdict, runs = judge(refused, NANO, Terms()), judge(kws(), NANO, Terms())
+    assert verdict.outcome == "refused"
+    assert (verdict.placed, verdict.measures) == (runs.placed, runs.measures)
+
+
 def test_an_operator_that_tflm_lacks_is_refused_by_name() -> None:
     maker = ModelMaker()
     graph = maker.graph()
