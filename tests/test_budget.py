@@ -284,6 +284,11 @@ def test_a_board_without_external_ram_says_what_it_has() -> None:
         judge(kws(), NANO, Terms(placement="psram"))
 
 
+def test_a_board_whose_memories_nobody_listed_says_only_what_it_lacks() -> None:
+    with pytest.raises(TinybudgetError, match=r"^placement.* has no external RAM$"):
+        judge(kws(), replace(NANO, regions=()), Terms(placement="psram"))
+
+
 @pytest.mark.parametrize(
     ("board", "region"),
     [("esp32", "DRAM"), ("arduino-portenta-h7", "AXI SRAM"), ("raspberry-pi-pico", "striped SRAM")],
@@ -491,6 +496,11 @@ def test_a_model_refused_before_planning_claims_no_ram() -> None:
     verdict = judge(measured(hybrid_model()), NANO, Terms())
     assert [measure.metric for measure in verdict.measures] == ["flash"]
     assert verdict.placed is None
+
+
+def test_what_has_no_part_in_flash_has_no_flash_measure() -> None:
+    verdict = judge(replace(kws(), flash_parts=()), NANO, Terms())
+    assert [measure.metric for measure in verdict.measures] == ["ram"]
 
 
 def test_a_model_refused_after_planning_says_where_its_arena_lies() -> None:
