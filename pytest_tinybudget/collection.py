@@ -110,7 +110,7 @@ def savings_are_read(config: pytest.Config, declaration: Declaration) -> bool:
     """
     files = ("tinybudget_json", "tinybudget_html", "tinybudget_baseline")
     return bool(
-        config.get_verbosity() > 0
+        config.getoption("verbose", 0) > 0
         or any(path_setting(config, name) for name in files)
         or declaration.baseline
         or hasattr(config, "workerinput")

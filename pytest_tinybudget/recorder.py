@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 PROPERTY_READERS = ("xmlpath", "report_log")
 
 
+#: pytest-xdist receives each worker's reports in a thread of its own, and msgspec crashes where two
+#: threads ask for the same type first.
+_UNPACKING = Lock()
+
+
 def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairResult]) -> None:
     """Send ``results`` with ``report``, and their sizes where a file has the item's properties.
 
@@ -69,7 +75,8 @@ def pack(sent: dict[str, Any]) -> None:
 def unpack(report: object) -> None:
     """Undo ``pack`` on the report that was made from the mapping."""
     plain = getattr(report, ATTRIBUTE)
-    setattr(report, ATTRIBUTE, tuple(msgspec.convert(each, PairResult) for each in plain))
+    with _UNPACKING:
+        setattr(report, ATTRIBUTE, tuple(msgspec.convert(each, PairResult) for each in plain))
 
 
 def style_of(config: pytest.Config) -> Style:
