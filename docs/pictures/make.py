@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent
 
 _COLUMNS = 100
+#: Under these, pytest and the gate write for a log.
+_NOT_A_TERMINAL = frozenset({"BUILD_NUMBER", "CI", "GITHUB_ACTIONS", "NO_COLOR", "PYTEST_ADDOPTS"})
 _COMMAND = "pytest --tinybudget examples/too_small"
 
 _THEME = TerminalTheme(
@@ -78,7 +80,11 @@ def _run(arguments: list[str]) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": str(_COLUMNS), "PYTHONUTF8": "1"},
+        env={
+            **{name: value for name, value in os.environ.items() if name not in _NOT_A_TERMINAL},
+            "COLUMNS": str(_COLUMNS),
+            "PYTHONUTF8": "1",
+        },
         capture_output=True,
         encoding="utf-8",
         check=False,
