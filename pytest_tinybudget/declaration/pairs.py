@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -15,8 +17,39 @@ from pytest_tinybudget.declaration.declared import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError
 
 
+class _Item(ABC):
+    """Something that a declaration asks for, with a node id of its own."""
+
+    __slots__ = ()
+
+    file: str
+    declaration: Declaration
+
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def target(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def line(self) -> int: ...
+
+    @property
+    def id(self) -> str:
+        """``tinybudget.toml::kws::arduino-nano-33-ble``, the node id under pytest."""
+        return f"{self.file}::{self.name}::{self.target}"
+
+    @property
+    def declared_at(self) -> str:
+        """``tinybudget.toml:12``; empty for what no file declares."""
+        return f"{self.file}:{self.line}" if self.declaration.lines else ""
+
+
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(_Item):
     """A model on a board, declared in ``file`` (POSIX path as reports show it)."""
 
     file: str
@@ -30,11 +63,6 @@ class Pair:
         return self.model.name
 
     @property
-    def id(self) -> str:
-        """``tinybudget.toml::kws::arduino-nano-33-ble``, the node id under pytest."""
-        return f"{self.file}::{self.name}::{self.board.id}"
-
-    @property
     def target(self) -> str:
         """What it is checked on: the board's id."""
         return self.board.id
@@ -45,18 +73,13 @@ class Pair:
         return _budget_line(self.declaration, "models", self.model.section)
 
     @property
-    def declared_at(self) -> str:
-        """``tinybudget.toml:12``; empty for a pair that no file declares."""
-        return f"{self.file}:{self.line}" if self.declaration.lines else ""
-
-    @property
     def choice(self) -> RuntimeChoice:
         """The runtime it is measured for."""
         return self.declaration.runtime_for(self.model, self.board)
 
 
 @dataclass(frozen=True, slots=True)
-class GroupPair:
+class GroupPair(_Item):
     """Models that share a board."""
 
     file: str
@@ -70,11 +93,6 @@ class GroupPair:
         return f"groups.{self.group.name}"
 
     @property
-    def id(self) -> str:
-        """``tinybudget.toml::groups.always-on::arduino-nano-33-ble``."""
-        return f"{self.file}::{self.name}::{self.board.id}"
-
-    @property
     def target(self) -> str:
         """What it is checked on: the board's id."""
         return self.board.id
@@ -83,11 +101,6 @@ class GroupPair:
     def line(self) -> int:
         """Line of the declaration to edit (from 1)."""
         return _budget_line(self.declaration, "groups", self.group.name)
-
-    @property
-    def declared_at(self) -> str:
-        """``tinybudget.toml:12``; empty for a pair that no file declares."""
-        return f"{self.file}:{self.line}" if self.declaration.lines else ""
 
     @property
     def members(self) -> tuple[Pair, ...]:
@@ -120,7 +133,7 @@ class GroupPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(_Item):
     """What is declared of a model, or (without one) of the whole file, besides fitting a board."""
 
     file: str
@@ -139,20 +152,10 @@ class Check:
         return self.kind if self.model is not None else "policy"
 
     @property
-    def id(self) -> str:
-        """``tinybudget.toml::kws::accuracy``, ``tinybudget.toml::rollout::policy``."""
-        return f"{self.file}::{self.name}::{self.target}"
-
-    @property
     def line(self) -> int:
         """Line of the declaration to edit (from 1)."""
         keys = (self.kind,) if self.model is None else ("models", self.model.section, self.kind)
         return self.declaration.line_of(*keys)
-
-    @property
-    def declared_at(self) -> str:
-        """``tinybudget.toml:12``; empty for what no file declares."""
-        return f"{self.file}:{self.line}" if self.declaration.lines else ""
 
 
 #: Everything that a declaration asks for: an item each.
