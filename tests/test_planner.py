@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from modelmaker import ModelMaker
+from networks import calling_network
 
+from pytest_tinybudget.footprint.lifetime import Span
 from pytest_tinybudget.footprint.lifetime import called_subgraphs
 from pytest_tinybudget.footprint.lifetime import lifetimes
 from pytest_tinybudget.footprint.planner import Request
@@ -118,12 +121,37 @@ def test_a_branch_that_is_not_there_is_not_walked() -> None:
     assert called_subgraphs(operator) == (2,)
 
 
-def test_an_input_that_nothing_reads_is_alive_before_the_first_operator() -> None:
+def ends(spans: Sequence[Span]) -> list[tuple[int, int]]:
+    return [(span.first, span.last) for span in spans]
+
+
+def test_called_subgraphs_are_walked_inside_their_operator_one_after_another() -> None:
+    model = read_model(calling_network().build(), "model")
+    found = lifetimes(model, [(2, 0), (0, 0)])
+    assert [ends(operators) for operators in found.operators] == [[(1, 5)], [(3, 3)], [(5, 5)]]
+    assert [ends(tensors) for tensors in found.tensors] == [
+        [(0, 5), (0, 5), (1, 5)],
+        [(2, 3), (3, 3)],
+        [(4, 5), (5, 5)],
+    ]
+    assert ends(found.scratch) == [(5, 5), (1, 5)]
+
+
+def test_a_tensor_that_nothing_reads_is_alive_while_it_is_made() -> None:
     maker = ModelMaker()
     graph = maker.graph()
     read, unread = graph.input((1, 8)), graph.input((1, 8))
-    graph.output(graph.dense(read, units=2))
-    model = read_model(maker.build(), "model")
-    tensors = lifetimes(model, []).tensors[0]
-    ends = [(tensors[index].first, tensors[index].last) for index in (read, unread)]
-    assert ends == [(0, 1), (0, 0)]
+    kept, dropped = graph.split(read, parts=2, axis=1)
+    graph.output(graph.logistic(kept))
+    tensors = lifetimes(read_model(maker.build(), "model"), []).tensors[0]
+    found = ends([tensors[index] for index in (read, unread, kept, dropped)])
+    assert found == [(0, 1), (0, 0), (1, 2), (1, 1)]
+
+
+def test_an_output_that_nothing_writes_is_alive_at_the_end() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    unwritten = graph.tensor((1, 8))
+    graph.output(graph.logistic(graph.input((1, 8))), unwritten)
+    tensors = lifetimes(read_model(maker.build(), "model"), []).tensors[0]
+    assert ends([tensors[unwritten]]) == [(1, 1)]
