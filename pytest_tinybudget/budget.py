@@ -7,11 +7,12 @@ lines of text that every report repeats as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
-from dataclasses import replace
 from typing import Literal
 from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec import field
+from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Block
 from pytest_tinybudget.boards.board import Board
@@ -40,8 +41,7 @@ _LONGEST_LINE, _LONGEST_NAME = 160, 60
 _LABELS = {"flash": "flash", "ram": "RAM"}
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What a pair is held to besides its board's room.
 
     ``budget`` is in bytes. Above ``warn_at_percent`` of a limit the pair passes with a warning.
@@ -57,8 +57,7 @@ class Terms:
     placement: Placement = "static"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Pass or fail, the one line that says it, and the measures it rests on.
 
     A model that TFLM refuses before it has an arena has no RAM measure; ``placed`` is where the

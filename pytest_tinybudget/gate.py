@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Literal
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from pytest_tinybudget.baseline.growth import Allowed
 from pytest_tinybudget.baseline.growth import accept_overruns

@@ -7,10 +7,12 @@ deepest stack.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
+
+from msgspec.structs import replace
 
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError
@@ -163,4 +165,4 @@ def _variables(footprints: Sequence[Footprint]) -> tuple[Part, ...]:
 def _together(models: Sequence[Model]) -> Model:
     """A model with the operators of all: what the link of their common firmware looks at."""
     subgraphs = tuple(subgraph for model in models for subgraph in model.subgraphs)
-    return replace(models[0], name="", content=b"", subgraphs=subgraphs)
+    return dataclasses.replace(models[0], name="", content=b"", subgraphs=subgraphs)

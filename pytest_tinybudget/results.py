@@ -7,8 +7,9 @@ board against its limits. Sizes are integers of bytes.
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
@@ -33,8 +34,7 @@ Metric = Literal["flash", "ram"]
 Kind = Literal["pair", "accuracy", "agreement", "rollout"]
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """Flash or RAM of a pair. ``limit_from`` says what set the limit: budget or board."""
 
     metric: Metric
@@ -55,8 +55,7 @@ class Measure:
         return max(0, self.used - self.limit)
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(Struct, frozen=True):
     """An agreed increase: the metric may take ``up_to`` bytes through the day ``until``."""
 
     metric: Metric
@@ -65,8 +64,7 @@ class Acceptance:
     until: datetime.date
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """Where the arena lies: the block of memory ``region``, bytes.
 
     ``room`` is what an arena may take of it beside all else that must lie there, ``free`` what
@@ -86,8 +84,7 @@ class Placed:
         return f"arena in {self.region} ({self.placement}): {ratio}, {left}"
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """What is known of a pair besides flash and RAM, such as latency or the bytes of an update.
 
     ``low`` and ``high`` are the ends of a range in ``unit`` (SI base units), equal for one
@@ -141,8 +138,7 @@ class Figure:
 _OVER: dict[Metric, str] = {"flash": "TB001", "ram": "TB002"}
 
 
-@dataclass(frozen=True, slots=True)
-class PairResult:
+class PairResult(Struct, frozen=True):
     """One model on one board, or (by ``kind``) another thing that a declaration asks.
 
     ``id`` is the node id (``tinybudget.toml::kws::arduino-nano-33-ble``, POSIX path);

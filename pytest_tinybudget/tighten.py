@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration.pairs import GroupPair
@@ -24,8 +25,7 @@ _KB = 1024
 _COARSE, _FINE_BYTES = 16, 16
 
 
-@dataclass(frozen=True, slots=True)
-class Margin:
+class Margin(Struct, frozen=True):
     """What stays free above what is used: a share of it in percent, or bytes."""
 
     percent: float = 0.0
@@ -53,8 +53,7 @@ class Margin:
         return used_bytes + self.bytes - int(-used_bytes * self.percent // 100)
 
 
-@dataclass(frozen=True, slots=True)
-class Tightened:
+class Tightened(Struct, frozen=True):
     """A budget that can be lower: its key path, what it is, what it becomes, what is used."""
 
     keys: KeyPath
@@ -65,8 +64,7 @@ class Tightened:
     used: int
 
 
-@dataclass(frozen=True, slots=True)
-class LeftAlone:
+class LeftAlone(Struct, frozen=True):
     """A budget that stays, because a pair it holds has no such figure."""
 
     keys: KeyPath

@@ -12,9 +12,10 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.errors import TinybudgetError
@@ -44,8 +45,7 @@ interpreter.print_allocations()
 """
 
 
-@dataclass(frozen=True, slots=True)
-class RealRun:
+class RealRun(Struct, frozen=True):
     """What the real interpreter made of a model.
 
     ``failure`` says why it did not load or run (``""``: it ran). ``head`` and

@@ -5,6 +5,7 @@ A target is made with a folder of its own, where readers that take paths find th
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
@@ -19,7 +20,6 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from contextlib import redirect_stdout
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from fuzzing import mutated_bytes
 from fuzzing import mutated_text
 from fuzzing import require_plain
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget import artifacts
 from pytest_tinybudget.accelerators.coral import lint
@@ -387,7 +388,7 @@ def _cut_graph(content: bytes) -> bytes:
 
     graph = decode(content, "whole")
     wanted = {name: graph.operators[name] for name in ("CONV_2D", "SOFTMAX", "RESHAPE")}
-    return gzip.decompress(encode(_pruned(replace(graph, operators=wanted))[0]))
+    return gzip.decompress(encode(_pruned(dataclasses.replace(graph, operators=wanted))[0]))
 
 
 _C_SOURCE = r"""

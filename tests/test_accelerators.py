@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import dense_model
 from conftest import keyword_model
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget import cli
 from pytest_tinybudget.accelerators import vela
@@ -260,7 +261,7 @@ def test_what_vela_passes_over_in_silence_is_an_error(
 @needs_vela
 def test_a_file_that_crashes_vela_is_an_error_of_one_line() -> None:
     whole = keyword_model()
-    cut = replace(model_of(whole), content=whole[: len(whole) // 2])
+    cut = dataclasses.replace(model_of(whole), content=whole[: len(whole) // 2])
     with pytest.raises(TinybudgetError, match=r"^kws: Vela (crashed with signal|failed)") as error:
         vela.compile_model(cut, "ethos-u55-128", VelaOptions())
     assert "\n" not in error.value.message

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from modelmaker import Graph
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.abi import ARM
 from pytest_tinybudget.footprint.abi import ILP32
@@ -615,7 +616,7 @@ def damaged(model: Model, seed: int) -> Model:
         )
         operators[at] = replace(operators[at], inputs=inputs)
     main = replace(graph, tensors=tuple(tensors), operators=tuple(operators))
-    return replace(model, subgraphs=(main,))
+    return dataclasses.replace(model, subgraphs=(main,))
 
 
 @pytest.mark.parametrize("runtime", ["m4_ref", "m55_cmsisnn", "esp32s3_espnn"])

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
 import struct
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.artifacts import render_array
@@ -200,12 +201,12 @@ def test_the_array_holds_the_model_unchanged() -> None:
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 32])
 def test_the_array_ends_where_the_model_ends(size: int) -> None:
     content = bytes(range(size))
-    model = replace(classifier(), content=content)
+    model = dataclasses.replace(classifier(), content=content)
     assert numbers(render_array(model, "kws")["kws_model_data.cc"]) == content
 
 
 def test_300_kb_are_written_in_milliseconds() -> None:
-    model = replace(classifier(), content=os.urandom(300_000))
+    model = dataclasses.replace(classifier(), content=os.urandom(300_000))
     fastest = min(_seconds(model) for _ in range(5))
     assert fastest < 0.05  # 8 ms here; the rest is for slow and busy machines
 
@@ -246,7 +247,7 @@ def test_compilers_place_the_array_in_flash_aligned_to_16(
 def test_above_1_mb_an_assembler_file_gives_the_same_symbol(tmp_path: Path) -> None:
     compiler_or_skip(ARM)
     content = os.urandom(1024**2 + 1)
-    write(tmp_path, render_array(replace(classifier(), content=content), "large"))
+    write(tmp_path, render_array(dataclasses.replace(classifier(), content=content), "large"))
     define = "-DTINYBUDGET_INCBIN"
     included = compile_c(ARM, tmp_path / "large_model_data.S", define, f"-I{tmp_path}")
     section, alignment, start, size, contents = symbol(included, "g_large_model_data")
@@ -257,7 +258,7 @@ def test_above_1_mb_an_assembler_file_gives_the_same_symbol(tmp_path: Path) -> N
 
 def test_array_and_assembler_file_never_define_the_symbol_both(tmp_path: Path) -> None:
     compiler_or_skip(ARM)
-    model = replace(classifier(), content=bytes(1024**2 + 1))
+    model = dataclasses.replace(classifier(), content=bytes(1024**2 + 1))
     write(tmp_path, render_array(model, "large"))
     unused = compile_c(ARM, tmp_path / "large_model_data.S")
     other = compile_c(ARM, tmp_path / "large_model_data.cc", "-DTINYBUDGET_INCBIN")
@@ -268,7 +269,7 @@ def test_array_and_assembler_file_never_define_the_symbol_both(tmp_path: Path) -
 
 
 def test_up_to_1_mb_there_is_no_assembler_file() -> None:
-    model = replace(classifier(), content=bytes(1024**2))
+    model = dataclasses.replace(classifier(), content=bytes(1024**2))
     assert sorted(render_array(model, "kws")) == ["kws_model_data.cc", "kws_model_data.h"]
 
 

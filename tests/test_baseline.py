@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import report_samples as samples
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies
+from msgspec.structs import replace
 from small_projects import declare
 from small_projects import keywords
 from small_projects import put

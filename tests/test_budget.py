@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from functools import partial
 from math import prod
@@ -14,6 +13,7 @@ from typing import Literal
 import pytest
 from conftest import keyword_model
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue

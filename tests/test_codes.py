@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from report_samples import error
 from report_samples import over
 from report_samples import pair

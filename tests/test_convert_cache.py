@@ -7,7 +7,6 @@ import os
 import sys
 import time
 import zipfile
-from dataclasses import replace
 from importlib.util import find_spec
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from conftest import dense_model
 from conftest import keyword_model
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.convert.cache import Cache

@@ -15,11 +15,11 @@ import textwrap
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.converter import Converted

@@ -200,7 +200,7 @@ def test_unknown_operator_is_named_until_its_cost_is_declared() -> None:
 
 
 def test_nearest_table_is_estimated_with_its_margin() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     runtime = replace(RUNTIMES["m4_ref"], flash_margin_percent=10)
     linked = link(_model("ADD"), runtime)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from typing import get_args
 
@@ -12,6 +11,7 @@ import pytest
 from conftest import keyword_model
 from conftest import summary_line
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError

@@ -6,11 +6,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import keyword_model
+from msgspec.structs import replace
 
 import pytest_tinybudget
 from pytest_tinybudget import TinybudgetError
@@ -176,7 +176,7 @@ def test_the_fixture_knows_the_boards_of_plugins(project: Project) -> None:
     pytester = project()
     pytester.makeconftest(
         """
-        from dataclasses import replace
+        from msgspec.structs import replace
         from pytest_tinybudget.boards import find_board
 
         def pytest_tinybudget_boards(config):

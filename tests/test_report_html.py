@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +12,7 @@ import html5lib
 import pytest
 from conftest import keyword_model
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 from report_changes import HOSTILE
 from report_changes import changed
 from report_changes import hostile_pair

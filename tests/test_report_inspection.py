@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 from report_samples import footprint
 from report_samples import layer
 
@@ -151,6 +152,7 @@ def test_json_stays_json_when_a_scale_is_not_a_number() -> None:
     odd = replace(graph.tensors[0], quantization=Quantization((float("nan"),), (0,)))
     graph = replace(graph, tensors=(odd, *graph.tensors[1:]))
     content = json.loads(
-        render_json(inspection(replace(source, subgraphs=(graph,)))), parse_constant=pytest.fail
+        render_json(inspection(dataclasses.replace(source, subgraphs=(graph,)))),
+        parse_constant=pytest.fail,
     )
     assert content["model"]["inputs"][0]["quantization"]["scales"] == [None]

@@ -7,11 +7,11 @@ import random
 import shutil
 import subprocess
 from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.errors import TinybudgetError

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import settings
 from modelmaker import Graph
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 from random_models import models as random_models
 
 import pytest_tinybudget

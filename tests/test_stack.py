@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from modelmaker import Graph
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.measure import measure

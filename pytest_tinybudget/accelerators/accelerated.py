@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results import Figure
 
 
-@dataclass(frozen=True, slots=True)
-class Accelerated:
+class Accelerated(Struct, frozen=True):
     """A pair on a board with an accelerator.
 
     ``model`` is the file that the firmware holds (``None`` where there is no firmware), which

@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
 from typing import Literal
+
+from msgspec import Struct
 
 from pytest_tinybudget.boards.accelerator import find_accelerator
 from pytest_tinybudget.footprint.operators.rule import integers
@@ -42,8 +43,7 @@ _PARAMETERS = frozenset({"INT8", "UINT8", "INT32"})
 Verdict = Literal["may map", "may map in part", "would not map"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A rule that operator ``index`` breaks, or (``index`` -1, no operator) the whole model."""
 
     operator: str
@@ -51,8 +51,7 @@ class Finding:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lint:
+class Lint(Struct, frozen=True):
     """What the documented rules say of a model.
 
     ``mapped`` of ``operators`` come before the first that breaks a rule: the compiler hands over
@@ -201,8 +200,7 @@ def _broken(operator: Operator, graph: Subgraph) -> Iterator[Finding]:
         yield Finding(operator.name, operator.index, reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """An operator with its tensors at hand."""
 
     operator: Operator

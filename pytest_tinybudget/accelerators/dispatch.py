@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pytest_tinybudget.accelerators.accelerated import Accelerated
 from pytest_tinybudget.accelerators.coral import lint

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from pytest_tinybudget.accelerators.accelerated import Accelerated
 from pytest_tinybudget.accelerators.vela import NPU_OPERATOR

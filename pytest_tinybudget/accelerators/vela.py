@@ -16,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
-from dataclasses import dataclass
-from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.convert.cache import Cache
@@ -46,8 +46,7 @@ _SETTING = re.compile(r"^\s+(\w+) = (.+)$", re.MULTILINE)
 _CONSTANTS_IN_SRAM = "Changing const_mem_area from Sram "
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """What Vela made of a model for one accelerator.
 
     ``model`` is the compiled ``.tflite``. ``sram_bytes`` and ``dram_bytes`` are what it reports
@@ -228,5 +227,5 @@ def _report(printed: str, output: Path) -> dict[str, Any]:
 
 
 def _compiled(entry: Entry, name: str) -> Compiled:
-    known: dict[str, Any] = {each.name: entry.report.get(each.name) for each in fields(Compiled)}
+    known: dict[str, Any] = {name: entry.report.get(name) for name in Compiled.__struct_fields__}
     return Compiled(**{**known, "model": read_model(entry.content, name)})

@@ -6,9 +6,10 @@ bytes, percentages floats; a report formats and never computes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import field
 from typing import Literal
+
+from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import Metric
@@ -23,8 +24,7 @@ Status = Literal["new", "removed", "renamed", "changed", "unchanged", "not compa
 Kind = Literal["added", "removed", "changed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(Struct, frozen=True):
     """Flash or RAM of a pair on both sides; ``None`` where that side has no such figure.
 
     ``bytes`` and ``percent`` are what the newer side takes more (negative: less); they are
@@ -46,8 +46,7 @@ class Delta:
     accepted: Acceptance | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LayerChange:
+class LayerChange(Struct, frozen=True):
     """A layer that was added, removed or changed.
 
     ``before`` and ``after`` describe it in words (output type and shape), empty on the side
@@ -64,8 +63,7 @@ class LayerChange:
     persistent_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class PeakTensor:
+class PeakTensor(Struct, frozen=True):
     """A buffer alive at the arena's peak, ``None`` bytes on the side where it is not."""
 
     owner: str
@@ -73,8 +71,7 @@ class PeakTensor:
     bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PartChange:
+class PartChange(Struct, frozen=True):
     """A part of flash or RAM whose size differs (margins included), 0 where it is not."""
 
     metric: Metric
@@ -88,8 +85,7 @@ class PartChange:
         return self.bytes - self.base_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorChange:
+class OperatorChange(Struct, frozen=True):
     """An operator that is new to the flash, or that is no longer in it.
 
     ``flash_bytes`` is what it alone is responsible for: the firmware links that much less
@@ -103,8 +99,7 @@ class OperatorChange:
     pulls_in: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Causes:
+class Causes(Struct, frozen=True):
     """Why sizes differ, each part largest difference first.
 
     ``weights_bytes`` is the difference of all constants, each counted once.
@@ -121,8 +116,7 @@ class Causes:
     peak_at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One model on one board, on both sides.
 
     ``id`` is the newer side's node id (the base's where the pair was removed), ``base_id``
@@ -156,8 +150,7 @@ class Change:
         return next((delta for delta in self.deltas if delta.metric == metric), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Two sets of results, pair by pair, worst first (failing, then by bytes grown, then id).
 
     ``base`` and ``head`` name the sides for people (``"commit 1a2b3c4d5e6f"``, a path);

@@ -9,8 +9,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -48,8 +49,7 @@ class GitError(TinybudgetError):
     default_code = "TB600"
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Struct, frozen=True):
     """The commit to compare with; ``why`` says how it was found."""
 
     commit: str
@@ -61,8 +61,7 @@ class Base:
         return f"commit {self.commit[:_SHORT_COMMIT]} ({self.why})"
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """A git repository. ``root`` is its top folder, ``prefix`` where we are in it (POSIX)."""
 
     root: Path

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.declaration import Budget
@@ -25,8 +26,7 @@ _LABELS: dict[Metric, str] = {"flash": "flash", "ram": "RAM"}
 _LONGEST_REASON = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(Struct, frozen=True):
     """What a pair's declaration allows: ``section`` is its table, such as ``models.kws``.
 
     An acceptance counts through its last day; ``today`` decides.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pytest_tinybudget.baseline.git import Repository
 from pytest_tinybudget.baseline.stored import Results
@@ -25,16 +26,14 @@ _SHORT_COMMIT = 12
 _METRICS: tuple[Metric, ...] = ("flash", "ram")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One results file of a history; ``label`` is its commit or its name."""
 
     label: str
     results: Results
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """What a metric took at one entry, bytes; ``None`` where it was not measured there.
 
     ``comparable`` is whether it was measured as the point before was.
@@ -46,8 +45,7 @@ class Point:
     comparable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Trend:
+class Trend(Struct, frozen=True):
     """One metric of one pair over all entries, oldest first."""
 
     id: str
@@ -67,8 +65,7 @@ class Trend:
         return self.sizes[-1] - self.sizes[0]
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Trends by id, flash before RAM; ``skipped`` has a line for each file that is damaged."""
 
     labels: tuple[str, ...]

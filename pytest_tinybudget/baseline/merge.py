@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from collections.abc import Sequence
 
@@ -64,8 +63,8 @@ def _differences(first: PairResult, second: PairResult) -> Iterator[str]:
         if one != other:
             yield f"{metric} {one} and {other}"
     told = {"model_sha256", "measures", "footprint"}
-    for field in dataclasses.fields(PairResult):
-        if field.name not in told and getattr(first, field.name) != getattr(second, field.name):
-            yield field.name
+    for name in PairResult.__struct_fields__:
+        if name not in told and getattr(first, name) != getattr(second, name):
+            yield name
     if first.footprint != second.footprint and first.measures == second.measures:
         yield "the layout of memory"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct
+
 from pytest_tinybudget.nearest import unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Accelerator:
+class Accelerator(Struct, frozen=True):
     """An accelerator that a board may name.
 
     Figures are published ones: ``gflops`` floating-point operations in 1e9 a second (in
@@ -38,8 +38,7 @@ class Accelerator:
     notes: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class VelaOptions:
+class VelaOptions(Struct, frozen=True):
     """How Vela compiles for a board's Ethos-U; empty and ``None`` leave it to Vela's defaults.
 
     ``config`` is the path of a Vela configuration file, or the name of one that comes with Vela.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
-from dataclasses import replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec import field
+from msgspec.structs import replace
 
 from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.boards.power import Power
@@ -16,8 +17,7 @@ from pytest_tinybudget.boards.power import Power
 Placement = Literal["static", "heap", "psram"]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Struct, frozen=True):
     """A block of memory, bytes. ``usable`` is what a firmware can have of ``size``.
 
     ``static_limit`` is what a linker script hands out of it for static data: 0 in a block that
@@ -45,8 +45,7 @@ class Region:
         return self.usable if self.static_limit is None else self.static_limit
 
 
-@dataclass(frozen=True, slots=True)
-class Sdk:
+class Sdk(Struct, frozen=True):
     """What an SDK takes of a board besides model and TFLM, bytes.
 
     ``complete`` is false where a figure is unknown or only a lower bound: a pass with it warns.
@@ -64,8 +63,7 @@ class Sdk:
 BARE_METAL = Sdk("bare-metal", 0, 0, "by definition", "start-up code only, nothing reserved")
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """The block of memory for an arena: ``room`` bytes of ``region``.
 
     ``published`` is false where the figure is not the placement's own but stands in for it.
@@ -76,8 +74,7 @@ class Block:
     published: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(Struct, frozen=True):
     """A board. Sizes in bytes.
 
     ``flash`` and ``ram`` are the chip's totals as its data sheet prints them;

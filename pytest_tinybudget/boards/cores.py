@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from pytest_tinybudget.nearest import unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Core:
+class Core(Struct, frozen=True):
     """A core's runtime. ``flash_margin_percent`` is 0 where the runtime was measured on it, else
     how far the true flash may lie above the nearest runtime's, for ``reason``."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(Struct, frozen=True):
     """Declared power of a board; ``None`` where nothing is declared.
 
     ``active_watts`` is drawn while a model runs, ``sleep_amperes`` between inferences,

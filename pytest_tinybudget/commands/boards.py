@@ -8,10 +8,11 @@ import sys
 import textwrap
 from collections.abc import Iterable
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import get_args
+
+from msgspec import to_builtins
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Placement
@@ -218,11 +219,11 @@ def _shown(board: Board) -> list[str]:
 def _record(board: Board, verdict: Verdict | None) -> dict[str, object]:
     """``board`` as JSON has it: its fields, what they leave free, and how a model fits."""
     rooms = ("usable_ram", "flash_room", "ram_room", "arena_room")
-    record = {**asdict(board), **{room: getattr(board, room) for room in rooms}}
+    record = {**to_builtins(board), **{room: getattr(board, room) for room in rooms}}
     if verdict is not None:
         measures = {
             each.metric: {"used": each.used, "free": each.free} for each in verdict.measures
         }
-        placed = asdict(verdict.placed) if verdict.placed else None
+        placed = to_builtins(verdict.placed) if verdict.placed else None
         record["fits"] = {**measures, "placed": placed, "warnings": list(verdict.warnings)}
     return record

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterable
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -44,8 +45,7 @@ _BOARD, _FITS, _FLASH, _RAM, _TIME, _WHY = range(len(_HEAD))
 _NAME_CELLS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Placing:
+class Placing(Struct, frozen=True):
     """One model on one board: whether it fits, and how long it would take."""
 
     board: Board

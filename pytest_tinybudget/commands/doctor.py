@@ -9,11 +9,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from collections.abc import Sequence
-from dataclasses import asdict
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec import to_builtins
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -35,8 +36,7 @@ _EXTRAS: tuple[tuple[str, tuple[tuple[str, ...], ...], str], ...] = (
 _WORDS: dict[State, str] = {"ok": "ok", "absent": "-", "broken": "!!"}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was looked at; ``advice`` is what to do where it is not well."""
 
     topic: str
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise TinybudgetError(f"{arguments.path}: expected a folder")
     findings = [*_tool(), *_extras(), *_cache(), *_declarations(arguments.path)]
     if arguments.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print(json.dumps(to_builtins(findings), indent=2))
     else:
         _print(findings)
     return int(any(finding.state == "broken" for finding in findings))

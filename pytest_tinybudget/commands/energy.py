@@ -6,9 +6,10 @@ import argparse
 import json
 import sys
 from contextlib import closing
-from dataclasses import dataclass
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -38,8 +39,7 @@ _LABEL_CELLS = 18
 _HOURS_A_DAY, _DAYS_A_YEAR = 24.0, 365.25
 
 
-@dataclass(frozen=True, slots=True)
-class _Cycle:
+class _Cycle(Struct, frozen=True):
     """What the battery is asked for: SI units, and inferences an hour."""
 
     capacity: float

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -367,7 +368,7 @@ def _list(arguments: argparse.Namespace) -> int:
     with _opened(arguments) as store:
         found = listed(store, state=arguments.state, version=arguments.version)
         if arguments.json:
-            _print_json_lines(map(asdict, islice(found, most)))
+            _print_json_lines(map(to_builtins, islice(found, most)))
             return 0
         shown = list(islice(found, most or _MOST_LISTED))
         more = next(found, None) is not None
@@ -527,8 +528,8 @@ def _status(arguments: argparse.Namespace) -> int:
                 "updating": now.updating,
                 "versions": [{"version": name, "devices": count} for name, count in now.versions],
                 "rollout": now.rollout and _record(now.rollout),
-                "counts": now.counts and asdict(now.counts),
-                "last_decision": now.last and asdict(now.last),
+                "counts": now.counts and to_builtins(now.counts),
+                "last_decision": now.last and to_builtins(now.last),
             }
         )
     else:
@@ -544,7 +545,7 @@ def _history(arguments: argparse.Namespace) -> int:
     with _opened(arguments) as store:
         decisions = list(decided(store.connection, most=_most(arguments)))[::-1]
     if arguments.json:
-        _print_json_lines(map(asdict, decisions))
+        _print_json_lines(map(to_builtins, decisions))
     else:
         console = _console()
         console.print(history_lines(decisions, console.style))
@@ -666,7 +667,7 @@ def _most(arguments: argparse.Namespace) -> int:
 
 
 def _record(rollout: Rollout) -> dict[str, object]:
-    return {**asdict(rollout), "stages": rollout.stages}
+    return {**to_builtins(rollout), "stages": rollout.stages}
 
 
 def _console(color: Color = "auto") -> Console:

@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -60,8 +61,7 @@ _LEFT_OUT = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """A model file: its footprint, or why it has none. ``source`` is relative, POSIX."""
 
     source: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import to_builtins
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -102,7 +103,7 @@ def _edge_tpu(model: Model, *, as_json: bool) -> str:
 
     found = lint(model)
     if as_json:
-        return json.dumps(asdict(found), indent=2) + "\n"
+        return json.dumps(to_builtins(found), indent=2) + "\n"
     return "".join(f"{line}\n" for line in found.lines())
 
 

@@ -18,10 +18,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from contextlib import contextmanager
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_tinybudget.convert.fingerprint import file_digest
 from pytest_tinybudget.errors import TinybudgetError
@@ -38,16 +39,14 @@ _SUFFIX = ".int8"
 _OLDEST_DRAFT_SECONDS = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A kept conversion: the model's bytes, and what the report of its conversion says."""
 
     content: bytes
     report: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """An entry as ``tinybudget cache`` lists it; ``used`` is a time in seconds since 1970."""
 
     key: str

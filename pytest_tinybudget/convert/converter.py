@@ -11,10 +11,12 @@ from contextlib import ExitStack
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
@@ -44,8 +46,7 @@ _CONVERTERS = ("tensorflow", "tensorflow-cpu", "ai-edge-quantizer")
 Progress = Callable[[str, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A model to be converted. ``shown`` is what messages call its source."""
 
     source: Path
@@ -53,8 +54,7 @@ class Request:
     settings: Conversion
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(Struct, frozen=True):
     """An INT8 model: the file's ``content``, and what its conversion has to say.
 
     ``warnings`` ask for attention, ``notes`` do not. ``drift`` compares each output with the float
@@ -70,8 +70,7 @@ class Converted:
     cached: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(Struct, frozen=True):
     """A request with its key, once its source has been looked at."""
 
     key: str

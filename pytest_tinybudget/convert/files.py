@@ -6,11 +6,12 @@ Files, because they outlive a process that crashes. Each is replaced in one step
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from pytest_tinybudget.convert.sources import Kind
 
@@ -23,8 +24,7 @@ SHOWN_BYTES = 256 * 1024
 LARGEST_LOG_BYTES = 64 * 1024**2
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """What a worker is to do. ``shown`` is what messages call the source; paths are absolute."""
 
     source: str
@@ -41,8 +41,7 @@ class Job:
     memory_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobFolder:
+class JobFolder(Struct, frozen=True):
     """The files of one job in ``path``."""
 
     path: Path

@@ -13,11 +13,12 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
+
+from msgspec.structs import asdict
 
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import Kind

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 
 #: Declared in place of data: numbers of a normal distribution. Sizes hold, accuracy does not.
@@ -21,8 +22,7 @@ DEFAULT_TIMEOUT_SECONDS = 300
 DEFAULT_MEMORY_BYTES = 4 * 1024**3
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(Struct, frozen=True):
     """The settings of one conversion.
 
     ``representative_data`` is a path relative to ``root``, ``"package.module:function"``,

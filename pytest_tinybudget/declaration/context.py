@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
 
 from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.declaration.problems import KeyPath
@@ -23,8 +24,7 @@ from pytest_tinybudget.sizes import parse_size
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """A declaration's ``path`` and what has been found wrong with it so far."""
 
     path: Path

@@ -7,11 +7,12 @@ them. Sizes are integers of bytes, paths absolute.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Literal
+
+from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Placement
@@ -43,8 +44,7 @@ CheckKind = Literal["accuracy", "agreement", "rollout"]
 FILE_NAME = "tinybudget.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """Declared limits; ``None`` leaves the board's room as the only limit.
 
     Bytes; ``latency`` in seconds and ``energy`` in joules of one inference.
@@ -57,8 +57,7 @@ class Budget:
     energy: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MaxIncrease:
+class MaxIncrease(Struct, frozen=True):
     """Declared limits of growth over the baseline: percent of it, and bytes.
 
     Growth is too much when it exceeds every limit that is given; ``None`` is no limit.
@@ -68,8 +67,7 @@ class MaxIncrease:
     bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeChoice:
+class RuntimeChoice(Struct, frozen=True):
     """The runtime that a pair is measured for.
 
     ``fixed``, when given, replaces the section graph and the stack table (the arena is still
@@ -81,8 +79,7 @@ class RuntimeChoice:
     fixed: FixedCost | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredRuntime:
+class DeclaredRuntime(Struct, frozen=True):
     """A runtime that boards and models may name: shipped, or of a ``[runtime.NAME]``.
 
     ``runtime`` is ``None`` for a fixed cost without ``extends``: the arena is then simulated
@@ -96,8 +93,7 @@ class DeclaredRuntime:
     own_table: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredModel:
+class DeclaredModel(Struct, frozen=True):
     """One model to gate.
 
     ``section`` is the NAME of its ``[models.NAME]`` (for line lookups); ``name`` differs from it
@@ -135,8 +131,7 @@ class DeclaredModel:
     agreement: Agreement | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredGroup:
+class DeclaredGroup(Struct, frozen=True):
     """Models that share one board.
 
     ``arena`` is their largest (``"max"``), all of them (``"sum"``), or what their interpreters
@@ -155,8 +150,7 @@ class DeclaredGroup:
     placement: Placement = "static"
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(Struct, frozen=True):
     """A whole ``tinybudget.toml``, in the order of the file.
 
     ``boards`` holds the file's own boards (the models' ``boards`` are already resolved);

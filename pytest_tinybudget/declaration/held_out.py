@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 
 Metric = Literal["accuracy", "top_5", "auc", "mae", "mse"]
@@ -13,8 +14,7 @@ Metric = Literal["accuracy", "top_5", "auc", "mae", "mse"]
 ERRORS: tuple[Metric, ...] = ("mae", "mse")
 
 
-@dataclass(frozen=True, slots=True)
-class HeldOut:
+class HeldOut(Struct, frozen=True):
     """Samples to run a model on, and which of its outputs counts.
 
     ``shown`` is what messages call the file; ``inputs`` are its arrays in the order of the model's
@@ -30,8 +30,7 @@ class HeldOut:
     threshold: float
 
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
+class Accuracy(Struct, frozen=True):
     """The demand on a model's quality: ``minimum`` or ``maximum`` of ``metric``.
 
     Shares are in 0..1. ``max_drop`` is in units of a share, for errors a share of the float
@@ -47,8 +46,7 @@ class Accuracy:
     reference: tuple[Path, str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Struct, frozen=True):
     """The least share of samples, in 0..1, that model and deployed model decide alike.
 
     With a ``tolerance`` outputs are numbers, alike when no further apart than that.

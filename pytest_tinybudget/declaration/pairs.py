@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC
-from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.declared import CheckKind
@@ -17,25 +16,26 @@ from pytest_tinybudget.declaration.declared import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError
 
 
-class _Item(ABC):
+class _Item(Struct, frozen=True):
     """Something that a declaration asks for, with a node id of its own."""
-
-    __slots__ = ()
 
     file: str
     declaration: Declaration
 
     @property
-    @abstractmethod
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is of."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
-    def target(self) -> str: ...
+    def target(self) -> str:
+        """What that is checked on, or for."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
-    def line(self) -> int: ...
+    def line(self) -> int:
+        """Line of the declaration to edit (from 1)."""
+        raise NotImplementedError
 
     @property
     def id(self) -> str:
@@ -48,12 +48,9 @@ class _Item(ABC):
         return f"{self.file}:{self.line}" if self.declaration.lines else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair(_Item):
+class Pair(_Item, frozen=True):
     """A model on a board, declared in ``file`` (POSIX path as reports show it)."""
 
-    file: str
-    declaration: Declaration
     model: DeclaredModel
     board: Board
 
@@ -78,12 +75,9 @@ class Pair(_Item):
         return self.declaration.runtime_for(self.model, self.board)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPair(_Item):
+class GroupPair(_Item, frozen=True):
     """Models that share a board."""
 
-    file: str
-    declaration: Declaration
     group: DeclaredGroup
     board: Board
 
@@ -132,12 +126,9 @@ class GroupPair(_Item):
         return "generic" if generic else "typed"
 
 
-@dataclass(frozen=True, slots=True)
-class Check(_Item):
+class Check(_Item, frozen=True):
     """What is declared of a model, or (without one) of the whole file, besides fitting a board."""
 
-    file: str
-    declaration: Declaration
     kind: CheckKind
     model: DeclaredModel | None = None
 

@@ -11,6 +11,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.nearest import nearest
@@ -25,8 +27,7 @@ _LONGEST_LINE = 500
 _LISTS = ("boards", "models", "accept", "stages", "fleets")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that is wrong, ``line`` from 1.
 
     ``name`` is the word that is not among the ``valid`` ones, for an offer of the nearest;

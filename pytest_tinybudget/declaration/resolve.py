@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 from pathlib import Path
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Placement
@@ -150,15 +152,14 @@ def _boards(
     return boards
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
+class _Settings(msgspec.Struct, frozen=True):
     """What models and groups have in common; built in, then ``[defaults]``, then the section.
 
     Nothing declared means no warning for being nearly full: a pair that fits, fits.
     """
 
     boards: tuple[Board, ...] | None = None
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = msgspec.field(default_factory=Budget)
     warn_at_percent: float = 100.0
     message: str = ""
     require_int8: bool | Literal["warn"] = "warn"
@@ -167,21 +168,20 @@ class _Settings:
     runtime: DeclaredRuntime | None = None
     stack: int | None = None
     placement: Placement = "static"
-    max_increase: MaxIncrease = field(default_factory=MaxIncrease)
+    max_increase: MaxIncrease = msgspec.field(default_factory=MaxIncrease)
     conversion: Conversion | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(msgspec.Struct, frozen=True):
     """What a declaration takes from the file that it extends; nothing where it extends none.
 
     ``boards`` and ``slots`` by board id; ``runtimes`` by name, with those of the boards.
     """
 
-    settings: _Settings = field(default_factory=_Settings)
-    boards: Mapping[str, Board] = field(default_factory=dict)
-    slots: Mapping[str, Slots] = field(default_factory=dict)
-    runtimes: Mapping[str, DeclaredRuntime] = field(default_factory=dict)
+    settings: _Settings = msgspec.field(default_factory=_Settings)
+    boards: Mapping[str, Board] = msgspec.field(default_factory=dict)
+    slots: Mapping[str, Slots] = msgspec.field(default_factory=dict)
+    runtimes: Mapping[str, DeclaredRuntime] = msgspec.field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.declaration.declared import DeclaredModel
@@ -35,8 +36,7 @@ _SHARES = ("accuracy", "top_5")
 _MOST_DIGITS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class _Demand:
+class _Demand(Struct, frozen=True):
     """A figure with its limit and ``interval``, all in the figure's unit, and its words.
 
     ``ok`` or ``failed`` stand before the value and ``after`` behind it; ``less`` takes its place

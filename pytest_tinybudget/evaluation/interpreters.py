@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from importlib.util import find_spec
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.model import Model
@@ -30,8 +31,7 @@ _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _FEWEST_LSTMS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(Struct, frozen=True):
     """``name`` is a key of ``MODULES``; ``title`` names it with its version, for people."""
 
     name: str

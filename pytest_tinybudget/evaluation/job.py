@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from pytest_tinybudget.convert.files import Job as ConversionJob
 
@@ -17,8 +17,7 @@ _FILE = "evaluation.json"
 MODEL, OTHER = "model.tflite", "other.tflite"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """An evaluation. ``shown`` and the like are what messages call a file; paths are absolute.
 
     The model is ``MODEL`` in the job's folder. It is compared with ``OTHER`` there, or with the
@@ -44,7 +43,7 @@ class Job:
 
     def write(self, folder: Path) -> None:
         """Put the job into its ``folder``."""
-        folder.joinpath(_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
+        folder.joinpath(_FILE).write_bytes(msgspec.json.encode(self))
 
     @classmethod
     def read(cls, folder: Path) -> Job:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
-from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
+from msgspec.structs import replace
 
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
@@ -41,8 +42,7 @@ _NOT_IN_THE_RESULT = ("shown", "data", "data_shown", "other_shown", "source", "t
                       "memory_bytes")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(Struct, frozen=True):
     """What a model is compared with: another ``model``, or the float model of a ``source``."""
 
     shown: str
@@ -50,8 +50,7 @@ class Other:
     source: Request | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What is to be found out about ``model``, which messages call ``shown``.
 
     With ``metric`` it is rated by ``labels``, without one its decisions are compared with the
@@ -68,8 +67,7 @@ class Question:
     other: Other | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """``facts`` as the worker tells them, found by the interpreter called ``interpreter``.
 
     ``doubt`` is why they are not kept, where they should be and cannot.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.fleet.records import Record
@@ -23,8 +24,7 @@ STATES = ("online", "offline", "updating")
 _MOST_COMPARED, _NEIGHBOURS = 2000, 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """A device as it is listed; ``seen`` in seconds since 1970."""
 
     id: str

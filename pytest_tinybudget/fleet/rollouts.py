@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from dataclasses import asdict
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.fleet.devices import image_number
@@ -26,8 +27,7 @@ class HaltedError(TinybudgetError):
     """The rollout is halted: nothing goes on before somebody says how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(Struct, frozen=True):
     """An operation on the fleet: an update to ``version``, or a rollback that ``undoes`` one.
 
     ``reach`` of its ``devices`` may have the update so far. ``version`` and ``sha256`` are
@@ -61,8 +61,7 @@ class Rollout:
         return (self.devices,) if self.undoes else self.policy.stage_devices(self.devices)
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """The devices within a rollout's reach: each is one of these.
 
     ``waiting`` can be handed out; ``offline`` cannot; ``there`` got the version another way;
@@ -85,8 +84,7 @@ class Counts:
         return self.waiting + self.updating
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What was decided about ``rollout``, which is as it is after that.
 
     ``acceptable`` is whether the success rate is no lower than the policy's minimum.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.fleet.rollouts import Action
 from pytest_tinybudget.fleet.rollouts import Counts
@@ -14,8 +15,7 @@ from pytest_tinybudget.fleet.rollouts import latest
 from pytest_tinybudget.fleet.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """A decision with the results that it saw; ``at`` in seconds since 1970.
 
     ``reach`` is how many devices may have the update after it; ``failed`` includes silent ones.
@@ -31,8 +31,7 @@ class Decided:
     reach: int
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """A fleet now. ``versions`` are (version, devices), most devices first, ``None`` unknown.
 
     ``counts`` are of the devices within the reach of ``rollout``, the newest one.

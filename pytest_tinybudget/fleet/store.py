@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 
@@ -38,8 +39,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(Struct, frozen=True):
     """An open fleet's file. ``now`` gives seconds since 1970, ``wait_s`` is for locks."""
 
     path: Path

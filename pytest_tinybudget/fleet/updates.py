@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.fleet.devices import add_images
@@ -38,8 +39,7 @@ class Update(NamedTuple):
     to_sha256: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(Struct, frozen=True):
     """How many results were new, known already, or refused; ``reasons`` has the first refusals."""
 
     new: int
@@ -48,8 +48,7 @@ class Reported:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """Whether updated devices run what they should: as they say (``confirmed``), as nobody said
     (``untold``), or not (``others``: device, expected version, version that it runs).
     """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Abi:
+
+class Abi(Struct, frozen=True):
     """A C ABI as far as TFLM's structs depend on it.
 
     ``enum_bytes`` is 1 with ``-fshort-enums`` (arm-none-eabi) and 4 elsewhere.

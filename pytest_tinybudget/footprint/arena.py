@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.allocator import ALIGNMENT
@@ -71,8 +72,7 @@ _OFFLINE_PLAN = "OfflineMemoryAllocation"
 _ONLINE = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Simulation:
+class Simulation(Struct, frozen=True):
     """What a model asks of TFLM. ``arena`` is ``None`` when it does not get as far as planning.
 
     ``unknown`` has a line for every operator whose cost is bounded, not known.
@@ -91,7 +91,7 @@ def arena_key(runtime: Runtime) -> Hashable:
         runtime.kernels,
         runtime.recording_allocator,
         runtime.variables_in_arena,
-        tuple(sorted(runtime.parameters.items())),
+        runtime.parameters,
     )
 
 
@@ -247,10 +247,11 @@ class _Interpreter:
             self.memory.record("node_and_registration", *nodes)
 
     def _parse_and_initialise(self) -> None:
+        other = dict(self.runtime.parameters)
         for operator in self._operators():
             rule = self._rule(operator)
             if rule is not None:
-                self.node.parse(self.runtime.parameters.get(operator.name, rule.parameters))
+                self.node.parse(other.get(operator.name, rule.parameters))
         for operator in self._operators():
             rule = self._rule(operator)
             if rule is not None and rule.init is not None:

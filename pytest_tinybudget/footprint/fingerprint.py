@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.runtime import Runtime

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 
@@ -34,8 +36,7 @@ class Span:
             self.first = time
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
+class Lifetimes(Struct, frozen=True):
     """``tensors`` by subgraph and tensor, ``operators`` (first run) by subgraph and operator,
     ``scratch`` in the order of the requests."""
 

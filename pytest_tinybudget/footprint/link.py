@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.registrations import typed_registrations
@@ -56,8 +57,7 @@ _SHARED = "shared between operators"
 _CODE = "its own code"
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(Struct, frozen=True):
     """What TFLM takes for one model, the model's own bytes apart.
 
     ``parts`` sum to ``flash`` (bytes, margins apart) and their margins to ``margin_bytes``;
@@ -297,8 +297,7 @@ def _reference_of(runtime: Runtime) -> Runtime | None:
     return RUNTIMES.get(f"{core}_ref")
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
+class _Image(Struct, frozen=True):
     """A linked firmware, bytes beyond an empty program.
 
     ``sizes`` are by output section (``KINDS``), ``parts`` say whose bytes of flash they are,

@@ -10,11 +10,11 @@ from bisect import bisect_left
 from bisect import bisect_right
 from bisect import insort
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A buffer to place: ``size_bytes`` while ``first <= time <= last`` (-1: never used).
 
     ``offline_offset`` is the place that the model's own plan gives it, if any.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import replace
 from typing import Literal
 from typing import NoReturn
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.allocator import ALIGNMENT
@@ -42,8 +43,7 @@ TENSOR = "(ep) (2i) 3p 2e b"
 AFFINE_QUANTIZATION = "2p i"
 
 
-@dataclass(frozen=True, slots=True)
-class ScratchRequest:
+class ScratchRequest(Struct, frozen=True):
     """A scratch buffer of ``size_bytes`` for an operator of a subgraph."""
 
     subgraph: int

@@ -8,17 +8,17 @@ that the flash that is promised is the flash of the code that is written.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Struct, frozen=True):
     """An operator's entry in ``MicroMutableOpResolver``.
 
     ``method`` is the resolver's method (``"AddConv2D"``); ``types`` are the suffixes of the

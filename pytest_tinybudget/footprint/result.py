@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 
 #: ``exact``: the device's number to the byte; ``table``: read off measured tables;
@@ -15,8 +16,7 @@ Method = Literal["exact", "table", "estimated", "declared"]
 GroupArena = Literal["max", "multitenant", "sum"]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A share of flash or RAM. ``margin_bytes`` bounds how far the truth may lie above."""
 
     name: str
@@ -26,8 +26,7 @@ class Part:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorCost:
+class OperatorCost(Struct, frozen=True):
     """What the declaration states for an operator without a rule, bytes."""
 
     persistent: int = 0
@@ -35,16 +34,14 @@ class OperatorCost:
     flash: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FixedCost:
+class FixedCost(Struct, frozen=True):
     """A runtime without tables: its flash (the model apart) and its stack, bytes, as declared."""
 
     flash: int
     stack: int
 
 
-@dataclass(frozen=True, slots=True)
-class LiveBuffer:
+class LiveBuffer(Struct, frozen=True):
     """A planned buffer of the arena's head.
 
     ``owner`` is a tensor's name, or ``"scratch of OP #i"``; ``index`` is the tensor's in its
@@ -62,8 +59,7 @@ class LiveBuffer:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Arena:
+class Arena(Struct, frozen=True):
     """TFLM's tensor arena, bytes.
 
     ``required`` is the smallest multiple of 16 that works on the device (what a verdict
@@ -85,8 +81,7 @@ class Arena:
     optimum_head: int
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """One operator for people: sizes in bytes; ``live_bytes`` is what the head holds while it runs.
 
     ``first`` and ``last`` are the times of its (first) run, as in ``LiveBuffer``; −1: unknown.
@@ -107,8 +102,7 @@ class Layer:
     last: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why TFLM would not run the model: ``stage`` is when the device would find out."""
 
     stage: Literal["load", "resolve", "prepare", "invoke"]
@@ -118,8 +112,7 @@ class Refusal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Saving:
+class Saving(Struct, frozen=True):
     """What one change would save in flash, bytes, computed by linking again.
 
     ``parts`` says, where an operator goes, of what the bytes are made, largest first.
@@ -131,8 +124,7 @@ class Saving:
     parts: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(Struct, frozen=True):
     """Flash and RAM of one model on one runtime.
 
     ``flash`` and ``ram`` are the sums of their parts, margins included where a part is

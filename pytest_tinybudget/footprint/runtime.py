@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
-from dataclasses import replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.abi import ARM
 from pytest_tinybudget.footprint.abi import ILP32
@@ -21,8 +20,7 @@ TFLM_COMMIT = "90b983c2"
 PACKAGE_VERSION = "tflite-micro 0.dev20261023182759"
 
 
-@dataclass(frozen=True, slots=True)
-class Kernels:
+class Kernels(Struct, frozen=True, repr_omit_defaults=True):
     """A kernel library and the instruction-set extensions its allocation depends on.
 
     ``dsp`` and ``mve`` are Arm's, ``vectors`` is the ESP32-S3's vector unit.
@@ -36,12 +34,10 @@ class Kernels:
     mve: bool = False
     vectors: bool = False
     compression: bool = False
-    #: Not in ``repr``: no figure of a model without that kernel depends on it.
-    ethos_u: bool = field(default=False, repr=False)
+    ethos_u: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(Struct, frozen=True):
     """A runtime that footprints are stated for.
 
     ``table`` names the section graph and the stack table (``data/graphs``, ``data/stack``) that
@@ -63,8 +59,8 @@ class Runtime:
     recording_allocator: bool = False
     #: Whether resource variables' slots lie in the arena (else they have an arena of their own).
     variables_in_arena: bool = False
-    #: C layouts of parameter structs that differ from those at ``TFLM_COMMIT``, by operator.
-    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+    #: (Operator, C layout) of the parameter structs that differ from those at ``TFLM_COMMIT``.
+    parameters: tuple[tuple[str, str], ...] = ()
 
     def with_margin(self, percent: float) -> Runtime:
         """The same on a core that was not measured itself: flash margin ``percent`` at least."""
@@ -106,7 +102,7 @@ RUNTIMES: dict[str, Runtime] = {
             "x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64,
             Kernels("reference", compression=True), "",
             recording_allocator=True, variables_in_arena=True,
-            tflm_commit=PACKAGE_VERSION, parameters={"FULLY_CONNECTED": "2e2be2p"},
+            tflm_commit=PACKAGE_VERSION, parameters=(("FULLY_CONNECTED", "2e2be2p"),),
         ),
     )
 }  # fmt: skip

@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 from typing import cast
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 
@@ -34,8 +37,7 @@ _MAXIMUM_BYTES = 128 * 1024**2
 _MAXIMUM_SECTION_BYTES = 1 << 32
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorRoots:
+class OperatorRoots(Struct, frozen=True):
     """Sections that registering one operator refers to; ``typed`` by ``"INT8"`` and the like."""
 
     nodes: tuple[int, ...]
@@ -43,8 +45,7 @@ class OperatorRoots:
     typed: Mapping[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class MainModel:
+class MainModel(Struct, frozen=True):
     """The firmware's own ``main`` and its resolver calls, bytes of code, as a linear model.
 
     ``one_builtin`` and ``one_custom`` correct for the resolver of exactly one operator, which
@@ -265,7 +266,7 @@ def encode(graph: SectionGraph) -> bytes:
         "format": FORMAT,
         "description": dict(graph.description),
         "margin_percent": graph.margin_percent,
-        "main": {field: getattr(graph.main, field) for field in MainModel.__slots__},
+        "main": asdict(graph.main),
         "roots": {
             "core": graph.core,
             "builtin": graph.core_builtin,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
+
+from msgspec.structs import replace
 
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Quantization
@@ -13,7 +15,7 @@ from pytest_tinybudget.graph.model import Tensor
 def per_tensor_dense(model: Model) -> Model | None:
     """``model`` with one scale for each dense layer's weights; ``None`` if it is so already."""
     subgraphs = tuple(_with_per_tensor_dense(subgraph) for subgraph in model.subgraphs)
-    return None if subgraphs == model.subgraphs else replace(model, subgraphs=subgraphs)
+    return None if subgraphs == model.subgraphs else dataclasses.replace(model, subgraphs=subgraphs)
 
 
 def _with_per_tensor_dense(subgraph: Subgraph) -> Subgraph:

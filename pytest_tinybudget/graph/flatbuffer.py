@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 from typing import NoReturn
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.graph.model import NO_BYTES
@@ -36,8 +37,7 @@ _WORK_FACTOR = 4
 _LEAST_TABLE_COST = 16
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TableType:
+class TableType(Struct, frozen=True, eq=False):
     """A table of the schema: per field its ``struct`` code, default, and whether it refers.
 
     A field that refers to a vector, string or table has code ``"I"`` and default 0.
@@ -49,8 +49,7 @@ class TableType:
     references: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
+class _Layout(Struct, frozen=True):
     """Where one vtable puts the fields of one table type: read all at once, then reordered."""
 
     object_bytes: int

@@ -9,10 +9,11 @@ import json
 import struct
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
 
@@ -21,8 +22,7 @@ from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
 _BUFFER_ALIGNMENT = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table to be written: ``values`` by the schema's field names; ``None`` leaves one out.
 
     A value is a number, an enumeration's name, a string, ``bytes`` (a vector of ``ubyte``), a

@@ -13,6 +13,8 @@ from math import prod
 from typing import Any
 from typing import Literal
 
+from msgspec import Struct
+
 from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.graph.flatbuffer_writer import Table
 from pytest_tinybudget.graph.flatbuffer_writer import schema
@@ -29,8 +31,7 @@ _SCALE = 1 / 32
 _INT8, _INT32 = "INT8", "INT32"
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """One layer: ``size`` is its filters, units or, for a depthwise one, its multiplier.
 
     ``kernel`` and ``stride`` are extents in both directions.
@@ -44,8 +45,7 @@ class Layer:
     activation: Activation = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class LayerList:
+class LayerList(Struct, frozen=True):
     """Layers in order and the shape of their input, without batch (a constant of 1)."""
 
     input_shape: tuple[int, ...]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+import msgspec
+
 
 OptionValue = int | float | bool | str | tuple[int, ...] | tuple[float, ...]
 
@@ -25,8 +27,7 @@ TYPE_BITS: Mapping[str, int] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Quantization:
+class Quantization(msgspec.Struct, frozen=True):
     """Affine quantization: real = scale × (quantized − zero point).
 
     Either vector may be empty; ``zero_points`` may have one entry for many scales.
@@ -43,8 +44,7 @@ class Quantization:
         return bool(self.scales) and bool(self.zero_points)
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True):
     """One tensor of a subgraph.
 
     ``shape`` is in elements (a scalar has ``()``); ``data_bytes`` is the size of its constant
@@ -88,8 +88,7 @@ class Tensor:
         return len(self.data) > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(msgspec.Struct, frozen=True):
     """One operator; tensor lists hold indices into the subgraph, −1 for an absent optional.
 
     ``name`` is the builtin's schema name (``"CONV_2D"``) or the custom code of a custom operator.
@@ -105,12 +104,11 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     intermediates: tuple[int, ...] = ()
-    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = msgspec.field(default_factory=dict)
     custom_options: memoryview = NO_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Subgraph:
+class Subgraph(msgspec.Struct, frozen=True):
     """Tensors and operators in file order; ``inputs`` and ``outputs`` index ``tensors``."""
 
     index: int
@@ -121,8 +119,7 @@ class Subgraph:
     outputs: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """A named entry point: tensor indices by argument name."""
 
     key: str

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
 from pytest_tinybudget.graph.flatbuffer import TableType
 
 
-@dataclass(frozen=True, slots=True)
-class OptionsType:
+class OptionsType(Struct, frozen=True):
     """An options table: per field its name and its type in the schema's words."""
 
     table: TableType
     fields: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """Schema version 3. ``operators`` are indexed by builtin code, unions by their type number.
 
     ``operator_options`` gives the options table a builtin operator reads; operators without

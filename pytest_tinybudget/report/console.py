@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 from typing import TextIO
+
+from msgspec import Struct
 
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
@@ -20,8 +21,7 @@ Color = Literal["auto", "yes", "no"]
 _CODES = {"bold": 1, "red": 31, "green": 32, "yellow": 33}
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
+class Console(Struct, frozen=True):
     """Prints lines to ``stream``."""
 
     stream: TextIO

@@ -7,7 +7,8 @@ nothing is said by colour alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import Point
@@ -61,8 +62,7 @@ def render(history: History) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
+class _Scale(Struct, frozen=True):
     """Where a point of a trend stands: ``low`` and ``high`` are bytes at the plot's edges."""
 
     count: int

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
@@ -50,8 +51,7 @@ from pytest_tinybudget.sizes import format_size
 _LARGEST_BYTES = 195_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Detail:
+class _Detail(Struct, frozen=True):
     """How many layers and buffers of a model are shown, and whether for each of its runtimes."""
 
     most: int
@@ -98,15 +98,13 @@ def _code(text: str) -> str:
 _MARKUP = Markup(text=html, code=_code)
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
+class _Measured(Struct, frozen=True):
     """Pairs of one model that have all figures in common: same runtime, different boards."""
 
     pairs: list[PairResult]
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
+class _Model(Struct, frozen=True):
     """A model of a declaration with its pairs, worst first."""
 
     key: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Arena
@@ -54,8 +55,7 @@ _DECIDED_BY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(Struct, frozen=True):
     """One model on one runtime; ``measures`` are against a board, where one was asked for.
 
     ``relief`` is the buffer whose halving lowers the arena's head most, and by how many bytes.

@@ -12,8 +12,9 @@ import unicodedata
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from pytest_tinybudget.names import printable
 
@@ -36,16 +37,14 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 _ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": ">=", "≤": "<=", "µ": "u"})
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line of a report; ``markup`` has keywords of pytest's ``TerminalWriter`` (``"red"``)."""
 
     text: str
     markup: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Struct, frozen=True):
     """What the terminal can show: its width in cells, and whether it prints beyond ASCII."""
 
     width: int = 80

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
@@ -56,8 +57,7 @@ _MARKUP = Markup(text=markdown, code=markdown_code)
 _METRIC_ORDER: tuple[Metric, ...] = ("flash", "ram")
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """A pair in the table: its result, and what changed where there is a baseline."""
 
     result: PairResult

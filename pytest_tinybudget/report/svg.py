@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
@@ -74,16 +75,14 @@ _TEXT_WIDTH, _TEXT_HEIGHT = 46, 13
 _LIMIT_IN_SIGHT = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """What the RAM's limit leaves for the arena, bytes, and whose limit it is."""
 
     bytes: int
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
+class _Scale(Struct, frozen=True):
     """From times and bytes to pixels."""
 
     columns: int

@@ -23,10 +23,11 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.rollout.policy import Policy
 
@@ -34,8 +35,7 @@ from pytest_tinybudget.rollout.policy import Policy
 Action = Literal["continue", "hold", "halt"]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What to do after looking at a stage, and why.
 
     ``more_devices``: by how many devices a hold should extend the stage (fewer where the fleet

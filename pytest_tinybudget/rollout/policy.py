@@ -7,11 +7,12 @@ textbooks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Literal
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.errors import TinybudgetError
 
@@ -38,8 +39,7 @@ class PolicyError(TinybudgetError):
         self.faults = faults
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """How far an update goes at once, and what decides whether it goes on.
 
     ``stages`` are percentages of the whole fleet that have the update after each stage.
@@ -106,8 +106,7 @@ class Policy:
         return tuple(sizes)
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True):
     """What a policy may cost; ``None`` allows anything.
 
     ``halt_good_percent``: the chance of halting a release that fails on ``good_failure_percent``
@@ -122,8 +121,7 @@ class Allowance:
     exposed_devices: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutTerms:
+class RolloutTerms(Struct, frozen=True):
     """What a declaration says of rollouts; ``fleets`` are the sizes that the policy is for."""
 
     policy: Policy = field(default_factory=Policy)

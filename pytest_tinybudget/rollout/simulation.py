@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from pytest_tinybudget.rollout.decision import halting_failures
 from pytest_tinybudget.rollout.policy import Policy
@@ -29,8 +29,7 @@ SEED = 8
 _Z, _LOG = 3.2905, math.log(2 / 0.0005)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What ``runs`` rollouts to ``fleet_devices`` came to at one true failure rate.
 
     ``exposed_mean`` is in devices; ``looks_mean`` is how many windows a rollout took. Ranges are

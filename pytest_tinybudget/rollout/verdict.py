@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.results import Figure
 from pytest_tinybudget.rollout.policy import Allowance
@@ -17,8 +18,7 @@ from pytest_tinybudget.rollout.simulation import simulate
 _RUNS = (20_000, 400_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """What releases come to in a fleet of one size."""
 
     good: Outcome

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 
 #: Kinds whose cycles go with their multiply-accumulates.
@@ -35,8 +36,7 @@ LARGEST_RATIO = 10.0
 _ENOUGH = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
+class Effort(Struct, frozen=True):
     """What one kind of operator has to do: calls, and their sizes in all.
 
     A size is in multiply-accumulates for ``MAC_KINDS``, else in elements.
@@ -51,8 +51,7 @@ class Effort:
         return self.size / self.calls
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """What one kind took in one network, in cycles."""
 
     network: str
@@ -60,8 +59,7 @@ class Sample:
     cycles: float
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """Both ends of what the truth lies between: factors of an estimate, or cycles."""
 
     low: float = 1.0
@@ -73,8 +71,7 @@ class Range:
         return Range(min((self.low, *ratios)), max((self.high, *ratios)))
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """Cycles of one kind: for each call, and for each unit of its size.
 
     ``largest`` is the largest call that was measured.
@@ -93,8 +90,7 @@ class Rate:
         return size <= self.largest * LARGEST_RATIO
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Device:
+class Device(Struct, frozen=True, eq=False):
     """A microcontroller on which TFLM was timed. Times in seconds by network.
 
     ``operators`` has them by kind as well; it is empty where only whole networks were timed.
@@ -139,8 +135,7 @@ class Device:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Penalty:
+class Penalty(Struct, frozen=True):
     """A kernel library's kind that is slower by ``factor`` for other channel counts."""
 
     kernels: str
@@ -171,8 +166,7 @@ def penalties() -> tuple[Penalty, ...]:
     return tuple(Penalty(**row) for row in _measurements()["penalties"])
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
+class Unseen(Struct, frozen=True):
     """A timed network as the others alone foretell it: seconds.
 
     Kinds that no other network has, or none as large, are in ``missing`` and in no figure;

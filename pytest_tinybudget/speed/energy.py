@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.errors import TinybudgetError
@@ -22,8 +23,7 @@ from pytest_tinybudget.speed.latency import Latency
 _SECONDS_AN_HOUR = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class ActivePower:
+class ActivePower(Struct, frozen=True):
     """Watts while a model runs, and where the figure comes from."""
 
     low: float
@@ -32,8 +32,7 @@ class ActivePower:
     declared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Energy:
+class Energy(Struct, frozen=True):
     """Joules of one inference, ``None`` where they are unknown; ``basis`` says why, in a line."""
 
     low: float | None
@@ -41,8 +40,7 @@ class Energy:
     basis: str
 
 
-@dataclass(frozen=True, slots=True)
-class Battery:
+class Battery(Struct, frozen=True):
     """What a battery powers: a duty cycle of inferences and sleep, nothing else.
 
     Amperes and hours as (low, high), ``None`` where they are unknown. Self-discharge, the

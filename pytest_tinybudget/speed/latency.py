@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.footprint.runtime import Kernels
@@ -51,8 +52,7 @@ _MOVED_TYPES = frozenset({"INT8", "UINT8", "RESOURCE"})
 _LIBRARIES = {"cmsis-nn": "CMSIS-NN", "esp-nn": "esp-nn", "reference": "the reference kernels"}
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Struct, frozen=True):
     """Seconds of one inference, ``None`` where they are unknown; ``basis`` says why, in a line.
 
     ``unmeasured`` are the operators that nobody has timed there, each kind once: with one of
@@ -100,8 +100,7 @@ def _measured_device(board: Board, kernels: Kernels) -> Device | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Timing:
+class _Timing(Struct, frozen=True, eq=False):
     """What is known of a core and its kernels, for one microcontroller.
 
     ``fastest_mhz`` is the highest clock at which TFLM was timed on the core.

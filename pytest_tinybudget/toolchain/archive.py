@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -30,8 +31,7 @@ _MAXIMUM_MEMBERS = 100_000
 _LARGEST_MERGED_BYTES = 4 * 1024**2
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """An allocated input section. ``content`` is kept where its bytes decide its size in a link:
     mergeable constants (``entry_bytes`` > 0) and unwind tables."""
 
@@ -48,16 +48,14 @@ class Section:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A relocation: at ``offset`` of its section, to the symbol numbered ``symbol``."""
 
     offset: int
     symbol: int
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectFile:
+class ObjectFile(Struct, frozen=True):
     """One relocatable object. ``sections`` and ``references`` go by ELF section index;
     ``groups`` are its COMDAT groups: the signature and the sections that come with it."""
 
@@ -77,8 +75,7 @@ class ObjectFile:
         return f"{self.archive}({self.member})" if self.archive else self.member
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(Struct, frozen=True):
     """A static library: ``index`` lists what its members define in the order of its symbol table,
     ``members`` are their names and contents by offset."""
 

@@ -6,10 +6,11 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -29,8 +30,7 @@ UNDEFINED, ABSOLUTE, COMMON, EXTENDED = 0, 0xFFF1, 0xFFF2, 0xFFFF
 LOCAL, GLOBAL, WEAK = 0, 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(Struct, frozen=True):
     """A symbol; ``section`` is an index into the file's sections or a special index."""
 
     name: str
@@ -41,8 +41,7 @@ class Symbol:
     section: int
 
 
-@dataclass(frozen=True, slots=True)
-class ElfFormat:
+class ElfFormat(Struct, frozen=True):
     """How the file's tables are laid out: byte order and word width."""
 
     little_endian: bool

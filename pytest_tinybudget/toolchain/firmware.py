@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -45,8 +46,7 @@ _RESOLVER_ENTRY_BYTES, _RESOLVER_BYTES = 36, 12
 _RESERVE_NAME = re.compile(r"_*(Min_)?(heap|stack)_*(size|len)\w*\Z", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A loaded segment: bytes in the file at ``load_address``, in memory at ``run_address``."""
 
     load_address: int
@@ -57,8 +57,7 @@ class Loaded:
     content_offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One line of the derivation; negative bytes are taken off. ``where`` names what it is."""
 
     memory: Memory
@@ -66,8 +65,7 @@ class Item:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Struct, frozen=True):
     """What the application costs, bytes, and how that was found."""
 
     reserved_flash: int
@@ -76,8 +74,7 @@ class Calibration:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Firmware:
+class Firmware(Struct, frozen=True):
     """A linked image: its segments, its symbols (empty when stripped), its bytes."""
 
     label: str
@@ -263,8 +260,7 @@ def _covered(blocks: Sequence[tuple[int, int]]) -> int:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class _ModelArray:
+class _ModelArray(Struct, frozen=True):
     name: str
     address: int
     bytes: int

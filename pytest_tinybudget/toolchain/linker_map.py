@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -24,8 +25,7 @@ _FLASH_NAME = re.compile(r"flash|rom|xip|iram0_2|qspi|nor\b", re.IGNORECASE)
 _RAM_NAME = re.compile(r"ram|tcm|ccm|ddr|ocm", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class MapRegion:
+class MapRegion(Struct, frozen=True):
     """A memory region of the linker script: bytes from ``origin`` on."""
 
     name: str

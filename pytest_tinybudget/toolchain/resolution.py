@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
+from msgspec import Struct
+
 from pytest_tinybudget.toolchain.archive import Archive
 from pytest_tinybudget.toolchain.archive import ObjectFile
 from pytest_tinybudget.toolchain.archive import Section
@@ -19,8 +21,7 @@ from pytest_tinybudget.toolchain.elf import WEAK
 from pytest_tinybudget.toolchain.elf import Symbol
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """Where a global symbol is defined: the object's number in link order, and its symbol there."""
 
     owner: int

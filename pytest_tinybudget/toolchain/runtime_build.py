@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
 from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.registrations import registrations
@@ -65,8 +66,7 @@ _ARCHITECTURE_V7E_M = 13
 _SHORT_ENUMS = 1
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltRuntime:
+class BuiltRuntime(Struct, frozen=True):
     """A section graph with what the declaration needs to know of it.
 
     ``undefined`` are symbols that nothing given defines although linked code refers to them;
@@ -182,8 +182,7 @@ def _enum_bytes(program: Program) -> int:
     return 1 if _SHORT_ENUMS in sizes else 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Firmware:
+class _Firmware(Struct, frozen=True):
     """Nodes of the firmware's own object by when they are linked, and the model of its main."""
 
     core: tuple[int, ...] = ()

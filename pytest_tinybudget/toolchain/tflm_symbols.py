@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.registrations import registrations
@@ -35,8 +36,7 @@ _PARSERS = {
 _CUSTOM_FUNCTIONS = {"ethos-u": "Register_ETHOSU"}
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorSymbols:
+class OperatorSymbols(Struct, frozen=True):
     """The symbols that registering one operator refers to; ``typed`` by ``"INT8"`` and so on."""
 
     custom: bool

@@ -10,8 +10,9 @@ import hashlib
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -74,8 +75,7 @@ def parse_version(text: str) -> Version:
     return Version(**parts)
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateImage:
+class UpdateImage(Struct, frozen=True):
     """An image without what pads its slot.
 
     ``header_bytes`` precede ``body``; ``size`` is all, header and records included. ``hash_name``

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -36,8 +37,7 @@ _NUMBER = re.compile(r"(?P<sign>-?)(?P<digits>0[xX][0-9a-fA-F]{1,16}|[0-9]{1,16}
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Struct, frozen=True):
     """A part of the flash, bytes; ``line`` is where the file declares it, from 1."""
 
     name: str

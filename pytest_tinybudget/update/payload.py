@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.results import Figure
@@ -32,8 +33,7 @@ _MCUBOOT_FILTER = {
 _DELTA_MARGIN_PERCENT, _DELTA_MARGIN_BYTES = 30, 128
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Struct, frozen=True):
     """What an update is made of.
 
     ``model`` and the ``deployed`` one (empty where none is declared) are files; of the rest only

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 from typing import Literal
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.nearest import unknown
@@ -31,8 +32,7 @@ DEFAULT_ALIGN = 4
 _MCUBOOT_MAGIC_BYTES, _MCUBOOT_FLAGS, _MCUBOOT_LEAST_ALIGN = 16, 4, 8
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """A place for one image, bytes.
 
     ``around`` is what header and signature take around the image, ``trailer`` what is lost at
@@ -61,8 +61,7 @@ class Slot:
         return f"{self.name} of {format_size(self.size)}{less}"
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(Struct, frozen=True):
     """How a board's flash is divided for updates.
 
     ``firmware`` is one of the slots that hold the firmware. The model is part of it, or apart in
@@ -87,8 +86,7 @@ class Slots:
         return self.model or self.firmware
 
 
-@dataclass(frozen=True, slots=True)
-class Overhead:
+class Overhead(Struct, frozen=True):
     """What is around an image in a slot: as declared, or else as the ``layout`` has it.
 
     ``header`` and ``trailer`` are bytes, ``None`` for the layout's own.

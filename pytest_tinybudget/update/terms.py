@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 
 #: What is sent: the image as it is, compressed, or its difference to the deployed one.
@@ -17,8 +18,7 @@ _LINK_RATE = re.compile(r"\s*(?P<number>[0-9.]+)\s*(?P<prefix>[kM]?)(?P<unit>bit
 _PREFIXES = {"": 1, "k": 1000, "M": 1000**2}
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateTerms:
+class UpdateTerms(Struct, frozen=True):
     """What is declared of updates: how they are ``sent``, and the link's rate, bits a second."""
 
     sent: Sent = "compressed"

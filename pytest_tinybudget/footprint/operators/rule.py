@@ -8,9 +8,10 @@ package's ``RULES`` tables, with a test.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn
 from typing import Protocol
+
+from msgspec import Struct
 
 from pytest_tinybudget.footprint.abi import Abi
 from pytest_tinybudget.footprint.runtime import Kernels
@@ -75,8 +76,7 @@ class Preparation(Protocol):
     def bounded(self, reason: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorRule:
+class OperatorRule(Struct, frozen=True):
     """One operator.
 
     ``parameters`` is the C layout (see ``Abi.size_of``) of the builtin parameter struct that
