@@ -9,19 +9,24 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from modelmaker import ModelMaker
 from msgspec.structs import replace
 from small_projects import declare
 from small_projects import keywords
 from small_projects import put
 
+from pytest_tinybudget.baseline.growth import Allowed
+from pytest_tinybudget.baseline.growth import hold
 from pytest_tinybudget.baseline.stored import Results
 from pytest_tinybudget.baseline.stored import own_results
+from pytest_tinybudget.declaration import MaxIncrease
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.sizes import format_size
 
 
 SCHEMA = json.loads(
@@ -61,6 +66,14 @@ def used(result: PairResult) -> dict[str, int]:
     return {measure.metric: measure.used for measure in result.measures}
 
 
+def with_used(result: PairResult, **used: int) -> PairResult:
+    """``result`` as if it took so many bytes of ``flash`` or ``ram``."""
+    measures = [
+        replace(measure, used=used.get(measure.metric, measure.used)) for measure in result.measures
+    ]
+    return replace(result, measures=tuple(measures))
+
+
 def accept(metric: str, up_to: int, until: str = "2026-12-31") -> str:
     return (
         f'\n[[models.kws.accept]]\nmetric = "{metric}"\nup_to = {up_to}\n'
@@ -81,8 +94,9 @@ def test_growth_beyond_percent_and_bytes_fails_and_names_both(check: Check) -> N
     result = check(LARGE, 'max_increase = { percent = 10, bytes = "1 KB" }', base=base)
     assert result.outcome == "unmet"
     assert result.grown == ("ram",)
-    assert result.headline.startswith("RAM grew by ")
-    assert "more than 10 % and 1.0 KB" in result.headline
+    before, now = used(base)["ram"], used(result)["ram"]
+    grown = f"{format_size(now - before)} ({100 * (now - before) / before:.1f} %)"
+    assert result.headline.startswith(f"RAM grew by {grown}, more than 10 % and 1.0 KB; ")
     assert any("[[models.kws.accept]]" in reason for reason in result.reasons)
 
 
@@ -98,10 +112,25 @@ def test_growth_of_exactly_the_limit_passes_and_a_byte_more_does_not(check: Chec
     assert check(LARGE, f"max_increase = {{ bytes = {ram - 1} }}", base=base).grown == ("ram",)
 
 
+def test_growth_of_exactly_the_percentage_passes_and_any_more_does_not(check: Check) -> None:
+    ram = used(check(LARGE))["ram"]
+    assert ram % 4 == 0  # so that a quarter of it grows by exactly 300 %
+    base = with_used(check(LARGE), ram=ram // 4)
+    assert check(LARGE, "max_increase = { percent = 300 }", base=base).grown == ()
+    assert check(LARGE, "max_increase = { percent = 299.9 }", base=base).grown == ("ram",)
+
+
+def test_growth_from_nothing_has_no_percentage(check: Check) -> None:
+    result = check(LARGE, "max_increase = { percent = 5 }", base=with_used(check(LARGE), ram=0))
+    grown = format_size(used(result)["ram"])
+    assert result.headline.startswith(f"RAM grew by {grown}, more than 5 %; ")
+
+
 def test_a_limit_alone_counts_alone(check: Check) -> None:
     result = check(LARGE, "max_increase = { percent = 0.1 }", base=check(SMALL))
     assert result.grown == ("flash", "ram")
     assert result.headline.startswith("flash grew by ")
+    assert "more than 0.1 %; RAM grew by" in result.headline
 
 
 def test_a_smaller_model_passes_whatever_the_limit(check: Check) -> None:
@@ -163,6 +192,16 @@ def test_the_agreement_that_is_offered_would_do(check: Check) -> None:
     assert f'up_to = "{ram // 1024 + 1} KB"' in line
 
 
+@pytest.mark.parametrize(("ram", "agreed"), [(9 * 1024, "9 KB"), (9 * 1024 + 1, "10 KB")])
+def test_the_agreement_that_is_offered_is_rounded_up_to_whole_kilobytes(
+    check: Check, ram: int, agreed: str
+) -> None:
+    allowed = Allowed("models.kws", MaxIncrease(bytes=0), (), TODAY)
+    base = check(SMALL)
+    (line,) = hold(with_used(base, ram=ram), base, allowed).reasons
+    assert f'metric = "ram", up_to = "{agreed}"' in line
+
+
 def test_of_two_agreements_the_one_that_lasts_longest_counts(check: Check) -> None:
     base, ram = check(SMALL), used(check(LARGE))["ram"]
     early, late = accept("ram", ram, "2026-11-30"), accept("ram", ram + 1024, "2026-12-31")
@@ -176,8 +215,8 @@ def test_of_two_agreements_the_one_that_lasts_longest_counts(check: Check) -> No
 
 def test_a_single_byte_is_growth(check: Check) -> None:
     large = check(LARGE)
-    less = tuple(replace(measure, used=measure.used - 1) for measure in large.measures)
-    result = check(LARGE, "max_increase = { bytes = 0 }", base=replace(large, measures=less))
+    less = {metric: size - 1 for metric, size in used(large).items()}
+    result = check(LARGE, "max_increase = { bytes = 0 }", base=with_used(large, **less))
     assert result.grown == ("flash", "ram")
 
 
@@ -188,7 +227,8 @@ def test_it_counts_through_its_last_day_and_fails_after(check: Check) -> None:
     assert check(LARGE, more, base=base, today=last).outcome == "warns"
     result = check(LARGE, more, base=base, today=last + datetime.timedelta(days=1))
     assert result.outcome == "unmet"
-    assert any("expired on 2026-12-31: second wake word" in reason for reason in result.reasons)
+    expired = f"agreed for RAM, up to {format_size(ram)}, expired on 2026-12-31: second wake word"
+    assert any(expired in reason for reason in result.reasons)
 
 
 def test_more_than_was_agreed_fails_and_says_both_sizes(check: Check) -> None:
@@ -201,7 +241,17 @@ def test_more_than_was_agreed_fails_and_says_both_sizes(check: Check) -> None:
 
 def test_an_agreement_for_flash_says_nothing_of_ram(check: Check) -> None:
     more = "max_increase = { percent = 10 }" + accept("flash", 10**6)
-    assert check(LARGE, more, base=check(SMALL)).grown == ("ram",)
+    result = check(LARGE, more, base=check(SMALL))
+    assert result.grown == ("ram",)
+    assert not any("flash" in reason for reason in result.reasons)
+
+
+def test_a_reason_of_a_few_lines_is_shown_to_its_160th_character(check: Check) -> None:
+    ram = used(check(LARGE))["ram"]
+    agreed = accept("ram", ram).replace("second wake word", "w" * 161)
+    result = check(LARGE, "max_increase = { percent = 10 }" + agreed, base=check(SMALL))
+    (warning,) = result.warnings
+    assert warning.endswith(f": {'w' * 159}…")
 
 
 def test_an_agreed_overrun_of_a_budget_passes_loudly_with_its_own_limit_shown(
@@ -213,6 +263,7 @@ def test_an_agreed_overrun_of_a_budget_passes_loudly_with_its_own_limit_shown(
     result = check(LARGE, budget + accept("ram", ram))
     assert result.outcome == "warns"
     assert [measure.over for measure in result.measures] == [0, 100]
+    assert result.headline.startswith("RAM over by 100 B")
     assert "RAM is over by 100 B, accepted up to" in result.warnings[0]
 
 
@@ -237,13 +288,16 @@ def test_an_agreement_on_one_metric_does_not_cover_the_other(check: Check) -> No
     assert check(LARGE, more).outcome == "over"
 
 
-def test_an_agreed_overrun_that_falls_short_of_strict_still_fails(check: Check) -> None:
-    ram = used(check(LARGE))["ram"]
-    more = f"budget = {{ ram = {ram - 100} }}\nstrict = true" + accept("ram", ram)
-    result = check(LARGE, more)
-    assert result.outcome == (
-        "warns" if check(LARGE, "strict = true").outcome == "fits" else "unmet"
-    )
+def test_an_agreed_overrun_that_falls_short_of_another_demand_still_fails(check: Check) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 64), "FLOAT32"), units=8))
+    content = maker.build()
+    ram = used(check(content))["ram"]
+    more = f"budget = {{ ram = {ram - 100} }}\nrequire_int8 = true" + accept("ram", ram)
+    result = check(content, more)
+    assert result.outcome == "unmet"
+    assert result.headline.startswith("require_int8: the model is not full INT8")
 
 
 # Already over
@@ -258,9 +312,18 @@ def test_a_pair_that_was_over_on_the_base_says_so_and_still_fails(check: Check) 
 
 
 def test_a_pair_that_the_change_made_too_large_does_not_say_so(check: Check) -> None:
-    result = check(LARGE, 'budget = { ram = "6 KB" }', base=check(SMALL))
+    base = check(SMALL)
+    result = check(LARGE, f"budget = {{ ram = {used(base)['ram']} }}", base=base)
     assert result.outcome == "over"
     assert not any("already over" in reason for reason in result.reasons)
+
+
+def test_an_agreed_overrun_that_the_base_had_as_well_needs_no_reason(check: Check) -> None:
+    ram = used(check(LARGE))["ram"]
+    result = check(
+        LARGE, f"budget = {{ ram = {ram - 100} }}" + accept("ram", ram), base=check(LARGE)
+    )
+    assert (result.outcome, result.reasons) == ("warns", ())
 
 
 # Groups, and the file
