@@ -78,16 +78,17 @@ def boards_of(config: pytest.Config) -> Mapping[str, Board]:
     """
     if _BOARDS not in config.stash:
         from pytest_tinybudget.boards import catalogue
+        from pytest_tinybudget.boards import with_others
 
-        boards = dict(catalogue())
+        others: dict[str, Board] = {}
         for added in config.hook.pytest_tinybudget_boards(config=config):
             for board in added:
-                if board.id in boards:
+                if board.id in others or board.id in catalogue():
                     raise TinybudgetError(
                         f"pytest_tinybudget_boards: there is a board {board.id} already"
                     )
-                boards[board.id] = board
-        config.stash[_BOARDS] = boards
+                others[board.id] = board
+        config.stash[_BOARDS] = with_others(catalogue(), others)
     return config.stash[_BOARDS]
 
 
@@ -103,8 +104,8 @@ def declaration_at(config: pytest.Config, path: Path) -> Declaration:
     return kept[path]
 
 
-def savings_are_read(config: pytest.Config, declaration: Declaration) -> bool:
-    """Whether anything but the text of a failure may say what changes would save.
+def details_are_read(config: pytest.Config, declaration: Declaration) -> bool:
+    """Whether anything but the text of a failure may tell the details of pairs.
 
     What another process or plugin makes of the results is not known here.
     """
@@ -152,10 +153,11 @@ def _show_progress(config: pytest.Config, model: str, step: str) -> None:
 class BudgetFile(pytest.File):
     """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback.
 
-    ``savings`` is whether its pairs have to say what changes of the firmware would save.
+    ``details`` is whether its pairs have to say what decides nothing: what changes of the firmware
+    would save, and how long a model takes.
     """
 
-    savings = True
+    details = True
 
     def collect(self) -> Iterator[BudgetModel]:
         self.config.stash[FOUND] = True
@@ -168,7 +170,7 @@ class BudgetFile(pytest.File):
 
     def _pairs(self) -> list[Declared]:
         declaration = declaration_at(self.config, self.path)
-        self.savings = savings_are_read(self.config, declaration)
+        self.details = details_are_read(self.config, declaration)
         declared = list(pairs(self.nodeid, declaration))
         gate, folder = gate_of(self.config), artifacts_folder(self.config, declaration)
         for pair in declared:
@@ -215,8 +217,8 @@ class BudgetPair(pytest.Item):
 
     def setup(self) -> None:
         folder = artifacts_folder(self.config, self.pair.declaration)
-        gate, savings = gate_of(self.config), self._file.savings
-        self._result = gate.check(self.pair, folder, savings=savings)
+        gate, details = gate_of(self.config), self._file.details
+        self._result = gate.check(self.pair, folder, details=details)
         if self._result.outcome == "error":
             self.stash[RESULTS] = [self._result]
             pytest.fail(self._result.headline, pytrace=False)

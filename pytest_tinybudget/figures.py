@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 _STATE_POWER = 'state what the board draws: active_power = "40 mW" in a [boards.NAME] of your own'
 
-Source = Callable[[Pair, Model, Footprint], Iterable[Figure]]
+Source = Callable[[Pair, Model, Footprint, bool], Iterable[Figure]]
 
 
-def _slots(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
+def _slots(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iterable[Figure]:
     return slots_of(pair, model.bytes, footprint)
 
 
@@ -45,7 +45,7 @@ def slots_of(pair: Pair | GroupPair, model_bytes: int, footprint: Footprint) -> 
     return slot_figures(slots, firmware_bytes, model_bytes, estimated=estimated)
 
 
-def _update(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
+def _update(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iterable[Figure]:
     """What an update sends, where a budget for it or ``[update]`` is declared."""
     terms, limit = pair.declaration.update, pair.model.budget.update
     if terms is None and limit is None:
@@ -67,11 +67,13 @@ def _update(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
     return payload_figures(payload, terms or UpdateTerms(), limit)
 
 
-def _speed(pair: Pair, model: Model, footprint: Footprint) -> Iterable[Figure]:
+def _speed(pair: Pair, model: Model, footprint: Footprint, told: bool) -> Iterable[Figure]:
     """How long an inference takes and what it costs, where known or a budget asks for it."""
     budget, board = pair.model.budget, pair.board
     if footprint.refusals or board.accelerator:
         return ()  # what a board's accelerator takes, its own room says
+    if not told and budget.latency is None and budget.energy is None:
+        return ()
     from pytest_tinybudget.speed.energy import energy_of
     from pytest_tinybudget.speed.energy import power_of
     from pytest_tinybudget.speed.latency import latency_of
@@ -100,10 +102,12 @@ def _inference(
 _SOURCES: tuple[Source, ...] = (_speed, _slots, _update)
 
 
-def figures_of(pair: Pair, model: Model, footprint: Footprint) -> tuple[Figure, ...]:
-    """All figures of ``pair``.
+def figures_of(
+    pair: Pair, model: Model, footprint: Footprint, *, told: bool = True
+) -> tuple[Figure, ...]:
+    """All figures of ``pair``; without ``told``, none of an inference that has no limit.
 
     Raises:
         TinybudgetError: what is declared of one of them cannot be computed.
     """
-    return tuple(figure for source in _SOURCES for figure in source(pair, model, footprint))
+    return tuple(figure for source in _SOURCES for figure in source(pair, model, footprint, told))

@@ -116,21 +116,22 @@ class Gate:
     )
 
     def check(
-        self, pair: Declared, artifacts: Path | None = None, *, savings: bool = True
+        self, pair: Declared, artifacts: Path | None = None, *, details: bool = True
     ) -> PairResult:
         """The result of one pair; what cannot be measured has outcome ``"error"``.
 
         The C files of a model that TFLM runs are written to the folder ``artifacts``. Without
-        ``savings``, a pair that passes does not say what changes would save: each is a link.
+        ``details``, a pair that passes says neither what changes would save, each of which is a
+        link, nor how long it takes and what that costs where nothing limits it.
         """
         try:
             if isinstance(pair, Check):
                 return self._check_other(pair)
             if isinstance(pair, GroupPair):
                 return self._check_group(pair)
-            result = self._check_model(pair, savings=savings)
+            result = self._check_model(pair, details=details)
             if artifacts is not None and result.outcome != "refused":
-                self.write_artifacts(pair, artifacts, savings=savings)
+                self.write_artifacts(pair, artifacts, savings=details)
         except TinybudgetError as error:
             return failed_result(pair, _with_log(pair, error, artifacts))
         return result
@@ -232,7 +233,8 @@ class Gate:
     def footprint(self, pair: Pair, *, savings: bool = True) -> Footprint:
         """The footprint of a pair's model on its runtime, measured once.
 
-        ``savings`` as for ``check``; they are in any case those of what an accelerator leaves.
+        Without ``savings`` it does not say what changes would save, unless an accelerator leaves
+        it to TFLM.
 
         Raises:
             TinybudgetError: the model cannot be read, or the runtime's tables are missing.
@@ -304,7 +306,7 @@ class Gate:
 
         The constants are those of all boards that the model is declared for, whichever run. For a
         board with an accelerator they have its name, and the model that was compiled for it.
-        ``savings`` as for ``check``, so that nothing is measured twice.
+        ``savings`` as ``check`` has asked for them, so that nothing is measured twice.
 
         Raises:
             TinybudgetError: the model cannot be measured, or ``folder`` cannot be written.
@@ -374,8 +376,8 @@ class Gate:
             return None
         return base
 
-    def _check_model(self, pair: Pair, *, savings: bool) -> PairResult:
-        model, footprint = self.model(pair.model), self.footprint(pair, savings=savings)
+    def _check_model(self, pair: Pair, *, details: bool) -> PairResult:
+        model, footprint = self.model(pair.model), self.footprint(pair, savings=details)
         made = self.accelerated(pair) if pair.board.accelerator else None
         terms = Terms(
             budget=pair.model.budget,
@@ -396,7 +398,7 @@ class Gate:
             result = _warned(result, (_PLANNED,))
         result = _with_conversion(result, self.conversion(pair.model))
         held = made.model if made and made.model else model
-        figures = figures_of(pair, held, footprint)
+        figures = figures_of(pair, held, footprint, told=details)
         if made is not None:
             result, figures = _with_accelerator(result, made), (*made.figures, *figures)
         result = with_figures(result, figures)
@@ -409,7 +411,9 @@ class Gate:
             return replace(result, notes=(*result.notes, *hints)) if hints else result
         from pytest_tinybudget.remedies import remedies
 
-        result = replace(result, footprint=self.footprint(pair))
+        if not details:
+            figures = figures_of(pair, held, footprint)
+            result = replace(result, footprint=self.footprint(pair), figures=figures)
         reasons = remedies(
             result,
             model,

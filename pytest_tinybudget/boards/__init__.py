@@ -9,6 +9,7 @@ from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.catalogue import catalogue
 from pytest_tinybudget.boards.catalogue import find_board
 from pytest_tinybudget.boards.catalogue import search
+from pytest_tinybudget.boards.catalogue import with_others
 from pytest_tinybudget.boards.cores import Core
 from pytest_tinybudget.boards.cores import find_core
 
@@ -23,4 +24,5 @@ __all__ = [
     "find_board",
     "find_core",
     "search",
+    "with_others",
 ]

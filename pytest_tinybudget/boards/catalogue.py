@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from collections import ChainMap
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from pytest_tinybudget.boards.board import BARE_METAL
 from pytest_tinybudget.boards.board import Board
@@ -22,12 +25,40 @@ from pytest_tinybudget.sizes import parse_size
 @cache
 def catalogue() -> Mapping[str, Board]:
     """All boards of the package by id, sorted by id."""
-    boards: dict[str, Board] = {}
+    rows = {}
     for file in (Path(__file__).parent / "data" / "catalogue").glob("*.json"):
-        content = json.loads(file.read_text("utf-8"))
+        content = msgspec.json.decode(file.read_bytes())
         for row in content["boards"]:
-            boards[row["id"]] = _board(row, content["vendor"])
-    return dict(sorted(boards.items()))
+            rows[row["id"]] = (row, content["vendor"])
+    return _Catalogue(dict(sorted(rows.items())))
+
+
+class _Catalogue(Mapping[str, Board]):
+    """``rows`` and their vendors by id as boards, each made when it is asked for."""
+
+    def __init__(self, rows: Mapping[str, tuple[Mapping[str, Any], str]]) -> None:
+        self._rows = rows
+        self._made: dict[str, Board] = {}
+
+    def __getitem__(self, board_id: str) -> Board:
+        if board_id not in self._made:
+            self._made[board_id] = _board(*self._rows[board_id])
+        return self._made[board_id]
+
+    def __contains__(self, board_id: object) -> bool:
+        return board_id in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def with_others(boards: Mapping[str, Board], others: Mapping[str, Board]) -> Mapping[str, Board]:
+    """``boards`` and ``others``, which take the place of those with their ids."""
+    # Only read, which ChainMap's annotations do not foresee.
+    return ChainMap(others, boards) if others else boards  # type: ignore[arg-type]
 
 
 def find_board(board_id: str, boards: Mapping[str, Board] | None = None) -> Board:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from pytest_tinybudget.nearest import unknown
@@ -25,7 +25,7 @@ class Core(Struct, frozen=True):
 @cache
 def cores() -> Mapping[str, Core]:
     """All known cores by name (``"Cortex-M4F"``)."""
-    content = json.loads((Path(__file__).parent / "data" / "cores.json").read_text("utf-8"))
+    content = msgspec.json.decode((Path(__file__).parent / "data" / "cores.json").read_bytes())
     return {name: Core(name, **fields) for name, fields in content.items()}
 
 

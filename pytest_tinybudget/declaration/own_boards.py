@@ -72,7 +72,7 @@ class Boards:
     @property
     def valid(self) -> Mapping[str, object]:
         """Every id that may be named."""
-        return {**self.catalogue, **self.tables}
+        return dict.fromkeys((*self.catalogue, *self.tables))
 
     def boards_of(self, ids: list[str] | None, keys: KeyPath) -> tuple[Board, ...] | None:
         """The boards of a list; ``None`` without one, problems for what is wrong in it."""

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Placement
+from pytest_tinybudget.boards.catalogue import with_others
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import exists
@@ -143,7 +144,7 @@ def _boards(
     boards = Boards(
         context=context,
         tables=document.boards,
-        catalogue={**catalogue, **inherited.boards},
+        catalogue=with_others(catalogue, inherited.boards),
         runtimes=runtimes,
         inherited=inherited.boards,
         slots=dict(inherited.slots),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from typing import cast
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -27,6 +28,11 @@ from pytest_tinybudget.names import printable
 
 
 FORMAT = "tinybudget-sections/1"
+#: What reading a table that is none raises, wherever the first thing is amiss.
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError),
+    msgspec.DecodeError,
+)
 
 #: Output sections in which nodes are placed; all but ``bss`` take flash, ``data`` and ``bss`` RAM.
 KINDS = ("text", "rodata", "exidx", "init_array", "data", "bss")
@@ -147,8 +153,8 @@ def decode(packed: bytes, origin: str) -> SectionGraph:
         TinybudgetError: not a section graph, or one whose numbers contradict each other.
     """
     try:
-        return _graph(json.loads(_unpack(packed)), origin)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        return _graph(msgspec.json.decode(_unpack(packed)), origin)
+    except _DAMAGE as error:
         reason = f"missing {error}" if isinstance(error, KeyError) else str(error)
         raise TinybudgetError(
             f"runtime table {origin} is damaged ({printable(reason)}); "

@@ -7,13 +7,14 @@ operator, its type and, with optimised libraries, on the function that a shape i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib import resources
 from itertools import dropwhile
 from itertools import groupby
+from pathlib import Path
 from typing import TypedDict
+
+import msgspec
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.lifetime import called_subgraphs
@@ -268,8 +269,8 @@ def _depthwise_path(
 @lru_cache(maxsize=8)
 def load_table(name: str) -> StackTable:
     """The measured stack table called ``name`` (a core and kernel library)."""
-    file = resources.files("pytest_tinybudget.footprint").joinpath(f"data/stack/{name}.json")
+    file = Path(__file__).parent / "data" / "stack" / f"{name}.json"
     if not file.is_file():
         raise TinybudgetError(f'no stack table for runtime table {name!r}: declare stack = "2 KB"')
-    table: StackTable = json.loads(file.read_text(encoding="utf-8"))
+    table: StackTable = msgspec.json.decode(file.read_bytes())
     return table

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
@@ -40,7 +40,7 @@ class Schema(Struct, frozen=True):
 @cache
 def load_schema() -> Schema:
     """The schema that ships with the package, read once."""
-    data = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
+    data = msgspec.json.decode(Path(__file__).with_name("schema.json").read_bytes())
     codes = SCALAR_CODES | {
         name: SCALAR_CODES[enum["base"]] for name, enum in data["enums"].items()
     }
