@@ -92,6 +92,11 @@ def test_a_buffer_that_nothing_uses_still_gets_room() -> None:
     assert plan([Request(64, -1, -1), Request(32, -1, -1)]) == [0, 64]
 
 
+@pytest.mark.parametrize("scope", range(40))
+def test_a_buffer_that_nothing_uses_shares_its_room_with_any_other(scope: int) -> None:
+    assert plan([Request(64, -1, -1), Request(32, scope, scope)]) == [0, 0]
+
+
 def test_live_bytes_count_both_ends_of_a_lifetime() -> None:
     assert live_bytes([Request(16, 0, 2), Request(32, 2, 3), Request(64, -1, -1)]) == [
         64, 16, 16, 48, 32,

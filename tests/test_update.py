@@ -29,7 +29,11 @@ from pytest_tinybudget.update.payload import Payload
 from pytest_tinybudget.update.payload import compressed_bytes
 from pytest_tinybudget.update.payload import delta_bytes
 from pytest_tinybudget.update.payload import payload_figures
+from pytest_tinybudget.update.slots import Layout
 from pytest_tinybudget.update.slots import Overhead
+from pytest_tinybudget.update.slots import Slot
+from pytest_tinybudget.update.slots import Slots
+from pytest_tinybudget.update.slots import slot_figures
 from pytest_tinybudget.update.terms import UpdateTerms
 from pytest_tinybudget.update.terms import parse_link_rate
 
@@ -214,12 +218,51 @@ def test_the_trailer_grows_with_what_the_flash_writes_at_once(align: int, traile
 
 def test_the_trailer_records_every_sector_of_a_large_slot() -> None:
     assert Overhead("mcuboot").trailer_bytes(1024 * KB) == 3 * 4 * 256 + 4 * 8 + 16
+    assert Overhead("mcuboot").trailer_bytes(1024 * KB + 1) == 3 * 4 * 257 + 4 * 8 + 16
 
 
 def test_a_signed_image_of_an_esp_ends_at_64_kb() -> None:
     plain, signed = Overhead("esp-idf"), Overhead("esp-idf", "rsa-3072")
     assert plain.slot("ota_0", 1500 * KB).capacity == 1500 * KB - 200
     assert signed.slot("ota_0", 1500 * KB).capacity == 1472 * KB - 200 - 4096
+
+
+def filled(slots: Slots, firmware: int, model: int = 0, *, estimated: bool = False) -> list[Figure]:
+    return list(slot_figures(slots, firmware, model, estimated=estimated))
+
+
+@pytest.mark.parametrize(
+    ("used", "advice"),
+    [
+        (4 * KB, ""),
+        (4 * KB + 1, "firmware slot: 1 B less, or a larger slot"),
+        (6 * KB, "firmware slot: 2.0 KB less, or a larger slot"),
+    ],
+)
+def test_a_slot_that_is_too_small_says_by_how_much(used: int, advice: str) -> None:
+    slots = Slots("custom", Slot("a slot", 4 * KB, around=0, trailer=0))
+    (firmware,) = filled(slots, used)
+    assert (firmware.exceeded, firmware.advice) == (bool(advice), advice)
+
+
+def test_a_slot_says_what_it_holds_and_how_well_that_is_known() -> None:
+    firmware = Slot("a slot", 4 * KB, around=0, trailer=0)
+    apart = Slots("custom", firmware, Slot("a model slot", 2 * KB, around=0, trailer=0))
+    together = filled(Slots("custom", firmware), 3000, 1000)
+    assert [(each.basis, each.method) for each in together] == [
+        ("application, runtime and model in a slot of 4.0 KB", "measured")
+    ]
+    assert [(each.high, each.basis, each.method) for each in filled(apart, 3000, 1000)] == [
+        (2000, "application and runtime in a slot of 4.0 KB", "measured"),
+        (1000, "the model in a model slot of 2.0 KB", "exact"),
+    ]
+    bounded = filled(apart, 3000, 1000, estimated=True)
+    assert [each.method for each in bounded] == ["estimated", "exact"]
+
+
+@pytest.mark.parametrize("layout", ["esp-idf", "mcuboot"])
+def test_the_slot_of_a_model_keeps_its_name(layout: Layout) -> None:
+    assert Overhead(layout).model_slot("partition 'model'", 64 * KB).name == "partition 'model'"
 
 
 def test_a_firmware_that_is_larger_than_its_slot_fails(folder: Path) -> None:
@@ -328,7 +371,7 @@ def test_what_a_partition_table_does_not_have_is_told(folder: Path, more: str, e
 @pytest.mark.parametrize(
     ("table", "error"),
     [
-        ("factory, app, factory, , 1M", "no partition of type app and subtype ota_0 to ota_15"),
+        ("factory, app, factory, , 1M", "ota_0 to ota_15: nothing can be updated over the air"),
         ("ota_0, app, ota_0, , 5M", "'ota_0' ends at 5.06 MB, beyond the board's flash, 4.00 MB"),
         ("ota_0, app, ota_0, , many", "partitions.csv:1: expected a size"),
     ],
