@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Iterator
@@ -235,9 +236,8 @@ def test_model_parts_sum_to_the_file() -> None:
 @pytest.mark.parametrize("variant", _VARIANTS)
 def test_shipped_tables_are_what_encoding_writes(variant: str) -> None:
     packed = (_GRAPHS / f"{RUNTIMES[variant].table}.json.gz").read_bytes()
-    graph = decode(packed, variant)
-    again = decode(encode(graph), variant)
-    assert again == graph
+    again = encode(decode(packed, variant))
+    assert json.loads(gzip.decompress(again)) == json.loads(gzip.decompress(packed))
 
 
 def test_table_is_read_from_a_file(tmp_path: Path) -> None:

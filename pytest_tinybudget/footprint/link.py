@@ -394,7 +394,7 @@ def _reach(graph: SectionGraph, roots: Sequence[int]) -> frozenset[int]:
     return reached
 
 
-def _walk(targets: Sequence[tuple[int, ...]], roots: Iterable[int]) -> set[int]:
+def _walk(targets: Sequence[Sequence[int]], roots: Iterable[int]) -> set[int]:
     reached = set(roots)
     stack = list(reached)
     while stack:

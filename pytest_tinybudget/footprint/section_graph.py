@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cache
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from typing import cast
@@ -88,11 +90,11 @@ class SectionGraph:
     sizes: Sequence[int]
     kinds: Sequence[int]
     alignments: Sequence[int]
-    targets: Sequence[tuple[int, ...]]
+    targets: Sequence[Sequence[int]]
     objects: Sequence[int]
     object_names: Sequence[str]
     object_origins: Sequence[str]
-    object_targets: Sequence[tuple[int, ...]]
+    object_targets: Sequence[Sequence[int]]
     operators: Mapping[str, OperatorRoots]
     core: tuple[int, ...]
     core_builtin: tuple[int, ...]
@@ -232,18 +234,29 @@ def _graph(table: dict[str, Any], name: str) -> SectionGraph:
     )
 
 
-def _rows(counts: list[int], flat: list[int], rows: int, limit: int) -> tuple[tuple[int, ...], ...]:
-    """Adjacency from its flat form: the targets of all rows in a row, and how many each has."""
+class _Rows(Sequence[Sequence[int]]):
+    """Adjacency in its flat form; rows are cut when asked: a model needs few of the thousands."""
+
+    __slots__ = ("_flat", "_starts")
+
+    def __init__(self, counts: Iterable[int], flat: Sequence[int]) -> None:
+        self._flat = flat
+        self._starts = tuple(accumulate(counts, initial=0))
+
+    def __getitem__(self, row: Any) -> Any:
+        return self._flat[self._starts[row] : self._starts[row + 1]]
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+
+def _rows(counts: list[int], flat: list[int], rows: int, limit: int) -> _Rows:
+    """The targets of each of ``rows`` rows, from all of them in a row and how many each has."""
     _require(len(counts) == rows, "edge counts do not match")
     _require_integers(counts, 0, len(flat) + 1, "edge count")
     _require_integers(flat, 0, limit, "edge")
     _require(sum(counts) == len(flat), "edge counts do not match")
-    result = []
-    start = 0
-    for count in counts:
-        result.append(tuple(flat[start : start + count]))
-        start += count
-    return tuple(result)
+    return _Rows(counts, flat)
 
 
 def _require_integers(values: Any, low: int, high: int, what: str) -> None:
