@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cache
 from functools import partial
 from math import prod
@@ -27,14 +28,19 @@ from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
+from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.remedies import more_room
+from pytest_tinybudget.remedies import peak_relief
+from pytest_tinybudget.remedies import per_tensor_hints
 from pytest_tinybudget.remedies import remedies
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import Placed
+from pytest_tinybudget.sizes import format_size
 
 
 RUNTIME = RUNTIMES["m4_cmsisnn"]
@@ -527,10 +533,12 @@ def fixes(
     budget: Budget,
     board: Board = NANO,
     boards: Iterable[Board] = tuple(catalogue().values()),
+    *,
+    costs: Mapping[str, OperatorCost] | None = None,
     **terms: object,
 ) -> list[str]:
-    model = model_of(content)
-    footprint = replace(measure(model, RUNTIME), savings=what_if(model, RUNTIME))
+    model, costs = model_of(content), costs or {}
+    footprint = replace(measure(model, RUNTIME, costs=costs), savings=what_if(model, RUNTIME))
     verdict = judge(footprint, board, Terms(budget, **terms))  # type: ignore[arg-type]
     result = paired(verdict, footprint, board)
     return list(
@@ -540,7 +548,7 @@ def fixes(
             board,
             RUNTIME,
             budget=budget,
-            costs={},
+            costs=costs,
             boards={each.id: each for each in boards},
             measured_on=partial(measured_on, model),
         )
@@ -592,38 +600,139 @@ def test_changes_that_cost_nothing_else_are_offered_first() -> None:
     assert saving[-1].endswith("(slower)")
 
 
+def short_of_ram(maker: ModelMaker, missing: int = 1) -> list[str]:
+    """What is offered where the budget is ``missing`` bytes below what the model takes."""
+    return fixes(maker.build(), Budget(ram=measured(maker).ram - missing))
+
+
 def test_the_tensor_that_lowers_the_peak_first_is_named() -> None:
     maker = ModelMaker()
     graph = maker.graph()
     image = graph.input((1, 8, 8, 1), name="small")
     large = graph.conv2d(image, filters=32)
     graph.output(graph.dense(large, units=2))
-    name = graph.tensors[large].name
-    footprint = measured(maker)
-    assert footprint.arena is not None
-    line = next(matching(fixes(maker.build(), Budget(ram=footprint.ram - 1)), "the arena's peak"))
-    assert name in line
+    lines = short_of_ram(maker)
+    line = next(matching(lines, "the arena's peak"))
+    assert graph.tensors[large].name in line
     assert line.endswith("saves up to 1.0 KB, enough to fit")
+    assert not list(matching(lines, "gaps"))
 
 
-def test_dense_layers_per_channel_are_named_with_what_they_cost() -> None:
-    def autoencoder(per_channel: bool) -> bytes:
-        maker = ModelMaker()
-        graph = maker.graph()
-        hidden = graph.dense(graph.input((1, 64)), units=128, per_channel=per_channel)
-        graph.output(graph.dense(hidden, units=64, per_channel=per_channel))
-        return maker.build()
+def test_an_input_can_be_the_tensor_that_lowers_the_peak_first() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    picture = graph.input((1, 40, 40, 1), name="p" * 100)
+    graph.output(graph.conv2d(picture, filters=1, stride=(8, 8)))
+    line = next(matching(short_of_ram(maker, 900), "the arena's peak"))
+    shown = f"{'p' * 59}…"
+    assert line == (
+        f"the arena's peak falls first with {shown}: half of its 1.6 KB saves up to 800 B"
+    )
 
-    costly, cheap = (measure(model_of(autoencoder(each)), RUNTIME).arena for each in (True, False))
-    assert costly is not None
-    assert cheap is not None
-    saved = costly.required - cheap.required
+
+def test_a_peak_that_several_moments_share_is_lowered_by_no_single_tensor() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    hidden = graph.input((1, 4096))
+    for _ in range(3):
+        hidden = graph.logistic(hidden)
+    graph.output(hidden)
+    several = "the arena's peak is held in several places: no single smaller tensor lowers it"
+    assert several in short_of_ram(maker)
+
+
+def test_an_arena_without_planned_tensors_has_none_to_make_smaller() -> None:
+    arena = kws().arena
+    assert arena is not None
+    assert peak_relief(replace(arena, buffers=(), head=0)) is None
+
+
+def test_an_arena_that_only_planning_needs_is_told_from_activations() -> None:
+    """The device takes 21,280 bytes for it, of which it uses 9,668."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.conv2d(graph.input((1, 1, 1, 8)), filters=1024, kernel=(1, 1)))
+    (line,) = (line for line in short_of_ram(maker) if "setting up" in line)
+    said = f"{format_size(21_280 - 9_668)} of the arena are only for setting up, decided by "
+    assert line.startswith(f"{said}preparing CONV_2D #0: ")
+
+
+def test_a_plan_of_the_models_own_is_told_its_gaps_and_no_tensor() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.logistic(graph.input((1, 4096))))
+    maker.offline_plan([0, 8192])
+    lines = short_of_ram(maker, 4096)
+    assert not list(matching(lines, "the arena's peak"))
+    (line,) = matching(lines, "gaps between planned tensors take 4.0 KB")
+    assert line.endswith("can save at most that, enough to fit")
+    (line,) = matching(short_of_ram(maker, 4097), "gaps between planned tensors take 4.0 KB")
+    assert line.endswith("can save at most that")
+
+
+def test_the_arena_of_another_estimator_is_not_explained_as_tflms() -> None:
+    arena, model = kws().arena, model_of(keyword_model())
+    assert arena is not None
+    footprint = replace(kws(), arena=replace(arena, required=arena.required + 16))
+    verdict = judge(footprint, NANO, Terms(Budget(ram=1024)))
+    lines = remedies(
+        paired(verdict, footprint, NANO),
+        model,
+        NANO,
+        RUNTIME,
+        budget=Budget(ram=1024),
+        costs={},
+        boards={},
+        measured_on=partial(measured_on, model),
+    )
+    assert [line.partition(":")[0] for line in lines] == ["arduino-nano-33-ble itself has room"]
+
+
+def autoencoder(*, per_channel: bool, custom: bool = False, inputs: int = 64) -> bytes:
+    maker = ModelMaker()
+    graph = maker.graph()
+    hidden = graph.dense(graph.input((1, inputs)), units=128, per_channel=per_channel)
+    result = graph.dense(hidden, units=64, per_channel=per_channel)
+    if custom:
+        filtered = graph.tensor((1, 64))
+        graph.operator("AcmeFilter", (result,), (filtered,), {}, custom_options=b"\0")
+        result = filtered
+    graph.output(result)
+    return maker.build()
+
+
+@pytest.mark.parametrize("custom", [False, True])
+def test_dense_layers_per_channel_are_named_with_what_they_cost(custom: bool) -> None:
+    costs = {"AcmeFilter": OperatorCost(persistent=64, scratch=200)}
+    contents = [autoencoder(per_channel=each, custom=custom) for each in (True, False)]
+    costly, cheap = (measure(model_of(each), RUNTIME, costs=costs) for each in contents)
+    assert costly.arena is not None
+    assert cheap.arena is not None
+    saved = costly.arena.required - cheap.arena.required
     assert saved > 0
-    ram = measure(model_of(autoencoder(True)), RUNTIME).ram
-    lines = fixes(autoencoder(True), Budget(ram=ram - saved))
+    lines = fixes(contents[0], Budget(ram=costly.ram - saved), costs=costs)
     line = next(matching(lines, "dense layers quantised per tensor"))
     assert line.endswith(f"saves {saved / 1024:.1f} KB of arena, enough to fit")
-    assert not list(matching(fixes(autoencoder(False), Budget(ram=100)), "dense layers"))
+    assert not list(matching(fixes(contents[1], Budget(ram=100), costs=costs), "dense layers"))
+
+
+@pytest.mark.parametrize("inputs", [64, 24_000])
+def test_a_pair_that_passes_hears_of_dense_layers_that_cost_a_kilobyte_or_a_twentieth(
+    inputs: int,
+) -> None:
+    costs = {"AcmeFilter": OperatorCost(persistent=64, scratch=200)}
+    models = [
+        model_of(autoencoder(per_channel=each, custom=True, inputs=inputs))
+        for each in (True, False)
+    ]
+    cheap = measure(models[1], RUNTIME, costs=costs).arena
+    assert cheap is not None
+    most = min(1024, cheap.required // 19)  # of both together it is a twentieth
+    for saved in (most, most + 1):
+        arena = replace(cheap, required=cheap.required + saved)
+        hint = f"per_channel_dense = false would save {format_size(saved)} of arena"
+        expected = (hint,) if saved > most else ()
+        assert per_tensor_hints(arena, models[0], RUNTIME, costs) == expected
 
 
 def test_a_budget_that_the_board_has_room_for_may_be_raised() -> None:
@@ -632,6 +741,59 @@ def test_a_budget_that_the_board_has_room_for_may_be_raised() -> None:
     flash, ram = (int(number) * 1024 for number in re.findall(r'"(\d+) KB"', line))
     assert judge(kws(), NANO, Terms(Budget(flash, ram))).outcome == "fits"
     assert judge(kws(), NANO, Terms(Budget(flash - 1024, ram - 1024))).outcome == "over"
+
+
+def offered(
+    footprint: Footprint, budget: Budget, board: Board = NANO, **boards: Board
+) -> list[str]:
+    """What is offered to a model that takes ``footprint``; elsewhere it takes what ``kws`` does."""
+    result = paired(judge(footprint, board, Terms(budget)), footprint, board)
+    measured = partial(measured_on, model_of(keyword_model()))
+    return list(more_room(result, board, budget, boards, measured))
+
+
+@pytest.mark.parametrize(("used", "enough"), [(9 * 1024, "9 KB"), (9 * 1024 + 1, "10 KB")])
+def test_a_raised_budget_is_in_whole_kilobytes_and_of_what_is_over_alone(
+    used: int, enough: str
+) -> None:
+    parts = (Part("runtime", used, "exact"),)
+    footprint = replace(kws(), flash_parts=parts, ram_parts=parts, arena=None)
+    room = "arduino-nano-33-ble itself has room: a budget of"
+    both = f'{room} {{ flash = "{enough}", ram = "{enough}" }} would do'
+    assert offered(footprint, Budget(flash=used - 1, ram=used - 1)) == [both]
+    flash = f'{room} {{ flash = "{enough}" }} would do'
+    assert offered(footprint, Budget(flash=used - 1, ram=used)) == [flash]
+
+
+def test_a_budget_on_a_board_with_an_unchecked_figure_may_be_raised_as_well() -> None:
+    uno = find_board("arduino-uno-r4")
+    assert not uno.verified
+    (line,) = offered(kws(), Budget(ram=1024), uno)
+    assert line.startswith("arduino-uno-r4 itself has room")
+
+
+def test_who_is_over_in_something_else_than_memory_is_offered_no_room() -> None:
+    model = model_of(keyword_model())
+    result = replace(paired(judge(kws(), NANO, Terms()), kws(), NANO), outcome="over")
+    slow = remedies(
+        result,
+        model,
+        NANO,
+        RUNTIME,
+        budget=Budget(),
+        costs={},
+        boards=catalogue(),
+        measured_on=partial(measured_on, model),
+    )
+    assert list(slow) == []
+
+
+def test_what_was_measured_without_an_arena_is_offered_a_board_by_its_sizes() -> None:
+    small = replace(NANO, id="small", ram=1024, largest_ram=1024, reserved_ram=0, regions=())
+    (line,) = offered(replace(kws(), arena=None), Budget(), small, nano=NANO)
+    assert line == (
+        "smallest board with room for it: arduino-nano-33-ble, 1.00 MB flash, 256.0 KB RAM"
+    )
 
 
 def named_boards(lines: list[str]) -> list[str]:
@@ -650,10 +812,8 @@ def test_the_smallest_board_with_room_is_named_where_this_one_has_not() -> None:
         for board in catalogue().values()
         if board.verified and judge(measured_on(model, board), board, Terms()).outcome != "over"
     ]
-    smallest = min(fitting, key=lambda board: (board.ram, board.flash, board.id))
-    assert named[0] == smallest.id
-    rams = [find_board(name).ram for name in named]
-    assert rams == sorted(rams)
+    fitting.sort(key=lambda board: (board.ram, board.flash, board.id))
+    assert named == [board.id for board in fitting[:3]]
 
 
 def test_a_board_with_another_core_is_measured_for_it() -> None:
@@ -689,8 +849,26 @@ def test_another_board_is_no_remedy_alone_where_the_budget_is_too_small_as_well(
 
 
 def test_the_cost_of_an_unknown_operator_is_asked_for() -> None:
-    lines = fixes(custom_model().build(), Budget(), strict=True)
-    assert any("[runtime.ops.AcmeFilter]" in line for line in lines)
+    asked = (
+        "state what AcmeFilter costs: [runtime.ops.AcmeFilter] "
+        'persistent = "…", scratch = "…", flash = "…"'
+    )
+    assert asked in fixes(custom_model().build(), Budget(), strict=True)
+
+
+def test_full_int8_is_what_a_float_model_is_asked_for() -> None:
+    (line,) = fixes(float_model().build(), Budget(), require_int8=True)
+    assert line == 'convert to full INT8, or set require_int8 = "warn" (tinybudget.toml:3)'
+
+
+def test_the_cost_of_an_operator_that_is_stated_is_not_asked_for_again() -> None:
+    maker = custom_model()
+    stated = {"AcmeFilter": OperatorCost()}
+    graph = maker.graphs[0]
+    graph.output(graph.input((1, 8), "FLOAT32"))
+    lines = fixes(maker.build(), Budget(), costs=stated, require_int8=True)
+    assert list(matching(lines, "convert to full INT8"))
+    assert not list(matching(lines, "state what"))
 
 
 def test_strict_names_an_estimated_stack_and_how_to_state_it() -> None:
