@@ -85,8 +85,12 @@ class _Api:
                 "X-GitHub-Api-Version": "2022-11-28",
             },
         )
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            refusal.close()  # it holds the connection
+            raise
 
     def pages(self, path: str) -> Iterator[Any]:
         """Every entry of a listing, however many pages it has."""

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -456,9 +457,8 @@ def test_files_that_are_no_fleet_are_one_line_and_stay_as_they_are(
     ended: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "text.db").write_text("not a database, but long enough to be one" * 50)
-    sqlite3.connect(tmp_path / "other.db").executescript(
-        "CREATE TABLE t (x); INSERT INTO t VALUES (1)"
-    )
+    with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+        connection.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
     (tmp_path / "empty.db").touch()
     before = {path: path.read_bytes() for path in tmp_path.glob("*.db")}
     for name, command, said in [
@@ -478,7 +478,7 @@ def test_files_that_are_no_fleet_are_one_line_and_stay_as_they_are(
 
 def test_a_file_of_another_version_is_refused(fleet: Fleet, ended: Any, tmp_path: Path) -> None:
     fleet("register", "a")
-    with sqlite3.connect(tmp_path / "fleet.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "fleet.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 7")
     done = ended("status")
     assert "made by another version of tinybudget (schema 7, this one has 1)" in done.err
@@ -506,7 +506,7 @@ def test_the_file_itself_refuses_what_must_never_be(
     fleet("start", "--version", "1.2.0", "--stages", "50,100")
     report(fleet, taken(fleet)[:2])
     with (
-        sqlite3.connect(tmp_path / "fleet.sqlite") as connection,
+        closing(sqlite3.connect(tmp_path / "fleet.sqlite")) as connection,
         pytest.raises(sqlite3.IntegrityError),
     ):
         connection.execute(statement)

@@ -53,6 +53,7 @@ def baseline_of(
     """
     from pytest_tinybudget.baseline.stored import joined
     from pytest_tinybudget.baseline.stored import load_results
+    from pytest_tinybudget.declaration.problems import relative
 
     if arguments.base:
         if arguments.baseline is not None:
@@ -62,7 +63,7 @@ def baseline_of(
         paths = [arguments.baseline]
     else:
         declared = dict.fromkeys(pair.declaration.baseline for pair in selected)
-        paths = [Path(os.path.relpath(path)) for path in declared if path is not None]
+        paths = [Path(relative(path, Path())) for path in declared if path is not None]
     found = [load_results(path) for path in paths if path.exists()]
     notes = tuple(f"no baseline yet at {path.as_posix()}" for path in paths if not path.exists())
     return joined(found), notes

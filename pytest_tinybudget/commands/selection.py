@@ -36,7 +36,11 @@ def select_in(root: Path, arguments: Iterable[str]) -> list[Declared]:
     selected = {}
     for argument in arguments:
         path, model, board = _split(argument)
-        for pair in _pairs(root / os.path.relpath(path), root):
+        try:
+            inside = root / os.path.relpath(path)
+        except ValueError:  # another drive of Windows is no part of the tree
+            continue
+        for pair in _pairs(inside, root):
             if model in ("", pair.name) and board in ("", pair.target):
                 selected[pair.id] = pair
     return list(selected.values())
@@ -73,16 +77,9 @@ def _pairs(path: Path, root: Path, *, missing_ok: bool = True) -> Iterator[Decla
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration import load_declaration
     from pytest_tinybudget.declaration.pairs import pairs
+    from pytest_tinybudget.declaration.problems import relative
 
     files = find_files(path, FILE_NAME) if path.is_dir() else [path]
     for file in files:
         if file.exists() or not missing_ok:
-            yield from pairs(_shown(file, root), load_declaration(file))
-
-
-def _shown(file: Path, root: Path) -> str:
-    """``file`` as reports name it: relative to ``root``, POSIX."""
-    try:
-        return Path(os.path.relpath(file, root)).as_posix()
-    except ValueError:  # another drive on Windows
-        return file.as_posix()
+            yield from pairs(relative(file, root), load_declaration(file))

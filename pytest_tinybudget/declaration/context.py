@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from msgspec import Struct
 from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.declaration.problems import relative
 from pytest_tinybudget.nearest import nearest
 from pytest_tinybudget.quantities import EXAMPLES
 from pytest_tinybudget.quantities import Declarable
@@ -71,7 +73,7 @@ class Context(Struct, frozen=True):
             broken = " (a link that leads nowhere)" if _is_link(path) else ""
             self.problems.add(
                 keys,
-                f"no such file: {declared!r}{broken}",
+                f"no such file: {declared!r}{broken}{separator_hint(declared)}",
                 name=path.name,
                 valid=siblings(path),
                 example=f'{keys[-1]} = "{example}"',
@@ -97,7 +99,14 @@ class Context(Struct, frozen=True):
         try:
             return path.relative_to(self.path.parent).as_posix()
         except ValueError:
-            return Path(os.path.relpath(path, self.path.parent)).as_posix()
+            return relative(path, self.path.parent)
+
+
+def separator_hint(declared: str) -> str:
+    """Where a path that is not there has a backslash, or was to have one and TOML read ``\\n``."""
+    if re.search(r"[\\\x00-\x1f]", declared):
+        return "; folders are separated by '/', on Windows too"
+    return ""
 
 
 def exists(path: Path) -> bool:

@@ -121,12 +121,13 @@ def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 def _syntax_error(message: str, text: str, file: str) -> str:
     """The parser's message with the place in front, as editors and terminals link it."""
     place = _PLACE.search(message)
+    hint = "; folders are separated by '/'" if message.startswith("Unescaped") else ""
     if place is None:
         return f"{file}: not valid TOML: {message}"
     line, column = place[1], place[2]
     if line is None:
         line, column = str(text.count("\n") + 1), str(len(text) - text.rfind("\n"))
-    return f"{file}:{line}:{column}: not valid TOML: {message[: place.start()]}"
+    return f"{file}:{line}:{column}: not valid TOML: {message[: place.start()]}{hint}"
 
 
 def _lifted(document: dict[str, Any]) -> dict[str, Any]:

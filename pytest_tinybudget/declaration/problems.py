@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,6 +115,14 @@ def shown(path: Path) -> str:
         return path.relative_to(Path.cwd()).as_posix()
     except ValueError:
         return path.as_posix()
+
+
+def relative(path: Path, folder: Path) -> str:
+    """``path`` as reports show it: from ``folder``, or whole where it is on another drive."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # drives of Windows
+        return Path(os.path.normpath(path)).as_posix()
 
 
 def dotted(keys: KeyPath) -> str:

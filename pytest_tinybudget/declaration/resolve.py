@@ -24,6 +24,7 @@ from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import exists
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.context import is_model
+from pytest_tinybudget.declaration.context import separator_hint
 from pytest_tinybudget.declaration.conversions import conversion
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import CheckKind
@@ -397,7 +398,8 @@ class _Models:
             self.context.problems.add(keys, too_wide, example=example)
         elif not files:
             example = 'source = "models/*.tflite"'
-            self.context.problems.add(keys, f"no file matches {table.source!r}", example=example)
+            text = f"no file matches {table.source!r}{separator_hint(table.source)}"
+            self.context.problems.add(keys, text, example=example)
         for file in files:
             if not is_valid_name(file.stem):
                 text = (
