@@ -6,6 +6,10 @@ go to pytest: ``nox -s lowest -- tests/test_plugin.py``.
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+
 import nox
 
 
@@ -15,6 +19,12 @@ nox.options.reuse_existing_virtualenvs = True
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 #: The oldest of each that ``pyproject.toml`` allows.
 OLDEST = ("pytest==8.2.*", "numpy==1.26.*")
+
+pyenv = shutil.which("pyenv")
+if pyenv and "PYENV_VERSION" not in os.environ:
+    # Its commands stand for the versions that are switched on: here for all that are installed.
+    versions = subprocess.check_output([pyenv, "versions", "--bare"], text=True)  # noqa: S603
+    os.environ["PYENV_VERSION"] = ":".join(versions.split())
 
 
 @nox.session(python=PYTHONS)
@@ -30,6 +40,18 @@ def lowest(session: nox.Session) -> None:
     session.install("-e", ".[test]", *OLDEST)
     session.run("python", "-m", "pip", "uninstall", "--yes", "pytest-xdist", "execnet")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.10")
+def corner(session: nox.Session) -> None:
+    """The oldest of everything on the plugin's own tests: a minute, for every commit."""
+    session.install("-e", ".", *OLDEST, "flatbuffers", "hypothesis", "jsonschema", "pytest-xdist")
+    chosen = session.posargs or (
+        "tests/test_plugin.py",
+        "tests/test_plugin_groups.py",
+        "tests/test_report_results.py",
+    )
+    session.run("pytest", *chosen)
 
 
 @nox.session(python="3.12")
