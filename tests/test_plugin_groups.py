@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
+from typing import Literal
 from typing import get_args
 
 import pytest
@@ -15,13 +18,17 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.arena import simulate_multitenant
 from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import GroupArena
+from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.groups import combine
 
@@ -163,37 +170,112 @@ def test_models_of_different_runtimes_cannot_share_a_firmware(project: Project) 
     assert "Traceback" not in result.stdout.str()
 
 
+RUNTIME = RUNTIMES["m4_cmsisnn"]
+
+KEYWORDS = {name: read_model(keyword_model(), name) for name in ("a", "b")}
+
+
+def group(
+    *footprints: Footprint,
+    models: Mapping[str, Model] = KEYWORDS,
+    arena: GroupArena = "max",
+    registrations: Literal["generic", "typed"] = "generic",
+    costs: Mapping[str, OperatorCost] | None = None,
+    fixed: FixedCost | None = None,
+) -> Footprint:
+    """What ``models`` take together, which take ``footprints`` alone."""
+    choice = RuntimeChoice("", RUNTIME, fixed)
+    return combine(
+        models, footprints, choice, arena=arena, registrations=registrations, costs=costs or {}
+    )
+
+
 def test_a_group_is_as_little_known_as_its_least_known_model() -> None:
     """What is estimated, unknown or refused in one model is so in the group, by its name."""
-    runtime = RUNTIMES["m4_cmsisnn"]
-    models = {name: read_model(keyword_model(), name) for name in ("a", "b")}
-    exact = measure(models["a"], runtime)
+    exact = measure(KEYWORDS["a"], RUNTIME)
     arena = [part for part in exact.ram_parts if part.name.startswith("arena")]
     others = [part for part in exact.ram_parts if not part.name.startswith("arena")]
     guessed = replace(
         exact,
         ram_parts=(*(replace(part, method="estimated") for part in arena), *others),
         unknown=("its filter",),
+        not_int8=("its input",),
     )
     refused = replace(
         exact, arena=None, refusals=(Refusal("load", "CONV_2D", 0, 0, "unsupported"),)
     )
-    unmeasured = replace(exact, arena=None)
-
-    def group(*footprints: Footprint, shared: GroupArena = "max") -> Footprint:
-        return combine(
-            models, footprints, RuntimeChoice("", runtime),
-            arena=shared, registrations="generic", costs={},
-        )  # fmt: skip
-
     for shared in get_args(GroupArena):
         methods = [
             {part.method for part in whole.ram_parts if part.name.startswith("arena")}
-            for whole in (group(exact, exact, shared=shared), group(exact, guessed, shared=shared))
+            for whole in (group(exact, exact, arena=shared), group(exact, guessed, arena=shared))
         ]
         assert methods[0] == {"exact"}
         assert "estimated" in methods[1]
-    assert group(exact, guessed).unknown == ("b: its filter",)
+    whole = group(exact, guessed)
+    assert (whole.unknown, whole.not_int8) == (("b: its filter",), ("b: its input",))
     assert [each.reason for each in group(exact, refused).refusals] == ["b: unsupported"]
     with pytest.raises(TinybudgetError, match=r"^b was measured without an arena"):
-        group(exact, unmeasured)
+        group(exact, replace(exact, arena=None))
+
+
+def test_one_block_of_ram_has_to_hold_the_arena_of_the_largest_model() -> None:
+    small, large = (measure(read_model(keyword_model(size), "b"), RUNTIME) for size in (8, 32))
+    for pair in ((small, large), (large, small)):
+        whole = group(*pair)
+        assert (whole.arena, whole.layers) == (large.arena, large.layers)
+    (shared,) = (part for part in whole.ram_parts if part.name == "arena shared by all")
+    assert shared.note == "that of a; each model is set up anew before it runs"
+
+
+def test_a_group_with_a_model_that_is_refused_claims_no_arena() -> None:
+    exact = measure(KEYWORDS["a"], RUNTIME)
+    refused = replace(exact, refusals=(Refusal("invoke", "CONV_2D", 0, 0, "unsupported"),))
+    whole = group(exact, refused)
+    assert (whole.arena, whole.layers) == (None, ())
+
+
+def test_a_declared_runtime_is_there_once_and_has_no_objects_of_its_own() -> None:
+    fixed = FixedCost(flash=40_000, stack=2048)
+    alone = measure(KEYWORDS["a"], RUNTIME, fixed=fixed)
+    whole = group(alone, alone, fixed=fixed)
+    assert whole.flash_parts[2:] == (Part("runtime", 40_000, "declared"),)
+    assert [part.name for part in whole.ram_parts] == ["arena shared by all", "stack"]
+
+
+def test_a_group_registers_kernels_as_its_models_do() -> None:
+    alone = measure(KEYWORDS["a"], RUNTIME, registrations="typed")
+    whole = group(alone, alone, registrations="typed")
+    assert whole.flash == alone.flash + len(KEYWORDS["b"].content)
+
+
+def filtered() -> Model:
+    maker = ModelMaker()
+    graph = maker.graph()
+    result = graph.tensor((1, 64))
+    graph.operator("AcmeFilter", (graph.input((1, 64)),), (result,), {}, custom_options=b"\0")
+    graph.output(result)
+    return read_model(maker.build(), "filtered")
+
+
+@pytest.mark.parametrize("arena", get_args(GroupArena))
+def test_what_an_operator_is_stated_to_cost_counts_in_a_group(arena: GroupArena) -> None:
+    costs = {"AcmeFilter": OperatorCost(persistent=2000, scratch=5000, flash=3000)}
+    models = {"a": KEYWORDS["a"], "b": filtered()}
+    alone = [measure(model, RUNTIME, costs=costs) for model in models.values()]
+    whole = group(*alone, models=models, arena=arena, costs=costs)
+    assert [part.bytes for part in whole.flash_parts if "AcmeFilter" in part.name] == [3000]
+    if arena == "multitenant":
+        assert whole.arena == simulate_multitenant(models.values(), RUNTIME, costs)
+
+
+def test_models_of_another_estimator_cannot_share_an_allocator() -> None:
+    exact = measure(KEYWORDS["a"], RUNTIME)
+    assert exact.arena is not None
+    other = replace(exact, arena=replace(exact.arena, required=exact.arena.required + 16))
+    refusal = (
+        "another estimator measured b, and cannot say what it takes of an allocator that "
+        'models share: arena = "sum" gives each its own'
+    )
+    with pytest.raises(TinybudgetError, match=f"^{re.escape(refusal)}$"):
+        group(exact, other, arena="multitenant")
+    assert group(exact, other).arena == other.arena
