@@ -110,23 +110,6 @@ def test_interpreters_on_one_allocator_take_more_than_one_and_less_than_all(
     assert sum(in_arena) == both["arena"]["required"]
 
 
-def test_models_keep_their_own_resource_variables() -> None:
-    """Equal names, as of two wake words of one architecture, are two models' variables."""
-    runtime = RUNTIMES["m4_cmsisnn"]
-    models = {name: read_model(keyword_model(), name) for name in "ab"}
-    variables = Part(RESOURCE_VARIABLES, 160, "exact")
-    alone = [measure(model, runtime) for model in models.values()]
-    both = combine(
-        models,
-        [replace(each, ram_parts=(*each.ram_parts, variables)) for each in alone],
-        RuntimeChoice(runtime.name, runtime),
-        arena="max",
-        registrations="generic",
-        costs={},
-    )
-    assert [part.bytes for part in both.ram_parts if part.name == RESOURCE_VARIABLES] == [320]
-
-
 def test_every_model_has_its_interpreter(project: Project) -> None:
     pairs = results(project, "max", a=keyword_model(8), b=keyword_model(32))
     one = parts(pairs["a"], "ram")["interpreter"]
@@ -232,6 +215,8 @@ def test_a_group_with_a_model_that_is_refused_claims_no_arena() -> None:
     refused = replace(exact, refusals=(Refusal("invoke", "CONV_2D", 0, 0, "unsupported"),))
     whole = group(exact, refused)
     assert (whole.arena, whole.layers) == (None, ())
+    unplanned = group(exact, replace(refused, arena=None), arena="sum")
+    assert [part.bytes for part in unplanned.ram_parts if part.name == "arena of b"] == [0]
 
 
 def test_a_declared_runtime_is_there_once_and_has_no_objects_of_its_own() -> None:
@@ -246,6 +231,22 @@ def test_a_group_registers_kernels_as_its_models_do() -> None:
     alone = measure(KEYWORDS["a"], RUNTIME, registrations="typed")
     whole = group(alone, alone, registrations="typed")
     assert whole.flash == alone.flash + len(KEYWORDS["b"].content)
+
+
+@pytest.mark.parametrize(("having", "expected"), [(2, [320]), (1, [160]), (0, [])])
+def test_models_keep_their_own_resource_variables(having: int, expected: list[int]) -> None:
+    """Equal names, as of two wake words of one architecture, are two models' variables."""
+    none = measure(KEYWORDS["a"], RUNTIME)
+    some = replace(none, ram_parts=(*none.ram_parts, Part(RESOURCE_VARIABLES, 160, "exact")))
+    whole = group(*[some] * having, *[none] * (2 - having))
+    found = [part.bytes for part in whole.ram_parts if part.name == RESOURCE_VARIABLES]
+    assert found == expected
+
+
+def test_a_group_of_one_model_takes_what_the_model_does() -> None:
+    alone = measure(KEYWORDS["a"], RUNTIME)
+    whole = group(alone, models={"a": KEYWORDS["a"]})
+    assert (whole.flash, whole.ram) == (alone.flash, alone.ram)
 
 
 def filtered() -> Model:
