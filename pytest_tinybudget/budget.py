@@ -7,6 +7,7 @@ lines of text that every report repeats as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ class Terms(Struct, frozen=True):
     placement: Placement = "static"
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """Pass or fail, the one line that says it, and the measures it rests on.
 
     A model that TFLM refuses before it has an arena has no RAM measure; ``placed`` is where the
@@ -85,12 +86,10 @@ def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
     measures: tuple[Measure, ...] = (flash,) if footprint.flash_parts else ()
     placed = None
     if footprint.arena is not None or not footprint.refusals:
-        limits = [
-            *_declared(terms.budget.ram),
-            *_ram_limits(footprint, board, block, terms.placement),
-        ]
-        measures = (*measures, _measure("ram", footprint.ram, footprint.ram_parts, limits))
-        placed = _placed(footprint, board, block, terms.placement)
+        limits = _ram_limits(footprint, board, block, terms.placement)
+        declared = [*_declared(terms.budget.ram), *limits]
+        measures = (*measures, _measure("ram", footprint.ram, footprint.ram_parts, declared))
+        placed = _placed(footprint, block, terms.placement, limits)
     sizes = _headline(measures)
     if footprint.refusals:
         refusal = _refusal(footprint, footprint.refusals[0])
@@ -152,7 +151,7 @@ def _block(board: Board, placement: Placement) -> Block:
 
 
 def _flash_limits(board: Board, terms: Terms) -> list[_Limit]:
-    note = _room_note(board, board.usable_flash, board.flash, board.reserved_flash)
+    note = _room_note(board.id, board.usable_flash, board.flash, board.reserved_flash)
     return [*_declared(terms.budget.flash), _Limit(board.flash_room, "board", note)]
 
 
@@ -160,7 +159,7 @@ def _ram_limits(
     footprint: Footprint, board: Board, block: Block, placement: Placement
 ) -> list[_Limit]:
     """What the board leaves: in all, and in the block that the arena must fit as one array."""
-    note = _room_note(board, board.usable_ram, board.ram, board.reserved_ram)
+    note = _room_note(board.id, board.usable_ram, board.ram, board.reserved_ram)
     if footprint.arena is None:
         return [_Limit(board.ram_room, "board", note)]
     arena = footprint.arena.required if placement != "psram" else _arenas(footprint)
@@ -186,7 +185,7 @@ def _described(block: Block, placement: Placement) -> str:
 
 
 def _placed(
-    footprint: Footprint, board: Board, block: Block, placement: Placement
+    footprint: Footprint, block: Block, placement: Placement, limits: list[_Limit]
 ) -> Placed | None:
     """Where the arena lies; RAM on the chip it shares with all else that the pair takes."""
     if footprint.arena is None:
@@ -194,7 +193,6 @@ def _placed(
     if placement == "psram":
         return Placed(placement, block.region, block.room, block.room - _arenas(footprint))
     arena = footprint.arena.required
-    limits = _ram_limits(footprint, board, block, placement)
     room = max(0, min(limit.bytes for limit in limits) - footprint.ram + arena)
     return Placed(placement, block.region, room, room - arena)
 
@@ -210,8 +208,10 @@ def _declared(budget_bytes: int | None) -> list[_Limit]:
     return [] if budget_bytes is None else [_Limit(budget_bytes, "budget", "declared budget")]
 
 
-def _room_note(board: Board, usable: int, capacity: int, reserved: int) -> str:
-    note = f"{board.id}: {format_size(capacity)}"
+@lru_cache(maxsize=1024)
+def _room_note(board_id: str, usable: int, capacity: int, reserved: int) -> str:
+    """What a board's room is made of: the same text for every model on it."""
+    note = f"{board_id}: {format_size(capacity)}"
     if usable != capacity:
         note += f", {format_size(usable)} usable"
     if reserved:
@@ -267,15 +267,18 @@ def _warnings(
     if sdk is not None and not sdk.complete:
         warnings.append(f'board {board.id}, sdk = "{sdk.name}": {sdk.notes}')
     if not board.verified:
-        warnings.append(
-            f"board {board.id} is not verified: check its memory before you rely on it"
-            + (f" ({board.notes})" if board.notes else "")
-        )
+        warnings.append(_unverified(board.id, board.notes))
     if footprint.unknown and not terms.strict:
         warnings.append(f"bounded, not known: {_first(footprint.unknown)}")
     if footprint.not_int8 and terms.require_int8 == "warn":
         warnings.append(_not_int8(footprint))
     return tuple(filter(None, warnings))
+
+
+@lru_cache(maxsize=1024)
+def _unverified(board_id: str, notes: str) -> str:
+    text = f"board {board_id} is not verified: check its memory before you rely on it"
+    return f"{text} ({notes})" if notes else text
 
 
 def _tier(measure: Measure, warn_at_percent: float) -> str:

@@ -190,6 +190,11 @@ class BudgetModel(pytest.Collector):
         for pair in self._pairs:
             yield BudgetPair.from_parent(self, name=pair.target, pair=pair)
 
+    def teardown(self) -> None:
+        """The last of its pairs has run, unless another plugin mixes those of models."""
+        if _GATE in self.config.stash:
+            self.config.stash[_GATE].forget(self._pairs)
+
 
 class OverBudgetError(Exception):
     """A pair that does not pass, with the text that says why."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -155,8 +156,7 @@ class Gate:
                 return read_model(converted.content, declared.source.stem)
             return load_model(declared.source, declared.declared_source)
 
-        key = (declared.source, declared.conversion, declared.planned)
-        return _once(self._models, key, load)
+        return _once(self._models, _file_of(declared), load)
 
     def conversion(self, declared: DeclaredModel) -> Converted | None:
         """How a declared model was converted to INT8; ``None`` where its file is taken as it is.
@@ -170,8 +170,17 @@ class Gate:
                 return None
             return self._converting().convert(_request(declared))
 
-        key = (declared.source, declared.conversion, declared.planned)
-        return _once(self._conversions, key, convert)
+        return _once(self._conversions, _file_of(declared), convert)
+
+    def forget(self, selected: Iterable[Declared]) -> None:
+        """Let go of the files of models whose turn is over; one that is asked again is read again.
+
+        Hundreds of models would otherwise stay in memory to the end of a run.
+        """
+        for each in selected:
+            for model in _models_of(each):
+                self._models.pop(_file_of(model), None)
+                self._conversions.pop(_file_of(model), None)
 
     def prepare(self, selected: Iterable[Declared]) -> None:
         """Convert what ``selected`` will need, side by side; what fails is told by ``check``."""
@@ -566,6 +575,11 @@ def _models_of(declared: Declared) -> tuple[DeclaredModel, ...]:
     if isinstance(declared, GroupPair):
         return declared.group.models
     return () if declared.model is None else (declared.model,)
+
+
+def _file_of(declared: DeclaredModel) -> Hashable:
+    """What decides the content of a model's file."""
+    return (declared.source, declared.conversion, declared.planned)
 
 
 def _is_converted(declared: DeclaredModel) -> bool:

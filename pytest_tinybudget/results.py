@@ -34,7 +34,7 @@ Metric = Literal["flash", "ram"]
 Kind = Literal["pair", "accuracy", "agreement", "rollout"]
 
 
-class Measure(Struct, frozen=True):
+class Measure(Struct, frozen=True, gc=False):
     """Flash or RAM of a pair. ``limit_from`` says what set the limit: budget or board."""
 
     metric: Metric
@@ -55,7 +55,7 @@ class Measure(Struct, frozen=True):
         return max(0, self.used - self.limit)
 
 
-class Acceptance(Struct, frozen=True):
+class Acceptance(Struct, frozen=True, gc=False):
     """An agreed increase: the metric may take ``up_to`` bytes through the day ``until``."""
 
     metric: Metric
@@ -64,7 +64,7 @@ class Acceptance(Struct, frozen=True):
     until: datetime.date
 
 
-class Placed(Struct, frozen=True):
+class Placed(Struct, frozen=True, gc=False):
     """Where the arena lies: the block of memory ``region``, bytes.
 
     ``room`` is what an arena may take of it beside all else that must lie there, ``free`` what
@@ -84,7 +84,7 @@ class Placed(Struct, frozen=True):
         return f"arena in {self.region} ({self.placement}): {ratio}, {left}"
 
 
-class Figure(Struct, frozen=True):
+class Figure(Struct, frozen=True, gc=False):
     """What is known of a pair besides flash and RAM, such as latency or the bytes of an update.
 
     ``low`` and ``high`` are the ends of a range in ``unit`` (SI base units), equal for one
@@ -138,7 +138,7 @@ class Figure(Struct, frozen=True):
 _OVER: dict[Metric, str] = {"flash": "TB001", "ram": "TB002"}
 
 
-class PairResult(Struct, frozen=True):
+class PairResult(Struct, frozen=True, gc=False):
     """One model on one board, or (by ``kind``) another thing that a declaration asks.
 
     ``id`` is the node id (``tinybudget.toml::kws::arduino-nano-33-ble``, POSIX path);

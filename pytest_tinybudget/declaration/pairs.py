@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -16,7 +17,13 @@ from pytest_tinybudget.declaration.declared import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError
 
 
-class _Item(Struct, frozen=True):
+@lru_cache(maxsize=1024)
+def _place(file: str, line: int) -> str:
+    """``tinybudget.toml:12``: one text for all boards of a model."""
+    return f"{file}:{line}"
+
+
+class _Item(Struct, frozen=True, gc=False):
     """Something that a declaration asks for, with a node id of its own."""
 
     file: str
@@ -45,10 +52,10 @@ class _Item(Struct, frozen=True):
     @property
     def declared_at(self) -> str:
         """``tinybudget.toml:12``; empty for what no file declares."""
-        return f"{self.file}:{self.line}" if self.declaration.lines else ""
+        return _place(self.file, self.line) if self.declaration.lines else ""
 
 
-class Pair(_Item, frozen=True):
+class Pair(_Item, frozen=True, gc=False):
     """A model on a board, declared in ``file`` (POSIX path as reports show it)."""
 
     model: DeclaredModel
@@ -75,7 +82,7 @@ class Pair(_Item, frozen=True):
         return self.declaration.runtime_for(self.model, self.board)
 
 
-class GroupPair(_Item, frozen=True):
+class GroupPair(_Item, frozen=True, gc=False):
     """Models that share a board."""
 
     group: DeclaredGroup
@@ -126,7 +133,7 @@ class GroupPair(_Item, frozen=True):
         return "generic" if generic else "typed"
 
 
-class Check(_Item, frozen=True):
+class Check(_Item, frozen=True, gc=False):
     """What is declared of a model, or (without one) of the whole file, besides fitting a board."""
 
     kind: CheckKind

@@ -18,7 +18,7 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Tensor
 
 
-class Registration(Struct, frozen=True):
+class Registration(Struct, frozen=True, gc=False):
     """An operator's entry in ``MicroMutableOpResolver``.
 
     ``method`` is the resolver's method (``"AddConv2D"``); ``types`` are the suffixes of the

@@ -16,7 +16,7 @@ Method = Literal["exact", "table", "estimated", "declared"]
 GroupArena = Literal["max", "multitenant", "sum"]
 
 
-class Part(Struct, frozen=True):
+class Part(Struct, frozen=True, gc=False):
     """A share of flash or RAM. ``margin_bytes`` bounds how far the truth may lie above."""
 
     name: str
@@ -26,7 +26,7 @@ class Part(Struct, frozen=True):
     note: str = ""
 
 
-class OperatorCost(Struct, frozen=True):
+class OperatorCost(Struct, frozen=True, gc=False):
     """What the declaration states for an operator without a rule, bytes."""
 
     persistent: int = 0
@@ -34,14 +34,14 @@ class OperatorCost(Struct, frozen=True):
     flash: int = 0
 
 
-class FixedCost(Struct, frozen=True):
+class FixedCost(Struct, frozen=True, gc=False):
     """A runtime without tables: its flash (the model apart) and its stack, bytes, as declared."""
 
     flash: int
     stack: int
 
 
-class LiveBuffer(Struct, frozen=True):
+class LiveBuffer(Struct, frozen=True, gc=False):
     """A planned buffer of the arena's head.
 
     ``owner`` is a tensor's name, or ``"scratch of OP #i"``; ``index`` is the tensor's in its
@@ -59,7 +59,7 @@ class LiveBuffer(Struct, frozen=True):
     index: int
 
 
-class Arena(Struct, frozen=True):
+class Arena(Struct, frozen=True, gc=False):
     """TFLM's tensor arena, bytes.
 
     ``required`` is the smallest multiple of 16 that works on the device (what a verdict
@@ -81,7 +81,7 @@ class Arena(Struct, frozen=True):
     optimum_head: int
 
 
-class Layer(Struct, frozen=True):
+class Layer(Struct, frozen=True, gc=False):
     """One operator for people: sizes in bytes; ``live_bytes`` is what the head holds while it runs.
 
     ``first`` and ``last`` are the times of its (first) run, as in ``LiveBuffer``; −1: unknown.
@@ -102,7 +102,7 @@ class Layer(Struct, frozen=True):
     last: int = -1
 
 
-class Refusal(Struct, frozen=True):
+class Refusal(Struct, frozen=True, gc=False):
     """Why TFLM would not run the model: ``stage`` is when the device would find out."""
 
     stage: Literal["load", "resolve", "prepare", "invoke"]
@@ -112,7 +112,7 @@ class Refusal(Struct, frozen=True):
     reason: str
 
 
-class Saving(Struct, frozen=True):
+class Saving(Struct, frozen=True, gc=False):
     """What one change would save in flash, bytes, computed by linking again.
 
     ``parts`` says, where an operator goes, of what the bytes are made, largest first.
@@ -124,7 +124,7 @@ class Saving(Struct, frozen=True):
     parts: tuple[tuple[str, int], ...] = ()
 
 
-class Footprint(Struct, frozen=True):
+class Footprint(Struct, frozen=True, gc=False):
     """Flash and RAM of one model on one runtime.
 
     ``flash`` and ``ram`` are the sums of their parts, margins included where a part is

@@ -45,7 +45,7 @@ _MAXIMUM_BYTES = 128 * 1024**2
 _MAXIMUM_SECTION_BYTES = 1 << 32
 
 
-class OperatorRoots(Struct, frozen=True):
+class OperatorRoots(Struct, frozen=True, gc=False):
     """Sections that registering one operator refers to; ``typed`` by ``"INT8"`` and the like."""
 
     nodes: tuple[int, ...]

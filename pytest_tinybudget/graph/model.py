@@ -27,7 +27,7 @@ TYPE_BITS: Mapping[str, int] = {
 }  # fmt: skip
 
 
-class Quantization(msgspec.Struct, frozen=True):
+class Quantization(msgspec.Struct, frozen=True, gc=False):
     """Affine quantization: real = scale × (quantized − zero point).
 
     Either vector may be empty; ``zero_points`` may have one entry for many scales.
@@ -44,7 +44,7 @@ class Quantization(msgspec.Struct, frozen=True):
         return bool(self.scales) and bool(self.zero_points)
 
 
-class Tensor(msgspec.Struct, frozen=True):
+class Tensor(msgspec.Struct, frozen=True, gc=False):
     """One tensor of a subgraph.
 
     ``shape`` is in elements (a scalar has ``()``); ``data_bytes`` is the size of its constant
@@ -88,7 +88,7 @@ class Tensor(msgspec.Struct, frozen=True):
         return len(self.data) > 0
 
 
-class Operator(msgspec.Struct, frozen=True):
+class Operator(msgspec.Struct, frozen=True, gc=False):
     """One operator; tensor lists hold indices into the subgraph, −1 for an absent optional.
 
     ``name`` is the builtin's schema name (``"CONV_2D"``) or the custom code of a custom operator.
@@ -108,7 +108,7 @@ class Operator(msgspec.Struct, frozen=True):
     custom_options: memoryview = NO_BYTES
 
 
-class Subgraph(msgspec.Struct, frozen=True):
+class Subgraph(msgspec.Struct, frozen=True, gc=False):
     """Tensors and operators in file order; ``inputs`` and ``outputs`` index ``tensors``."""
 
     index: int
@@ -119,7 +119,7 @@ class Subgraph(msgspec.Struct, frozen=True):
     outputs: tuple[int, ...]
 
 
-class Signature(msgspec.Struct, frozen=True):
+class Signature(msgspec.Struct, frozen=True, gc=False):
     """A named entry point: tensor indices by argument name."""
 
     key: str
