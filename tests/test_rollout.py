@@ -106,6 +106,7 @@ def test_percentages_are_compared_as_they_are_written():
         ((0, 1, 1), "hold", 1, "0 % success, below 95 %"),
         ((9, 1, 10), "hold", 10, "1 of 10 devices failed: 90 % success"),
         ((94, 6, 100), "hold", 25, "94 % success"),  # a quarter more at least
+        ((92, 6, 98), "hold", 25, "93.88 % success"),  # rounded up
         ((19, 1, 20), "continue", 0, "95 % success"),
         ((7, 3, 10), "halt", 0, "69 times likelier at 10 % failures than at 2 %"),
         ((0, 0, 10), "hold", 0, "waiting for 10 of 10 devices"),
@@ -120,6 +121,34 @@ def test_few_devices_hold_and_evidence_halts(
     assert (decision.action, decision.more_devices) == (action, more)
     assert words in decision.reason
     assert "\n" not in decision.reason
+
+
+LIKELIER = "times likelier at 10 % failures than at 2 % (halts from 20 times, alpha 0.05)"
+HALTS_FROM = "(halts from 1.2 %, alpha 0.05 over 4 stages)"
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts", "reason"),
+    [
+        (SPRT, (7, 3, 10), f"3 of 10 devices failed, that is 69 {LIKELIER}"),
+        (
+            SPRT,
+            (0, 3, 10),
+            f"3 failed; even if the other 7 of 10 devices succeed, that is 69 {LIKELIER}",
+        ),
+        (SPRT, (0, 1000, 1000), f"devices failed, that is over 1,000,000,000 {LIKELIER}"),
+        (
+            EXACT,
+            (6, 4, 10),
+            "4 of 10 devices failed, at 5 % failures the chance of so many is 0.1 % " + HALTS_FROM,
+        ),
+        (EXACT, (0, 10, 10), f"the chance of so many is 9.8e-12 % {HALTS_FROM}"),
+    ],
+)
+def test_a_halt_shows_its_evidence_and_from_where_on_it_is_enough(
+    policy: Policy, counts: tuple[int, int, int], reason: str
+):
+    assert decide(policy, *counts).reason.endswith(reason)
 
 
 def test_fewer_than_the_minimum_are_too_few_to_know():
@@ -176,6 +205,24 @@ def test_no_failure_in_59_devices_is_the_first_proof_of_less_than_5_percent():
     assert devices_to_know(EXACT) == 59
     # Against 10 %, (0.98 / 0.9) ** -36 is the first below 0.05.
     assert devices_to_know(SPRT) == 36
+
+
+@pytest.mark.parametrize(
+    ("policy", "devices"),
+    [
+        (Policy(test="exact", beta=0.4), 18),
+        (Policy(test="exact", beta=0.038), 64),  # 0.95 ** 64 = 0.0375
+        (Policy(test="exact", beta=0.0375), 65),
+        (Policy(beta=0.068), 32),
+    ],
+)
+def test_the_devices_to_know_are_the_fewest_that_show_a_release_to_be_good(
+    policy: Policy, devices: int
+):
+    shown = [decide(policy, count, 0, count).shown_good for count in (devices - 1, devices)]
+
+    assert shown == [False, True]
+    assert devices_to_know(policy) == devices
 
 
 @pytest.mark.parametrize("policy", [SPRT, EXACT])
