@@ -103,7 +103,7 @@ def test_percentages_are_compared_as_they_are_written():
     [
         ((1, 0, 1), "continue", 0, "not yet shown to fail on fewer than 10 %"),
         ((36, 0, 36), "continue", 0, ", shown to fail on fewer than 10 %"),
-        ((0, 1, 1), "hold", 1, "0 % success, below 95 %"),
+        ((0, 1, 1), "hold", 1, "1 of 1 device failed: 0 % success, below 95 %"),
         ((9, 1, 10), "hold", 10, "1 of 10 devices failed: 90 % success"),
         ((94, 6, 100), "hold", 25, "94 % success"),  # a quarter more at least
         ((92, 6, 98), "hold", 25, "93.88 % success"),  # rounded up
@@ -155,6 +155,7 @@ def test_fewer_than_the_minimum_are_too_few_to_know():
     decision = decide(Policy(minimum_devices=20), 12, 0, 12)
 
     assert (decision.action, decision.more_devices) == ("hold", 8)
+    assert decision.reason.endswith("fewer than 20 are too few to know: 8 more")
 
 
 def test_evidence_halts_below_the_minimum_of_devices_too():
@@ -225,6 +226,12 @@ def test_the_devices_to_know_are_the_fewest_that_show_a_release_to_be_good(
     assert devices_to_know(policy) == devices
 
 
+@pytest.mark.parametrize("policy", [Policy(alpha=1e-6), Policy(alpha=1e-6, test="exact")])
+def test_no_number_of_failures_among_too_few_devices_halts(policy: Policy):
+    assert halting_failures(policy, 1) == 2
+    assert decide(policy, 0, 1, 1).action == "hold"
+
+
 @pytest.mark.parametrize("policy", [SPRT, EXACT])
 def test_a_verdict_on_a_million_devices_takes_no_longer(policy: Policy):
     decision = decide(policy, 0, 1_000_000, 1_000_000)
@@ -273,6 +280,15 @@ def test_the_exact_test_halts_and_clears_where_the_fractions_do(success: float, 
 
     assert halting_failures(policy, devices) == min(halts, default=devices + 1)
     assert most_failures_of_good(policy, devices) == max(clears, default=-1)
+
+
+@pytest.mark.parametrize("devices", [1000, 100_000, 1_000_000])
+def test_a_large_fleet_halts_and_clears_where_its_tail_does(devices: int):
+    halting, good = halting_failures(EXACT, devices), most_failures_of_good(EXACT, devices)
+
+    share = EXACT.alpha / len(FOUR_STAGES)
+    assert tail(halting, devices, 0.05) <= share < tail(halting - 1, devices, 0.05)
+    assert 1 - tail(good + 1, devices, 0.05) <= EXACT.beta < 1 - tail(good + 2, devices, 0.05)
 
 
 # The simulation
