@@ -414,6 +414,8 @@ def pickled() -> bytes:
         (b"PK\x03\x04 no archive", "held_out.npz: BadZipFile: "),
         (b"", "held_out.npz: BadZipFile: "),
     ],
+    # The bytes hold the time, and workers that collect in different seconds must agree.
+    ids=["too large", "pickled", "torn", "empty"],
 )
 def test_a_file_that_is_no_data_is_one_line(folder: Path, content: bytes, reason: str):
     folder.joinpath("held_out.npz").write_bytes(content)
