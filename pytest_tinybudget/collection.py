@@ -25,10 +25,13 @@ from pytest_tinybudget.plugin import FOUND
 from pytest_tinybudget.plugin import RESULTS
 from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.plugin import setting
+from pytest_tinybudget.posted import post
 from pytest_tinybudget.recorder import PROPERTY_READERS
+from pytest_tinybudget.recorder import SHARED_FOLDER
 from pytest_tinybudget.recorder import style_of
 from pytest_tinybudget.report import github
 from pytest_tinybudget.report.terminal import failure
+from pytest_tinybudget.shared import SharedFootprints
 
 
 if TYPE_CHECKING:
@@ -57,6 +60,8 @@ def gate_of(config: pytest.Config) -> Gate:
 
             require_interpreter()
         estimator = partial(config.hook.pytest_tinybudget_estimator, config=config)
+        worker: dict[str, str] | None = getattr(config, "workerinput", None)
+        shared = worker and worker.get(SHARED_FOLDER)
         config.stash[_GATE] = Gate(
             strict=setting(config, "tinybudget_strict"),
             verify=setting(config, "tinybudget_verify"),
@@ -65,6 +70,8 @@ def gate_of(config: pytest.Config) -> Gate:
             declared_baselines=path_setting(config, "tinybudget_baseline") is None,
             cached=not setting(config, "tinybudget_no_cache"),
             progress=partial(_show_progress, config),
+            write=None if worker is None else partial(post, config),
+            shared=SharedFootprints(Path(shared)) if shared else None,
         )
         config.add_cleanup(config.stash[_GATE].close)
     return config.stash[_GATE]

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.convert.converter import Request
     from pytest_tinybudget.footprint.arena import Simulation
+    from pytest_tinybudget.shared import SharedFootprints
     from pytest_tinybudget.verify import RealRun
 
 
@@ -69,6 +70,9 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 _PLANNED = "counted from a layer list: names and metadata of the trained file may differ by 1 KB"
+
+#: Writes files (contents by name) into a folder; returns their paths.
+Write = Callable[[Path, Mapping[str, bytes]], tuple[Path, ...]]
 
 #: Another estimator: ``None`` leaves the model to the built-in one.
 Estimator = Callable[[Model, Runtime], Footprint | None]
@@ -83,6 +87,8 @@ class Gate:
     the declarations' own, which count without one only where ``declared_baselines`` says so;
     ``today`` (UTC) decides which agreed increases have expired.
     ``cached`` is whether conversions are kept on disk; ``progress`` is told of their steps.
+    ``write`` takes the place of ``artifacts.write``; with ``shared``, other processes of the same
+    run are asked for footprints.
     """
 
     strict: bool = False
@@ -103,6 +109,8 @@ class Gate:
     _owners: dict[tuple[Path, str], str] = field(default_factory=dict, repr=False)
     cached: bool = True
     progress: Progress | None = None
+    write: Write | None = None
+    shared: SharedFootprints | None = None
     _models: dict[object, Model | TinybudgetError] = field(default_factory=dict, repr=False)
     _conversions: dict[object, Converted | TinybudgetError | None] = field(
         default_factory=dict, repr=False
@@ -134,7 +142,7 @@ class Gate:
             if artifacts is not None and result.outcome != "refused":
                 self.write_artifacts(pair, artifacts, savings=details)
         except TinybudgetError as error:
-            return failed_result(pair, _with_log(pair, error, artifacts))
+            return failed_result(pair, self._with_log(pair, error, artifacts))
         return result
 
     def model(self, declared: DeclaredModel) -> Model:
@@ -306,7 +314,31 @@ class Gate:
 
         stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
         key = (sha256_of(model), choice, registrations, stated, stack, savings)
-        return _once(self._footprints, key, estimate)
+        shared = self.shared
+        if shared is None:
+            return _once(self._footprints, key, estimate)
+        return _once(self._footprints, key, lambda: shared.get(repr(key), estimate))
+
+    def _with_log(
+        self, pair: Declared, error: TinybudgetError, artifacts: Path | None
+    ) -> TinybudgetError:
+        """``error`` with the file that keeps what a failed conversion printed."""
+        if not (isinstance(error, ConversionError) and error.log):
+            return error
+        from pytest_tinybudget.artifacts import write
+        from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
+
+        parent = pair.declaration.path.parent
+        folder = artifacts or pair.declaration.artifacts or parent / DEFAULT_DIRECTORY
+        try:
+            (path,) = (self.write or write)(
+                folder, {f"{c_identifier(pair.name)}_conversion.log": error.log}
+            )
+        except TinybudgetError:
+            return error  # what went wrong first matters more
+        return TinybudgetError(
+            error.message, details=(*error.details, f"log: {path}"), code=error.code
+        )
 
     def write_artifacts(
         self, pair: Pair, folder: Path, *, savings: bool = True
@@ -338,7 +370,7 @@ class Gate:
                 ],
                 registrations=pair.model.registrations,
             )
-            return artifacts.write(folder, files)
+            return (self.write or artifacts.write)(folder, files)
 
         self.claim_artifacts(pair, folder)
         board = pair.board.id if pair.board.accelerator else ""
@@ -615,22 +647,6 @@ def _warned(result: PairResult, warnings: tuple[str, ...]) -> PairResult:
         outcome="warns" if warns else result.outcome,
         warnings=(*result.warnings, *warnings),
     )
-
-
-def _with_log(pair: Declared, error: TinybudgetError, artifacts: Path | None) -> TinybudgetError:
-    """``error`` with the file that keeps what a failed conversion printed."""
-    if not (isinstance(error, ConversionError) and error.log):
-        return error
-    from pytest_tinybudget.artifacts import write
-    from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
-
-    parent = pair.declaration.path.parent
-    folder = artifacts or pair.declaration.artifacts or parent / DEFAULT_DIRECTORY
-    try:
-        (path,) = write(folder, {f"{c_identifier(pair.name)}_conversion.log": error.log})
-    except TinybudgetError:
-        return error  # what went wrong first matters more
-    return TinybudgetError(error.message, details=(*error.details, f"log: {path}"), code=error.code)
 
 
 def _at_its_limit(pair: Pair | GroupPair, result: PairResult) -> PairResult:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from collections.abc import Generator
 from collections.abc import Iterator
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,6 +21,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pytest_tinybudget import posted
 from pytest_tinybudget.artifacts.files import write_file
 from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.compared import comparison_of
@@ -32,6 +35,7 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import encodable
 from pytest_tinybudget.report.layout import write_lines
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import unmeasured
 
 
 if TYPE_CHECKING:
@@ -41,6 +45,9 @@ if TYPE_CHECKING:
 #: The options of pytest's JUnit file and of pytest-reportlog, which write a test's properties. Of
 #: 20,000 pairs these would be most of the memory, so that they are not kept for nobody.
 PROPERTY_READERS = ("xmlpath", "report_log")
+
+#: What a worker of pytest-xdist is told: the folder of the footprints that workers share.
+SHARED_FOLDER = "tinybudget_shared"
 
 
 #: pytest-xdist receives each worker's reports in a thread of its own, and msgspec crashes where two
@@ -56,6 +63,7 @@ def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairR
     if report.when == "setup" and report.failed and results[0].outcome == "error":
         report.longrepr = terminal.failure(results[0], style_of(item.config))
     setattr(report, ATTRIBUTE, tuple(results))
+    posted.attach(report, item.config)
     if any(item.config.getoption(option, None) for option in PROPERTY_READERS):
         for result in results:
             item.user_properties.extend(_properties(result))
@@ -92,6 +100,7 @@ class Recorder:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._results: dict[str, PairResult] = {}
+        self._shared: tempfile.TemporaryDirectory[str] | None = None
         #: With the baseline, once all tests have run. (pytest 8 reads every property of a plugin
         #: when it registers it, so a cached one would be computed of nothing.)
         self._comparison: Comparison | None = None
@@ -104,9 +113,30 @@ class Recorder:
         """All results so far, by id."""
         return sorted(self._results.values(), key=lambda result: result.id)
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for result in results_of(report):
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of pytest-xdist where it shares footprints with the others."""
+        if self._shared is None:
+            self._shared = tempfile.TemporaryDirectory(
+                prefix="tinybudget-", ignore_cleanup_errors=True
+            )
+            self._config.add_cleanup(self._shared.cleanup)
+        node.workerinput[SHARED_FOLDER] = self._shared.name
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        """Keep the results before any other plugin sees the report, and write a worker's files."""
+        results = results_of(report)
+        try:
+            posted.write_posted(report, self._config.rootpath)
+        except TinybudgetError as error:
+            results = [unmeasured(result, error) for result in results]
+            setattr(report, ATTRIBUTE, tuple(results))
+            report.outcome = "failed"
+            report.longrepr = terminal.failure(results[0], style_of(self._config))
+        for result in results:
             self._results[result.id] = result
+        return (yield)
 
     def pytest_report_teststatus(
         self, report: pytest.CollectReport | pytest.TestReport

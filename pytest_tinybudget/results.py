@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.quantities import Unit
@@ -209,3 +210,19 @@ class PairResult(Struct, frozen=True, gc=False):
     def failed(self) -> bool:
         """Whether the gate is red for this pair."""
         return self.outcome in ("over", "refused", "unmet", "error")
+
+
+def unmeasured(result: PairResult, error: TinybudgetError) -> PairResult:
+    """The result in ``result``'s place where what belongs to it went wrong."""
+    return PairResult(
+        id=result.id,
+        model=result.model,
+        board=result.board,
+        runtime="",
+        outcome="error",
+        headline=error.message,
+        reasons=error.details,
+        declared_at=result.declared_at,
+        kind=result.kind,
+        code=error.code,
+    )

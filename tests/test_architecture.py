@@ -14,7 +14,7 @@ PACKAGE = ROOT / "pytest_tinybudget"
 
 #: A room imports those above it, and none beside or below it.
 LAYERS = (
-    ("codes", "errors", "names", "sizes"),
+    ("codes", "errors", "locks", "names", "sizes"),
     ("nearest", "quantities"),
     ("boards", "graph"),
     ("footprint",),
@@ -22,7 +22,7 @@ LAYERS = (
     ("rollout", "update"),
     ("declaration", "toolchain"),
     ("budget", "evaluation", "groups"),
-    ("accelerators", "baseline", "checks", "figures", "remedies", "verify"),
+    ("accelerators", "baseline", "checks", "figures", "remedies", "shared", "verify"),
     ("gate", "report"),
     ("api", "fleet", "tighten"),
     ("commands", "pytest"),
@@ -45,7 +45,7 @@ MUST_NOT_KNOW = {
 
 #: Modules that are a room together.
 ROOMS = dict.fromkeys(
-    ("plugin", "collection", "recorder", "fixture", "hookspecs", "compared"), "pytest"
+    ("plugin", "collection", "recorder", "fixture", "hookspecs", "compared", "posted"), "pytest"
 )
 
 #: Packages that only these rooms or modules import when they are imported themselves.

@@ -178,15 +178,13 @@ def test_a_lock_of_windows_is_tried_until_it_is_free(
     fake = SimpleNamespace(LK_NBLCK=2, LK_UNLCK=0, locking=locking)
     monkeypatch.setitem(sys.modules, "msvcrt", fake)
     monkeypatch.setattr(sys, "platform", "win32")
-    spec = find_spec("pytest_tinybudget.convert.cache")
+    spec = find_spec("pytest_tinybudget.locks")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "windows_cache", module)
-    module.__name__ = "windows_cache"
-    exec(compile(Path(spec.origin or "").read_text("utf-8"), "cache", "exec"), vars(module))
+    exec(compile(Path(spec.origin or "").read_text("utf-8"), "locks", "exec"), vars(module))
 
-    with module.Cache(tmp_path).locked([KEY]):
+    with module.locked(tmp_path / "lock"):
         assert calls == [2, 2, 2]
     assert calls == [2, 2, 2, 0]
 

@@ -98,6 +98,91 @@ def test_a_worker_that_dies_loses_its_pair_only(project: Project) -> None:
     assert survived == [pair for pair in whole if pair["id"] != lost]
 
 
+def test_each_model_is_measured_once_however_many_workers(project: Project) -> None:
+    pytester = project(DECLARATION)
+    pytester.makeconftest(
+        """
+import os
+
+def pytest_tinybudget_estimator(model, runtime):
+    with open("measured.txt", "a") as log:
+        log.write(f"{model.name} {runtime.name} {os.environ['PYTEST_XDIST_WORKER']}\\n")
+"""
+    )
+    # Every worker runs every pair: each would measure each of the models for itself.
+    result = pytester.runpytest_subprocess(
+        *("--tinybudget", "-p", "no:cacheprovider", "--dist=each", "--tx=3*popen")
+    )
+    result.assert_outcomes(passed=9, failed=6)
+    lines = pytester.path.joinpath("measured.txt").read_text().splitlines()
+    measured = [line.rpartition(" ")[0] for line in lines]
+    assert len(measured) == 4  # two models for the runtimes of two boards
+    assert len(set(measured)) == 4
+
+
+def test_what_workers_share_is_gone_after_the_run(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    pytester = project(DECLARATION)
+    pytester.makeconftest(
+        """
+def pytest_configure(config):
+    folder = getattr(config, "workerinput", {}).get("tinybudget_shared")
+    if folder:
+        open("shared.txt", "w").write(folder)
+"""
+    )
+    outputs(pytester, "-n", "2")
+    shared = Path(pytester.path.joinpath("shared.txt").read_text())
+    assert shared.parent == tmp_path
+    assert not shared.exists()
+
+
+def test_only_the_controller_writes_c_files(project: Project) -> None:
+    """A worker that may write nothing but what workers share has them written all the same."""
+    pytester = project(DECLARATION)
+    pytester.makeconftest(
+        """
+import os
+import pytest
+from pathlib import Path
+
+@pytest.fixture(autouse=True, scope="session")
+def _(): pass
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        replace = os.replace
+        def watched(self, target):
+            assert "tinybudget_shared" in config.workerinput
+            if not str(target).startswith(config.workerinput["tinybudget_shared"]):
+                open("by_workers.txt", "a").write(f"{target}\\n")
+            return replace(self, target)
+        Path.replace = watched
+"""
+    )
+    _, files = outputs(pytester, "-n", "2")
+    assert {"kws_model_data.h", "vad_model_settings.h"} <= files.keys()
+    assert not pytester.path.joinpath("by_workers.txt").exists()
+
+
+def test_files_that_cannot_be_written_fail_their_pair(project: Project) -> None:
+    pytester = project(DECLARATION.partition("[models.vad]")[0])
+    pytester.path.joinpath("taken").write_text("a file in the place of the folder")
+    found = []
+    for arguments in (("-p", "no:xdist"), ("-n", "2")):
+        result = pytester.runpytest_subprocess(
+            *("--tinybudget", "-p", "no:cacheprovider", "--tinybudget-artifacts=taken"),
+            *("--tinybudget-json=results.json", *arguments),
+        )
+        assert result.ret == pytest.ExitCode.TESTS_FAILED, arguments
+        result.stdout.fnmatch_lines(["*cannot write to *taken*"])
+        found.append(json.loads(pytester.path.joinpath("results.json").read_text())["pairs"])
+    assert [pair["outcome"] for pair in found[0]] == ["error", "error"]
+    assert found[0] == found[1]
+
+
 def test_a_log_of_reports_gets_results_as_plain_data(project: Project) -> None:
     """What pytest-reportlog does: a hook of the one process asks for each report as a mapping."""
     pytester = project(DECLARATION)

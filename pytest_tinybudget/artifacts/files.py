@@ -63,10 +63,22 @@ def write_file(path: Path, content: bytes) -> None:
         raise TinybudgetError(f"{path}: cannot be written: {reason}", code="TB102") from error
 
 
+def changed(directory: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Those of ``files`` that ``write`` would write, because ``directory`` has others or none."""
+    return {name: files[name] for name in files if not _is_written(directory / name, files[name])}
+
+
+def _is_written(path: Path, content: bytes) -> bool:
+    try:
+        return path.is_file() and not path.is_symlink() and path.read_bytes() == content
+    except (OSError, ValueError):
+        return False
+
+
 def _replace(path: Path, content: bytes) -> None:
-    is_there = path.is_file() and not path.is_symlink()
-    if is_there and path.read_bytes() == content:
+    if _is_written(path, content):
         return
+    is_there = path.is_file() and not path.is_symlink()
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with draft.open("xb") as file:

@@ -19,13 +19,13 @@ from contextlib import ExitStack
 from contextlib import contextmanager
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 from typing import Any
 
 from msgspec import Struct
 
 from pytest_tinybudget.convert.fingerprint import file_digest
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.locks import locked
 from pytest_tinybudget.sizes import parse_size
 
 
@@ -166,9 +166,7 @@ class Cache:
                 folder.mkdir(parents=True, exist_ok=True)
                 # In one order, so that no two processes wait for each other.
                 for name in sorted({key[:2] for key in keys}):
-                    file = stack.enter_context((folder / name).open("ab"))
-                    _lock(file)
-                    stack.callback(_unlock, file)
+                    stack.enter_context(locked(folder / name))
             yield
 
     def _path(self, key: str) -> Path:
@@ -236,30 +234,3 @@ def _unchanged(read: dict[str, str], root: Path) -> bool:
         return all(file_digest(root / name).hex() == sha256 for name, sha256 in read.items())
     except OSError:
         return False
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        while True:
-            try:
-                file.seek(0)
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            except OSError:  # noqa: PERF203 - the way to wait for it
-                time.sleep(0.05)
-            else:
-                return
-
-    def _unlock(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-    def _unlock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
