@@ -370,6 +370,15 @@ def test_a_model_within_the_documented_rules_may_map() -> None:
     assert not any("maps" in line for line in (first, *rest))
 
 
+def test_a_conversion_without_an_input_takes_no_float() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    result = graph.tensor((1, 4), "INT8")
+    graph.operator("QUANTIZE", (), (result,), {})
+    graph.output(result)
+    assert lint(model_of(maker.build())).operators == 1
+
+
 def test_a_float_model_would_not_map() -> None:
     found = lint(model_of(float_model()))
     assert found.verdict == "would not map"

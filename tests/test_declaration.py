@@ -174,6 +174,15 @@ def test_a_glob_makes_one_model_a_file(project: Project):
     assert declaration.models["vad"].declared_source == "models/vad.tflite"
 
 
+def test_a_glob_that_no_file_system_could_hold_matches_nothing(project: Project):
+    with pytest.raises(DeclarationError, match="no file matches 'é+/"):
+        project.load(f"""
+            [models.all]
+            source = "{"é" * 300}/**/*.tflite"
+            boards = ["esp32"]
+        """)
+
+
 def test_a_file_whose_name_looks_like_a_glob_is_a_file(project: Project):
     project.models("models/kws[v1].tflite", "models/kwsv.tflite")
 

@@ -153,3 +153,18 @@ def rewired(chance: random.Random, indices: tuple[int, ...], allowed: range) -> 
     kept = list(indices[: chance.randint(0, len(indices))])
     extra = chance.choices(allowed, k=chance.randrange(3)) if chance.random() < 0.7 else []
     return (*kept, *extra)
+
+
+def test_weights_without_a_shape_are_measured_or_refused() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 3, 4)), units=4))
+    step = graph.steps[-1]
+    graph.tensors[step.inputs[1]].shape = ()
+    graph.tensors[step.outputs[0]].shape = (1, 3, 4)
+    try:
+        footprint = measure(read_model(maker.build(), "model"), RUNTIMES["m4_cmsisnn"])
+    except TinybudgetError as error:
+        assert "\n" not in str(error)
+    else:
+        assert footprint.arena is not None or footprint.refusals

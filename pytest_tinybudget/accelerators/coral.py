@@ -130,11 +130,9 @@ def lint(model: Model) -> Lint:
 def _takes_float(graph: Subgraph) -> bool:
     """Whether the first operator only turns a float input into 8 bits."""
     first = graph.operators[0] if graph.operators else None
-    return (
-        first is not None
-        and first.name == "QUANTIZE"
-        and graph.tensors[first.inputs[0]].type == "FLOAT32"
-    )
+    if first is None or first.name != "QUANTIZE":
+        return False
+    return any(index >= 0 and graph.tensors[index].type == "FLOAT32" for index in first.inputs[:1])
 
 
 @cache

@@ -414,7 +414,10 @@ class _Models:
         folder = self.context.path.parent
         if "**" in PurePath(pattern).parts:
             # Unlike the function, the method follows no links to folders, which may go in circles.
-            found = folder.glob(pattern)
+            try:
+                found = list(folder.glob(pattern))
+            except OSError:  # no system has a file of such a name
+                return []
             return sorted(each for each in found if not _is_hidden(each.relative_to(folder)))
         # Path.glob takes neither absolute patterns nor "..".
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207

@@ -204,7 +204,8 @@ def _int(operator: Operator, option: str) -> int:
 def _dense_path(first: Tensor, weights: Tensor, output: Tensor, kernels: Kernels) -> str:
     """FULLY_CONNECTED: per channel or per tensor; CMSIS-NN convolves where there are batches."""
     per_channel = len(weights.quantization.scales) > 1
-    if kernels.library == "cmsis-nn" and len(output.shape) > 2 and weights.shape[-1] % 4 == 0:
+    inputs = weights.shape[-1] if weights.shape else 1
+    if kernels.library == "cmsis-nn" and len(output.shape) > 2 and inputs % 4 == 0:
         return "convolve_1x1"
     return "per_channel" if per_channel else ""
 
