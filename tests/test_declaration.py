@@ -175,7 +175,7 @@ def test_a_glob_makes_one_model_a_file(project: Project):
 
 
 def test_a_glob_that_no_file_system_could_hold_matches_nothing(project: Project):
-    with pytest.raises(DeclarationError, match="no file matches 'é+/"):
+    with pytest.raises(DeclarationError, match=r"no file matches 'é+/"):
         project.load(f"""
             [models.all]
             source = "{"é" * 300}/**/*.tflite"

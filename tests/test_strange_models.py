@@ -162,9 +162,5 @@ def test_weights_without_a_shape_are_measured_or_refused() -> None:
     step = graph.steps[-1]
     graph.tensors[step.inputs[1]].shape = ()
     graph.tensors[step.outputs[0]].shape = (1, 3, 4)
-    try:
-        footprint = measure(read_model(maker.build(), "model"), RUNTIMES["m4_cmsisnn"])
-    except TinybudgetError as error:
-        assert "\n" not in str(error)
-    else:
-        assert footprint.arena is not None or footprint.refusals
+    footprint = measure(read_model(maker.build(), "model"), RUNTIMES["m4_cmsisnn"])
+    assert footprint.arena is not None or footprint.refusals
