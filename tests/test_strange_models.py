@@ -160,7 +160,8 @@ def test_weights_without_a_shape_are_measured_or_refused() -> None:
     graph = maker.graph()
     graph.output(graph.dense(graph.input((1, 3, 4)), units=4))
     step = graph.steps[-1]
-    graph.tensors[step.inputs[1]].shape = ()
+    weights = graph.tensors[step.inputs[1]]
+    weights.shape, weights.data = (), b"0"
     graph.tensors[step.outputs[0]].shape = (1, 3, 4)
     footprint = measure(read_model(maker.build(), "model"), RUNTIMES["m4_cmsisnn"])
     assert footprint.arena is not None or footprint.refusals
