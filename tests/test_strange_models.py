@@ -158,10 +158,10 @@ def rewired(chance: random.Random, indices: tuple[int, ...], allowed: range) -> 
 def test_weights_without_a_shape_are_measured_or_refused() -> None:
     maker = ModelMaker()
     graph = maker.graph()
-    graph.output(graph.dense(graph.input((1, 3, 4)), units=4))
+    graph.output(graph.dense(graph.input((1, 3, 4), "FLOAT32"), units=4))
     step = graph.steps[-1]
     weights = graph.tensors[step.inputs[1]]
-    weights.shape, weights.data = (), b"0"
+    weights.shape, weights.data = (), bytes(4)
     graph.tensors[step.outputs[0]].shape = (1, 3, 4)
     footprint = measure(read_model(maker.build(), "model"), RUNTIMES["m4_cmsisnn"])
     assert footprint.arena is not None or footprint.refusals
