@@ -26,8 +26,10 @@ from types import ModuleType
 from timing import Command
 from timing import Row
 from timing import command_medians
+from timing import median_ratio
 from timing import medians
 from timing import print_rows
+from timing import run
 
 from pytest_tinybudget.artifacts import render_array
 from pytest_tinybudget.artifacts import write
@@ -82,12 +84,12 @@ def start(folder: Path, bare: str, plugin: str) -> Iterator[Row]:
     """pytest with the plugin installed and not used, on one empty test."""
     pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
     empty = _empty_test(folder)
-    commands = [Command(empty, (python, *pytest)) for python in (bare, plugin)]
-    without, with_it = command_medians(commands, 4 * REPEATS)
+    first, second = (Command(empty, (python, *pytest)) for python in (bare, plugin))
+    (without, with_it), ratio = median_ratio(lambda: run(first), lambda: run(second), 6 * REPEATS)
     print(
         f"pytest on an empty test: {without * 1e3:.1f} ms, with the plugin {with_it * 1e3:.1f} ms"
     )
-    yield Row("installed and not used, start of pytest", with_it / without, 1.02, "times")
+    yield Row("installed and not used, start of pytest", ratio, 1.02, "times")
 
 
 def four_pairs(folder: Path, plugin: str, mcufit: str | None, models: Path) -> Iterator[Row]:
@@ -205,36 +207,46 @@ def weights(folder: Path) -> Iterator[Row]:
 
 
 def c_array(folder: Path) -> Iterator[Row]:
-    """A C array of 4 MB: written against ``xxd -i``, and compiled against its ``.incbin``."""
-    path = folder / "model.tflite"
-    model = model_maker().ModelMaker()
-    graph = model.graph()
-    graph.output(graph.dense(graph.input((1, 1024)), units=4 * 1024))
-    path.write_bytes(model.build())
-    loaded = load_model(path)
+    """C arrays: 4 MB written against ``xxd -i``; 4 and 8 MB compiled against their ``.incbin``."""
     made = folder / "made"
+    path = _large(folder, units=4 * 1024)
+    loaded = load_model(path)
 
     def ours() -> None:
         shutil.rmtree(made, ignore_errors=True)
         write(made, render_array(loaded, "big", "c"))
 
-    ours()
     if shutil.which("xxd"):
         dump = Command(folder, ("xxd", "-i", path.name, "dump.c"))
         taken, theirs = medians([ours, lambda: subprocess.run(dump.arguments, cwd=folder)], REPEATS)
         print(f"4 MB as a C array: {taken * 1e3:.0f} ms, xxd -i {theirs * 1e3:.0f} ms")
         yield Row("C array of 4 MB, written, against xxd -i", taken / theirs, 1 / 5, "times")
     compiler = shutil.which("arm-none-eabi-gcc")
-    if compiler:
-        build = (compiler, "-c", "-mcpu=cortex-m4", "-mthumb", "-I.", "-o", "out.o")
-        included = (*build, "-DTINYBUDGET_INCBIN", "big_model_data.S")
-        array, incbin = command_medians(
-            [Command(made, (*build, "big_model_data.c")), Command(made, included)], 3
-        )
-        print(f"compiled: array {array:.1f} s, .incbin {incbin * 1e3:.0f} ms")
-        yield Row(
-            "its .S with .incbin compiled, against the array", incbin / array, 1 / 500, "times"
-        )
+    if compiler is None:
+        return
+    for megabytes in (4, 8):
+        loaded = load_model(_large(folder, units=megabytes * 1024))
+        ours()
+        yield _incbin(made, compiler, f"the .S of {megabytes} MB compiled, against the array")
+
+
+def _large(folder: Path, units: int) -> Path:
+    """A dense layer of ``units`` KB."""
+    path = folder / "model.tflite"
+    model = model_maker().ModelMaker()
+    graph = model.graph()
+    graph.output(graph.dense(graph.input((1, 1024)), units=units))
+    path.write_bytes(model.build())
+    return path
+
+
+def _incbin(made: Path, compiler: str, what: str) -> Row:
+    build = (compiler, "-c", "-mcpu=cortex-m4", "-mthumb", "-I.", "-o", "out.o")
+    included = Command(made, (*build, "-DTINYBUDGET_INCBIN", "big_model_data.S"))
+    array = command_medians([Command(made, (*build, "big_model_data.c"))], 1)[0]
+    incbin = command_medians([included], REPEATS)[0]
+    print(f"compiled: array {array:.1f} s, .incbin {incbin * 1e3:.1f} ms")
+    return Row(what, incbin / array, 1 / 500, "times")
 
 
 if __name__ == "__main__":
