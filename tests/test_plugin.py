@@ -232,6 +232,28 @@ def test_a_model_is_analysed_once_for_all_its_boards_of_one_runtime(project: Pro
     result.stdout.fnmatch_lines(["read 1, measured 1"])
 
 
+def test_a_model_is_let_go_when_its_last_pair_has_run(project: Project) -> None:
+    pytester = project()
+    pytester.makeconftest(
+        """
+        import gc
+        from pytest_tinybudget.graph.model import Model
+
+        seen = []
+
+        def pytest_runtest_teardown(item):
+            seen.append(sum(isinstance(each, Model) for each in gc.get_objects()))
+
+        def pytest_terminal_summary(terminalreporter):
+            gc.collect()
+            left = sum(isinstance(each, Model) for each in gc.get_objects())
+            terminalreporter.write_line(f"at once {max(seen)}, left {left}")
+        """
+    )
+    result = pytester.runpytest_subprocess("--tinybudget")
+    result.stdout.fnmatch_lines(["at once 1, left 0"])
+
+
 def test_a_wrong_declaration_is_a_collection_error_with_all_its_lines(project: Project) -> None:
     wrong = DECLARATION.replace("arduino-nano-33-ble", "arduino-nano-33-bel").replace(
         "[models.vad]", "[models.vad]\nbuget = { ram = 1 }"
@@ -467,6 +489,25 @@ def test_at_rest_the_plugin_imports_nothing_heavy(pytester: pytest.Pytester) -> 
             f"ours: {['pytest_tinybudget', 'pytest_tinybudget.hookspecs', plugin.__name__]}",
         ]
     )
+
+
+def test_the_package_is_imported_past_the_rewriting_of_assertions(project: Project) -> None:
+    pytester = project()
+    script = pytester.makepyfile(
+        loaders="""
+        import sys
+
+        import pytest
+
+        pytest.main(["--tinybudget", "-q"])
+        ours = [name for name in sys.modules if name.startswith("pytest_tinybudget.")]
+        loaders = {name: type(sys.modules[name].__spec__.loader).__name__ for name in ours}
+        del loaders["pytest_tinybudget.plugin"]  # which pytest loads itself
+        print(len(loaders) > 50, sorted(set(loaders.values())))
+        """
+    )
+    result = pytester.run(sys.executable, script)
+    result.stdout.fnmatch_lines(["True ['SourceFileLoader']"])
 
 
 def test_the_plugin_looks_for_the_file_that_declarations_are_in() -> None:

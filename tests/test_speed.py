@@ -26,9 +26,12 @@ from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.power import Power
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Kernels
+from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.quantities import Declarable
 from pytest_tinybudget.quantities import format_quantity
@@ -656,3 +659,25 @@ def _hold(pattern: str, marker: str, printed: str) -> None:
         return
     (shown,) = re.findall(pattern, text, re.DOTALL)
     assert shown == printed
+
+
+@pytest.mark.parametrize(
+    ("budget", "details", "told"),
+    [
+        ("", True, True),
+        ("", False, False),
+        ('budget = { latency = "10 s" }', False, True),
+        ('budget = { ram = "1 KB" }', False, True),
+    ],
+    ids=["asked for", "nobody reads it", "limited", "failing"],
+)
+def test_a_time_is_worked_out_where_it_is_read(
+    budget: str, details: bool, told: bool, tmp_path: Path
+) -> None:
+    tmp_path.joinpath("kws.tflite").write_bytes(keyword_model())
+    file = tmp_path / "tinybudget.toml"
+    section = '[models.kws]\nsource = "kws.tflite"\nboards = ["nucleo-l4r5zi"]\n'
+    file.write_text(f"schema = 1\n{section}{budget}\n", encoding="utf-8")
+    (pair,) = pairs("tinybudget.toml", load_declaration(file))
+    figures = Gate(cached=False).check(pair, details=details).figures
+    assert ("latency" in [figure.name for figure in figures]) is told
