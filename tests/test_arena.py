@@ -29,6 +29,7 @@ from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.arena import simulate_multitenant
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -332,13 +333,15 @@ def test_models_on_one_allocator_add_their_tails_and_share_the_head() -> None:
         graph.output(graph.conv2d(graph.input((1, side, side, 3)), filters=8))
         models.append(read_model(maker.build(), "model"))
     small, large = (simulate(model, RUNTIMES["m4_ref"]).arena for model in models)
-    both = simulate_multitenant(models, RUNTIMES["m4_ref"])
     assert small is not None
     assert large is not None
-    assert both is not None
-    assert both.head == large.head
-    assert large.tail < both.tail < small.tail + large.tail  # the allocator is there once
-    assert both.buffers == large.buffers
+    for order in (models, models[::-1]):
+        both = simulate_multitenant(order, RUNTIMES["m4_ref"])
+        assert both is not None
+        assert both.head == large.head
+        assert large.tail < both.tail < small.tail + large.tail  # the allocator is there once
+        assert both.buffers == large.buffers
+        assert (both.peak_time, both.optimum_head) == (large.peak_time, large.optimum_head)
 
 
 def test_an_allocator_for_one_model_is_its_arena() -> None:
@@ -346,6 +349,12 @@ def test_an_allocator_for_one_model_is_its_arena() -> None:
     graph.output(graph.conv2d(graph.input((1, 8, 8, 3)), filters=8))
     model = read_model(maker.build(), "model")
     assert simulate_multitenant([model], RUNTIMES["m4_ref"]) == arena_of(maker, "m4_ref")
+
+
+def test_an_allocator_takes_what_operators_are_stated_to_cost() -> None:
+    costs, runtime = {"MyOp": OperatorCost(persistent=64, scratch=200)}, RUNTIMES["m4_ref"]
+    alone = simulate(custom_model(), runtime, costs).arena
+    assert simulate_multitenant([custom_model()], runtime, costs) == alone
 
 
 # Scratch buffers: reference, CMSIS-NN on M0+, M4 and M55, bytes.
@@ -558,6 +567,28 @@ def test_an_operator_without_registration_is_refused_by_name() -> None:
     assert simulation.arena is None
     refusal = simulation.refusals[0]
     assert (refusal.stage, refusal.operator, refusal.index) == ("resolve", "GELU", 0)
+
+
+@pytest.mark.parametrize("place", ["input", "output"])
+def test_a_tensor_that_tflm_has_no_memory_for_is_refused_by_its_first_operator(place: str) -> None:
+    maker = ModelMaker()
+    maker.graph().output(maker.graphs[0].logistic(maker.graphs[0].input((1, 8))))
+    graph = maker.graph()
+    hidden = graph.logistic(graph.input((1, 8)))
+    text = graph.tensor((1,), "STRING", name="text")
+    source, target = (text, hidden) if place == "input" else (hidden, text)
+    graph.operator("LOGISTIC", (source,), (target,))
+    reason = "tensor 'text': TFLM has no memory for tensors of type STRING"
+    found = [each for each in simulated(maker).refusals if "'text'" in each.reason]
+    assert found[0] == Refusal("load", "LOGISTIC", 1, 1, reason)
+
+
+def test_a_tensor_of_no_operator_is_refused_by_its_name_alone() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.logistic(graph.input((1, 8))))
+    graph.tensor((1,), "STRING", name="text")
+    reason = "tensor 'text': TFLM has no memory for tensors of type STRING"
+    assert simulated(maker).refusals == (Refusal("load", "", 0, -1, reason),)
 
 
 def test_float_activations_with_int8_weights_are_refused() -> None:
