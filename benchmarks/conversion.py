@@ -88,7 +88,7 @@ def _make_ready(folder: Path, count: int) -> None:
     """The converted models as files, out of the cache's entries."""
     entries = sorted((folder / "cache" / "together").rglob("*.int8"))
     for number, entry in enumerate(entries):
-        (folder / f"r{number}.tflite").write_bytes(entry.read_bytes().partition(b"\n")[2])
+        (folder / f"r{number}.tflite").write_bytes(entry.read_bytes().split(b"\n", 2)[2])
     _declare(folder / "ready.toml", [f"r{number}.tflite" for number in range(count)])
 
 

@@ -658,3 +658,37 @@ def test_an_evaluation_that_floods_is_one_line(
 
     assert result.outcome == "error"
     assert "printed more than 1 MB while reading the held-out data" in result.headline
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="conversions are not forked here")
+def test_conversions_that_end_at_the_same_time_do_not_end_their_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal of the second is handled in the midst of the handling of the first."""
+    from pytest_tinybudget.convert.worker.__main__ import _Server
+
+    server, folders = _Server(), []
+    for code in (0, 3):
+        folder = tmp_path / str(code)
+        folder.mkdir()
+        child = os.fork()
+        if child == 0:
+            os._exit(code)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        folders.append(JobFolder(folder))
+        server._children[child] = folders[-1]
+    wait = os.waitid
+    interrupted = []
+
+    def interrupted_wait(*arguments: int) -> object:
+        found = wait(*arguments)
+        if not interrupted:
+            interrupted.append(True)
+            server._reap()
+        return found
+
+    monkeypatch.setattr(os, "waitid", interrupted_wait)
+    server._reap()
+    assert [folder.exit() for folder in folders] == [0, 3]
+    assert interrupted == [True]
+    assert server._children == {}

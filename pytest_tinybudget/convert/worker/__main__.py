@@ -52,6 +52,8 @@ class _Server:
 
     def __init__(self) -> None:
         self._children: dict[int, JobFolder] = {}
+        self._is_reaping = False
+        self._is_due = False
 
     def serve(self) -> None:
         """Fork for each line until stdin ends, which it does when the parent is gone."""
@@ -86,11 +88,26 @@ class _Server:
             os._exit(code)  # a framework's exit handlers may wait for threads that are not there
 
     def _reap(self) -> None:
-        """Note how children ended; whatever they started ends with them."""
-        for child in list(self._children):
-            found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if found is None:
-                continue
+        """Note how children ended; whatever they started ends with them.
+
+        Python calls this again in the midst of itself when another child ends meanwhile: that
+        call only asks for another look.
+        """
+        self._is_due = True
+        if self._is_reaping:
+            return
+        self._is_reaping = True
+        while self._is_due:
+            self._is_due = False
+            for child in list(self._children):
+                self._look_at(child)
+        self._is_reaping = False
+        if self._is_due:  # since the last look
+            self._reap()
+
+    def _look_at(self, child: int) -> None:
+        found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is not None:
             _kill_group(child)  # before its number can belong to another process
             _, status = os.waitpid(child, 0)
             self._children.pop(child).write_exit(os.waitstatus_to_exitcode(status))
