@@ -28,6 +28,7 @@ from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.arena import simulate_multitenant
 from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
@@ -504,6 +505,34 @@ def test_the_peak_is_a_time_at_which_the_head_is_full() -> None:
     assert any(buffer.first <= arena.peak_time <= buffer.last for buffer in full)
     alive = [buffer for buffer in arena.buffers if buffer.first <= arena.peak_time <= buffer.last]
     assert sum(buffer.bytes for buffer in alive) <= arena.optimum_head <= arena.head
+
+
+@pytest.mark.parametrize(("filters", "peak", "bytes_"), [(1, 1, 1152), (4, 2, 1280)])
+def test_the_peak_is_the_first_of_the_fullest_times(filters: int, peak: int, bytes_: int) -> None:
+    maker, graph = new_graph()
+    wide = graph.conv2d(graph.input((1, 8, 8, 2)), filters=16)
+    graph.output(graph.conv2d(wide, filters=filters))
+    arena = arena_of(maker)
+    assert (arena.peak_time, arena.optimum_head, arena.head) == (peak, bytes_, bytes_)
+
+
+def test_every_buffer_says_whose_it_is_and_where_it_lies() -> None:
+    maker, graph = new_graph()
+    image = graph.input((1, 16, 16, 4), name="image")
+    result = graph.conv2d(image, filters=8)
+    graph.output(result)
+    assert arena_of(maker, "m4_cmsisnn").buffers == (
+        LiveBuffer("image", "tensor", 1024, 2048, 0, 1, 0, image),
+        LiveBuffer(graph.tensors[result].name, "tensor", 2048, 0, 1, 1, 0, result),
+        LiveBuffer("scratch of CONV_2D #0", "scratch", 144, 3072, 1, 1, 0, 0),
+    )
+
+
+def test_empty_tensors_need_no_head() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.logistic(graph.input((0,))))
+    arena = arena_of(maker)
+    assert (arena.head, arena.optimum_head, arena.buffers) == (0, 0, ())
 
 
 def test_an_offline_plan_places_the_tensors() -> None:
