@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 from modelmaker import ModelMaker
 
 
 pytest_plugins = ["pytester"]
+
+needs_xdist = pytest.mark.skipif(find_spec("xdist") is None, reason="needs pytest-xdist")
 
 
 def keyword_model(filters: int = 8) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import report_samples as samples
+from conftest import needs_xdist
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies
@@ -513,6 +514,7 @@ def test_pairs_left_out_by_a_selection_are_not_called_removed(project: Any) -> N
     made.runpytest(*arguments).stdout.fnmatch_lines(["1 unchanged"])
 
 
+@needs_xdist
 def test_with_xdist_the_comparison_is_the_same(project: Any) -> None:
     made = project(kws=keywords(), vad=keywords(name="vad"))
     made.runpytest("--tinybudget", "--tinybudget-json=base.json")

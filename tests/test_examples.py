@@ -78,6 +78,7 @@ def marked(step: Step) -> object:
         "interpreter": any(find_spec(name.partition(".")[0]) for name in _interpreters()),
         "tensorflow": find_spec("tensorflow") is not None,
         "sklearn": find_spec("sklearn") is not None,
+        "xdist": find_spec("xdist") is not None,
         _COMPILER: shutil.which(_COMPILER) is not None and sys.platform != "win32",
     }
     marks = [pytest.mark.skipif(not there[need], reason=f"needs {need}") for need in step.needs] + (
@@ -264,6 +265,8 @@ def test_a_workflows_gate_passes(name: str, tmp_path: Path) -> None:
     folder = copied(name, tmp_path)
     commands = [str(step["run"]) for step in workflow(name) if "run" in step]
     assert [is_setup(command) for command in commands] == [True, False]
+    if "-n auto" in commands[1]:
+        pytest.importorskip("xdist")
     done = run(commands[1].replace("-n auto", "-n 2"), folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "build" / "junit.xml").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import keyword_model
+from conftest import needs_xdist
 
 
 Project = Callable[..., pytest.Pytester]
@@ -33,6 +34,7 @@ def test_documented_example_does_what_its_text_says(project: Project, hook: str)
     result.stdout.fnmatch_lines([f"{line}*" for line in blocks["text"].splitlines()])
 
 
+@needs_xdist
 def test_hooks_are_called_under_xdist_too(project: Project) -> None:
     boards, report = (example(f"pytest_tinybudget_{name}") for name in ("boards", "report"))
     pytester = project(boards["toml"], kws=keyword_model())

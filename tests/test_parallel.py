@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import needs_xdist
 
+
+pytestmark = needs_xdist
 
 Project = Callable[..., pytest.Pytester]
 

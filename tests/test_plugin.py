@@ -12,6 +12,7 @@ import pytest
 from conftest import DECLARATION
 from conftest import dense_model
 from conftest import keyword_model
+from conftest import needs_xdist
 from conftest import summary_line
 
 from pytest_tinybudget import declaration
@@ -133,10 +134,9 @@ def test_groups_are_items_under_their_own_name(project: Project) -> None:
 @pytest.mark.parametrize(
     ("distribution", "code"),
     [
-        (["-p", "no:xdist"], pytest.ExitCode.USAGE_ERROR),
-        (["-n", "2"], pytest.ExitCode.TESTS_FAILED),
+        pytest.param(["-p", "no:xdist"], pytest.ExitCode.USAGE_ERROR, id="plain"),
+        pytest.param(["-n", "2"], pytest.ExitCode.TESTS_FAILED, id="xdist", marks=needs_xdist),
     ],
-    ids=["plain", "xdist"],
 )
 def test_asking_for_pairs_where_there_are_none_is_an_error(
     pytester: pytest.Pytester, distribution: list[str], code: pytest.ExitCode
@@ -300,6 +300,7 @@ def test_the_run_stops_at_the_first_failure(project: Project) -> None:
     project(TOO_SMALL).runpytest("--tinybudget", "-x").assert_outcomes(failed=1)
 
 
+@needs_xdist
 @pytest.mark.parametrize("scheduling", ["load", "loadscope", "loadfile"])
 def test_results_of_xdist_workers_reach_the_reports(project: Project, scheduling: str) -> None:
     pytester = project(TOO_SMALL)
@@ -314,6 +315,7 @@ def test_results_of_xdist_workers_reach_the_reports(project: Project, scheduling
     assert properties(pytester.path / "junit.xml")[KWS_NANO]["tinybudget.outcome"] == "over"
 
 
+@needs_xdist
 def test_the_results_file_is_the_same_with_and_without_xdist(project: Project) -> None:
     pytester = project(TOO_SMALL)
     for name, workers in (("one.json", "0"), ("two.json", "2")):
@@ -362,6 +364,7 @@ def test_reports_are_written_without_a_terminal(project: Project) -> None:
     assert pytester.path.joinpath("results.json").is_file()
 
 
+@needs_xdist
 def test_a_failure_under_xdist_has_the_whole_text(project: Project) -> None:
     result = project(TOO_SMALL).runpytest_subprocess("--tinybudget", "-n", "1", "-k", "pico")
     result.stdout.fnmatch_lines(
