@@ -532,7 +532,7 @@ def test_empty_tensors_need_no_head() -> None:
     maker, graph = new_graph()
     graph.output(graph.logistic(graph.input((0,))))
     arena = arena_of(maker)
-    assert (arena.head, arena.optimum_head, arena.buffers) == (0, 0, ())
+    assert (arena.head, arena.optimum_head, arena.peak_time, arena.buffers) == (0, 0, 0, ())
 
 
 def test_an_offline_plan_places_the_tensors() -> None:
@@ -618,6 +618,29 @@ def test_a_tensor_of_no_operator_is_refused_by_its_name_alone() -> None:
     graph.tensor((1,), "STRING", name="text")
     reason = "tensor 'text': TFLM has no memory for tensors of type STRING"
     assert simulated(maker).refusals == (Refusal("load", "", 0, -1, reason),)
+
+
+def test_an_output_without_a_size_is_refused_as_dynamic() -> None:
+    maker, graph = new_graph()
+    result = graph.tensor((1, 0), name="result")
+    graph.operator("MyOp", (graph.input((1, 8)),), (result,), {}, custom_options=b"\0")
+    graph.output(result)
+    model = read_model(maker.build(), "model")
+    reason = "the shape [1, 0] of its output 'result' is dynamic"
+    refusals = simulate(model, RUNTIMES["m4_ref"], {"MyOp": OperatorCost()}).refusals
+    assert refusals == (Refusal("prepare", "MyOp", 0, 0, reason),)
+
+
+def test_an_intermediate_tensor_that_holds_something_is_refused() -> None:
+    maker, graph = new_graph()
+    between = graph.tensor((1, 8), name="between")
+    result = graph.tensor((1, 8))
+    graph.operator("MyOp", (graph.input((1, 8)),), (result,), {}, intermediates=(between,))
+    graph.output(result)
+    model = read_model(maker.build(), "model")
+    reason = "its intermediate tensor 'between' is not empty"
+    refusals = simulate(model, RUNTIMES["m4_ref"], {"MyOp": OperatorCost()}).refusals
+    assert refusals == (Refusal("prepare", "MyOp", 0, 0, reason),)
 
 
 def test_float_activations_with_int8_weights_are_refused() -> None:
