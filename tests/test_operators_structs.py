@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flatbuffers import flexbuffers
 
+from pytest_tinybudget.footprint import operators
+from pytest_tinybudget.footprint.operators import MODULES
 from pytest_tinybudget.footprint.operators import rules
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import Operator
@@ -91,3 +96,25 @@ def test_parsers_allocate_structs_of_the_measured_size(
         expected[name] = 0 if name in WITHOUT else by_name.get(struct, 0)
         found[name] = abi.size_of(rule.parameters)
     assert found == expected
+
+
+def test_every_rule_is_listed_with_its_module() -> None:
+    folder = Path(operators.__file__).parent
+    held = {
+        file.stem: list(getattr(import_module(f"{operators.__name__}.{file.stem}"), "RULES", ()))
+        for file in folder.glob("[a-z]*.py")
+    }
+    listed = {module: names.split() for module, names in MODULES.items()}
+    assert listed == {module: names for module, names in held.items() if names}
+
+
+def test_a_model_imports_the_rules_of_its_operators_alone() -> None:
+    code = (
+        "import sys; from pytest_tinybudget.footprint.operators import rules; "
+        "known = rules(); assert 'SOFTMAX' in known; assert 'NONE_SUCH' not in known; "
+        "before = set(sys.modules); known['SOFTMAX']; known.get('NONE_SUCH'); "
+        "print(sorted(name.rpartition('.')[2] for name in set(sys.modules) - before "
+        "if name.rpartition('.')[2] in ('softmax', 'convolution', 'audio')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['softmax']\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -9,37 +10,78 @@ from importlib import import_module
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 
 
-#: Modules of this package that hold ``RULES``, a mapping from operator name to rule.
-RULE_MODULES = (
-    "convolution",
-    "fully_connected",
-    "pooling",
-    "softmax",
-    "recurrent",
-    "control",
-    "variables",
-    "arithmetic",
-    "layout",
-    "conversion",
-    "elementwise",
-    "activations",
-    "pairwise",
-    "reduction",
-    "matrix",
-    "shapes",
-    "indexing",
-    "spatial",
-    "audio",
-    "detection",
-    "compression",
-    "accelerators",
-)
+#: Modules of this package and the operators whose rules their ``RULES`` hold: a module is
+#: imported when a model uses one of them. By schema name or custom code.
+MODULES: dict[str, str] = {
+    "convolution": "CONV_2D DEPTHWISE_CONV_2D TRANSPOSE_CONV",
+    "fully_connected": "FULLY_CONNECTED",
+    "pooling": "AVERAGE_POOL_2D MAX_POOL_2D L2_POOL_2D",
+    "softmax": "SOFTMAX LOG_SOFTMAX",
+    "recurrent": "SVDF UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "control": "IF WHILE CALL_ONCE",
+    "variables": "VAR_HANDLE ASSIGN_VARIABLE READ_VARIABLE",
+    "arithmetic": "ADD SUB MUL",
+    "layout": "CONCATENATION RESHAPE PAD PADV2 STRIDED_SLICE",
+    "conversion": "QUANTIZE DEQUANTIZE",
+    "elementwise": (
+        "ABS RSQRT SIN COS LOG SQRT SQUARE LOGICAL_NOT CEIL EXP ROUND FLOOR NEG CAST ZEROS_LIKE"
+    ),
+    "activations": "RELU RELU6 LEAKY_RELU PRELU ELU HARD_SWISH LOGISTIC TANH",
+    "pairwise": (
+        "EQUAL NOT_EQUAL GREATER GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR "
+        "MAXIMUM MINIMUM DIV FLOOR_DIV FLOOR_MOD SQUARED_DIFFERENCE SELECT_V2 ADD_N"
+    ),
+    "reduction": (
+        "MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_ALL ARG_MAX ARG_MIN CUMSUM L2_NORMALIZATION"
+    ),
+    "matrix": "BATCH_MATMUL",
+    "shapes": (
+        "TRANSPOSE SQUEEZE EXPAND_DIMS SHAPE BROADCAST_ARGS BROADCAST_TO PACK UNPACK "
+        "SPLIT SPLIT_V SLICE REVERSE_V2"
+    ),
+    "indexing": "GATHER GATHER_ND EMBEDDING_LOOKUP DYNAMIC_UPDATE_SLICE FILL",
+    "spatial": (
+        "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND "
+        "SPACE_TO_DEPTH DEPTH_TO_SPACE MIRROR_PAD"
+    ),
+    "audio": (
+        "CIRCULAR_BUFFER SignalDelay SignalEnergy SignalFftAutoScale SignalFilterBank "
+        "SignalFilterBankLog SignalFilterBankSpectralSubtraction "
+        "SignalFilterBankSquareRoot SignalFramer SignalIrfft SignalOverlapAdd SignalPCAN "
+        "SignalRfft SignalStacker SignalWindow"
+    ),
+    "detection": "TFLite_Detection_PostProcess",
+    "compression": "TFLM_DECODE",
+    "accelerators": "ethos-u",
+}
+
+
+class _Rules(Mapping[str, OperatorRule]):
+    """Every rule by its operator's name, read from its module when it is asked for."""
+
+    def __init__(self) -> None:
+        self._modules = {
+            name: module for module, names in MODULES.items() for name in names.split()
+        }
+        self._read: dict[str, OperatorRule] = {}
+
+    def __getitem__(self, name: str) -> OperatorRule:
+        if name not in self._read:
+            module = import_module(f"{__name__}.{self._modules[name]}")
+            self._read[name] = module.RULES[name]
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
 
 
 @lru_cache(maxsize=1)
 def rules() -> Mapping[str, OperatorRule]:
     """Every operator rule by the operator's schema name or custom code."""
-    merged: dict[str, OperatorRule] = {}
-    for name in RULE_MODULES:
-        merged.update(import_module(f"{__name__}.{name}").RULES)
-    return merged
+    return _Rules()
