@@ -29,9 +29,8 @@ from pytest_tinybudget.posted import post
 from pytest_tinybudget.recorder import PROPERTY_READERS
 from pytest_tinybudget.recorder import SHARED_FOLDER
 from pytest_tinybudget.recorder import style_of
-from pytest_tinybudget.report import github
+from pytest_tinybudget.report import is_github_step
 from pytest_tinybudget.report.terminal import failure
-from pytest_tinybudget.shared import SharedFootprints
 
 
 if TYPE_CHECKING:
@@ -61,7 +60,11 @@ def gate_of(config: pytest.Config) -> Gate:
             require_interpreter()
         estimator = partial(config.hook.pytest_tinybudget_estimator, config=config)
         worker: dict[str, str] | None = getattr(config, "workerinput", None)
-        shared = worker and worker.get(SHARED_FOLDER)
+        shared = None
+        if worker and SHARED_FOLDER in worker:
+            from pytest_tinybudget.shared import SharedFootprints
+
+            shared = SharedFootprints(Path(worker[SHARED_FOLDER]))
         config.stash[_GATE] = Gate(
             strict=setting(config, "tinybudget_strict"),
             verify=setting(config, "tinybudget_verify"),
@@ -71,7 +74,7 @@ def gate_of(config: pytest.Config) -> Gate:
             cached=not setting(config, "tinybudget_no_cache"),
             progress=partial(_show_progress, config),
             write=None if worker is None else partial(post, config),
-            shared=SharedFootprints(Path(shared)) if shared else None,
+            shared=shared,
         )
         config.add_cleanup(config.stash[_GATE].close)
     return config.stash[_GATE]
@@ -124,7 +127,7 @@ def details_are_read(config: pytest.Config, declaration: Declaration) -> bool:
         or hasattr(config, "workerinput")
         or any(config.getoption(option, None) for option in PROPERTY_READERS)
         or config.hook.pytest_tinybudget_report.get_hookimpls()
-        or github.is_active(os.environ)
+        or is_github_step(os.environ)
     )
 
 

@@ -28,7 +28,7 @@ from pytest_tinybudget.compared import comparison_of
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.plugin import ATTRIBUTE
 from pytest_tinybudget.plugin import path_setting
-from pytest_tinybudget.report import github
+from pytest_tinybudget.report import is_github_step
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
@@ -178,7 +178,9 @@ class Recorder:
             )
             lines += [Line(""), *compared]
         write_lines([*lines, *self._third_party_lines(results)], terminalreporter.write_line)
-        if github.is_active(os.environ):
+        if is_github_step(os.environ):
+            from pytest_tinybudget.report import github
+
             github.publish(
                 results,
                 comparison,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -79,7 +78,7 @@ def _replace(path: Path, content: bytes) -> None:
     if _is_written(path, content):
         return
     is_there = path.is_file() and not path.is_symlink()
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with draft.open("xb") as file:
             file.write(content)

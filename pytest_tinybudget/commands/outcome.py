@@ -88,7 +88,7 @@ def _print(
 ) -> None:
     """Failures, the table and what changed; on stderr where a report goes to stdout."""
     from pytest_tinybudget.report import diff_text
-    from pytest_tinybudget.report import github
+    from pytest_tinybudget.report import is_github_step
     from pytest_tinybudget.report import terminal
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.report.layout import Line
@@ -102,6 +102,8 @@ def _print(
     if comparison is not None:
         lines = diff_text.comparison_lines(comparison, style, unchanged=False, verbosity=verbosity)
         console.print([Line(""), *lines])
-    if github.is_active(os.environ):
+    if is_github_step(os.environ):
+        from pytest_tinybudget.report import github
+
         print_line = partial(print, file=console.stream)
         github.publish(results, comparison, os.environ, root=Path(), print_line=print_line)

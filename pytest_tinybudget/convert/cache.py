@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import sys
 import time
 from collections.abc import Iterable
@@ -122,7 +121,7 @@ class Cache:
         """
         body = json.dumps(entry.report).encode() + b"\n" + entry.content
         path = self._path(key)
-        draft = path.with_name(f".{key}.{secrets.token_hex(8)}")
+        draft = path.with_name(f".{key}.{os.urandom(8).hex()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -37,11 +37,6 @@ _BYTES_A_CHARACTER = 4
 _LEAST_CHARACTERS = 2_000
 
 
-def is_active(environment: Mapping[str, str]) -> bool:
-    """Whether this process is a step of a GitHub Actions job."""
-    return environment.get("GITHUB_ACTIONS") == "true"
-
-
 def publish(
     results: Sequence[PairResult],
     comparison: Comparison | None,
