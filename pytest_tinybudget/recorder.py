@@ -117,9 +117,12 @@ class Recorder:
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker of pytest-xdist where it shares footprints with the others."""
         if self._shared is None:
-            self._shared = tempfile.TemporaryDirectory(
-                prefix="tinybudget-", ignore_cleanup_errors=True
-            )
+            try:
+                self._shared = tempfile.TemporaryDirectory(
+                    prefix="tinybudget-", ignore_cleanup_errors=True
+                )
+            except OSError:
+                return  # each worker measures for itself
             self._config.add_cleanup(self._shared.cleanup)
         node.workerinput[SHARED_FOLDER] = self._shared.name
 

@@ -142,17 +142,29 @@ def pytest_configure(config):
     assert not shared.exists()
 
 
+def test_without_room_for_what_is_shared_each_worker_measures(project: Project) -> None:
+    pytester = project(DECLARATION)
+    alone = outputs(pytester, "-p", "no:xdist")
+    pytester.makeconftest(
+        """
+import tempfile
+
+def refuse(*_, **__):
+    raise OSError(28, "No space left on device")
+
+tempfile.TemporaryDirectory = refuse
+"""
+    )
+    assert outputs(pytester, "-n", "2") == alone
+
+
 def test_only_the_controller_writes_c_files(project: Project) -> None:
-    """A worker that may write nothing but what workers share has them written all the same."""
+    """A worker puts no file in its place but what workers share."""
     pytester = project(DECLARATION)
     pytester.makeconftest(
         """
 import os
-import pytest
 from pathlib import Path
-
-@pytest.fixture(autouse=True, scope="session")
-def _(): pass
 
 def pytest_configure(config):
     if hasattr(config, "workerinput"):
