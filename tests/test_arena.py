@@ -559,7 +559,7 @@ def test_the_peak_is_a_time_at_which_the_head_is_full() -> None:
     assert sum(buffer.bytes for buffer in alive) <= arena.optimum_head <= arena.head
 
 
-@pytest.mark.parametrize(("filters", "peak", "bytes_"), [(1, 1, 1152), (4, 2, 1280)])
+@pytest.mark.parametrize(("filters", "peak", "bytes_"), [(1, 1, 1152), (2, 1, 1152), (4, 2, 1280)])
 def test_the_peak_is_the_first_of_the_fullest_times(filters: int, peak: int, bytes_: int) -> None:
     maker, graph = new_graph()
     wide = graph.conv2d(graph.input((1, 8, 8, 2)), filters=16)
