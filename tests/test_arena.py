@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import struct
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -596,13 +597,15 @@ def test_an_offline_plan_places_the_tensors() -> None:
     assert arena.head == 1024 + 64
 
 
-def test_an_offline_plan_for_other_tensors_is_refused() -> None:
+@pytest.mark.parametrize("words", [(1, 0, 1, 0), (1, 0, 2, 0), (1, 0, 3, 0, 64, 128), (1, 0), ()])
+def test_an_offline_plan_for_other_tensors_is_refused(words: tuple[int, ...]) -> None:
     maker, graph = new_graph()
     graph.output(graph.logistic(graph.input((1, 64))))
-    maker.offline_plan([0])
+    maker.metadata["OfflineMemoryAllocation"] = struct.pack(f"<{len(words)}i", *words)
     simulation = simulated(maker)
     assert simulation.arena is None
-    assert "offline memory plan" in simulation.refusals[0].reason
+    reason = "its offline memory plan does not cover the 2 tensors of the model"
+    assert simulation.refusals == (Refusal("load", "", 0, -1, reason),)
 
 
 def test_variable_tensors_live_in_the_tail() -> None:
@@ -646,8 +649,31 @@ def test_an_operator_without_registration_is_refused_by_name() -> None:
     graph.output(graph.unary("GELU", graph.input((1, 8))))
     simulation = simulated(maker)
     assert simulation.arena is None
-    refusal = simulation.refusals[0]
-    assert (refusal.stage, refusal.operator, refusal.index) == ("resolve", "GELU", 0)
+    reason = "TFLM has no registration for this operator"
+    assert simulation.refusals == (Refusal("resolve", "GELU", 0, 0, reason),)
+
+
+def test_a_builtin_operator_with_options_of_its_own_is_refused() -> None:
+    maker, graph = new_graph()
+    result = graph.tensor((1, 8))
+    graph.operator("LOGISTIC", (graph.input((1, 8)),), (result,), {}, custom_options=b"\0")
+    graph.output(result)
+    reason = "a builtin operator must not carry custom options"
+    assert Refusal("load", "LOGISTIC", 0, 0, reason) in simulated(maker).refusals
+
+
+def test_weights_outside_the_file_are_refused() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.dense(graph.input((1, 8)), units=4))
+    model = read_model(maker.build(), "model")
+    weights = model.main.tensors[1]
+    outside = replace(weights, external=True, data=memoryview(b""))
+    tensors = (model.main.tensors[0], outside, *model.main.tensors[2:])
+    main = replace(model.main, tensors=tensors)
+    elsewhere = dataclasses.replace(model, subgraphs=(main,))
+    refusal = simulate(elsewhere, RUNTIMES["m4_ref"]).refusals[0]
+    said = "its data is stored outside the flatbuffer, where TFLM does not look"
+    assert refusal == Refusal("load", "FULLY_CONNECTED", 0, 0, f"tensor '{weights.name}': {said}")
 
 
 @pytest.mark.parametrize("place", ["input", "output"])
