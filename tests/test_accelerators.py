@@ -299,13 +299,21 @@ def test_the_same_model_and_options_are_compiled_once(
         vela.compile_model(model, "ethos-u55-256", VelaOptions(), cache)
 
 
+@pytest.mark.parametrize(
+    ("newest", "advice"),
+    [
+        ((3, 99), "pip install 'pytest-tinybudget[ethosu]'"),
+        ((3, 9), "pip install 'pytest-tinybudget[ethosu]' with Python 3.13 or older"),
+    ],
+)
 def test_without_the_extra_one_line_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: tuple[int, int], advice: str
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(vela, "_NEWEST_PYTHON", newest)
     result = check(tmp_path, U55, keyword_model())
     assert result.outcome == "error"
-    assert "pip install 'pytest-tinybudget[ethosu]'" in result.headline
+    assert result.headline.endswith(f": {advice}")
 
 
 @needs_vela

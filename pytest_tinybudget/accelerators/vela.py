@@ -39,6 +39,8 @@ from pytest_tinybudget.names import printable
 NPU_OPERATOR = "ethos-u"
 
 _PACKAGE = "ethos-u-vela"
+#: The last that Vela has packages for; the extra leaves it out for newer ones.
+_NEWEST_PYTHON = (3, 13)
 _LONGEST_LINE = 200
 #: A line of what ``--verbose-config`` prints: ``"   axi0_port = Sram"``.
 _SETTING = re.compile(r"^\s+(\w+) = (.+)$", re.MULTILINE)
@@ -122,9 +124,10 @@ def compile_model(
 
 def _installed_version() -> str:
     if importlib.util.find_spec("ethosu") is None:
+        limit = "" if sys.version_info[:2] <= _NEWEST_PYTHON else " with Python 3.13 or older"
         raise TinybudgetError(
             "a board with an Ethos-U needs Arm's compiler Vela: "
-            "pip install 'pytest-tinybudget[ethosu]'",
+            f"pip install 'pytest-tinybudget[ethosu]'{limit}",
             code="TB103",
         )
     return metadata.version(_PACKAGE)

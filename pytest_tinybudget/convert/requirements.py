@@ -9,7 +9,7 @@ from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.sources import Kind
 
 
-#: Neither tensorflow-cpu nor tensorflow has wheels for a newer Python.
+#: Neither tensorflow-cpu nor tensorflow has a release for a newer Python.
 _NEWEST_PYTHON = (3, 13)
 
 
@@ -24,7 +24,7 @@ def missing_packages(kind: Kind, shown: str) -> ConversionError | None:
     details = []
     if kind != "tflite" and sys.version_info[:2] > _NEWEST_PYTHON:
         details.append(
-            "TensorFlow has no packages for this Python: use 3.13 or older, or convert elsewhere "
+            "TensorFlow has no release for this Python: use 3.13 or older, or convert elsewhere "
             "and declare the .tflite"
         )
     return ConversionError(
