@@ -24,6 +24,7 @@ from pytest_tinybudget.codes import CODES
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 
 
@@ -69,6 +70,7 @@ def test_every_code_that_the_program_uses_is_explained() -> None:
 
 LATENCY = Figure("latency", "s", 0.2, 0.3, "estimated", "rates", limit=0.1)
 UNKNOWN = Figure("latency", "s", None, None, "unknown", "no rates", limit=0.1)
+WITHIN = Figure("energy", "J", 0.1, 0.1, "estimated", "rates", limit=0.2)
 ACCURACY = Figure("accuracy", "%", 90, 90, "measured", "data", limit=95, at_least=True)
 
 
@@ -84,6 +86,8 @@ ACCURACY = Figure("accuracy", "%", 90, 90, "measured", "data", limit=95, at_leas
         (with_figures(pair(), [LATENCY]), ("TB003",)),
         (with_figures(pair(), [UNKNOWN]), ("TB022",)),
         (with_figures(pair(), [ACCURACY]), ("TB022",)),
+        (with_figures(pair(), [ACCURACY, WITHIN]), ("TB022",)),
+        (with_figures(over(), [LATENCY, UNKNOWN]), ("TB001", "TB003", "TB022")),
     ],
 )
 def test_a_result_has_the_codes_of_what_is_wrong(
@@ -94,6 +98,22 @@ def test_a_result_has_the_codes_of_what_is_wrong(
     assert read.codes == result.codes
     if codes:
         assert f"tinybudget explain {result.codes[0]}" in terminal.failure(result)
+
+
+def test_flash_comes_before_ram_where_both_are_over() -> None:
+    both = tuple(replace(measure, limit=1) for measure in over().measures)
+    assert replace(over(), measures=both).codes == ("TB001", "TB002")
+
+
+@pytest.mark.parametrize("outcome", ["over", "refused", "unmet", "error"])
+def test_a_pair_fails_by_its_outcome(outcome: Outcome) -> None:
+    assert replace(pair(), outcome=outcome).failed
+    assert not pair().failed
+
+
+def test_a_pair_is_called_by_model_and_board_and_a_check_by_its_kind() -> None:
+    assert pair().title == f"{pair().model} on {pair().board}"
+    assert replace(pair(), kind="accuracy").title == f"{pair().model}: accuracy"
 
 
 @pytest.mark.parametrize(

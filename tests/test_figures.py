@@ -18,6 +18,7 @@ from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results import Placed
 
 
 def latency(low: float | None, high: float | None, **changes: Any) -> Figure:
@@ -113,3 +114,33 @@ def test_figures_survive_the_results_file_and_reach_every_report() -> None:
     assert told in html.render([result])
     assert "latency over" in markdown.render([result])
     assert told in junit.render([result])
+
+
+def test_the_worse_end_of_a_range_is_held_to_the_limit_and_may_reach_it() -> None:
+    assert [latency(1, high, limit=2).exceeded for high in (1, 2, 3)] == [False, False, True]
+    least = [latency(low, 3, limit=2, at_least=True).exceeded for low in (1, 2, 3)]
+    assert least == [True, False, False]
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, None), (None, 3), (3, None)])
+def test_what_is_not_known_at_both_ends_is_unknown(low: float | None, high: float | None) -> None:
+    figure = latency(low, high, limit=2)
+    assert (figure.exceeded, figure.value_text) == (False, "unknown")
+
+
+def test_unknown_is_unmet_where_there_is_a_limit() -> None:
+    assert latency(None, None, limit=2).unmet
+    assert not latency(None, None).unmet
+
+
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        (1024, "3.0 of 4.0 KB, 1.0 KB left"),
+        (0, "4.0 of 4.0 KB, 0 B left"),
+        (-1024, "5.0 of 4.0 KB, too large"),
+    ],
+)
+def test_a_place_says_what_the_arena_takes_of_it(free: int, said: str) -> None:
+    place = Placed("static", "SRAM", room=4096, free=free)
+    assert place.text == f"arena in SRAM (static): {said}"
