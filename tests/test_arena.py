@@ -29,6 +29,7 @@ from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.arena import simulate_multitenant
 from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
@@ -579,6 +580,29 @@ def test_every_buffer_says_whose_it_is_and_where_it_lies() -> None:
         LiveBuffer(graph.tensors[result].name, "tensor", 2048, 0, 1, 1, 0, result),
         LiveBuffer("scratch of CONV_2D #0", "scratch", 144, 3072, 1, 1, 0, 0),
     )
+
+
+def test_every_operator_says_what_it_takes_and_shared_weights_count_once() -> None:
+    maker, graph = new_graph()
+    first = graph.conv2d(graph.input((1, 16, 16, 4)), filters=4)
+    second = graph.tensor((1, 16, 16, 4))
+    step = graph.steps[0]
+    graph.operator("CONV_2D", (first, *step.inputs[1:]), (second,), step.options)
+    graph.output(second)
+    names = [graph.tensors[index].name for index in (first, second)]
+    weights = 3 * 3 * 4 * 4 + 4 * 4
+    layers = [
+        Layer(0, 0, "CONV_2D", names[0], "INT8", (1, 16, 16, 4), weights, 1024, 144, 0, 2192, 1, 1),
+        Layer(0, 1, "CONV_2D", names[1], "INT8", (1, 16, 16, 4), 0, 1024, 144, 0, 2192, 2, 2),
+    ]
+    found = simulated(maker, "m4_cmsisnn").layers
+    assert [replace(layer, persistent_bytes=0) for layer in found] == layers
+
+    graph.output(graph.unary("GELU", second))  # refused, and so never planned
+    unplanned = [
+        replace(layer, scratch_bytes=0, live_bytes=0, first=-1, last=-1) for layer in layers
+    ]
+    assert list(simulated(maker, "m4_cmsisnn").layers[:2]) == unplanned
 
 
 def test_empty_tensors_need_no_head() -> None:
