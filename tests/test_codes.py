@@ -86,6 +86,7 @@ ACCURACY = Figure("accuracy", "%", 90, 90, "measured", "data", limit=95, at_leas
         (with_figures(pair(), [LATENCY]), ("TB003",)),
         (with_figures(pair(), [UNKNOWN]), ("TB022",)),
         (with_figures(pair(), [ACCURACY]), ("TB022",)),
+        (with_figures(pair(), [LATENCY, WITHIN]), ("TB003",)),
         (with_figures(pair(), [ACCURACY, WITHIN]), ("TB022",)),
         (with_figures(over(), [LATENCY, UNKNOWN]), ("TB001", "TB003", "TB022")),
     ],
