@@ -233,7 +233,7 @@ def _fits(board: Board, terms: Terms, measured_on: Callable[[Board], Footprint])
 
 
 def _has_room(footprint: Footprint, board: Board, terms: Terms) -> bool:
-    return judge(footprint, board, terms).outcome in ("fits", "warns", "unmet")
+    return judge(footprint, board, terms).outcome in ("fits", "warns")
 
 
 def _raised(result: PairResult, budget: Budget) -> str:

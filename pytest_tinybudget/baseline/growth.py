@@ -43,9 +43,11 @@ class Allowed(Struct, frozen=True):
         return max(covering, key=lambda each: each.until, default=None)
 
     def shortfall(self, metric: Metric, used_bytes: int) -> str:
-        """Why the agreements there are do not cover ``used_bytes``; empty without any."""
+        """Why no agreement covers ``used_bytes`` today; empty where one does, or there is none."""
+        if self.acceptance(metric, used_bytes):
+            return ""
         label = _LABELS[metric]
-        expired = [each for each in self._of(metric, used_bytes) if each.until < self.today]
+        expired = self._of(metric, used_bytes)
         if expired:
             last = max(expired, key=lambda each: each.until)
             return (
@@ -141,7 +143,7 @@ def _exceeds(growth: int, base_used: int, limit: MaxIncrease) -> bool:
         passed.append(growth * 100 > limit.percent * base_used)
     if limit.bytes is not None:
         passed.append(growth > limit.bytes)
-    return growth > 0 and bool(passed) and all(passed)
+    return bool(passed) and all(passed)
 
 
 def _growth_text(measure: Measure, old: Measure, limit: MaxIncrease) -> str:

@@ -63,10 +63,10 @@ def live_bytes(requests: Sequence[Request]) -> list[int]:
     return live
 
 
-def _first_gap(neighbours: list[tuple[int, int, int]], size_bytes: int) -> int:
-    """The lowest place that TFLM finds between ``neighbours`` (offset, order, end)."""
+def _first_gap(neighbours: list[tuple[int, int]], size_bytes: int) -> int:
+    """The lowest place that TFLM finds between ``neighbours`` (offset, end)."""
     candidate = 0
-    for offset, _, end in sorted(neighbours):
+    for offset, end in sorted(neighbours):
         if offset - candidate >= size_bytes:
             break
         candidate = max(candidate, end)
@@ -82,13 +82,11 @@ class _Placed:
 
     def __init__(self, last_time: int) -> None:
         self._leaves = 1 << (last_time + 2).bit_length()
-        self._alive: dict[int, list[tuple[int, int, int]]] = {}
-        self._starts: list[tuple[int, tuple[int, int, int]]] = []
-        self._count = 0
+        self._alive: dict[int, list[tuple[int, int]]] = {}
+        self._starts: list[tuple[int, tuple[int, int]]] = []
 
     def add(self, request: Request, offset: int) -> None:
-        entry = (offset, self._count, offset + request.size_bytes)
-        self._count += 1
+        entry = (offset, offset + request.size_bytes)
         insort(self._starts, (request.first, entry))
         low = request.first + 1 + self._leaves
         high = request.last + 2 + self._leaves
@@ -102,7 +100,7 @@ class _Placed:
             low >>= 1
             high >>= 1
 
-    def alive_with(self, request: Request) -> list[tuple[int, int, int]]:
+    def alive_with(self, request: Request) -> list[tuple[int, int]]:
         begin = bisect_right(self._starts, request.first, key=_start)
         end = bisect_left(self._starts, request.last + 1, key=_start)
         found = [entry for _, entry in self._starts[begin:end]]
@@ -113,5 +111,5 @@ class _Placed:
         return found
 
 
-def _start(item: tuple[int, tuple[int, int, int]]) -> int:
+def _start(item: tuple[int, tuple[int, int]]) -> int:
     return item[0]

@@ -66,10 +66,10 @@ def decide(policy: Policy, succeeded: int, failed: int, stage_devices: int) -> D
     if failed >= halting_failures(policy, stage_devices):
         return Decision("halt", _halt_reason(policy, failed, stage_devices, waiting))
     if waiting:
-        reported = f"{failed} of the {succeeded + failed} that reported failed"
-        reason = f"waiting for {waiting} of {_devices(stage_devices)}; {reported}"
+        reported = f"{failed:,} of the {succeeded + failed:,} that reported failed"
+        reason = f"waiting for {waiting:,} of {_devices(stage_devices)}; {reported}"
         return Decision("hold", reason)
-    seen = f"{failed} of {_devices(stage_devices)} failed"
+    seen = f"{failed:,} of {_devices(stage_devices)} failed"
     if stage_devices < policy.minimum_devices:
         more = policy.minimum_devices - stage_devices
         reason = f"{seen}; fewer than {policy.minimum_devices} are too few to know: {more} more"
@@ -217,9 +217,9 @@ def _bad_percent(policy: Policy) -> float:
 
 
 def _halt_reason(policy: Policy, failed: int, devices: int, waiting: int) -> str:
-    seen = f"{failed} of {_devices(devices)} failed"
+    seen = f"{failed:,} of {_devices(devices)} failed"
     if waiting:
-        seen = f"{failed} failed; even if the other {waiting} of {_devices(devices)} succeed"
+        seen = f"{failed:,} failed; even if the other {waiting:,} of {_devices(devices)} succeed"
     if policy.test == "sprt":
         ratio = math.exp(min(log_ratio(policy, failed, devices), math.log(1e9)))
         return (
