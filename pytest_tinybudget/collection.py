@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.artifacts.files import write
 from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.declaration import Declaration
@@ -73,7 +74,7 @@ def gate_of(config: pytest.Config) -> Gate:
             declared_baselines=path_setting(config, "tinybudget_baseline") is None,
             cached=not setting(config, "tinybudget_no_cache"),
             progress=partial(_show_progress, config),
-            write=None if worker is None else partial(post, config),
+            write=write if worker is None else partial(post, config),
             shared=shared,
         )
         config.add_cleanup(config.stash[_GATE].close)

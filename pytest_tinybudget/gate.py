@@ -20,6 +20,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.artifacts.files import write
 from pytest_tinybudget.baseline.growth import Allowed
 from pytest_tinybudget.baseline.growth import accept_overruns
 from pytest_tinybudget.baseline.growth import hold
@@ -87,8 +89,8 @@ class Gate:
     the declarations' own, which count without one only where ``declared_baselines`` says so;
     ``today`` (UTC) decides which agreed increases have expired.
     ``cached`` is whether conversions are kept on disk; ``progress`` is told of their steps.
-    ``write`` takes the place of ``artifacts.write``; with ``shared``, other processes of the same
-    run are asked for footprints.
+    ``write`` writes all files; with ``shared``, other processes of the same run are asked for
+    footprints.
     """
 
     strict: bool = False
@@ -109,7 +111,7 @@ class Gate:
     _owners: dict[tuple[Path, str], str] = field(default_factory=dict, repr=False)
     cached: bool = True
     progress: Progress | None = None
-    write: Write | None = None
+    write: Write = write
     shared: SharedFootprints | None = None
     _models: dict[object, Model | TinybudgetError] = field(default_factory=dict, repr=False)
     _conversions: dict[object, Converted | TinybudgetError | None] = field(
@@ -325,15 +327,10 @@ class Gate:
         """``error`` with the file that keeps what a failed conversion printed."""
         if not (isinstance(error, ConversionError) and error.log):
             return error
-        from pytest_tinybudget.artifacts import write
-        from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
-
         parent = pair.declaration.path.parent
         folder = artifacts or pair.declaration.artifacts or parent / DEFAULT_DIRECTORY
         try:
-            (path,) = (self.write or write)(
-                folder, {f"{c_identifier(pair.name)}_conversion.log": error.log}
-            )
+            (path,) = self.write(folder, {f"{c_identifier(pair.name)}_conversion.log": error.log})
         except TinybudgetError:
             return error  # what went wrong first matters more
         return TinybudgetError(
@@ -370,7 +367,7 @@ class Gate:
                 ],
                 registrations=pair.model.registrations,
             )
-            return (self.write or artifacts.write)(folder, files)
+            return self.write(folder, files)
 
         self.claim_artifacts(pair, folder)
         board = pair.board.id if pair.board.accelerator else ""

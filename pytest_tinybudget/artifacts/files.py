@@ -64,14 +64,16 @@ def write_file(path: Path, content: bytes) -> None:
 
 def changed(directory: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Those of ``files`` that ``write`` would write, because ``directory`` has others or none."""
-    return {name: files[name] for name in files if not _is_written(directory / name, files[name])}
+    needed = dict(files)
+    for name, content in files.items():
+        with suppress(OSError):  # ``write`` will say so
+            if _is_written(directory / name, content):
+                del needed[name]
+    return needed
 
 
 def _is_written(path: Path, content: bytes) -> bool:
-    try:
-        return path.is_file() and not path.is_symlink() and path.read_bytes() == content
-    except (OSError, ValueError):
-        return False
+    return path.is_file() and not path.is_symlink() and path.read_bytes() == content
 
 
 def _replace(path: Path, content: bytes) -> None:

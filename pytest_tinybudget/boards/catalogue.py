@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -19,40 +18,19 @@ from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.board import largest_static
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.nearest import unknown
+from pytest_tinybudget.on_demand import OnDemand
 from pytest_tinybudget.sizes import parse_size
 
 
 @cache
 def catalogue() -> Mapping[str, Board]:
-    """All boards of the package by id, sorted by id."""
+    """All boards of the package by id, sorted by id; each is made when it is asked for."""
     rows = {}
     for file in (Path(__file__).parent / "data" / "catalogue").glob("*.json"):
         content = msgspec.json.decode(file.read_bytes())
         for row in content["boards"]:
             rows[row["id"]] = (row, content["vendor"])
-    return _Catalogue(dict(sorted(rows.items())))
-
-
-class _Catalogue(Mapping[str, Board]):
-    """``rows`` and their vendors by id as boards, each made when it is asked for."""
-
-    def __init__(self, rows: Mapping[str, tuple[Mapping[str, Any], str]]) -> None:
-        self._rows = rows
-        self._made: dict[str, Board] = {}
-
-    def __getitem__(self, board_id: str) -> Board:
-        if board_id not in self._made:
-            self._made[board_id] = _board(*self._rows[board_id])
-        return self._made[board_id]
-
-    def __contains__(self, board_id: object) -> bool:
-        return board_id in self._rows
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
+    return OnDemand(dict(sorted(rows.items())), lambda _, row: _board(*row))
 
 
 def with_others(boards: Mapping[str, Board], others: Mapping[str, Board]) -> Mapping[str, Board]:

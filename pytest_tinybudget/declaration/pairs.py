@@ -24,7 +24,10 @@ def _place(file: str, line: int) -> str:
 
 
 class _Item(Struct, frozen=True, gc=False):
-    """Something that a declaration asks for, with a node id of its own."""
+    """Something that a declaration asks for, with a node id of its own.
+
+    Structs cannot be abstract: each kind says what is not implemented here.
+    """
 
     file: str
     declaration: Declaration

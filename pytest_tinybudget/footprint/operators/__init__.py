@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.on_demand import OnDemand
 
 
 #: Modules of this package and the operators whose rules their ``RULES`` hold: a module is
@@ -56,32 +56,13 @@ MODULES: dict[str, str] = {
 }
 
 
-class _Rules(Mapping[str, OperatorRule]):
-    """Every rule by its operator's name, read from its module when it is asked for."""
-
-    def __init__(self) -> None:
-        self._modules = {
-            name: module for module, names in MODULES.items() for name in names.split()
-        }
-        self._read: dict[str, OperatorRule] = {}
-
-    def __getitem__(self, name: str) -> OperatorRule:
-        if name not in self._read:
-            module = import_module(f"{__name__}.{self._modules[name]}")
-            self._read[name] = module.RULES[name]
-        return self._read[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._modules
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-
 @lru_cache(maxsize=1)
 def rules() -> Mapping[str, OperatorRule]:
     """Every operator rule by the operator's schema name or custom code."""
-    return _Rules()
+    modules = {name: module for module, names in MODULES.items() for name in names.split()}
+    return OnDemand(modules, _rule)
+
+
+def _rule(operator: str, module: str) -> OperatorRule:
+    held: Mapping[str, OperatorRule] = import_module(f"{__name__}.{module}").RULES
+    return held[operator]
