@@ -197,6 +197,16 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         convert_sources(session)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    finished = yield
+    if session.config.stash.get(FOUND, False):
+        from pytest_tinybudget.collection import spare_last_collections
+
+        spare_last_collections(session)
+    return finished
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

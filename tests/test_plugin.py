@@ -513,6 +513,45 @@ def test_the_package_is_imported_past_the_rewriting_of_assertions(project: Proje
     result.stdout.fnmatch_lines(["True ['SourceFileLoader']"])
 
 
+@pytest.mark.parametrize(
+    ("beside", "spared"),
+    [("", True), ("def test_of_python(): pass", False)],
+    ids=["pairs only", "a test of Python's beside"],
+)
+def test_the_last_collections_are_spared_where_only_pairs_ran(
+    project: Project, beside: str, spared: bool
+) -> None:
+    pytester = project()
+    pytester.makepyfile(test_beside=beside)
+    pytester.makeconftest(
+        """
+        import atexit
+        import gc
+
+        atexit.register(lambda: print("spared:", gc.get_freeze_count() > 0))
+        """
+    )
+    result = pytester.runpytest_subprocess("--tinybudget")
+    assert result.ret == pytest.ExitCode.OK
+    assert result.outlines[-1] == f"spared: {spared}"
+
+
+def test_a_program_that_runs_pytest_keeps_its_collections(project: Project) -> None:
+    pytester = project()
+    script = pytester.makepyfile(
+        program="""
+        import gc
+
+        import pytest
+
+        print("exit code:", int(pytest.main(["--tinybudget", "-q"])))
+        print("frozen:", gc.get_freeze_count())
+        """
+    )
+    result = pytester.run(sys.executable, script)
+    result.stdout.fnmatch_lines(["exit code: 0", "frozen: 0"])
+
+
 def test_the_plugin_looks_for_the_file_that_declarations_are_in() -> None:
     assert plugin.FILE_NAME == declaration.FILE_NAME
 
