@@ -162,7 +162,9 @@ def _ram_limits(
     note = _room_note(board.id, board.usable_ram, board.ram, board.reserved_ram)
     if footprint.arena is None:
         return [_Limit(board.ram_room, "board", note)]
-    arena = footprint.arena.required if placement != "psram" else _arenas(footprint)
+    arena = footprint.arena.required
+    if placement == "psram":
+        arena = _arenas(footprint, arena)
     elsewhere = footprint.ram - arena
     if placement != "psram" and board.statics_share_a_block:
         elsewhere = footprint.stack  # static objects also shorten the heap's block
@@ -190,17 +192,16 @@ def _placed(
     """Where the arena lies; RAM on the chip it shares with all else that the pair takes."""
     if footprint.arena is None:
         return None
-    if placement == "psram":
-        return Placed(placement, block.region, block.room, block.room - _arenas(footprint))
     arena = footprint.arena.required
+    if placement == "psram":
+        return Placed(placement, block.region, block.room, block.room - _arenas(footprint, arena))
     room = max(0, min(limit.bytes for limit in limits) - footprint.ram + arena)
     return Placed(placement, block.region, room, room - arena)
 
 
-def _arenas(footprint: Footprint) -> int:
+def _arenas(footprint: Footprint, largest: int) -> int:
     """Bytes of all arenas: a group may have one for each of its models."""
     parts = [part for part in footprint.ram_parts if part.name.startswith("arena")]
-    largest = footprint.arena.required if footprint.arena else 0
     return max(largest, sum(part.bytes + part.margin_bytes for part in parts))
 
 

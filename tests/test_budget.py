@@ -115,6 +115,7 @@ def test_the_smaller_of_board_and_budget_limits_and_is_named() -> None:
         assert [measure.limit_from for measure in measures] == [origin, origin]
     flash, ram = judge(kws(), NANO, Terms()).measures
     assert (flash.limit, ram.limit) == (NANO.flash_room, NANO.ram_room)
+    assert flash.limit_note.startswith(f"{NANO.id}: ")
     assert "reserved" in flash.limit_note
     assert NANO.id in ram.limit_note
 
