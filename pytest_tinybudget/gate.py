@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from typing import Literal
 from typing import TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
@@ -73,11 +74,22 @@ _Value = TypeVar("_Value")
 
 _PLANNED = "counted from a layer list: names and metadata of the trained file may differ by 1 KB"
 
+#: Of how many models whose turn is over the findings are kept.
+_FINDINGS_KEPT = 16
+
 #: Writes files (contents by name) into a folder; returns their paths.
 Write = Callable[[Path, Mapping[str, bytes]], tuple[Path, ...]]
 
 #: Another estimator: ``None`` leaves the model to the built-in one.
 Estimator = Callable[[Model, Runtime], Footprint | None]
+
+
+class _Measured(Struct, gc=False):
+    """What was found of one model: footprints, arenas and what accelerators make of it."""
+
+    footprints: dict[object, Footprint | TinybudgetError] = {}
+    simulations: dict[object, Simulation | TinybudgetError] = {}
+    accelerated: dict[object, Accelerated | TinybudgetError] = {}
 
 
 @dataclass(slots=True)
@@ -118,13 +130,9 @@ class Gate:
         default_factory=dict, repr=False
     )
     _converter: Converter | None = field(default=None, repr=False)
-    _footprints: dict[object, Footprint | TinybudgetError] = field(default_factory=dict, repr=False)
-    _simulations: dict[object, Simulation | TinybudgetError] = field(
-        default_factory=dict, repr=False
-    )
-    _accelerated: dict[object, Accelerated | TinybudgetError] = field(
-        default_factory=dict, repr=False
-    )
+    #: SHA-256 of the models whose turn is over, the first of them first.
+    _over: dict[str, None] = field(default_factory=dict, repr=False)
+    _measured: dict[str, _Measured] = field(default_factory=dict, repr=False)
 
     def check(
         self, pair: Declared, artifacts: Path | None = None, *, details: bool = True
@@ -132,8 +140,8 @@ class Gate:
         """The result of one pair; what cannot be measured has outcome ``"error"``.
 
         The C files of a model that TFLM runs are written to the folder ``artifacts``. Without
-        ``details``, a pair that passes says neither what changes would save, each of which is a
-        link, nor how long it takes and what that costs where nothing limits it.
+        ``details``, a pair that passes has only what a table of pairs tells, and neither what
+        changes would save is linked, nor how long it takes worked out where nothing limits it.
         """
         try:
             if isinstance(pair, Check):
@@ -145,7 +153,7 @@ class Gate:
                 self.write_artifacts(pair, artifacts, savings=details)
         except TinybudgetError as error:
             return failed_result(pair, self._with_log(pair, error, artifacts))
-        return result
+        return result if details or result.failed else result.in_brief()
 
     def model(self, declared: DeclaredModel) -> Model:
         """The graph of a declared model, its file read once.
@@ -183,14 +191,23 @@ class Gate:
         return _once(self._conversions, _file_of(declared), convert)
 
     def forget(self, selected: Iterable[Declared]) -> None:
-        """Let go of the files of models whose turn is over; one that is asked again is read again.
+        """Let go of models whose turn is over, and but for the last few of what was found of them.
 
-        Hundreds of models would otherwise stay in memory to the end of a run.
+        Hundreds would otherwise stay in memory to the end of a run. One that is asked for again, as
+        by a plugin that shuffles tests, is read again, and measured again where it was let go.
         """
         for each in selected:
-            for model in _models_of(each):
-                self._models.pop(_file_of(model), None)
-                self._conversions.pop(_file_of(model), None)
+            for declared in _models_of(each):
+                key = _file_of(declared)
+                model = self._models.pop(key, None)
+                self._conversions.pop(key, None)
+                if isinstance(model, Model):
+                    self._over.pop(sha256_of(model), None)
+                    self._over[sha256_of(model)] = None
+        while len(self._over) > _FINDINGS_KEPT:
+            sha256 = next(iter(self._over))
+            del self._over[sha256]
+            self._measured.pop(sha256, None)
 
     def prepare(self, selected: Iterable[Declared]) -> None:
         """Convert what ``selected`` will need, side by side; what fails is told by ``check``."""
@@ -244,10 +261,8 @@ class Gate:
             )
 
         model = self.model(pair.model)
-        key = (sha256_of(model), pair.id)
-        return _once(
-            self._accelerated, key, lambda: accelerate(pair, model, measured, self.cache())
-        )
+        kept = self._measured_of(model).accelerated
+        return _once(kept, pair.id, lambda: accelerate(pair, model, measured, self.cache()))
 
     def footprint(self, pair: Pair, *, savings: bool = True) -> Footprint:
         """The footprint of a pair's model on its runtime, measured once.
@@ -303,8 +318,8 @@ class Gate:
                 fixed=choice.fixed,
                 stack=stack,
                 simulation=_once(
-                    self._simulations,
-                    (sha256_of(model), arena_key(choice.runtime), stated),
+                    kept.simulations,
+                    (arena_key(choice.runtime), stated),
                     lambda: simulate(model, choice.runtime, costs),
                 ),
             )
@@ -315,11 +330,16 @@ class Gate:
             return replace(footprint, savings=changes)
 
         stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
-        key = (sha256_of(model), choice, registrations, stated, stack, savings)
+        kept = self._measured_of(model)
+        key = (choice, registrations, stated, stack, savings)
         shared = self.shared
         if shared is None:
-            return _once(self._footprints, key, estimate)
-        return _once(self._footprints, key, lambda: shared.get(repr(key), estimate))
+            return _once(kept.footprints, key, estimate)
+        name = repr((sha256_of(model), *key))
+        return _once(kept.footprints, key, lambda: shared.get(name, estimate))
+
+    def _measured_of(self, model: Model) -> _Measured:
+        return self._measured.setdefault(sha256_of(model), _Measured())
 
     def _with_log(
         self, pair: Declared, error: TinybudgetError, artifacts: Path | None

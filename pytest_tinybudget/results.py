@@ -10,6 +10,7 @@ import datetime
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
@@ -54,6 +55,16 @@ class Measure(Struct, frozen=True, gc=False):
     def over(self) -> int:
         """Bytes above the limit, 0 when it fits."""
         return max(0, self.used - self.limit)
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether a part of it is an estimate."""
+        return any(part.method == "estimated" for part in self.parts)
+
+    def in_brief(self) -> Measure:
+        """The numbers, with those parts that are estimates."""
+        estimates = tuple(part for part in self.parts if part.method == "estimated")
+        return Measure(self.metric, self.used, self.limit, self.limit_from, "", estimates)
 
 
 class Acceptance(Struct, frozen=True, gc=False):
@@ -204,6 +215,15 @@ class PairResult(Struct, frozen=True, gc=False):
         """``"kws on arduino-nano-33-ble"``, ``"kws: accuracy"``."""
         return (
             f"{self.model} on {self.board}" if self.kind == "pair" else f"{self.model}: {self.kind}"
+        )
+
+    def in_brief(self) -> PairResult:
+        """What a table tells of a pair that passes: of 20,000 the rest would fill the memory."""
+        return replace(
+            self,
+            measures=tuple(measure.in_brief() for measure in self.measures),
+            footprint=None,
+            placed=self.placed if self.placed and self.placed.placement != "static" else None,
         )
 
     @property

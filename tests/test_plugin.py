@@ -254,6 +254,32 @@ def test_a_model_is_let_go_when_its_last_pair_has_run(project: Project) -> None:
     result.stdout.fnmatch_lines(["at once 1, left 0"])
 
 
+@pytest.mark.parametrize(
+    ("count", "kept"), [(3, 2 * 3), (40, 16)], ids=["few: on both boards", "many: the last"]
+)
+def test_what_was_found_of_the_last_models_is_kept(project: Project, count: int, kept: int) -> None:
+    names = [f"m{number}" for number in range(count)]
+    lines = [f'[models.{name}]\nsource = "models/{name}.tflite"' for name in names]
+    boards = '["arduino-nano-33-ble", "raspberry-pi-pico"]'
+    declared = "\n".join([f"schema = 1\n[defaults]\nboards = {boards}", *lines])
+    pytester = project(declared, **{name: dense_model() + name.encode() for name in names})
+    pytester.makeconftest(
+        """
+        import gc
+        from pytest_tinybudget.footprint.arena import Simulation
+
+        def pytest_collection_modifyitems(items):
+            items.sort(key=lambda item: item.name)  # all on one board, then all on the other
+
+        def pytest_terminal_summary(terminalreporter):
+            kept = sum(isinstance(each, Simulation) for each in gc.get_objects())
+            terminalreporter.write_line(f"kept {kept}")
+        """
+    )
+    result = pytester.runpytest_subprocess("--tinybudget")
+    result.stdout.fnmatch_lines([f"kept {kept}"])
+
+
 def test_a_wrong_declaration_is_a_collection_error_with_all_its_lines(project: Project) -> None:
     wrong = DECLARATION.replace("arduino-nano-33-ble", "arduino-nano-33-bel").replace(
         "[models.vad]", "[models.vad]\nbuget = { ram = 1 }"

@@ -26,6 +26,7 @@ from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.report.terminal import failure_lines
 from pytest_tinybudget.report.terminal import summary
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import Placed
 
 
 WIDE, USUAL, NARROW = Style(120), Style(80), Style(40)
@@ -377,6 +378,21 @@ def test_a_failed_pair_outside_pytest_is_named_before_its_text() -> None:
 def test_a_failed_pair_outside_pytest_is_one_line_when_quiet() -> None:
     (line,) = failure_lines(over(), verbosity=-1)
     assert line.text == f"FAIL kws on arduino-nano-33-ble: {over().headline}"
+
+
+@pytest.mark.parametrize("style", [WIDE, USUAL, NARROW], ids=["wide", "usual", "narrow"])
+def test_the_table_needs_no_more_of_a_pair_than_it_has_in_brief(style: Style) -> None:
+    estimated = (Part("kernels", 200 * KB, "estimated", margin_bytes=307),)
+    elsewhere = Placed("psram", "PSRAM", 8192 * KB, 8000 * KB)
+    whole = [
+        pair("kws", footprint=footprint(), placed=Placed("static", "SRAM", 64 * KB, 16 * KB)),
+        pair("vad", measures=(measure("flash", 200 * KB, parts=estimated),), placed=elsewhere),
+        pair("near", outcome="warns", warnings=("RAM at 97 %, warn_at is 90 %",)),
+    ]
+    brief = [each.in_brief() for each in whole]
+    assert brief != whole
+    assert not any(each.footprint for each in brief)
+    assert summary(brief, style) == summary(whole, style)
 
 
 # Layout

@@ -29,7 +29,6 @@ from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
-from pytest_tinybudget.report.terminal import is_estimated
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import runtime_text
 from pytest_tinybudget.report.terminal import verdict
@@ -232,7 +231,7 @@ def _fill(measure: Measure, change: Change | None) -> str:
     state = (
         f"{format_size(measure.over)} over" if measure.over else f"{format_size(measure.free)} free"
     )
-    mark = "~" if is_estimated(measure) else ""
+    mark = "~" if measure.is_estimated else ""
     delta = change.delta(measure.metric) if change else None
     told = html(delta_text(delta)) if delta and delta.bytes else ""
     grown = f' <span class="delta">{told}</span>' if told else ""
@@ -493,6 +492,6 @@ def _footer(results: Sequence[PairResult]) -> Iterator[str]:
     runtimes = sorted({result.runtime for result in results if result.measures})
     for name in runtimes:
         yield f"<p>Counted for {html(runtime_text(name))}.</p>"
-    if any(is_estimated(measure) for result in results for measure in result.measures):
+    if any(measure.is_estimated for result in results for measure in result.measures):
         yield "<p>~ holds an estimate, its margin included.</p>"
     yield "<p>1 KB = 1024 B. Written by pytest-tinybudget.</p>"

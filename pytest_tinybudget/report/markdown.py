@@ -20,7 +20,6 @@ from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
-from pytest_tinybudget.report.terminal import is_estimated
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import runtime_text
 from pytest_tinybudget.report.terminal import verdict
@@ -208,7 +207,7 @@ def _size(result: PairResult, metric: Metric) -> str:
     measure = next((each for each in result.measures if each.metric == metric), None)
     if measure is None:
         return ""
-    text = f"{'~' if is_estimated(measure) else ''}{_ratio(measure)}"
+    text = f"{'~' if measure.is_estimated else ''}{_ratio(measure)}"
     return f"**{text}**" if measure.over else text
 
 
@@ -288,6 +287,6 @@ def _agreement(result: PairResult, metric: Metric) -> str:
 def _footer(results: Sequence[PairResult]) -> str:
     runtimes = sorted({result.runtime for result in results if result.measures})
     notes = [markdown(runtime_text(name)) for name in runtimes]
-    if any(is_estimated(measure) for result in results for measure in result.measures):
+    if any(measure.is_estimated for result in results for measure in result.measures):
         notes.append("~ holds an estimate, its margin included")
     return f"<sub>Counted for {'; '.join(notes)}. 1 KB = 1024 B.</sub>" if notes else ""

@@ -270,14 +270,9 @@ def _pair_rows(pair: PairResult, bar_width: int, style: Style) -> list[list[str]
 
 def _numbers(measure: Measure) -> tuple[str, str, str]:
     used, limit = format_pair(measure.used, measure.limit)
-    mark = "~" if is_estimated(measure) else ""
+    mark = "~" if measure.is_estimated else ""
     exact = used.endswith(" B") and limit.endswith(" B")
     return mark + used, limit, format_size(measure.free, exact=exact)
-
-
-def is_estimated(measure: Measure) -> bool:
-    """Whether a part of it is an estimate: then a ``~`` stands before what is used."""
-    return any(part.method == "estimated" for part in measure.parts)
 
 
 def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
@@ -288,7 +283,7 @@ def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
             shown = shorten(clean(name, style), style.width - 6, style)
             lines.append(Line(f"{word:5} {shown}", markup))
         for measure in pair.measures:
-            mark = "~" if is_estimated(measure) else ""
+            mark = "~" if measure.is_estimated else ""
             ratio = format_ratio(measure.used, measure.limit)
             free = _numbers(measure)[-1]
             state = f"{free.removeprefix('-')} over" if measure.over else f"{free} free"
@@ -319,7 +314,7 @@ def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
         f"{runtime_text(name)}: {counted(count, 'pair')}"
         for name, count in sorted(runtimes.items())
     ]
-    if any(is_estimated(measure) for pair in pairs for measure in pair.measures):
+    if any(measure.is_estimated for pair in pairs for measure in pair.measures):
         notes.insert(0, "~ holds an estimate, its margin included")
     return [Line(text) for note in notes for text in wrapped(note, style)]
 
