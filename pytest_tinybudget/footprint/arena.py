@@ -165,14 +165,14 @@ class _Interpreter:
         self._check_tensors()
         offline = self._offline_plan()
         if self._stopped():
-            return self._simulation(None, None, [])
+            return self._simulation()
         self._construct()
         self._start_model_allocation()
         self._parse_and_initialise()
         self._prepare()
         self._check_intermediates()
         if self._stopped():
-            return self._simulation(None, None, [])
+            return self._simulation()
         return self._finish(offline)
 
     def _resolve(self) -> None:
@@ -217,7 +217,6 @@ class _Interpreter:
 
     def _construct(self) -> None:
         """MicroAllocator::Create, and MicroResourceVariables::Create where it shares the arena."""
-        self.memory.stage = "used"
         if self.creates_allocator:
             self._create_allocator()
         variables = self._resource_variables()
@@ -313,7 +312,6 @@ class _Interpreter:
         memory.reset_temporaries()
         memory.resize_head(0, 1)
         memory.commit_plan(_plan_bytes(placed))
-        memory.stage = "used"
         self._allocate_model_tensors(self.model.main.inputs)
         self._allocate_model_tensors(self.model.main.outputs)
         return self._simulation(self._arena(placed, live), spans, live)
@@ -425,7 +423,10 @@ class _Interpreter:
     # Results.
 
     def _simulation(
-        self, arena: Arena | None, spans: Lifetimes | None, live: Sequence[int]
+        self,
+        arena: Arena | None = None,
+        spans: Lifetimes | None = None,
+        live: Sequence[int] = (),
     ) -> Simulation:
         return Simulation(
             arena=arena,
@@ -448,7 +449,7 @@ class _Interpreter:
             buffers=placed,
             peak_time=_peak_time(memory.head, placed, live),
             # Buffers of a plan of the model's own may share bytes, which are live twice then.
-            optimum_head=min(max(live, default=0), memory.head),
+            optimum_head=min(max(live), memory.head),
         )
 
 
