@@ -707,12 +707,14 @@ def test_every_operator_says_what_it_takes_and_shared_weights_count_once() -> No
     assert list(simulated(maker, "m4_cmsisnn").layers[:2]) == unplanned
 
 
-def test_an_operator_says_what_is_alive_while_it_runs_and_no_earlier() -> None:
+def test_an_operator_says_what_is_alive_while_it_runs_neither_earlier_nor_later() -> None:
     maker, graph = new_graph()
-    wide = graph.conv2d(graph.input((1, 8, 8, 2)), filters=16)
-    graph.output(graph.logistic(graph.conv2d(wide, filters=1)))
+    hidden = graph.input((1, 8, 8, 2))
+    for filters in (1, 16, 1):
+        hidden = graph.conv2d(hidden, filters=filters)
+    graph.output(graph.logistic(hidden))
     live = [layer.live_bytes for layer in simulated(maker).layers]
-    assert live == [128 + 1024, 1024 + 64, 64 + 64]
+    assert live == [128 + 64, 64 + 1024, 1024 + 64, 64 + 64]
 
 
 def test_scratch_buffers_of_an_operator_add_up() -> None:
@@ -867,6 +869,15 @@ def test_an_operator_without_registration_is_refused_by_name() -> None:
     assert simulation.arena is None
     reason = "TFLM has no registration for this operator"
     assert simulation.refusals == (Refusal("resolve", "GELU", 0, 0, reason),)
+
+
+def test_a_model_that_only_fails_when_it_runs_has_an_arena() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.unary("LOG", graph.input((1, 8))))
+    simulation = simulated(maker)
+    assert [refusal.stage for refusal in simulation.refusals] == ["invoke"]
+    assert simulation.arena is not None
+    assert simulation.arena.head == 16 + 16
 
 
 def test_a_builtin_operator_with_options_of_its_own_is_refused() -> None:
