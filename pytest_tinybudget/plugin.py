@@ -51,9 +51,6 @@ class _PlainImports:
         return PathFinder.find_spec(name, path) if ours else None
 
 
-sys.meta_path.insert(0, _PlainImports)
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tinybudget", "memory budgets of models for microcontrollers")
     group.addoption(
@@ -118,6 +115,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What stays there to the end keeps all of pytest for Python's last collection of garbage.
+    sys.meta_path.insert(0, _PlainImports)
+    config.add_cleanup(lambda: sys.meta_path.remove(_PlainImports))
     config.addinivalue_line("markers", f"tinybudget: a model on a board, from a {FILE_NAME}")
     if hasattr(config, "workerinput"):
         return
