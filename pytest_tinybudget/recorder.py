@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
 
 
-#: The options of pytest's JUnit file and of pytest-reportlog, which write a test's properties. Of
-#: 20,000 pairs these would be most of the memory, so that they are not kept for nobody.
-PROPERTY_READERS = ("xmlpath", "report_log")
+#: The options of pytest's JUnit file, pytest-reportlog and pytest-json-report, which write a test's
+#: properties. Of 20,000 pairs these would be most of the memory: they are not kept for nobody.
+PROPERTY_READERS = ("xmlpath", "report_log", "json_report")
 
 #: What a worker of pytest-xdist is told: the folder of the footprints that workers share.
 SHARED_FOLDER = "tinybudget_shared"
