@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
@@ -29,10 +29,10 @@ from pytest_tinybudget.plugin import RESULTS
 from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.plugin import setting
 from pytest_tinybudget.posted import post
-from pytest_tinybudget.recorder import PROPERTY_READERS
 from pytest_tinybudget.recorder import SHARED_FOLDER
+from pytest_tinybudget.recorder import TOLD
 from pytest_tinybudget.recorder import style_of
-from pytest_tinybudget.report import is_github_step
+from pytest_tinybudget.recorder import tells_details
 from pytest_tinybudget.report.terminal import failure
 
 
@@ -62,7 +62,7 @@ def gate_of(config: pytest.Config) -> Gate:
 
             require_interpreter()
         estimator = partial(config.hook.pytest_tinybudget_estimator, config=config)
-        worker: dict[str, str] | None = getattr(config, "workerinput", None)
+        worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         shared = None
         if worker and SHARED_FOLDER in worker:
             from pytest_tinybudget.shared import SharedFootprints
@@ -118,20 +118,10 @@ def declaration_at(config: pytest.Config, path: Path) -> Declaration:
 
 
 def details_are_read(config: pytest.Config, declaration: Declaration) -> bool:
-    """Whether anything but the text of a failure may tell the details of pairs.
-
-    What another process or plugin makes of the results is not known here.
-    """
-    files = ("tinybudget_json", "tinybudget_html", "tinybudget_baseline")
-    return bool(
-        config.getoption("verbose", 0) > 0
-        or any(path_setting(config, name) for name in files)
-        or declaration.baseline
-        or hasattr(config, "workerinput")
-        or any(config.getoption(option, None) for option in PROPERTY_READERS)
-        or config.hook.pytest_tinybudget_report.get_hookimpls()
-        or is_github_step(os.environ)
-    )
+    """Whether anything but the text of a failure may tell the details of pairs."""
+    worker: dict[str, Any] = getattr(config, "workerinput", {})
+    told = worker[TOLD] if TOLD in worker else tells_details(config)
+    return told or bool(declaration.baseline)
 
 
 def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:

@@ -47,6 +47,7 @@ from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.figures import figures_of
 from pytest_tinybudget.figures import slots_of
 from pytest_tinybudget.footprint.fingerprint import fingerprint
+from pytest_tinybudget.footprint.result import Estimate
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import Runtime
@@ -85,9 +86,9 @@ Estimator = Callable[[Model, Runtime], Footprint | None]
 
 
 class _Measured(Struct, gc=False):
-    """What was found of one model: footprints, arenas and what accelerators make of it."""
+    """What was found of one model: estimates, arenas and what accelerators make of it."""
 
-    footprints: dict[object, Footprint | TinybudgetError] = {}
+    estimates: dict[object, Estimate | TinybudgetError] = {}
     simulations: dict[object, Simulation | TinybudgetError] = {}
     accelerated: dict[object, Accelerated | TinybudgetError] = {}
 
@@ -145,12 +146,13 @@ class Gate:
         """
         try:
             if isinstance(pair, Check):
-                return self._check_other(pair)
-            if isinstance(pair, GroupPair):
-                return self._check_group(pair)
-            result = self._check_model(pair, details=details)
-            if artifacts is not None and result.outcome != "refused":
-                self.write_artifacts(pair, artifacts, savings=details)
+                result = self._check_other(pair)
+            elif isinstance(pair, GroupPair):
+                result = self._check_group(pair)
+            else:
+                result = self._check_model(pair, details=details)
+                if artifacts is not None and result.outcome != "refused":
+                    self.write_artifacts(pair, artifacts)
         except TinybudgetError as error:
             return failed_result(pair, self._with_log(pair, error, artifacts))
         return result if details or result.failed else result.in_brief()
@@ -305,11 +307,11 @@ class Gate:
         from pytest_tinybudget.footprint.link import what_if
         from pytest_tinybudget.footprint.measure import measure
 
-        def estimate() -> Footprint:
+        def estimate() -> Estimate:
             named = replace(choice.runtime, name=choice.name)
             other = self.estimator(model, named) if self.estimator else None
             if other is not None:
-                return other
+                return Estimate(other, linked=False)
             footprint = measure(
                 model,
                 choice.runtime,
@@ -318,25 +320,32 @@ class Gate:
                 fixed=choice.fixed,
                 stack=stack,
                 simulation=_once(
-                    kept.simulations,
+                    self._measured_of(model).simulations,
                     (arena_key(choice.runtime), stated),
                     lambda: simulate(model, choice.runtime, costs),
                 ),
             )
-            footprint = replace(footprint, runtime=choice.name)
-            if choice.fixed is not None or not savings:
-                return footprint
+            return Estimate(replace(footprint, runtime=choice.name), choice.fixed is None)
+
+        def changed() -> Estimate:
             changes = what_if(model, choice.runtime, registrations=registrations)
-            return replace(footprint, savings=changes)
+            return replace(found, footprint=replace(found.footprint, savings=changes))
 
         stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
-        kept = self._measured_of(model)
-        key = (choice, registrations, stated, stack, savings)
-        shared = self.shared
+        key = (choice, registrations, stated, stack)
+        found = self._estimated(model, key, estimate)
+        if savings and found.linked:
+            found = self._estimated(model, (*key, "savings"), changed)
+        return found.footprint
+
+    def _estimated(
+        self, model: Model, key: tuple[object, ...], estimate: Callable[[], Estimate]
+    ) -> Estimate:
+        """What ``estimate`` makes of ``model``, once for ``key`` in all processes of the run."""
+        kept, shared = self._measured_of(model).estimates, self.shared
         if shared is None:
-            return _once(kept.footprints, key, estimate)
-        name = repr((sha256_of(model), *key))
-        return _once(kept.footprints, key, lambda: shared.get(name, estimate))
+            return _once(kept, key, estimate)
+        return _once(kept, key, lambda: shared.get(repr((sha256_of(model), *key)), estimate))
 
     def _measured_of(self, model: Model) -> _Measured:
         return self._measured.setdefault(sha256_of(model), _Measured())
@@ -357,14 +366,11 @@ class Gate:
             error.message, details=(*error.details, f"log: {path}"), code=error.code
         )
 
-    def write_artifacts(
-        self, pair: Pair, folder: Path, *, savings: bool = True
-    ) -> tuple[Path, ...]:
+    def write_artifacts(self, pair: Pair, folder: Path) -> tuple[Path, ...]:
         """Write the C array of a pair's model and the constants beside it; the paths written.
 
         The constants are those of all boards that the model is declared for, whichever run. For a
         board with an accelerator they have its name, and the model that was compiled for it.
-        ``savings`` as ``check`` has asked for them, so that nothing is measured twice.
 
         Raises:
             TinybudgetError: the model cannot be measured, or ``folder`` cannot be written.
@@ -383,7 +389,7 @@ class Gate:
                 model,
                 name=name,
                 footprints=[
-                    self.footprint(replace(pair, board=board), savings=savings) for board in boards
+                    self.footprint(replace(pair, board=board), savings=False) for board in boards
                 ],
                 registrations=pair.model.registrations,
             )
@@ -480,7 +486,7 @@ class Gate:
             budget=terms.budget,
             costs=pair.declaration.operators,
             boards=_boards(pair),
-            measured_on=lambda board: self.footprint(replace(pair, board=board)),
+            measured_on=lambda board: self.footprint(replace(pair, board=board), savings=False),
         )
         return replace(result, reasons=(*result.reasons, *reasons))
 
@@ -490,7 +496,7 @@ class Gate:
         chosen = declared.conversion.per_channel_dense is not None
         if chosen or self.estimator or self.conversion(declared) is None:
             return ()
-        arena = self.footprint(pair).arena
+        arena = self.footprint(pair, savings=False).arena
         if arena is None or kind_of(declared.source) == "tflite":
             return ()  # of a .tflite, ai-edge-quantizer leaves no choice
         from pytest_tinybudget.remedies import per_tensor_hints
@@ -544,7 +550,7 @@ class Gate:
 
         return combine(
             {member.name: self.model(member.model) for member in pair.members},
-            [self.footprint(member) for member in pair.members],
+            [self.footprint(member, savings=False) for member in pair.members],
             pair.choice,
             arena=pair.group.arena,
             registrations=pair.registrations,

@@ -223,14 +223,14 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable(
-    report: pytest.CollectReport | pytest.TestReport,
+    config: pytest.Config, report: pytest.CollectReport | pytest.TestReport
 ) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
     """Results leave the process as plain data: pytest-xdist and log files take no other."""
     sent = yield
     if sent and ATTRIBUTE in sent:
         from pytest_tinybudget.recorder import pack
 
-        pack(sent)
+        pack(sent, config)
     return sent
 
 

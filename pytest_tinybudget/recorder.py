@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 #: properties. Of 20,000 pairs these would be most of the memory: they are not kept for nobody.
 PROPERTY_READERS = ("xmlpath", "report_log", "json_report")
 
-#: What a worker of pytest-xdist is told: the folder of the footprints that workers share.
-SHARED_FOLDER = "tinybudget_shared"
+#: What a worker of pytest-xdist is told: the folder of the footprints that workers share, and
+#: whether the controller tells details.
+SHARED_FOLDER, TOLD = "tinybudget_shared", "tinybudget_told"
 
 
 #: pytest-xdist receives each worker's reports in a thread of its own, and msgspec crashes where two
@@ -75,16 +76,38 @@ def results_of(report: pytest.CollectReport | pytest.TestReport) -> Sequence[Pai
     return results
 
 
-def pack(sent: dict[str, Any]) -> None:
-    """Make the results in ``sent``, a report as a mapping, plain data."""
-    sent[ATTRIBUTE] = [msgspec.to_builtins(result) for result in sent[ATTRIBUTE]]
+def tells_details(config: pytest.Config) -> bool:
+    """Whether the run's controller makes anything of pairs but the table."""
+    files = ("tinybudget_json", "tinybudget_html", "tinybudget_baseline")
+    return bool(
+        config.getoption("verbose", 0) > 0
+        or any(path_setting(config, name) for name in files)
+        or any(config.getoption(option, None) for option in PROPERTY_READERS)
+        or config.hook.pytest_tinybudget_report.get_hookimpls()
+        or is_github_step(os.environ)
+    )
+
+
+def pack(sent: dict[str, Any], config: pytest.Config) -> None:
+    """Make the results in ``sent``, a report as a mapping, plain data.
+
+    From a worker they go as JSON in one piece: pytest-xdist sends bytes as they are, and everything
+    else value by value.
+    """
+    in_worker = hasattr(config, "workerinput")
+    sent[ATTRIBUTE] = (msgspec.json.encode if in_worker else msgspec.to_builtins)(sent[ATTRIBUTE])
 
 
 def unpack(report: object) -> None:
     """Undo ``pack`` on the report that was made from the mapping."""
     plain = getattr(report, ATTRIBUTE)
     with _UNPACKING:
-        setattr(report, ATTRIBUTE, tuple(msgspec.convert(each, PairResult) for each in plain))
+        results = (
+            msgspec.json.decode(plain, type=tuple[PairResult, ...])
+            if isinstance(plain, bytes)
+            else msgspec.convert(plain, tuple[PairResult, ...])
+        )
+    setattr(report, ATTRIBUTE, results)
 
 
 def style_of(config: pytest.Config) -> Style:
@@ -115,7 +138,8 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker of pytest-xdist where it shares footprints with the others."""
+        """Tell a worker of pytest-xdist what it shares with the others and what is told of it."""
+        node.workerinput[TOLD] = tells_details(self._config)
         if self._shared is None:
             try:
                 self._shared = tempfile.TemporaryDirectory(

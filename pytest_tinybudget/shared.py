@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_tinybudget.artifacts.files import write_file
 from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Estimate
 from pytest_tinybudget.locks import locked
 
 
@@ -22,8 +22,8 @@ class SharedFootprints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, key: str, measure: Callable[[], Footprint]) -> Footprint:
-        """The footprint of ``key``, which says all that it depends on; made by one process.
+    def get(self, key: str, measure: Callable[[], Estimate]) -> Estimate:
+        """The estimate of ``key``, which says all that it depends on; made by one process.
 
         What ``measure`` raises is raised, and is not kept. Where the disk refuses, each process
         measures for itself: no result depends on that.
@@ -33,8 +33,8 @@ class SharedFootprints:
             with suppress(OSError):
                 stack.enter_context(locked(path.with_suffix(".lock")))
             with suppress(OSError, msgspec.DecodeError):
-                return msgspec.msgpack.decode(path.read_bytes(), type=Footprint)
-            footprint = measure()
+                return msgspec.msgpack.decode(path.read_bytes(), type=Estimate)
+            estimate = measure()
             with suppress(TinybudgetError):
-                write_file(path, msgspec.msgpack.encode(footprint))
-        return footprint
+                write_file(path, msgspec.msgpack.encode(estimate))
+        return estimate

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import DECLARATION
 from conftest import keyword_model
 from conftest import needs_xdist
 
@@ -80,6 +81,26 @@ def test_an_estimator_that_passes_leaves_the_model_to_the_built_in_one(project: 
     pytester.runpytest("--tinybudget", "--tinybudget-json=beside.json")
     alone, beside = (pytester.path.joinpath(f"{name}.json") for name in ("alone", "beside"))
     assert alone.read_bytes() == beside.read_bytes()
+
+
+def test_an_estimator_is_asked_once_for_each_model_and_runtime(project: Project) -> None:
+    declared = DECLARATION.replace("[models.vad]", '[models.vad]\nbudget = { flash = "1 KB" }')
+    pytester = project(declared)
+    pytester.makeconftest(
+        """
+        asked = []
+
+        def pytest_tinybudget_estimator(model, runtime):
+            asked.append((model.name, runtime.name))
+
+        def pytest_terminal_summary(terminalreporter):
+            own = asked.count(("vad", "m4_cmsisnn"))
+            terminalreporter.write_line(f"asked {own}, twice {len(asked) - len(set(asked))}")
+        """
+    )
+    result = pytester.runpytest("--tinybudget", "-k", "vad")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["asked 1, twice 0"])
 
 
 def test_what_an_estimator_cannot_measure_is_an_error_with_its_line(project: Project) -> None:

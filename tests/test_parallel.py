@@ -123,6 +123,36 @@ def pytest_tinybudget_estimator(model, runtime):
     assert len(set(measured)) == 4
 
 
+@pytest.mark.parametrize(
+    ("arguments", "whole"),
+    [([], 0), (["--tinybudget-json=results.json"], 3)],
+    ids=["table", "file"],
+)
+def test_workers_send_of_pairs_that_pass_what_is_told(
+    project: Project, arguments: list[str], whole: int
+) -> None:
+    pytester = project(DECLARATION)
+    pytester.makeconftest(
+        """
+import pytest
+
+sent = []
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    if report.when == "call" and report.passed:
+        sent.extend(report.tinybudget_results)
+
+def pytest_terminal_summary(terminalreporter):
+    whole = sum(result.footprint is not None for result in sent)
+    terminalreporter.write_line(f"{len(sent)} pass, {whole} whole")
+"""
+    )
+    result = pytester.runpytest_subprocess("--tinybudget", "-n", "2", *arguments)
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.fnmatch_lines([f"3 pass, {whole} whole"])
+
+
 def test_what_workers_share_is_gone_after_the_run(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,3 +158,10 @@ class Footprint(Struct, frozen=True, gc=False):
         """Whether every part is exact, declared or off a measured table, none merely bounded."""
         parts = (*self.flash_parts, *self.ram_parts)
         return not self.unknown and all(part.method != "estimated" for part in parts)
+
+
+class Estimate(Struct, frozen=True, gc=False):
+    """A footprint, and whether it was linked from tables: then changes can be linked as well."""
+
+    footprint: Footprint
+    linked: bool
