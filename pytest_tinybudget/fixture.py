@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,6 @@ from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.collection import boards_of
 from pytest_tinybudget.collection import gate_of
-from pytest_tinybudget.convert.live import LIVE_PREFIX
 from pytest_tinybudget.convert.live import Data
 from pytest_tinybudget.convert.live import Source
 from pytest_tinybudget.convert.live import on_disk
@@ -77,7 +77,7 @@ class Tinybudget:
                         activations=activations,
                     ),
                 )
-                result = checked(gate_of(self._config), self._named(pair, path))
+                result = checked(gate_of(self._config), self._named(pair, model))
         except TinybudgetError as error:
             raise error.with_traceback(None) from None  # the test's own line is the place
         self._node.stash.setdefault(RESULTS, []).append(result)
@@ -110,9 +110,11 @@ class Tinybudget:
     def _board(self, board: str | Board) -> Board:
         return board if isinstance(board, Board) else find_board(board, boards_of(self._config))
 
-    def _named(self, pair: Pair, path: Path) -> Pair:
+    def _named(self, pair: Pair, model: Source) -> Pair:
         """``pair`` under the test's node id, with the model's path as the test gave it."""
-        source = path.name if path.parent.name.startswith(LIVE_PREFIX) else path.as_posix()
+        source = pair.model.source.name
+        if isinstance(model, (str, PathLike)):
+            source = Path(model).as_posix()
         return replace(
             pair, file=self._node.nodeid, model=replace(pair.model, declared_source=source)
         )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Generator
 from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -123,7 +123,7 @@ class Recorder:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._results: dict[str, PairResult] = {}
-        self._shared: tempfile.TemporaryDirectory[str] | None = None
+        self._shared: Path | None = None
         #: With the baseline, once all tests have run. (pytest 8 reads every property of a plugin
         #: when it registers it, so a cached one would be computed of nothing.)
         self._comparison: Comparison | None = None
@@ -141,14 +141,15 @@ class Recorder:
         """Tell a worker of pytest-xdist what it shares with the others and what is told of it."""
         node.workerinput[TOLD] = tells_details(self._config)
         if self._shared is None:
+            from pytest_tinybudget.children.folders import temporary_folder
+
+            stack = ExitStack()
             try:
-                self._shared = tempfile.TemporaryDirectory(
-                    prefix="tinybudget-", ignore_cleanup_errors=True
-                )
+                self._shared = stack.enter_context(temporary_folder())
             except OSError:
                 return  # each worker measures for itself
-            self._config.add_cleanup(self._shared.cleanup)
-        node.workerinput[SHARED_FOLDER] = self._shared.name
+            self._config.add_cleanup(stack.close)
+        node.workerinput[SHARED_FOLDER] = str(self._shared)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:

@@ -7,12 +7,8 @@ with a time limit, because a model that it does not expect can crash it.
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,7 +35,7 @@ _HEAD = re.compile(r"Arena allocation head (\d+) bytes")
 _CHILD = """\
 import sys
 from tflite_micro.python.tflite_micro import runtime
-interpreter = runtime.Interpreter.from_bytes(sys.stdin.buffer.read(), arena_size=int(sys.argv[1]))
+interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size=int(sys.argv[2]))
 interpreter.invoke()
 interpreter.print_allocations()
 """
@@ -115,19 +111,13 @@ def cross_check(model: Model) -> RealRun:
 
 
 def _run(content: bytes, arena_bytes: int) -> subprocess.CompletedProcess[bytes]:
-    """The interpreter's process: in an empty folder, so that no module of the project is its."""
-    from pytest_tinybudget.convert.server import environment
+    """The interpreter's process: in a folder of its own, where no module of the project is."""
+    from pytest_tinybudget.children.folders import temporary_folder
+    from pytest_tinybudget.children.processes import run
 
-    with tempfile.TemporaryDirectory() as folder:
-        return subprocess.run(  # noqa: S603 - this Python, with a script of our own
-            [sys.executable, "-c", _CHILD, str(arena_bytes)],
-            input=content,
-            cwd=folder,
-            env=environment(os.environ, Path(folder)),
-            capture_output=True,
-            timeout=TIME_LIMIT_SECONDS,
-            check=False,
-        )
+    with temporary_folder() as folder:
+        (folder / "model.tflite").write_bytes(content)
+        return run(_CHILD, ["model.tflite", str(arena_bytes)], folder, TIME_LIMIT_SECONDS)
 
 
 def _reason(return_code: int, messages: str) -> str:

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "pytest_tinybudget"
 #: A room imports those above it, and none beside or below it.
 LAYERS = (
     ("codes", "errors", "locks", "names", "on_demand", "sizes"),
-    ("nearest", "quantities"),
+    ("children", "nearest", "quantities"),
     ("boards", "graph"),
     ("footprint",),
     ("artifacts", "convert", "results", "speed"),

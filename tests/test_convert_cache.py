@@ -18,6 +18,7 @@ from conftest import keyword_model
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget.children.processes import environment
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
@@ -28,7 +29,6 @@ from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.postcheck import check_converted
-from pytest_tinybudget.convert.server import environment
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.convert.sources import converts

@@ -62,7 +62,16 @@ REPORT = {"warnings": [], "notes": [], "drift": [], "stripped_bytes": 0, "source
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files of the processes that are started."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    return temporary
+
+
+@pytest.fixture
+def folder(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with two models, results of an earlier run, and a cache of its own."""
     folder = tmp_path / "project"
     folder.joinpath("models").mkdir(parents=True)
@@ -206,9 +215,9 @@ def test_every_file_is_written_in_a_way_that_is_known():
     whole = {"artifacts/files.py", "convert/cache.py"}
     appended = {"locks.py", "report/github.py"}
     temporary = {
-        *("convert/files.py", "convert/server.py", "convert/worker/job.py"),
-        *("evaluation/child.py", "evaluation/job.py", "evaluation/measure.py"),
-        *("update/signing.py", "accelerators/vela.py"),
+        *("children/processes.py", "convert/files.py", "convert/worker/job.py"),
+        *("evaluation/job.py", "evaluation/measure.py"),
+        *("update/signing.py", "accelerators/vela.py", "verify.py"),
     }
     assert found == whole | appended | temporary
 
@@ -355,15 +364,21 @@ runs_models = pytest.mark.skipif(
 
 #: Stands in, in worker processes, for what loads and converts a model.
 FAKES = """
-import os, signal, subprocess, sys, time, types
+import os, signal, subprocess, sys, tempfile, time, types
 from pathlib import Path
 
 HERE = Path(__file__).parent
+
+class Hangs:
+    def find_spec(self, name, *_):
+        if name == "pytest_tinybudget.convert.worker.quantizer_backend":
+            go_on()
 
 def run(folder):
     job = folder.read_job()
     folder.write_step("converting")
     behaviour = (HERE / "behaviour").read_text()
+    tempfile.mkdtemp()
     if behaviour == "crashes":
         os.kill(os.getpid(), signal.SIGSEGV)
     if behaviour == "eats":
@@ -383,9 +398,12 @@ def run(folder):
                          "stripped_bytes": 0, "read": {}})
 
 def go_on(*_):
+    if (HERE / "behaviour").read_text() == "dies":
+        os.kill(os.getpid(), signal.SIGRTMIN + 1)
     while (HERE / "behaviour").read_text() == "floods":
         print("x" * 99_999, flush=True)
     child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    tempfile.mkdtemp()
     draft = HERE / f"pids.{os.getpid()}"
     draft.write_text(f"{os.getpid()} {os.getppid()} {child.pid}")
     draft.rename(HERE / "pids")
@@ -396,7 +414,10 @@ def fake(name, **attributes):
     vars(module).update(attributes)
     sys.modules[module.__name__] = module
 
-fake("convert.worker.quantizer_backend")
+if (HERE / "behaviour").read_text() == "imports":
+    sys.meta_path.insert(0, Hangs())
+else:
+    fake("convert.worker.quantizer_backend")
 fake("convert.worker.job", run=run)
 fake("evaluation.worker.data", HeldOut=go_on)
 """
@@ -518,11 +539,13 @@ def convert(folder: Path, **settings: int) -> bytes:
 def test_a_converter_that_goes_wrong_is_one_line_and_keeps_nothing(
     folder: Path,
     fakes: Path,
+    temporary: Path,
     monkeypatch: pytest.MonkeyPatch,
     behaviour: str,
     settings: dict[str, int],
     said: str,
 ):
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     for module in ("files", "server"):
         monkeypatch.setattr(f"pytest_tinybudget.convert.{module}.LARGEST_LOG_BYTES", 1 << 20)
     fakes.joinpath("behaviour").write_text(behaviour)
@@ -534,8 +557,10 @@ def test_a_converter_that_goes_wrong_is_one_line_and_keeps_nothing(
     assert list(folder.joinpath("cache").rglob("*.int8")) == []
     if fakes.joinpath("pids").exists():
         assert_ended(fakes)
+    assert list(temporary.iterdir()) == []
     fakes.joinpath("behaviour").write_text("converts")
     assert convert(folder) == keyword_model()
+    assert list(temporary.iterdir()) == []
 
 
 def pids(fakes: Path) -> Iterator[int]:
@@ -568,19 +593,24 @@ def listens() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+PYTEST = (sys.executable, "-m", "pytest", "--tinybudget")
+
 INTERRUPTED = [
     (COMMAND + CHECK, signal.SIGINT, 130),
     (COMMAND + CHECK, signal.SIGTERM, 143),
     (COMMAND + CHECK, signal.SIGKILL, -9),
-    ((sys.executable, "-m", "pytest", "--tinybudget"), signal.SIGINT, pytest.ExitCode.INTERRUPTED),
-    ((sys.executable, "-m", "pytest", "--tinybudget"), signal.SIGTERM, -15),
+    (PYTEST, signal.SIGINT, pytest.ExitCode.INTERRUPTED),
+    (PYTEST, signal.SIGTERM, -15),
+    (PYTEST, signal.SIGKILL, -9),
 ]
-HOW = ["CLI-INT", "CLI-TERM", "CLI-KILL", "pytest-INT", "pytest-TERM"]
+HOW = ["CLI-INT", "CLI-TERM", "CLI-KILL", "pytest-INT", "pytest-TERM", "pytest-KILL"]
+
+
+ACCURACY = 'data = "d.npz"\ninputs = "x"\nlabels = "y"\nmin = 0\n'
 
 
 def declare_accuracy(folder: Path) -> None:
-    accuracy = 'data = "d.npz"\ninputs = "x"\nlabels = "y"\nmin = 0\n'
-    folder.joinpath("tinybudget.toml").write_text(f"{BUDGETS}[models.vad.accuracy]\n{accuracy}")
+    folder.joinpath("tinybudget.toml").write_text(f"{BUDGETS}[models.vad.accuracy]\n{ACCURACY}")
     folder.joinpath("d.npz").write_bytes(b"never read")
 
 
@@ -596,16 +626,37 @@ def interrupt(fakes: Path, command: tuple[str, ...], number: int) -> int:
     return run.returncode
 
 
+def assert_nothing_is_left(temporary: Path, code: int) -> None:
+    """Of a run that ended with ``code``: of one that was killed once the next needs a folder."""
+    if code < 0:
+        assert len(list(temporary.iterdir())) == 1
+        code_of_next = (
+            "from pytest_tinybudget.children.folders import temporary_folder\n"
+            "with temporary_folder(): pass"
+        )
+        subprocess.run([sys.executable, "-c", code_of_next], check=True, timeout=SECONDS)
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("behaviour", ["sleeps", "imports"])
 @pytest.mark.parametrize(("command", "number", "code"), INTERRUPTED, ids=HOW)
-def test_nobody_is_left_of_a_conversion_that_was_interrupted(
-    converted: Path, fakes: Path, tmp_path: Path, command: tuple[str, ...], number: int, code: int
+def test_nothing_is_left_of_a_conversion_that_was_interrupted(
+    converted: Path,
+    fakes: Path,
+    tmp_path: Path,
+    temporary: Path,
+    behaviour: str,
+    command: tuple[str, ...],
+    number: int,
+    code: int,
 ):
-    fakes.joinpath("behaviour").write_text("sleeps")
+    fakes.joinpath("behaviour").write_text(behaviour)
     before = contents(converted)
 
     assert interrupt(fakes, command, number) == code
 
     assert_ended(fakes)
+    assert_nothing_is_left(temporary, code)
     after = contents(converted)
     assert {name: after[name] for name in before} == before
     assert list(tmp_path.joinpath("cache").rglob("*.int8")) == []
@@ -615,17 +666,101 @@ def test_nobody_is_left_of_a_conversion_that_was_interrupted(
 
 @runs_models
 @pytest.mark.parametrize(("command", "number", "code"), INTERRUPTED, ids=HOW)
-def test_nobody_is_left_of_an_evaluation_that_was_interrupted(
-    folder: Path, fakes: Path, command: tuple[str, ...], number: int, code: int
+def test_nothing_is_left_of_an_evaluation_that_was_interrupted(
+    folder: Path, fakes: Path, temporary: Path, command: tuple[str, ...], number: int, code: int
 ):
     fakes.joinpath("behaviour").write_text("sleeps")
     declare_accuracy(folder)
 
     assert interrupt(fakes, command, number) == code
 
-    worker, _, grandchild = pids(fakes)
-    fakes.joinpath("pids").write_text(f"{worker} {grandchild}")
     assert_ended(fakes)
+    assert_nothing_is_left(temporary, code)
+
+
+ETHOS_U = """
+[models.kws]
+source = "models/kws.tflite"
+boards = ["own"]
+
+[boards.own]
+extends = "grove-vision-ai-v2"
+accelerator = "ethos-u55-128"
+reserved_flash = "0 B"
+reserved_ram = "0 B"
+vela = { system_config = "Ethos_U55_High_End_Embedded", memory_mode = "Shared_Sram" }
+"""
+PACKAGE_IT = ("package", "models/kws.tflite", "--version", "1.0.0", "--slot-size", "65536")
+
+
+@pytest.fixture
+def tools(fakes: Path) -> Path:
+    """The folder of the fakes, with tools that sleep as soon as they are imported."""
+    for package, module in (("ethosu", "vela"), ("tflite_micro", "python"), ("imgtool", "main")):
+        fakes.joinpath(package).mkdir()
+        fakes.joinpath(package, "__init__.py").write_text("")
+        sleeps = "import sitecustomize\nsitecustomize.go_on()\n"
+        fakes.joinpath(package, f"{module}.py").write_text(sleeps)
+    for name in ("ethos-u-vela", "imgtool"):
+        folder = fakes / f"{name.replace('-', '_')}-9.dist-info"
+        folder.mkdir()
+        folder.joinpath("METADATA").write_text(f"Name: {name}\nVersion: 9\n")
+    fakes.joinpath("behaviour").write_text("sleeps")
+    return fakes
+
+
+@pytest.mark.parametrize(
+    ("tool", "command", "number", "code"),
+    [
+        pytest.param(tool, *how, id=f"{tool}-{name}")
+        for tool in ("vela", "verify", "imgtool")
+        for how, name in zip(INTERRUPTED, HOW, strict=True)
+        if (tool, how[0]) != ("imgtool", PYTEST)  # images are made by the command line alone
+    ],
+)
+def test_nothing_is_left_of_a_tool_that_was_interrupted(
+    folder: Path,
+    tools: Path,
+    temporary: Path,
+    tool: str,
+    command: tuple[str, ...],
+    number: int,
+    code: int,
+):
+    if tool == "vela":
+        folder.joinpath("tinybudget.toml").write_text(ETHOS_U)
+    elif tool == "verify":
+        command += ("--tinybudget-verify",) if command == PYTEST else ("--verify",)
+    else:
+        command = COMMAND + PACKAGE_IT
+
+    assert interrupt(tools, command, number) == code
+
+    assert_ended(tools)
+    assert_nothing_is_left(temporary, code)
+
+
+@pytest.mark.parametrize(
+    ("package", "text", "command"),
+    [
+        ("ethosu", ETHOS_U, CHECK),
+        ("tflite_micro", BUDGETS, ("check", "--verify")),
+        ("tflite_micro", f"{BUDGETS}[models.vad.accuracy]\n{ACCURACY}", CHECK),
+        ("imgtool", BUDGETS, PACKAGE_IT),
+    ],
+    ids=["vela", "verify", "evaluation", "imgtool"],
+)
+def test_nothing_is_left_of_a_run_that_ended(
+    folder: Path, temporary: Path, package: str, text: str, command: tuple[str, ...]
+):
+    pytest.importorskip(package)
+    import numpy as np
+
+    folder.joinpath("tinybudget.toml").write_text(text)
+    np.savez(folder / "d.npz", x=np.zeros((4, 32), np.float32), y=np.zeros(4, np.int64))
+    done = tinybudget(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(temporary.iterdir()) == []
 
 
 def test_of_what_a_job_prints_the_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -641,13 +776,30 @@ def test_of_what_a_job_prints_the_end_is_kept(tmp_path: Path, monkeypatch: pytes
 
 
 @runs_models
-def test_an_evaluation_that_floods_is_one_line(
-    folder: Path, fakes: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        ("floods", "printed more than 1 MB while reading the held-out data"),
+        ("dies", "the interpreter crashed (signal 35) while reading the held-out data"),
+        ("sleeps", "not evaluated after 1 s, at reading the held-out data (conversion_timeout)"),
+    ],
+)
+def test_an_evaluation_that_goes_wrong_is_one_line_and_leaves_nothing(
+    folder: Path,
+    fakes: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+    said: str,
 ):
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr("pytest_tinybudget.evaluation.child.IMPORT_SECONDS", 15)
     for module in ("convert.files", "evaluation.child"):
         monkeypatch.setattr(f"pytest_tinybudget.{module}.LARGEST_LOG_BYTES", 1 << 20)
-    fakes.joinpath("behaviour").write_text("floods")
+    fakes.joinpath("behaviour").write_text(behaviour)
     declare_accuracy(folder)
+    with folder.joinpath("tinybudget.toml").open("a") as declaration:
+        declaration.write("[defaults]\nconversion_timeout = 1\n")
     (check,) = [
         pair
         for pair in pairs("tinybudget.toml", load_declaration(folder / "tinybudget.toml"))
@@ -657,7 +809,10 @@ def test_an_evaluation_that_floods_is_one_line(
     result = Gate(cached=False).check(check)
 
     assert result.outcome == "error"
-    assert "printed more than 1 MB while reading the held-out data" in result.headline
+    assert said in result.headline
+    if fakes.joinpath("pids").exists():
+        assert_ended(fakes)
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="conversions are not forked here")

@@ -16,6 +16,7 @@ import sys
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from fuzzing import require_plain
 from modelmaker import ModelMaker
 
 from pytest_tinybudget import cli
+from pytest_tinybudget.children.processes import environment
 from pytest_tinybudget.convert.errors import ConversionError
-from pytest_tinybudget.convert.server import environment
 from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.section_graph import decode
@@ -491,6 +492,44 @@ def test_a_worker_gets_no_secret(tmp_path: Path) -> None:
     assert "secret" not in seen.values()
     assert not set(SECRETS) & set(seen)
     assert seen["HOME"] == str(tmp_path), "files of the user, such as ~/.aws, are not found by name"
+
+
+@pytest.mark.parametrize("tool", ["imgtool", "esptool", "ethosu.vela"])
+def test_a_tool_gets_no_secret(tool: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pytest_tinybudget.accelerators import vela
+    from pytest_tinybudget.boards.accelerator import VelaOptions
+    from pytest_tinybudget.graph.tflite import read_model
+    from pytest_tinybudget.update import signing
+    from pytest_tinybudget.update.image import parse_version
+
+    for name in SECRETS:
+        monkeypatch.setenv(name, "secret")
+    package, _, submodule = tool.partition(".")
+    tmp_path.joinpath(package).mkdir()
+    tmp_path.joinpath(package, "__init__.py").write_text("")
+    tells = "import os\nopen(__file__ + '.env', 'w').write(' '.join(os.environ))\nimgtool = print"
+    for module in ("__main__", "main", submodule or "other"):
+        tmp_path.joinpath(package, f"{module}.py").write_text(tells)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(signing, "installed_version", lambda _: "9")
+    monkeypatch.setattr(vela.metadata, "version", lambda _: "9")
+    model = read_model(hostile_model("plain"), "kws")
+
+    placement = signing.Placement(slot=65536, header=32, align=4, sectors=128, trailer=0)
+    calls: dict[str, Callable[[], object]] = {
+        "imgtool": lambda: signing.sign(model.content, parse_version("1.0.0"), placement, None),
+        "esptool": lambda: signing.to_uf2(model.content, 0, "esp32s3"),
+        "ethosu.vela": lambda: vela.compile_model(model, "ethos-u55-128", VelaOptions()),
+    }
+
+    with pytest.raises(TinybudgetError):
+        calls[tool]()
+
+    (told,) = tmp_path.joinpath(package).glob("*.env")
+    seen = set(told.read_text().split())
+    assert "PATH" in seen
+    assert not seen & set(SECRETS)
 
 
 def test_the_interpreter_of_verify_gets_no_secret(

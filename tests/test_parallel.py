@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,8 +170,40 @@ def pytest_configure(config):
     )
     outputs(pytester, "-n", "2")
     shared = Path(pytester.path.joinpath("shared.txt").read_text())
-    assert shared.parent == tmp_path
-    assert not shared.exists()
+    assert shared.is_relative_to(tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def left_in(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name.startswith("tinybudget-")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is sent SIGKILL there")
+def test_what_workers_shared_goes_with_the_run_after_one_that_was_killed(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    pytester = project(DECLARATION)
+    pytester.makeconftest(
+        """
+import os, pathlib, time
+
+def pytest_runtest_call(item):
+    begun = pathlib.Path("begun")
+    if not begun.exists():
+        begun.write_text("")
+        time.sleep(2)
+"""
+    )
+    command = [sys.executable, "-m", "pytest", "--tinybudget", "-n", "2"]
+    with subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.DEVNULL) as killed:
+        while not pytester.path.joinpath("begun").exists():
+            assert killed.poll() is None
+            time.sleep(0.05)
+        killed.kill()
+    assert len(left_in(tmp_path)) == 1
+    outputs(pytester, "-n", "2")
+    assert left_in(tmp_path) == []
 
 
 def test_without_room_for_what_is_shared_each_worker_measures(project: Project) -> None:
@@ -182,7 +216,7 @@ import tempfile
 def refuse(*_, **__):
     raise OSError(28, "No space left on device")
 
-tempfile.TemporaryDirectory = refuse
+tempfile.mkdtemp = refuse
 """
     )
     assert outputs(pytester, "-n", "2") == alone

@@ -10,11 +10,9 @@ import csv
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -24,10 +22,12 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from pytest_tinybudget.boards.accelerator import VelaOptions
+from pytest_tinybudget.children.folders import temporary_folder
+from pytest_tinybudget.children.processes import module
+from pytest_tinybudget.children.processes import run
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
 from pytest_tinybudget.convert.errors import ConversionError
-from pytest_tinybudget.convert.server import environment
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -145,8 +145,7 @@ def _key(model: Model, accelerator: str, options: VelaOptions, version: str) -> 
 
 def _run(model: Model, accelerator: str, options: VelaOptions, version: str) -> Entry:
     """Compile in a folder of its own; the entry that ``_compiled`` reads."""
-    with tempfile.TemporaryDirectory(prefix="tinybudget-vela-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         (folder / "model.tflite").write_bytes(model.content)
         printed = _call(model, _arguments(accelerator, options), folder, options.timeout_s)
         output = folder / "output"
@@ -182,15 +181,7 @@ def _arguments(accelerator: str, options: VelaOptions) -> list[str]:
 def _call(model: Model, arguments: list[str], folder: Path, timeout_s: float) -> str:
     """What Vela prints; an error of one line where it fails."""
     try:
-        child = subprocess.run(  # noqa: S603 - this Python, with a module of a package
-            [sys.executable, "-m", "ethosu.vela", *arguments],
-            cwd=folder,
-            env=environment(os.environ, folder),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        child = run(module("ethosu.vela"), arguments, folder, timeout_s)
     except subprocess.TimeoutExpired:
         raise ConversionError(
             f"{model.name}: Vela was not done after {timeout_s:g} s (vela.timeout)"

@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
+from pytest_tinybudget.children.folders import temporary_folder
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 
@@ -169,24 +169,23 @@ class Repository(Struct, frozen=True):
         Raises:
             GitError: it cannot be checked out.
         """
-        # Resolved, because git shows its own paths so and macOS links its temporary folder.
-        outer = Path(tempfile.mkdtemp(prefix="tinybudget-base-")).resolve()
-        folder = outer / "tree"
-        try:
-            # Hooks of the repository (post-checkout) are not ours to run.
-            self.run(
-                "-c", f"core.hooksPath={os.devnull}",
-                "worktree", "add", "--quiet", "--detach", "--force", str(folder), commit,
-            )  # fmt: skip
-            yield folder
-        finally:
-            with contextlib.suppress(GitError):
-                self.run("worktree", "remove", "--force", "--force", str(folder))
-            if folder.exists():
-                shutil.rmtree(outer, ignore_errors=True)
+        with temporary_folder() as outer:
+            # Resolved, because git shows its own paths so and macOS links its temporary folder.
+            folder = outer.resolve() / "tree"
+            try:
+                # Hooks of the repository (post-checkout) are not ours to run.
+                self.run(
+                    "-c", f"core.hooksPath={os.devnull}",
+                    "worktree", "add", "--quiet", "--detach", "--force", str(folder), commit,
+                )  # fmt: skip
+                yield folder
+            finally:
                 with contextlib.suppress(GitError):
                     self.run("worktree", "remove", "--force", "--force", str(folder))
-            shutil.rmtree(outer, ignore_errors=True)
+                if folder.exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+                    with contextlib.suppress(GitError):
+                        self.run("worktree", "remove", "--force", "--force", str(folder))
 
 
 def _is_merge_of_ci(environment: Mapping[str, str], head: str) -> bool | None:

@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pytest_tinybudget.children.folders import temporary_folder
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
 from pytest_tinybudget.convert.errors import ConversionError
@@ -86,6 +87,7 @@ class Converter:
     _kept: dict[str, Converted | ConversionError] = field(default_factory=dict, repr=False)
     _servers: dict[Backend, Server] = field(default_factory=dict, repr=False)
     _home: Path | None = field(default=None, repr=False)
+    _open: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def convert(self, request: Request) -> Converted:
         """The INT8 model of ``request``.
@@ -113,9 +115,8 @@ class Converter:
         for server in self._servers.values():
             server.close()
         self._servers.clear()
-        if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
-            self._home = None
+        self._open.close()
+        self._home = None
 
     def _fulfil(self, tasks: Sequence[_Task]) -> None:
         """Fill ``_kept`` for ``tasks``."""
@@ -208,7 +209,7 @@ class Converter:
 
     def _folder(self) -> Path:
         if self._home is None:
-            self._home = Path(tempfile.mkdtemp(prefix="tinybudget-"))
+            self._home = self._open.enter_context(temporary_folder())
         return self._home
 
 

@@ -7,16 +7,18 @@ with it.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING
 from typing import Protocol
 from typing import TypeAlias
 
+from pytest_tinybudget.children.folders import temporary_folder
 from pytest_tinybudget.errors import TinybudgetError
 
 
@@ -34,9 +36,6 @@ class KerasModel(Protocol):
         """Save the model to ``filepath``, which ends with ``.keras``."""
 
 
-#: How the folder starts that a live model is saved to, and that no report shows.
-LIVE_PREFIX = "tinybudget-live-"
-
 #: A model's path, or the model itself.
 Source: TypeAlias = "str | PathLike[str] | KerasModel"
 #: Samples to calibrate with: as in a declaration, or arrays whose first axis is the sample.
@@ -50,8 +49,9 @@ def on_disk(model: Source, data: Data | None) -> Iterator[tuple[Path, str | None
     Raises:
         TinybudgetError: neither a path nor a model that can be saved.
     """
-    with tempfile.TemporaryDirectory(prefix=LIVE_PREFIX) as folder:
-        yield _path_of(model, Path(folder)), _declared(data, Path(folder))
+    is_there = isinstance(model, (str, PathLike)) and isinstance(data, (str, PathLike, NoneType))
+    with nullcontext(Path()) if is_there else temporary_folder() as folder:
+        yield _path_of(model, folder), _declared(data, folder)
 
 
 def _path_of(model: Source, folder: Path) -> Path:

@@ -7,13 +7,10 @@ each job. Where there is no safe fork (Windows, macOS) each job is a process of 
 from __future__ import annotations
 
 import os
-import signal
-import site
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +18,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
+from pytest_tinybudget.children.processes import end
+from pytest_tinybudget.children.processes import kill_group
+from pytest_tinybudget.children.processes import signal_name
+from pytest_tinybudget.children.processes import start
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import LARGEST_LOG_BYTES
@@ -41,9 +42,7 @@ MOST_AT_ONCE = min(2, os.cpu_count() or 1)
 _CLOSE_SECONDS = 1
 _POLL_SECONDS = 0.02
 
-#: What a worker gets of the environment: no tokens, no passwords.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "PYTHONPATH",
-              "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "COMSPEC")  # fmt: skip
+_WORKER = "pytest_tinybudget.convert.worker"
 
 _FORKS = sys.platform == "linux"
 
@@ -92,42 +91,30 @@ class Server:
         """End the server, with jobs that it has just begun and not told of yet."""
         if self._process is None:
             return
-        _close_stdin(self._process)
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_CLOSE_SECONDS)
-        self._process.kill()
-        self._process.wait()
+        end(self._process)
         self._process = None
 
     def _start(self, job: Job, folder: JobFolder) -> _Running:
         folder.write_job(job)
         deadline = time.monotonic() + IMPORT_SECONDS
         if not _FORKS:
-            process = self._spawn("job", str(folder.path), log=folder.log)
+            process = start(_WORKER, "job", str(folder.path), home=self.home, log=folder.log)
             return _Running(job, folder, deadline + job.timeout_seconds, process)
         if self._is_gone():
             self.close()
         if self._process is None:
             log = self.home / "server.txt"
-            self._process = self._spawn("serve", self.backend, log=log)
+            self._process = start(_WORKER, "serve", self.backend, home=self.home, log=log)
         assert self._process.stdin is not None
         with suppress(OSError):  # a server that is gone is seen when the job is looked after
             self._process.stdin.write(f"{folder.path}\n".encode())
             self._process.stdin.flush()
         return _Running(job, folder, deadline)
-
-    def _spawn(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
-        """A worker, which ends when its stdin does: when this process is gone, however it went."""
-        with log.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603 - this Python, with a module of our own
-                [sys.executable, "-m", "pytest_tinybudget.convert.worker", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                cwd=self.home,
-                env=environment(os.environ, self.home),
-                start_new_session=True,
-            )
 
     def _look_after(self, each: _Running, on_step: OnStep) -> None:
         if each.leader is None and (leader := each.folder.started()):
@@ -154,8 +141,7 @@ class Server:
     def _abandon(self, each: _Running) -> None:
         """A job that never began: its server hangs in the import."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            end(self._process)
         each.folder.write_exit(1)
 
     def _is_gone(self) -> bool:
@@ -168,19 +154,10 @@ class Server:
 
     def _end(self, each: _Running) -> None:
         """Kill a job with all that it has started."""
-        leader = each.leader if each.process is None else each.process.pid
-        if leader is not None and hasattr(os, "killpg"):
-            with suppress(ProcessLookupError):
-                os.killpg(leader, signal.SIGKILL)
         if each.process is not None:
-            each.process.kill()
-            _close_stdin(each.process)
-
-
-def _close_stdin(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()
+            end(each.process)
+        elif each.leader is not None:
+            kill_group(each.leader)
 
 
 def _excess(each: _Running) -> str:
@@ -196,25 +173,6 @@ def _excess(each: _Running) -> str:
 
 def _tell(folder: JobFolder, *lines: str) -> None:
     folder.write_result({"error": [line for line in lines if line]})
-
-
-def environment(given: Mapping[str, str], home: Path) -> dict[str, str]:
-    """The environment of a worker: what Python needs, nothing that may be secret."""
-    return {
-        **{name: given[name] for name in _PASSED_ON if name in given},
-        "HOME": str(home),
-        "USERPROFILE": str(home),
-        "PYTHONUSERBASE": site.getuserbase(),
-        "PYTHONHASHSEED": "0",
-        "KERAS_HOME": str(home / "keras"),
-        "KERAS_BACKEND": "tensorflow",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "TF_CPP_MIN_LOG_LEVEL": "1",
-        # Two jobs share the cores; more threads change no result and no time.
-        "OMP_NUM_THREADS": "1",
-        "TF_NUM_INTRAOP_THREADS": "1",
-        "TF_NUM_INTEROP_THREADS": "1",
-    }
 
 
 def outcome(job: Job, folder: JobFolder) -> dict[str, object]:
@@ -235,9 +193,5 @@ def outcome(job: Job, folder: JobFolder) -> dict[str, object]:
 
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = str(-code)
-        return f"the converter crashed ({name})"
+        return f"the converter crashed ({signal_name(-code)})"
     return f"the converter ended with exit code {code}"

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from typing import Any
 
+from pytest_tinybudget.children.processes import end
+from pytest_tinybudget.children.processes import signal_name
+from pytest_tinybudget.children.processes import start
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import LARGEST_LOG_BYTES
 from pytest_tinybudget.convert.files import JobFolder
-from pytest_tinybudget.convert.server import environment
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.evaluation.job import Job
 
 
 #: How often it is looked at what the child has printed.
 _LOOK_SECONDS = 0.5
+_WORKER = "pytest_tinybudget.evaluation.worker"
 
 
 def run(job: Job, folder: JobFolder) -> dict[str, Any]:
@@ -51,16 +52,7 @@ def run(job: Job, folder: JobFolder) -> dict[str, Any]:
 
 def _waited(folder: JobFolder, timeout_seconds: int) -> int | None:
     """The exit code of the child; ``None`` where it took too long or printed too much."""
-    with folder.log.open("ab") as log:
-        child = subprocess.Popen(  # noqa: S603 - this Python, with a module of our own
-            [sys.executable, "-m", "pytest_tinybudget.evaluation.worker", str(folder.path)],
-            stdin=subprocess.PIPE,  # it ends when this does: when this process is gone
-            stdout=log,
-            stderr=log,
-            cwd=folder.path,
-            env=environment(os.environ, folder.path),
-            start_new_session=True,
-        )
+    child = start(_WORKER, str(folder.path), home=folder.path, log=folder.log)
     deadline = time.monotonic() + timeout_seconds
     try:
         while time.monotonic() < deadline and not folder.floods():
@@ -68,24 +60,12 @@ def _waited(folder: JobFolder, timeout_seconds: int) -> int | None:
                 return child.wait(_LOOK_SECONDS)
         return None
     finally:
-        _end(child)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child, if it still runs, with all that it has started."""
-    if child.poll() is None:
-        if hasattr(os, "killpg"):
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-        child.kill()
-        child.wait()
-    assert child.stdin is not None
-    child.stdin.close()
+        end(child)
 
 
 def _death(code: int) -> str:
     if code < 0:
-        return f"the interpreter crashed ({signal.Signals(-code).name})"
+        return f"the interpreter crashed ({signal_name(-code)})"
     return f"the evaluation ended with exit code {code}"
 
 

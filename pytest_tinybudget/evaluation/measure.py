@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -13,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from msgspec.structs import replace
 
+from pytest_tinybudget.children.folders import temporary_folder
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.cache import Entry
 from pytest_tinybudget.convert.fingerprint import file_digest
@@ -131,8 +130,7 @@ def _evaluated(question: Question, job: Job) -> dict[str, Any]:
     from pytest_tinybudget.evaluation.child import run
 
     try:
-        with tempfile.TemporaryDirectory(prefix="tinybudget-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
+        with temporary_folder() as folder:
             folder.joinpath(MODEL).write_bytes(question.model.content)
             if question.other and question.other.model:
                 folder.joinpath(OTHER).write_bytes(question.other.model.content)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from msgspec import Struct
 
+from pytest_tinybudget.children.folders import temporary_folder
+from pytest_tinybudget.children.processes import module
+from pytest_tinybudget.children.processes import run
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.sizes import format_size
@@ -80,7 +81,7 @@ def sign(model: bytes, version: Version, placement: Placement, key: Path | None)
         TinybudgetError: imgtool is missing or refuses, or the image does not fit the slot.
     """
     imgtool_version()
-    with tempfile.TemporaryDirectory(prefix="tinybudget-") as folder:
+    with temporary_folder() as folder:
         source, target = Path(folder, "model.bin"), Path(folder, "image.bin")
         source.write_bytes(model)
         options = {
@@ -90,7 +91,8 @@ def sign(model: bytes, version: Version, placement: Placement, key: Path | None)
             "--align": placement.align,
             "--max-sectors": placement.sectors,
         }
-        done = _run_imgtool(
+        done = _run(
+            _IMGTOOL,
             [
                 "sign",
                 "--pad-header",
@@ -101,7 +103,7 @@ def sign(model: bytes, version: Version, placement: Placement, key: Path | None)
             ],
             folder,
         )
-        too_large = _TOO_LARGE.search(done.stderr)
+        too_large = _TOO_LARGE.search(done.stderr.decode("utf-8", "replace"))
         if too_large:
             placement.check(*(int(digits, 16) for digits in too_large.groups()))
         if done.returncode or not target.is_file():
@@ -118,10 +120,10 @@ def signature_problem(image: bytes, key: Path) -> str:
         TinybudgetError: imgtool is missing.
     """
     imgtool_version()
-    with tempfile.TemporaryDirectory(prefix="tinybudget-") as folder:
+    with temporary_folder() as folder:
         path = Path(folder, "image.bin")
         path.write_bytes(image)
-        done = _run_imgtool(["verify", *_key_option(key), str(path)], folder)
+        done = _run(_IMGTOOL, ["verify", *_key_option(key), str(path)], folder)
     return _reason(done, key) if done.returncode else ""
 
 
@@ -133,11 +135,11 @@ def to_uf2(image: bytes, address: int, chip: str) -> bytes:
     """
     if importlib.util.find_spec("esptool") is None:
         raise TinybudgetError("UF2 files are made by esptool: pip install esptool", code="TB103")
-    with tempfile.TemporaryDirectory(prefix="tinybudget-") as folder:
+    with temporary_folder() as folder:
         source, target = Path(folder, "image.bin"), Path(folder, "image.uf2")
         source.write_bytes(image)
         merge = ["merge-bin", "--format", "uf2", "-o", str(target), hex(address), str(source)]
-        done = _run(["-m", "esptool", "--chip", chip, *merge], folder)
+        done = _run(module("esptool"), ["--chip", chip, *merge], folder)
         if done.returncode or not target.is_file():
             raise TinybudgetError(f"esptool makes no UF2 file: {_reason(done, None)}")
         return target.read_bytes()
@@ -151,31 +153,18 @@ def _key_option(key: Path | None) -> tuple[str, ...]:
     return "--key", str(key.absolute())
 
 
-def _run_imgtool(arguments: Sequence[str], folder: str) -> subprocess.CompletedProcess[str]:
-    return _run(["-c", _IMGTOOL, *arguments], folder)
-
-
-def _run(arguments: Sequence[str], folder: str) -> subprocess.CompletedProcess[str]:
-    """This Python with ``arguments``, without a terminal on which a passphrase could be asked."""
+def _run(code: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """A tool's work, without a terminal on which a passphrase could be asked."""
     try:
-        return subprocess.run(  # noqa: S603 - this Python, a list of arguments
-            [sys.executable, *arguments],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIME_LIMIT_SECONDS,
-            start_new_session=True,
-            check=False,
-        )
+        return run(code, arguments, folder, TIME_LIMIT_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise TinybudgetError(f"a tool was not done after {TIME_LIMIT_SECONDS} s") from error
 
 
-def _reason(done: subprocess.CompletedProcess[str], key: Path | None) -> str:
+def _reason(done: subprocess.CompletedProcess[bytes], key: Path | None) -> str:
     """The last line that a tool said, in the user's words where it is known what that means."""
-    said = [line.strip() for line in (done.stderr or done.stdout).split("\n") if line.strip()]
+    text = (done.stderr or done.stdout).decode("utf-8", "replace")
+    said = [line.strip() for line in text.split("\n") if line.strip()]
     last = said[-1] if said else f"exit code {done.returncode}"
     shown = printable(str(key))
     if last.startswith(("EOFError", "Aborted!")):

@@ -12,22 +12,21 @@ import signal
 import sys
 from pathlib import Path
 
+from pytest_tinybudget.children.confinement import end_with_parent
+from pytest_tinybudget.children.confinement import ending_with_parent
+from pytest_tinybudget.children.confinement import limit_resources
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import JobFolder
-from pytest_tinybudget.convert.worker.confinement import GRACE_SECONDS
-from pytest_tinybudget.convert.worker.confinement import end_with_parent
-from pytest_tinybudget.convert.worker.confinement import limit_resources
 
 
 def main(arguments: list[str]) -> None:
     """Do what ``arguments`` say: ``serve BACKEND`` or ``job FOLDER``."""
     if arguments[0] == "job":
-        end_with_parent()
+        end_with_parent(IMPORT_SECONDS)
         _run(JobFolder(Path(arguments[1])))
     else:
-        signal.alarm(IMPORT_SECONDS + GRACE_SECONDS)  # for an import that hangs without a parent
-        _preload(arguments[1])
-        signal.alarm(0)
+        with ending_with_parent(IMPORT_SECONDS):
+            _preload(arguments[1])
         _Server().serve()
         os._exit(0)  # a framework takes seconds to take itself down
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+from pytest_tinybudget.children.confinement import end_with_parent
+from pytest_tinybudget.children.confinement import limit_resources
+from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import JobFolder
-from pytest_tinybudget.convert.worker.confinement import end_with_parent
-from pytest_tinybudget.convert.worker.confinement import limit_resources
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.evaluation.interpreters import MODULES
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def main(folder: JobFolder) -> None:
     """Do the job in ``folder``; whatever happens is written there."""
-    end_with_parent()
+    end_with_parent(IMPORT_SECONDS)
     job = Job.read(folder.path)
     try:
         folder.write_result(_evaluate(job, folder))
