@@ -547,7 +547,7 @@ def test_an_evaluation_that_takes_too_long_is_ended(folder: Path, monkeypatch: p
 
 @runs_models
 def test_a_crash_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(child.sys, "executable", "/bin/false")
+    monkeypatch.setattr("sys.executable", "/bin/false")
 
     found = results(ACCURACY + "min = 0\n")["accuracy"]
 
