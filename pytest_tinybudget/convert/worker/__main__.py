@@ -22,8 +22,9 @@ from pytest_tinybudget.convert.files import JobFolder
 def main(arguments: list[str]) -> None:
     """Do what ``arguments`` say: ``serve BACKEND`` or ``job FOLDER``."""
     if arguments[0] == "job":
-        end_with_parent(IMPORT_SECONDS)
-        _run(JobFolder(Path(arguments[1])))
+        folder = JobFolder(Path(arguments[1]))
+        end_with_parent(IMPORT_SECONDS + folder.read_job().timeout_seconds)
+        _run(folder)
     else:
         with ending_with_parent(IMPORT_SECONDS):
             _preload(arguments[1])
