@@ -57,7 +57,8 @@ def _load_saved_model(job: Job) -> TensorFlowModel:
         found = ", ".join(sorted(signatures)) or "none"
         raise WorkerError(f"expected a signature {_SIGNATURE!r}, or just one; it has {found}")
     function = signatures.get(_SIGNATURE) or next(iter(signatures.values()))
-    specs = function.structured_input_signature[1]
+    # By name: the file has no order of them that would be the same when it is written again.
+    specs = dict(sorted(function.structured_input_signature[1].items()))
     inputs = [
         InputSpec(name, _shape_of(name, spec), spec.dtype.name) for name, spec in specs.items()
     ]
