@@ -97,6 +97,12 @@ def test_a_buffer_that_nothing_uses_shares_its_room_with_any_other(scope: int) -
     assert plan([Request(64, -1, -1), Request(32, scope, scope)]) == [0, 0]
 
 
+@pytest.mark.parametrize("scope", range(40))
+def test_a_buffer_gone_before_the_next_begins_shares_its_room(scope: int) -> None:
+    assert plan([Request(64, scope + 1, 60), Request(32, scope, scope)]) == [0, 0]
+    assert plan([Request(64, 0, scope), Request(32, scope + 1, scope + 1)]) == [0, 0]
+
+
 def test_live_bytes_count_both_ends_of_a_lifetime() -> None:
     assert live_bytes([Request(16, 0, 2), Request(32, 2, 3), Request(64, -1, -1)]) == [
         64, 16, 16, 48, 32,
