@@ -211,6 +211,12 @@ def test_a_slot_of_mcuboot_holds_less_than_its_partition() -> None:
     assert slot.capacity == 512 * KB - 702 - 1584
 
 
+@pytest.mark.parametrize("header", [0, 32])
+def test_a_declared_header_takes_the_place_of_the_layouts_own(header: int) -> None:
+    own = Overhead("mcuboot").slot("slot", 512 * KB).around
+    assert Overhead("mcuboot", header=header).slot("slot", 512 * KB).around == own - 512 + header
+
+
 @pytest.mark.parametrize(("align", "trailer"), [(1, 432), (4, 1584), (8, 3120), (32, 12448)])
 def test_the_trailer_grows_with_what_the_flash_writes_at_once(align: int, trailer: int) -> None:
     assert Overhead("mcuboot", align=align).trailer_bytes(512 * KB) == trailer
@@ -258,6 +264,12 @@ def test_a_slot_says_what_it_holds_and_how_well_that_is_known() -> None:
     ]
     bounded = filled(apart, 3000, 1000, estimated=True)
     assert [each.method for each in bounded] == ["estimated", "exact"]
+
+
+def test_an_update_is_written_to_the_models_slot_where_it_has_one() -> None:
+    firmware, model = (Slot(name, 4 * KB, around=0, trailer=0) for name in ("firmware", "model"))
+    assert Slots("custom", firmware).payload == firmware
+    assert Slots("custom", firmware, model).payload == model
 
 
 @pytest.mark.parametrize("layout", ["esp-idf", "mcuboot"])
