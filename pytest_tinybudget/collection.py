@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -117,13 +118,6 @@ def declaration_at(config: pytest.Config, path: Path) -> Declaration:
     return kept[path]
 
 
-def details_are_read(config: pytest.Config, declaration: Declaration) -> bool:
-    """Whether anything but the text of a failure may tell the details of pairs."""
-    worker: dict[str, Any] = getattr(config, "workerinput", {})
-    told = worker[TOLD] if TOLD in worker else tells_details(config)
-    return told or bool(declaration.baseline)
-
-
 def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
     """Where C files go: the option, else the ini value, the declaration, or beside it."""
     chosen = path_setting(config, "tinybudget_artifacts") or declaration.artifacts
@@ -166,13 +160,18 @@ def _show_progress(config: pytest.Config, model: str, step: str) -> None:
 
 
 class BudgetFile(pytest.File):
-    """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback.
+    """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback."""
 
-    ``details`` is whether its pairs have to say what decides nothing: what changes of the firmware
-    would save, and how long a model takes.
-    """
+    @cached_property
+    def details(self) -> bool:
+        """Whether anything but the text of a failure may tell the details of its pairs.
 
-    details = True
+        They are what changes of the firmware would save, how long a model takes, and footprints.
+        Asked when pairs run: while folders are collected, plugins that tell them may still come.
+        """
+        worker: dict[str, Any] = getattr(self.config, "workerinput", {})
+        told = worker[TOLD] if TOLD in worker else tells_details(self.config)
+        return told or bool(declaration_at(self.config, self.path).baseline)
 
     def collect(self) -> Iterator[BudgetModel]:
         self.config.stash[FOUND] = True
@@ -185,7 +184,6 @@ class BudgetFile(pytest.File):
 
     def _pairs(self) -> list[Declared]:
         declaration = declaration_at(self.config, self.path)
-        self.details = details_are_read(self.config, declaration)
         declared = list(pairs(self.nodeid, declaration))
         gate, folder = gate_of(self.config), artifacts_folder(self.config, declaration)
         for pair in declared:

@@ -120,6 +120,20 @@ def test_what_an_estimator_cannot_measure_is_an_error_with_its_line(project: Pro
     assert "Traceback" not in result.stdout.str()
 
 
+def test_a_report_of_a_folder_that_is_collected_late_gets_whole_results(project: Project) -> None:
+    pytester = project()
+    late = pytester.mkdir("zz")
+    late.joinpath("test_late.py").write_text("def test_other(): pass\n", encoding="utf-8")
+    late.joinpath("conftest.py").write_text(
+        "def pytest_tinybudget_report(results):\n"
+        "    yield f'whole: {sum(result.footprint is not None for result in results)}'\n",
+        encoding="utf-8",
+    )
+    result = pytester.runpytest("--tinybudget")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["whole: 3"])
+
+
 def test_the_report_hook_is_not_called_without_pairs(pytester: pytest.Pytester) -> None:
     pytester.makeconftest("def pytest_tinybudget_report(results, config): return ['my own report']")
     pytester.makepyfile("def test_other(): pass")
