@@ -50,6 +50,12 @@ class _PlainImports:
         ours = name.startswith("pytest_tinybudget.")
         return PathFinder.find_spec(name, path) if ours else None
 
+    @classmethod
+    def leave(cls) -> None:
+        """What stays to the end keeps all of pytest for Python's last collection of garbage."""
+        if cls in sys.meta_path:  # a test may have put back an older list
+            sys.meta_path.remove(cls)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tinybudget", "memory budgets of models for microcontrollers")
@@ -115,9 +121,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # What stays there to the end keeps all of pytest for Python's last collection of garbage.
     sys.meta_path.insert(0, _PlainImports)
-    config.add_cleanup(lambda: sys.meta_path.remove(_PlainImports))
+    config.add_cleanup(_PlainImports.leave)
     config.addinivalue_line("markers", f"tinybudget: a model on a board, from a {FILE_NAME}")
     if hasattr(config, "workerinput"):
         return

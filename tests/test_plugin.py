@@ -579,6 +579,29 @@ def test_a_program_that_runs_pytest_keeps_its_collections(project: Project) -> N
     result.stdout.fnmatch_lines(["exit code: 0", "frozen: 0"])
 
 
+@pytest.mark.parametrize("line", ["pass", "sys.meta_path[:] = BEFORE"], ids=["left", "put back"])
+def test_the_importer_leaves_with_the_run(project: Project, line: str) -> None:
+    pytester = project()
+    script = pytester.makepyfile(
+        program=f"""
+        import sys
+
+        import pytest
+
+        BEFORE = list(sys.meta_path)
+
+        class Late:
+            def pytest_sessionfinish(self):
+                {line}
+
+        print("exit code:", int(pytest.main(["--tinybudget", "-q"], plugins=[Late()])))
+        print("same:", sys.meta_path == BEFORE)
+        """
+    )
+    result = pytester.run(sys.executable, script)
+    result.stdout.fnmatch_lines(["exit code: 0", "same: True"])
+
+
 def test_the_plugin_looks_for_the_file_that_declarations_are_in() -> None:
     assert plugin.FILE_NAME == declaration.FILE_NAME
 
