@@ -13,6 +13,7 @@ from typing import Literal
 
 import pytest
 from conftest import keyword_model
+from modelmaker import SCALE
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
@@ -401,6 +402,44 @@ def test_a_model_that_is_not_int8_warns_and_fails_only_if_demanded() -> None:
     failed = judge(footprint, NANO, Terms(require_int8=True))
     assert failed.outcome == "unmet"
     assert failed.headline.startswith("require_int8: the model is not full INT8: features")
+
+
+@pytest.mark.parametrize("kind", ["UINT8", "INT16"])
+def test_quantised_integers_of_another_type_at_the_edge_are_full_int8(kind: str) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    edge = graph.tensor((1, 2), kind, scale=SCALE)
+    graph.operator("QUANTIZE", (graph.dense(graph.input((1, 8)), units=2),), (edge,))
+    graph.output(edge)
+    footprint = measured(maker)
+    assert footprint.not_int8 == ()
+    assert judge(footprint, NANO, Terms(require_int8=True)).outcome == "fits"
+
+
+@pytest.mark.parametrize("kind", ["INT32", "INT64", "UINT32", "UINT8", "BOOL"])
+def test_plain_integers_such_as_indices_and_states_are_full_int8(kind: str) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    state = graph.input((1, 4), kind, name="state")
+    graph.output(graph.dense(graph.input((1, 8)), units=2), graph.reshape(state, (4,)))
+    footprint = measured(maker)
+    assert footprint.not_int8 == ()
+    assert judge(footprint, NANO, Terms(require_int8=True)).outcome == "fits"
+
+
+def test_float_activations_on_int8_weights_are_not_full_int8() -> None:
+    assert [line.rpartition(" ")[2] for line in measured(hybrid_model()).not_int8] == [
+        "(FLOAT32)", "(FLOAT32)", "(FLOAT32)",
+    ]  # fmt: skip
+
+
+def test_a_float_output_behind_an_int8_model_is_named_alone() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    scores = graph.tensor((1, 2), "FLOAT32", name="scores")
+    graph.operator("DEQUANTIZE", (graph.dense(graph.input((1, 8)), units=2),), (scores,))
+    graph.output(scores)
+    assert measured(maker).not_int8 == ("scores (FLOAT32)",)
 
 
 def test_an_operator_that_nobody_knows_warns_and_fails_when_strict() -> None:

@@ -7,11 +7,18 @@ from pytest_tinybudget.graph.model import Model
 
 #: Types that a full-integer model holds: int8 activations (int16 with 8-bit weights), int4 and
 #: int8 weights, wider integers for biases, shapes and indices, and what carries no numbers.
-_INTEGER_TYPES = frozenset({"INT8", "INT4", "INT2", "INT16", "INT32", "INT64", "BOOL", "RESOURCE"})
+#: The unsigned ones come with them: the uint8 output that a QUANTIZE makes of an int8 one, the
+#: bytes of compressed weights, the spectra of an audio front end.
+_INTEGER_TYPES = frozenset({
+    "INT2", "INT4", "INT8", "INT16", "INT32", "INT64",
+    "UINT4", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL", "RESOURCE",
+})  # fmt: skip
 
 
 def not_int8_tensors(model: Model) -> tuple[str, ...]:
-    """Tensors, in file order, whose type is none of a full-integer model's: ``"NAME (FLOAT32)"``.
+    """Tensors, in file order, that hold no integers, as in a float or a hybrid model.
+
+    Each is given as ``"NAME (FLOAT32)"``.
 
     Only tensors that an operator, an input or an output uses count.
     """
