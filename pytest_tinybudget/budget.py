@@ -23,6 +23,8 @@ from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.metrics import LABELS
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.results import Figure
 from pytest_tinybudget.results import Measure
@@ -38,8 +40,6 @@ from pytest_tinybudget.sizes import format_size
 DEFAULT_WARN_AT_PERCENT = 100.0
 
 _LONGEST_LINE, _LONGEST_NAME = 160, 60
-
-_LABELS = {"flash": "flash", "ram": "RAM"}
 
 
 class Terms(Struct, frozen=True):
@@ -132,9 +132,7 @@ class _Limit(NamedTuple):
     note: str
 
 
-def _measure(
-    metric: Literal["flash", "ram"], used: int, parts: tuple[Part, ...], limits: list[_Limit]
-) -> Measure:
+def _measure(metric: Metric, used: int, parts: tuple[Part, ...], limits: list[_Limit]) -> Measure:
     limit = min(limits, key=lambda limit: limit.bytes)
     return Measure(metric, used, limit.bytes, limit.origin, limit.note, parts)
 
@@ -228,7 +226,7 @@ def _headline(measures: tuple[Measure, ...]) -> str:
 
 def _measure_text(measure: Measure) -> str:
     state = f"over by {format_size(measure.over)}" if measure.over else "ok"
-    return f"{_LABELS[measure.metric]} {state} ({format_ratio(measure.used, measure.limit)})"
+    return f"{LABELS[measure.metric]} {state} ({format_ratio(measure.used, measure.limit)})"
 
 
 def _refusal(footprint: Footprint, refusal: Refusal) -> str:
@@ -287,7 +285,7 @@ def _tier(measure: Measure, warn_at_percent: float) -> str:
         return ""
     used, limit = format_pair(measure.used, measure.limit)
     return (
-        f"{_LABELS[measure.metric]} above {warn_at_percent:g} % of its limit: "
+        f"{LABELS[measure.metric]} above {warn_at_percent:g} % of its limit: "
         f"{used} of {limit}, {format_size(measure.free)} free"
     )
 

@@ -26,6 +26,7 @@ from pytest_tinybudget.artifacts.files import write_file
 from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.compared import comparison_of
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.plugin import ATTRIBUTE
 from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.report import is_github_step
@@ -249,7 +250,7 @@ def _properties(result: PairResult) -> Iterator[tuple[str, object]]:
     }
     for measure in result.measures:
         for name in ("used", "limit", "free"):
-            facts[f"{measure.metric}_{name}"] = getattr(measure, name)
+            facts[f"{RESULT_KEYS[measure.metric]}_{name}"] = getattr(measure, name)
     if result.footprint is not None and result.footprint.arena is not None:
         for name in ("required", "used", "head", "tail"):
             facts[f"arena_{name}"] = getattr(result.footprint.arena, name)

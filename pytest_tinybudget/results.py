@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.metrics import OVER_CODES
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.quantities import Unit
 from pytest_tinybudget.quantities import format_quantity
 from pytest_tinybudget.quantities import format_range
@@ -29,8 +31,6 @@ from pytest_tinybudget.sizes import format_size
 Outcome = Literal["fits", "warns", "over", "refused", "unmet", "error"]
 
 SCHEMA_VERSION = 1
-
-Metric = Literal["flash", "ram"]
 
 #: What a result is of: a model (or group) on a board, or something else that is declared.
 Kind = Literal["pair", "accuracy", "agreement", "rollout"]
@@ -147,9 +147,6 @@ class Figure(Struct, frozen=True, gc=False):
         return f"{self.name} {beyond if self.exceeded else 'ok'} ({self.value_text}, {limit})"
 
 
-_OVER: dict[Metric, str] = {"flash": "TB001", "ram": "TB002"}
-
-
 class PairResult(Struct, frozen=True, gc=False):
     """One model on one board, or (by ``kind``) another thing that a declaration asks.
 
@@ -206,7 +203,7 @@ class PairResult(Struct, frozen=True, gc=False):
             "TB021": bool(self.grown),
             "TB022": len(figures) > len(beyond),
         }
-        over = [_OVER[measure.metric] for measure in self.measures if measure.over]
+        over = [OVER_CODES[measure.metric] for measure in self.measures if measure.over]
         found = (*over, *(code for code, applies in others.items() if applies))
         return found or ("TB020",)
 

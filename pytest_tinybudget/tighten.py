@@ -13,12 +13,12 @@ from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.results import Metric
+from pytest_tinybudget.metrics import METRICS
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import parse_size
 
 
-_METRICS: tuple[Metric, ...] = ("flash", "ram")
 _PERCENT = re.compile(r"\s*(\d{1,4}(?:\.\d{1,4})?)\s*%\s*\Z")
 _KB = 1024
 #: Below this many KB a whole one more is much.
@@ -82,7 +82,7 @@ def tightened(
     """
     held: dict[KeyPath, list[tuple[Pair | GroupPair, PairResult, Metric]]] = {}
     for pair, result in results:
-        for metric in _METRICS:
+        for metric in METRICS:
             keys = _where(declaration, pair, metric)
             if keys is not None:
                 held.setdefault(keys, []).append((pair, result, metric))

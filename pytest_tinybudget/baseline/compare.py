@@ -13,15 +13,12 @@ from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.baseline.comparison import Delta
 from pytest_tinybudget.baseline.comparison import Status
 from pytest_tinybudget.baseline.stored import Results
+from pytest_tinybudget.metrics import LABELS
+from pytest_tinybudget.metrics import METRICS
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_pair
-
-
-METRICS: tuple[Metric, ...] = ("flash", "ram")
-
-_LABELS: dict[Metric, str] = {"flash": "flash", "ram": "RAM"}
 
 
 def compare(
@@ -189,7 +186,7 @@ def _notes(base: PairResult, head: PairResult) -> Iterator[str]:
         if old and new and (old.limit, old.limit_from) != (new.limit, new.limit_from):
             before, after = format_pair(old.limit, new.limit)
             yield (
-                f"{_LABELS[metric]} limit: {before} ({old.limit_from}) → {after} ({new.limit_from})"
+                f"{LABELS[metric]} limit: {before} ({old.limit_from}) → {after} ({new.limit_from})"
             )
     if base.outcome != head.outcome:
         yield f"was {base.outcome}, is {head.outcome}"

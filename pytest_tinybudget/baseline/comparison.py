@@ -11,8 +11,8 @@ from typing import Literal
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.results import Acceptance
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import PairResult
 
 

@@ -12,16 +12,15 @@ from msgspec.structs import replace
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import MaxIncrease
+from pytest_tinybudget.metrics import LABELS
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_pair
 from pytest_tinybudget.sizes import format_size
 
-
-_LABELS: dict[Metric, str] = {"flash": "flash", "ram": "RAM"}
 
 _LONGEST_REASON = 160
 
@@ -46,7 +45,7 @@ class Allowed(Struct, frozen=True):
         """Why no agreement covers ``used_bytes`` today; empty where one does, or there is none."""
         if self.acceptance(metric, used_bytes):
             return ""
-        label = _LABELS[metric]
+        label = LABELS[metric]
         expired = self._of(metric, used_bytes)
         if expired:
             last = max(expired, key=lambda each: each.until)
@@ -81,7 +80,7 @@ def accept_overruns(
     if lifted.outcome == "over":
         return verdict, ()
     warnings = tuple(
-        f"{_LABELS[measure.metric]} is over by {format_size(measure.over)}, {_until(acceptance)}"
+        f"{LABELS[measure.metric]} is over by {format_size(measure.over)}, {_until(acceptance)}"
         for measure, acceptance in zip(overruns, accepted, strict=True)
     )
     outcome = "warns" if lifted.outcome == "fits" else lifted.outcome
@@ -152,7 +151,7 @@ def _growth_text(measure: Measure, old: Measure, limit: MaxIncrease) -> str:
     limits = [f"{limit.percent:g} %"] if limit.percent is not None else []
     limits += [format_size(limit.bytes)] if limit.bytes is not None else []
     return (
-        f"{_LABELS[measure.metric]} grew by {format_size(growth)}{share}, "
+        f"{LABELS[measure.metric]} grew by {format_size(growth)}{share}, "
         f"more than {' and '.join(limits)}"
     )
 
@@ -163,7 +162,7 @@ def _reasons(result: PairResult, base: PairResult | None, allowed: Allowed) -> I
     for measure in result.measures:
         if not result.failed or not (measure.over or measure.metric in result.grown):
             continue
-        label, old = _LABELS[measure.metric], before.get(measure.metric)
+        label, old = LABELS[measure.metric], before.get(measure.metric)
         if old is not None and measure.over and old.used > measure.limit:
             yield f"{label} was already over on the base: {format_size(old.used)} there"
         shortfall = allowed.shortfall(measure.metric, measure.used)

@@ -14,7 +14,8 @@ from pytest_tinybudget.baseline.stored import Results
 from pytest_tinybudget.baseline.stored import load_results
 from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.results import Metric
+from pytest_tinybudget.metrics import METRICS
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.results import PairResult
 
 
@@ -23,7 +24,6 @@ _COMMIT_NAME = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-[0-9a-f]{8})?\Z")
 _DIGITS = re.compile(r"(\d+)")
 
 _SHORT_COMMIT = 12
-_METRICS: tuple[Metric, ...] = ("flash", "ram")
 
 
 class Entry(Struct, frozen=True):
@@ -143,7 +143,7 @@ def history(entries: Iterable[Entry | str], models: Iterable[str] = ()) -> Histo
     trends = [
         trend
         for each in ids
-        for metric in _METRICS
+        for metric in METRICS
         if (trend := _trend(each, metric, found, tables))
     ]
     return History(tuple(entry.label for entry in found), tuple(trends), skipped)

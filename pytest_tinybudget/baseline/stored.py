@@ -31,13 +31,14 @@ from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
+from pytest_tinybudget.metrics import RESULT_KEYS
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.results import SCHEMA_VERSION
 from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import Figure
 from pytest_tinybudget.results import Kind
 from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import Placed
@@ -168,11 +169,10 @@ def _check_sums(file: _File, origin: str) -> None:
         if pair.id in seen:
             raise _broken(origin, f"two pairs have the id {pair.id}")
         seen.add(pair.id)
-        for name, measure in (("flash", pair.flash), ("ram", pair.ram)):
-            if measure is None:
-                continue
-            total = sum(part.bytes + part.margin for part in measure.parts)
-            if total != measure.used or measure.limit - measure.used != measure.free:
+        for measure in pair.measures():
+            name = RESULT_KEYS[measure.metric]
+            total = sum(part.bytes + part.margin_bytes for part in measure.parts)
+            if total != measure.used or getattr(pair, name).free != measure.free:
                 raise _broken(origin, f"{pair.id}: the figures of {name} contradict each other")
 
 
@@ -332,9 +332,12 @@ class _Pair(Struct, frozen=True):
     codes: list[str] = []
     placed: Placed | None = None
 
+    def measures(self) -> tuple[Measure, ...]:
+        stored = ((metric, getattr(self, key)) for metric, key in RESULT_KEYS.items())
+        return tuple(measure.measure(metric) for metric, measure in stored if measure)
+
     def result(self) -> PairResult:
-        flash = self.flash.measure("flash") if self.flash else None
-        ram = self.ram.measure("ram") if self.ram else None
+        measures = self.measures()
         return PairResult(
             id=self.id,
             model=self.model.name,
@@ -349,8 +352,8 @@ class _Pair(Struct, frozen=True):
             model_source=self.model.source,
             declared_at=self.declared_at,
             message=self.message,
-            measures=tuple(measure for measure in (flash, ram) if measure),
-            footprint=self._footprint(flash, ram),
+            measures=measures,
+            footprint=self._footprint(measures),
             accepted=tuple(
                 Acceptance(each.metric, each.up_to, each.reason, each.until)
                 for each in self.accepted
@@ -365,13 +368,14 @@ class _Pair(Struct, frozen=True):
             placed=self.placed,
         )
 
-    def _footprint(self, flash: Measure | None, ram: Measure | None) -> Footprint | None:
+    def _footprint(self, measures: tuple[Measure, ...]) -> Footprint | None:
         if self.stack is None:
             return None
+        parts = {measure.metric: measure.parts for measure in measures}
         return Footprint(
             runtime=self.runtime,
-            flash_parts=flash.parts if flash else (),
-            ram_parts=ram.parts if ram else (),
+            flash_parts=parts.get("flash", ()),
+            ram_parts=parts.get("ram", ()),
             arena=self.arena.arena() if self.arena else None,
             stack=self.stack,
             layers=tuple(layer.layer() for layer in self.layers),

@@ -16,6 +16,7 @@ from msgspec import Struct
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import runtime_of
+from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.quantities import format_range
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import Align
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from pytest_tinybudget.results import Measure
     from pytest_tinybudget.speed.latency import Latency
 
-
-_METRICS = {"flash": "flash", "ram": "RAM"}
 
 #: Columns of one model's table; the last is why it does not fit, or what to look at.
 _HEAD = ("BOARD", "FITS", "FLASH LEFT", "RAM LEFT", "TIME", "")
@@ -191,7 +190,7 @@ def _remark(placing: Placing) -> str:
     verdict = placing.verdict
     if verdict.outcome == "refused":
         return "refused"
-    over = [_METRICS[each.metric] for each in verdict.measures if each.over]
+    over = [LABELS[each.metric] for each in verdict.measures if each.over]
     if over:
         return f"{' and '.join(over)} over"
     if not placing.fits:
@@ -244,7 +243,7 @@ def _cell(placing: Placing) -> str:
     if placing.verdict.outcome == "refused":
         return "refused"
     worst = placing.worst
-    metric = _METRICS[worst.metric]
+    metric = LABELS[worst.metric]
     if not worst.limit:
         return f"no: {metric} has no room"
     share = f"{metric} {-(-worst.used * 100 // worst.limit):,} %"

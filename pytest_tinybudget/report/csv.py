@@ -9,24 +9,22 @@ from typing import TypeAlias
 
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
+from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.report.escape import csv_cell
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import PairResult
 
-
-_METRICS: tuple[Metric, ...] = ("flash", "ram")
 
 #: Cells by column; an absent one is empty.
 _Row: TypeAlias = "dict[str, str | int | None]"
 
 _COLUMNS = (
     *("id", "model", "board", "runtime", "outcome", "model_bytes", "model_sha256"),
-    *(f"{metric}_{figure}" for metric in _METRICS for figure in ("used", "limit")),
+    *(f"{key}_{figure}" for key in RESULT_KEYS.values() for figure in ("used", "limit")),
     *("arena_required", "headline"),
 )
 _COMPARED = (
     "status",
-    *(f"{metric}_{figure}" for metric in _METRICS for figure in ("base_used", "change")),
+    *(f"{key}_{figure}" for key in RESULT_KEYS.values() for figure in ("base_used", "change")),
 )
 
 
@@ -67,14 +65,14 @@ def _facts(pair: PairResult) -> _Row:
         "headline": pair.headline,
     }
     for measure in pair.measures:
-        row[f"{measure.metric}_used"] = measure.used
-        row[f"{measure.metric}_limit"] = measure.limit
+        row[f"{RESULT_KEYS[measure.metric]}_used"] = measure.used
+        row[f"{RESULT_KEYS[measure.metric]}_limit"] = measure.limit
     return row
 
 
 def _difference(change: Change) -> _Row:
     row: _Row = {"status": change.status}
     for delta in change.deltas:
-        row[f"{delta.metric}_base_used"] = delta.base_used
-        row[f"{delta.metric}_change"] = delta.bytes
+        row[f"{RESULT_KEYS[delta.metric]}_base_used"] = delta.base_used
+        row[f"{RESULT_KEYS[delta.metric]}_change"] = delta.bytes
     return row

@@ -17,6 +17,7 @@ from pytest_tinybudget.baseline.comparison import LayerChange
 from pytest_tinybudget.baseline.comparison import OperatorChange
 from pytest_tinybudget.baseline.comparison import PeakTensor
 from pytest_tinybudget.baseline.comparison import Status
+from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
@@ -34,7 +35,6 @@ from pytest_tinybudget.sizes import format_size
 #: Lines of a list that says why; the rest are counted.
 _MOST_LISTED = 8
 
-_METRICS = {"flash": "flash", "ram": "RAM"}
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 
 _ALIGN: tuple[Align, ...] = ("left", "left", "left", "right", "right", "right", "right", "right")
@@ -121,7 +121,7 @@ def _delta(delta: Delta) -> list[str]:
     base, now = sides(delta.base_used, delta.used)
     limit = delta.base_limit if delta.limit is None else delta.limit
     return [
-        _METRICS[delta.metric],
+        LABELS[delta.metric],
         base,
         now,
         signed(delta.bytes),
@@ -151,7 +151,7 @@ def _notes(change: Change, style: Style) -> Iterator[Line]:
     if change.status == "renamed" and change.base is not None:
         notes.append(f"was {change.base_id}")
     for delta in change.deltas:
-        label = _METRICS[delta.metric]
+        label = LABELS[delta.metric]
         if delta.already_over_on_base:
             notes.append(f"{label} was already over on the base")
         if delta.too_much_growth:
@@ -213,7 +213,7 @@ def _causes(causes: Causes, most: int | None) -> Iterator[str]:
             where = f"{causes.base_peak_at or 'nothing'} before, {where or 'nothing'} now"
         yield from _listed(f"alive at the arena's peak, at {where}", map(_peak, causes.peak), most)
     parts = (
-        f"{_METRICS[part.metric]} {part.name}: {signed(part.delta)} "
+        f"{LABELS[part.metric]} {part.name}: {signed(part.delta)} "
         f"({' → '.join(format_pair(part.base_bytes, part.bytes))})"
         for part in causes.parts
     )

@@ -13,6 +13,7 @@ from msgspec import Struct
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import Point
 from pytest_tinybudget.baseline.history import Trend
+from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.diff_text import signed
 from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.svg import DARK
@@ -28,7 +29,6 @@ _PLOT = _WIDTH - _LEFT - _RIGHT
 #: A limit further above the sizes than this share of them would flatten the line: it is named.
 _LIMIT_IN_SIGHT = 1.25
 
-_METRICS = {"flash": "flash", "ram": "RAM"}
 
 _RULES = (
     ".history{font:12px system-ui,sans-serif;background:var(--paper)}"
@@ -93,7 +93,7 @@ def _panel(trend: Trend) -> Iterator[str]:
     bottom = _PLOT_TOP + _PLOT_HEIGHT
     yield (
         f'<text class="name" x="{_LEFT}" y="22">{html(trend.model)} on {html(trend.board)}: '
-        f"{_METRICS[trend.metric]}</text>"
+        f"{LABELS[trend.metric]}</text>"
     )
     yield f'<path class="axis" d="M{_LEFT} {_PLOT_TOP}V{bottom}H{_LEFT + _PLOT}"/>'
     low, high = min(trend.sizes), max(trend.sizes)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import Trend
+from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.diff_text import signed
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Align
@@ -22,7 +23,6 @@ _BLOCKS, _ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 _GAP = " "
 _MOST_CELLS, _OTHER_COLUMNS = 40, 78
 
-_METRICS = {"flash": "flash", "ram": "RAM"}
 _ALIGN: tuple[Align, ...] = ("left", "left", "left", "right", "right", "right")
 
 
@@ -48,7 +48,7 @@ def _row(trend: Trend, width: int, style: Style) -> list[str]:
     first, last = format_pair(trend.sizes[0], trend.sizes[-1])
     return [
         f"{trend.model}, {trend.board}",
-        _METRICS[trend.metric],
+        LABELS[trend.metric],
         sparkline(trend, width, style),
         first,
         last,

@@ -17,6 +17,7 @@ from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report import svg
 from pytest_tinybudget.report.blocks import METHODS
 from pytest_tinybudget.report.blocks import layer_label
@@ -25,7 +26,6 @@ from pytest_tinybudget.report.blocks import output_text
 from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.page import STYLE
-from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
@@ -38,7 +38,6 @@ from pytest_tinybudget.report.why import cause_lines
 from pytest_tinybudget.report.why import delta_text
 from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_pair
@@ -76,8 +75,6 @@ _KINDS: dict[Outcome, str] = {
     "unmet": "bad",
     "error": "bad",
 }
-
-_METRIC_ORDER: tuple[Metric, ...] = ("flash", "ram")
 
 #: So many models are shown opened; of more, those that fail or changed.
 _OPEN = 3
@@ -236,7 +233,7 @@ def _fill(measure: Measure, change: Change | None) -> str:
     told = html(delta_text(delta)) if delta and delta.bytes else ""
     grown = f' <span class="delta">{told}</span>' if told else ""
     return (
-        f' <span class="what">{METRICS[measure.metric]} {percent_text(measure)}{grown}</span>'
+        f' <span class="what">{LABELS[measure.metric]} {percent_text(measure)}{grown}</span>'
         f' <span class="bar{kind}" aria-hidden="true"><i style="width:{share}%"></i></span>'
         f'<span class="size">{mark}{format_ratio(measure.used, measure.limit)}, {state}</span>'
     )
@@ -291,7 +288,7 @@ def _verdict(pair: PairResult, change: Change | None) -> Iterator[str]:
     placed = (pair.placed.text,) if pair.placed else ()
     lines = [html(text) for text in (*pair.warnings, *placed, *figures, *pair.notes)]
     lines += [
-        f"{METRICS[each.metric]} accepted up to {format_size(each.up_to)} until "
+        f"{LABELS[each.metric]} accepted up to {format_size(each.up_to)} until "
         f"{each.until.isoformat()}: {html(each.reason)}"
         for each in pair.accepted
     ]
@@ -322,7 +319,7 @@ def _difference(change: Change) -> Iterator[str]:
         over = " (over already on the base)" if delta.already_over_on_base else ""
         grown = " – more than allowed" if delta.too_much_growth else ""
         yield (
-            f'<tr><th scope="row">{METRICS[delta.metric]}</th><td>{base}</td><td>{now}{over}</td>'
+            f'<tr><th scope="row">{LABELS[delta.metric]}</th><td>{base}</td><td>{now}{over}</td>'
             f"<td>{html(delta_text(delta)) or '–'}{grown}</td></tr>"
         )
     yield "</tbody></table>"
@@ -412,7 +409,7 @@ def _parts(measure: Measure) -> str:
             f"<tr><td class={colour}>{position}<td>{html(name)}"
             f"<td>{format_size(size)}<td>{_share(size, total)}<td>{html(method)}"
         )
-    name = METRICS[measure.metric]
+    name = LABELS[measure.metric]
     title = f"{name[0].upper()}{name[1:]} by part, {format_size(measure.used)} in all"
     return (
         f'<table class="parts"><caption>{title}<span class="stack" aria-hidden="true">'

@@ -14,9 +14,12 @@ from msgspec import Struct
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.baseline.comparison import Delta
+from pytest_tinybudget.metrics import LABELS
+from pytest_tinybudget.metrics import METRICS
+from pytest_tinybudget.metrics import Metric
+from pytest_tinybudget.metrics import shown_metrics
 from pytest_tinybudget.report.escape import markdown
 from pytest_tinybudget.report.escape import markdown_code
-from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
@@ -29,7 +32,6 @@ from pytest_tinybudget.report.why import cause_lines
 from pytest_tinybudget.report.why import delta_text
 from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_ratio
@@ -53,8 +55,6 @@ _SIGNS: dict[Outcome, str] = {
 
 _MARKUP = Markup(text=markdown, code=markdown_code)
 
-_METRIC_ORDER: tuple[Metric, ...] = ("flash", "ram")
-
 
 class _Row(Struct, frozen=True):
     """A pair in the table: its result, and what changed where there is a baseline."""
@@ -76,13 +76,15 @@ def render(
     writer = _Writer(limit - _RESERVE)
     writer.add("\n".join(_heading(results, comparison)))
     compared = comparison is not None and bool(comparison.base)
-    writer.table(_head(compared), [_cells(row, compared) for row in shown], "pair")
+    metrics = shown_metrics(each.metric for row in rows for each in row.result.measures)
+    head = _head(metrics, compared)
+    writer.table(head, [_cells(row, metrics, compared) for row in shown], "pair")
     for row in shown:
         writer.add(_details(row), "detail")
     if unchanged:
         title = f"{counted(len(unchanged), 'pair')} unchanged"
-        cells = [_cells(row, compared) for row in unchanged]
-        writer.folded(title, _head(compared), cells, "pair")
+        cells = [_cells(row, metrics, compared) for row in unchanged]
+        writer.folded(title, head, cells, "pair")
     writer.add(_footer(results), "note")
     return writer.text()
 
@@ -174,21 +176,21 @@ def _compared_with(comparison: Comparison | None) -> str:
     return f" Compared with {markdown_code(comparison.base)}: {found}."
 
 
-def _head(compared: bool) -> str:
+def _head(metrics: Sequence[Metric], compared: bool) -> str:
     names = ["", "model", "board"]
-    for metric in _METRIC_ORDER:
-        names += [METRICS[metric], *(["change"] if compared else [])]
+    for metric in metrics:
+        names += [LABELS[metric], *(["change"] if compared else [])]
     align = [" --- ", " --- ", " --- ", *([" ---: "] * (len(names) - 3))]
     return f"| {' | '.join(names)} |\n|{'|'.join(align)}|"
 
 
-def _cells(row: _Row, compared: bool) -> str:
+def _cells(row: _Row, metrics: Sequence[Metric], compared: bool) -> str:
     result, change = row.result, row.change
     model = markdown_code(short(result.model))
     if compared and change is not None and change.status not in ("changed", "unchanged"):
         model += f" {change.status}"
     cells = [_verdict(row), model, markdown_code(result.board)]
-    for metric in _METRIC_ORDER:
+    for metric in metrics:
         cells.append(_size(result, metric))
         if compared:
             cells.append(_delta(change.delta(metric) if change else None))
@@ -231,7 +233,7 @@ def _details(row: _Row) -> str:
         lines.append(f"- {markdown(result.placed.text)}")
     declared = [figure for figure in result.figures if figure.limit is not None]
     lines += [f"- {markdown(figure.text)}: {markdown(figure.basis)}" for figure in declared]
-    lines += [_agreement(result, metric) for metric in _METRIC_ORDER if _agreed(result, metric)]
+    lines += [_agreement(result, metric) for metric in METRICS if _agreed(result, metric)]
     if result.reasons:
         lines += ["What would fix it:", *(f"- {markdown(reason)}" for reason in result.reasons)]
     changed = list(_what_changed(change)) if change is not None else []
@@ -257,7 +259,7 @@ def _what_changed(change: Change) -> Iterator[str]:
         yield f"was {markdown_code(change.base_id)}"
     for delta in change.deltas:
         if delta.already_over_on_base:
-            yield f"{METRICS[delta.metric]} was over this limit on the base already"
+            yield f"{LABELS[delta.metric]} was over this limit on the base already"
     yield from map(markdown, change.notes)
     yield from cause_lines(change.causes, _MARKUP)
 
@@ -279,7 +281,7 @@ def _agreed(result: PairResult, metric: Metric) -> bool:
 def _agreement(result: PairResult, metric: Metric) -> str:
     agreed = next(each for each in result.accepted if each.metric == metric)
     return (
-        f"- 🤝 {METRICS[metric]} accepted up to {format_size(agreed.up_to)} "
+        f"- 🤝 {LABELS[metric]} accepted up to {format_size(agreed.up_to)} "
         f"until {agreed.until.isoformat()}: {markdown(agreed.reason)}"
     )
 

@@ -11,25 +11,41 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from functools import partial
+from typing import TypeAlias
 
+from pytest_tinybudget.metrics import LABELS
+from pytest_tinybudget.metrics import RESULT_KEYS
+from pytest_tinybudget.metrics import Metric
+from pytest_tinybudget.metrics import shown_metrics
 from pytest_tinybudget.report.escape import openmetrics_label
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import PairResult
+
+
+#: Name, what it says, its unit, and a pair's value.
+_Kind: TypeAlias = "tuple[str, str, str, Callable[[PairResult], int | None]]"
 
 
 def render(results: Iterable[PairResult]) -> str:
     """Every pair's sizes and limits, sorted; a pair that was not measured has no sizes."""
     pairs = sorted(results, key=lambda pair: pair.id)
-    families: list[tuple[str, str, str, Callable[[PairResult], int | None]]] = [
-        ("tinybudget_flash_bytes", "Flash used.", "bytes", partial(_used, "flash")),
-        ("tinybudget_flash_limit_bytes", "Limit of flash.", "bytes", partial(_limit, "flash")),
-        ("tinybudget_ram_bytes", "RAM used.", "bytes", partial(_used, "ram")),
-        ("tinybudget_ram_limit_bytes", "Limit of RAM.", "bytes", partial(_limit, "ram")),
+    families: list[_Kind] = [
+        *(family for metric in _shown(pairs) for family in _sizes(metric)),
         ("tinybudget_arena_bytes", "Smallest tensor arena that works.", "bytes", _arena),
         ("tinybudget_failed", "1 where the pair fails the gate.", "", _failed),
     ]
     lines = [line for family in families for line in _family(*family, pairs)]
     return "\n".join([*lines, "# EOF"]) + "\n"
+
+
+def _shown(pairs: Sequence[PairResult]) -> Iterator[Metric]:
+    """Metrics that any pair may have, and those that only some have where one does."""
+    yield from shown_metrics(measure.metric for pair in pairs for measure in pair.measures)
+
+
+def _sizes(metric: Metric) -> Iterator[_Kind]:
+    name, label = f"tinybudget_{RESULT_KEYS[metric]}", LABELS[metric]
+    yield f"{name}_bytes", f"{label[0].upper()}{label[1:]} used.", "bytes", partial(_used, metric)
+    yield f"{name}_limit_bytes", f"Limit of {label}.", "bytes", partial(_limit, metric)
 
 
 def _family(

@@ -21,6 +21,7 @@ from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
+from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.results import SCHEMA_VERSION
 from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import Figure
@@ -73,7 +74,7 @@ def _variant(name: str) -> Json:
 
 def pair_json(pair: PairResult) -> Json:
     """One pair as the results file has it."""
-    measures = {measure.metric: _measure(measure) for measure in pair.measures}
+    measures = {RESULT_KEYS[measure.metric]: _measure(measure) for measure in pair.measures}
     return {
         "id": pair.id,
         "model": {
@@ -99,8 +100,7 @@ def pair_json(pair: PairResult) -> Json:
         "kind": pair.kind,
         "codes": list(pair.codes),
         "placed": _placed(pair.placed),
-        "flash": measures.get("flash"),
-        "ram": measures.get("ram"),
+        **{key: measures.get(key) for key in RESULT_KEYS.values()},
         **footprint_json(pair.footprint),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import layers_table
 from pytest_tinybudget.report.blocks import parts_table
@@ -17,7 +18,6 @@ from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
-from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import codes_text
 from pytest_tinybudget.report.terminal import figure_lines
@@ -94,7 +94,7 @@ def _model(pair: PairResult) -> list[str]:
 def _measure(measure: Measure, style: Style) -> list[str]:
     state = f"over by {format_size(measure.over)}" if measure.over else "fits"
     free = f"{format_size(measure.free)} free" if not measure.over else ""
-    verdict = ", ".join(filter(None, (f"{METRICS[measure.metric]} {state}", free)))
+    verdict = ", ".join(filter(None, (f"{LABELS[measure.metric]} {state}", free)))
     return [*parts_table(measure.parts, style), f"{_INDENT}{verdict}"]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import heaviest_layers
@@ -27,7 +28,6 @@ from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Metric
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_pair
@@ -65,9 +65,6 @@ _COUNTED: dict[Outcome, str] = {
     "warns": "with a warning",
     "fits": "fit",
 }
-
-#: Metrics as people write them.
-METRICS: dict[Metric, str] = {"flash": "flash", "ram": "RAM"}
 
 #: A failure is to be read, not studied: ``tinybudget inspect`` shows everything.
 _PARTS_LISTED, _LAYERS_NAMED, _SAVINGS_LISTED = 8, 2, 3
@@ -115,7 +112,7 @@ def measure_line(measure: Measure) -> str:
     """A measure in words: used, limit, what set the limit."""
     origin = measure.limit_note or measure.limit_from
     ratio = format_ratio(measure.used, measure.limit)
-    return f"{METRICS[measure.metric]}: {ratio} ({origin})"
+    return f"{LABELS[measure.metric]}: {ratio} ({origin})"
 
 
 def figures_title(pair: PairResult) -> str:
@@ -263,7 +260,7 @@ def _pair_rows(pair: PairResult, bar_width: int, style: Style) -> list[list[str]
         if position < len(pair.measures):
             measure = pair.measures[position]
             share = bar(_share(measure), bar_width, style)
-            numbers = [METRICS[measure.metric], *_numbers(measure), share, percent_text(measure)]
+            numbers = [LABELS[measure.metric], *_numbers(measure), share, percent_text(measure)]
         rows.append([word, name, *numbers])
     return rows
 
@@ -287,7 +284,7 @@ def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
             ratio = format_ratio(measure.used, measure.limit)
             free = _numbers(measure)[-1]
             state = f"{free.removeprefix('-')} over" if measure.over else f"{free} free"
-            lines.append(Line(f"  {METRICS[measure.metric]} {mark}{ratio}, {state}", markup))
+            lines.append(Line(f"  {LABELS[measure.metric]} {mark}{ratio}, {state}", markup))
         lines += _remarks(pair, style)
     return lines
 

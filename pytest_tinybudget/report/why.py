@@ -14,10 +14,10 @@ from pytest_tinybudget.baseline.comparison import LayerChange
 from pytest_tinybudget.baseline.comparison import OperatorChange
 from pytest_tinybudget.baseline.comparison import PartChange
 from pytest_tinybudget.baseline.comparison import PeakTensor
+from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import shorten
-from pytest_tinybudget.report.terminal import METRICS
 from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.sizes import format_delta
 from pytest_tinybudget.sizes import format_pair
@@ -110,7 +110,7 @@ def _layer(layer: LayerChange, markup: Markup) -> str:
 def _part(part: PartChange, markup: Markup) -> str:
     before, after = format_pair(part.base_bytes, part.bytes)
     sizes = f"{format_delta(part.delta)} ({before} → {after})"
-    return f"{METRICS[part.metric]}, {markup.name(part.name)}: {sizes}"
+    return f"{LABELS[part.metric]}, {markup.name(part.name)}: {sizes}"
 
 
 def _peak(tensors: Sequence[PeakTensor], place: str, markup: Markup) -> str:
