@@ -1,9 +1,11 @@
-"""Compares predictions with a truth folder: arena, stack, flash and refusals, model by model.
+"""Compares predictions with measurements: arena, stack, flash and refusals, model by model.
 
-``accuracy.py --models DIR --truth DIR [--json PATH]`` reads ``arena_VARIANT.jsonl`` and
-``flash_VARIANT.jsonl`` (a variant is a runtime's name), predicts every model that ``--models``
-has, and prints for each variant and quantity how many predictions are exact and the worst error
-both ways; ``--all`` prints every row besides. It exits with 1 when a row breaks its rule:
+``accuracy.py [--json PATH]`` takes the project's own models and what was measured of them, which
+are in the repository (``truth.py``). ``--models DIR --truth DIR`` takes a folder of models and one
+of measurements, ``arena_VARIANT.jsonl`` and ``flash_VARIANT.jsonl``, where a variant is a runtime's
+name. It predicts every model that it has, and prints for each variant and quantity how many
+predictions are exact and the worst error both ways; ``--all`` prints every row besides. It exits
+with 1 when a row breaks its rule:
 
 * arena (used, required, head, tail) and refused: no difference at all;
 * flash: at most 0.3 % off on Arm and 0.8 % on RV32;
@@ -12,7 +14,8 @@ both ways; ``--all`` prints every row besides. It exits with 1 when a row breaks
   byte.
 
 The list names model and difference one by one, so a change that moves any prediction shows.
-Models that it does not know, of another truth folder, are held to the first three.
+Models that it does not know, of another folder, are held to the first three. ``--update-explained``
+renews it for the models that were compared.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -31,6 +35,12 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from truth import Measurements
+from truth import TruthError
+from truth import measurements_in
+from truth import packed_measurements
+from truth import packed_models
+
 from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import link
@@ -39,6 +49,7 @@ from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.graph.tflite import read_model
 
 
 if sys.version_info >= (3, 11):
@@ -57,12 +68,6 @@ _MAY_DIFFER = ("stack", "flash")
 _ARENA_FIELDS = {
     "arena_used": "arena_used", "arena_required": "min_arena16", "head": "head", "tail": "tail",
 }  # fmt: skip
-#: Type-specific registrations, of several variants in one file.
-_TYPED_TRUTH = "flash_typed_registrations.jsonl"
-
-
-class TruthError(Exception):
-    """A line of a truth file cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -86,65 +91,61 @@ class Row:
 
 
 class Models:
-    """The models of a folder, each read once; remembers which are missing."""
+    """The models to predict, each read once; remembers which are missing.
 
-    def __init__(self, folder: Path) -> None:
+    ``load`` gives a model by its name, or ``None`` where there is none of that name.
+    """
+
+    def __init__(self, load: Callable[[str], Model | None]) -> None:
         self.missing: set[str] = set()
-        self._folder = folder
-        self._known: dict[str, Model | ModelError] = {}
+        self._load = load
+        self._known: dict[str, Model | ModelError | None] = {}
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Models:
+        def load(name: str) -> Model | None:
+            path = folder / f"{name}.tflite"
+            return load_model(path) if path.is_file() else None
+
+        return cls(load)
+
+    @classmethod
+    def of_contents(cls, contents: Mapping[str, bytes]) -> Models:
+        def load(name: str) -> Model | None:
+            return read_model(contents[name], name) if name in contents else None
+
+        return cls(load)
 
     def get(self, name: str) -> Model | ModelError | None:
         """The model, why it cannot be read, or ``None`` when it is not there."""
-        path = self._folder / f"{name}.tflite"
-        if name not in self._known and path.is_file():
+        if name not in self._known:
             try:
-                self._known[name] = load_model(path)
+                self._known[name] = self._load(name)
             except ModelError as error:
                 self._known[name] = error
-        if name not in self._known:
-            self.missing.add(name)
-        return self._known.get(name)
+            if self._known[name] is None:
+                self.missing.add(name)
+        return self._known[name]
 
 
-def compare(models: Models, truth: Path) -> Iterator[Row]:
-    """A row for every measurement in ``truth`` whose model there is.
+def compare(models: Models, measured: Iterable[Measurements]) -> Iterator[Row]:
+    """A row for every figure in ``measured`` whose model there is.
 
     Raises:
-        TruthError: a line is no JSON object.
+        TruthError: a measurement cannot be read.
     """
-    for path in sorted((*truth.glob("arena_*.jsonl"), *truth.glob("flash_*.jsonl"))):
-        kind, _, variant = path.stem.partition("_")
-        typed = path.name == _TYPED_TRUTH
-        if variant not in RUNTIMES and not typed:
-            print(f"{path.name} skipped: there is no runtime {variant}", file=sys.stderr)
+    for group in measured:
+        rows = _ROWS.get(group.kind)
+        if rows is None:
             continue
-        for record in _records(path):
-            runtime = RUNTIMES.get(record.get("variant", "") if typed else variant)
+        if group.variant and group.variant not in RUNTIMES:
+            print(f"{group.source} skipped: there is no runtime {group.variant}", file=sys.stderr)
+            continue
+        for record in group.records:
+            runtime = RUNTIMES.get(group.variant or record.get("variant", ""))
             model = models.get(record["model"])
-            if model is None or runtime is None:
-                continue
-            if typed:
-                yield from _typed_rows(model, runtime, record)
-            elif kind == "arena":
-                yield from _arena_rows(model, runtime, record)
-            else:
-                yield from _flash_rows(model, runtime, record)
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a truth file that are about a model (not ``op:NAME``, a single operator)."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise TruthError(f"{path}:{number}: {error}") from None
-            if not isinstance(record, dict):
-                raise TruthError(f"{path}:{number}: not an object")
-            if not record.get("model", "op:").startswith("op:"):
-                yield record
+            if model is not None and runtime is not None:
+                yield from rows(model, runtime, record)
 
 
 def _arena_rows(
@@ -191,6 +192,10 @@ def _typed_rows(
         if not isinstance(model, ModelError):
             predicted = link(model, runtime, registrations="typed").flash
         yield Row(f"{runtime.name} typed", record["model"], "flash", predicted, record["typed"])
+
+
+#: What makes the rows of a record, by the kind of measurement.
+_ROWS = {"arena": _arena_rows, "flash": _flash_rows, "typed": _typed_rows}
 
 
 @dataclass(frozen=True)
@@ -246,18 +251,25 @@ def read_explained() -> Explained:
 
 
 def write_explained(rows: Sequence[Row]) -> None:
-    """Rewrite the list from ``rows``."""
+    """Renew the list for the models and quantities of ``rows``; keep what it says of others."""
+    known = read_explained()
+    compared = {(row.quantity, row.variant, row.model) for row in rows}
+    found = {
+        (row.quantity, row.variant, row.model): row.difference
+        for row in rows
+        if row.quantity in _MAY_DIFFER and row.difference
+    }
+    kept = {key: value for key, value in known.differences.items() if key not in compared}
     groups: dict[tuple[str, str], dict[str, int]] = {}
-    for row in rows:
-        if row.quantity in _MAY_DIFFER and row.difference:
-            groups.setdefault((row.quantity, row.variant), {})[row.model] = row.difference
+    for (quantity, variant, model), difference in (kept | found).items():
+        groups.setdefault((quantity, variant), {})[model] = difference
     lines = [
         "# Known differences, predicted minus measured in bytes, one by one.",
-        "# Rewritten by: accuracy.py --models DIR --truth DIR --update-explained",
+        "# Renewed for the models that are compared by: accuracy.py --update-explained",
         "",
         "# Models that are listed where they differ; what is not listed is equal.",
         "models = [",
-        *(f'  "{model}",' for model in sorted({row.model for row in rows})),
+        *(f'  "{model}",' for model in sorted(known.models | {row.model for row in rows})),
         "]",
     ]
     for (quantity, variant), differences in sorted(groups.items()):
@@ -348,20 +360,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--truth", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="models, NAME.tflite")
+    parser.add_argument("--truth", type=Path, metavar="DIR", help="what was measured of them")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write all rows there")
     parser.add_argument("--all", action="store_true", help="print every row, not only the summary")
     parser.add_argument(
-        "--update-explained", action="store_true", help=f"rewrite {EXPLAINED.name} from these rows"
+        "--update-explained", action="store_true", help=f"renew {EXPLAINED.name} for these models"
     )
     options = parser.parse_args(arguments)
-    for folder in (options.models, options.truth):
+    if (options.models is None) != (options.truth is None):
+        parser.error("--models and --truth go together; without them the repository's own are used")
+    for folder in filter(None, (options.models, options.truth)):
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
-    models = Models(options.models)
+    measured: Iterable[Measurements]
+    if options.models is None:
+        models, measured = Models.of_contents(packed_models()), packed_measurements()
+    else:
+        models, measured = Models.of_folder(options.models), measurements_in(options.truth)
     try:
-        rows = list(compare(models, options.truth))
+        rows = list(compare(models, measured))
     except TruthError as error:
         parser.error(str(error))
     if not rows:

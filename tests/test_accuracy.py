@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import accuracy
 import pytest
 from conftest import keyword_model
 
@@ -22,20 +20,6 @@ from pytest_tinybudget.graph.tflite import read_model
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", ROOT.parent / "shared"))
 VARIANT = "m4_cmsisnn"
-
-
-def _load(name: str) -> ModuleType:
-    path = ROOT / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-accuracy = _load("accuracy")
 
 
 class Folders:
@@ -64,9 +48,7 @@ class Folders:
 
     def run(self, *options: str) -> int:
         folders = ["--models", str(self.models), "--truth", str(self.truth)]
-        code = accuracy.main([*folders, "--json", str(self.json), *options])
-        assert isinstance(code, int)
-        return code
+        return accuracy.main([*folders, "--json", str(self.json), *options])
 
     def rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.json.read_text())["rows"]
