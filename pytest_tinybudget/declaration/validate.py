@@ -21,7 +21,6 @@ from pytest_tinybudget.declaration.problems import dotted
 from pytest_tinybudget.declaration.problems import toml_value
 from pytest_tinybudget.declaration.schema import OPERATORS
 from pytest_tinybudget.declaration.schema import Document
-from pytest_tinybudget.declaration.schema import Name
 from pytest_tinybudget.nearest import nearest
 
 
@@ -30,7 +29,13 @@ def validated(document: dict[str, Any], problems: Problems) -> Document:
     try:
         return msgspec.convert(document, Document)
     except msgspec.ValidationError:
-        return msgspec.convert(_table(Document, document, (), problems), Document)
+        fitting = _table(Document, document, (), problems)
+    try:
+        return msgspec.convert(fitting, Document)
+    except msgspec.ValidationError as error:
+        # Everything was looked at, so this is a fault here: still one line, and never a pass.
+        problems.add((), f"is not valid: {error}")
+        return Document()
 
 
 def _table(
@@ -63,21 +68,33 @@ def _own_first(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldI
 
 
 def _value(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
-    """``value`` where it fits the type ``hint``, else ``UNSET`` and a problem noted."""
-    struct, named = _struct_in(hint)
-    if struct is not None and isinstance(value, dict):
-        count = len(problems.found)
-        if named:
-            return _tables(struct, value, keys, problems)
-        fitting = _table(struct, value, keys, problems)
-        # A table that lacks a required key would not convert.
-        incomplete = len(problems.found) > count and _has_required(struct)
-        return msgspec.UNSET if incomplete else fitting
+    """``value`` where it fits the type ``hint``, else ``UNSET`` and a problem noted.
+
+    Of a table or a list, what is wrong inside it is told, and only the rest of it is kept.
+    """
+    count = len(problems.found)
+    kept = _members(hint, value, keys, problems)
+    if kept is msgspec.UNSET or _fits(hint, kept):
+        return kept
+    if len(problems.found) > count:
+        return msgspec.UNSET  # without what is wrong in it, it is not whole
+    # Each part fits, and yet the whole does not: too few of them, or too many.
+    return _leaf(hint, value, keys, _example(hint), problems)
+
+
+def _members(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
+    """The parts of ``value`` that fit; ``UNSET`` where it is of another kind, or none fits."""
+    if isinstance(value, dict):
+        named = _named_in(hint)
+        if named is not None:
+            return _tables(named, value, keys, problems)
+        struct = _struct_in(hint)
+        if struct is not None:
+            return _table(struct, value, keys, problems)
     element = _element(hint)
     if element is not None and isinstance(value, list) and value:
-        table, _ = _struct_in(element)
-        if table is not None and all(isinstance(item, dict) for item in value):
-            return _array_of_tables(table, value, keys, problems)
+        if _struct_in(element) is not None and all(isinstance(item, dict) for item in value):
+            return _array_of_tables(element, value, keys, problems)
         example = _example(hint)
         elements = [
             _leaf(element, item, (*keys, str(index)), example, problems)
@@ -87,34 +104,31 @@ def _value(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
     return _leaf(hint, value, keys, _example(hint), problems)
 
 
-def _tables(
-    struct: type[msgspec.Struct], tables: dict[str, Any], keys: KeyPath, problems: Problems
-) -> dict[str, Any]:
-    """Those tables of ``[section.NAME]`` form that fit."""
+def _tables(hint: Any, tables: dict[str, Any], keys: KeyPath, problems: Problems) -> dict[str, Any]:
+    """Those tables of ``[section.NAME]`` form whose name and content fit the ``dict`` ``hint``."""
+    of_name, of_table = get_args(hint)
     fitting = {}
     for name, table in tables.items():
         here = (*keys, name)
-        if not name or (keys != ("runtime", "ops") and not _fits(Name, name)):
-            problems.add(
-                here,
-                f"expected {next(_expected(Name))}, found {name!r}",
-                example=f"[{keys[0]}.kws-v2]",
-            )
-        elif not isinstance(table, dict):
+        if not _fits(of_name, name):
+            expected = " or ".join(_expected(of_name))
+            section = f"[{dotted(keys)}.kws-v2]"
+            problems.add(here, f"expected {expected}, found {name!r}", example=section)
+        elif _struct_in(of_table) is not None and not isinstance(table, dict):
             text = f"expected a table, found {abbreviated(table)}"
-            problems.add(here, text, example=f"[{keys[0]}.{name}]")
+            problems.add(here, text, example=f"[{dotted(here)}]")
         else:
-            fitting[name] = _table(struct, table, here, problems)
+            kept = _value(of_table, table, here, problems)
+            if kept is not msgspec.UNSET:
+                fitting[name] = kept
     return fitting
 
 
-def _array_of_tables(
-    struct: type[msgspec.Struct], tables: list[Any], keys: KeyPath, problems: Problems
-) -> Any:
+def _array_of_tables(hint: Any, tables: list[Any], keys: KeyPath, problems: Problems) -> Any:
     """Tables of ``[[section.NAME.key]]`` form; ``UNSET`` where one does not fit."""
     count = len(problems.found)
     fitting = [
-        _table(struct, table, (*keys, str(index)), problems) for index, table in enumerate(tables)
+        _value(hint, table, (*keys, str(index)), problems) for index, table in enumerate(tables)
     ]
     return fitting if len(problems.found) == count else msgspec.UNSET
 
@@ -192,18 +206,17 @@ def _element(hint: Any) -> Any:
     return next(lists, None)
 
 
-def _struct_in(hint: Any) -> tuple[type[msgspec.Struct] | None, bool]:
-    """The struct that a table at ``hint`` must fit, and whether it is one of many by name."""
+def _named_in(hint: Any) -> Any:
+    """The ``dict`` in ``hint``, whose keys the user names; ``None`` where there is none."""
+    return next((part for part in _parts(hint) if get_origin(part) is dict), None)
+
+
+def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
+    """The struct that a table at ``hint`` must fit."""
     for part in _parts(hint):
-        if get_origin(part) is dict:
-            return get_args(part)[1], True
         if isinstance(part, type) and issubclass(part, msgspec.Struct):
-            return part, False
-    return None, False
-
-
-def _has_required(struct: type[msgspec.Struct]) -> bool:
-    return any(field.required for field in msgspec.structs.fields(struct))
+            return part
+    return None
 
 
 _PLAIN = {
@@ -219,17 +232,26 @@ def _expected(hint: Any) -> Iterator[str]:
     """What fits ``hint``, in a user's words."""
     origin = get_origin(hint)
     if origin is Annotated:
-        notes = (note for note in hint.__metadata__ if isinstance(note, msgspec.Meta))
+        notes = [note for note in hint.__metadata__ if isinstance(note, msgspec.Meta)]
         words = [note.extra["expected"] for note in notes if note.extra]
-        yield from words[:1] or _expected(get_args(hint)[0])
+        most = next((note.max_length for note in notes if note.max_length is not None), None)
+        inner = get_args(hint)[0]
+        if get_origin(inner) is list and most is not None:
+            least = max((note.min_length or 0 for note in notes), default=0)
+            words = [f"a list of {least} to {most} elements, each {_element_words(inner)}"]
+        yield from words[:1] or _expected(inner)
     elif origin in (Union, types.UnionType):
         for member in get_args(hint):
             yield from _expected(member)
     elif origin is Literal:
         yield from map(toml_value, get_args(hint))
     elif origin is list:
-        yield f"a list with {' or '.join(_expected(get_args(hint)[0]))} as elements"
+        yield f"a list with {_element_words(hint)} as elements"
     elif origin is dict or (isinstance(hint, type) and issubclass(hint, msgspec.Struct)):
         yield "a table"
     elif hint is not type(None):
         yield _PLAIN[hint]
+
+
+def _element_words(hint: Any) -> str:
+    return " or ".join(_expected(get_args(hint)[0]))
