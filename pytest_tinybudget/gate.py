@@ -32,6 +32,7 @@ from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.budget import judge
 from pytest_tinybudget.budget import with_figures
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.settings import stripped_text
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.declaration import Budget
@@ -130,6 +131,8 @@ class Gate:
     _conversions: dict[object, Converted | TinybudgetError | None] = field(
         default_factory=dict, repr=False
     )
+    #: How many bytes stripping has left out of files that were not converted here.
+    _stripped: dict[object, int] = field(default_factory=dict, repr=False)
     _converter: Converter | None = field(default=None, repr=False)
     #: SHA-256 of the models whose turn is over, the first of them first.
     _over: dict[str, None] = field(default_factory=dict, repr=False)
@@ -170,11 +173,21 @@ class Gate:
             if declared.planned is not None:
                 from pytest_tinybudget.graph.layers import model_of
 
-                return read_model(model_of(declared.planned, declared.name), declared.name)
+                planned = model_of(declared.planned, declared.name)
+                return ready(read_model(planned, declared.name))
             converted = self.conversion(declared)
-            if converted is not None:
+            if converted is not None:  # stripped with the conversion
                 return read_model(converted.content, declared.source.stem)
-            return load_model(declared.source, declared.declared_source)
+            return ready(load_model(declared.source, declared.declared_source))
+
+        def ready(model: Model) -> Model:
+            if not declared.conversion.strip:
+                return model
+            from pytest_tinybudget.shrink import strip
+
+            stripped = strip(model)
+            self._stripped[_file_of(declared)] = stripped.saved_bytes
+            return stripped.model
 
         return _once(self._models, _file_of(declared), load)
 
@@ -203,6 +216,7 @@ class Gate:
                 key = _file_of(declared)
                 model = self._models.pop(key, None)
                 self._conversions.pop(key, None)
+                self._stripped.pop(key, None)
                 if isinstance(model, Model):
                     self._over.pop(sha256_of(model), None)
                     self._over[sha256_of(model)] = None
@@ -461,6 +475,9 @@ class Gate:
         if pair.model.planned is not None:
             result = _warned(result, (_PLANNED,))
         result = _with_conversion(result, self.conversion(pair.model))
+        saved = self._stripped.get(_file_of(pair.model), 0)
+        if saved:
+            result = replace(result, notes=(*result.notes, stripped_text(saved)))
         held = made.model if made and made.model else model
         figures = figures_of(pair, held, footprint, told=details)
         if made is not None:

@@ -128,6 +128,7 @@ message = "as declared"
 [models.tight]
 source = "fuzz.tflite"
 boards = ["arduino-nano-33-ble"]
+strip = true
 budget = { flash = "30 KB", ram = "3 KB", latency = "1 ms", energy = "1 uJ", update = "1 KB" }
 [boards.own]
 extends = "nucleo-f767zi"

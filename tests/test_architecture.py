@@ -17,7 +17,7 @@ LAYERS = (
     ("codes", "errors", "locks", "metrics", "names", "on_demand", "sizes"),
     ("children", "nearest", "quantities"),
     ("boards", "graph"),
-    ("footprint",),
+    ("footprint", "shrink"),
     ("artifacts", "convert", "results", "speed"),
     ("rollout", "update"),
     ("declaration", "toolchain"),

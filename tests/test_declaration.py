@@ -13,9 +13,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from conftest import keyword_model
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from modelmaker import ModelMaker
 
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
@@ -462,6 +464,97 @@ def test_lines_lead_to_what_is_to_edit(project: Project):
     assert declaration.line_of("models", "kws", "budget", "ram") == 5
     assert declaration.line_of("models", "kws", "message") == 1
     assert declaration.line_of("groups") == 1
+
+
+# Keys that would change nothing
+
+
+IDLE = {
+    "representative_data": '"random"',
+    "custom_objects": '"training.layers"',
+    "per_channel_dense": "false",
+    "activations": '"int16"',
+    "conversion_timeout": "60",
+    "conversion_memory": '"1024 MB"',
+}
+ACCURACY = '[models.kws.accuracy]\ndata = "d.npz"\nmin = "90%"\n'
+
+
+def ready(project: Project) -> None:
+    project.folder.joinpath("models", "kws.tflite").write_bytes(keyword_model())
+
+
+@pytest.mark.parametrize(("key", "value"), IDLE.items())
+def test_a_key_that_changes_nothing_of_a_ready_file_is_an_error_at_its_line(
+    project: Project, key: str, value: str
+):
+    ready(project)
+    why = "kws.tflite is measured as it is, nothing is converted"
+    assert project.errors(f"{KWS}{key} = {value}\n") == [
+        f"tinybudget.toml:5: models.kws.{key}: has no effect here: {why}"
+    ]
+
+
+def test_strip_is_for_every_file(project: Project):
+    ready(project)
+    assert project.load(KWS + "strip = true\n").models["kws"].conversion.strip
+
+
+@pytest.mark.parametrize(("key", "value"), IDLE.items())
+def test_in_the_defaults_a_key_is_for_the_models_that_it_is_of_use_to(
+    project: Project, key: str, value: str
+):
+    ready(project)
+    assert project.load(f"[defaults]\n{key} = {value}\n{KWS}").models
+
+
+@pytest.mark.parametrize("key", ["conversion_timeout", "conversion_memory"])
+def test_the_limits_of_a_conversion_hold_for_accuracy_as_well(project: Project, key: str):
+    ready(project)
+    project.models("d.npz")
+    assert project.load(f"{KWS}{key} = {IDLE[key]}\n{ACCURACY}").models
+
+
+@pytest.mark.parametrize(("key", "value"), IDLE.items())
+def test_a_layer_list_is_not_converted(project: Project, key: str, value: str):
+    planned = '[models.kws]\ninput_shape = [8]\nlayers = [{ type = "softmax" }]\n'
+    (error,) = project.errors(f'{planned}boards = ["esp32"]\n{key} = {value}\n')
+    assert error.endswith(f"models.kws.{key}: has no effect here: a layer list is not converted")
+
+
+@pytest.mark.parametrize("key", sorted(IDLE))
+def test_a_float_file_is_converted_by_a_tool_that_takes_not_every_key(project: Project, key: str):
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 8), "FLOAT32"), units=4))
+    project.folder.joinpath("models", "kws.tflite").write_bytes(maker.build())
+    text = KWS + 'representative_data = "random"\n'
+    if key != "representative_data":
+        text += f"{key} = {IDLE[key]}\n"
+    reasons = {
+        "custom_objects": "only Keras files have layers of their own",
+        "per_channel_dense": "gives each output of a dense layer its own scale",
+    }
+    if key in reasons:
+        (error,) = project.errors(text)
+        assert f"models.kws.{key}: has no effect here: " in error
+        assert reasons[key] in error
+    else:
+        assert project.load(text).models
+    assert project.load(text.replace("per_channel_dense = false", "per_channel_dense = true"
+                                     ).replace("custom_objects", "#")).models  # fmt: skip
+
+
+def test_a_key_that_is_of_use_to_one_file_of_a_glob_is_no_error(project: Project):
+    ready(project)
+    project.models("models/other.keras")
+    text = '[models.all]\nsource = "models/k*"\nboards = ["esp32"]\nactivations = "int16"\n'
+    assert len(project.errors(text)) == 1
+    assert project.load(text.replace("models/k*", "models/[ko]*")).models
+
+
+def test_what_is_no_model_is_left_to_its_reader(project: Project):
+    assert project.load(KWS + 'representative_data = "random"\n').models
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(project: Project):

@@ -27,6 +27,7 @@ from pytest_tinybudget.convert.fingerprint import versions
 from pytest_tinybudget.convert.requirements import missing_packages
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.convert.settings import stripped_text
 from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.errors import TinybudgetError
@@ -286,7 +287,7 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
             "output of a dense layer its scale"
         )
     if report["stripped_bytes"]:
-        notes.append(f"strip: {report['stripped_bytes']:,} B of names and metadata left out")
+        notes.append(stripped_text(report["stripped_bytes"]))
     return Converted(
         entry.content, tuple(warnings), tuple(notes), drift, _settings_text(request), cached
     )

@@ -22,6 +22,11 @@ DEFAULT_TIMEOUT_SECONDS = 300
 DEFAULT_MEMORY_BYTES = 4 * 1024**3
 
 
+def stripped_text(saved_bytes: int) -> str:
+    """The note on a model that was stripped."""
+    return f"strip: {saved_bytes:,} B of names and metadata left out"
+
+
 class Conversion(Struct, frozen=True):
     """The settings of one conversion.
 

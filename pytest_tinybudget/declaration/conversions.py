@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.convert.sources import converts
+from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import exists
 from pytest_tinybudget.declaration.context import first
@@ -16,6 +20,18 @@ from pytest_tinybudget.declaration.context import siblings
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import DefaultsTable
 from pytest_tinybudget.declaration.schema import ModelTable
+
+
+#: What is for sources that are converted; ``strip`` is for every file.
+_CONVERTING = (
+    "representative_data",
+    "custom_objects",
+    "per_channel_dense",
+    "activations",
+    "conversion_timeout",
+    "conversion_memory",
+)
+_LIMITS = ("conversion_timeout", "conversion_memory")
 
 
 def conversion(
@@ -36,6 +52,65 @@ def conversion(
     if table.representative_data is not None:
         _check_data(context, settings, (*keys, "representative_data"))
     return settings
+
+
+def check_effect(
+    context: Context,
+    table: ModelTable,
+    settings: Conversion,
+    sources: Sequence[Path | None],
+    keys: KeyPath,
+) -> None:
+    """Note those keys of a section that would change nothing of any of its ``sources``.
+
+    A source is ``None`` for a layer list. In ``[defaults]`` a key is for whichever model it is of
+    use to.
+    """
+    declared = [key for key in _CONVERTING if getattr(table, key) is not None]
+    evaluated = table.accuracy is not None or table.agreement is not None
+    if evaluated:  # which has these limits as well
+        declared = [key for key in declared if key not in _LIMITS]
+    if not (declared and sources):
+        return
+    idle = [_idle(source, settings) for source in sources]
+    for key in declared:
+        if all(key in reasons for reasons in idle) and not context.problems.concerns(*keys, key):
+            context.problems.add((*keys, key), f"has no effect here: {idle[0][key]}")
+
+
+def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
+    """The keys that change nothing of what comes of ``source``, each with why."""
+    if source is None:
+        return dict.fromkeys(_CONVERTING, "a layer list is not converted")
+    kind = kind_of(source)
+    if not converts(source, settings):
+        if _unreadable(source):
+            return {}  # whoever reads it says so
+        why = f"{source.name} is measured as it is, nothing is converted"
+        whole = dict.fromkeys(_CONVERTING, why)
+        if settings.representative_data is None:
+            del whole["representative_data"]
+        return whole
+    reasons = {}
+    if kind in ("tflite", "saved_model"):
+        reasons["custom_objects"] = f"only Keras files have layers of their own, not {source.name}"
+    if kind == "tflite" and not settings.scales_per_channel:
+        reasons["per_channel_dense"] = (
+            f"ai-edge-quantizer, which converts {source.name}, gives each output of a dense "
+            "layer its own scale"
+        )
+    return reasons
+
+
+def _unreadable(source: Path) -> bool:
+    from pytest_tinybudget.errors import ModelError
+    from pytest_tinybudget.graph.tflite import load_model
+
+    try:
+        load_model(source)
+    except ModelError:
+        return True
+    return False
 
 
 def _check_data(context: Context, settings: Conversion, keys: KeyPath) -> None:

@@ -25,6 +25,7 @@ from pytest_tinybudget.declaration.context import exists
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.context import is_model
 from pytest_tinybudget.declaration.context import separator_hint
+from pytest_tinybudget.declaration.conversions import check_effect
 from pytest_tinybudget.declaration.conversions import conversion
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import CheckKind
@@ -301,7 +302,11 @@ class _Models:
         quality, shadow = self.evaluations(table, keys)
         deployed = self.deployed(table, keys)
         asked: dict[CheckKind, object] = {"accuracy": quality, "agreement": shadow}
-        for name, source in self.sources(section, table):
+        found = list(self.sources(section, table))
+        if settings.conversion is not None:
+            files = [None if table.layers is not None else source for _, source in found]
+            check_effect(self.context, table, settings.conversion, files, keys)
+        for name, source in found:
             model = DeclaredModel(
                 name=name,
                 section=section,

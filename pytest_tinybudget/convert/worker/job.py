@@ -51,6 +51,7 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     from pytest_tinybudget.convert.worker.repack import repack
     from pytest_tinybudget.convert.worker.representative import samples_of
     from pytest_tinybudget.graph.tflite import read_model
+    from pytest_tinybudget.shrink import strip
 
     read = watch_files(Path(job.root)) if job.custom_objects or job.data_function else None
     folder.write_step(FIRST_STEP)
@@ -65,7 +66,8 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     folder.write_step("comparing with the float model")
     doubt = not_comparable(read_model(content, job.shown))
     drifts = [] if doubt else drift(trained, content, samples)
-    whole, packed = repack(content, trained.schema, strip=job.strip)
+    whole = repack(content, trained.schema)
+    packed = strip(read_model(whole, job.shown)).model.content if job.strip else whole
     folder.whole.write_bytes(whole)
     folder.model.write_bytes(packed)
     return {

@@ -1,0 +1,337 @@
+"""A ``.tflite`` file as its tables: taken apart whole, changed, and put together again.
+
+For what must stay as it is but for a change: every field that the schema knows is kept, bytes are
+kept as bytes, and what the file refers to in several places is written once. The reader
+(``tflite.py``) makes of a file what it means; here nothing is interpreted.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+from msgspec import Struct
+
+from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
+from pytest_tinybudget.graph.flatbuffer import FlatBuffer
+from pytest_tinybudget.graph.schema import load_schema
+
+
+#: Contents of tensors lie at multiples of this, as the schema asks and kernels rely on. So do
+#: custom options, whose readers take whole words of them.
+_WIDE_ALIGNMENT = 16
+_WIDE = frozenset({("Buffer", "data"), ("Operator", "custom_options")})
+
+_IDENTIFIER = b"TFL3"
+
+#: The ``struct`` codes that bytes of a width are read and written by unchanged.
+_WORDS = {2: "H", 4: "I", 8: "Q"}
+#: Strings and vectors may be this many times the file's size before it counts as malicious.
+_WORK_FACTOR = 4
+
+#: What a reference to a table leads to, by table and field; options are told by their union.
+_CHILDREN = {
+    ("Model", "operator_codes"): "OperatorCode",
+    ("Model", "subgraphs"): "SubGraph",
+    ("Model", "buffers"): "Buffer",
+    ("Model", "metadata"): "Metadata",
+    ("Model", "signature_defs"): "SignatureDef",
+    ("SubGraph", "tensors"): "Tensor",
+    ("SubGraph", "operators"): "Operator",
+    ("Tensor", "quantization"): "QuantizationParameters",
+    ("SignatureDef", "inputs"): "TensorMap",
+    ("SignatureDef", "outputs"): "TensorMap",
+}
+_UNIONS = {
+    "builtin_options": "builtin_options_type",
+    "builtin_options_2": "builtin_options_2_type",
+}
+
+
+@dataclass(slots=True, eq=False)
+class Leaf:
+    """A vector of numbers, or a string (``is_text``): its ``count`` of entries, their bytes."""
+
+    count: int
+    content: bytes | memoryview
+    alignment: int = 4
+    is_text: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Vector:
+    """A vector of tables."""
+
+    tables: list[Table]
+
+
+@dataclass(slots=True, eq=False)
+class Table:
+    """A table: ``values`` by the schema's field names; what is absent has the default.
+
+    A value is a number, a ``Leaf``, a ``Table`` or a ``Vector``.
+    """
+
+    kind: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def tables(self, name: str) -> list[Table]:
+        """The tables of a vector; none where the field is absent."""
+        vector = self.values.get(name)
+        return vector.tables if isinstance(vector, Vector) else []
+
+    def text(self, name: str) -> bytes:
+        """The bytes of a string; empty where the field is absent."""
+        leaf = self.values.get(name)
+        return bytes(leaf.content) if isinstance(leaf, Leaf) else b""
+
+    def drop(self, *names: str) -> None:
+        """Leave fields out."""
+        for name in names:
+            self.values.pop(name, None)
+
+
+class UnknownTableError(ModelError):
+    """A file has a table that would be lost, because its fields are not known here."""
+
+
+def take_apart(content: bytes, label: str) -> Table:
+    """The ``Model`` table of a file with all that it refers to; ``label`` is for messages.
+
+    Raises:
+        UnknownTableError: it has tables of a kind that is not known here.
+        ModelError: it is damaged.
+    """
+    flat = FlatBuffer(content, label)
+    return _Reader(flat).table(flat.root(), "Model")
+
+
+def put_together(model: Table) -> bytes:
+    """The file of a ``Model`` table."""
+    return _Writer().file(model)
+
+
+class _Reader:
+    def __init__(self, flat: FlatBuffer) -> None:
+        self.flat = flat
+        self.schema = load_schema()
+        self.known: dict[tuple[int, str, object], Any] = {}
+        self.leaves_bytes = 0
+
+    def table(self, position: int, kind: str) -> Table:
+        """The table at ``position``, made once however often it is referred to."""
+        found: Table | None = self.known.get((position, "table", kind))
+        if found is None:
+            found = self.known[position, "table", kind] = Table(kind)
+            row = self.flat.row(position, self.schema.tables[kind])
+            fields, defaults = fields_of(kind), self.schema.tables[kind].defaults
+            present = {
+                name: (code, value)
+                for (name, code), value, default in zip(fields, row, defaults, strict=True)
+                if name and value != default
+            }
+            for name, (code, value) in present.items():
+                if code in _scalars():
+                    found.values[name] = value
+                else:
+                    found.values[name] = self.reference(found, name, code, value)
+        return found
+
+    def reference(self, owner: Table, name: str, code: str, position: int) -> Any:
+        if code == "table":
+            return self.table(position, self._kind(owner, name))
+        detail = self._kind(owner, name) if code == "[table]" else (owner.kind, name) in _WIDE
+        key = (position, code, detail)
+        if key not in self.known:
+            self.known[key] = (
+                Vector([self.table(each, str(detail)) for each in self.flat.tables(position)])
+                if code == "[table]"
+                else self._leaf(code, position, wide=bool(detail))
+            )
+        return self.known[key]
+
+    def _leaf(self, code: str, position: int, *, wide: bool) -> Leaf:
+        if code == "string":
+            self.flat.string(position)  # checks it
+            text = self.flat.blob(position)
+            return self._counted(Leaf(len(text), text, is_text=True))
+        width = struct.calcsize(SCALAR_CODES[code[1:-1]])
+        content: bytes | memoryview = self.flat.blob(position)
+        if width > 1:
+            entries = self.flat.vector(position, _WORDS[width])
+            content = struct.pack(f"<{len(entries)}{_WORDS[width]}", *entries)
+        alignment = _WIDE_ALIGNMENT if wide else max(4, width)
+        return self._counted(Leaf(len(content) // width, content, alignment))
+
+    def _counted(self, leaf: Leaf) -> Leaf:
+        """``leaf``; those of a crafted file may overlap, and would multiply when written."""
+        self.leaves_bytes += len(leaf.content)
+        if self.leaves_bytes > _WORK_FACTOR * len(self.flat.content):
+            self.flat.fail("damaged: its parts overlap")
+        return leaf
+
+    def _kind(self, owner: Table, name: str) -> str:
+        kind = _CHILDREN.get((owner.kind, name))
+        if owner.kind == "Operator" and name in _UNIONS:
+            names = getattr(self.schema, name)
+            number = owner.values.get(_UNIONS[name], 0)
+            kind = names[number] if 0 < number < len(names) else None
+        if kind is None:
+            raise UnknownTableError(
+                f"{self.flat.label}: cannot be written again: what {name!r} of its "
+                f"{owner.kind} tables holds is not known here"
+            )
+        return kind
+
+
+def fields_of(kind: str) -> list[tuple[str | None, str]]:
+    """Name and type of each field of a table, in the schema's order and words."""
+    return [(row[0], row[1]) for row in _rows()[kind]]
+
+
+def _rows() -> dict[str, list[list[Any]]]:
+    from pytest_tinybudget.graph.flatbuffer_writer import schema
+
+    rows: dict[str, list[list[Any]]] = schema()["tables"]
+    return rows
+
+
+def _scalars() -> dict[str, str]:
+    """``struct`` codes of what is stored in the table itself, enumerations too."""
+    from pytest_tinybudget.graph.flatbuffer_writer import schema
+
+    if not _CODES:
+        enums = schema()["enums"]
+        _CODES.update(SCALAR_CODES)
+        _CODES.update({name: SCALAR_CODES[enum["base"]] for name, enum in enums.items()})
+    return _CODES
+
+
+_CODES: dict[str, str] = {}
+
+
+class _Shape(Struct, frozen=True):
+    """How the tables with one set of fields lie: place and code of each, bytes, alignment."""
+
+    places: tuple[tuple[str, int, str, bool], ...]
+    size: int
+    alignment: int
+    vtable: bytes
+
+
+class _Writer:
+    """Lays objects out, each behind all that refer to it, as references only lead forward."""
+
+    def __init__(self) -> None:
+        self.out = bytearray(struct.pack("<I4s", 0, _IDENTIFIER))
+        self.positions: dict[int, int] = {}
+        self.vtables: dict[bytes, int] = {}
+        self.shapes: dict[tuple[str, tuple[str, ...]], _Shape] = {}
+        self.patches: list[tuple[int, Table | Leaf | Vector]] = []
+
+    def file(self, model: Table) -> bytes:
+        self.patches.append((0, model))
+        for each in _parents_first(model):
+            self._put(each)
+        for at, target in self.patches:
+            struct.pack_into("<I", self.out, at, self.positions[id(target)] - at)
+        return bytes(self.out)
+
+    def _put(self, each: Table | Leaf | Vector) -> None:
+        if isinstance(each, Table):
+            self._put_table(each)
+        elif isinstance(each, Vector):
+            at = self._start(each, 4, len(each.tables))
+            self.out += bytes(4 * len(each.tables))
+            for index, table in enumerate(each.tables):
+                self.patches.append((at + 4 + 4 * index, table))
+        else:
+            self._start(each, each.alignment, each.count)
+            self.out += each.content
+            self.out += b"\0" if each.is_text else b""
+
+    def _start(self, each: Leaf | Vector, alignment: int, count: int) -> int:
+        """Write the length, so that what follows is aligned; where it lies."""
+        self._pad(4)
+        self.out += bytes(-(len(self.out) + 4) % alignment)
+        at = self.positions[id(each)] = len(self.out)
+        self.out += struct.pack("<I", count)
+        return at
+
+    def _put_table(self, table: Table) -> None:
+        key = (table.kind, tuple(table.values))
+        shape = self.shapes.get(key)
+        if shape is None:
+            shape = self.shapes[key] = _shape(*key)
+        vtable = self.vtables.get(shape.vtable)
+        if vtable is None:
+            self._pad(2)
+            vtable = self.vtables[shape.vtable] = len(self.out)
+            self.out += shape.vtable
+        self._pad(shape.alignment)
+        start = self.positions[id(table)] = len(self.out)
+        self.out += struct.pack("<i", start - vtable) + bytes(shape.size - 4)
+        for name, place, code, refers in shape.places:
+            value = table.values[name]
+            if refers:
+                self.patches.append((start + place, value))
+            else:
+                struct.pack_into(f"<{code}", self.out, start + place, value)
+
+    def _pad(self, alignment: int) -> None:
+        self.out += bytes(-len(self.out) % alignment)
+
+
+def _shape(kind: str, present: tuple[str, ...]) -> _Shape:
+    scalars, places, end = _scalars(), {}, 4
+    slots = {name: (slot, code) for slot, (name, code) in enumerate(fields_of(kind)) if name}
+    widths = {name: struct.calcsize(scalars.get(slots[name][1], "I")) for name in present}
+    for name in sorted(present, key=lambda each: (-widths[each], slots[each][0])):
+        end += -end % widths[name]
+        places[name] = end
+        end += widths[name]
+    by_slot = {slots[name][0]: place for name, place in places.items()}
+    count = max(by_slot, default=-1) + 1
+    vtable = struct.pack("<HH", 4 + 2 * count, end) + b"".join(
+        struct.pack("<H", by_slot.get(slot, 0)) for slot in range(count)
+    )
+    return _Shape(
+        places=tuple(
+            (name, place, scalars.get(slots[name][1], "I"), slots[name][1] not in scalars)
+            for name, place in places.items()
+        ),
+        size=end,
+        alignment=max(4, *widths.values()) if widths else 4,
+        vtable=vtable,
+    )
+
+
+def _parents_first(root: Table) -> list[Table | Leaf | Vector]:
+    """All that ``root`` leads to, each behind all that refer to it."""
+    seen = {id(root)}
+    order: list[Table | Leaf | Vector] = []
+    stack: list[tuple[Table | Leaf | Vector, Iterator[Table | Leaf | Vector]]]
+    stack = [(root, _children(root))]
+    while stack:
+        each, children = stack[-1]
+        child = next(children, None)
+        if child is None:
+            order.append(each)
+            stack.pop()
+        elif id(child) not in seen:
+            seen.add(id(child))
+            stack.append((child, _children(child)))
+    return order[::-1]
+
+
+def _children(each: Table | Leaf | Vector) -> Iterator[Table | Leaf | Vector]:
+    if isinstance(each, Vector):
+        yield from each.tables
+    elif isinstance(each, Table):
+        for value in each.values.values():
+            if isinstance(value, Table | Leaf | Vector):
+                yield value

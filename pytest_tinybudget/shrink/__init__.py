@@ -1,0 +1,9 @@
+"""Models made smaller without training: what is left out is what TFLM never reads."""
+
+from __future__ import annotations
+
+from pytest_tinybudget.shrink.strip import Stripped
+from pytest_tinybudget.shrink.strip import strip
+
+
+__all__ = ["Stripped", "strip"]
