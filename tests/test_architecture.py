@@ -58,6 +58,7 @@ HEAVY = {
     "flatbuffers": ("convert.worker",),
     "elftools": (),
     "tomlkit": (),
+    "wcwidth": (),
 }
 
 MODULES = {
