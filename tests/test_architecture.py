@@ -58,7 +58,6 @@ HEAVY = {
     "flatbuffers": ("convert.worker",),
     "elftools": (),
     "tomlkit": (),
-    "wcwidth": (),
 }
 
 MODULES = {
