@@ -91,13 +91,21 @@ def _arena_bytes(footprint: Footprint) -> int:
 def _arenas(named: Sequence[tuple[str, Footprint]], arena: GroupArena) -> tuple[Part, ...]:
     if arena == "sum":
         return tuple(
-            Part(f"arena of {name}", _arena_bytes(footprint), _arena_method(footprint))
+            _arena_part(f"arena of {name}", footprint, _arena_method(footprint))
             for name, footprint in named
         )
     name, footprint = max(named, key=lambda item: _arena_bytes(item[1]))
     method = _arena_method(*(footprint for _, footprint in named))
     note = f"that of {name}; each model is set up anew before it runs"
-    return (Part("arena shared by all", _arena_bytes(footprint), method, note=note),)
+    return (_arena_part("arena shared by all", footprint, method, note),)
+
+
+def _arena_part(name: str, footprint: Footprint, method: Method, note: str = "") -> Part:
+    """A model's whole arena as one part, with the margin of its own parts."""
+    parts = [part for part in footprint.ram_parts if part.name.startswith("arena")]
+    size = _arena_bytes(footprint)
+    margin = min(size, sum(part.margin_bytes for part in parts))
+    return Part(name, size - margin, method, margin_bytes=margin, note=note)
 
 
 def _of_one_allocator(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.arena import simulate_multitenant
+from pytest_tinybudget.footprint.operators.esp_nn import RELEASES
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
@@ -618,18 +620,111 @@ def test_esp_nn_in_plain_c_takes_what_was_published_from_an_esp32(name: str, use
     assert (simulation.arena.used, simulation.unknown) == (used, ())
 
 
-def test_scratch_of_the_esp32s3s_vector_unit_is_bounded_and_named() -> None:
+def with_release(runtime: str, release: str) -> Runtime:
+    """A runtime of ``RUNTIMES`` with one release of its kernel library."""
+    shipped = RUNTIMES[runtime]
+    return replace(shipped, kernels=replace(shipped.kernels, version=release))
+
+
+def convolutions() -> Model:
     maker, graph = new_graph()
     hidden = graph.conv2d(graph.input((1, 16, 16, 8)), filters=16)
     graph.output(graph.depthwise_conv2d(hidden))
-    simulation = simulated(maker, "esp32s3_espnn")
-    assert [line.split(":")[0] for line in simulation.unknown] == [
-        "CONV_2D #0",
-        "DEPTHWISE_CONV_2D #1",
+    return read_model(maker.build(), "model")
+
+
+@pytest.mark.parametrize(
+    ("unit", "release", "conv", "depthwise"),
+    [
+        # 18 x 18 x 8 padded input, 9 x 16 x 16 weights, 4 x 16 sums, and 32 spare
+        ("esp32s3", "1.1.2", 2592 + 2304 + 64 + 32, 9 * 16 + 18 * 18 * 16 + 16),
+        ("esp32s3", "1.2.0", 2592 + 2304 + 64 + 32, 9 * 16 + 18 * 18 * 16 + 16),
+        # rows of weights once more (32 x 3 x 16), and 18 x 18 x 8 that windows reach
+        ("esp32s3", "1.2.2", 2592 + 2304 + 1536 + 2592 + 32 + 64, 9 * 16 + 18 * 18 * 16 + 16),
+        ("esp32s3", "1.2.3", 2592 + 2304 + 1536 + 2592 + 64 + 64, 9 * 16 + 18 * 18 * 16 + 16),
+        ("esp32p4", "1.2.2", 2592 + 2304 + 64 + 32, 0),
+        ("esp32p4", "1.2.3", 9 * 8 + 64 + 32, 0),  # a window at a time
+    ],
+)
+def test_scratch_on_a_vector_unit_is_that_of_the_release_of_esp_nn(
+    unit: str, release: str, conv: int, depthwise: int
+) -> None:
+    simulation = simulate(convolutions(), with_release(f"{unit}_espnn", release))
+    assert [layer.scratch_bytes for layer in simulation.layers] == [conv, depthwise]
+    assert (simulation.unknown, simulation.least) == ((), None)
+
+
+@pytest.mark.parametrize("runtime", ["esp32s3_espnn", "esp32p4_espnn"])
+def test_an_unknown_release_of_esp_nn_counts_as_the_one_that_needs_most(runtime: str) -> None:
+    model, unit = convolutions(), RUNTIMES[runtime].kernels.vectors
+    arenas = {
+        run: simulate(model, with_release(runtime, release)).arena
+        for release, run in RELEASES[unit].items()
+    }
+    sizes = {run: arena.required for run, arena in arenas.items() if arena is not None}
+    simulation = simulate(model, RUNTIMES[runtime])
+    assert simulation.arena in arenas.values()
+    assert simulation.arena is not None
+    assert simulation.least is not None
+    assert simulation.arena.required == max(sizes.values())
+    assert simulation.least.required == min(sizes.values())
+    (line,) = simulation.unknown
+    most, least = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
+    counted, other = line.split("; ")
+    assert re.fullmatch(rf"arena: counted for esp-nn {most}.*, {sizes[most]:,} B", counted)
+    assert re.fullmatch(rf"esp-nn {least}.* needs {sizes[least]:,} B", other)
+
+
+def test_a_model_that_asks_the_same_of_every_known_release_still_says_what_was_counted() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.conv2d(graph.input((1, 4, 4, 16)), filters=4, kernel=(1, 1)))
+    simulation = simulate(read_model(maker.build(), "model"), RUNTIMES["esp32p4_espnn"])
+    assert simulation.arena is not None
+    assert simulation.least == simulation.arena
+    assert simulation.unknown == (
+        (
+            "arena: counted for esp-nn 1.1.0 to 1.2.2 or 1.2.3,"
+            f" {simulation.arena.required:,} B; others may need more"
+        ),
+    )
+
+
+def test_a_model_without_convolutions_depends_on_no_release_of_esp_nn() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.softmax(graph.dense(graph.input((1, 8)), units=4)))
+    for runtime in ("esp32s3_espnn", "esp32p4_espnn"):
+        simulation = simulated(maker, runtime)
+        assert simulation.unknown == ()
+        assert simulation.arena == arena_of(maker, "esp32_espnn")
+
+
+def test_models_that_share_an_allocator_take_what_the_hungriest_release_needs() -> None:
+    models = [convolutions(), convolutions()]
+    sizes = [
+        arena.required
+        for release in RELEASES["esp32s3"]
+        if (arena := simulate_multitenant(models, with_release("esp32s3_espnn", release)))
     ]
-    conv, depthwise = simulation.layers
-    assert conv.scratch_bytes >= 2 * (9 * 8 * 16 + 16 * 16 * 8)
-    assert depthwise.scratch_bytes >= 9 * 16 + 18 * 18 * 16
+    arena = simulate_multitenant(models, RUNTIMES["esp32s3_espnn"])
+    assert arena is not None
+    assert len(sizes) == len(RELEASES["esp32s3"])
+    assert arena.required == max(sizes) > min(sizes)
+
+
+@needs_truth
+def test_arenas_on_the_esp32s3_are_those_of_every_release_of_esp_nn() -> None:
+    rows = json.loads((SHARED / "tflm" / "espnn" / "s3_arena_by_version.json").read_text("utf-8"))
+    runs = {"1.0.0-1.1.2": "1.1.2", "1.2.0": "1.2.0", "1.2.3": "1.2.3"}
+    wrong = []
+    for row in rows:
+        model = shared_model(row["model"])
+        assert model is not None
+        for run, required in row["versions"].items():
+            arena = simulate(model, with_release("esp32s3_espnn", runs[run])).arena
+            if arena is None or arena.required != required:
+                wrong.append((row["model"], run, required, arena and arena.required))
+    assert rows
+    assert not wrong
 
 
 def test_dense_weights_are_summed_into_the_tail_on_mve() -> None:

@@ -17,6 +17,7 @@ from modelmaker import SCALE
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import find_board
@@ -388,6 +389,29 @@ def test_an_unverified_board_without_notes_warns_without_empty_brackets() -> Non
     verdict = judge(kws(), replace(NANO, verified=False, notes=""), Terms())
     (warning,) = verdict.warnings
     assert warning.endswith("check its memory before you rely on it")
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("board_id", ["esp32-p4-function-ev", "esp32-s3-devkitc-1"])
+def test_scratch_of_an_unknown_release_of_esp_nn_counts_upward_and_says_so(board_id: str) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.conv2d(graph.input((1, 16, 16, 8)), filters=16))
+    board, model = find_board(board_id), read_model(maker.build(), "model")
+    footprint = measure(model, RUNTIMES[board.runtime])
+    assert footprint.arena is not None
+    arena = [part for part in footprint.ram_parts if part.name.startswith("arena")]
+    assert sum(part.bytes + part.margin_bytes for part in arena) == footprint.arena.required
+    assert {part.method for part in arena} == {"estimated"}
+    assert sum(part.margin_bytes for part in arena) > 2000
+    (warning,) = [line for line in judge(footprint, board, Terms()).warnings if "esp-nn" in line]
+    assert f"{footprint.arena.required:,} B; " in warning
+    assert judge(footprint, board, Terms(strict=True)).outcome == "unmet"
+    settings = render(model, name="kws", footprints=[footprint])["kws_model_settings.h"].decode()
+    assert f"bounded, not known: {warning.removeprefix('bounded, not known: ')}\n" in settings
+    assert f"_TENSOR_ARENA_SIZE {footprint.arena.required}\n" in settings
 
 
 # Demands

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-_LONGEST_COMMENT = 80
+_LONGEST_COMMENT = 200
 
 
 def comment_text(text: str) -> str:

@@ -27,6 +27,7 @@ from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import plan
+from pytest_tinybudget.footprint.possible import possible_runtimes
 from pytest_tinybudget.footprint.preparation import AFFINE_QUANTIZATION
 from pytest_tinybudget.footprint.preparation import ELEMENT_BYTES
 from pytest_tinybudget.footprint.preparation import SCRATCH_REQUESTS_PER_OPERATOR
@@ -75,13 +76,16 @@ _ONLINE = -1
 class Simulation(Struct, frozen=True):
     """What a model asks of TFLM. ``arena`` is ``None`` when it does not get as far as planning.
 
-    ``unknown`` has a line for every operator whose cost is bounded, not known.
+    ``unknown`` has a line for every operator whose cost is bounded, not known. Where versions
+    that the firmware may be built with may differ, ``arena`` is the largest and ``least`` the
+    smallest of theirs, and a line of ``unknown`` says which is which.
     """
 
     arena: Arena | None
     layers: tuple[Layer, ...]
     refusals: tuple[Refusal, ...]
     unknown: tuple[str, ...]
+    least: Arena | None = None
 
 
 def arena_key(runtime: Runtime) -> Hashable:
@@ -105,9 +109,19 @@ def simulate(
     """Allocate ``model`` as TFLM does on ``runtime``.
 
     ``costs`` states what operators without a rule take. ``trace`` receives every allocator
-    event, for comparison with a device.
+    event, for comparison with a device: of the version that counts, where several are possible.
     """
-    return _Interpreter(model, runtime, costs or {}, Memory(trace)).run()
+    possible = possible_runtimes(runtime)
+    found: dict[str, Simulation] = {}
+    for name, each in possible.items():
+        interpreter = _Interpreter(model, each, costs or {}, Memory())
+        found[name] = interpreter.run()
+        if not interpreter.depends_on_version:
+            break
+    counted = max(found, key=lambda name: _required(found[name].arena))
+    if trace is not None:
+        _Interpreter(model, possible[counted], costs or {}, Memory(trace)).run()
+    return _with_range(found, counted)
 
 
 def simulate_multitenant(
@@ -119,15 +133,24 @@ def simulate_multitenant(
 
     What persists adds up, and the head is that of the largest plan. ``buffers`` and what
     belongs to them are of the model with that plan, ``recorded`` is of all. ``None`` when one
-    of the models is refused before it is planned.
+    of the models is refused before it is planned. Where several versions are possible, the
+    largest of their arenas.
     """
+    models = tuple(models)
+    arenas = [
+        _of_one_allocator(models, each, costs or {}) for each in possible_runtimes(runtime).values()
+    ]
+    return None if None in arenas else max(arenas, key=_required)
+
+
+def _of_one_allocator(
+    models: Iterable[Model], runtime: Runtime, costs: Mapping[str, OperatorCost]
+) -> Arena | None:
     memory = Memory()
     arenas: list[Arena] = []
     for model in models:
         first = not arenas
-        arena = (
-            _Interpreter(model, runtime, costs or {}, memory, creates_allocator=first).run().arena
-        )
+        arena = _Interpreter(model, runtime, costs, memory, creates_allocator=first).run().arena
         if arena is None:
             return None
         arenas.append(arena)
@@ -138,6 +161,32 @@ def simulate_multitenant(
         peak_time=largest.peak_time,
         optimum_head=largest.optimum_head,
     )
+
+
+def _required(arena: Arena | None) -> int:
+    return arena.required if arena is not None else 0
+
+
+def _with_range(found: Mapping[str, Simulation], counted: str) -> Simulation:
+    """The simulation that is ``counted`` among those ``found``, with how much less it may be."""
+    most = found[counted]
+    arenas = {name: each.arena for name, each in found.items() if each.arena is not None}
+    if most.arena is None or len(arenas) < 2:
+        return most
+    sizes = {name: arena.required for name, arena in arenas.items()}
+    least = min(sizes, key=lambda name: sizes[name])
+    text = f"arena: counted for {_named(sizes, sizes[counted])}, {sizes[counted]:,} B; "
+    if sizes[least] == sizes[counted]:
+        text += "others may need more"
+    else:
+        text += f"{_named(sizes, sizes[least])} needs {sizes[least]:,} B"
+    return replace(most, least=arenas[least], unknown=(*most.unknown, text))
+
+
+def _named(sizes: Mapping[str, int], size: int) -> str:
+    """The versions that need ``size`` bytes: what they are of, said once."""
+    names = [name.partition(" ") for name, bytes_ in sizes.items() if bytes_ == size]
+    return f"{names[0][0]} {' or '.join(version for _, _, version in names)}"
 
 
 class _Interpreter:
@@ -159,6 +208,11 @@ class _Interpreter:
         self.creates_allocator = creates_allocator
         self.node = Node(model, runtime, self.memory, costs)
         self.rules = rules()
+
+    @property
+    def depends_on_version(self) -> bool:
+        """Whether another version of the runtime would have asked for something else."""
+        return self.node.depends_on_release
 
     def run(self) -> Simulation:
         self._resolve()

@@ -50,7 +50,7 @@ def measure(
     costs = costs or {}
     simulation = simulation or simulate(model, runtime, costs)
     flash_parts = model_parts(model)
-    ram_parts = arena_parts(simulation.arena, exact=not simulation.unknown)
+    ram_parts = arena_parts(simulation.arena, exact=not simulation.unknown, least=simulation.least)
     unknown = simulation.unknown
     if fixed is not None:
         flash_parts += (Part("runtime", fixed.flash, "declared"),)
@@ -84,21 +84,31 @@ def _stack_part(model: Model, runtime: Runtime, simulation: Simulation) -> Part:
     return stack_part(model, runtime)
 
 
-def arena_parts(arena: Arena | None, *, exact: bool) -> tuple[Part, ...]:
-    """The arena's room in RAM: what is planned, what persists, and what only set-up needs."""
+def arena_parts(
+    arena: Arena | None, *, exact: bool, least: Arena | None = None
+) -> tuple[Part, ...]:
+    """The arena's room in RAM: what is planned, what persists, and what only set-up needs.
+
+    ``least`` is the smallest that it may be: what ``arena`` has beyond it is margin.
+    """
     if arena is None:
         return ()
     method: Literal["exact", "estimated"] = "exact" if exact else "estimated"
-    return (
-        Part("arena: activations and scratch", arena.head, method),
-        Part("arena: persistent", arena.tail, method),
-        Part(
-            "arena: room to set up",
-            arena.required - arena.used,
-            method,
-            note=_set_up_note(arena),
-        ),
+    notes = ("", "", _set_up_note(arena))
+    return tuple(
+        Part(name, min(most, smallest), method, margin_bytes=max(most - smallest, 0), note=note)
+        for name, note, most, smallest in zip(
+            _ARENA_PARTS, notes, _shares(arena), _shares(least or arena), strict=True
+        )
     )
+
+
+_ARENA_PARTS = ("arena: activations and scratch", "arena: persistent", "arena: room to set up")
+
+
+def _shares(arena: Arena) -> tuple[int, int, int]:
+    """What is planned, what persists, and what only set-up needs: bytes."""
+    return arena.head, arena.tail, arena.required - arena.used
 
 
 def _set_up_note(arena: Arena) -> str:

@@ -59,8 +59,9 @@ class Node(Preparation):
     """The ``Preparation`` of every operator of a model, one after the other (``enter``).
 
     Collects what the rules ask for besides memory: ``scratch_requests`` in order, tensors that
-    stay ``unplanned``, ``refusals``, ``unknown`` costs (a line each), and the persistent bytes
-    of each operator by subgraph and index (``persistent_bytes``).
+    stay ``unplanned``, ``refusals``, ``unknown`` costs (a line each), the persistent bytes
+    of each operator by subgraph and index (``persistent_bytes``), and whether any request
+    ``depends_on_release`` of the kernel library.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Node(Preparation):
         self.refusals: list[Refusal] = []
         self.unknown: list[str] = []
         self.persistent_bytes: dict[tuple[int, int], int] = {}
+        self.depends_on_release = False
         self._memory = memory
         self._costs = costs
         self._shapes: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -191,6 +193,10 @@ class Node(Preparation):
 
     def bounded(self, reason: str) -> None:
         self.unknown.append(f"{self.operator.name} #{self.operator.index}: {reason}")
+
+    def library_release(self) -> str:
+        self.depends_on_release = True
+        return self.kernels.version
 
     def _request_unknown(self) -> None:
         declared = self._costs.get(self.operator.name)

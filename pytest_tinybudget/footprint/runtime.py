@@ -20,10 +20,17 @@ TFLM_COMMIT = "90b983c2"
 PACKAGE_VERSION = "tflite-micro 0.dev20261023182759"
 
 
+#: Espressif's chips with a vector unit that esp-nn has kernels for, ``""`` for none.
+Vectors = Literal["", "esp32s3", "esp32p4"]
+
+
 class Kernels(Struct, frozen=True, repr_omit_defaults=True):
     """A kernel library and the instruction-set extensions its allocation depends on.
 
-    ``dsp`` and ``mve`` are Arm's, ``vectors`` is the ESP32-S3's vector unit.
+    ``dsp`` and ``mve`` are Arm's extensions; ``vectors`` names the Espressif chip whose vector
+    unit the kernels are written for (``""``: kernels in plain C).
+    ``version`` is the library's release, ``""`` where it is not known: what any release would
+    ask for is then looked at, and the largest arena counts.
 
     ``compression`` marks builds with USE_TFLM_COMPRESSION (compressed constant tensors), whose
     structs are larger; ``ethos_u`` those with the kernel that hands a model to an Ethos-U.
@@ -32,7 +39,8 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
     library: Literal["reference", "cmsis-nn", "esp-nn"]
     dsp: bool = False
     mve: bool = False
-    vectors: bool = False
+    vectors: Vectors = ""
+    version: str = ""
     compression: bool = False
     ethos_u: bool = False
 
@@ -95,7 +103,12 @@ RUNTIMES: dict[str, Runtime] = {
         ),
         Runtime(
             "esp32s3_espnn", "ESP32-S3, esp-nn on its vector unit", ILP32,
-            Kernels("esp-nn", vectors=True),
+            Kernels("esp-nn", vectors="esp32s3"),
+            "rv32imc_ref", flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
+        ),
+        Runtime(
+            "esp32p4_espnn", "ESP32-P4, esp-nn on its vector unit", ILP32,
+            Kernels("esp-nn", vectors="esp32p4"),
             "rv32imc_ref", flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
         ),
         Runtime(

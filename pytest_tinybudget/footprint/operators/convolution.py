@@ -14,10 +14,10 @@ from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
+from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
+from pytest_tinybudget.footprint.operators.esp_nn import depthwise_scratch
 from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.footprint.operators.geometry import Window
-from pytest_tinybudget.footprint.operators.geometry import esp32s3_conv_scratch
-from pytest_tinybudget.footprint.operators.geometry import esp32s3_depthwise_scratch
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -156,7 +156,9 @@ def _prepare_conv_reference(node: Preparation) -> None:
         _check_groups(node, input_, filter_)
         if input_.type == "INT8" and node.kernels.vectors:
             geometry = _geometry(node, input_, filter_, output, filter_.shape[3])
-            _request_esp32s3(node, esp32s3_conv_scratch(geometry))
+            size = conv_scratch(node.kernels.vectors, node.library_release(), geometry)
+            if size > 0:
+                node.scratch(size)
 
 
 def _prepare_conv_cmsis_nn(node: Preparation) -> None:
@@ -255,7 +257,11 @@ def _prepare_depthwise_reference(node: Preparation) -> None:
     _calculate_op_data(node, input_.type, channel_axis=3)
     if node.kernels.vectors and input_.type == "INT8":
         geometry = _geometry(node, input_, filter_, output, channels)
-        _request_esp32s3(node, esp32s3_depthwise_scratch(geometry))
+        multiplier = option(node, "depth_multiplier")
+        release = node.library_release()
+        size = depthwise_scratch(node.kernels.vectors, release, geometry, multiplier)
+        if size > 0:
+            node.scratch(size)
     if (input_.type, filter_.type) not in (
         ("FLOAT32", "FLOAT32"), ("INT8", "INT4"), ("INT8", "INT8"), ("INT16", "INT8"),
     ):  # fmt: skip
@@ -335,14 +341,6 @@ def _depthwise_as_conv_buffer(node: Preparation, geometry: Geometry) -> int:
         size = max(size, _im2col_buffer(node, geometry.columns))
         node.bounded("TFLM sizes its scratch buffer by an unset stride; counted the larger answer")
     return size + weights
-
-
-def _request_esp32s3(node: Preparation, size_bytes: int) -> None:
-    node.scratch(size_bytes)
-    node.bounded(
-        "its scratch buffer depends on the version of esp-nn;"
-        f" counted {size_bytes:,} B, the most of those known"
-    )
 
 
 def _prepare_transpose_conv(node: Preparation) -> None:

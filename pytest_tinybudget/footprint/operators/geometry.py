@@ -1,10 +1,8 @@
-"""Shapes of convolutions and pools: output extents, paddings, and the room that esp-nn wants."""
+"""Shapes of convolutions and pools: output extents and paddings."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
-
-from pytest_tinybudget.footprint.abi import align_up
 
 
 class Window(NamedTuple):
@@ -59,72 +57,3 @@ class Geometry(NamedTuple):
     def columns(self) -> int:
         """Input values that one output value is made of."""
         return self.filter_height * self.filter_width * self.input_channels
-
-    @property
-    def padded_pixels(self) -> int:
-        """Pixels of the input with both paddings and what the last window reaches beyond."""
-        height = self.input_height + 2 * self.padding_height + self._beyond_height
-        width = self.input_width + 2 * self.padding_width + self._beyond_width
-        return height * width
-
-    @property
-    def _beyond_height(self) -> int:
-        reach = self.output_height * self.stride_height + self.filter_height - 1
-        return max(reach - self.input_height, 0)
-
-    @property
-    def _beyond_width(self) -> int:
-        reach = self.output_width * self.stride_width + self.filter_width - 1
-        return max(reach - self.input_width, 0)
-
-
-def esp32s3_conv_scratch(geometry: Geometry) -> int:
-    """The most bytes that any known version of esp-nn asks for on the ESP32-S3's vector unit.
-
-    Versions copy weights and input into 16-byte rows, as int8 or int16, or gather windows.
-    """
-    channels, outputs = geometry.input_channels, geometry.output_channels
-    pixels = geometry.input_height * geometry.input_width
-    taps = geometry.filter_height * geometry.filter_width
-    plain = (
-        taps == 1
-        and geometry.padding_height == geometry.padding_width == 0
-        and geometry.stride_height == geometry.stride_width == 1
-    )
-    transposed = 16 * align_up(channels, 8) + 32
-    if plain and channels % 8 == 0:
-        return channels * outputs + transposed
-    as_int16 = 2 * (taps * channels * outputs + pixels * channels) + transposed
-    if plain:
-        return max(as_int16, align_up(channels, 8) * (outputs + pixels) + transposed)
-    row = geometry.filter_width * channels
-    gathered = (outputs + 1) * align_up(taps * channels, 16) + 4 * outputs + 64
-    aligned = (
-        2 * geometry.padded_pixels * channels
-        + outputs * taps * align_up(channels, 16)
-        + outputs * geometry.filter_height * align_up(row, 16)
-        + 4 * outputs
-        + 32
-    )
-    return max(as_int16, gathered, aligned)
-
-
-def esp32s3_depthwise_scratch(geometry: Geometry) -> int:
-    """``esp32s3_conv_scratch`` for a depthwise convolution."""
-    channels = geometry.input_channels
-    pixels = geometry.input_height * geometry.input_width
-    results = geometry.output_height * geometry.output_width
-    taps = geometry.filter_height * geometry.filter_width
-    as_int16 = 2 * (taps * geometry.output_channels + pixels * channels) + 32
-    if geometry.output_channels != channels:
-        return as_int16
-    if channels % 8:
-        padded = align_up(channels, 8)
-        return (2 * (taps + pixels) + results + 12) * padded + 80
-    if geometry.filter_height != 3 or geometry.filter_width != 3:
-        return max(as_int16, (4 + 2 * taps) * channels + 64)
-    padded = align_up(channels, 16)
-    as_int8 = (taps + geometry.padded_pixels) * padded + 32
-    if channels % 16:
-        return max(as_int16, as_int8 + (results + 12) * padded + 32)
-    return as_int8

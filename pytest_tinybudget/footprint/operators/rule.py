@@ -75,6 +75,9 @@ class Preparation(Protocol):
     # The cost just stated is an upper bound, not the device's number.
     def bounded(self, reason: str) -> None: ...
 
+    # The release of the kernel library, which the size of a request depends on.
+    def library_release(self) -> str: ...
+
 
 class OperatorRule(Struct, frozen=True):
     """One operator.

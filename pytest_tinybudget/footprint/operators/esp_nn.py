@@ -1,0 +1,263 @@
+"""The scratch buffers that esp-nn's convolutions ask for on a vector unit, by release.
+
+esp-nn is Espressif's kernel library. Its kernels in plain C (ESP32, ESP32-C3 and kin) need no
+buffer. Those for the vector units of the ESP32-S3 and the ESP32-P4 copy weights and input into
+aligned rows, and how much they copy differs from release to release. After
+``esp_nn_get_conv_scratch_size_*`` and ``esp_nn_get_depthwise_conv_scratch_size_*`` of the
+releases 1.0.0 to 1.2.3 (1.1.0 is the first with kernels for the ESP32-P4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+
+from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.footprint.operators.geometry import Geometry
+
+
+#: Bytes of a vector register: rows are aligned to it.
+_ROW = 16
+#: Below this an input is copied whole, above it in strips (ESP32-S3 depthwise, from 1.2.1 on).
+_S3_DEPTHWISE_WHOLE_INT8 = 40 * 1024
+_S3_DEPTHWISE_WHOLE_INT16 = 48 * 1024
+#: L1D_BUDGET: what the ESP32-P4's convolution keeps in its cache at a time (from 1.2.3 on).
+_P4_CACHE = 32 * 1024
+
+#: The releases that are known, by vector unit, oldest first: one of each run of releases that ask
+#: for the same, and what the run is called.
+RELEASES: Mapping[str, Mapping[str, str]] = {
+    "esp32s3": {
+        "1.1.2": "1.0.0 to 1.1.2", "1.2.0": "1.2.0", "1.2.2": "1.2.1 to 1.2.2", "1.2.3": "1.2.3",
+    },
+    "esp32p4": {"1.2.2": "1.1.0 to 1.2.2", "1.2.3": "1.2.3"},
+}  # fmt: skip
+
+
+def conv_scratch(unit: str, release: str, geometry: Geometry) -> int:
+    """Bytes that an int8 CONV_2D asks for; ``release`` is one of ``RELEASES[unit]``."""
+    return _CONV[unit, release](geometry)
+
+
+def depthwise_scratch(unit: str, release: str, geometry: Geometry, multiplier: int) -> int:
+    """Bytes that an int8 DEPTHWISE_CONV_2D asks for; ``multiplier`` is its option's value."""
+    size = _DEPTHWISE.get((unit, release))
+    return 0 if size is None else size(geometry, multiplier)
+
+
+def _is_plain(geometry: Geometry) -> bool:
+    """A convolution of single pixels: no window, stride or padding."""
+    return (
+        geometry.filter_width == geometry.filter_height == 1
+        and geometry.padding_width == geometry.padding_height == 0
+        and geometry.stride_width == geometry.stride_height == 1
+    )
+
+
+def _plain_scratch(geometry: Geometry, spare: int) -> int:
+    """Weights, the input where its channels are no multiple of 8, and eight rows turned around."""
+    pixels = geometry.input_width * geometry.input_height
+    channels = align_up(geometry.input_channels, 8)
+    copied = pixels * channels if geometry.input_channels % 8 else 0
+    turned = 16 * channels if pixels >= 8 else 0
+    return copied + channels * geometry.output_channels + turned + spare
+
+
+def _padded_input(geometry: Geometry) -> int:
+    """The input with its padding on both sides; 0 where there is none."""
+    if geometry.padding_width == geometry.padding_height == 0:
+        return 0
+    width = geometry.input_width + 2 * geometry.padding_width
+    height = geometry.input_height + 2 * geometry.padding_height
+    return width * height * geometry.input_channels
+
+
+def _aligned_weights(geometry: Geometry) -> int:
+    taps = geometry.filter_width * geometry.filter_height
+    return taps * align_up(geometry.input_channels, _ROW) * geometry.output_channels
+
+
+def _copying_conv(geometry: Geometry) -> int:
+    """CONV_2D that copies padded input and aligned weights: S3 to 1.2.0, P4 to 1.2.2."""
+    if _is_plain(geometry):
+        return _plain_scratch(geometry, 32)
+    sums = 4 * geometry.output_channels
+    return _padded_input(geometry) + _aligned_weights(geometry) + 32 + sums
+
+
+def _gathering_conv(spare: int) -> Callable[[Geometry], int]:
+    """CONV_2D on the S3 from 1.2.1 on, which gathers windows of short rows into one."""
+
+    def scratch(geometry: Geometry) -> int:
+        if _is_plain(geometry):
+            return _plain_scratch(geometry, spare)
+        row, outputs = geometry.filter_width * geometry.input_channels, geometry.output_channels
+        sums = 4 * outputs
+        if row < _ROW <= geometry.columns:
+            window = align_up(geometry.columns, _ROW)
+            return sums + _ROW + outputs * window + _ROW + window + spare
+        rows = align_up(row, _ROW) * geometry.filter_height * outputs
+        beyond_width, beyond_height = _reach_beyond(geometry)
+        beyond = 0
+        if beyond_width or beyond_height:
+            width = geometry.input_width + beyond_width
+            height = geometry.input_height + beyond_height
+            beyond = width * height * geometry.input_channels
+        return _padded_input(geometry) + _aligned_weights(geometry) + rows + beyond + spare + sums
+
+    return scratch
+
+
+def _reach_beyond(geometry: Geometry) -> tuple[int, int]:
+    """How far windows reach beyond the input, by esp-nn's own rough count (width, height)."""
+    width = geometry.output_width * geometry.stride_width + geometry.filter_width - 1
+    height = geometry.output_height * geometry.stride_height + geometry.filter_height - 1
+    return max(0, width - geometry.input_width), max(0, height - geometry.input_height)
+
+
+def _p4_conv(geometry: Geometry) -> int:
+    """CONV_2D on the P4 in 1.2.3, which gathers one window at a time."""
+    row, outputs = geometry.filter_width * geometry.input_channels, geometry.output_channels
+    sums = 4 * outputs
+    if _is_plain(geometry):
+        if geometry.input_channels < _ROW:
+            return sums + _ROW * outputs + 32 + 32
+        return _plain_scratch(geometry, 32)
+    padded = geometry.padding_width or geometry.padding_height
+    if not padded and row >= _ROW:
+        return _aligned_weights(geometry) + 32 + sums
+    if geometry.columns >= _ROW:
+        return sums + geometry.columns + 32
+    channels, weights = _widened(geometry)
+    if not padded:
+        return sums + weights + geometry.input_width * geometry.input_height * channels + 32
+    whole = _padded_input(geometry)
+    if whole + sums <= _P4_CACHE:
+        return whole + _aligned_weights(geometry) + 32 + sums
+    if row >= _ROW:
+        channels, weights = geometry.input_channels, 0
+    return _p4_strip(geometry, channels, _P4_CACHE - sums - weights) + weights + 32 + sums
+
+
+def _widened(geometry: Geometry) -> tuple[int, int]:
+    """Channels that make a row of the filter fill a register, and the bytes of such weights."""
+    channels = align_up((_ROW + geometry.filter_width - 1) // geometry.filter_width, _ROW)
+    taps = geometry.filter_width * geometry.filter_height
+    return channels, taps * channels * geometry.output_channels
+
+
+def _p4_strip(geometry: Geometry, channels: int, room: int) -> int:
+    """Bytes of the rows of input that fit ``room``, for as many rows of output as they give."""
+    row = (geometry.input_width + 2 * geometry.padding_width) * channels
+    outputs = 1
+    if room > 0 and geometry.filter_height * row <= room:
+        outputs += (room - geometry.filter_height * row) // (geometry.stride_height * row)
+        outputs = min(outputs, geometry.output_height)
+    rows = (outputs - 1) * geometry.stride_height + geometry.filter_height
+    return (rows + 2 * geometry.padding_height) * row
+
+
+def _as_int16(geometry: Geometry, multiplier: int, spare: int) -> int:
+    """Weights and input widened to 16 bits."""
+    weights = geometry.filter_width * geometry.filter_height * multiplier
+    pixels = geometry.input_width * geometry.input_height
+    return 2 * (weights + pixels) * geometry.input_channels + spare
+
+
+def _is_3x3(geometry: Geometry) -> bool:
+    return geometry.filter_width == geometry.filter_height == 3
+
+
+def _added(geometry: Geometry) -> tuple[int, int]:
+    """What a 3x3 filter adds to the input: its padding, or else what windows reach beyond."""
+    if geometry.padding_width or geometry.padding_height:
+        return 2 * geometry.padding_width, 2 * geometry.padding_height
+    width = geometry.output_width * geometry.stride_width + 2 - geometry.input_width
+    height = geometry.output_height * geometry.stride_height + 2 - geometry.input_height
+    return width, height
+
+
+def _as_int8(geometry: Geometry, most: int | None) -> int:
+    """3x3 weights and padded input in 8 bits: in strips of three rows if it is above ``most``."""
+    channels, weights = geometry.input_channels, 9 * geometry.input_channels
+    width, height = _added(geometry)
+    if not (width or height):
+        return weights + 16
+    whole = (geometry.input_width + width) * (geometry.input_height + height) * channels
+    if most is not None and whole > most:
+        whole = (geometry.input_width + width) * 3 * channels
+    return weights + whole + 16
+
+
+def _old_depthwise(spare: int) -> Callable[[Geometry, int], int]:
+    """DEPTHWISE_CONV_2D on the S3 to 1.2.0."""
+
+    def scratch(geometry: Geometry, multiplier: int) -> int:
+        if multiplier == 1 and geometry.input_channels % 8 == 0 and _is_3x3(geometry):
+            if geometry.input_channels % 16 == 0:
+                return _as_int8(geometry, most=None)
+            return _as_int16(geometry, multiplier, spare)
+        return _as_int16(geometry, multiplier, spare) if multiplier % 4 == 0 else 32
+
+    return scratch
+
+
+def _depthwise(geometry: Geometry, multiplier: int) -> int:
+    """DEPTHWISE_CONV_2D on the S3 from 1.2.1 on."""
+    channels = geometry.input_channels
+    if multiplier == 1 and channels % 8 == 0:
+        return _depthwise_by_8(geometry)
+    if multiplier == 1 and channels > 3:
+        return _depthwise_padded(geometry)
+    return _as_int16(geometry, multiplier, 32) if multiplier % 4 == 0 else 32
+
+
+def _depthwise_by_8(geometry: Geometry) -> int:
+    """Channels are a multiple of 8."""
+    channels = geometry.input_channels
+    if _is_3x3(geometry):
+        if channels % 16 == 0:
+            return _as_int8(geometry, most=_S3_DEPTHWISE_WHOLE_INT8)
+        if channels < 12:
+            return _as_int16(geometry, 1, 32)
+        padded = align_up(channels, 16)
+        beyond_width, beyond_height = _reach_beyond(geometry)
+        width = geometry.input_width + 2 * geometry.padding_width + beyond_width
+        height = geometry.input_height + 2 * geometry.padding_height + beyond_height
+        results = geometry.output_width * geometry.output_height
+        return (9 + width * height + results) * padded + 64
+    whole = _as_int16(geometry, 1, 0)
+    if whole <= _S3_DEPTHWISE_WHOLE_INT16:
+        return whole + 32
+    taps = geometry.filter_width * geometry.filter_height
+    strip = geometry.input_width * geometry.filter_height
+    return 2 * (taps + strip) * channels + 32
+
+
+def _depthwise_padded(geometry: Geometry) -> int:
+    """Channels are padded to a multiple of 8, with everything that belongs to them."""
+    channels = align_up(geometry.input_channels, 8)
+    taps = geometry.filter_width * geometry.filter_height
+    pixels = geometry.input_width * geometry.input_height
+    results = geometry.output_width * geometry.output_height
+    size = align_up(2 * taps * channels, 16)
+    size = align_up(size + 2 * pixels * channels, 16)
+    size = align_up(size + results * channels, 16)
+    return size + 3 * 4 * channels + 16
+
+
+_CONV: Mapping[tuple[str, str], Callable[[Geometry], int]] = {
+    ("esp32s3", "1.1.2"): _copying_conv,
+    ("esp32s3", "1.2.0"): _copying_conv,
+    ("esp32s3", "1.2.2"): _gathering_conv(32),
+    ("esp32s3", "1.2.3"): _gathering_conv(64),
+    ("esp32p4", "1.2.2"): _copying_conv,
+    ("esp32p4", "1.2.3"): _p4_conv,
+}
+#: The ESP32-P4's needs none.
+_DEPTHWISE: Mapping[tuple[str, str], Callable[[Geometry, int], int]] = {
+    ("esp32s3", "1.1.2"): _old_depthwise(16),
+    ("esp32s3", "1.2.0"): _old_depthwise(32),
+    ("esp32s3", "1.2.2"): _depthwise,
+    ("esp32s3", "1.2.3"): _depthwise,
+}
