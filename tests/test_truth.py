@@ -26,6 +26,7 @@ from pytest_tinybudget.footprint.allocator import Event
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import sizes_of
+from pytest_tinybudget.footprint.operators import rules
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Model
@@ -198,6 +199,19 @@ def test_all_that_is_packed_is_compared() -> None:
     found = {kind: {v for k, v in measurements() if k == kind} for kind, _ in measurements()}
     assert found == {"arena": set(RUN), "trace": set(RUN), "flash": set(LINKED)}
     assert set(rows()) == set(QUANTITIES)
+
+
+def test_the_docs_say_how_many_operators_are_held() -> None:
+    operators = {
+        operator.name
+        for model in models().values()
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+    }
+    known = rules()
+    page = (truth.PACKED.parents[2] / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    held = len(operators & set(known))
+    assert f"{held} of the {len(list(known))} operators" in " ".join(page.split())
 
 
 def test_the_packed_models_are_the_projects_own_and_the_measured_ones() -> None:
