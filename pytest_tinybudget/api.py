@@ -22,6 +22,7 @@ from pytest_tinybudget.declaration import DeclaredRuntime
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.nearest import unknown
@@ -34,6 +35,9 @@ from pytest_tinybudget.sizes import parse_size
 #: Limits by ``"flash"`` and ``"ram"``: ``"200 KB"``, or bytes; by ``"latency"``: ``"100 ms"``,
 #: and ``"energy"``: ``"50 uJ"`` of an inference.
 Limits = Mapping[str, str | int]
+
+#: What an operator takes, ``"persistent"``, ``"scratch"`` and ``"flash"``, by its name.
+OperatorCosts = Mapping[str, Mapping[str, str | int]]
 
 _SIZES = ("flash", "ram", "update")
 _UNITS: Mapping[str, Declarable] = {"latency": "s", "energy": "J"}
@@ -52,6 +56,7 @@ def check(
     strip: bool = False,
     per_channel_dense: bool | None = None,
     activations: Literal["int8", "int16"] = "int8",
+    operators: OperatorCosts | None = None,
 ) -> PairResult:
     """Whether a model fits a board, and within a budget.
 
@@ -75,6 +80,8 @@ def check(
         strip: leave out names, signatures and metadata.
         per_channel_dense: a scale for each output of a dense layer (default: with int8).
         activations: type of what flows between operators.
+        operators: what kernels of the firmware's own take, by operator, as in
+            ``[runtime.ops.NAME]``: ``{"MyOp": {"persistent": "1 KB", "flash": 4096}}``.
 
     Raises:
         TinybudgetError: the model cannot be read or converted, or board or budget are wrong.
@@ -95,6 +102,7 @@ def check(
                 per_channel_dense=per_channel_dense,
                 activations=activations,
             ),
+            operators=operators,
         )
         return checked(gate, pair)
 
@@ -105,6 +113,7 @@ def measure(
     board: str | Board,
     registrations: Literal["generic", "typed"] = "generic",
     representative_data: Data | None = None,
+    operators: OperatorCosts | None = None,
 ) -> Footprint:
     """What a model takes on a board: flash and RAM in parts, arena, layers.
 
@@ -117,13 +126,19 @@ def measure(
         board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
         registrations: as for ``check``.
         representative_data: as for ``check``.
+        operators: as for ``check``.
 
     Raises:
         TinybudgetError: the model cannot be read, or there is no such board.
     """
     with on_disk(model, representative_data) as (path, data), closing(Gate()) as gate:
-        conversion = Conversion(Path.cwd(), data)
-        pair = pair_of(path, board=board, registrations=registrations, conversion=conversion)
+        pair = pair_of(
+            path,
+            board=board,
+            registrations=registrations,
+            conversion=Conversion(Path.cwd(), data),
+            operators=operators,
+        )
         return gate.footprint(pair)
 
 
@@ -146,6 +161,7 @@ def pair_of(
     strict: bool = False,
     registrations: Literal["generic", "typed"] = "generic",
     conversion: Conversion | None = None,
+    operators: OperatorCosts | None = None,
 ) -> Pair:
     """The pair that a declaration of this one model and board would make; see ``check``.
 
@@ -172,8 +188,23 @@ def pair_of(
         conversion=conversion or Conversion(Path.cwd()),
     )
     runtimes = {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}
-    declaration = Declaration(path, {model.name: model}, runtimes=runtimes)
+    declaration = Declaration(
+        path, {model.name: model}, runtimes=runtimes, operators=_costs(operators or {})
+    )
     return Pair(path.parent.as_posix(), declaration, model, found)
+
+
+def _costs(operators: OperatorCosts) -> dict[str, OperatorCost]:
+    costs = {}
+    for name, sizes in operators.items():
+        for part in sizes:
+            if part not in OperatorCost.__struct_fields__:
+                raise unknown("part", part, OperatorCost.__struct_fields__)
+        try:
+            costs[name] = OperatorCost(**{part: parse_size(size) for part, size in sizes.items()})
+        except ValueError as error:
+            raise TinybudgetError(f"operators, {name}: {error}") from None
+    return costs
 
 
 def _budget(limits: Limits) -> Budget:

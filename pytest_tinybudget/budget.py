@@ -92,7 +92,7 @@ def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
         placed = _placed(footprint, block, terms.placement, limits)
     sizes = _headline(measures)
     if footprint.refusals:
-        refusal = _refusal(footprint, footprint.refusals[0])
+        refusal = refusal_text(footprint, footprint.refusals[0])
         return Verdict("refused", refusal, measures, placed=placed)
     warnings = _warnings(footprint, board, block, terms, measures)
     if any(measure.over for measure in measures):
@@ -229,7 +229,7 @@ def _measure_text(measure: Measure) -> str:
     return f"{LABELS[measure.metric]} {state} ({format_ratio(measure.used, measure.limit)})"
 
 
-def _refusal(footprint: Footprint, refusal: Refusal) -> str:
+def refusal_text(footprint: Footprint, refusal: Refusal) -> str:
     """Operator, layer and reason of a refusal, and at which step the device would find out."""
     step = {
         "load": "not load the model",
@@ -237,15 +237,13 @@ def _refusal(footprint: Footprint, refusal: Refusal) -> str:
         "prepare": "fail in AllocateTensors()",
         "invoke": "fail in Invoke()",
     }[refusal.stage]
-    where = f"{refusal.operator} #{refusal.index}" if refusal.index >= 0 else refusal.operator
-    if refusal.subgraph > 0:
-        where += f" of subgraph {refusal.subgraph}"
     names = [
         printable(layer.name, limit=_LONGEST_NAME)
         for layer in footprint.layers
         if (layer.subgraph, layer.index) == (refusal.subgraph, refusal.index) and layer.name
     ]
     layer = f" ({names[0]})" if names else ""
+    where = printable(refusal.where, limit=_LONGEST_NAME)
     return ": ".join(filter(None, (f"TFLM would {step}", f"{where}{layer}", refusal.reason)))
 
 

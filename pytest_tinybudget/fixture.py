@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from pytest_tinybudget.api import Limits
+from pytest_tinybudget.api import OperatorCosts
 from pytest_tinybudget.api import checked
 from pytest_tinybudget.api import pair_of
 from pytest_tinybudget.boards import Board
@@ -50,6 +51,7 @@ class Tinybudget:
         strip: bool = False,
         per_channel_dense: bool | None = None,
         activations: Literal["int8", "int16"] = "int8",
+        operators: OperatorCosts | None = None,
     ) -> PairResult:
         """As ``pytest_tinybudget.check``; the test fails here where the pair does not pass.
 
@@ -76,6 +78,7 @@ class Tinybudget:
                         per_channel_dense=per_channel_dense,
                         activations=activations,
                     ),
+                    operators=operators,
                 )
                 result = checked(gate_of(self._config), self._named(pair, model))
         except TinybudgetError as error:
@@ -92,6 +95,7 @@ class Tinybudget:
         board: str | Board,
         registrations: Literal["generic", "typed"] = "generic",
         representative_data: Data | None = None,
+        operators: OperatorCosts | None = None,
     ) -> Footprint:
         """As ``pytest_tinybudget.measure``: flash and RAM in parts, in bytes.
 
@@ -104,6 +108,7 @@ class Tinybudget:
                 board=self._board(board),
                 registrations=registrations,
                 conversion=Conversion(self._config.rootpath, data),
+                operators=operators,
             )
             return gate_of(self._config).footprint(pair)
 

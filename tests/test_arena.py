@@ -1028,7 +1028,8 @@ def test_an_operator_behind_a_custom_one_is_looked_up_as_well(first: str) -> Non
     graph.output(graph.unary("GELU", hidden))
     runtime = RUNTIMES["m4_ref"]
     npu = replace(runtime, kernels=replace(runtime.kernels, ethos_u=True))
-    refusals = simulate(read_model(maker.build(), "model"), npu).refusals
+    costs = {"MyOp": OperatorCost()}
+    refusals = simulate(read_model(maker.build(), "model"), npu, costs).refusals
     assert [each.operator for each in refusals] == ["GELU"]
 
 
@@ -1133,22 +1134,23 @@ def test_a_damaged_graph_is_refused_or_simulated(runtime: str) -> None:
     assert outcomes == {True, False}
 
 
-def custom_model() -> Model:
+def custom_model(operator: str = "MyOp") -> Model:
     maker, graph = new_graph()
     source = graph.input((1, 100))
     target = graph.tensor((1, 50), "INT8")
-    graph.operator("MyOp", [source], [target])
+    graph.operator(operator, [source], [target])
     graph.output(target)
     return read_model(maker.build(), "custom")
 
 
-def test_a_custom_operator_is_bounded_and_named() -> None:
-    simulation = simulate(custom_model(), RUNTIMES["m4_ref"])
+def test_a_custom_operator_whose_kernel_is_another_chips_is_bounded_and_named() -> None:
+    coral = RUNTIMES["m4_ref"].beside("edge-tpu")
+    simulation = simulate(custom_model("edgetpu-custom-op"), coral)
     assert simulation.arena is not None
     (line,) = simulation.unknown
-    assert line.startswith("MyOp #0")
+    assert line.startswith("edgetpu-custom-op #0")
     assert simulation.arena.recorded["persistent_buffer"] >= 912  # the LSTM's on CMSIS-NN
-    assert "[runtime.ops.MyOp]" in line
+    assert "[runtime.ops.edgetpu-custom-op]" in line
 
 
 def test_a_declared_custom_operator_counts_as_declared() -> None:

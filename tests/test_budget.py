@@ -25,15 +25,18 @@ from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.budget import judge
 from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.declaration.toml import parse as parse_toml
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.resolve import EDGE_TPU
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.remedies import more_room
@@ -82,11 +85,11 @@ def float_model() -> ModelMaker:
     return maker
 
 
-def custom_model() -> ModelMaker:
+def custom_model(operator: str = "AcmeFilter") -> ModelMaker:
     maker = ModelMaker()
     graph = maker.graph()
     hidden = graph.tensor((1, 8))
-    graph.operator("AcmeFilter", (graph.input((1, 8)),), (hidden,), {}, custom_options=b"\0")
+    graph.operator(operator, (graph.input((1, 8)),), (hidden,), {}, custom_options=b"\0")
     graph.output(graph.dense(hidden, units=2))
     return maker
 
@@ -467,13 +470,29 @@ def test_a_float_output_behind_an_int8_model_is_named_alone() -> None:
 
 
 def test_an_operator_that_nobody_knows_warns_and_fails_when_strict() -> None:
-    footprint = measured(custom_model())
+    model = model_of(custom_model(EDGE_TPU).build())
+    footprint = measure(model, RUNTIME.beside("edge-tpu"))
     warned = judge(footprint, NANO, Terms())
     assert warned.outcome == "warns"
-    assert "AcmeFilter" in warned.warnings[0]
+    assert EDGE_TPU in warned.warnings[0]
     failed = judge(footprint, NANO, Terms(strict=True))
     assert failed.outcome == "unmet"
-    assert failed.headline.startswith("strict: not exact: AcmeFilter")
+    assert failed.headline.startswith(f"strict: not exact: {EDGE_TPU}")
+
+
+def test_an_operator_of_the_users_own_is_refused_with_the_lines_that_declare_it() -> None:
+    lines = fixes(custom_model().build(), Budget())
+    table = parse_toml("\n".join(lines[1:]))["runtime"]["ops"]["AcmeFilter"]
+    assert "AcmeFilter" in lines[0]
+    assert table["persistent"] == "912 B"  # what TFLM's largest operator keeps
+    assert table["scratch"] == "16 B"  # its activations
+    cost = OperatorCost(**{key: int(size.removesuffix(" B")) for key, size in table.items()})
+    own, coral = model_of(custom_model().build()), model_of(custom_model(EDGE_TPU).build())
+    declared = measure(own, RUNTIME, costs={"AcmeFilter": cost})
+    assert judge(declared, NANO, Terms()).outcome == "fits"
+    bounded = measure(coral, RUNTIME.beside("edge-tpu"))
+    assert declared.flash - own.bytes == bounded.flash - coral.bytes
+    assert declared.ram == bounded.ram
 
 
 def test_an_estimated_part_fails_when_strict_and_names_its_margin() -> None:
@@ -599,10 +618,11 @@ def fixes(
     boards: Iterable[Board] = tuple(catalogue().values()),
     *,
     costs: Mapping[str, OperatorCost] | None = None,
+    runtime: Runtime = RUNTIME,
     **terms: object,
 ) -> list[str]:
     model, costs = model_of(content), costs or {}
-    footprint = replace(measure(model, RUNTIME, costs=costs), savings=what_if(model, RUNTIME))
+    footprint = replace(measure(model, runtime, costs=costs), savings=what_if(model, runtime))
     verdict = judge(footprint, board, Terms(budget, **terms))  # type: ignore[arg-type]
     result = paired(verdict, footprint, board)
     return list(
@@ -610,7 +630,7 @@ def fixes(
             result,
             model,
             board,
-            RUNTIME,
+            runtime,
             budget=budget,
             costs=costs,
             boards={each.id: each for each in boards},
@@ -914,10 +934,11 @@ def test_another_board_is_no_remedy_alone_where_the_budget_is_too_small_as_well(
 
 def test_the_cost_of_an_unknown_operator_is_asked_for() -> None:
     asked = (
-        "state what AcmeFilter costs: [runtime.ops.AcmeFilter] "
+        f"state what {EDGE_TPU} costs: [runtime.ops.{EDGE_TPU}] "
         'persistent = "…", scratch = "…", flash = "…"'
     )
-    assert asked in fixes(custom_model().build(), Budget(), strict=True)
+    content = custom_model(EDGE_TPU).build()
+    assert asked in fixes(content, Budget(), strict=True, runtime=RUNTIME.beside("edge-tpu"))
 
 
 def test_full_int8_is_what_a_float_model_is_asked_for() -> None:

@@ -55,10 +55,10 @@ def refused_model() -> bytes:
 
 
 def custom_model() -> bytes:
-    """A network with an operator of somebody's own."""
+    """A network with an operator of somebody's own, and an output in float."""
     maker = ModelMaker()
     graph = maker.graph("custom")
-    result = graph.tensor((1, 4))
+    result = graph.tensor((1, 4), "FLOAT32")
     graph.operator("MY_OP", (graph.input((1, 4)),), (result,), custom_options=b"\x01")
     graph.output(result)
     return maker.build()
@@ -119,13 +119,23 @@ def test_a_model_that_tflm_refuses_fits_nowhere(
     assert both.splitlines()[1].split()[:2] == ["esp32", "refused"]
 
 
-def test_what_is_only_bounded_of_a_model_is_told_once(
+def test_what_every_board_warns_of_is_told_once(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.joinpath("custom.tflite").write_bytes(custom_model())
+    boards = ["--board", "esp32", "--board", "raspberry-pi-pico"]
+    text = compare(capsys, "custom.tflite", *boards, "--op", "MY_OP=1KB,0,2KB")
+    assert [line.split()[1] for line in text.splitlines()[1:3]] == ["yes", "yes"]
+    assert text.count("not full INT8") == 1
+
+
+def test_an_operator_of_nobody_fits_nowhere_and_is_told_once(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models.joinpath("custom.tflite").write_bytes(custom_model())
     text = compare(capsys, "custom.tflite", "--board", "esp32", "--board", "raspberry-pi-pico")
-    assert text.count("MY_OP") == 1
-    assert "bounded, not known" in text
+    assert [line.split()[1] for line in text.splitlines()[1:3]] == ["no", "no"]
+    assert text.count("[runtime.ops.MY_OP]") == 1
 
 
 @pytest.mark.usefixtures("models")
@@ -153,9 +163,9 @@ def test_a_model_is_measured_once_for_each_runtime(
 ) -> None:
     measured = []
 
-    def counting(model: Any, runtime: Any) -> Any:
+    def counting(model: Any, runtime: Any, **others: Any) -> Any:
         measured.append(runtime)
-        return original(model, runtime)
+        return original(model, runtime, **others)
 
     original = measuring.measure
     monkeypatch.setattr(measuring, "measure", counting)

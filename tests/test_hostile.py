@@ -70,6 +70,11 @@ def hostile_model(text: str) -> bytes:
     return maker.build()
 
 
+def own(operator: str) -> str:
+    """The option that states what the firmware's own kernel of ``operator`` takes."""
+    return f"--op={operator}=0,0,1KB"
+
+
 def declare(folder: Path, *, more: str = "", message: str = "") -> None:
     said = f"message = {json.dumps(message)}\n" if message else ""
     (folder / "tinybudget.toml").write_text(
@@ -86,7 +91,8 @@ def text(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     found = TEXTS[request.param]
     (tmp_path / "kws.tflite").write_bytes(hostile_model(found))
     visible = "".join(character for character in found if character.isprintable())[:500]
-    declare(tmp_path, message=visible)
+    key = json.dumps(found).replace("\x7f", "\\u007f")
+    declare(tmp_path, message=visible, more=f'[runtime.ops.{key}]\nflash = "1 KB"\n')
     return found
 
 
@@ -109,6 +115,7 @@ def require_harmless(shown: str) -> None:
         ("check", "-q"),
         ("explain", f"tinybudget.toml::kws::{BOARD}"),
         ("inspect", "kws.tflite", "--board", BOARD),
+        ("carray", "kws.tflite", "--board", BOARD),
         ("inspect", "kws.tflite", "--json"),
         ("inspect", "kws.tflite", "--edge-tpu"),
         ("compare", "kws.tflite", "kws.tflite"),
@@ -205,7 +212,7 @@ def test_c_files_compile_and_hold_nothing_but_data(
 ) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
-    assert cli.main(["carray", "kws.tflite", "-o", "out", "--language", "c"]) == 0
+    assert cli.main(["carray", "kws.tflite", "-o", "out", "--language", "c", own(text)]) == 0
     folder = tmp_path / "out"
     headers = "".join(f'#include "{file.name}"\n' for file in sorted(folder.glob("*_model_*.h")))
     (folder / "all.c").write_text(headers)
@@ -232,7 +239,7 @@ def test_a_file_may_be_called_anything(
     monkeypatch.chdir(tmp_path)
     (tmp_path / f"{name}.tflite").write_bytes(hostile_model("plain"))
     assert cli.main(["inspect", f"{name}.tflite"]) == 0
-    assert cli.main(["carray", f"{name}.tflite", "-o", "out"]) == 0
+    assert cli.main(["carray", f"{name}.tflite", "-o", "out", own("plain")]) == 0
     (tmp_path / f"{name}.tflite").write_bytes(b"no model")
     assert cli.main(["inspect", f"{name}.tflite"]) == 2
     (tmp_path / "tinybudget.toml").write_text(f'[defaults]\nboards = ["{BOARD}"]\n'
@@ -288,7 +295,7 @@ def precious(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     project.mkdir()
     monkeypatch.chdir(project)
     (project / "kws.tflite").write_bytes(hostile_model("plain"))
-    declare(project)
+    declare(project, more='[runtime.ops.plain]\nflash = "1 KB"\n')
     yield path
     assert path.read_bytes() == b"precious"
 

@@ -56,7 +56,8 @@ def test_an_operator_that_the_interpreter_cannot_resolve_fails(project: Project)
     graph.operator("AcmeFilter", (graph.input((1, 8)),), (hidden,), {}, custom_options=b"\0")
     graph.output(hidden)
     pytester = project(
-        '[models.kws]\nsource = "models/kws.tflite"\nboards = ["arduino-nano-33-ble"]\n',
+        '[models.kws]\nsource = "models/kws.tflite"\nboards = ["arduino-nano-33-ble"]\n'
+        '[runtime.ops.AcmeFilter]\nflash = "1 KB"\n',
         kws=maker.build(),
     )
     pytester.runpytest("--tinybudget").assert_outcomes(passed=1)

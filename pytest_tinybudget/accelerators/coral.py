@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from pytest_tinybudget.boards.accelerator import find_accelerator
 from pytest_tinybudget.footprint.operators.rule import integers
+from pytest_tinybudget.footprint.resolve import EDGE_TPU as COMPILED
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
@@ -29,8 +30,6 @@ from pytest_tinybudget.sizes import format_size
 
 
 EDGE_TPU = "edge-tpu"
-#: Custom operator of a model that Coral's compiler has made.
-COMPILED = "edgetpu-custom-op"
 
 _INNERMOST = 3
 _SHOWN, _LONGEST_NAME = 6, 60
@@ -102,6 +101,11 @@ class Lint(Struct, frozen=True):
         return f" ({self.mapped} of {self.operators} operators in a row from the start)"
 
 
+def is_compiled(model: Model) -> bool:
+    """Whether Coral's compiler has made it."""
+    return any(each.name == COMPILED and each.is_custom for each in model.main.operators)
+
+
 def lint(model: Model) -> Lint:
     """``model`` against the rules, operator by operator."""
     of_model = tuple(_of_model(model))
@@ -143,7 +147,7 @@ def _rules() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _of_model(model: Model) -> Iterator[Finding]:
-    if any(operator.name == COMPILED for operator in model.main.operators):
+    if is_compiled(model):
         yield Finding("", -1, "it was compiled for an Edge TPU already: give it as it was before")
     if len(model.subgraphs) > 1:
         yield Finding("", -1, f"it has {len(model.subgraphs)} subgraphs, expected one")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from msgspec.structs import replace
 
 from pytest_tinybudget.accelerators.accelerated import Accelerated
+from pytest_tinybudget.accelerators.coral import is_compiled
 from pytest_tinybudget.accelerators.coral import lint
 from pytest_tinybudget.accelerators.ethos_u import Measure
 from pytest_tinybudget.accelerators.ethos_u import on_ethos_u
@@ -16,6 +18,7 @@ from pytest_tinybudget.boards.accelerator import find_accelerator
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.footprint.resolve import EDGE_TPU
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results import Figure
 
@@ -42,16 +45,28 @@ def accelerate(pair: Pair, model: Model, measure: Measure, cache: Cache | None) 
 
 def _beside_edge_tpu(pair: Pair, model: Model, measure: Measure) -> Accelerated:
     """The CPU's figures, and in words what the Edge TPU may take over."""
+    choice = replace(pair.choice, runtime=pair.choice.runtime.beside("edge-tpu"))
+    footprint = measure(model, choice, pair.declaration.operators)
+    if is_compiled(model):
+        return Accelerated(footprint, model, notes=tuple(_compiled(model)))
     found = lint(model)
     verdict, *reasons = (line.strip() for line in found.lines())
     cpu = "flash and RAM are those of the CPU alone: what Coral's compiler makes is not known here"
     maps = found.verdict == "may map"
     return Accelerated(
-        footprint=measure(model, pair.choice, pair.declaration.operators),
+        footprint=footprint,
         model=model,
         notes=(verdict, *reasons, cpu) if maps else (cpu,),
         warnings=() if maps else (f"{verdict}: {reasons[0]}",),
     )
+
+
+def _compiled(model: Model) -> Iterator[str]:
+    """What is known of a file that Coral's compiler has made."""
+    rest = Counter(each.name for each in model.main.operators if each.name != EDGE_TPU)
+    besides = ", ".join(f"{name} ({count})" for name, count in rest.most_common())
+    yield "compiled for the Edge TPU; " + (f"on the CPU: {besides}" if besides else "all of it")
+    yield "flash and RAM are those of the CPU; its kernel for the Edge TPU is bounded, not known"
 
 
 def _limited(figures: tuple[Figure, ...], budget: Budget, accelerator: str) -> Iterator[Figure]:

@@ -58,8 +58,7 @@ def on_ethos_u(
         TinybudgetError: Vela is missing or cannot compile the model (``compile_model``).
     """
     compiled = compile_model(model, board.accelerator, board.vela, cache)
-    kernels = replace(choice.runtime.kernels, ethos_u=True)
-    firmware = replace(choice, runtime=replace(choice.runtime, kernels=kernels))
+    firmware = replace(choice, runtime=choice.runtime.beside("ethos-u"))
     footprint = measure(compiled.model, firmware, costs)
     code = () if choice.fixed else tuple(_code(footprint, board.accelerator, costs))
     rest = tuple(part for part in footprint.flash_parts if part.name != _CODE_PART)

@@ -25,6 +25,8 @@ from pytest_tinybudget.boards.describe import describe
 from pytest_tinybudget.boards.describe import rows
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -73,6 +75,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--fits", metavar="MODEL", type=Path, help="only those that hold this .tflite file"
     )
+    add_cost_option(parser)
     parser.add_argument(
         "--placement",
         choices=get_args(Placement),
@@ -142,6 +145,7 @@ def _fitting(
     from pytest_tinybudget.remedies import smallest_first
 
     model, terms = load_model(arguments.fits), Terms(placement=arguments.placement)
+    costs = declared_costs(arguments)
     footprints: dict[Runtime, Footprint] = {}
     verdicts = {}
     for board in boards:
@@ -149,7 +153,7 @@ def _fitting(
             continue
         runtime = runtime_of(board)
         if runtime not in footprints:
-            footprints[runtime] = measure(model, runtime)
+            footprints[runtime] = measure(model, runtime, costs=costs)
         verdicts[board.id] = judge(footprints[runtime], board, terms)
     fitting = [board for board in boards if _passes(verdicts.get(board.id))]
     if not fitting:

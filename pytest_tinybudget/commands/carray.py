@@ -7,9 +7,12 @@ from pathlib import Path
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import chosen_board
 from pytest_tinybudget.commands.options import chosen_runtime
+from pytest_tinybudget.commands.options import declared_costs
+from pytest_tinybudget.commands.options import require_runnable
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -39,6 +42,7 @@ def add_commands(subparsers: Subparsers) -> None:
         "--array-only", action="store_true", help="the array alone, even if TFLM cannot run it"
     )
     add_runtime_options(parser)
+    add_cost_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -60,10 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.array_only:
         files = render_array(model, name, arguments.language)
     else:
+        footprint = measure(
+            model, runtime, registrations=arguments.registrations, costs=declared_costs(arguments)
+        )
+        require_runnable(footprint, arguments.model, "--array-only writes the array alone")
         files = render(
             model,
             name=name,
-            footprints=[measure(model, runtime, registrations=arguments.registrations)],
+            footprints=[footprint],
             registrations=arguments.registrations,
             language=arguments.language,
         )

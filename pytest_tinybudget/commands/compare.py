@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,8 @@ from msgspec import Struct
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.quantities import format_range
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.budget import Verdict
     from pytest_tinybudget.footprint.result import Footprint
+    from pytest_tinybudget.footprint.result import OperatorCost
     from pytest_tinybudget.footprint.runtime import Runtime
     from pytest_tinybudget.results import Measure
     from pytest_tinybudget.speed.latency import Latency
@@ -83,6 +87,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--board", metavar="ID", action="append", help="only this board; may be repeated"
     )
+    add_cost_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON: bytes and seconds")
     parser.set_defaults(run=run)
 
@@ -97,7 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.boards import find_board
 
     boards = [find_board(board) for board in arguments.board or catalogue()]
-    placings = {path: _placings(path, boards) for path in dict.fromkeys(arguments.models)}
+    costs = declared_costs(arguments)
+    placings = {path: _placings(path, boards, costs) for path in dict.fromkeys(arguments.models)}
     if arguments.json:
         sys.stdout.write(json.dumps(_records(placings), indent=2) + "\n")
         return 0
@@ -111,7 +117,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _placings(path: str, boards: Sequence[Board]) -> list[Placing]:
+def _placings(
+    path: str, boards: Sequence[Board], costs: Mapping[str, OperatorCost]
+) -> list[Placing]:
     """A model on each of ``boards``, measured once for each of their runtimes."""
     from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.budget import Terms
@@ -127,7 +135,7 @@ def _placings(path: str, boards: Sequence[Board]) -> list[Placing]:
     for board in boards:
         runtime = runtime_of(board)
         if runtime not in footprints:
-            footprints[runtime] = measure(model, runtime)
+            footprints[runtime] = measure(model, runtime, costs=costs)
         verdict = judge(footprints[runtime], board, Terms())
         found.append(Placing(board, verdict, latency_of(model, board, runtime.kernels)))
     return sorted(found, key=lambda placing: (not placing.fits, -(placing.free("ram") or 0)))

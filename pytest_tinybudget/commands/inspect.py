@@ -12,9 +12,11 @@ from msgspec import to_builtins
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import chosen_board
 from pytest_tinybudget.commands.options import chosen_runtime
+from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import write_output
 
 
@@ -34,6 +36,7 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="a .tflite file")
     add_runtime_options(parser)
+    add_cost_option(parser)
     parser.add_argument(
         "--registrations",
         choices=("generic", "typed"),
@@ -77,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     board = chosen_board(arguments)
     runtime = chosen_runtime(arguments, board)
-    footprint = measure(model, runtime, registrations=arguments.registrations)
+    costs = declared_costs(arguments)
+    footprint = measure(model, runtime, registrations=arguments.registrations, costs=costs)
     found = inspection.Inspection(
         model=model,
         sha256=sha256_of(model),

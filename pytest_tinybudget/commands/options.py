@@ -16,6 +16,8 @@ from pytest_tinybudget.errors import TinybudgetError
 
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.footprint.result import Footprint
+    from pytest_tinybudget.footprint.result import OperatorCost
     from pytest_tinybudget.footprint.runtime import Runtime
     from pytest_tinybudget.rollout.policy import RolloutTerms
 
@@ -55,6 +57,54 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"measure for this runtime, such as m0plus_ref (default: {DEFAULT_RUNTIME})",
     )
+
+
+def add_cost_option(parser: argparse.ArgumentParser) -> None:
+    """``--op``: what kernels of the firmware's own take, as ``[runtime.ops.NAME]`` states it."""
+    parser.add_argument(
+        "--op",
+        metavar="NAME=PERSISTENT,SCRATCH,FLASH",
+        action="append",
+        default=[],
+        help="an operator that the firmware brings itself, and what it takes: MyOp=1KB,0,4KB",
+    )
+
+
+def declared_costs(arguments: argparse.Namespace) -> dict[str, OperatorCost]:
+    """What ``--op`` states of operators, by name.
+
+    Raises:
+        TinybudgetError: one is not ``NAME=PERSISTENT,SCRATCH,FLASH``.
+    """
+    from pytest_tinybudget.footprint.result import OperatorCost
+    from pytest_tinybudget.sizes import parse_size
+
+    costs = {}
+    for text in arguments.op:
+        name, _, sizes = text.rpartition("=")
+        try:
+            persistent, scratch, flash = map(parse_size, sizes.split(","))
+        except ValueError:
+            name = ""
+        if not name:
+            raise TinybudgetError(
+                f"--op {text!r}: expected NAME=PERSISTENT,SCRATCH,FLASH, such as MyOp=1KB,0,4KB"
+            )
+        costs[name] = OperatorCost(persistent, scratch, flash)
+    return costs
+
+
+def require_runnable(footprint: Footprint, shown: str, otherwise: str = "") -> None:
+    """Nothing, for a model that TFLM runs; ``otherwise`` is what can be had without.
+
+    Raises:
+        TinybudgetError: TFLM would refuse it.
+    """
+    from pytest_tinybudget.budget import refusal_text
+
+    if footprint.refusals:
+        text = refusal_text(footprint, footprint.refusals[0])
+        raise TinybudgetError(f"{shown}: {text}", details=(otherwise,) if otherwise else ())
 
 
 def chosen_board(arguments: argparse.Namespace) -> Board | None:

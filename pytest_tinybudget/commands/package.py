@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import require_runnable
 from pytest_tinybudget.errors import TinybudgetError
 
 
@@ -281,6 +282,13 @@ def _chip(arguments: argparse.Namespace, board: Board | None) -> str:
     return board.mcu.lower().replace("-", "")
 
 
+def _kind(board: Board) -> str:
+    """What accelerator the board has, if any: the file was made for it already."""
+    from pytest_tinybudget.boards.accelerator import find_accelerator
+
+    return find_accelerator(board.accelerator).kind if board.accelerator else ""
+
+
 def _footprint(
     arguments: argparse.Namespace, model: Model, board: Board, declaration: Declaration | None
 ) -> PackagedFootprint:
@@ -296,7 +304,9 @@ def _footprint(
             pair.declaration, runtimes=declaration.runtimes, operators=declaration.operators
         )
         pair = replace(pair, declaration=own)
-    found = Gate().measured(model, pair.choice, costs=pair.declaration.operators)
+    choice = replace(pair.choice, runtime=pair.choice.runtime.beside(_kind(board)))
+    found = Gate().measured(model, choice, costs=pair.declaration.operators)
+    require_runnable(found, arguments.model.as_posix())
     return PackagedFootprint(
         runtime=found.runtime,
         table=fingerprint(pair.choice.runtime),

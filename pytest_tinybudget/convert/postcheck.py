@@ -10,6 +10,7 @@ from typing import Literal
 
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.footprint.registrations import registrations
+from pytest_tinybudget.footprint.resolve import foreign
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
@@ -45,7 +46,10 @@ def _problems(model: Model, wanted: str) -> Iterator[str]:
     """What is wrong, causes first: an operator that TFLM lacks is often left in float as well."""
     for graph in model.subgraphs:
         for operator in graph.operators:
-            if not _is_known(operator):
+            other = foreign(operator)
+            if other is not None and other.never:
+                yield f"{_where(operator, graph)} is {other.whose}: {other.advice}"
+            elif not _is_known(operator):
                 yield f"{_where(operator, graph)} is not in TFLM's resolver: use another layer"
     main = model.main
     for kind, indices in (("input", main.inputs), ("output", main.outputs)):

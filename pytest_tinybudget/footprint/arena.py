@@ -34,6 +34,7 @@ from pytest_tinybudget.footprint.preparation import SCRATCH_REQUESTS_PER_OPERATO
 from pytest_tinybudget.footprint.preparation import TENSOR
 from pytest_tinybudget.footprint.preparation import Node
 from pytest_tinybudget.footprint.registrations import registrations
+from pytest_tinybudget.footprint.resolve import why_unresolved
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
@@ -96,6 +97,7 @@ def arena_key(runtime: Runtime) -> Hashable:
         runtime.recording_allocator,
         runtime.variables_in_arena,
         runtime.parameters,
+        runtime.graph,
     )
 
 
@@ -203,6 +205,7 @@ class _Interpreter:
     ) -> None:
         self.model = model
         self.runtime = runtime
+        self.costs = costs
         self.abi = runtime.abi
         self.memory = memory
         self.creates_allocator = creates_allocator
@@ -231,18 +234,10 @@ class _Interpreter:
 
     def _resolve(self) -> None:
         for operator in self._operators():
-            if operator.name == "ethos-u" and operator.is_custom:
-                if self.runtime.kernels.ethos_u:
-                    continue
-                self.node.note_refusal(
-                    "resolve",
-                    "compiled for an Ethos-U NPU, whose kernel this runtime does not register",
-                )
-            elif operator.is_custom:
-                continue
-            elif (operator.name, False) not in registrations():
-                self.node.note_refusal("resolve", "TFLM has no registration for this operator")
-            elif len(operator.custom_options):
+            reason = why_unresolved(operator, self.runtime, self.costs)
+            if reason:
+                self.node.note_refusal("resolve", reason)
+            elif len(operator.custom_options) and not operator.is_custom:
                 self.node.note_refusal("load", "a builtin operator must not carry custom options")
 
     def _check_tensors(self) -> None:

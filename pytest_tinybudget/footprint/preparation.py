@@ -51,6 +51,15 @@ class ScratchRequest(Struct, frozen=True):
     size_bytes: int
 
 
+def unknown_bounds(subgraph: Subgraph, operator: Operator) -> tuple[int, int]:
+    """Persistent and scratch bytes that are counted for an operator of which nothing is known."""
+    indices = (*operator.inputs, *operator.outputs)
+    tensors = [subgraph.tensors[index] for index in indices if index >= 0]
+    activations = sum(tensor.bytes for tensor in tensors if not tensor.is_constant)
+    scratch = align_up(activations, ALIGNMENT)
+    return max(scratch, UNKNOWN_PERSISTENT_BYTES), scratch
+
+
 class RefusedError(Exception):
     """An operator's Prepare returns an error."""
 
@@ -206,11 +215,7 @@ class Node(Preparation):
             if declared.scratch:
                 self.scratch(declared.scratch)
             return
-        indices = (*self.operator.inputs, *self.operator.outputs)
-        tensors = [self.subgraph.tensors[index] for index in indices if index >= 0]
-        activations = sum(tensor.bytes for tensor in tensors if not tensor.is_constant)
-        scratch = align_up(activations, ALIGNMENT)
-        persistent = max(scratch, UNKNOWN_PERSISTENT_BYTES)
+        persistent, scratch = unknown_bounds(self.subgraph, self.operator)
         self.persistent(persistent)
         self.scratch(scratch)
         self.bounded(

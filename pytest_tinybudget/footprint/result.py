@@ -111,6 +111,18 @@ class Refusal(Struct, frozen=True, gc=False):
     index: int
     reason: str
 
+    @property
+    def where(self) -> str:
+        """The operator, or at least the subgraph; empty for what belongs to the whole model."""
+        if self.operator and self.index >= 0:
+            return place(self.operator, self.subgraph, self.index)
+        return self.operator or (f"subgraph {self.subgraph}" if self.subgraph else "")
+
+
+def place(operator: str, subgraph: int, index: int) -> str:
+    """Operator and place as everything names it: the subgraph only where it is not the main one."""
+    return f"{operator} #{index}" + (f" of subgraph {subgraph}" if subgraph else "")
+
 
 class Saving(Struct, frozen=True, gc=False):
     """What one change would save in flash, bytes, computed by linking again.

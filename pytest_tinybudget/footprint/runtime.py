@@ -33,7 +33,8 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
     ask for is then looked at, and the largest arena counts.
 
     ``compression`` marks builds with USE_TFLM_COMPRESSION (compressed constant tensors), whose
-    structs are larger; ``ethos_u`` those with the kernel that hands a model to an Ethos-U.
+    structs are larger; ``ethos_u`` those with the kernel that hands a model to an Ethos-U, and
+    ``edge_tpu`` those with the one for an Edge TPU.
     """
 
     library: Literal["reference", "cmsis-nn", "esp-nn"]
@@ -43,6 +44,7 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
     version: str = ""
     compression: bool = False
     ethos_u: bool = False
+    edge_tpu: bool = False
 
 
 class Runtime(Struct, frozen=True):
@@ -75,6 +77,12 @@ class Runtime(Struct, frozen=True):
         if percent <= self.flash_margin_percent:
             return self
         return replace(self, flash_margin_percent=percent)
+
+    def beside(self, kind: str) -> Runtime:
+        """The same with the kernel that hands over to an accelerator of ``kind``, if it has one."""
+        kernels = self.kernels
+        ethos_u, edge_tpu = kind == "ethos-u", kind == "edge-tpu"
+        return replace(self, kernels=replace(kernels, ethos_u=ethos_u, edge_tpu=edge_tpu))
 
 
 _REFERENCE = Kernels("reference")

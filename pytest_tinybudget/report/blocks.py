@@ -15,6 +15,7 @@ from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.footprint.result import place
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import cells
@@ -148,12 +149,7 @@ def heaviest_layers(layers: Sequence[Layer], style: Style) -> list[str]:
 
 def layer_label(layer: Layer) -> str:
     """Operator and place: ``CONV_2D #3``, with the subgraph where it is not the main one."""
-    return operator_label(layer.operator, layer.subgraph, layer.index)
-
-
-def operator_label(operator: str, subgraph: int, index: int) -> str:
-    """Operator and place as every report names it."""
-    return f"{operator} #{index}" + (f" of subgraph {subgraph}" if subgraph else "")
+    return place(layer.operator, layer.subgraph, layer.index)
 
 
 def layers_table(footprint: Footprint, style: Style, *, everything: bool = False) -> list[str]:
@@ -209,8 +205,9 @@ def refusals_list(
 ) -> list[str]:
     """What TFLM would refuse, an item each."""
     lines = [
-        f"{operator_label(refusal.operator, refusal.subgraph, refusal.index)} "
-        f"({_STAGES[refusal.stage]}): {refusal.reason}"
+        f"{refusal.where} ({_STAGES[refusal.stage]}): {refusal.reason}"
+        if refusal.where
+        else f"{_STAGES[refusal.stage]}: {refusal.reason}"
         for refusal in refusals
     ]
     return bullets(lines, style, most=most)

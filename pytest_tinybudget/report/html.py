@@ -21,7 +21,6 @@ from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report import svg
 from pytest_tinybudget.report.blocks import METHODS
 from pytest_tinybudget.report.blocks import layer_label
-from pytest_tinybudget.report.blocks import operator_label
 from pytest_tinybudget.report.blocks import output_text
 from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.report.escape import html
@@ -391,8 +390,7 @@ def _tightest(pairs: Sequence[PairResult]) -> svg.Limit | None:
 def _refusals(footprint: Footprint) -> Iterator[str]:
     if footprint.refusals:
         lines = [
-            f"{html(operator_label(each.operator, each.subgraph, each.index))}: {html(each.reason)}"
-            for each in footprint.refusals
+            html(": ".join(filter(None, (each.where, each.reason)))) for each in footprint.refusals
         ]
         yield f"<p>TFLM would refuse this model:</p>{_list(lines)}"
 
