@@ -63,6 +63,14 @@ CODES: dict[str, Code] = {
         "Train further or lower the minimum; for an unknown figure drop the limit, or declare "
         "what is missing.",
     ),
+    "TB023": Code(
+        "growth has a limit and was not checked",
+        "`max_increase` is declared, nothing comparable was there to hold it against, and "
+        "`require_base` or `--require-base` asks for it.",
+        "The headline says why there is no base. Compare with a commit (`--base auto`, under "
+        "pytest `--tinybudget-base=auto`; a shallow clone needs `fetch-depth: 2`, or 0), or write "
+        "the baseline file anew. In a change that repairs the base, leave `--require-base` out.",
+    ),
     "TB100": Code(
         "wrong usage or input",
         "An argument, option or file is not what was expected; the line says what and where.",

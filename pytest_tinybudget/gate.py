@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
 from pytest_tinybudget.artifacts.files import write
+from pytest_tinybudget.baseline.growth import NO_BASE
 from pytest_tinybudget.baseline.growth import Allowed
 from pytest_tinybudget.baseline.growth import accept_overruns
 from pytest_tinybudget.baseline.growth import hold
@@ -60,7 +61,7 @@ from pytest_tinybudget.results import PairResult
 
 if TYPE_CHECKING:
     from pytest_tinybudget.accelerators import Accelerated
-    from pytest_tinybudget.baseline.stored import Results
+    from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.convert.cache import Cache
     from pytest_tinybudget.convert.converter import Converted
     from pytest_tinybudget.convert.converter import Converter
@@ -100,8 +101,9 @@ class Gate:
 
     ``strict`` overrides the declarations'; ``verify`` also runs each model in the real
     interpreter; ``estimator`` is asked before the built-in one. ``baseline`` takes the place of
-    the declarations' own, which count without one only where ``declared_baselines`` says so;
-    ``today`` (UTC) decides which agreed increases have expired.
+    the declarations' own; one of these need not exist where the run writes it, to ``written``.
+    ``require_base`` overrides the declarations'. ``today`` (UTC) decides which agreed increases
+    have expired.
     ``cached`` is whether conversions are kept on disk; ``progress`` is told of their steps.
     ``write`` writes all files; with ``shared``, other processes of the same run are asked for
     footprints.
@@ -110,14 +112,13 @@ class Gate:
     strict: bool = False
     verify: bool = False
     estimator: Estimator | None = None
-    baseline: Results | None = None
-    declared_baselines: bool = True
+    baseline: Baseline | None = None
+    written: Path | None = None
+    require_base: bool = False
     today: datetime.date = field(
         default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).date()
     )
-    _baselines: dict[Path, Results | TinybudgetError | None] = field(
-        default_factory=dict, repr=False
-    )
+    _baselines: dict[Path, Baseline | TinybudgetError] = field(default_factory=dict, repr=False)
     _runs: dict[str, RealRun | TinybudgetError] = field(default_factory=dict, repr=False)
     _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(
         default_factory=dict, repr=False
@@ -428,31 +429,24 @@ class Gate:
                 f"{owner}: give one another name with 'artifacts', or another folder"
             )
 
-    def baseline_of(self, declaration: Declaration) -> Results | None:
-        """The results that a declaration's pairs are compared with, where there are any yet.
+    def baseline_of(self, declaration: Declaration) -> Baseline | None:
+        """What a declaration's pairs are compared with; ``None`` where nothing is named.
 
         Raises:
-            TinybudgetError: the declaration's baseline is no results file.
+            TinybudgetError: the declaration's baseline is missing, or is no results file.
         """
         path = declaration.baseline
-        if self.baseline is not None or path is None or not self.declared_baselines:
+        if self.baseline is not None or path is None:
             return self.baseline
-        from pytest_tinybudget.baseline.stored import load_results
+        from pytest_tinybudget.baseline.baseline import baseline_file
 
-        return _once(self._baselines, path, lambda: load_results(path) if path.exists() else None)
+        return _once(self._baselines, path, lambda: baseline_file(path, written=self.written))
 
-    def _base_of(self, pair: Pair | GroupPair, result: PairResult) -> PairResult | None:
-        """The comparable result that the baseline has for ``pair``."""
+    def _held(self, pair: Pair | GroupPair, result: PairResult, allowed: Allowed) -> PairResult:
+        """``result`` held to what it may grow over its baseline."""
         baseline = self.baseline_of(pair.declaration)
-        if baseline is None:
-            return None
-        from pytest_tinybudget.baseline.compare import incomparable
-        from pytest_tinybudget.baseline.stored import own_estimator
-
-        base = baseline.find(pair.id)
-        if base is None or baseline.estimator != own_estimator() or incomparable(base, result):
-            return None
-        return base
+        base, why_not = (None, NO_BASE) if baseline is None else baseline.find(result)
+        return _at_its_limit(pair, hold(result, base, allowed, why_no_base=why_not))
 
     def _check_model(self, pair: Pair, *, details: bool) -> PairResult:
         model, footprint = self.model(pair.model), self.footprint(pair, savings=details)
@@ -483,10 +477,12 @@ class Gate:
         if made is not None:
             result, figures = _with_accelerator(result, made), (*made.figures, *figures)
         result = with_figures(result, figures)
-        result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
+        result = self._held(pair, result, allowed)
         if made is not None:
             advice = made.advice if result.outcome == "over" else ()
             return replace(result, reasons=(*result.reasons, *advice))
+        if result.outcome == "error":
+            return result  # it fits: what is missing is a base
         if not result.failed:
             hints = self._dense_hints(pair)
             return replace(result, notes=(*result.notes, *hints)) if hints else result
@@ -548,7 +544,7 @@ class Gate:
             model_source=", ".join(member.model.declared_source for member in members),
         )
         result = with_figures(result, tuple(slots_of(pair, result.model_bytes, footprint)))
-        result = _at_its_limit(pair, hold(result, self._base_of(pair, result), allowed))
+        result = self._held(pair, result, allowed)
         if result.outcome != "over":
             return result
         from pytest_tinybudget.remedies import more_room
@@ -580,6 +576,7 @@ class Gate:
             max_increase=declared.max_increase,
             accepts=declared.accepts,
             today=self.today,
+            require_base=self.require_base or declared.require_base,
         )
 
     def _judged(
@@ -692,7 +689,8 @@ def _warned(result: PairResult, warnings: tuple[str, ...]) -> PairResult:
 def _at_its_limit(pair: Pair | GroupPair, result: PairResult) -> PairResult:
     """``result`` with the line of ``max_increase`` where that is what it fails by."""
     lines = pair.declaration.lines
-    if result.outcome != "unmet" or not result.grown:
+    grown = result.outcome == "unmet" and result.grown
+    if not (grown or result.outcome == "error"):
         return result
     own = ("models", pair.model.section) if isinstance(pair, Pair) else ("groups", pair.group.name)
     for keys in ((*own, "max_increase"), ("defaults", "max_increase")):

@@ -81,6 +81,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="compare with this results file, and hold growth to max_increase",
     )
     group.addoption(
+        "--tinybudget-base",
+        metavar="auto|REV",
+        help="compare with this commit, and hold growth to max_increase; auto: where the change "
+        "that is checked out starts from",
+    )
+    group.addoption(
+        "--tinybudget-require-base",
+        action="store_true",
+        default=None,
+        help="an error instead of a warning where max_increase could not be checked",
+    )
+    group.addoption(
         "--tinybudget-artifacts",
         metavar="DIR",
         help="write C arrays and constants to this folder (default: build/tinybudget beside "
@@ -108,6 +120,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tinybudget_json", "file for the results of all pairs", default="")
     parser.addini("tinybudget_html", "file for a page with all pairs", default="")
     parser.addini("tinybudget_baseline", "results file to compare with", default="")
+    parser.addini("tinybudget_base", "commit to compare with, or auto", default="")
+    parser.addini(
+        "tinybudget_require_base", "fail unchecked growth limits", type="bool", default=False
+    )
     parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
     parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
     parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)

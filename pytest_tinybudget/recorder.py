@@ -23,8 +23,11 @@ import pytest
 
 from pytest_tinybudget import posted
 from pytest_tinybudget.artifacts.files import write_file
-from pytest_tinybudget.compared import chosen_baseline
+from pytest_tinybudget.compared import check_baseline
 from pytest_tinybudget.compared import comparison_of
+from pytest_tinybudget.compared import measure_base
+from pytest_tinybudget.compared import names_base
+from pytest_tinybudget.compared import send_baseline
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.plugin import ATTRIBUTE
@@ -79,10 +82,11 @@ def results_of(report: pytest.CollectReport | pytest.TestReport) -> Sequence[Pai
 
 def tells_details(config: pytest.Config) -> bool:
     """Whether the run's controller makes anything of pairs but the table."""
-    files = ("tinybudget_json", "tinybudget_html", "tinybudget_baseline")
+    files = ("tinybudget_json", "tinybudget_html")
     return bool(
         config.getoption("verbose", 0) > 0
         or any(path_setting(config, name) for name in files)
+        or names_base(config)
         or any(config.getoption(option, None) for option in PROPERTY_READERS)
         or config.hook.pytest_tinybudget_report.get_hookimpls()
         or is_github_step(os.environ)
@@ -130,17 +134,24 @@ class Recorder:
         self._comparison: Comparison | None = None
         self._json = _file_setting(config, "tinybudget_json")
         self._html = _file_setting(config, "tinybudget_html")
-        chosen_baseline(config)  # a broken one is told before anything is measured
+        check_baseline(config)
 
     @property
     def results(self) -> list[PairResult]:
         """All results so far, by id."""
         return sorted(self._results.values(), key=lambda result: result.id)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Measure the base commit, before pytest-xdist starts workers, which are given it."""
+        if not self._config.option.collectonly:
+            measure_base(self._config)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker of pytest-xdist what it shares with the others and what is told of it."""
         node.workerinput[TOLD] = tells_details(self._config)
+        send_baseline(self._config, node.workerinput)
         if self._shared is None:
             from pytest_tinybudget.children.folders import temporary_folder
 

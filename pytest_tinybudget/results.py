@@ -153,10 +153,12 @@ class PairResult(Struct, frozen=True, gc=False):
     ``id`` is the node id (``tinybudget.toml::kws::arduino-nano-33-ble``, POSIX path);
     ``headline`` stands on its own; ``reasons`` say why and what to change, a line each.
     ``accepted`` holds the agreements without which the pair would fail, ``grown`` the metrics
-    that grew more than allowed over the baseline. ``table`` identifies the tables that the
-    runtime's figures come from, ``conversion`` the settings that made the model file (empty
-    where it was not converted here): results with others are not comparable. ``notes`` are what is
-    good to know and asks for nothing, such as how far the INT8 model is from the float model.
+    that grew more than allowed over the baseline; ``growth_unchecked`` says why a declared limit
+    of growth was not checked (empty where it was, or where there is none). ``table`` identifies
+    the tables that the runtime's figures come from, ``conversion`` the settings that made the
+    model file (empty where it was not converted here): results with others are not comparable.
+    ``notes`` are what is good to know and asks for nothing, such as how far the INT8 model is from
+    the float model.
     ``figures`` are what is known besides flash and RAM, ``placed`` is where the arena lies
     (``None`` where no arena is known). Where ``kind`` is not ``"pair"``,
     ``board`` repeats it and there are no measures. ``code`` is that of an error.
@@ -186,6 +188,7 @@ class PairResult(Struct, frozen=True, gc=False):
     kind: Kind = "pair"
     code: str = ""
     placed: Placed | None = None
+    growth_unchecked: str = ""
 
     @property
     def codes(self) -> tuple[str, ...]:

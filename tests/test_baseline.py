@@ -485,10 +485,21 @@ def test_pytest_compares_with_a_baseline_and_shows_why(project: Any) -> None:
     )
 
 
-def test_the_first_run_without_a_baseline_is_information(project: Any) -> None:
-    result = project().runpytest("--tinybudget", "--tinybudget-baseline=base.json")
+def test_the_first_run_writes_the_baseline_that_it_names(project: Any) -> None:
+    named = ("--tinybudget-baseline=base.json", "--tinybudget-json=base.json")
+    result = project().runpytest("--tinybudget", *named)
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["no baseline yet at *base.json"])
+    result.stdout.fnmatch_lines(["no baseline yet at *base.json: this run writes it"])
+
+
+def test_a_baseline_that_is_missing_ends_the_run_before_it_starts(project: Any) -> None:
+    made = project()
+    made.runpytest("--tinybudget", "--tinybudget-json=base.json")
+    result = made.runpytest("--tinybudget", "--tinybudget-baseline=bsae.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: *-baseline: *bsae.json: no such baseline file; did you mean 'base.json'?*"]
+    )
 
 
 def test_a_broken_baseline_ends_the_run_before_it_starts(project: Any) -> None:

@@ -15,6 +15,7 @@ from small_projects import declare
 from small_projects import keywords
 from small_projects import put
 
+from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.growth import Allowed
 from pytest_tinybudget.baseline.growth import hold
 from pytest_tinybudget.baseline.stored import Results
@@ -55,7 +56,7 @@ def check(tmp_path: Path) -> Check:
         put(tmp_path, kws=content)
         declare(tmp_path, more, head=head)
         declaration = load_declaration(tmp_path / "tinybudget.toml")
-        baseline = own_results([base], "base") if base else None
+        baseline = Baseline(own_results([base], "base")) if base else None
         (pair,) = pairs("tinybudget.toml", declaration)
         return Gate(baseline=baseline, today=today).check(pair)
 
@@ -138,8 +139,16 @@ def test_a_smaller_model_passes_whatever_the_limit(check: Check) -> None:
     assert result.outcome == "fits"
 
 
-def test_a_model_without_a_base_passes(check: Check) -> None:
-    assert check(LARGE, "max_increase = { bytes = 0 }").outcome == "fits"
+def test_a_model_without_a_base_passes_with_a_warning_that_says_why(check: Check) -> None:
+    result = check(LARGE, "max_increase = { bytes = 0 }")
+    assert result.outcome == "warns"
+    assert result.growth_unchecked.startswith("no base is named")
+    assert result.warnings == (f"growth not checked: {result.growth_unchecked}",)
+
+
+def test_a_model_without_a_limit_of_growth_needs_no_base(check: Check) -> None:
+    result = check(LARGE, "require_base = false")
+    assert (result.outcome, result.growth_unchecked, result.warnings) == ("fits", "", ())
 
 
 def test_the_defaults_hold_every_model_and_a_section_takes_their_place(check: Check) -> None:
@@ -149,18 +158,24 @@ def test_the_defaults_hold_every_model_and_a_section_takes_their_place(check: Ch
     assert check(LARGE, own, base=base, head=head).outcome == "fits"
 
 
-def test_a_base_of_other_tables_holds_nothing_back(check: Check) -> None:
+def test_a_base_of_other_tables_holds_nothing_back_and_warns(check: Check) -> None:
     other = replace(check(SMALL), table="other")
-    assert check(LARGE, "max_increase = { bytes = 0 }", base=other).outcome == "fits"
+    result = check(LARGE, "max_increase = { bytes = 0 }", base=other)
+    assert (result.outcome, result.grown) == ("warns", ())
+    assert "the tables or settings of runtime m4_cmsisnn differ" in result.growth_unchecked
 
 
-def test_a_base_of_another_version_holds_nothing_back(check: Check, tmp_path: Path) -> None:
+def test_a_base_of_another_version_holds_nothing_back_and_warns(
+    check: Check, tmp_path: Path
+) -> None:
     small = check(SMALL)
     check(LARGE, "max_increase = { bytes = 0 }")
     declaration = load_declaration(tmp_path / "tinybudget.toml")
     (pair,) = pairs("tinybudget.toml", declaration)
     old = Results("base", "pytest-tinybudget 0.0.1, TFLM 90b983c2", (small,))
-    assert Gate(baseline=old).check(pair).outcome == "fits"
+    result = Gate(baseline=Baseline(old)).check(pair)
+    assert result.outcome == "warns"
+    assert "measured by pytest-tinybudget 0.0.1" in result.growth_unchecked
 
 
 def test_a_failure_points_at_the_line_of_its_growth_budget(check: Check) -> None:
@@ -348,7 +363,7 @@ def test_a_group_is_held_to_its_growth_as_well(tmp_path: Path) -> None:
         )
         declaration = load_declaration(tmp_path / "tinybudget.toml")
         pair = list(pairs("tinybudget.toml", declaration))[-1]
-        return Gate(baseline=base, today=TODAY).check(pair)
+        return Gate(baseline=base and Baseline(base), today=TODAY).check(pair)
 
     put(tmp_path, kws=SMALL, vad=SMALL)
     base = own_results([checked(None)], "base")

@@ -465,14 +465,15 @@ def test_check_compares_with_a_baseline_file(
     assert "compared with base.json" in capsys.readouterr().out
 
 
-def test_check_without_a_baseline_yet_passes_and_says_so(
+def test_the_first_check_writes_the_baseline_that_it_names(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert run("check", "--baseline", "base.json", "--json", "base.json") == 0
+    assert "no baseline yet at base.json: this run writes it" in capsys.readouterr().out
     assert run("check", "--baseline", "base.json") == 0
-    assert "no baseline yet at base.json" in capsys.readouterr().out
 
 
-def test_a_named_baseline_that_is_not_there_takes_the_place_of_the_declared_one(
+def test_a_named_baseline_takes_the_place_of_the_declared_one(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     declare(
@@ -481,8 +482,23 @@ def test_a_named_baseline_that_is_not_there_takes_the_place_of_the_declared_one(
     )
     run("check", "-q", "--json", "base.json")
     put(repository, kws=keywords(filters=24))
+    run("check", "-q", "--json", "other.json")
     assert run("check", "-q") == 1
     assert run("check", "-q", "--baseline", "other.json") == 0
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_baseline_that_is_not_there_is_wrong_input_and_names_the_nearest(
+    repository: Path, capsys: pytest.CaptureFixture[str], declared: bool
+) -> None:
+    run("check", "-q", "--json", "base.json")
+    if declared:
+        declare(repository, head='[defaults]\nbaseline = "bsae.json"\n')
+    capsys.readouterr()
+    named = () if declared else ("--baseline", "bsae.json")
+    assert run("check", *named) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "bsae.json: no such baseline file; did you mean 'base.json'?" in line
 
 
 def test_check_with_a_broken_baseline_is_wrong_input(

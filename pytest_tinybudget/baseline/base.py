@@ -3,93 +3,126 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 from pathlib import PurePosixPath
 
+from msgspec import Struct
+
+from pytest_tinybudget.artifacts.files import write_file
+from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.git import Base
+from pytest_tinybudget.baseline.git import GitError
 from pytest_tinybudget.baseline.git import Repository
+from pytest_tinybudget.baseline.scope import declared_in
 from pytest_tinybudget.baseline.stored import Results
+from pytest_tinybudget.baseline.stored import load_results
 from pytest_tinybudget.baseline.stored import own_estimator
 from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.baseline.stored import read_results
+from pytest_tinybudget.baseline.workspace import Workspace
+from pytest_tinybudget.baseline.workspace import repository_of
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.pairs import Check
+from pytest_tinybudget.declaration.pairs import Declared
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.problems import relative
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.results import PairResult
 
 
-#: Measures the pairs of the tree at a folder.
-Measure = Callable[[Path], Iterable[PairResult]]
+#: Measures pairs, which hold to no limit of growth.
+Measure = Callable[[Sequence[Declared]], Iterable[PairResult]]
+
+#: Writes the pairs of a results file.
+Render = Callable[[Sequence[PairResult]], str]
+
+_SUFFIX_CHARACTERS = 8
 
 
-def base_results(
-    repository: Repository, base: Base, measure: Measure, *, files: Sequence[str] = ()
-) -> Results:
-    """The results of ``base``, named after the commit.
+class Run(Struct, frozen=True):
+    """What a run checks: ``selected`` is what ``paths`` stand for, from the folder ``start``.
 
-    From ``files`` (results files in the commit, paths from the working directory) if they are
-    all there, of this version of the tool and of the model files that the commit has; else
-    measured with this very tool in a temporary work tree.
+    ``boards`` are those that declarations may name, the catalogue's unless given.
+    """
+
+    paths: Sequence[str]
+    selected: Sequence[Declared]
+    start: Path
+    boards: Mapping[str, Board] | None = None
+
+    @property
+    def pairs(self) -> list[Declared]:
+        """Only what fits boards is compared: the rest of the base need not be done again."""
+        return [each for each in self.selected if not isinstance(each, Check)]
+
+
+class _Found(Struct, frozen=True):
+    """The base of a run: commits by the roots of their repositories, and what has none.
+
+    ``missing`` has the reasons by the declarations' files as ids have them, ``files`` the roots
+    of the repositories that the others and their models lie in.
+    """
+
+    workspace: Workspace
+    bases: Mapping[Path, Base]
+    files: Mapping[str, Sequence[Path]]
+    missing: Mapping[str, str]
+
+    @property
+    def label(self) -> str:
+        """``commit 1a2b3c4d5e6f (HEAD)``; of several repositories each after its folder."""
+        if len(self.bases) == 1:
+            return next(iter(self.bases.values())).label
+        return ", ".join(
+            f"{self.workspace.name(root)}: {base.label}" for root, base in self.bases.items()
+        )
+
+
+class Store(Struct, frozen=True):
+    """A folder that keeps results of bases, a file for each commit and selection."""
+
+    folder: Path
+    render: Render
+
+    def file(self, found: _Found, paths: Sequence[str]) -> Path:
+        """Where the results of a base are: other paths select other pairs."""
+        (root, base), *others = found.bases.items()
+        start = found.workspace.start
+        prefix = start.relative_to(root).as_posix() if start.is_relative_to(root) else ".."
+        beside = [f"{found.workspace.name(each)} {other.commit}" for each, other in others]
+        selection = ("" if prefix == "." else prefix, *paths, *beside)
+        suffix = ""
+        if selection != ("", "."):
+            digest = hashlib.sha256("\n".join(selection).encode()).hexdigest()
+            suffix = f"-{digest[:_SUFFIX_CHARACTERS]}"
+        return self.folder / f"{base.commit}{suffix}.json"
+
+
+def base_of(revision: str, run: Run, measure: Measure, *, store: Store | None = None) -> Baseline:
+    """What ``run`` is compared with: its declarations at ``revision``, or where they start from.
+
+    ``revision`` is a commit's name, or ``auto``. Where git has it not, or where a declaration
+    cannot be read there, the baseline says so: the change may be what repairs it.
 
     Raises:
-        TinybudgetError: the commit cannot be checked out or measured.
+        TinybudgetError: a repository has no commit of that name.
     """
-    committed = _committed(repository, base, files)
-    if committed is not None:
-        return committed
-    with repository.tree(base.commit) as tree:
-        folder = tree / repository.prefix
-        return own_results(measure(folder) if folder.is_dir() else (), base.label)
-
-
-def _committed(repository: Repository, base: Base, files: Sequence[str]) -> Results | None:
-    """The results files in the commit as one, if all are there and belong to its models."""
-    pairs: list[PairResult] = []
-    for file in files:
-        content = repository.content(base.commit, _within(repository, file))
-        if content is None:
-            return None
-        try:
-            results = read_results(content, file)
-        except TinybudgetError:
-            return None
-        if results.estimator != own_estimator() or _is_stale(repository, base, results):
-            return None
-        pairs += results.pairs
-    return own_results(pairs, f"{base.label}, {', '.join(files)}") if pairs else None
-
-
-def _is_stale(repository: Repository, base: Base, results: Results) -> bool:
-    """Whether a model file of the commit is not the one that was measured.
-
-    Committed figures that nobody renewed would blame others' changes on this one.
-    """
-    sources = {
-        (pair.id.partition("::")[0], pair.model_source, pair.model_sha256)
-        for pair in results.pairs
-        if pair.model_sha256 and pair.model_source.endswith(".tflite")
-    }
-    return any(
-        hashlib.sha256(_model(repository, base, file, source)).hexdigest() != sha256
-        for file, source, sha256 in sources
-    )
-
-
-def _model(repository: Repository, base: Base, declaration: str, source: str) -> bytes:
-    path = PurePosixPath(declaration).parent / source
-    return repository.content(base.commit, _within(repository, path.as_posix())) or b""
-
-
-def _within(repository: Repository, path: str) -> str:
-    """A path from the working directory as one from the repository's root, without ``..``."""
-    parts: list[str] = []
-    for part in PurePosixPath(repository.prefix, path).parts:
-        if part == "..":
-            del parts[-1:]
-        else:
-            parts.append(part)
-    return "/".join(parts)
+    found = _find(revision, run)
+    if not found.bases:
+        return _nothing(found.missing)
+    kept = store.file(found, run.paths) if store is not None else None
+    results = _kept(kept, found.label) or _committed(found, run)
+    if results is not None:
+        return _baseline(results, found.missing)
+    results, missing = _measured(found, run, measure)
+    if store is not None and kept is not None and not _is_partial(results, missing):
+        write_file(kept, store.render(results.pairs).encode("ascii"))
+    return _baseline(results, {**found.missing, **missing})
 
 
 def find_base(repository: Repository, revision: str) -> Base:
@@ -104,3 +137,175 @@ def find_base(repository: Repository, revision: str) -> Base:
     if not commit:
         raise TinybudgetError(f"{revision}: no such commit in {repository.root}")
     return Base(commit, revision)
+
+
+def _find(revision: str, run: Run) -> _Found:
+    """The repositories of a run's declarations and models, each with the commit to compare with."""
+    repositories = {
+        file: _repository(folder, run.start) for file, folder in _declaration_folders(run).items()
+    }
+    missing = {file: str(each) for file, each in repositories.items() if isinstance(each, GitError)}
+    by_root = {each.root: each for each in repositories.values() if isinstance(each, Repository)}
+    files = {
+        file: [each.root] for file, each in repositories.items() if isinstance(each, Repository)
+    }
+    for file, folder in _model_folders(run):
+        if file in files and not any(folder.is_relative_to(root) for root in by_root):
+            beside = _repository(folder, run.start)
+            if isinstance(beside, Repository):  # else the base has no such file, and says so
+                by_root[beside.root] = beside
+                files[file].append(beside.root)
+    declaring = {roots[0] for roots in files.values()}
+    bases = {root: _base(by_root[root], revision, root in declaring) for root in sorted(by_root)}
+    for file, roots in files.items():
+        for base in map(bases.get, roots):
+            if isinstance(base, GitError):
+                missing.setdefault(file, str(base))
+    commits = {root: base for root, base in bases.items() if isinstance(base, Base)}
+    try:
+        workspace = Workspace.around(by_root.values(), _folders(run.paths), run.start)
+    except GitError as error:
+        workspace, commits = Workspace(run.start, run.start, {}), {}
+        missing |= dict.fromkeys(files, error.message)
+    return _Found(workspace, commits, files, missing)
+
+
+def _declaration_folders(run: Run) -> dict[str, Path]:
+    return {each.file: each.declaration.path.parent.resolve() for each in run.pairs}
+
+
+def _model_folders(run: Run) -> dict[tuple[str, Path], None]:
+    """The folders of models, each once, with the file of the declaration."""
+    return dict.fromkeys(
+        (each.file, model.source.parent.resolve())
+        for each in run.pairs
+        for model in (each.group.models if isinstance(each, GroupPair) else (each.model,))
+        if model is not None
+    )
+
+
+def _repository(folder: Path, start: Path) -> Repository | GitError:
+    try:
+        return repository_of(folder, start)
+    except GitError as error:
+        return error
+
+
+def _base(repository: Repository, revision: str, has_declaration: bool) -> Base | GitError:
+    """The base of a repository; one that has models alone need not know the user's revision."""
+    try:
+        return find_base(repository, revision)
+    except GitError as error:
+        return error
+    except TinybudgetError as error:
+        if has_declaration:
+            raise
+        return GitError(error.message)
+
+
+def _folders(paths: Iterable[str]) -> list[str]:
+    return [path.partition("::")[0] for path in paths]
+
+
+def _nothing(missing: Mapping[str, str]) -> Baseline:
+    """A baseline of nothing but reasons."""
+    reasons = dict.fromkeys(missing.values())
+    notes = tuple(f"compared with nothing: {reason}" for reason in reasons)
+    return Baseline(reason=next(iter(reasons), ""), missing=missing, notes=notes)
+
+
+def _baseline(results: Results, missing: Mapping[str, str]) -> Baseline:
+    if missing and not results.pairs:
+        return _nothing(missing)
+    notes = tuple(f"not compared: {file}: {why}" for file, why in missing.items())
+    return Baseline(results, missing=missing, complete=True, notes=notes)
+
+
+def _kept(path: Path | None, label: str) -> Results | None:
+    """The results in the user's store, if this version of the tool wrote them."""
+    if path is None or not path.exists():
+        return None
+    try:
+        results = load_results(path)
+    except TinybudgetError:
+        return None  # a damaged store is filled anew
+    if results.estimator != own_estimator():
+        return None
+    return own_results(results.pairs, f"{label}, {path.as_posix()}")
+
+
+def _measured(found: _Found, run: Run, measure: Measure) -> tuple[Results, dict[str, str]]:
+    """The base measured with this very tool in a temporary copy, and which files it lacks."""
+    commits = {root: base.commit for root, base in found.bases.items()}
+    with found.workspace.at(commits) as (start, lost):
+        declared, missing = declared_in(start, run.paths, run.start, run.boards)
+        pairs = [each for each in declared if not isinstance(each, Check)]
+        results = own_results(measure(pairs), found.label)
+    for file, roots in found.files.items():
+        for root in lost.keys() & roots:
+            missing[file] = lost[root]
+    return results, {
+        file: f"{found.label} has no results: {reason}" for file, reason in missing.items()
+    }
+
+
+def _is_partial(results: Results, missing: Mapping[str, str]) -> bool:
+    """Whether another run may see more, as once a shallow clone or Git LFS has fetched the rest."""
+    return bool(missing) or any(pair.outcome == "error" for pair in results.pairs)
+
+
+# Results files that the base has itself
+
+
+def _committed(found: _Found, run: Run) -> Results | None:
+    """The results files in the base as one, if all are there and belong to its models.
+
+    They need to have every pair of the run: else nobody could tell a new one from one that was
+    not renewed.
+    """
+    pairs: list[PairResult] = []
+    declared = {each.declaration.baseline for each in run.pairs}
+    files = sorted(path for path in declared if path is not None)
+    if None in declared:
+        return None
+    for file in files:
+        content = _content(found, file)
+        if content is None:
+            return None
+        try:
+            results = read_results(content, file.as_posix())
+        except TinybudgetError:
+            return None
+        if results.estimator != own_estimator() or _is_stale(found, results):
+            return None
+        pairs += results.pairs
+    if not {each.id for each in run.pairs} <= {pair.id for pair in pairs}:
+        return None
+    names = ", ".join(relative(file, found.workspace.start) for file in files)
+    return own_results(pairs, f"{found.label}, {names}") if pairs else None
+
+
+def _is_stale(found: _Found, results: Results) -> bool:
+    """Whether a model file of the base is not the one that was measured.
+
+    Committed figures that nobody renewed would blame others' changes on this one.
+    """
+    sources = {
+        (PurePosixPath(pair.id.partition("::")[0]).parent / pair.model_source, pair.model_sha256)
+        for pair in results.pairs
+        if pair.model_sha256 and pair.model_source.endswith(".tflite")
+    }
+    return any(
+        hashlib.sha256(_content(found, found.workspace.start / source) or b"").hexdigest() != sha256
+        for source, sha256 in sources
+    )
+
+
+def _content(found: _Found, file: Path) -> bytes | None:
+    """A file as the base has it; ``None`` where no repository of the run has it there."""
+    path = Path(os.path.normpath(file))
+    for root, base in found.bases.items():
+        if path.is_relative_to(root):
+            inside = path.relative_to(root).as_posix()
+            return found.workspace.repositories[root].content(base.commit, inside)
+    return None

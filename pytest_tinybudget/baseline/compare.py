@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
+
+import msgspec
 
 from pytest_tinybudget.baseline.causes import causes
 from pytest_tinybudget.baseline.comparison import Causes
@@ -17,6 +20,7 @@ from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.metrics import METRICS
 from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import format_pair
 
@@ -26,12 +30,15 @@ def compare(
     head: Results,
     *,
     not_run: Collection[str] = (),
+    missing: Mapping[str, str] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Comparison:
     """What changed from ``base`` to ``head``.
 
     Without a ``base`` every pair is new; ``notes`` then say why there is none. ``not_run`` are
     ids that are declared but were not measured: they are left out, not taken for removed.
+    ``missing`` says why the base has no results of a declaration, by its file: its pairs are not
+    new, they are not comparable.
     Only models on boards are compared.
     """
     head = _only_pairs(head)
@@ -44,12 +51,18 @@ def compare(
     ran = {result.id for result in head.pairs}
     gone = [each for each in base.pairs if each.id not in ran and each.id not in not_run]
     renamed = _renamed(gone, new)
-    reason = _other_estimator(base, head)
+    reason = other_estimator(base.estimator, head.estimator)
     changes = [_changed(olds[each.id], each, reason) for each in head.pairs if each.id in olds]
     for result in new:
         old = renamed.get(result.id)
-        was = _former_board(result, gone)
-        changes.append(_changed(old, result, reason) if old else _one_sided(None, result, was))
+        why = (missing or {}).get(result.id.partition("::")[0])
+        if why:
+            lost = _one_sided(None, result, (f"not compared: {why}",))
+            changes.append(msgspec.structs.replace(lost, status="not comparable"))
+        elif old:
+            changes.append(_changed(old, result, reason))
+        else:
+            changes.append(_one_sided(None, result, _former_board(result, gone)))
     kept = {old.id for old in renamed.values()}
     changes += [_one_sided(old, None) for old in gone if old.id not in kept]
     return Comparison(base.origin, head.origin, _ordered(changes), notes)
@@ -73,10 +86,9 @@ def incomparable(base: PairResult, head: PairResult) -> str:
     return ""
 
 
-def _other_estimator(base: Results, head: Results) -> str:
-    if base.estimator == head.estimator:
-        return ""
-    return f"measured by {base.estimator} on the base, by {head.estimator} here"
+def other_estimator(base: str, head: str) -> str:
+    """Why sizes of two estimators cannot be compared; empty where they are the same."""
+    return "" if base == head else f"measured by {base} on the base, by {head} here"
 
 
 def _renamed(gone: list[PairResult], new: list[PairResult]) -> dict[str, PairResult]:
@@ -124,7 +136,7 @@ def _changed(base: PairResult, head: PairResult, other_estimator: str) -> Change
     reason = other_estimator or incomparable(base, head)
     deltas = tuple(_deltas(base, head, comparable=not reason))
     notes = (reason, *_notes(base, head)) if reason else tuple(_notes(base, head))
-    different = base.outcome != head.outcome or any(_differs(delta) for delta in deltas)
+    different = _outcome(base) != _outcome(head) or any(_differs(delta) for delta in deltas)
     status: Status = "changed" if different else "unchanged"
     if reason:
         status = "not comparable"
@@ -188,10 +200,18 @@ def _notes(base: PairResult, head: PairResult) -> Iterator[str]:
             yield (
                 f"{LABELS[metric]} limit: {before} ({old.limit_from}) → {after} ({new.limit_from})"
             )
-    if base.outcome != head.outcome:
-        yield f"was {base.outcome}, is {head.outcome}"
-    if base.outcome == "error":
+    if _outcome(base) != _outcome(head):
+        yield f"was {_outcome(base)}, is {_outcome(head)}"
+    if _outcome(base) == "error":
         yield f"could not be measured on the base: {base.headline}"
+
+
+def _outcome(result: PairResult) -> Outcome:
+    """The outcome as it is whether or not there was something to compare with."""
+    if not result.growth_unchecked or result.outcome not in ("warns", "error"):
+        return result.outcome
+    others = len(result.warnings) - (result.outcome == "warns")
+    return "warns" if others else "fits"
 
 
 def _ordered(changes: list[Change]) -> tuple[Change, ...]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from pytest_tinybudget.children.folders import temporary_folder
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 
@@ -38,6 +37,9 @@ _HOOK_VARIABLES = (
     "GIT_COMMON_DIR",
     "GIT_PREFIX",
 )
+
+#: What stands before a submodule in the listing of a tree.
+_SUBMODULE = "160000 commit "
 
 _SHORT_COMMIT = 12
 _SECONDS = 600
@@ -76,6 +78,21 @@ class Repository(Struct, frozen=True):
         """
         root = _git(folder, "rev-parse", "--show-toplevel")
         return cls(Path(root), _git(folder, "rev-parse", "--show-prefix").rstrip("/"))
+
+    @property
+    def superproject(self) -> Path | None:
+        """The work tree that this one is a submodule of."""
+        found = self.run("rev-parse", "--show-superproject-working-tree")
+        return Path(found) if found else None
+
+    def submodules(self, commit: str) -> Iterator[tuple[str, str]]:
+        """Path and commit of each submodule that ``commit`` names."""
+        if self.content(commit, ".gitmodules") is None:
+            return
+        for entry in self.run("ls-tree", "-r", "-z", "--full-tree", commit).split("\0"):
+            kind, _, path = entry.partition("\t")
+            if kind.startswith(_SUBMODULE):
+                yield path, kind.split()[2]
 
     def run(self, *arguments: str) -> str:
         """Git's output, stripped.
@@ -163,29 +180,28 @@ class Repository(Struct, frozen=True):
         return False
 
     @contextlib.contextmanager
-    def tree(self, commit: str) -> Iterator[Path]:
-        """A temporary work tree of ``commit``; nothing of it is left, and nothing else changes.
+    def work_tree(self, commit: str, folder: Path) -> Iterator[None]:
+        """``commit`` checked out in ``folder``, which is not there or empty, until the block ends.
+
+        Nothing of it is left then, and nothing else changes.
 
         Raises:
             GitError: it cannot be checked out.
         """
-        with temporary_folder() as outer:
-            # Resolved, because git shows its own paths so and macOS links its temporary folder.
-            folder = outer.resolve() / "tree"
-            try:
-                # Hooks of the repository (post-checkout) are not ours to run.
-                self.run(
-                    "-c", f"core.hooksPath={os.devnull}",
-                    "worktree", "add", "--quiet", "--detach", "--force", str(folder), commit,
-                )  # fmt: skip
-                yield folder
-            finally:
+        try:
+            # Hooks of the repository (post-checkout) are not ours to run.
+            self.run(
+                "-c", f"core.hooksPath={os.devnull}",
+                "worktree", "add", "--quiet", "--detach", "--force", str(folder), commit,
+            )  # fmt: skip
+            yield
+        finally:
+            with contextlib.suppress(GitError):
+                self.run("worktree", "remove", "--force", "--force", str(folder))
+            if folder.exists():
+                shutil.rmtree(folder, ignore_errors=True)
                 with contextlib.suppress(GitError):
                     self.run("worktree", "remove", "--force", "--force", str(folder))
-                if folder.exists():
-                    shutil.rmtree(folder, ignore_errors=True)
-                    with contextlib.suppress(GitError):
-                        self.run("worktree", "remove", "--force", "--force", str(folder))
 
 
 def _is_merge_of_ci(environment: Mapping[str, str], head: str) -> bool | None:
@@ -232,6 +248,8 @@ def _git_bytes(folder: Path, *arguments: str) -> bytes:
         raise GitError(f"git {arguments[0]} took more than {_SECONDS} s") from None
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = printable(said[-1]) if said else f"exit code {error.returncode}"
+        reason = (
+            printable(said[-1].removeprefix("fatal: ")) if said else f"exit code {error.returncode}"
+        )
         raise GitError(f"git: {reason}") from None
     return done.stdout

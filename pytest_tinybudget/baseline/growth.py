@@ -22,19 +22,24 @@ from pytest_tinybudget.sizes import format_pair
 from pytest_tinybudget.sizes import format_size
 
 
+#: Why growth is not checked where nobody says what to compare with.
+NO_BASE = "no base is named (--base auto; under pytest --tinybudget-base=auto)"
+
 _LONGEST_REASON = 160
 
 
 class Allowed(Struct, frozen=True):
     """What a pair's declaration allows: ``section`` is its table, such as ``models.kws``.
 
-    An acceptance counts through its last day; ``today`` decides.
+    An acceptance counts through its last day; ``today`` decides. ``require_base`` makes it an
+    error where a limit is declared and nothing was there to compare with.
     """
 
     section: str
     max_increase: MaxIncrease
     accepts: tuple[Acceptance, ...]
     today: datetime.date
+    require_base: bool = False
 
     def acceptance(self, metric: Metric, used_bytes: int) -> Acceptance | None:
         """The agreement that covers ``used_bytes`` today, the one that lasts longest."""
@@ -93,12 +98,18 @@ def accept_overruns(
     )
 
 
-def hold(result: PairResult, base: PairResult | None, allowed: Allowed) -> PairResult:
+def hold(
+    result: PairResult, base: PairResult | None, allowed: Allowed, *, why_no_base: str = ""
+) -> PairResult:
     """``result`` held to what it may grow over ``base``, if that is comparable and given.
 
     Too much growth is outcome ``"unmet"`` for a pair that fits; ``reasons`` of a pair that fails
-    say what the base and the agreements have to do with it.
+    say what the base and the agreements have to do with it. ``why_no_base`` says why ``base`` is
+    missing: a declared limit of growth was then not checked, which is a warning, and an error
+    where a base is required. It is empty for a new pair, which has nothing to grow over.
     """
+    if why_no_base and allowed.max_increase.given:
+        result = _unchecked(result, why_no_base, allowed)
     if base is None and not result.failed:
         return result
     grown = [] if base is None else list(_too_much(result, base, allowed))
@@ -122,6 +133,24 @@ def hold(result: PairResult, base: PairResult | None, allowed: Allowed) -> PairR
         said = "; ".join(text for _, text in refused)
         result = replace(result, outcome="unmet", headline=f"{said}; {result.headline}")
     return replace(result, reasons=(*result.reasons, *_reasons(result, base, allowed)))
+
+
+def _unchecked(result: PairResult, why: str, allowed: Allowed) -> PairResult:
+    """``result`` with a limit of growth that nobody could check: never plain green."""
+    text = f"growth not checked: {why}"
+    result = replace(result, growth_unchecked=why)
+    if allowed.require_base and not result.failed:
+        return replace(
+            result,
+            outcome="error",
+            headline=f"{text} (a base is required); {result.headline}",
+            code="TB023",
+        )
+    return replace(
+        result,
+        outcome="warns" if result.outcome == "fits" else result.outcome,
+        warnings=(text, *result.warnings),
+    )
 
 
 def _too_much(

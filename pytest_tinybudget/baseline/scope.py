@@ -1,7 +1,8 @@
-"""Which pairs of a baseline are still declared: a pair that did not run is not a removed one."""
+"""Which pairs a base declares, and which pairs of a baseline still are: others are removed."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,44 @@ from pathlib import Path
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration import FILE_NAME
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.declaration.problems import relative
+from pytest_tinybudget.declaration.search import declarations_at
+from pytest_tinybudget.declaration.search import split_argument
 from pytest_tinybudget.errors import TinybudgetError
+
+
+def declared_in(
+    root: Path,
+    arguments: Iterable[str],
+    start: Path,
+    boards: Mapping[str, Board] | None = None,
+) -> tuple[list[Declared], dict[str, str]]:
+    """What ``PATH[::MODEL[::BOARD]]`` select in another tree, where ``start`` is at ``root``.
+
+    Files and names that are not there select nothing. A declaration that is wrong there has its
+    error among the second, by its file as ids have it.
+    """
+    selected: dict[str, Declared] = {}
+    wrong: dict[str, str] = {}
+    for argument in arguments:
+        path, model, board = split_argument(argument)
+        try:
+            inside = root / os.path.relpath(start / path, start)
+        except ValueError:  # another drive of Windows is no part of the tree
+            continue
+        for declaration in filter(Path.exists, declarations_at(inside)):
+            file = relative(declaration, root)
+            try:
+                declared = list(pairs(file, load_declaration(declaration, boards)))
+            except TinybudgetError as error:
+                wrong[file] = error.message
+                continue
+            for each in declared:
+                if model in ("", each.name) and board in ("", each.target):
+                    selected[each.id] = each
+    return list(selected.values()), wrong
 
 
 def still_declared(

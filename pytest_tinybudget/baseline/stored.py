@@ -331,6 +331,7 @@ class _Pair(Struct, frozen=True):
     kind: Kind = "pair"
     codes: list[str] = []
     placed: Placed | None = None
+    growth_unchecked: str = ""
 
     def measures(self) -> tuple[Measure, ...]:
         stored = ((metric, getattr(self, key)) for metric, key in RESULT_KEYS.items())
@@ -366,6 +367,7 @@ class _Pair(Struct, frozen=True):
             kind=self.kind,
             code=self.codes[0] if self.codes and self.outcome == "error" else "",
             placed=self.placed,
+            growth_unchecked=self.growth_unchecked,
         )
 
     def _footprint(self, measures: tuple[Measure, ...]) -> Footprint | None:

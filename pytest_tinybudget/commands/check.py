@@ -72,11 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
         strict=arguments.strict,
         verify=arguments.verify,
         cached=not arguments.no_cache,
-        declared_baselines=False,  # baseline_of reads them
+        require_base=arguments.require_base,
         progress=_show_progress if sys.stderr.isatty() and not arguments.quiet else None,
     )
     try:
-        gate.baseline, notes = baseline_of(arguments, gate, selected)
+        gate.baseline = baseline = baseline_of(arguments, gate, selected)
         gate.prepare(selected)
         if gate.progress is not None:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
@@ -85,8 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         ]
     finally:
         gate.close()
-    told = gate.baseline is not None or notes
-    comparison = compared(gate.baseline, results, notes) if told else None
+    comparison = None if baseline is None else compared(baseline, results)
     return tell(arguments, results, comparison)
 
 

@@ -83,8 +83,10 @@ def _files(arguments: argparse.Namespace) -> Comparison:
             "diff: expected two results files, or --base auto (or a commit) to compare with"
         )
     given = (arguments.store, arguments.save_base, arguments.json)
-    if any(option is not None for option in given):
-        raise TinybudgetError("diff: --store, --save-base and --json go with --base")
+    if any(option is not None for option in given) or arguments.require_base:
+        raise TinybudgetError(
+            "diff: --store, --save-base, --json and --require-base go with --base"
+        )
     base, head = (load_results(Path(path)) for path in arguments.paths)
     return compare(base, head)
 
@@ -94,16 +96,15 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
 
     arguments.paths = arguments.paths or ["."]
     selected = select(arguments.paths)
-    gate = Gate(declared_baselines=False)
+    gate = Gate(require_base=arguments.require_base)
     try:
-        base, notes = base_of(arguments, gate, selected)
-        gate.baseline = base
+        gate.baseline = baseline = base_of(arguments, gate, selected)
         gate.prepare(selected)
         results = [gate.check(pair) for pair in selected]
     finally:
         gate.close()
-    if arguments.save_base is not None and base is not None:
-        write_results(arguments.save_base, base.pairs)
+    if arguments.save_base is not None and baseline.results is not None:
+        write_results(arguments.save_base, baseline.results.pairs)
     if arguments.json is not None:
         write_results(arguments.json, results)
-    return compared(base, results, notes)
+    return compared(baseline, results)

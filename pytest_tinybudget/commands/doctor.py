@@ -155,8 +155,8 @@ def _cache() -> Iterator[Finding]:
 
 
 def _declarations(folder: Path) -> Iterator[Finding]:
-    from pytest_tinybudget.commands.options import find_files
     from pytest_tinybudget.declaration import FILE_NAME
+    from pytest_tinybudget.declaration.search import find_files
 
     files = list(find_files(folder, FILE_NAME))
     for file in files:

@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.commands.options import find_files
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
 
@@ -102,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise TinybudgetError(f"{folder}: no such folder")
     if target.exists() and not arguments.force:
         raise TinybudgetError(f"{target}: exists already; --force replaces it")
+    from pytest_tinybudget.declaration.search import find_files
+
     sources = list(find_files(folder, "*.tflite"))
     if not sources:
         raise TinybudgetError(f"{folder}: no .tflite file here or below")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import TypeAlias
@@ -27,11 +24,6 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 #: What a model is measured for where neither a board nor a runtime is named.
 DEFAULT_RUNTIME = "m4_cmsisnn"
-
-#: Folders in which nobody keeps a declaration or a model of their own.
-_SKIPPED_FOLDERS = frozenset(
-    {"__pycache__", "build", "dist", "node_modules", "site-packages", "venv"}
-)
 
 
 def add_command(
@@ -147,15 +139,6 @@ def runtime_of(board: Board) -> Runtime:
     from pytest_tinybudget.footprint.runtime import RUNTIMES
 
     return RUNTIMES[board.runtime].with_margin(board.flash_margin_percent)
-
-
-def find_files(folder: Path, pattern: str) -> Iterator[Path]:
-    """Files in and below ``folder`` that match, sorted; hidden and built folders are left out."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and name not in _SKIPPED_FOLDERS
-        )
-        yield from (Path(parent, name) for name in sorted(fnmatch.filter(files, pattern)))
 
 
 def write_output(path: str, text: str) -> None:

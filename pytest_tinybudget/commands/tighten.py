@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: a path, a declaration or the margin is wrong, or cannot be written.
     """
+    from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.declaration.pairs import Check
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.tighten import Margin
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if any("::" in path for path in arguments.paths):
         raise TinybudgetError("tighten: a budget may hold many pairs; name declarations or folders")
     selected = [each for each in select(arguments.paths) if not isinstance(each, Check)]
-    gate = Gate(declared_baselines=False)
+    gate = Gate(baseline=Baseline())
     try:
         gate.prepare(selected)
         for file, of_file in groupby(selected, key=lambda pair: pair.file):

@@ -66,6 +66,11 @@ class MaxIncrease(Struct, frozen=True):
     percent: float | None = None
     bytes: int | None = None
 
+    @property
+    def given(self) -> bool:
+        """Whether any limit is declared."""
+        return self.percent is not None or self.bytes is not None
+
 
 class RuntimeChoice(Struct, frozen=True):
     """The runtime that a pair is measured for.
@@ -103,7 +108,8 @@ class DeclaredModel(Struct, frozen=True):
     ``require_int8`` is ``"warn"`` unless declared. ``artifact_name`` names the written files.
     ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
     ``checks`` are what else is declared of the model; ``placement`` is where its arena goes.
-    ``deployed`` is the file that devices have now.
+    ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
+    ``max_increase`` is declared and there was nothing to compare with.
     """
 
     name: str
@@ -121,6 +127,7 @@ class DeclaredModel(Struct, frozen=True):
     stack: int | None
     artifact_name: str
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
+    require_base: bool = False
     accepts: tuple[Acceptance, ...] = ()
     conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
     planned: LayerList | None = None
@@ -146,6 +153,7 @@ class DeclaredGroup(Struct, frozen=True):
     warn_at_percent: float
     message: str
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
+    require_base: bool = False
     accepts: tuple[Acceptance, ...] = ()
     placement: Placement = "static"
 
@@ -156,7 +164,7 @@ class Declaration(Struct, frozen=True):
     ``boards`` holds the file's own boards (the models' ``boards`` are already resolved);
     ``runtimes`` every runtime that a board may name, shipped and declared; ``operators`` the
     declared costs by operator name; ``artifacts`` the output folder (``None``: not declared).
-    ``baseline`` is the results file to compare with, which need not exist. ``slots`` has how own
+    ``baseline`` is the results file to compare with. ``slots`` has how own
     boards divide their flash for updates, by id; ``update`` is how updates are sent,
     ``rollout`` how they are staged.
     ``checks`` are what is declared of the file as a whole.

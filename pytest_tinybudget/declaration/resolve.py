@@ -172,6 +172,7 @@ class _Settings(msgspec.Struct, frozen=True):
     stack: int | None = None
     placement: Placement = "static"
     max_increase: MaxIncrease = msgspec.field(default_factory=MaxIncrease)
+    require_base: bool = False
     conversion: Conversion | None = None
 
 
@@ -237,6 +238,7 @@ class _Models:
             stack=first(stack, otherwise.stack),
             placement=first(table.placement, otherwise.placement),
             max_increase=self.max_increase(table, otherwise.max_increase, keys),
+            require_base=first(table.require_base, otherwise.require_base),
             conversion=conversion(
                 self.context, table, otherwise.conversion or self.as_built_in(), keys
             ),
@@ -279,6 +281,15 @@ class _Models:
                 self.context.problems.add(keys, "expected percent or bytes", example=example)
         return MaxIncrease(declared.percent, self.context.size(declared.bytes, *keys, "bytes"))
 
+    def check_require_base(
+        self, table: ModelTable | GroupTable, limit: MaxIncrease, keys: KeyPath
+    ) -> None:
+        """A section that requires a base has a limit of growth to check with it."""
+        keys = (*keys, "require_base")
+        if table.require_base and not limit.given and not self.context.problems.concerns(*keys[:2]):
+            text = "has no effect without 'max_increase', here or in [defaults]"
+            self.context.problems.add(keys, text, example="max_increase = { percent = 2 }")
+
     def accepts(self, tables: list[AcceptTable] | None, keys: KeyPath) -> tuple[Acceptance, ...]:
         """The agreed increases of a section."""
         found = []
@@ -291,6 +302,7 @@ class _Models:
         """Add the model of ``[models.SECTION]``, or with a glob one for each file."""
         keys = ("models", section)
         settings = self.settings(table, defaults, keys)
+        self.check_require_base(table, settings.max_increase, keys)
         problems = self.context.problems
         places = ((*keys, "boards"), ("defaults", "boards"), ("extends",))
         known = any(problems.concerns(*place) for place in places)
@@ -324,6 +336,7 @@ class _Models:
                 placement=settings.placement,
                 artifact_name=table.artifacts or name,
                 max_increase=settings.max_increase,
+                require_base=settings.require_base,
                 accepts=accepts,
                 conversion=settings.conversion or self.as_built_in(),
                 planned=planned,
@@ -450,6 +463,8 @@ class _Models:
             if getattr(table.budget, key, None) is not None:
                 text = "is one model's budget: its models run one after the other"
                 problems.add((*keys, "budget", key), text)
+        limit = self.max_increase(table, defaults.max_increase, keys)
+        self.check_require_base(table, limit, keys)
         return DeclaredGroup(
             name=name,
             models=models,
@@ -459,7 +474,8 @@ class _Models:
             budget=self.budget(table, Budget(), keys),
             warn_at_percent=_percent(table.warn_at, defaults.warn_at_percent),
             message=first(table.message, defaults.message),
-            max_increase=self.max_increase(table, defaults.max_increase, keys),
+            max_increase=limit,
+            require_base=first(table.require_base, defaults.require_base),
             accepts=self.accepts(table.accept, keys),
         )
 

@@ -162,6 +162,10 @@ MaxIncrease = Annotated[
         examples=[{"percent": 2, "bytes": "1 KB"}],
     ),
 ]
+RequireBase = Annotated[
+    bool,
+    Meta(description="fail where growth has a limit and was not checked", examples=[True]),
+]
 Accepts = Annotated[
     list[AcceptTable],
     Meta(
@@ -372,6 +376,7 @@ class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
     stack: Stack | None = None
     placement: Placed | None = None
     max_increase: MaxIncrease | None = None
+    require_base: RequireBase | None = None
     representative_data: RepresentativeData | None = None
     custom_objects: CustomObjects | None = None
     strip: Strip | None = None
@@ -670,6 +675,7 @@ class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
     warn_at: Percent | None = None
     message: Message | None = None
     max_increase: MaxIncrease | None = None
+    require_base: RequireBase | None = None
     accept: Accepts | None = None
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_tinybudget.report.escape import command_message
 from pytest_tinybudget.report.escape import command_property
 from pytest_tinybudget.report.terminal import count_text
+from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.results import PairResult
 
@@ -76,14 +77,28 @@ def annotation_lines(results: Sequence[PairResult], prefix: str = "") -> Iterato
     """
     ordered = sorted(results, key=worst_first)
     told = [pair for pair in ordered if pair.failed or pair.outcome == "warns"]
-    for pair in told[:_ANNOTATIONS]:
+    shown = _ANNOTATIONS
+    hidden = {pair.id for pair in told if pair.failed} | {pair.id for pair in told[shown:]}
+    if any(pair.growth_unchecked and pair.id in hidden for pair in told):
+        shown -= 1  # no limit of GitHub's must swallow what was not looked at
+        yield _unchecked_line([pair for pair in told if pair.growth_unchecked])
+    for pair in told[:shown]:
         level = "error" if pair.failed else "warning"
         yield f"::{level} {_place(pair, prefix)}::{'%0A'.join(map(command_message, _lines(pair)))}"
-    rest = told[_ANNOTATIONS:]
+    rest = told[shown:]
     if rest:
         level = "error" if any(pair.failed for pair in rest) else "warning"
         more = f"{len(rest)} more: {count_text(rest).partition(': ')[2]}"
         yield f"::{level} title=memory budgets::{command_message(more)}"
+
+
+def _unchecked_line(pairs: Sequence[PairResult]) -> str:
+    """A warning that growth was not checked, where not every pair's own annotation is one."""
+    why = pairs[0].growth_unchecked
+    several = len({pair.growth_unchecked for pair in pairs}) > 1
+    text = f"growth not checked for {counted(len(pairs), 'pair')}: {why}"
+    more = " (and other reasons)" if several else ""
+    return f"::warning title=memory budgets::{command_message(text + more)}"
 
 
 def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dict[str, str | int]:

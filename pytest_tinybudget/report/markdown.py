@@ -160,8 +160,12 @@ def _is_quiet(row: _Row) -> bool:
 
 
 def _heading(results: Sequence[PairResult], comparison: Comparison | None) -> Iterator[str]:
-    failed = any(result.failed for result in results)
-    yield f"### {'❌' if failed else '✅'} Memory budgets: {verdict(results)}"
+    sign = "✅"
+    if any(result.growth_unchecked for result in results):
+        sign = "⚠️"  # green means looked at
+    if any(result.failed for result in results):
+        sign = "❌"
+    yield f"### {sign} Memory budgets: {verdict(results)}"
     yield ""
     yield f"{markdown(count_text(results))}.{_compared_with(comparison)}"
     for note in comparison.notes if comparison else ():

@@ -93,6 +93,7 @@ def pair_json(pair: PairResult) -> Json:
         "message": pair.message,
         "accepted": [_acceptance(acceptance) for acceptance in pair.accepted],
         "grown": list(pair.grown),
+        "growth_unchecked": pair.growth_unchecked,
         "table": pair.table,
         "conversion": pair.conversion,
         "notes": list(pair.notes),

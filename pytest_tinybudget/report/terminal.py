@@ -129,6 +129,8 @@ def figure_lines(pair: PairResult, style: Style) -> list[str]:
 def _evidence(pair: PairResult, style: Style) -> list[list[str]]:
     """What the headline rests on: sizes where they decide, else what TFLM refuses."""
     footprint = pair.footprint
+    if pair.outcome == "error":
+        return []  # where there are sizes, they are not what is wrong
     if footprint is not None and pair.outcome == "refused":
         refused = refusals_list(footprint.refusals, style)
         return [_titled("TFLM would refuse this model", refused, style)]
@@ -349,16 +351,34 @@ def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 def count_text(pairs: Sequence[PairResult]) -> str:
     """How many pairs there are and how they came out, in words."""
     outcomes = Counter(pair.outcome for pair in pairs)
+    held_back = sum(pair.outcome == "error" and bool(pair.growth_unchecked) for pair in pairs)
+    outcomes["error"] -= held_back
     counts = [f"{outcomes[each]} {_COUNTED[each]}" for each in _WORST_FIRST if outcomes[each]]
-    return f"{counted(len(pairs), 'pair')}: {', '.join(counts)}" if counts else "no pairs"
+    if held_back:
+        counts.insert(0, f"{held_back} without the base that is required")
+    unchecked = _unchecked(pairs)
+    if not counts:
+        return "no pairs"
+    return f"{counted(len(pairs), 'pair')}: {', '.join(counts)}" + (unchecked and f"; {unchecked}")
 
 
 def verdict(pairs: Sequence[PairResult]) -> str:
-    """The gate in a few words: ``1 of 6 pairs fails``, ``all pairs fit``."""
+    """The gate in a few words: ``1 of 6 pairs fails``, ``all pairs fit``.
+
+    It says as well for how many pairs a limit of growth was not checked.
+    """
     failed = sum(pair.failed for pair in pairs)
-    if not failed:
-        return "all pairs fit"
-    return f"{failed} of {counted(len(pairs), 'pair')} {'fails' if failed == 1 else 'fail'}"
+    text = "all pairs fit"
+    if failed:
+        text = f"{failed} of {counted(len(pairs), 'pair')} {'fails' if failed == 1 else 'fail'}"
+    unchecked = _unchecked(pairs)
+    return text + (unchecked and f", {unchecked}")
+
+
+def _unchecked(pairs: Sequence[PairResult]) -> str:
+    """``growth not checked for 2 pairs``; empty where every limit of growth was."""
+    count = sum(bool(pair.growth_unchecked) for pair in pairs)
+    return f"growth not checked for {counted(count, 'pair')}" if count else ""
 
 
 def counted(count: int, noun: str) -> str:

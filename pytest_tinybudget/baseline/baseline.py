@@ -1,0 +1,115 @@
+"""What a run is compared with: results of a file or of a commit, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec import field
+
+from pytest_tinybudget.baseline.compare import incomparable
+from pytest_tinybudget.baseline.compare import other_estimator
+from pytest_tinybudget.baseline.growth import NO_BASE
+from pytest_tinybudget.baseline.stored import Results
+from pytest_tinybudget.baseline.stored import joined
+from pytest_tinybudget.baseline.stored import load_results
+from pytest_tinybudget.baseline.stored import own_estimator
+from pytest_tinybudget.declaration.problems import shown
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.names import printable
+from pytest_tinybudget.nearest import nearest
+from pytest_tinybudget.results import PairResult
+
+
+class Baseline(Struct, frozen=True):
+    """The side that a run's pairs are compared with.
+
+    The default compares with nothing, and says nothing of it: for runs that are not about growth.
+    """
+
+    #: What was measured there; ``None`` where there is nothing.
+    results: Results | None = None
+    #: Why ``results`` is ``None``.
+    reason: str = ""
+    #: Why single declarations have no results, by the file as ids have it.
+    missing: Mapping[str, str] = field(default_factory=dict)
+    #: Whether ``results`` hold every pair that was declared there: another one is then new. A
+    #: results file of a user's may be of another project, or older than the pair.
+    complete: bool = False
+    #: What reports say of it, a line each.
+    notes: tuple[str, ...] = ()
+
+    def find(self, head: PairResult) -> tuple[PairResult | None, str]:
+        """What ``head`` can be compared with; else ``None`` and why not.
+
+        The reason is empty for a pair that is new: it has nothing that it could have grown over.
+        """
+        file = head.id.partition("::")[0]
+        if file in self.missing:
+            return None, self.missing[file]
+        if self.results is None:
+            return None, self.reason
+        base = self.results.find(head.id)
+        if base is None:
+            new = f"{self.results.origin} does not have this pair: write it anew"
+            return None, "" if self.complete else new
+        if not base.measures:
+            return None, f"could not be measured on {self.results.origin}: {base.headline}"
+        reason = other_estimator(self.results.estimator, own_estimator())
+        reason = reason or incomparable(base, head)
+        return (None, reason) if reason else (base, "")
+
+
+def baseline_file(path: Path, *, written: Path | None = None) -> Baseline:
+    """The results file ``path`` as a baseline.
+
+    It need not exist where the run itself writes it, to ``written``: that is the first run.
+
+    Raises:
+        TinybudgetError: it is missing, or is no results file.
+    """
+    if path.exists():
+        return Baseline(load_results(path))
+    if written is not None and written.resolve() == path.resolve():
+        note = f"no baseline yet at {printable(shown(path))}: this run writes it"
+        return Baseline(reason=note, notes=(note,))
+    raise _no_file(path)
+
+
+def _no_file(path: Path) -> TinybudgetError:
+    """The error that names the nearest results file there is, and how to make one."""
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
+    except OSError:
+        names = []
+    offers = nearest(path.name, names)
+    hint = f"; did you mean {printable(repr(offers[0]))}?" if offers else ""
+    return TinybudgetError(
+        f"{printable(shown(path))}: no such baseline file{hint} "
+        "(--json PATH of a run, or --tinybudget-json under pytest, writes one)",
+        code="TB500",
+    )
+
+
+def declared_baselines(
+    files: Mapping[str, Path | None], *, written: Path | None = None
+) -> Baseline | None:
+    """The baselines that declarations name as one, by the declarations' files as ids have them.
+
+    ``None`` where none of them names any.
+
+    Raises:
+        TinybudgetError: one is missing or no results file, or they do not belong together.
+    """
+    paths = dict.fromkeys(path for path in files.values() if path is not None)
+    if not paths:
+        return None
+    found = {path: baseline_file(path, written=written) for path in paths}
+    missing = {file: NO_BASE for file, path in files.items() if path is None}
+    for file, path in files.items():
+        if path is not None and found[path].results is None:
+            missing[file] = found[path].reason
+    several = [each.results for each in found.values() if each.results is not None]
+    notes = tuple(note for each in found.values() for note in each.notes)
+    return Baseline(joined(several), missing=missing, notes=notes)

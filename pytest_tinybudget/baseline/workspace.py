@@ -1,0 +1,126 @@
+"""The repositories that a run's declarations lie in, checked out side by side as they were.
+
+``actions/checkout`` with ``path:`` puts several repositories beside each other, and a repository
+may have others as submodules: a base is then a folder with all of them at the places they have now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import ExitStack
+from contextlib import contextmanager
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from pytest_tinybudget.baseline.git import GitError
+from pytest_tinybudget.baseline.git import Repository
+from pytest_tinybudget.children.folders import temporary_folder
+from pytest_tinybudget.declaration.problems import relative
+
+
+class Workspace(Struct, frozen=True):
+    """Repositories below one folder.
+
+    ``start`` is the folder that ids are relative to, ``top`` the one that holds it and everything
+    else; ``repositories`` are by root, outer ones first.
+    """
+
+    start: Path
+    top: Path
+    repositories: Mapping[Path, Repository]
+
+    @classmethod
+    def around(
+        cls, repositories: Iterable[Repository], paths: Iterable[str], start: Path
+    ) -> Workspace:
+        """The workspace of ``repositories`` in which ``paths`` are looked up from ``start``.
+
+        Raises:
+            GitError: they lie on different drives.
+        """
+        start = start.resolve()
+        by_root = {each.root: each for each in sorted(repositories, key=lambda each: each.root)}
+        named = [start / path for path in paths]
+        try:
+            top = os.path.commonpath([start, *by_root, *(path.resolve() for path in named)])
+        except ValueError:  # drives of Windows
+            raise GitError("the declarations are on several drives: check one at a time") from None
+        return cls(start, Path(top), by_root)
+
+    @contextmanager
+    def at(self, commits: Mapping[Path, str]) -> Iterator[tuple[Path, dict[Path, str]]]:
+        """A temporary copy of the workspace with the repositories at ``commits``, by their roots.
+
+        Gives the place of ``start`` in it, and the reasons why repositories are not there, by
+        their roots. A submodule is at the commit that its repository names; it comes from where
+        it is checked out now, without the network.
+        """
+        missing: dict[Path, str] = {}
+        with temporary_folder() as outer, ExitStack() as stack:
+            # Resolved, because git shows its own paths so and macOS links its temporary folder.
+            copy = outer.resolve() / "tree"
+            for root, commit in commits.items():
+                place = self.place(copy, root)
+                try:
+                    _check_out(self.repositories[root], commit, place, stack, self.repositories)
+                except (GitError, OSError) as error:
+                    missing[root] = str(error)
+            start = self.place(copy, self.start)
+            start.mkdir(parents=True, exist_ok=True)
+            yield start, missing
+
+    def place(self, copy: Path, path: Path) -> Path:
+        """Where ``path`` is in a ``copy`` of the workspace."""
+        return copy / path.relative_to(self.top)
+
+    def name(self, root: Path) -> str:
+        """A repository's folder as results have it: from ``start``, POSIX."""
+        return relative(root, self.start)
+
+
+def repository_of(folder: Path, start: Path) -> Repository:
+    """The repository whose history decides what a declaration in ``folder`` is compared with.
+
+    That of the declaration, wherever the run started. Seen from outside a submodule it is the
+    repository that has it: a change there is one of the commit that the outer one names.
+
+    Raises:
+        GitError: there is none, or git is not installed.
+    """
+    repository = Repository.around(folder)
+    start = start.resolve()
+    while not start.is_relative_to(repository.root):
+        outer = repository.superproject
+        if outer is None:
+            break
+        repository = Repository.around(outer)
+    return repository
+
+
+def _check_out(
+    repository: Repository,
+    commit: str,
+    place: Path,
+    stack: ExitStack,
+    others: Mapping[Path, Repository] | Sequence[Path],
+) -> None:
+    """Check ``commit`` out at ``place`` with its submodules, those in ``others`` left out.
+
+    A submodule that cannot be had stays an empty folder: what needs it says so.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(repository.work_tree(commit, place))
+    for path, at in repository.submodules(commit):
+        root = repository.root / path
+        if root in others:
+            continue
+        with suppress(GitError):
+            inner = Repository.around(root)
+            if inner.root == root.resolve():
+                _check_out(inner, at, place / path, stack, others)
