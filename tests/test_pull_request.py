@@ -197,26 +197,25 @@ def origin_with_pull_request(origin: Path) -> tuple[str, str]:
     return tip, merge_base
 
 
+def fetch_merge(origin: Path, folder: Path, *, depth: int = 2) -> str:
+    """Check the pull request's merge out in ``folder``, as ``actions/checkout`` does."""
+    folder.mkdir(parents=True)
+    git(folder, "init", "--quiet")
+    git(folder, "remote", "add", "origin", origin.as_uri())
+    ref = "+refs/pull/1/merge:refs/remotes/pull/1/merge"
+    git(folder, "fetch", "--quiet", f"--depth={depth}", "origin", ref)
+    git(folder, "checkout", "--quiet", "--force", "refs/remotes/pull/1/merge")
+    return git(folder, "rev-parse", "HEAD")
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """The gate's action on the pull request, run once for all tests here."""
     folder = tmp_path_factory.mktemp("pull request")
     base, merge_base = origin_with_pull_request(folder / "origin")
     workspace, temp = folder / "workspace", folder / "temp"
-    workspace.mkdir()
     temp.mkdir()
-    git(workspace, "init", "--quiet")
-    git(workspace, "remote", "add", "origin", (folder / "origin").as_uri())
-    git(
-        workspace,
-        "fetch",
-        "--quiet",
-        "--depth=2",
-        "origin",
-        "+refs/pull/1/merge:refs/remotes/pull/1/merge",
-    )
-    git(workspace, "checkout", "--quiet", "--force", "refs/remotes/pull/1/merge")
-    head = git(workspace, "rev-parse", "HEAD")
+    head = fetch_merge(folder / "origin", workspace)
     event = {"pull_request": {"number": 1, "merge_commit_sha": head}}
     environment = {
         **offline_python(folder),
@@ -351,3 +350,41 @@ def test_several_paths_are_given_a_line_each(checkout: Checkout) -> None:
     paths = "tinybudget.toml::vad\n\ntinybudget.toml::wake\n"
     assert again.run(ROOT, paths=paths, base="", output="build/two") == 0, again.log
     assert again.outputs["gate"]["pairs"] == "2"
+
+
+def beside(checkout: Checkout, folder: Path, *, depth: int) -> Runner:
+    """A runner whose checkout of the pull request has ``path: firmware``."""
+    workspace = folder / "workspace"
+    fetch_merge(checkout.runner.workspace.parent / "origin", workspace / "firmware", depth=depth)
+    environment = {**checkout.runner.environment, "GIT_CEILING_DIRECTORIES": str(folder)}
+    return Runner(workspace, folder, checkout.runner.event, environment)
+
+
+def test_a_checkout_with_a_path_of_its_own_is_compared_as_well(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    runner = beside(checkout, tmp_path, depth=2)
+    assert runner.run(ROOT) == 1, runner.log
+    assert runner.outputs["gate"] == checkout.runner.outputs["gate"]
+    summary = (tmp_path / "summary.md").read_text("utf-8")
+    assert f"commit {checkout.base[:12]} (first parent of the merge commit)" in summary
+    (command,) = runner.commands
+    assert command.startswith("::error file=firmware/tinybudget.toml,line=8,title=kws on ")
+
+
+def test_a_checkout_too_shallow_for_a_base_is_not_plain_green(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    runner = beside(checkout, tmp_path, depth=1)
+    declaration = runner.workspace / "firmware" / "tinybudget.toml"
+    text = declaration.read_text("utf-8").replace(
+        "[defaults]", "[defaults]\nmax_increase.bytes = 0"
+    )
+    declaration.write_text(text.replace("budget = ", "# budget = "), encoding="utf-8")
+    assert runner.run(ROOT) == 0, runner.log
+    assert runner.outputs["gate"]["warned"] == "3"
+    assert len([line for line in runner.commands if "growth not checked" in line]) == 3
+    assert all(line.startswith("::warning ") for line in runner.commands)
+    heading = (tmp_path / "summary.md").read_text("utf-8").splitlines()[0]
+    assert heading.endswith("all pairs fit, growth not checked for 3 pairs")
+    assert runner.run(ROOT, **{"require-base": "true"}) == 2, runner.log

@@ -12,6 +12,7 @@ from pathlib import Path
 from pathlib import PurePosixPath
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.artifacts.files import write_file
 from pytest_tinybudget.baseline.baseline import Baseline
@@ -119,10 +120,10 @@ def base_of(revision: str, run: Run, measure: Measure, *, store: Store | None = 
     results = _kept(kept, found.label) or _committed(found, run)
     if results is not None:
         return _baseline(results, found.missing)
-    results, missing = _measured(found, run, measure)
-    if store is not None and kept is not None and not _is_partial(results, missing):
-        write_file(kept, store.render(results.pairs).encode("ascii"))
-    return _baseline(results, {**found.missing, **missing})
+    baseline = _measured(found, run, measure)
+    if store and kept and baseline.results and _is_whole(baseline):
+        write_file(kept, store.render(baseline.results.pairs).encode("ascii"))
+    return baseline
 
 
 def find_base(repository: Repository, revision: str) -> Base:
@@ -207,18 +208,20 @@ def _folders(paths: Iterable[str]) -> list[str]:
     return [path.partition("::")[0] for path in paths]
 
 
-def _nothing(missing: Mapping[str, str]) -> Baseline:
+def _nothing(missing: Mapping[str, str], notes: tuple[str, ...] = ()) -> Baseline:
     """A baseline of nothing but reasons."""
     reasons = dict.fromkeys(missing.values())
-    notes = tuple(f"compared with nothing: {reason}" for reason in reasons)
-    return Baseline(reason=next(iter(reasons), ""), missing=missing, notes=notes)
+    told = tuple(f"compared with nothing: {reason}" for reason in reasons)
+    return Baseline(reason=next(iter(reasons), ""), missing=missing, notes=(*told, *notes))
 
 
-def _baseline(results: Results, missing: Mapping[str, str]) -> Baseline:
+def _baseline(
+    results: Results, missing: Mapping[str, str], notes: tuple[str, ...] = ()
+) -> Baseline:
     if missing and not results.pairs:
-        return _nothing(missing)
-    notes = tuple(f"not compared: {file}: {why}" for file, why in missing.items())
-    return Baseline(results, missing=missing, complete=True, notes=notes)
+        return _nothing(missing, notes)
+    lost = tuple(f"not compared: {file}: {why}" for file, why in missing.items())
+    return Baseline(results, missing=missing, complete=True, notes=(*lost, *notes))
 
 
 def _kept(path: Path | None, label: str) -> Results | None:
@@ -234,24 +237,30 @@ def _kept(path: Path | None, label: str) -> Results | None:
     return own_results(results.pairs, f"{label}, {path.as_posix()}")
 
 
-def _measured(found: _Found, run: Run, measure: Measure) -> tuple[Results, dict[str, str]]:
-    """The base measured with this very tool in a temporary copy, and which files it lacks."""
+def _measured(found: _Found, run: Run, measure: Measure) -> Baseline:
+    """The base measured with this very tool in a temporary copy."""
     commits = {root: base.commit for root, base in found.bases.items()}
-    with found.workspace.at(commits) as (start, lost):
-        declared, missing = declared_in(start, run.paths, run.start, run.boards)
+    with found.workspace.at(commits) as copy:
+        declared, wrong = declared_in(copy.start, run.paths, run.start, run.boards)
         pairs = [each for each in declared if not isinstance(each, Check)]
-        results = own_results(measure(pairs), found.label)
+        measured = [
+            replace(pair, headline=copy.without_place(pair.headline)) for pair in measure(pairs)
+        ]
     for file, roots in found.files.items():
-        for root in lost.keys() & roots:
-            missing[file] = lost[root]
-    return results, {
-        file: f"{found.label} has no results: {reason}" for file, reason in missing.items()
+        for root in copy.missing.keys() & roots:
+            wrong[file] = copy.missing[root]
+    missing = {
+        file: f"{found.label} has no results: {copy.without_place(reason)}"
+        for file, reason in wrong.items()
     }
+    results = own_results(measured, found.label)
+    return _baseline(results, {**found.missing, **missing}, copy.notes)
 
 
-def _is_partial(results: Results, missing: Mapping[str, str]) -> bool:
-    """Whether another run may see more, as once a shallow clone or Git LFS has fetched the rest."""
-    return bool(missing) or any(pair.outcome == "error" for pair in results.pairs)
+def _is_whole(baseline: Baseline) -> bool:
+    """Whether no later run will see more, as once Git LFS has fetched what is missing now."""
+    pairs = baseline.results.pairs if baseline.results else ()
+    return not baseline.missing and all(pair.outcome != "error" for pair in pairs)
 
 
 # Results files that the base has itself

@@ -41,7 +41,8 @@ _HOOK_VARIABLES = (
 #: What stands before a submodule in the listing of a tree.
 _SUBMODULE = "160000 commit "
 
-_SHORT_COMMIT = 12
+#: So many digits of a commit are shown.
+SHORT_COMMIT = 12
 _SECONDS = 600
 
 
@@ -60,7 +61,7 @@ class Base(Struct, frozen=True):
     @property
     def label(self) -> str:
         """``commit 1a2b3c4d5e6f (merge base with origin/main)``."""
-        return f"commit {self.commit[:_SHORT_COMMIT]} ({self.why})"
+        return f"commit {self.commit[:SHORT_COMMIT]} ({self.why})"
 
 
 class Repository(Struct, frozen=True):

@@ -7,21 +7,37 @@ may have others as submodules: a base is then a folder with all of them at the p
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 from contextlib import ExitStack
 from contextlib import contextmanager
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
+from pytest_tinybudget.baseline.git import SHORT_COMMIT
 from pytest_tinybudget.baseline.git import GitError
 from pytest_tinybudget.baseline.git import Repository
 from pytest_tinybudget.children.folders import temporary_folder
 from pytest_tinybudget.declaration.problems import relative
+
+
+class Copy(Struct, frozen=True):
+    """A workspace as it was. ``top`` and ``start`` are the places of those of the workspace.
+
+    ``missing`` says why repositories are not there, by their roots; ``notes`` tell of submodules.
+    """
+
+    top: Path
+    start: Path
+    missing: Mapping[Path, str]
+    notes: tuple[str, ...]
+
+    def without_place(self, text: str) -> str:
+        """``text`` without the name of the temporary folder, which is another in each run."""
+        return text.replace(f"{self.start}{os.sep}", "").replace(f"{self.top}{os.sep}", "")
 
 
 class Workspace(Struct, frozen=True):
@@ -54,26 +70,27 @@ class Workspace(Struct, frozen=True):
         return cls(start, Path(top), by_root)
 
     @contextmanager
-    def at(self, commits: Mapping[Path, str]) -> Iterator[tuple[Path, dict[Path, str]]]:
+    def at(self, commits: Mapping[Path, str]) -> Iterator[Copy]:
         """A temporary copy of the workspace with the repositories at ``commits``, by their roots.
 
-        Gives the place of ``start`` in it, and the reasons why repositories are not there, by
-        their roots. A submodule is at the commit that its repository names; it comes from where
-        it is checked out now, without the network.
+        A submodule is at the commit that its repository names; it comes from where it is checked
+        out now, without the network.
         """
         missing: dict[Path, str] = {}
+        notes: list[str] = []
         with temporary_folder() as outer, ExitStack() as stack:
             # Resolved, because git shows its own paths so and macOS links its temporary folder.
             copy = outer.resolve() / "tree"
             for root, commit in commits.items():
                 place = self.place(copy, root)
                 try:
-                    _check_out(self.repositories[root], commit, place, stack, self.repositories)
+                    repository = self.repositories[root]
+                    notes += _check_out(repository, commit, place, stack, self.repositories)
                 except (GitError, OSError) as error:
                     missing[root] = str(error)
             start = self.place(copy, self.start)
             start.mkdir(parents=True, exist_ok=True)
-            yield start, missing
+            yield Copy(copy, start, missing, tuple(notes))
 
     def place(self, copy: Path, path: Path) -> Path:
         """Where ``path`` is in a ``copy`` of the workspace."""
@@ -108,11 +125,11 @@ def _check_out(
     commit: str,
     place: Path,
     stack: ExitStack,
-    others: Mapping[Path, Repository] | Sequence[Path],
-) -> None:
-    """Check ``commit`` out at ``place`` with its submodules, those in ``others`` left out.
+    others: Collection[Path],
+) -> Iterator[str]:
+    """Check ``commit`` out at ``place`` with its submodules, but for those that are ``others``.
 
-    A submodule that cannot be had stays an empty folder: what needs it says so.
+    Gives a line for each submodule that cannot be had, which stays an empty folder.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     stack.enter_context(repository.work_tree(commit, place))
@@ -120,7 +137,20 @@ def _check_out(
         root = repository.root / path
         if root in others:
             continue
-        with suppress(GitError):
-            inner = Repository.around(root)
-            if inner.root == root.resolve():
-                _check_out(inner, at, place / path, stack, others)
+        inner = _checked_out_at(root)
+        if inner is None:
+            continue  # nobody has it here, on neither side
+        try:
+            yield from _check_out(inner, at, place / path, stack, others)
+        except GitError as error:
+            short = at[:SHORT_COMMIT]
+            yield f"submodule {path}: commit {short} of the base is not here: {error.message}"
+
+
+def _checked_out_at(folder: Path) -> Repository | None:
+    """The repository whose work tree ``folder`` is."""
+    try:
+        found = Repository.around(folder)
+    except GitError:
+        return None
+    return found if found.root == folder.resolve() else None
