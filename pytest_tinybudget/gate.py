@@ -451,13 +451,7 @@ class Gate:
     def _check_model(self, pair: Pair, *, details: bool) -> PairResult:
         model, footprint = self.model(pair.model), self.footprint(pair, savings=details)
         made = self.accelerated(pair) if pair.board.accelerator else None
-        terms = Terms(
-            budget=pair.model.budget,
-            warn_at_percent=pair.model.warn_at_percent,
-            require_int8=pair.model.require_int8,
-            strict=self.strict or pair.model.strict,
-            placement=pair.model.placement,
-        )
+        terms = self._terms(pair)
         allowed = self._allowed(f"models.{pair.model.section}", pair.model)
         result = replace(
             self._judged(pair, footprint, terms, allowed, None if made else model),
@@ -486,22 +480,78 @@ class Gate:
         if not result.failed:
             hints = self._dense_hints(pair)
             return replace(result, notes=(*result.notes, *hints)) if hints else result
-        from pytest_tinybudget.remedies import remedies
-
         if not details:
             figures = figures_of(pair, held, footprint)
             result = replace(result, footprint=self.footprint(pair), figures=figures)
-        reasons = remedies(
+        return self._with_remedies(pair, (model,), result, terms)
+
+    def _with_remedies(
+        self, pair: Pair | GroupPair, models: tuple[Model, ...], result: PairResult, terms: Terms
+    ) -> PairResult:
+        """``result``, which fails, with what would make it pass; each change is measured."""
+        from pytest_tinybudget.remedies import Candidate
+        from pytest_tinybudget.remedies import remedies
+
+        known, baseline = set(self._measured), self.baseline_of(pair.declaration)
+        base = None if baseline is None else baseline.find(result)[0]
+        lines = remedies(
             result,
-            model,
-            pair.board,
-            pair.choice.runtime,
-            budget=terms.budget,
-            costs=pair.declaration.operators,
+            Candidate(pair, models),
+            lambda changed: self._as_changed(changed.pair, changed.models, base),
+            terms=terms,
             boards=_boards(pair),
-            measured_on=lambda board: self.footprint(replace(pair, board=board), savings=False),
+            measured_on=lambda board: self._footprint_of(replace(pair, board=board), models),
         )
-        return replace(result, reasons=(*result.reasons, *reasons))
+        reasons = (*result.reasons, *lines)
+        for sha256 in set(self._measured) - known:
+            del self._measured[sha256]  # of models that are on no disk
+        return replace(result, reasons=reasons)
+
+    def _as_changed(
+        self, pair: Pair | GroupPair, models: tuple[Model, ...], base: PairResult | None
+    ) -> PairResult:
+        """The result that ``pair`` would have with ``models``, held to the same ``base``."""
+        footprint, terms = self._footprint_of(pair, models), self._terms(pair)
+        if isinstance(pair, Pair):
+            allowed = self._allowed(f"models.{pair.model.section}", pair.model)
+            figures = figures_of(pair, models[0], footprint, told=False)
+        else:
+            allowed = self._allowed(pair.name, pair.group)
+            size = sum(model.bytes for model in models)
+            figures = tuple(slots_of(pair, size, footprint))
+        result = with_figures(self._judged(pair, footprint, terms, allowed), figures)
+        return result if base is None else hold(result, base, allowed)
+
+    def _footprint_of(self, pair: Pair | GroupPair, models: tuple[Model, ...]) -> Footprint:
+        """What ``pair`` takes with ``models`` in the place of its own."""
+        if isinstance(pair, GroupPair):
+            return self._group_footprint(pair, models)
+        return self.measured(
+            models[0],
+            pair.choice,
+            registrations=pair.model.registrations,
+            costs=pair.declaration.operators,
+            stack=pair.model.stack,
+            savings=False,
+        )
+
+    def _terms(self, pair: Pair | GroupPair) -> Terms:
+        """What ``pair`` is held to."""
+        if isinstance(pair, Pair):
+            return Terms(
+                budget=pair.model.budget,
+                warn_at_percent=pair.model.warn_at_percent,
+                require_int8=pair.model.require_int8,
+                strict=self.strict or pair.model.strict,
+                placement=pair.model.placement,
+            )
+        return Terms(
+            budget=pair.group.budget,
+            warn_at_percent=pair.group.warn_at_percent,
+            require_int8=False,
+            strict=self.strict or any(member.model.strict for member in pair.members),
+            placement=pair.group.placement,
+        )
 
     def _dense_hints(self, pair: Pair) -> tuple[str, ...]:
         """What dense layers per tensor would save, where nobody has chosen and TFLM plans."""
@@ -528,42 +578,32 @@ class Gate:
                 f"{pair.declared_at}: a group on {pair.board.id}, which has an accelerator, cannot "
                 "be counted: declare its models for the board one by one"
             )
-        footprint, members = self._group_footprint(pair), pair.members
-        terms = Terms(
-            budget=pair.group.budget,
-            warn_at_percent=pair.group.warn_at_percent,
-            require_int8=False,
-            strict=self.strict or any(member.model.strict for member in members),
-            placement=pair.group.placement,
-        )
+        members = pair.members
+        models = tuple(self.model(member.model) for member in members)
+        footprint, terms = self._group_footprint(pair, models), self._terms(pair)
         allowed = self._allowed(pair.name, pair.group)
         result = replace(
             self._judged(pair, footprint, terms, allowed),
             message=pair.group.message,
-            model_bytes=sum(self.model(member.model).bytes for member in members),
+            model_bytes=sum(model.bytes for model in models),
             model_source=", ".join(member.model.declared_source for member in members),
         )
         result = with_figures(result, tuple(slots_of(pair, result.model_bytes, footprint)))
         result = self._held(pair, result, allowed)
-        if result.outcome != "over":
+        if result.outcome == "error" or not result.failed:
             return result
-        from pytest_tinybudget.remedies import more_room
+        return self._with_remedies(pair, models, result, terms)
 
-        rooms = more_room(
-            result,
-            pair.board,
-            terms.budget,
-            _boards(pair),
-            lambda board: self._group_footprint(replace(pair, board=board)),
-        )
-        return replace(result, reasons=(*result.reasons, *rooms))
-
-    def _group_footprint(self, pair: GroupPair) -> Footprint:
+    def _group_footprint(self, pair: GroupPair, models: tuple[Model, ...]) -> Footprint:
         from pytest_tinybudget.groups import combine
 
+        members = pair.members
         return combine(
-            {member.name: self.model(member.model) for member in pair.members},
-            [self.footprint(member, savings=False) for member in pair.members],
+            {member.name: model for member, model in zip(members, models, strict=True)},
+            [
+                self._footprint_of(member, (model,))
+                for member, model in zip(members, models, strict=True)
+            ],
             pair.choice,
             arena=pair.group.arena,
             registrations=pair.registrations,

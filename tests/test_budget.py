@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import tempfile
 from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import cache
 from functools import partial
 from math import prod
+from pathlib import Path
+from typing import Any
 from typing import Literal
 
 import pytest
@@ -17,6 +19,7 @@ from modelmaker import SCALE
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget.api import pair_of
 from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
@@ -25,9 +28,9 @@ from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import Verdict
 from pytest_tinybudget.budget import judge
 from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.declaration import DeclaredRuntime
 from pytest_tinybudget.declaration.toml import parse as parse_toml
 from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.resolve import EDGE_TPU
 from pytest_tinybudget.footprint.result import Footprint
@@ -37,12 +40,13 @@ from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.remedies import more_room
 from pytest_tinybudget.remedies import peak_relief
 from pytest_tinybudget.remedies import per_tensor_hints
-from pytest_tinybudget.remedies import remedies
+from pytest_tinybudget.remedies.advice import meet
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import Placed
 from pytest_tinybudget.sizes import format_size
@@ -615,28 +619,21 @@ def fixes(
     content: bytes,
     budget: Budget,
     board: Board = NANO,
-    boards: Iterable[Board] = tuple(catalogue().values()),
     *,
     costs: Mapping[str, OperatorCost] | None = None,
     runtime: Runtime = RUNTIME,
-    **terms: object,
+    **terms: Any,
 ) -> list[str]:
-    model, costs = model_of(content), costs or {}
-    footprint = replace(measure(model, runtime, costs=costs), savings=what_if(model, runtime))
-    verdict = judge(footprint, board, Terms(budget, **terms))  # type: ignore[arg-type]
-    result = paired(verdict, footprint, board)
-    return list(
-        remedies(
-            result,
-            model,
-            board,
-            runtime,
-            budget=budget,
-            costs=costs,
-            boards={each.id: each for each in boards},
-            measured_on=partial(measured_on, model),
-        )
-    )
+    """What the gate says would fix it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "kws.tflite")
+        path.write_bytes(content)
+        pair = pair_of(path, board=board)
+        declaration = replace(pair.declaration, operators=costs or {}, lines={("models", "kws"): 3})
+        chosen = None if runtime is RUNTIME else DeclaredRuntime(runtime.name, runtime)
+        model = replace(pair.model, budget=budget, runtime=chosen, **terms)
+        pair = replace(pair, file="tinybudget.toml", declaration=declaration, model=model)
+        return list(Gate(cached=False).check(pair).reasons)
 
 
 def measured_on(model: Model, board: Board) -> Footprint:
@@ -663,27 +660,6 @@ def matching(lines: list[str], start: str) -> Iterator[str]:
     return (line for line in lines if line.startswith(start))
 
 
-def test_typed_registrations_are_offered_where_they_suffice() -> None:
-    footprint = replace(kws(), savings=what_if(model_of(keyword_model()), RUNTIME))
-    typed = next(each for each in footprint.savings if "typed" in each.change)
-    enough = Budget(flash=footprint.flash - typed.flash_bytes)
-    line = next(matching(fixes(keyword_model(), enough), "each operator for its type only"))
-    assert line.endswith("then flash fits")
-    smaller = measure(model_of(keyword_model()), RUNTIME, registrations="typed")
-    assert smaller.flash <= enough.flash
-    too_small = Budget(flash=footprint.flash - typed.flash_bytes - 1)
-    assert not list(matching(fixes(keyword_model(), too_small), "each operator for its type"))
-
-
-def test_changes_that_cost_nothing_else_are_offered_first() -> None:
-    footprint = replace(kws(), savings=what_if(model_of(keyword_model()), RUNTIME))
-    lines = fixes(keyword_model(), Budget(flash=footprint.flash - 1))
-    saving = [line for line in lines if "then flash fits" in line]
-    assert saving[0].startswith("each operator for its type only")
-    assert saving[-1].startswith("reference kernels instead of CMSIS-NN")
-    assert saving[-1].endswith("(slower)")
-
-
 def short_of_ram(maker: ModelMaker, missing: int = 1) -> list[str]:
     """What is offered where the budget is ``missing`` bytes below what the model takes."""
     return fixes(maker.build(), Budget(ram=measured(maker).ram - missing))
@@ -696,10 +672,8 @@ def test_the_tensor_that_lowers_the_peak_first_is_named() -> None:
     large = graph.conv2d(image, filters=32)
     graph.output(graph.dense(large, units=2))
     lines = short_of_ram(maker)
-    line = next(matching(lines, "the arena's peak"))
-    assert graph.tensors[large].name in line
+    line = next(matching(lines, f"a smaller {graph.tensors[large].name}, where the arena's peak"))
     assert line.endswith("saves up to 1.0 KB, enough to fit")
-    assert not list(matching(lines, "gaps"))
 
 
 def test_an_input_can_be_the_tensor_that_lowers_the_peak_first() -> None:
@@ -707,10 +681,11 @@ def test_an_input_can_be_the_tensor_that_lowers_the_peak_first() -> None:
     graph = maker.graph()
     picture = graph.input((1, 40, 40, 1), name="p" * 100)
     graph.output(graph.conv2d(picture, filters=1, stride=(8, 8)))
-    line = next(matching(short_of_ram(maker, 900), "the arena's peak"))
+    line = next(matching(short_of_ram(maker, 900), "a smaller p"))
     shown = f"{'p' * 59}…"
     assert line == (
-        f"the arena's peak falls first with {shown}: half of its 1.6 KB saves up to 800 B"
+        f"a smaller {shown}, where the arena's peak falls first: half of its 1.6 KB saves up to "
+        "800 B"
     )
 
 
@@ -721,8 +696,7 @@ def test_a_peak_that_several_moments_share_is_lowered_by_no_single_tensor() -> N
     for _ in range(3):
         hidden = graph.logistic(hidden)
     graph.output(hidden)
-    several = "the arena's peak is held in several places: no single smaller tensor lowers it"
-    assert several in short_of_ram(maker)
+    assert not list(matching(short_of_ram(maker), "a smaller"))
 
 
 def test_an_arena_without_planned_tensors_has_none_to_make_smaller() -> None:
@@ -731,45 +705,15 @@ def test_an_arena_without_planned_tensors_has_none_to_make_smaller() -> None:
     assert peak_relief(replace(arena, buffers=(), head=0)) is None
 
 
-def test_an_arena_that_only_planning_needs_is_told_from_activations() -> None:
+def test_where_only_setting_up_needs_the_arena_no_smaller_tensor_is_asked_for() -> None:
     """The device takes 21,280 bytes for it, of which it uses 9,668."""
     maker = ModelMaker()
     graph = maker.graph()
     graph.output(graph.conv2d(graph.input((1, 1, 1, 8)), filters=1024, kernel=(1, 1)))
-    (line,) = (line for line in short_of_ram(maker) if "setting up" in line)
-    said = f"{format_size(21_280 - 9_668)} of the arena are only for setting up, decided by "
-    assert line.startswith(f"{said}preparing CONV_2D #0: ")
-
-
-def test_a_plan_of_the_models_own_is_told_its_gaps_and_no_tensor() -> None:
-    maker = ModelMaker()
-    graph = maker.graph()
-    graph.output(graph.logistic(graph.input((1, 4096))))
-    maker.offline_plan([0, 8192])
-    lines = short_of_ram(maker, 4096)
-    assert not list(matching(lines, "the arena's peak"))
-    (line,) = matching(lines, "gaps between planned tensors take 4.0 KB")
-    assert line.endswith("can save at most that, enough to fit")
-    (line,) = matching(short_of_ram(maker, 4097), "gaps between planned tensors take 4.0 KB")
-    assert line.endswith("can save at most that")
-
-
-def test_the_arena_of_another_estimator_is_not_explained_as_tflms() -> None:
-    arena, model = kws().arena, model_of(keyword_model())
-    assert arena is not None
-    footprint = replace(kws(), arena=replace(arena, required=arena.required + 16))
-    verdict = judge(footprint, NANO, Terms(Budget(ram=1024)))
-    lines = remedies(
-        paired(verdict, footprint, NANO),
-        model,
-        NANO,
-        RUNTIME,
-        budget=Budget(ram=1024),
-        costs={},
-        boards={},
-        measured_on=partial(measured_on, model),
-    )
-    assert [line.partition(":")[0] for line in lines] == ["arduino-nano-33-ble itself has room"]
+    parts = {part.name: part for part in measured(maker).ram_parts}
+    set_up = parts["arena: room to set up"]
+    assert (set_up.bytes, set_up.note) == (21_280 - 9_668, "decided by preparing CONV_2D #0")
+    assert not list(matching(short_of_ram(maker), "a smaller"))
 
 
 def autoencoder(*, per_channel: bool, custom: bool = False, inputs: int = 64) -> bytes:
@@ -790,13 +734,11 @@ def test_dense_layers_per_channel_are_named_with_what_they_cost(custom: bool) ->
     costs = {"AcmeFilter": OperatorCost(persistent=64, scratch=200)}
     contents = [autoencoder(per_channel=each, custom=custom) for each in (True, False)]
     costly, cheap = (measure(model_of(each), RUNTIME, costs=costs) for each in contents)
-    assert costly.arena is not None
-    assert cheap.arena is not None
-    saved = costly.arena.required - cheap.arena.required
+    saved = costly.ram - cheap.ram
     assert saved > 0
-    lines = fixes(contents[0], Budget(ram=costly.ram - saved), costs=costs)
+    lines = fixes(contents[0], Budget(ram=cheap.ram), costs=costs)
     line = next(matching(lines, "dense layers quantised per tensor"))
-    assert line.endswith(f"saves {saved / 1024:.1f} KB of arena, enough to fit")
+    assert f"saves {format_size(saved)} of RAM, then RAM fits" in line
     assert not list(matching(fixes(contents[1], Budget(ram=100), costs=costs), "dense layers"))
 
 
@@ -856,22 +798,6 @@ def test_a_budget_on_a_board_with_an_unchecked_figure_may_be_raised_as_well() ->
     assert line.startswith("arduino-uno-r4 itself has room")
 
 
-def test_who_is_over_in_something_else_than_memory_is_offered_no_room() -> None:
-    model = model_of(keyword_model())
-    result = replace(paired(judge(kws(), NANO, Terms()), kws(), NANO), outcome="over")
-    slow = remedies(
-        result,
-        model,
-        NANO,
-        RUNTIME,
-        budget=Budget(),
-        costs={},
-        boards=catalogue(),
-        measured_on=partial(measured_on, model),
-    )
-    assert list(slow) == []
-
-
 def test_what_was_measured_without_an_arena_is_offered_a_board_by_its_sizes() -> None:
     small = replace(NANO, id="small", ram=1024, largest_ram=1024, reserved_ram=0, regions=())
     (line,) = offered(replace(kws(), arena=None), Budget(), small, nano=NANO)
@@ -907,9 +833,8 @@ def test_a_board_with_another_core_is_measured_for_it() -> None:
     just = replace(pico, usable_flash=pico.reserved_flash + taken)
     short = replace(just, usable_flash=just.usable_flash - 1)
     assert taken != kws().flash
-    assert named_boards(fixes(keyword_model(), Budget(), small, boards=[just])) == [pico.id]
-    lines = fixes(keyword_model(), Budget(), small, boards=[short])
-    assert not list(matching(lines, "smallest board"))
+    assert named_boards(offered(kws(), Budget(), small, pico=just)) == [pico.id]
+    assert not offered(kws(), Budget(), small, pico=short)
 
 
 def test_an_unverified_board_is_no_remedy() -> None:
@@ -959,18 +884,10 @@ def test_the_cost_of_an_operator_that_is_stated_is_not_asked_for_again() -> None
 def test_strict_names_an_estimated_stack_and_how_to_state_it() -> None:
     estimated = Part("stack", 2048, "estimated")
     footprint = replace(kws(), ram_parts=(estimated,))
-    verdict = judge(footprint, NANO, Terms(strict=True))
+    terms = Terms(strict=True)
+    verdict = judge(footprint, NANO, terms)
     assert verdict.headline.startswith("strict: not exact: stack is estimated; ")
     result = paired(verdict, footprint, NANO)
-    model = model_of(keyword_model())
-    lines = remedies(
-        result,
-        model,
-        NANO,
-        RUNTIME,
-        budget=Budget(),
-        costs={},
-        boards=catalogue(),
-        measured_on=partial(measured_on, model),
-    )
-    assert 'state the stack that you measured: stack = "…" (tinybudget.toml:3)' in list(lines)
+    (line,) = meet(result, [model_of(keyword_model())], terms)
+    assert line == 'state the stack that you measured: stack = "…" (tinybudget.toml:3)'
+    assert not list(meet(result, [model_of(keyword_model())], Terms()))

@@ -134,7 +134,7 @@ def what_if(
     """
     if not _table(runtime):
         return ()
-    graph, reference = load_graph(_table(runtime)), _reference_of(runtime)
+    graph, reference = load_graph(_table(runtime)), reference_of(runtime)
     operators, possible = _operators(model), typed_for(model, runtime)
     key = (
         "savings",
@@ -289,7 +289,7 @@ def _table(runtime: Runtime) -> str:
     return runtime.graph or runtime.table
 
 
-def _reference_of(runtime: Runtime) -> Runtime | None:
+def reference_of(runtime: Runtime) -> Runtime | None:
     """The runtime of the same core with reference kernels, if there is a table for it."""
     if runtime.graph or runtime.kernels.library != "cmsis-nn":
         return None

@@ -67,7 +67,7 @@ _COUNTED: dict[Outcome, str] = {
 }
 
 #: A failure is to be read, not studied: ``tinybudget inspect`` shows everything.
-_PARTS_LISTED, _LAYERS_NAMED, _SAVINGS_LISTED = 8, 2, 3
+_PARTS_LISTED, _LAYERS_NAMED = 8, 2
 
 #: Under this width a pair's names get lines of their own above its numbers.
 _NARROW = 66
@@ -143,19 +143,8 @@ def _evidence(pair: PairResult, style: Style) -> list[list[str]]:
         sections += [
             peak_block(footprint, style),
             _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style), style),
-            _too_small_savings(pair, style),
         ]
     return [*sections, _titled("bounded, not known", bullets(footprint.unknown, style), style)]
-
-
-def _too_small_savings(pair: PairResult, style: Style) -> list[str]:
-    """The largest savings in flash where none makes the pair fit: what fits is a remedy."""
-    savings = pair.footprint.savings if pair.footprint else ()
-    over = max((each.over for each in pair.measures if each.metric == "flash"), default=0)
-    if any(saving.flash_bytes >= over for saving in savings):
-        return []
-    table = savings_table(savings, style, most=_SAVINGS_LISTED)
-    return _titled("no single change saves enough flash; the largest", table, style)
 
 
 def peak_block(footprint: Footprint, style: Style) -> list[str]:

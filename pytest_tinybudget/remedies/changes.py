@@ -1,0 +1,238 @@
+"""What may be changed about a pair: each change can be made, so that it is measured, not guessed.
+
+In the order of what they cost the user: what is free and loses nothing, what needs another
+conversion, what makes the firmware slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Placement
+from pytest_tinybudget.boards.board import Region
+from pytest_tinybudget.boards.chips import PARTITION_BYTES
+from pytest_tinybudget.boards.chips import largest_partition
+from pytest_tinybudget.boards.chips import possible_psram
+from pytest_tinybudget.declaration import DeclaredModel
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.footprint.link import reference_of
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.shrink import strip
+from pytest_tinybudget.shrink.reconverted import per_tensor
+from pytest_tinybudget.shrink.reconverted import without_plan
+from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.sizes import format_size
+
+
+class Candidate(Struct, frozen=True):
+    """A pair as it would be: its declaration, its board, and the models in it, changed or not."""
+
+    pair: Pair | GroupPair
+    models: tuple[Model, ...]
+
+    def with_models(self, changed: Callable[[Model], Model | None]) -> Candidate:
+        """With ``changed`` done to each model; one of which it makes nothing stays."""
+        return replace(self, models=tuple(changed(model) or model for model in self.models))
+
+    def declared(self, **settings: object) -> Candidate:
+        """With ``settings`` in the sections of its models."""
+        pair = self.pair
+        if isinstance(pair, Pair):
+            return replace(self, pair=replace(pair, model=replace(pair.model, **settings)))
+        models = tuple(replace(model, **settings) for model in pair.group.models)
+        return replace(self, pair=replace(pair, group=replace(pair.group, models=models)))
+
+    def placed(self, placement: Placement) -> Candidate:
+        """With the arena elsewhere."""
+        pair = self.pair
+        if isinstance(pair, Pair):
+            return self.declared(placement=placement)
+        group = replace(pair.group, placement=placement)
+        return replace(self, pair=replace(pair, group=group))
+
+    def on(self, board: Board) -> Candidate:
+        """On another board, or a changed one."""
+        return replace(self, pair=replace(self.pair, board=board))
+
+
+#: What a change costs the user: nothing, another conversion, or speed.
+Cost = Literal["free", "conversion", "speed"]
+COSTS: tuple[Cost, ...] = ("free", "conversion", "speed")
+
+
+class Change(Struct, frozen=True, eq=False):
+    """One change: ``text`` says what to do, ``note`` what else comes of it.
+
+    Two changes of one ``key`` are alternatives. ``repacks`` is whether another tool writes the
+    file, so that its size is known but for paddings.
+    """
+
+    key: str
+    cost: Cost
+    text: str
+    apply: Callable[[Candidate], Candidate]
+    note: str = ""
+    repacks: bool = False
+
+
+def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
+    """What can be changed, the cheapest first; whether it helps is to be measured."""
+    yield from _stripped(candidate)
+    yield from _typed(candidate)
+    yield from _elsewhere(candidate)
+    yield from _larger_partition(result, candidate)
+    yield from _with_psram(candidate)
+    yield from _converted_otherwise(candidate)
+    yield from _reference_kernels(candidate)
+
+
+def models_of(pair: Pair | GroupPair) -> tuple[DeclaredModel, ...]:
+    """The declared models of a pair."""
+    return (pair.model,) if isinstance(pair, Pair) else pair.group.models
+
+
+def _placement(pair: Pair | GroupPair) -> Placement:
+    return pair.model.placement if isinstance(pair, Pair) else pair.group.placement
+
+
+def _stripped(candidate: Candidate) -> Iterator[Change]:
+    stripped = [strip(model) for model in candidate.models]
+    saved = sum(each.saved_bytes for each in stripped)
+    if not saved:
+        return
+    whole = sum(model.bytes for model in candidate.models)
+    after, before = format_pair(whole - saved, whole)
+    note = f"the model goes from {before} to {after}"
+    if len(stripped) == 1:
+        note += f": {stripped[0].text}"
+    yield Change(
+        "strip",
+        "free",
+        "strip = true",
+        lambda each: each.with_models(lambda model: strip(model).model),
+        note,
+    )
+
+
+def _typed(candidate: Candidate) -> Iterator[Change]:
+    pair = candidate.pair
+    if any(model.registrations == "generic" for model in models_of(pair)):
+        yield Change(
+            "registrations",
+            "free",
+            'each operator for its type only (registrations = "typed")',
+            lambda each: each.declared(registrations="typed"),
+        )
+
+
+def _elsewhere(candidate: Candidate) -> Iterator[Change]:
+    board, now = candidate.pair.board, _placement(candidate.pair)
+    others: tuple[tuple[Placement, str], ...] = (
+        ("static", "an array that the linker places"),
+        ("heap", "the arena from the heap"),
+        ("psram", "external RAM is slower"),
+    )
+    for placement, note in others:
+        block = board.block(placement)
+        if placement != now and block is not None and block.published:
+            yield Change(
+                "placement",
+                "free",
+                f'placement = "{placement}"',
+                lambda each, placement=placement: each.placed(placement),  # type: ignore[misc]
+                note,
+            )
+
+
+def _larger_partition(result: PairResult, candidate: Candidate) -> Iterator[Change]:
+    """The smallest application partition that would hold the firmware."""
+    pair, board = candidate.pair, candidate.pair.board
+    largest = largest_partition(board)
+    if board.id in pair.declaration.slots or not largest or result.footprint is None:
+        return
+    wanted = align_up(board.reserved_flash + result.footprint.flash, PARTITION_BYTES)
+    size = min(wanted, largest)
+    if size > board.usable_flash:
+        key = f'usable_flash = "{size // 1024} KB"'
+        yield Change(
+            "partition",
+            "free",
+            f"a larger partition for the application: {key} {_where(pair, board)}",
+            lambda each: each.on(replace(each.pair.board, usable_flash=size)),
+            f"today's uses {format_size(board.usable_flash)} of {format_size(board.flash)}",
+        )
+
+
+def _with_psram(candidate: Candidate) -> Iterator[Change]:
+    pair, board = candidate.pair, candidate.pair.board
+    size = possible_psram(board)
+    if not size:
+        return
+    region = Region("PSRAM", "psram", size, size)
+    with_it = replace(board, regions=(*board.regions, region))
+    key = f'psram = "{size // 1024**2} MB"'
+    yield Change(
+        "placement",
+        "free",
+        f'a module with external RAM: {key} {_where(pair, board)}, and placement = "psram"',
+        lambda each: each.on(
+            replace(each.pair.board, regions=with_it.regions),
+        ).placed("psram"),
+        f"modules with an {board.mcu} are sold with it; it is slower",
+    )
+
+
+def _where(pair: Pair | GroupPair, board: Board) -> str:
+    """Where a key of a board is declared."""
+    if board.id in pair.declaration.boards:
+        return f"in [boards.{board.id}]"
+    return f'in a [boards.NAME] that extends = "{board.id}"'
+
+
+def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
+    if any(per_tensor(model) for model in candidate.models):
+        by_key = all(
+            each.planned is None and each.source.suffix.lower() != ".tflite"
+            for each in models_of(candidate.pair)
+        )
+        how = "per_channel_dense = false" if by_key else "a setting of the converter"
+        yield Change(
+            "dense",
+            "conversion",
+            f"dense layers quantised per tensor instead of per channel ({how})",
+            lambda each: each.with_models(per_tensor),
+            "a little less accurate",
+            repacks=True,
+        )
+    if any(without_plan(model) for model in candidate.models):
+        yield Change(
+            "plan",
+            "conversion",
+            "TFLM's own memory plan instead of the model's (OfflineMemoryAllocation)",
+            lambda each: each.with_models(without_plan),
+        )
+
+
+def _reference_kernels(candidate: Candidate) -> Iterator[Change]:
+    pair = candidate.pair
+    if pair.choice.fixed is not None:
+        return
+    reference = reference_of(pair.choice.runtime)
+    declared = pair.declaration.runtimes.get(reference.name) if reference else None
+    if declared is not None:
+        yield Change(
+            "runtime",
+            "speed",
+            f'reference kernels instead of CMSIS-NN (runtime = "{declared.name}")',
+            lambda each: each.declared(runtime=declared),
+            "slower",
+        )
