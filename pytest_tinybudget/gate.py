@@ -45,6 +45,8 @@ from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.suitability import for_a_lesser_core
+from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.figures import figures_of
 from pytest_tinybudget.figures import slots_of
@@ -635,7 +637,9 @@ class Gate:
             return self._verified(verdict, model) if self.verify and model else verdict
 
         verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
-        return _result(pair, verdict, footprint, accepted)
+        choice = pair.choice
+        lesser = for_a_lesser_core(choice.name, choice.runtime, pair.board)
+        return _warned(_result(pair, verdict, footprint, accepted), (lesser,) if lesser else ())
 
     def _verified(self, verdict: Verdict, model: Model) -> Verdict:
         from pytest_tinybudget.verify import cross_check
@@ -653,7 +657,12 @@ def _boards(pair: Pair | GroupPair) -> dict[str, Board]:
     boards = {name: board for name, board in known.items() if not board.accelerator}
     if all(model.runtime is None for model in _models_of(pair)):
         return boards
-    return {name: board for name, board in boards.items() if board.runtime == pair.board.runtime}
+    runtime = pair.choice.runtime
+    return {
+        name: board
+        for name, board in boards.items()
+        if board.runtime == pair.board.runtime and suitability(runtime, board) != "other"
+    }
 
 
 def _result(

@@ -102,7 +102,7 @@ def test_the_section_comes_before_the_defaults(project: Project):
     declaration = project.load("""
         schema = 1
         [defaults]
-        boards = ["esp32", "raspberry-pi-pico"]
+        boards = ["nucleo-l4r5zi", "arduino-nicla-vision"]
         budget = { flash = "1 MB", ram = "100 KB" }
         warn_at = "90%"
         message = "ask the firmware team"
@@ -122,7 +122,7 @@ def test_the_section_comes_before_the_defaults(project: Project):
         strict = false
         registrations = "generic"
         stack = 1000
-        runtime = "m7_ref"
+        runtime = "m0plus_ref"
         artifacts = "keyword_model"
         [models.vad]
         source = "models/vad.tflite"
@@ -130,7 +130,7 @@ def test_the_section_comes_before_the_defaults(project: Project):
 
     kws, vad = declaration.models["kws"], declaration.models["vad"]
     assert [board.id for board in kws.boards] == ["arduino-nano-33-ble"]
-    assert [board.id for board in vad.boards] == ["esp32", "raspberry-pi-pico"]
+    assert [board.id for board in vad.boards] == ["nucleo-l4r5zi", "arduino-nicla-vision"]
     assert kws.budget == Budget(flash=1024 * KB, ram=48 * KB)
     assert vad.budget == Budget(flash=1024 * KB, ram=100 * KB)
     assert (kws.warn_at_percent, vad.warn_at_percent) == (87.5, 90)
@@ -140,7 +140,7 @@ def test_the_section_comes_before_the_defaults(project: Project):
     assert (kws.registrations, vad.registrations) == ("generic", "typed")
     assert (kws.stack, vad.stack) == (1000, 2 * KB)
     assert (kws.artifact_name, vad.artifact_name) == ("keyword_model", "vad")
-    assert declaration.runtime_for(kws, kws.boards[0]).name == "m7_ref"
+    assert declaration.runtime_for(kws, kws.boards[0]).name == "m0plus_ref"
     assert declaration.runtime_for(vad, vad.boards[1]).name == "m4_ref"
     assert declaration.artifacts == project.folder / "generated"
 
@@ -347,6 +347,7 @@ def test_a_runtime_with_a_table_of_its_own_is_taken_at_its_word(project: Project
         runtime = "esp"
         [runtime.esp]
         extends = "rv32imc_ref"
+        core = "Xtensa LX6"
         table = "firmware/tflm.json.gz"
         kernels = "esp-nn"
         [runtime.changed]

@@ -14,11 +14,14 @@ from modelmaker import ModelMaker
 from msgspec.structs import replace
 
 from pytest_tinybudget.cli import main
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.section_graph import encode
+from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.toolchain.linker_map import read_section_sizes
 from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 from pytest_tinybudget.toolchain.runtime_build import build_runtime
@@ -342,6 +345,123 @@ def test_command_builds_a_table_that_links(
     assert "[runtime.mine]" in capsys.readouterr().out
     runtime = replace(RUNTIMES["m4_ref"], graph=str(output))
     assert 0 < flash_of(runtime, {"ADD": False}) < flash_of(RUNTIMES["m4_ref"], {"ADD": False})
+
+
+@pytest.mark.parametrize(
+    ("flags", "core", "extends"),
+    [
+        (("-mcpu=cortex-m0plus",), "Cortex-M0+", "m0plus_ref"),
+        (("-mcpu=cortex-m3",), "Cortex-M3", "m0plus_ref"),
+        (("-mcpu=cortex-m4",), "Cortex-M4", "m0plus_ref"),
+        (("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), "Cortex-M4F", "m4_ref"),
+        (("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"), "Cortex-M7F", "m7_ref"),
+        (("-mcpu=cortex-m23",), "Cortex-M23", "m0plus_ref"),
+        (("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"), "Cortex-M33F", "m7_ref"),
+    ],
+)
+def test_the_declaration_that_is_printed_says_what_core_the_archives_are_for(
+    flags: tuple[str, ...],
+    core: str,
+    extends: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = _printed(
+        Target("arm-none-eabi-", ("-mthumb", *flags), ()),
+        _TFLM_CC.replace("arm_convolve_s8", "other_function"),
+        tmp_path,
+        capsys,
+    )
+    assert (printed["core"], printed["extends"], printed["kernels"]) == (core, extends, "reference")
+    assert "vectors" not in printed
+
+
+@pytest.mark.parametrize(
+    ("machine", "function", "core", "extends", "vectors"),
+    [
+        (
+            "EM_XTENSA", "esp_nn_conv_s8_esp32s3",
+            "Xtensa LX7 with vectors", "esp32s3_espnn", "esp32s3",
+        ),
+        ("EM_XTENSA", "esp_nn_conv_s8_opt", None, "esp32_espnn", ""),
+        ("EM_XTENSA", "other_function", None, "esp32_espnn", None),
+        (
+            "EM_RISCV", "esp_nn_conv_s8_esp32p4",
+            "RV32IMAFC with vectors", "esp32p4_espnn", "esp32p4",
+        ),
+        ("EM_RISCV", "esp_nn_conv_s8_opt", None, "esp32_espnn", ""),
+        ("EM_RISCV", "other_function", None, "rv32imc_ref", None),
+    ],
+)  # fmt: skip
+def test_the_declaration_that_is_printed_counts_the_kernels_of_a_vector_unit(
+    machine: str,
+    function: str,
+    core: str | None,
+    extends: str,
+    vectors: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = _printed(
+        Target("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32"), ()),
+        _TFLM_CC.replace("arm_convolve_s8", function),
+        tmp_path,
+        capsys,
+        machine=machine,
+    )
+    assert printed.get("core") == core
+    assert (printed["extends"], printed.get("vectors")) == (extends, vectors)
+    assert "dsp" not in printed
+    # And it is a declaration, for a board that has such a core.
+    board = {"EM_XTENSA": "esp32-s3-devkitc-1", "EM_RISCV": "esp32-p4-function-ev"}[machine]
+    (graph := (maker := ModelMaker()).graph()).output(
+        graph.conv2d(graph.input((1, 8, 8, 8)), filters=4)
+    )
+    tmp_path.joinpath("conv.tflite").write_bytes(maker.build())
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in printed.items())
+    tmp_path.joinpath("tinybudget.toml").write_text(
+        f'[models.conv]\nsource = "conv.tflite"\nboards = ["{board}"]\nruntime = "mine"\n'
+        f"[runtime.mine]\n{lines}"
+    )
+    declaration = load_declaration(tmp_path / "tinybudget.toml")
+    (pair,) = pairs("tinybudget.toml", declaration)
+    footprint = Gate(cached=False).check(pair).footprint
+    assert footprint is not None
+    assert footprint.arena is not None
+    scratch = sum(layer.scratch_bytes for layer in footprint.layers)
+    assert (scratch > 0) == bool(vectors)
+    assert any("esp-nn" in line for line in footprint.unknown) == bool(vectors)
+    runtime = pair.choice.runtime
+    assert runtime.flash_margin_percent == 0, "the table has a margin of its own"
+
+
+def _printed(
+    target: Target,
+    source: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    machine: str = "",
+) -> dict[str, object]:
+    """The ``[runtime.mine]`` that is printed for ``source``, said to be for ``machine``."""
+    if shutil.which(f"{target.prefix}gcc") is None:
+        pytest.skip(f"{target.prefix}gcc is not installed")
+    (folder / "tflm.cc").write_text(source)
+    item = folder / "tflm.o"
+    target.run(
+        "g++", *target.flags, "-Os", "-ffunction-sections", "-fno-exceptions",
+        "-fno-unwind-tables", "-c", folder / "tflm.cc", "-o", item,
+    )  # fmt: skip
+    if machine == "EM_XTENSA":  # no compiler for it is at hand: the header alone says so
+        content = bytearray(item.read_bytes())
+        content[18:20] = (94).to_bytes(2, "little")
+        item.write_bytes(content)
+    table = folder / "mine.json.gz"
+    command = ["runtime", "build", "--name", "mine", "--output", str(table), "--allow-undefined"]
+    assert main([*command, str(item)]) == 0
+    _, _, block = capsys.readouterr().out.partition("[runtime.mine]\n")
+    lines = (line.split(" = ") for line in block.splitlines())
+    return {key: json.loads(value) for key, value in lines}
 
 
 def test_a_declaration_counts_with_the_table_that_was_built(

@@ -14,6 +14,8 @@ from pytest_tinybudget.names import printable
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.footprint.abi import Core
+    from pytest_tinybudget.footprint.runtime import Runtime
     from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 
 
@@ -115,24 +117,59 @@ def _build_report(name: str, path: Path, built: BuiltRuntime) -> str:
         f"[runtime.{name}]",
         f"extends = {_toml(_nearest_runtime(built))}",
         f"table = {_toml(path.as_posix())}",
+        *([f"core = {_toml(built.core)}"] if built.core else []),
         f"kernels = {_toml(kernels.library)}",
-        f"dsp = {_toml(kernels.dsp)}",
-        f"mve = {_toml(kernels.mve)}",
+        *_extensions(built),
         f"enum_bytes = {built.enum_bytes}",
         f"pointer_bytes = {built.pointer_bytes}",
     ]
     return "\n".join(lines)
 
 
+def _extensions(built: BuiltRuntime) -> list[str]:
+    """The keys that say what instructions the kernels use: those that the machine may have."""
+    kernels = built.kernels
+    if built.graph.description["machine"] == "EM_ARM":
+        return [f"dsp = {_toml(kernels.dsp)}", f"mve = {_toml(kernels.mve)}"]
+    return [f"vectors = {_toml(kernels.vectors)}"] if kernels.library == "esp-nn" else []
+
+
 def _nearest_runtime(built: BuiltRuntime) -> str:
-    """The shipped runtime that stands for the stack, which archives do not tell."""
-    if built.graph.description["machine"] != "EM_ARM":
-        return "rv32imc_ref"
-    if built.kernels.library == "reference":
-        return "m4_ref"
-    if built.kernels.mve:
-        return "m55_cmsisnn"
-    return "m4_cmsisnn" if built.kernels.dsp else "m0plus_cmsisnn"
+    """The shipped runtime that stands for the stack, which archives do not tell.
+
+    Of those for its family the one with the same kernels, for the core or the nearest.
+    """
+    from pytest_tinybudget.footprint.abi import CORES
+    from pytest_tinybudget.footprint.runtime import RUNTIMES
+
+    kernels = built.kernels
+    family = _FAMILIES.get(built.graph.description["machine"], "RISC-V")
+    core = CORES.get(built.core)
+    of_its_family = [
+        runtime
+        for runtime in RUNTIMES.values()
+        if any(each.family == family for each in runtime.cores)
+    ]
+
+    def likeness(runtime: Runtime) -> tuple[bool, bool, bool, int]:
+        shared = max(_in_common(core, each) for each in runtime.cores) if core else 0
+        runs = core is None or any(core.runs_code_for(each) for each in runtime.cores)
+        return (
+            runtime.kernels.library == kernels.library,
+            runtime.kernels == kernels,
+            runs,
+            shared,
+        )
+
+    return max(of_its_family, key=likeness).name
+
+
+#: Families of cores by the machine that ELF files name.
+_FAMILIES = {"EM_ARM": "Arm", "EM_RISCV": "RISC-V", "EM_XTENSA": "Xtensa", "EM_X86_64": "x86-64"}
+
+
+def _in_common(one: Core, other: Core) -> int:
+    return len({*one.extensions} & {*other.extensions})
 
 
 def _listed(names: tuple[str, ...], limit: int = 8) -> str:

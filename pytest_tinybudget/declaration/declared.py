@@ -19,6 +19,10 @@ from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
+from pytest_tinybudget.declaration.suitability import does_not_run
+from pytest_tinybudget.declaration.suitability import suitability
+from pytest_tinybudget.declaration.suitability import suitable
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import OperatorCost
@@ -196,11 +200,15 @@ class Declaration(Struct, frozen=True):
         from the user's own section graph or is a fixed cost.
 
         Raises:
-            TinybudgetError: the board's core or runtime is not known.
+            TinybudgetError: the board's core or runtime is not known, or does not suit the other.
         """
         declared = model.runtime or self.runtimes.get(board.runtime)
         if declared is None:
             raise unknown("runtime", board.runtime, self.runtimes)
+        if declared.runtime is not None and suitability(declared.runtime, board) == "other":
+            names = ", ".join(suitable(self.runtimes, board))
+            text = does_not_run(declared.name, declared.runtime, board)
+            raise TinybudgetError(text, details=(f"valid: {names}",))
         runtime = declared.runtime or RUNTIMES[find_core(board.core).runtime]
         if not declared.own_table and declared.fixed is None:
             runtime = runtime.with_margin(board.flash_margin_percent)

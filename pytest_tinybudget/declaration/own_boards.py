@@ -19,6 +19,7 @@ from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.schema import BoardTable
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
@@ -233,6 +234,8 @@ class Boards:
                 own = f"{board.id}-fixed-cost"
                 self.runtimes[own] = replace(runtime, name=own)
             board = replace(board, runtime=own)
+            here = (*keys, "runtime")
+            check_suitable(self.context, self.runtimes, self.runtimes.get(own), board, here)
         elif board.runtime not in self.runtimes and not self.context.problems.concerns(*keys):
             self.context.look_up("runtime", board.runtime, self.runtimes, keys)
         return board

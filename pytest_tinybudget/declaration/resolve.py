@@ -37,6 +37,7 @@ from pytest_tinybudget.declaration.declared import MaxIncrease
 from pytest_tinybudget.declaration.own_boards import Boards
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import operator_cost
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.runtimes import runtimes_of
@@ -133,7 +134,9 @@ def handed_down(
     runtimes = {**inherited.runtimes, **runtimes_of(context, {})}
     boards = _boards(context, document, catalogue, inherited, runtimes)
     models = _Models(context, document, boards, runtimes, inherited.settings)
-    return Inherited(models.defaults(), {**inherited.boards, **boards.own}, boards.slots, runtimes)
+    defaults = models.defaults()
+    models.check_runtime(document.defaults, defaults, ("defaults",))
+    return Inherited(defaults, {**inherited.boards, **boards.own}, boards.slots, runtimes)
 
 
 def _boards(
@@ -244,6 +247,18 @@ class _Models:
             ),
         )
 
+    def check_runtime(
+        self, table: DefaultsTable | ModelTable, settings: _Settings, keys: KeyPath
+    ) -> None:
+        """That the runtime of ``settings`` runs on its boards, told where it is chosen."""
+        if table.runtime is not None:
+            keys = (*keys, "runtime")
+        else:
+            of_this_file = self.document.defaults.runtime is not None
+            keys = ("defaults", "runtime") if of_this_file else ("extends",)
+        for board in settings.boards or ():
+            check_suitable(self.context, self.runtimes, settings.runtime, board, keys)
+
     def budget(
         self, table: DefaultsTable | ModelTable | GroupTable, otherwise: Budget, keys: KeyPath
     ) -> Budget:
@@ -309,6 +324,7 @@ class _Models:
         if settings.boards is None and not known:
             text = "'boards' is missing, here and in [defaults]"
             problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
+        self.check_runtime(table, settings, keys)
         accepts = self.accepts(table.accept, keys)
         planned = self.planned(table, keys)
         quality, shadow = self.evaluations(table, keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
@@ -11,15 +12,26 @@ from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
 from pytest_tinybudget.declaration.schema import OperatorTable
 from pytest_tinybudget.declaration.schema import RuntimeTable
+from pytest_tinybudget.declaration.suitability import does_not_run
+from pytest_tinybudget.declaration.suitability import suitability
+from pytest_tinybudget.declaration.suitability import suitable
+from pytest_tinybudget.footprint.abi import CORES
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.runtime import Kernels
 from pytest_tinybudget.footprint.runtime import Runtime
 
 
 #: How far the flash of other kernels may lie above a table's: esp-nn's on Xtensa was published
 #: with twice what the RV32 table gives (see ``boards/data/cores.json``).
 _OTHER_KERNELS_MARGIN_PERCENT = 100.0
+
+
+#: Keys of a runtime with tables, which say nothing beside a fixed cost.
+_OF_A_TABLE = (
+    "table", "core", "kernels", "dsp", "mve", "vectors", "enum_bytes", "pointer_bytes",
+)  # fmt: skip
 
 
 def runtimes_of(context: Context, tables: dict[str, RuntimeTable]) -> dict[str, DeclaredRuntime]:
@@ -50,6 +62,26 @@ def runtime_reference(
     if reference is None:
         return None
     return context.look_up("runtime", reference, runtimes, keys)
+
+
+def check_suitable(
+    context: Context,
+    runtimes: dict[str, DeclaredRuntime],
+    chosen: DeclaredRuntime | None,
+    board: Board,
+    keys: KeyPath,
+) -> None:
+    """A runtime that does not run on the board is a problem at ``keys``, where it is chosen."""
+    if chosen is None or chosen.runtime is None:
+        return
+    if suitability(chosen.runtime, board) != "other":
+        return
+    valid = suitable(runtimes, board)
+    text = does_not_run(chosen.name, chosen.runtime, board)
+    if keys == ("extends",):
+        text += "; the file that is extended chooses it"
+    example = f'runtime = "{valid[0]}"' if valid else ""
+    context.problems.add(keys, text, valid=valid, example=example)
 
 
 def operator_cost(context: Context, name: str, table: OperatorTable) -> OperatorCost:
@@ -84,11 +116,7 @@ def _runtime(context: Context, name: str, table: RuntimeTable) -> DeclaredRuntim
 
 def _fixed_cost(context: Context, table: RuntimeTable, keys: KeyPath) -> FixedCost | None:
     """The fixed cost; what only a table can use is a mistake beside it."""
-    given = [
-        key
-        for key in ("table", "kernels", "dsp", "mve", "enum_bytes", "pointer_bytes")
-        if getattr(table, key) is not None
-    ]
+    given = [key for key in _OF_A_TABLE if getattr(table, key) is not None]
     for key in given:
         text = "does not go with a fixed cost ('flash' and 'stack')"
         context.problems.add((*keys, key), text)
@@ -102,29 +130,49 @@ def _fixed_cost(context: Context, table: RuntimeTable, keys: KeyPath) -> FixedCo
 
 
 def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) -> Runtime:
-    """``base`` with the kernels, the ABI and the section graph of ``table``."""
-    kernels = replace(
-        base.kernels,
-        library=table.kernels or base.kernels.library,
-        dsp=first(table.dsp, base.kernels.dsp),
-        mve=first(table.mve, base.kernels.mve),
-    )
+    """``base`` with the core, the kernels, the ABI and the section graph of ``table``."""
+    keys = ("runtime", name)
+    kernels = _kernels(context, base.kernels, table, keys)
     abi = replace(
         base.abi,
         enum_bytes=table.enum_bytes or base.abi.enum_bytes,
         pointer_bytes=table.pointer_bytes or base.abi.pointer_bytes,
     )
+    built_for = base.cores
+    if table.core is not None:
+        core = context.look_up("core", table.core, CORES, (*keys, "core"))
+        built_for = built_for if core is None else (core,)
     graph, margin = "", base.flash_margin_percent
     if table.table is not None:
-        graph = str(context.file(table.table, ("runtime", name, "table")))
+        # It is of the user's own build, and has a margin of its own.
+        graph, margin = str(context.file(table.table, (*keys, "table"))), 0.0
     elif kernels != base.kernels or abi != base.abi:
         margin = _OTHER_KERNELS_MARGIN_PERCENT
     return replace(
         base,
         name=name,
         description=f"{name}, declared from {base.name}",
+        cores=built_for,
         kernels=kernels,
         abi=abi,
         graph=graph,
         flash_margin_percent=margin,
+    )
+
+
+def _kernels(context: Context, base: Kernels, table: RuntimeTable, keys: KeyPath) -> Kernels:
+    """``base`` with what ``table`` says of the kernel library."""
+    library = table.kernels or base.library
+    vectors = base.vectors if table.vectors is None else table.vectors
+    if library != "esp-nn":
+        if table.vectors:
+            text = f"is for esp-nn's kernels, these are {library}"
+            context.problems.add((*keys, "vectors"), text, example='kernels = "esp-nn"')
+        vectors = ""
+    return replace(
+        base,
+        library=library,
+        dsp=first(table.dsp, base.dsp),
+        mve=first(table.mve, base.mve),
+        vectors=vectors,
     )

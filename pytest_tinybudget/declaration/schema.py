@@ -15,6 +15,7 @@ from msgspec import field
 
 from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.footprint.result import GroupArena
+from pytest_tinybudget.footprint.runtime import Vectors
 from pytest_tinybudget.quantities import quantity_pattern
 from pytest_tinybudget.update.terms import LINK_RATE_PATTERN
 
@@ -693,6 +694,13 @@ class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["firmware/tflm.json.gz"],
         ),
     ] = None
+    core: Annotated[
+        Text | None,
+        Meta(
+            description="core that the table was built for, the extended runtime's when absent",
+            examples=["Cortex-M7F"],
+        ),
+    ] = None
     kernels: Annotated[
         Literal["reference", "cmsis-nn", "esp-nn"] | None,
         Meta(description="kernel library", examples=["cmsis-nn"]),
@@ -702,6 +710,13 @@ class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     mve: Annotated[
         bool | None, Meta(description="kernels built for Helium (MVE)", examples=[True])
+    ] = None
+    vectors: Annotated[
+        Vectors | None,
+        Meta(
+            description='chip whose vector unit esp-nn\'s kernels were built for, "" for plain C',
+            examples=["esp32s3"],
+        ),
     ] = None
     enum_bytes: Annotated[
         Literal[1, 2, 4] | None,

@@ -1,8 +1,13 @@
-"""C data layout on a target: pointer width and enumeration width decide struct sizes."""
+"""What code is compiled for: the C data layout of a target, and the core that runs it.
+
+Pointer width and enumeration width decide struct sizes; the instruction set decides where code
+runs.
+"""
 
 from __future__ import annotations
 
 from functools import cache
+from typing import Literal
 
 from msgspec import Struct
 
@@ -66,3 +71,57 @@ ARM = Abi("arm-eabi", pointer_bytes=4, enum_bytes=1)
 ILP32 = Abi("ilp32", pointer_bytes=4, enum_bytes=4)
 #: x86-64 Linux, as the ``tflite-micro`` runtime from the package index is built.
 X86_64 = Abi("x86-64", pointer_bytes=8, enum_bytes=4)
+
+
+class Core(Struct, frozen=True):
+    """A processor core as a compiler sees it: the instructions that its code may hold.
+
+    ``extensions`` are parts of the family's instruction set. Code for a core runs on every other
+    of the family that has them all.
+    """
+
+    name: str
+    family: Literal["Arm", "RISC-V", "Xtensa", "x86-64"]
+    extensions: tuple[str, ...]
+
+    def runs_code_for(self, other: Core) -> bool:
+        """Whether code that was built for ``other`` runs here."""
+        return self.family == other.family and set(other.extensions) <= set(self.extensions)
+
+
+# Cortex-M by the Armv6-M, v7-M and v8-M architecture manuals. A core's FPU is in its name here
+# ("F"): code for one passes floats in its registers, so that it does not run without.
+_V6M = ("v6-M",)
+_V7M = (*_V6M, "v7-M")
+_V7EM = (*_V7M, "DSP")
+_V8M = (*_V7EM, "v8-M baseline", "v8-M mainline")
+_FPU = ("FPv4",)
+_FPU5 = (*_FPU, "FPv5")
+_HELIUM = (*_V8M, *_FPU5, "v8.1-M", "MVE")
+_RV32IMC = ("RV32IMC",)
+
+#: The cores that runtimes are built for or that boards have, by name.
+CORES: dict[str, Core] = {
+    core.name: core
+    for core in (
+        Core("Cortex-M0", "Arm", _V6M),
+        Core("Cortex-M0+", "Arm", _V6M),
+        Core("Cortex-M3", "Arm", _V7M),
+        Core("Cortex-M4", "Arm", _V7EM),
+        Core("Cortex-M4F", "Arm", (*_V7EM, *_FPU)),
+        Core("Cortex-M7F", "Arm", (*_V7EM, *_FPU5)),
+        Core("Cortex-M23", "Arm", (*_V6M, "v8-M baseline")),
+        Core("Cortex-M33", "Arm", _V8M),
+        Core("Cortex-M33F", "Arm", (*_V8M, *_FPU5)),
+        Core("Cortex-M55", "Arm", _HELIUM),
+        Core("Cortex-M85", "Arm", _HELIUM),
+        Core("RV32IMC", "RISC-V", _RV32IMC),
+        Core("RV32IMAC", "RISC-V", (*_RV32IMC, "A")),
+        Core("RV32IMAFC", "RISC-V", (*_RV32IMC, "A", "F")),
+        Core("RV32IMAFC with vectors", "RISC-V", (*_RV32IMC, "A", "F", "ESP32-P4's vectors")),
+        Core("Xtensa LX6", "Xtensa", ("LX6",)),
+        Core("Xtensa LX7", "Xtensa", ("LX7",)),
+        Core("Xtensa LX7 with vectors", "Xtensa", ("LX7", "ESP32-S3's vectors")),
+        Core("x86-64", "x86-64", ("x86-64",)),
+    )
+}

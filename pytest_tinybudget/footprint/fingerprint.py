@@ -19,12 +19,13 @@ _DATA = Path(__file__).parent / "data"
 def fingerprint(runtime: Runtime) -> str:
     """16 hexadecimal digits over the runtime's settings and the contents of its tables.
 
-    The runtime's name and the place of a table of the user's own do not matter.
+    The runtime's name, what cores run it, and the place of a table of the user's own do not
+    matter.
 
     Raises:
         TinybudgetError: the table of the user's own cannot be read.
     """
-    settings = replace(runtime, name="", description="", graph="")
+    settings = replace(runtime, name="", description="", graph="", cores=())
     return _digest(repr(settings), tuple(_tables(runtime)))
 
 

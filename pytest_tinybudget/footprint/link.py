@@ -293,8 +293,14 @@ def reference_of(runtime: Runtime) -> Runtime | None:
     """The runtime of the same core with reference kernels, if there is a table for it."""
     if runtime.graph or runtime.kernels.library != "cmsis-nn":
         return None
-    core = runtime.name.rpartition("_")[0]
-    return RUNTIMES.get(f"{core}_ref")
+    return next(
+        (
+            other
+            for other in RUNTIMES.values()
+            if other.cores == runtime.cores and other.kernels.library == "reference"
+        ),
+        None,
+    )
 
 
 class _Image(Struct, frozen=True):

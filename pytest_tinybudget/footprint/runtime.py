@@ -8,9 +8,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.abi import ARM
+from pytest_tinybudget.footprint.abi import CORES
 from pytest_tinybudget.footprint.abi import ILP32
 from pytest_tinybudget.footprint.abi import X86_64
 from pytest_tinybudget.footprint.abi import Abi
+from pytest_tinybudget.footprint.abi import Core
 
 
 #: The TFLM commit that the operator rules and tables were read from and measured on.
@@ -50,6 +52,7 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
 class Runtime(Struct, frozen=True):
     """A runtime that footprints are stated for.
 
+    ``cores`` are those that its code was built for: several where one table stands for all.
     ``table`` names the section graph and the stack table (``data/graphs``, ``data/stack``) that
     stand for it; ``flash_margin_percent`` is 0 where the table was made for this very core and
     kernel library, else how far the truth may lie above what the table gives.
@@ -62,6 +65,7 @@ class Runtime(Struct, frozen=True):
     abi: Abi
     kernels: Kernels
     table: str
+    cores: tuple[Core, ...]
     flash_margin_percent: float = 0.0
     tflm_commit: str = TFLM_COMMIT
     graph: str = ""
@@ -93,35 +97,56 @@ _CMSIS_MVE = Kernels("cmsis-nn", dsp=True, mve=True)
 #: gives 57,604 B for the same kind of models.
 _ESP_NN_FLASH_MARGIN_PERCENT = 100.0
 
+
+def _cores(*names: str) -> tuple[Core, ...]:
+    return tuple(CORES[name] for name in names)
+
+
+_M0PLUS, _M4F, _M7F = _cores("Cortex-M0+"), _cores("Cortex-M4F"), _cores("Cortex-M7F")
+_M33F, _M55, _RV32IMC = _cores("Cortex-M33F"), _cores("Cortex-M55"), _cores("RV32IMC")
+
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
     for runtime in (
-        Runtime("m0plus_ref", "Cortex-M0+, reference kernels", ARM, _REFERENCE, "m0plus_ref"),
-        Runtime("m0plus_cmsisnn", "Cortex-M0+, CMSIS-NN", ARM, _CMSIS_PLAIN, "m0plus_cmsisnn"),
-        Runtime("m4_ref", "Cortex-M4F, reference kernels", ARM, _REFERENCE, "m4_ref"),
-        Runtime("m4_cmsisnn", "Cortex-M4F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m4_cmsisnn"),
-        Runtime("m7_ref", "Cortex-M7F, reference kernels", ARM, _REFERENCE, "m7_ref"),
-        Runtime("m7_cmsisnn", "Cortex-M7F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m7_cmsisnn"),
-        Runtime("m33_cmsisnn", "Cortex-M33F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m33_cmsisnn"),
-        Runtime("m55_cmsisnn", "Cortex-M55, CMSIS-NN with MVE", ARM, _CMSIS_MVE, "m55_cmsisnn"),
-        Runtime("rv32imc_ref", "RV32IMC, reference kernels", ILP32, _REFERENCE, "rv32imc_ref"),
+        Runtime(
+            "m0plus_ref", "Cortex-M0+, reference kernels", ARM, _REFERENCE, "m0plus_ref", _M0PLUS
+        ),
+        Runtime(
+            "m0plus_cmsisnn", "Cortex-M0+, CMSIS-NN", ARM, _CMSIS_PLAIN, "m0plus_cmsisnn", _M0PLUS
+        ),
+        Runtime("m4_ref", "Cortex-M4F, reference kernels", ARM, _REFERENCE, "m4_ref", _M4F),
+        Runtime("m4_cmsisnn", "Cortex-M4F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m4_cmsisnn", _M4F),
+        Runtime("m7_ref", "Cortex-M7F, reference kernels", ARM, _REFERENCE, "m7_ref", _M7F),
+        Runtime("m7_cmsisnn", "Cortex-M7F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m7_cmsisnn", _M7F),
+        Runtime(
+            "m33_cmsisnn", "Cortex-M33F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m33_cmsisnn", _M33F
+        ),
+        Runtime(
+            "m55_cmsisnn", "Cortex-M55, CMSIS-NN with MVE", ARM, _CMSIS_MVE, "m55_cmsisnn", _M55
+        ),
+        Runtime(
+            "rv32imc_ref", "RV32IMC, reference kernels", ILP32, _REFERENCE, "rv32imc_ref", _RV32IMC
+        ),
         Runtime(
             "esp32_espnn", "ESP32 and kin, esp-nn in plain C", ILP32, Kernels("esp-nn"),
-            "rv32imc_ref", flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
+            "rv32imc_ref", _cores("Xtensa LX6", "Xtensa LX7", "RV32IMC", "RV32IMAC"),
+            flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
         ),
         Runtime(
             "esp32s3_espnn", "ESP32-S3, esp-nn on its vector unit", ILP32,
             Kernels("esp-nn", vectors="esp32s3"),
-            "rv32imc_ref", flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
+            "rv32imc_ref", _cores("Xtensa LX7 with vectors"),
+            flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
         ),
         Runtime(
             "esp32p4_espnn", "ESP32-P4, esp-nn on its vector unit", ILP32,
             Kernels("esp-nn", vectors="esp32p4"),
-            "rv32imc_ref", flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
+            "rv32imc_ref", _cores("RV32IMAFC with vectors"),
+            flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
         ),
         Runtime(
             "x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64,
-            Kernels("reference", compression=True), "",
+            Kernels("reference", compression=True), "", _cores("x86-64"),
             recording_allocator=True, variables_in_arena=True,
             tflm_commit=PACKAGE_VERSION, parameters=(("FULLY_CONNECTED", "2e2be2p"),),
         ),

@@ -21,6 +21,7 @@ from pytest_tinybudget.footprint.lifetime import called_subgraphs
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Kernels
 from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
@@ -75,12 +76,17 @@ def stack_part(model: Model, runtime: Runtime) -> Part:
     if unmeasured:
         names = ", ".join(sorted(unmeasured))
         note = f"{names} not measured: counted like the deepest kernel that was"
-    elif runtime.flash_margin_percent > 0:
+    elif runtime.flash_margin_percent > 0 or not _measured_on(runtime):
         note = _NEIGHBOUR
     return Part("stack", size, "estimated" if note else "table", note=note)
 
 
 _NEIGHBOUR = "measured on a neighbouring core"
+
+
+def _measured_on(runtime: Runtime) -> bool:
+    """Whether the stack was measured on the core that the runtime is built for."""
+    return not set(RUNTIMES[runtime.table].cores).isdisjoint(runtime.cores)
 
 
 def _depths(model: Model, runtime: Runtime, table: StackTable) -> Iterator[tuple[int, str]]:

@@ -19,6 +19,7 @@ from msgspec import field
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.runtime import Kernels
+from pytest_tinybudget.footprint.runtime import Vectors
 from pytest_tinybudget.footprint.section_graph import MainModel
 from pytest_tinybudget.footprint.section_graph import OperatorRoots
 from pytest_tinybudget.footprint.section_graph import SectionGraph
@@ -60,21 +61,40 @@ _FROM_FIRMWARE = re.compile(
     r"|times|unlink|link|stat|fork|wait|execve|environ))\Z"
 )
 
-#: Tags of Arm's build attributes.
-_TAG_ARCHITECTURE, _TAG_ENUM_SIZE, _TAG_DSP, _TAG_MVE = 6, 26, 46, 48
+#: Tags of Arm's build attributes ("Addenda to, and Errata in, the ABI for the Arm Architecture").
+_TAG_ARCHITECTURE, _TAG_FPU, _TAG_ENUM_SIZE, _TAG_DSP, _TAG_MVE = 6, 10, 26, 46, 48
 _ARCHITECTURE_V7E_M = 13
+#: Cores by architecture, without and with an FPU; of the architectures that have several, those
+#: with the FPU of Armv8 (FPv5) are set apart.
+_ARM_CORES = {
+    10: ("Cortex-M3", "Cortex-M3"),
+    11: ("Cortex-M0+", "Cortex-M0+"),
+    12: ("Cortex-M0+", "Cortex-M0+"),
+    _ARCHITECTURE_V7E_M: ("Cortex-M4", "Cortex-M4F"),
+    16: ("Cortex-M23", "Cortex-M23"),
+    17: ("Cortex-M33", "Cortex-M33F"),
+    21: ("Cortex-M55", "Cortex-M55"),
+}
+_FPU_OF_ARMV8 = 7
+#: What esp-nn's functions for a vector unit end in, and the core that has it.
+_VECTOR_CORES: dict[Vectors, str] = {
+    "esp32s3": "Xtensa LX7 with vectors",
+    "esp32p4": "RV32IMAFC with vectors",
+}
 _SHORT_ENUMS = 1
 
 
 class BuiltRuntime(Struct, frozen=True):
     """A section graph with what the declaration needs to know of it.
 
+    ``core`` is the one that the code was built for, ``""`` where the inputs do not tell.
     ``undefined`` are symbols that nothing given defines although linked code refers to them;
     ``without`` are TFLM's operators that the archives do not have.
     """
 
     graph: SectionGraph
     kernels: Kernels
+    core: str
     enum_bytes: int
     pointer_bytes: int
     undefined: tuple[str, ...]
@@ -109,9 +129,11 @@ def build_runtime(
     _require_one_machine(program)
     builder = _GraphBuilder(program, section_sizes or {})
     graph = builder.graph(name, found, roots, always_linked=len(objects))
+    kernels = _kernels(program)
     return BuiltRuntime(
         graph=graph,
-        kernels=_kernels(program),
+        kernels=kernels,
+        core=_core(program, kernels),
         enum_bytes=_enum_bytes(program),
         pointer_bytes=program.objects[0].layout.bits // 8,
         undefined=builder.undefined,
@@ -163,17 +185,43 @@ def _require_one_machine(program: Program) -> None:
 
 def _kernels(program: Program) -> Kernels:
     """The kernel library and extensions, as far as symbols and build attributes tell."""
-    attributes: dict[int, int] = {}
-    for item in program.objects:
-        attributes.update(item.attributes)
+    attributes = _attributes(program)
     dsp = attributes.get(_TAG_ARCHITECTURE) == _ARCHITECTURE_V7E_M or bool(attributes.get(_TAG_DSP))
     mve = bool(attributes.get(_TAG_MVE))
     names = program.definitions
     if any(name.startswith("arm_convolve_") for name in names):
         return Kernels("cmsis-nn", dsp=dsp or mve, mve=mve)
     if any(name.startswith("esp_nn_") for name in names):
-        return Kernels("esp-nn")
+        return Kernels("esp-nn", vectors=_vectors(names))
     return Kernels("reference")
+
+
+def _vectors(names: Iterable[str]) -> Vectors:
+    """The chip whose vector unit esp-nn's functions are for, by the ends of their names."""
+    for chip in _VECTOR_CORES:
+        if any(name.startswith("esp_nn_") and name.endswith(f"_{chip}") for name in names):
+            return chip
+    return ""
+
+
+def _core(program: Program, kernels: Kernels) -> str:
+    """The core that the code was built for, as far as build attributes and kernels tell."""
+    if kernels.vectors:
+        return _VECTOR_CORES[kernels.vectors]
+    attributes = _attributes(program)
+    architecture, fpu = attributes.get(_TAG_ARCHITECTURE, 0), attributes.get(_TAG_FPU, 0)
+    if architecture == _ARCHITECTURE_V7E_M and fpu >= _FPU_OF_ARMV8:
+        return "Cortex-M7F"
+    return _ARM_CORES.get(architecture, ("", ""))[fpu > 0]
+
+
+def _attributes(program: Program) -> dict[int, int]:
+    """Arm's build attributes: the most that any object asks for, as the linker takes them."""
+    attributes: dict[int, int] = {}
+    for item in program.objects:
+        for tag, value in item.attributes.items():
+            attributes[tag] = max(value, attributes.get(tag, 0))
+    return attributes
 
 
 def _enum_bytes(program: Program) -> int:

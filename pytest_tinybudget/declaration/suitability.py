@@ -1,0 +1,91 @@
+"""Which runtimes run on a board: a runtime is code for a core, and a board has one.
+
+Everywhere that a runtime is chosen asks here: the declaration at the line of the choice, and
+``Declaration.runtime_for`` for whoever has no declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from typing import Literal
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.cores import cores
+from pytest_tinybudget.footprint.abi import CORES
+from pytest_tinybudget.footprint.abi import Core
+from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.runtime import Runtime
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.declared import DeclaredRuntime
+
+
+#: ``own``: built for the board's core, or the nearest there is; ``lesser``: built for another of
+#: its family, whose code the board's core runs; ``other``: does not run there.
+Suitability = Literal["own", "lesser", "other"]
+
+
+def suitability(runtime: Runtime, board: Board) -> Suitability:
+    """How ``runtime`` suits the core of ``board``; one that nothing is known of takes any."""
+    return _suitability(runtime.cores, board.core)
+
+
+@lru_cache(maxsize=256)
+def _suitability(built_for: tuple[Core, ...], board_core: str) -> Suitability:
+    core = CORES.get(board_core)
+    if core is None:
+        return "own"
+    stand_in = cores().get(board_core)
+    # Where there is no table for a core, the one of the nearest core is its own.
+    nearest = RUNTIMES[stand_in.runtime].cores if stand_in else ()
+    at_home = {core} if core in nearest else {core, *nearest}
+    if not at_home.isdisjoint(built_for):
+        return "own"
+    if any(core.runs_code_for(other) for other in built_for):
+        return "lesser"
+    return "other"
+
+
+def suitable(runtimes: Mapping[str, DeclaredRuntime], board: Board) -> list[str]:
+    """Names of the ``runtimes`` that run on ``board``: its own, others for its core, the rest."""
+    found: dict[Suitability, list[str]] = {"own": [], "lesser": [], "other": []}
+    for name, declared in runtimes.items():
+        if declared.runtime is not None:
+            found[suitability(declared.runtime, board)].append(name)
+    stand_in = cores().get(board.core)
+    usual = stand_in.runtime if stand_in else ""
+    found["own"].sort(key=lambda name: (name != board.runtime, name != usual))
+    return [*found["own"], *found["lesser"]]
+
+
+def does_not_run(name: str, runtime: Runtime, board: Board) -> str:
+    """What is wrong with a runtime that does not suit ``board``."""
+    return (
+        f"runtime {name!r} does not run on {board.id}: it is code for {_named(runtime.cores)}, and "
+        f"the board's core is {board.core}"
+    )
+
+
+def for_a_lesser_core(name: str, runtime: Runtime, board: Board) -> str:
+    """What it means that ``runtime`` is built for less than the core of ``board``; else empty."""
+    if suitability(runtime, board) != "lesser":
+        return ""
+    stand_in = cores().get(board.core)
+    own = RUNTIMES[stand_in.runtime] if stand_in else None
+    differs = "flash and stack"
+    if own is not None and own.kernels != runtime.kernels:
+        differs = "flash, stack and arena"
+    lesser = [each for each in runtime.cores if CORES[board.core].runs_code_for(each)]
+    text = (
+        f"runtime {name} counts code for {_named(lesser)}: {board.id} runs it, but firmware "
+        f"that is built for its {board.core} takes other {differs}"
+    )
+    return text if own is None else f"{text} ({own.name} counts that)"
+
+
+def _named(cores: Iterable[Core]) -> str:
+    return " or ".join(core.name for core in cores)
