@@ -25,6 +25,7 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.quantities import Declarable
 from pytest_tinybudget.quantities import parse_quantity
@@ -169,10 +170,11 @@ def pair_of(
         TinybudgetError: board or budget are wrong.
     """
     path = Path(model_path)
+    name = model_name(path)
     found = board if isinstance(board, Board) else find_board(board)
     model = DeclaredModel(
-        name=path.stem,
-        section=path.stem,
+        name=name,
+        section=name,
         source=path,
         declared_source=path.as_posix(),
         boards=(found,),
@@ -184,7 +186,7 @@ def pair_of(
         registrations=registrations,
         runtime=None,
         stack=None,
-        artifact_name=path.stem,
+        artifact_name=name,
         conversion=conversion or Conversion(Path.cwd()),
     )
     runtimes = {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}

@@ -50,9 +50,10 @@ def _update(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iter
     terms, limit = pair.declaration.update, pair.model.budget.update
     if terms is None and limit is None:
         return ()
+    from pytest_tinybudget.graph.tflite import load_content
+    from pytest_tinybudget.names import printable
     from pytest_tinybudget.update.payload import Payload
     from pytest_tinybudget.update.payload import payload_figures
-    from pytest_tinybudget.update.payload import read_deployed
     from pytest_tinybudget.update.terms import UpdateTerms
 
     slots, deployed = pair.declaration.slots.get(pair.board.id), pair.model.deployed
@@ -61,7 +62,7 @@ def _update(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iter
         model.content,
         around_bytes=slots.payload.around if slots else 0,
         firmware_bytes=firmware_bytes if slots and slots.model is None else 0,
-        deployed=read_deployed(deployed) if deployed else b"",
+        deployed=load_content(deployed, printable(deployed.name)) if deployed else b"",
         trained=pair.model.planned is None,
     )
     return payload_figures(payload, terms or UpdateTerms(), limit)

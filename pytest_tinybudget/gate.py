@@ -55,6 +55,7 @@ from pytest_tinybudget.footprint.result import Estimate
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.results import Acceptance
@@ -180,7 +181,7 @@ class Gate:
                 return ready(read_model(planned, declared.name))
             converted = self.conversion(declared)
             if converted is not None:  # stripped with the conversion
-                return read_model(converted.content, declared.source.stem)
+                return read_model(converted.content, model_name(declared.source))
             return ready(load_model(declared.source, declared.declared_source))
 
         def ready(model: Model) -> Model:

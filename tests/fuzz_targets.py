@@ -354,6 +354,25 @@ def _devices(folder: Path) -> Target:
     return Target("devices", [table.encode(), lines.encode()], read, mutated_text)
 
 
+def _c_source(_folder: Path) -> Target:
+    """Models as arrays in C: the files that are written here, and other spellings of them."""
+    from test_c_source import SOURCES
+    from test_c_source import TEXTS
+
+    from pytest_tinybudget.graph.c_source import models_in
+
+    def read(content: bytes) -> None:
+        for array in models_in(content, "model.cc"):
+            require_plain(f"{array.name} {array.line}")
+            with suppress(TinybudgetError):
+                read_model(array.content, array.name)
+
+    written = artifacts.render_array(read_model(small_model(), "fuzz"), "fuzz")
+    corpus = [content for name, content in written.items() if name.endswith(".cc")]
+    texts = (text.encode() for text in (*SOURCES.values(), *TEXTS.values()))
+    return Target("c_source", [*corpus, *texts], read, mutated_text)
+
+
 # What tools make
 
 
@@ -602,6 +621,7 @@ def _keras(folder: Path) -> Target:
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
     "tflite": _tflite,
+    "c_source": _c_source,
     "declaration": _declaration,
     "results": _results,
     "partitions": _partitions,

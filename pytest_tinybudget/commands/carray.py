@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
@@ -13,6 +14,9 @@ from pytest_tinybudget.commands.options import chosen_board
 from pytest_tinybudget.commands.options import chosen_runtime
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import require_runnable
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.graph.locations import file_and_array
+from pytest_tinybudget.graph.locations import model_name
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -24,7 +28,7 @@ def add_commands(subparsers: Subparsers) -> None:
         details="Prints the paths of what it wrote. The same model gives the same bytes.",
         example="tinybudget carray models/kws.tflite -o firmware/src --board raspberry-pi-pico",
     )
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, default=Path(), help="folder (default: here)"
     )
@@ -60,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     runtime = chosen_runtime(arguments, chosen_board(arguments))
     model = load_model(Path(arguments.model))
-    name = arguments.name or Path(arguments.model).stem
+    name = arguments.name or model_name(Path(arguments.model))
     if arguments.array_only:
         files = render_array(model, name, arguments.language)
     else:
@@ -75,6 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
             registrations=arguments.registrations,
             language=arguments.language,
         )
+    source, _ = file_and_array(Path(arguments.model))
+    for name in files:
+        target = arguments.output / name
+        if target.exists() and target.samefile(source):
+            raise TinybudgetError(
+                f"{target}: would overwrite the source of the model: choose another --name or -o"
+            )
     for path in write(arguments.output, files):
         print(path)
     return 0

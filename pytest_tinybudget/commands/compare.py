@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import runtime_of
+from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.quantities import format_range
 from pytest_tinybudget.report.console import Console
@@ -83,7 +85,7 @@ def add_commands(subparsers: Subparsers) -> None:
         example="tinybudget compare models/kws.tflite\n"
         "tinybudget compare models/*.tflite --board esp32 --board raspberry-pi-pico",
     )
-    parser.add_argument("models", metavar="MODEL", nargs="+", help="a .tflite file")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help=MODEL_HELP)
     parser.add_argument(
         "--board", metavar="ID", action="append", help="only this board; may be repeated"
     )
@@ -243,7 +245,7 @@ def _several_models(placings: dict[str, list[Placing]], style: Style) -> list[st
 
 
 def _names(paths: Iterable[str], style: Style) -> list[str]:
-    return [shorten(Path(path).stem, _NAME_CELLS, style) for path in paths]
+    return [shorten(model_name(Path(path)), _NAME_CELLS, style) for path in paths]
 
 
 def _cell(placing: Placing) -> str:

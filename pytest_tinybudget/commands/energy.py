@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.graph.locations import is_c_source
 from pytest_tinybudget.quantities import Declarable
 from pytest_tinybudget.quantities import format_quantity
 from pytest_tinybudget.quantities import format_range
@@ -125,7 +127,7 @@ def _pair(arguments: argparse.Namespace) -> Pair:
     from pytest_tinybudget.commands.selection import select
     from pytest_tinybudget.declaration.pairs import Pair
 
-    if "::" not in arguments.model:
+    if "::" not in arguments.model or is_c_source(Path(arguments.model)):
         if arguments.board is None:
             raise TinybudgetError("--board is missing: tinybudget boards lists them")
         return pair_of(arguments.model, board=arguments.board)

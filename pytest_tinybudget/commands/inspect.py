@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import to_builtins
 
+from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
@@ -34,7 +35,7 @@ def add_commands(subparsers: Subparsers) -> None:
         "show where a model's flash and RAM go: layers, operators, parts, arena",
         example="tinybudget inspect models/kws.tflite --board raspberry-pi-pico",
     )
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     add_runtime_options(parser)
     add_cost_option(parser)
     parser.add_argument(

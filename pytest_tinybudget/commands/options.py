@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: What ``argparse.ArgumentParser.add_subparsers`` returns.
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+#: For a command that reads a model as it is.
+MODEL_HELP = "a .tflite file, or a C file with it as an array: FILE or FILE::ARRAY"
+
 #: What a model is measured for where neither a board nor a runtime is named.
 DEFAULT_RUNTIME = "m4_cmsisnn"
 

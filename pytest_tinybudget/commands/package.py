@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import require_runnable
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.graph.locations import model_name
 
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def add_commands(subparsers: Subparsers) -> None:
         example="tinybudget package models/kws.tflite --version 1.2.0 --slot-size 256KB -o dist\n"
         "tinybudget package --verify dist/kws-1.2.0.bin --manifest dist/kws-1.2.0.json",
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", type=Path, help="a .tflite file")
+    parser.add_argument("model", metavar="MODEL", nargs="?", type=Path, help=MODEL_HELP)
     parser.add_argument("--version", metavar="X.Y.Z", help="its version, such as 1.2.0 or 1.2.0+7")
     parser.add_argument("--board", metavar="ID", help="a board of --declaration or the catalogue")
     parser.add_argument(
@@ -154,7 +156,7 @@ def _package(arguments: argparse.Namespace) -> int:
     image = read_image(signed)
     address, chip = base + (offset or 0), _chip(arguments, board)
     content = encode(signed, arguments.format, address, chip)
-    name = f"{arguments.model.stem}-{version}"
+    name = f"{model_name(arguments.model)}-{version}"
     file = f"{name}.{arguments.format}"
     manifest = Manifest(
         schema_version=1,

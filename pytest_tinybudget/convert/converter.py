@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from pytest_tinybudget.convert.settings import stripped_text
 from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.graph.locations import is_c_source
 from pytest_tinybudget.names import printable
 
 
@@ -96,7 +98,7 @@ class Converter:
         Raises:
             ConversionError: it cannot be converted, or what came is not full-integer TF Lite.
         """
-        task = _task(request)
+        task = _task(self._on_disk(request))
         self._fulfil([task])
         kept = self._kept[task.key]
         if isinstance(kept, ConversionError):
@@ -108,7 +110,7 @@ class Converter:
         tasks = []
         for request in requests:
             with suppress(TinybudgetError):  # ``convert`` meets it again
-                tasks.append(_task(request))
+                tasks.append(_task(self._on_disk(request)))
         self._fulfil(tasks)
 
     def close(self) -> None:
@@ -118,6 +120,25 @@ class Converter:
         self._servers.clear()
         self._open.close()
         self._home = None
+
+    def _on_disk(self, request: Request) -> Request:
+        """``request`` with a file that converters read: of a C source, the bytes of its array.
+
+        Raises:
+            ModelError: the source holds no model.
+            ConversionError: temporary files cannot be written.
+        """
+        if not is_c_source(request.source):
+            return request
+        from pytest_tinybudget.graph.tflite import load_content
+
+        content = load_content(request.source, request.shown)
+        try:
+            file = self._folder() / f"{hashlib.sha256(content).hexdigest()}.tflite"
+            file.write_bytes(content)
+        except OSError as error:
+            raise _no_room(request, error) from None
+        return replace(request, source=file)
 
     def _fulfil(self, tasks: Sequence[_Task]) -> None:
         """Fill ``_kept`` for ``tasks``."""
@@ -157,10 +178,8 @@ class Converter:
         try:
             self._run(tasks)
         except OSError as error:
-            reason = error.strerror or error
             for task in tasks:
-                text = f"{task.request.shown}: not converted, temporary files cannot be written"
-                self._kept[task.key] = ConversionError(f"{text}: {reason}", code="TB102")
+                self._kept[task.key] = _no_room(task.request, error)
 
     def _run(self, tasks: Sequence[_Task]) -> None:
         """Let a worker do ``tasks``, which are of one backend, and keep what comes."""
@@ -212,6 +231,11 @@ class Converter:
         if self._home is None:
             self._home = self._open.enter_context(temporary_folder())
         return self._home
+
+
+def _no_room(request: Request, error: OSError) -> ConversionError:
+    text = f"{request.shown}: not converted, temporary files cannot be written"
+    return ConversionError(f"{text}: {error.strerror or error}", code="TB102")
 
 
 def _task(request: Request) -> _Task:

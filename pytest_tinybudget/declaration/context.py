@@ -16,6 +16,7 @@ from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import relative
+from pytest_tinybudget.graph.locations import file_and_array
 from pytest_tinybudget.nearest import nearest
 from pytest_tinybudget.quantities import EXAMPLES
 from pytest_tinybudget.quantities import Declarable
@@ -67,8 +68,12 @@ class Context(Struct, frozen=True):
             index += 1
 
     def file(self, declared: str, keys: KeyPath, example: str = "models/kws.tflite") -> Path:
-        """The file that ``declared`` names, relative to the declaration."""
-        path = Path(os.path.normpath(self.path.parent / declared))
+        """The file that ``declared`` names, relative to the declaration.
+
+        ``FILE::ARRAY``, a model in a C source, keeps the name of its array.
+        """
+        location = Path(os.path.normpath(self.path.parent / declared))
+        path, _ = file_and_array(location)
         if not exists(path):
             broken = " (a link that leads nowhere)" if _is_link(path) else ""
             self.problems.add(
@@ -83,7 +88,7 @@ class Context(Struct, frozen=True):
             if keys[-1] == "source":  # which may be a glob
                 example = f"{declared.rstrip('/')}/*.tflite"
             self.problems.add(keys, text, example=f'{keys[-1]} = "{example}"')
-        return path
+        return location
 
     def look_up(
         self, kind: str, name: str, valid: Mapping[str, _Value], keys: KeyPath

@@ -14,6 +14,11 @@ from pytest_tinybudget.graph.calls import check_calls
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
 from pytest_tinybudget.graph.flatbuffer import FlatBuffer
 from pytest_tinybudget.graph.flatbuffer import quoted
+from pytest_tinybudget.graph.locations import ASSEMBLER_SUFFIXES
+from pytest_tinybudget.graph.locations import C_SUFFIXES
+from pytest_tinybudget.graph.locations import SEPARATOR
+from pytest_tinybudget.graph.locations import file_and_array
+from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.graph.model import NO_BYTES
 from pytest_tinybudget.graph.model import TYPE_BITS
 from pytest_tinybudget.graph.model import Model
@@ -44,14 +49,39 @@ _PLAIN = frozenset(SCALAR_CODES)
 
 
 def load_model(path: Path, shown: str = "") -> Model:
-    """Read the file at ``path``; the model is called by the file's stem.
+    """Read the file at ``path``; the model is called by the file's stem, or the array's name.
 
-    ``shown`` is what messages call the file instead of ``path``.
+    A C or C++ file is read for the array that holds the model; ``FILE::ARRAY`` names one of
+    several. ``shown`` is what messages call the file instead of ``path``.
 
     Raises:
         ModelError: missing, no regular file, too large, or not a sound TF Lite model.
     """
     label = printable(shown or path.as_posix())
+    content = load_content(path, label)
+    return _Reader(content, label).model(model_name(path))
+
+
+def load_content(path: Path, label: str) -> bytes:
+    """The bytes of the model at ``path``, as ``load_model`` finds them, not looked at yet.
+
+    Raises:
+        ModelError: missing, no regular file, too large, or a source file without a model.
+    """
+    file, array = file_and_array(path)
+    content = _content(file, label)
+    is_text = file.suffix.lower() in C_SUFFIXES | ASSEMBLER_SUFFIXES
+    # A model may have any name.
+    if not is_text or content[4:8] == _IDENTIFIER or content.startswith(_LFS_POINTER):
+        return content
+    from pytest_tinybudget.graph import c_source
+
+    if file.suffix.lower() in ASSEMBLER_SUFFIXES:
+        raise ModelError(f"{label}: {c_source.assembler_words(content)}")
+    return c_source.model_bytes(content, label.partition(SEPARATOR)[0], array)
+
+
+def _content(path: Path, label: str) -> bytes:
     try:
         # Looked at before it is opened: opening a pipe would wait for its writer.
         status = path.stat()
@@ -65,13 +95,12 @@ def load_model(path: Path, shown: str = "") -> Model:
                 f" (the limit is {MAX_FILE_BYTES:,})"
             )
         with path.open("rb") as file:
-            content = file.read(status.st_size)
+            return file.read(status.st_size)
     except FileNotFoundError:
         raise ModelError(f"{label}: no such file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelError(f"{label}: cannot be read: {reason}") from None
-    return _Reader(content, label).model(path.stem)
 
 
 def read_model(content: bytes, name: str) -> Model:

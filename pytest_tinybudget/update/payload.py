@@ -5,11 +5,9 @@ from __future__ import annotations
 import lzma
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.results import Figure
 from pytest_tinybudget.sizes import format_size
 from pytest_tinybudget.update.terms import Sent
@@ -114,18 +112,6 @@ def delta_bytes(old: bytes, new: bytes) -> tuple[int, int]:
     least = max(0, size(old + new) - size(old))
     margin = least * _DELTA_MARGIN_PERCENT // 100 + _DELTA_MARGIN_BYTES
     return least, least + margin
-
-
-def read_deployed(path: Path) -> bytes:
-    """The model file that devices have now.
-
-    Raises:
-        TinybudgetError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise TinybudgetError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def payload_figures(payload: Payload, terms: UpdateTerms, limit: int | None) -> Iterator[Figure]:

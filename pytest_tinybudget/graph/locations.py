@@ -1,0 +1,37 @@
+"""Where a model lies: a file of its own, or ``FILE::ARRAY``, an array in a C or C++ source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+#: Sources and headers of C, C++ and Arduino, and what such files include.
+C_SUFFIXES = frozenset(
+    {".c", ".cc", ".cpp", ".cxx", ".h", ".hh", ".hpp", ".hxx", ".inc", ".inl", ".ino"}
+)
+
+#: Assembler, which can only include a model.
+ASSEMBLER_SUFFIXES = frozenset({".s", ".asm"})
+
+#: Between a file and the array in it, as between the parts of a node id.
+SEPARATOR = "::"
+
+
+def is_c_source(path: Path) -> bool:
+    """Whether ``path``, with or without the name of an array, is looked at for arrays."""
+    file, _ = file_and_array(path)
+    return file.suffix.lower() in C_SUFFIXES
+
+
+def file_and_array(path: Path) -> tuple[Path, str]:
+    """The file and the array of ``FILE::ARRAY``; an empty name where there is none."""
+    name, separator, array = path.name.partition(SEPARATOR)
+    if not separator or Path(name).suffix.lower() not in C_SUFFIXES:
+        return path, ""
+    return path.with_name(name), array
+
+
+def model_name(path: Path) -> str:
+    """What the model at ``path`` is called: the array of ``FILE::ARRAY``, or the file's stem."""
+    file, array = file_and_array(path)
+    return array or file.stem
