@@ -116,7 +116,8 @@ def _measured(config: pytest.Config, revision: str, gate: Gate) -> Baseline:
     root, paths, boards = config.rootpath, list(_paths(config)), boards_of(config)
     selected, _ = declared_in(root, paths, root, boards)  # what is wrong is told by collection
     gate.baseline = Baseline()  # the base is held to no base of its own
-    return base_of(revision, Run(paths, selected, root, boards), measure)
+    written = path_setting(config, "tinybudget_json")
+    return base_of(revision, Run(paths, selected, root, boards, written), measure)
 
 
 def send_baseline(config: pytest.Config, workerinput: dict[str, Any]) -> None:

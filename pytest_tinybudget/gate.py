@@ -59,7 +59,10 @@ from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import identity_of
+from pytest_tinybudget.results import tool_version
 
 
 if TYPE_CHECKING:
@@ -687,7 +690,19 @@ def _result(
         accepted=accepted,
         placed=verdict.placed,
         table=fingerprint(pair.choice.runtime),
+        identity=_identity(pair.choice, footprint),
     )
+
+
+def _identity(choice: RuntimeChoice, footprint: Footprint) -> Identity:
+    """What the sizes of ``footprint`` belong to; an accelerator's own runtime is no TFLM."""
+    if footprint.runtime != choice.name:
+        return Identity(tool_version(), description=footprint.runtime)
+    known = identity_of(choice.runtime)
+    if choice.fixed is None:
+        return known
+    text = f"{choice.name}: flash and stack as declared, arena for {known.description}"
+    return replace(known, description=text)
 
 
 def _models_of(declared: Declared) -> tuple[DeclaredModel, ...]:

@@ -20,10 +20,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from pytest_tinybudget import posted
 from pytest_tinybudget.artifacts.files import write_file
 from pytest_tinybudget.compared import check_baseline
+from pytest_tinybudget.compared import chosen_baseline
 from pytest_tinybudget.compared import comparison_of
 from pytest_tinybudget.compared import measure_base
 from pytest_tinybudget.compared import names_base
@@ -38,6 +40,7 @@ from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import encodable
 from pytest_tinybudget.report.layout import write_lines
+from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import unmeasured
 
@@ -112,7 +115,18 @@ def unpack(report: object) -> None:
             if isinstance(plain, bytes)
             else msgspec.convert(plain, tuple[PairResult, ...])
         )
-    setattr(report, ATTRIBUTE, results)
+    setattr(report, ATTRIBUTE, tuple(map(_with_shared_identity, results)))
+
+
+def _with_shared_identity(result: PairResult) -> PairResult:
+    """``result`` with the one identity that all of its runtime have: pairs may be thousands."""
+    identity = result.identity
+    return result if identity is None else replace(result, identity=_shared(identity))
+
+
+@lru_cache(maxsize=1024)
+def _shared(identity: Identity) -> Identity:
+    return identity
 
 
 def style_of(config: pytest.Config) -> Style:
@@ -194,7 +208,9 @@ class Recorder:
         if self._json is not None:
             from pytest_tinybudget.report import results_json
 
-            _write("--tinybudget-json", self._json, results_json.render(self.results))
+            baseline = chosen_baseline(self._config)
+            source = baseline.provenance if baseline else None
+            _write("--tinybudget-json", self._json, results_json.render(self.results, source))
         if self._html is not None:
             from pytest_tinybudget.report import html
 

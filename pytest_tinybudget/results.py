@@ -7,6 +7,8 @@ board against its limits. Sizes are integers of bytes.
 from __future__ import annotations
 
 import datetime
+from functools import cache
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -15,6 +17,8 @@ from msgspec.structs import replace
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
+from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.metrics import OVER_CODES
 from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.quantities import Unit
@@ -34,6 +38,75 @@ SCHEMA_VERSION = 1
 
 #: What a result is of: a model (or group) on a board, or something else that is declared.
 Kind = Literal["pair", "accuracy", "agreement", "rollout"]
+
+
+class Identity(Struct, frozen=True, gc=False):
+    """What a result's sizes belong to: what counted them, and for which runtime.
+
+    ``tool`` is the version of this package, ``tflm`` the version of TFLM; ``kernels`` and
+    ``kernels_version`` name the kernel library, ``abi`` the layout of C data. What is not known
+    is empty. A result has these from where it was measured: reports look nothing up.
+    """
+
+    tool: str
+    tflm: str = ""
+    description: str = ""
+    kernels: str = ""
+    kernels_version: str = ""
+    abi: str = ""
+
+    @property
+    def text(self) -> str:
+        """``"TFLM 90b983c2, Cortex-M4F, CMSIS-NN with DSP"``; empty where no TFLM is known."""
+        return ", ".join(filter(None, (f"TFLM {self.tflm}", self.description))) if self.tflm else ""
+
+
+@cache
+def tool_version() -> str:
+    """The version of this package."""
+    from importlib.metadata import version
+
+    return version("pytest-tinybudget")
+
+
+@lru_cache(maxsize=256)
+def identity_of(runtime: Runtime) -> Identity:
+    """The identity of what this installation measures for ``runtime``."""
+    return Identity(
+        tool=tool_version(),
+        tflm=runtime.tflm_commit,
+        description=runtime.description,
+        kernels=runtime.kernels.library,
+        kernels_version=runtime.kernels.version,
+        abi=runtime.abi.name,
+    )
+
+
+class Checkout(Struct, frozen=True):
+    """A git repository that a run's declarations lie in.
+
+    ``folder`` leads to it from where the run started (POSIX). ``commit`` is the whole id of what
+    was measured, empty where files differ from it. ``base`` is that of the commit to compare
+    with, empty without one, and ``base_found`` says how it was found.
+    """
+
+    folder: str
+    commit: str = ""
+    base: str = ""
+    base_found: str = ""
+
+
+class Provenance(Struct, frozen=True):
+    """Where a set of results comes from: version of the tool and of TFLM's tables, commits."""
+
+    tool: str
+    tflm_commit: str
+    checkouts: tuple[Checkout, ...] = ()
+
+
+def own_provenance(checkouts: tuple[Checkout, ...] = ()) -> Provenance:
+    """That of what this installation measures."""
+    return Provenance(tool_version(), TFLM_COMMIT, checkouts)
 
 
 class Measure(Struct, frozen=True, gc=False):
@@ -154,7 +227,8 @@ class PairResult(Struct, frozen=True, gc=False):
     ``headline`` stands on its own; ``reasons`` say why and what to change, a line each.
     ``accepted`` holds the agreements without which the pair would fail, ``grown`` the metrics
     that grew more than allowed over the baseline; ``growth_unchecked`` says why a declared limit
-    of growth was not checked (empty where it was, or where there is none). ``table`` identifies
+    of growth was not checked (empty where it was, or where there is none). ``identity`` is what
+    the sizes belong to (``None`` where nothing was measured). ``table`` identifies
     the tables that the runtime's figures come from, ``conversion`` the settings that made the
     model file (empty where it was not converted here): results with others are not comparable.
     ``notes`` are what is good to know and asks for nothing, such as how far the INT8 model is from
@@ -189,6 +263,12 @@ class PairResult(Struct, frozen=True, gc=False):
     code: str = ""
     placed: Placed | None = None
     growth_unchecked: str = ""
+    identity: Identity | None = None
+
+    @property
+    def runtime_text(self) -> str:
+        """The runtime in words, with the version of TFLM that its sizes belong to."""
+        return (self.identity and self.identity.text) or f"runtime {self.runtime}"
 
     @property
     def codes(self) -> tuple[str, ...]:

@@ -11,11 +11,21 @@ from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import PairResult
 
 
 KB = 1024
+
+#: What the sizes of the samples belong to.
+IDENTITY = Identity(
+    tool="0.1.0",
+    tflm="90b983c2",
+    description="Cortex-M4F, CMSIS-NN with DSP",
+    kernels="cmsis-nn",
+    abi="arm-eabi",
+)
 
 FLASH_PARTS = (
     Part("runtime core", 20 * KB, "table"),
@@ -112,6 +122,7 @@ def pair(model: str = "kws", board: str = "arduino-nano-33-ble", **changes: Any)
         "model_source": "models/kws.tflite",
         "declared_at": "tinybudget.toml:12",
         "measures": (measure("flash"), measure("ram", 48 * KB, 64 * KB)),
+        "identity": IDENTITY,
     }
     return PairResult(**(values | changes))
 
@@ -154,5 +165,6 @@ def error(model: str = "broken", board: str = "arduino-nano-33-ble", **changes: 
         "headline": "models/broken.tflite: not a TF Lite file (the first 8 bytes are zero)",
         "measures": (),
         "runtime": "",
+        "identity": None,
     }
     return pair(model, board, **(values | changes))

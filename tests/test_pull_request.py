@@ -314,8 +314,10 @@ def test_a_change_that_costs_nothing_has_nothing_to_comment(
     results = tmp_path / "memory-budgets"
     (results / "base").mkdir(parents=True)
     (stored,) = (checkout.folder / "base").iterdir()
-    shutil.copy(stored, results / "tinybudget.json")
     shutil.copy(stored, results / "base")
+    same = json.loads(stored.read_text("utf-8"))
+    same["repositories"][0]["base"] = {"commit": checkout.base, "found": "HEAD"}
+    (results / "tinybudget.json").write_text(json.dumps(same), encoding="utf-8")
     runner = Runner(
         tmp_path, tmp_path, {"pull_request": {"number": 1}}, checkout.runner.environment
     )
@@ -326,6 +328,31 @@ def test_a_change_that_costs_nothing_has_nothing_to_comment(
     }
     assert runner.run(ROOT / "comment", results=str(results)) == 0, runner.log
     assert (tmp_path / "tinybudget-comment.md").read_text("utf-8") == ""
+
+
+def test_the_comment_picks_its_base_by_content_not_by_the_order_of_names(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """A cache may have brought the results of other commits into the folder."""
+    results = tmp_path / "memory-budgets"
+    shutil.copytree(checkout.folder, results)
+    (stored,) = (results / "base").iterdir()
+    other = json.loads(stored.read_text("utf-8"))
+    other["repositories"][0]["commit"] = checkout.merge_base
+    other["pairs"] = []
+    (results / "base" / f"{'0' * 40}.json").write_text(json.dumps(other), encoding="utf-8")
+    stored.rename(stored.with_name("z.json"))
+    environment = {
+        **checkout.runner.environment,
+        "GITHUB_REPOSITORY": "o/r",
+        "GITHUB_API_URL": "http://127.0.0.1:9",
+    }
+    runner = Runner(tmp_path, tmp_path, {"pull_request": {"number": 1}}, environment)
+    assert runner.run(ROOT / "comment", results=str(results)) == 0, runner.log
+    body = (tmp_path / "tinybudget-comment.md").read_text("utf-8")
+    rows = [line for line in body.splitlines() if line.startswith("|")]
+    assert rows == [line for line in checkout.summary.splitlines() if line.startswith("|")]
+    assert f"commit {checkout.base[:12]} (first parent of the merge commit)" in body
 
 
 def test_a_gate_that_ended_early_leaves_nothing_to_comment(

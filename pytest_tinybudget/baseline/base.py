@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
@@ -33,14 +34,17 @@ from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.problems import relative
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.results import Checkout
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import Provenance
+from pytest_tinybudget.results import own_provenance
 
 
 #: Measures pairs, which hold to no limit of growth.
 Measure = Callable[[Sequence[Declared]], Iterable[PairResult]]
 
 #: Writes the pairs of a results file.
-Render = Callable[[Sequence[PairResult]], str]
+Render = Callable[[Sequence[PairResult], Provenance | None], str]
 
 _SUFFIX_CHARACTERS = 8
 
@@ -48,13 +52,15 @@ _SUFFIX_CHARACTERS = 8
 class Run(Struct, frozen=True):
     """What a run checks: ``selected`` is what ``paths`` stand for, from the folder ``start``.
 
-    ``boards`` are those that declarations may name, the catalogue's unless given.
+    ``boards`` are those that declarations may name, the catalogue's unless given; ``written`` is
+    the run's own results file.
     """
 
     paths: Sequence[str]
     selected: Sequence[Declared]
     start: Path
     boards: Mapping[str, Board] | None = None
+    written: Path | None = None
 
     @property
     def pairs(self) -> list[Declared]:
@@ -76,11 +82,26 @@ class _Found(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """``commit 1a2b3c4d5e6f (HEAD)``; of several repositories each after its folder."""
-        if len(self.bases) == 1:
-            return next(iter(self.bases.values())).label
-        return ", ".join(
-            f"{self.workspace.name(root)}: {base.label}" for root, base in self.bases.items()
+        """The base as reports name it."""
+        return _label({self.workspace.name(root): base for root, base in self.bases.items()})
+
+    @property
+    def checkouts(self) -> tuple[Checkout, ...]:
+        """The base's side: what was measured is the base itself."""
+        return tuple(
+            Checkout(self.workspace.name(root), base.commit) for root, base in self.bases.items()
+        )
+
+    def checkouts_of(self, written: Path | None) -> tuple[Checkout, ...]:
+        """The run's side: its own commits where files are as committed, and those of the base."""
+        return tuple(
+            Checkout(
+                self.workspace.name(root),
+                repository.checked_out(written),
+                self.bases[root].commit if root in self.bases else "",
+                self.bases[root].why if root in self.bases else "",
+            )
+            for root, repository in self.workspace.repositories.items()
         )
 
 
@@ -114,16 +135,62 @@ def base_of(revision: str, run: Run, measure: Measure, *, store: Store | None = 
         TinybudgetError: a repository has no commit of that name.
     """
     found = _find(revision, run)
+    own = own_provenance(found.checkouts_of(run.written))
     if not found.bases:
-        return _nothing(found.missing)
+        return replace(_nothing(found.missing), provenance=own)
     kept = store.file(found, run.paths) if store is not None else None
-    results = _kept(kept, found.label) or _committed(found, run)
+    results = _kept(kept, found) or _committed(found, run)
     if results is not None:
-        return _baseline(results, found.missing)
+        return replace(_baseline(results, found.missing), provenance=own)
     baseline = _measured(found, run, measure)
-    if store and kept and baseline.results and _is_whole(baseline):
-        write_file(kept, store.render(baseline.results.pairs).encode("ascii"))
-    return baseline
+    base = baseline.results
+    if store and kept and base and _is_whole(baseline):
+        write_file(kept, store.render(base.pairs, base.provenance).encode("ascii"))
+    return replace(baseline, provenance=own)
+
+
+def base_in(folder: Path, head: Results) -> Baseline:
+    """The results in ``folder`` that are of the base which ``head`` names.
+
+    Files are told apart by the commits that they say they are of; of several that are of the
+    same ones, as of one model and of all, the one that has the pairs of ``head`` counts.
+    """
+    checkouts = head.provenance.checkouts if head.provenance else ()
+    wanted = {each.folder: each.base for each in checkouts if each.base}
+    if not wanted:
+        return _nothing({"": f"{head.origin} names no base commit"})
+    label = _label({each.folder: Base(each.base, each.base_found) for each in checkouts})
+    ids = {pair.id for pair in head.pairs}
+
+    def likeness(results: Results) -> tuple[bool, int, int]:
+        its = {pair.id for pair in results.pairs}
+        return results.estimator == head.estimator, len(its & ids), -len(its - ids)
+
+    read = [results for file in sorted(folder.glob("*.json")) if (results := _readable(file))]
+    found = [each for each in read if _commits(each) == wanted]
+    if not found:
+        return _nothing({"": f"{folder.as_posix()} has no results of {label}"})
+    return Baseline(dataclasses.replace(max(found, key=likeness), origin=label), complete=True)
+
+
+def _readable(file: Path) -> Results | None:
+    try:
+        return load_results(file)
+    except TinybudgetError:
+        return None
+
+
+def _commits(results: Results) -> dict[str, str]:
+    checkouts = results.provenance.checkouts if results.provenance else ()
+    return {each.folder: each.commit for each in checkouts}
+
+
+def _label(bases: Mapping[str, Base]) -> str:
+    """``commit 1a2b3c4d5e6f (HEAD)``; of several repositories each after its folder."""
+    several = {folder: base for folder, base in bases.items() if base.commit}
+    if len(several) == 1:
+        return next(iter(several.values())).label
+    return ", ".join(f"{folder}: {base.label}" for folder, base in several.items())
 
 
 def find_base(repository: Repository, revision: str) -> Base:
@@ -224,17 +291,14 @@ def _baseline(
     return Baseline(results, missing=missing, complete=True, notes=(*lost, *notes))
 
 
-def _kept(path: Path | None, label: str) -> Results | None:
-    """The results in the user's store, if this version of the tool wrote them."""
-    if path is None or not path.exists():
-        return None
-    try:
-        results = load_results(path)
-    except TinybudgetError:
+def _kept(path: Path | None, found: _Found) -> Results | None:
+    """The results in the user's store, if this version of the tool wrote them of the base."""
+    results = _readable(path) if path is not None and path.exists() else None
+    if path is None or results is None:
         return None  # a damaged store is filled anew
-    if results.estimator != own_estimator():
-        return None
-    return own_results(results.pairs, f"{label}, {path.as_posix()}")
+    if results.provenance != own_provenance(found.checkouts):
+        return None  # of another version, or of another commit whatever its name
+    return own_results(results.pairs, f"{found.label}, {path.as_posix()}", found.checkouts)
 
 
 def _measured(found: _Found, run: Run, measure: Measure) -> Baseline:
@@ -253,7 +317,7 @@ def _measured(found: _Found, run: Run, measure: Measure) -> Baseline:
         file: f"{found.label} has no results: {copy.without_place(reason)}"
         for file, reason in wrong.items()
     }
-    results = own_results(measured, found.label)
+    results = own_results(measured, found.label, found.checkouts)
     return _baseline(results, {**found.missing, **missing}, copy.notes)
 
 
@@ -291,7 +355,7 @@ def _committed(found: _Found, run: Run) -> Results | None:
     if not {each.id for each in run.pairs} <= {pair.id for pair in pairs}:
         return None
     names = ", ".join(relative(file, found.workspace.start) for file in files)
-    return own_results(pairs, f"{found.label}, {names}") if pairs else None
+    return own_results(pairs, f"{found.label}, {names}", found.checkouts) if pairs else None
 
 
 def _is_stale(found: _Found, results: Results) -> bool:

@@ -20,6 +20,7 @@ from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.nearest import nearest
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import Provenance
 
 
 class Baseline(Struct, frozen=True):
@@ -39,6 +40,8 @@ class Baseline(Struct, frozen=True):
     complete: bool = False
     #: What reports say of it, a line each.
     notes: tuple[str, ...] = ()
+    #: Where the run's own results come from, if git was asked.
+    provenance: Provenance | None = None
 
     def find(self, head: PairResult) -> tuple[PairResult | None, str]:
         """What ``head`` can be compared with; else ``None`` and why not.

@@ -119,6 +119,25 @@ class Repository(Struct, frozen=True):
         except GitError:
             return None
 
+    def checked_out(self, written: Path | None = None) -> str:
+        """The commit that all tracked files are of; empty where any differs from it.
+
+        Where the file ``written`` is tracked it would be part of the commit that it names: empty.
+        """
+        try:
+            if self.run("status", "--porcelain", "--untracked-files=no"):
+                return ""
+            if written is not None and self._tracks(written):
+                return ""
+            return self.commit("HEAD")
+        except GitError:
+            return ""
+
+    def _tracks(self, file: Path) -> bool:
+        return file.resolve().is_relative_to(self.root) and bool(
+            self.run("ls-files", "--", str(file.resolve()))
+        )
+
     def base(self, environment: Mapping[str, str] = os.environ) -> Base:
         """The commit that the checked out change is to be compared with.
 

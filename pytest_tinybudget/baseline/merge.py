@@ -9,7 +9,10 @@ from pytest_tinybudget.baseline.stored import Results
 from pytest_tinybudget.baseline.stored import own_estimator
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
+from pytest_tinybudget.results import Checkout
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import Provenance
+from pytest_tinybudget.results import own_provenance
 
 
 def merge(shards: Sequence[Results]) -> tuple[PairResult, ...]:
@@ -35,6 +38,17 @@ def merge(shards: Sequence[Results]) -> tuple[PairResult, ...]:
     if conflicts:
         raise TinybudgetError(conflicts[0], details=tuple(conflicts[1:]))
     return tuple(sorted(pairs.values(), key=lambda pair: pair.id))
+
+
+def merged_provenance(shards: Sequence[Results]) -> Provenance:
+    """Where the results of ``shards`` come from: what two of them say otherwise is left out."""
+    found: dict[str, Checkout] = {}
+    conflicts = set()
+    for shard in shards:
+        for each in shard.provenance.checkouts if shard.provenance else ():
+            if found.setdefault(each.folder, each) != each:
+                conflicts.add(each.folder)
+    return own_provenance(tuple(found[each] for each in sorted(found.keys() - conflicts)))
 
 
 def _require_one_estimator(shards: Sequence[Results]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -17,8 +16,10 @@ from typing import Literal
 from typing import NoReturn
 
 import msgspec
+from msgspec import UNSET
 from msgspec import Meta
 from msgspec import Struct
+from msgspec import UnsetType
 
 from pytest_tinybudget.declaration.problems import shown
 from pytest_tinybudget.errors import TinybudgetError
@@ -30,18 +31,21 @@ from pytest_tinybudget.footprint.result import Method
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
-from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
 from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.results import SCHEMA_VERSION
 from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results import Checkout
 from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import Kind
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import Placed
+from pytest_tinybudget.results import Provenance
+from pytest_tinybudget.results import own_provenance
 
 
 #: A thousand pairs take some 30 MB; anything larger is another file by mistake.
@@ -55,12 +59,14 @@ class Results:
     """The results of one run and what they belong to.
 
     ``origin`` names them for people. ``estimator`` is this tool's version and TFLM's commit:
-    numbers of another estimator are not comparable.
+    numbers of another estimator are not comparable. ``provenance`` is what the file says of
+    itself, ``None`` where there is none.
     """
 
     origin: str
     estimator: str
     pairs: tuple[PairResult, ...]
+    provenance: Provenance | None = None
     _by_id: dict[str, PairResult] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -72,9 +78,12 @@ class Results:
         return self._by_id.get(pair_id)
 
 
-def own_results(pairs: Iterable[PairResult], origin: str) -> Results:
-    """Results that this process has measured."""
-    return Results(origin, own_estimator(), tuple(sorted(pairs, key=lambda pair: pair.id)))
+def own_results(
+    pairs: Iterable[PairResult], origin: str, checkouts: tuple[Checkout, ...] = ()
+) -> Results:
+    """Results that this process has measured, at the commits of ``checkouts`` where known."""
+    ordered = tuple(sorted(pairs, key=lambda pair: pair.id))
+    return Results(origin, own_estimator(), ordered, own_provenance(checkouts))
 
 
 def joined(several: Sequence[Results]) -> Results | None:
@@ -97,7 +106,7 @@ def joined(several: Sequence[Results]) -> Results | None:
 @cache
 def own_estimator() -> str:
     """The estimator of this installation, as ``Results`` name it."""
-    return _estimator(importlib.metadata.version("pytest-tinybudget"), TFLM_COMMIT)
+    return _estimator(own_provenance())
 
 
 def load_results(path: Path) -> Results:
@@ -139,13 +148,36 @@ def read_results(content: bytes, origin: str) -> Results:
         file = msgspec.convert(document, _File)
     except msgspec.ValidationError as error:
         raise _broken(origin, str(error)) from None
-    pairs = tuple(pair.result() for pair in file.pairs)
+    known = {each.name: each for each in file.runtime.variants}
+    pairs = tuple(
+        pair.result(_identity(pair.identity or known.get(pair.runtime), file))
+        for pair in file.pairs
+    )
     _check_sums(file, origin)
-    return Results(origin, _estimator(file.tool.version, file.runtime.tflm_commit), pairs)
+    provenance = Provenance(
+        tool=printable(file.tool.version),
+        tflm_commit=printable(file.runtime.tflm_commit),
+        checkouts=tuple(each.checkout() for each in file.repositories),
+    )
+    return Results(origin, _estimator(provenance), pairs, provenance)
 
 
-def _estimator(version: str, tflm_commit: str) -> str:
-    return f"pytest-tinybudget {printable(version)}, TFLM {printable(tflm_commit)}"
+def _estimator(source: Provenance) -> str:
+    return f"pytest-tinybudget {source.tool}, TFLM {source.tflm_commit}"
+
+
+def _identity(stored: _Identity | None, file: _File) -> Identity | None:
+    """What the file says of a pair's sizes; older files have one commit of TFLM for all."""
+    if stored is None:
+        return None
+    return Identity(
+        tool=file.tool.version,
+        tflm=(file.runtime.tflm_commit if stored.tflm is UNSET else stored.tflm) or "",
+        description=stored.description,
+        kernels=stored.kernels or "",
+        kernels_version=stored.kernels_version or "",
+        abi=stored.abi or "",
+    )
 
 
 def _no_number(constant: str) -> NoReturn:
@@ -184,6 +216,7 @@ def _broken(origin: str, reason: str) -> TinybudgetError:
 # The file's shape, as ``docs/results.md`` has it. Fields that a later version adds are ignored.
 
 _Bytes = Annotated[int, Meta(ge=0, le=2**53)]
+_Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 _Integer = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
 
@@ -302,6 +335,38 @@ class _Board(Struct, frozen=True):
     id: str
 
 
+class _Identity(Struct, frozen=True):
+    description: str
+    kernels: str | None
+    abi: str | None
+    tflm: str | UnsetType | None = UNSET
+    kernels_version: str | None = None
+
+
+class _Variant(_Identity, frozen=True, kw_only=True):
+    name: str
+
+
+class _Base(Struct, frozen=True):
+    commit: _Commit
+    found: str
+
+
+class _Repository(Struct, frozen=True):
+    folder: str
+    commit: _Commit | None
+    base: _Base | None
+
+    def checkout(self) -> Checkout:
+        base = self.base
+        return Checkout(
+            folder=self.folder,
+            commit=self.commit or "",
+            base=base.commit if base else "",
+            base_found=base.found if base else "",
+        )
+
+
 class _Pair(Struct, frozen=True):
     id: str
     model: _Model
@@ -332,12 +397,13 @@ class _Pair(Struct, frozen=True):
     codes: list[str] = []
     placed: Placed | None = None
     growth_unchecked: str = ""
+    identity: _Identity | None = None
 
     def measures(self) -> tuple[Measure, ...]:
         stored = ((metric, getattr(self, key)) for metric, key in RESULT_KEYS.items())
         return tuple(measure.measure(metric) for metric, measure in stored if measure)
 
-    def result(self) -> PairResult:
+    def result(self, identity: Identity | None) -> PairResult:
         measures = self.measures()
         return PairResult(
             id=self.id,
@@ -368,6 +434,7 @@ class _Pair(Struct, frozen=True):
             code=self.codes[0] if self.codes and self.outcome == "error" else "",
             placed=self.placed,
             growth_unchecked=self.growth_unchecked,
+            identity=identity,
         )
 
     def _footprint(self, measures: tuple[Measure, ...]) -> Footprint | None:
@@ -395,6 +462,7 @@ class _Tool(Struct, frozen=True):
 
 class _Runtimes(Struct, frozen=True):
     tflm_commit: str
+    variants: list[_Variant] = []
 
 
 class _File(Struct, frozen=True):
@@ -402,3 +470,4 @@ class _File(Struct, frozen=True):
     tool: _Tool
     runtime: _Runtimes
     pairs: list[_Pair]
+    repositories: list[_Repository] = []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import Declared
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.results import PairResult
+    from pytest_tinybudget.results import Provenance
 
 
 def add_base_options(parser: argparse.ArgumentParser) -> None:
@@ -82,11 +83,12 @@ def base_of(arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declar
 
     store = base.Store(arguments.store, results_json.render) if arguments.store else None
     gate.baseline = Baseline()  # the base is held to no base of its own
-    run = base.Run(arguments.paths, selected, Path.cwd())
+    written = Path(arguments.json) if arguments.json and str(arguments.json) != "-" else None
+    run = base.Run(arguments.paths, selected, Path.cwd(), written=written)
     return base.base_of(arguments.base, run, measure, store=store)
 
 
-def write_results(path: Path, pairs: Sequence[PairResult]) -> None:
+def write_results(path: Path, pairs: Sequence[PairResult], provenance: Provenance | None) -> None:
     """Write a results file whole.
 
     Raises:
@@ -95,7 +97,7 @@ def write_results(path: Path, pairs: Sequence[PairResult]) -> None:
     from pytest_tinybudget.artifacts.files import write_file
     from pytest_tinybudget.report import results_json
 
-    write_file(path, results_json.render(pairs).encode("ascii"))
+    write_file(path, results_json.render(pairs, provenance).encode("ascii"))
 
 
 def compared(baseline: Baseline, results: Sequence[PairResult]) -> Comparison:

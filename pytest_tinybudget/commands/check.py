@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         gate.close()
     comparison = None if baseline is None else compared(baseline, results)
-    return tell(arguments, results, comparison)
+    return tell(arguments, results, comparison, baseline.provenance if baseline else None)
 
 
 def _show_progress(model: str, step: str) -> None:

@@ -103,8 +103,9 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
         results = [gate.check(pair) for pair in selected]
     finally:
         gate.close()
-    if arguments.save_base is not None and baseline.results is not None:
-        write_results(arguments.save_base, baseline.results.pairs)
+    base = baseline.results
+    if arguments.save_base is not None and base is not None:
+        write_results(arguments.save_base, base.pairs, base.provenance)
     if arguments.json is not None:
-        write_results(arguments.json, results)
+        write_results(arguments.json, results, baseline.provenance)
     return compared(baseline, results)

@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.graph.tflite import load_model
     from pytest_tinybudget.report import inspection
     from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.results import identity_of
 
     model = load_model(Path(arguments.model))
     if arguments.edge_tpu:
@@ -90,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         savings=what_if(model, runtime, registrations=arguments.registrations),
         measures=judge(footprint, board, Terms()).measures if board else (),
         relief=_relief(model, footprint),
+        identity=identity_of(runtime),
     )
     if arguments.svg:
         write_output(arguments.svg, inspection.render_svg(found))

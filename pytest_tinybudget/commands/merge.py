@@ -43,13 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.baseline.compare import compare
     from pytest_tinybudget.baseline.merge import merge
+    from pytest_tinybudget.baseline.merge import merged_provenance
     from pytest_tinybudget.baseline.stored import load_results
     from pytest_tinybudget.baseline.stored import own_results
 
     require_one_stdout(arguments)
-    results = merge([load_results(path) for path in arguments.results])
+    shards = [load_results(path) for path in arguments.results]
+    results = merge(shards)
     comparison = None
     if arguments.baseline is not None:
         base = load_results(arguments.baseline)
         comparison = compare(base, own_results(results, "the merged results"))
-    return tell(arguments, results, comparison)
+    return tell(arguments, results, comparison, merged_provenance(shards))

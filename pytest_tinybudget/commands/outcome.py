@@ -17,6 +17,7 @@ from pytest_tinybudget.errors import TinybudgetError
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
     from pytest_tinybudget.results import PairResult
+    from pytest_tinybudget.results import Provenance
 
 
 _FITS, _FAILS, _NOT_MEASURED = 0, 1, 2
@@ -50,14 +51,19 @@ def require_one_stdout(arguments: argparse.Namespace) -> None:
 
 
 def tell(
-    arguments: argparse.Namespace, results: Sequence[PairResult], comparison: Comparison | None
+    arguments: argparse.Namespace,
+    results: Sequence[PairResult],
+    comparison: Comparison | None,
+    provenance: Provenance | None = None,
 ) -> int:
     """Write the files that were asked for, print the rest, and return the exit code.
+
+    ``provenance`` is that of the results, where more is known than that they are of this run.
 
     Raises:
         TinybudgetError: a file cannot be written.
     """
-    _write_files(arguments, results, comparison)
+    _write_files(arguments, results, comparison, provenance)
     _print(arguments, results, comparison)
     if any(result.outcome == "error" for result in results):
         return _NOT_MEASURED
@@ -68,11 +74,12 @@ def _write_files(
     arguments: argparse.Namespace,
     results: Sequence[PairResult],
     comparison: Comparison | None,
+    provenance: Provenance | None,
 ) -> None:
     if arguments.json:
         from pytest_tinybudget.report import results_json
 
-        write_output(arguments.json, results_json.render(results))
+        write_output(arguments.json, results_json.render(results, provenance))
     if arguments.junit_xml:
         from pytest_tinybudget.report import junit
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ from pytest_tinybudget.commands.options import write_output
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.baseline.comparison import Comparison
     from pytest_tinybudget.baseline.stored import Results
-    from pytest_tinybudget.results import PairResult
 
-_Renderer: TypeAlias = "Callable[[Sequence[PairResult], Comparison | None], str]"
+_Renderer: TypeAlias = "Callable[[Results, Comparison | None], str]"
 
 #: Names in a folder of ``check --store``: the commit, and what tells other selections apart.
 _STORED, _SHORT_COMMIT = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{8})?"), 12
@@ -40,11 +39,18 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     parser.add_argument("results", metavar="RESULTS", type=Path, help="a results file")
     parser.add_argument("--format", required=True, choices=sorted(_FORMATS), help="what to write")
-    parser.add_argument(
+    against = parser.add_mutually_exclusive_group()
+    against.add_argument(
         "--baseline",
         metavar="PATH",
         type=Path,
         help="results file to compare with (html, markdown, csv, json)",
+    )
+    against.add_argument(
+        "--store",
+        metavar="DIR",
+        type=Path,
+        help="compare with those in this folder that are of the base commit which RESULTS names",
     )
     parser.add_argument(
         "-o", "--output", metavar="PATH", default="-", help="file to write (default: stdout)"
@@ -68,66 +74,88 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.report.markdown import anything_to_say
 
     results = load_results(arguments.results)
-    comparison = None
-    if arguments.baseline is not None:
-        comparison = compare(_named(load_results(arguments.baseline), arguments.baseline), results)
-    text = _FORMATS[arguments.format](results.pairs, comparison)
+    base = _base(arguments, results)
+    comparison = None if base is None else compare(base.results, results, notes=base.notes)
+    text = _FORMATS[arguments.format](results, comparison)
     if arguments.if_changed and not anything_to_say(results.pairs, comparison):
         text = ""
     write_output(arguments.output, text)
     return 0
 
 
+def _base(arguments: argparse.Namespace, head: Results) -> Baseline | None:
+    """What ``head`` is shown against, if anything."""
+    from pytest_tinybudget.baseline.base import base_in
+    from pytest_tinybudget.baseline.baseline import Baseline
+    from pytest_tinybudget.baseline.stored import load_results
+
+    if arguments.store is not None:
+        return base_in(arguments.store, head)
+    if arguments.baseline is None:
+        return None
+    return Baseline(_named(load_results(arguments.baseline), arguments.baseline))
+
+
 def _named(base: Results, path: Path) -> Results:
-    """``base`` named after the commit where the file is: ``check --store`` names files so."""
+    """``base`` named after the commit that it says it is of.
+
+    Files that say nothing are named after the commit in their own name, which an earlier
+    ``check --store`` gave them.
+    """
+    checkouts = base.provenance.checkouts if base.provenance else ()
+    commits = [each.commit for each in checkouts if each.commit]
     stored = _STORED.fullmatch(path.stem)
-    return replace(base, origin=f"commit {stored[1][:_SHORT_COMMIT]}") if stored else base
+    if not commits and stored:
+        commits = [stored[1]]
+    if len(commits) != 1:
+        return base
+    return replace(base, origin=f"commit {commits[0][:_SHORT_COMMIT]}")
 
 
-def _markdown(results: Sequence[PairResult], comparison: Comparison | None) -> str:
+def _markdown(results: Results, comparison: Comparison | None) -> str:
     from pytest_tinybudget.report import markdown
 
-    return markdown.render(results, comparison)
+    return markdown.render(results.pairs, comparison)
 
 
-def _html(results: Sequence[PairResult], comparison: Comparison | None) -> str:
+def _html(results: Results, comparison: Comparison | None) -> str:
     from pytest_tinybudget.report import html
 
-    return html.render(results, comparison)
+    return html.render(results.pairs, comparison)
 
 
-def _csv(results: Sequence[PairResult], comparison: Comparison | None) -> str:
+def _csv(results: Results, comparison: Comparison | None) -> str:
     from pytest_tinybudget.report import csv
 
-    return csv.render(results, comparison)
+    return csv.render(results.pairs, comparison)
 
 
-def _json(results: Sequence[PairResult], comparison: Comparison | None) -> str:
+def _json(results: Results, comparison: Comparison | None) -> str:
     from pytest_tinybudget.report import results_json
 
     if comparison is None:
-        return results_json.render(results)
+        return results_json.render(results.pairs, results.provenance)
     from pytest_tinybudget.report import comparison_json
 
     return comparison_json.render(comparison)
 
 
-def _junit(results: Sequence[PairResult], _: Comparison | None) -> str:
+def _junit(results: Results, _: Comparison | None) -> str:
     from pytest_tinybudget.report import junit
 
-    return junit.render(results)
+    return junit.render(results.pairs)
 
 
-def _openmetrics(results: Sequence[PairResult], _: Comparison | None) -> str:
+def _openmetrics(results: Results, _: Comparison | None) -> str:
     from pytest_tinybudget.report import openmetrics
 
-    return openmetrics.render(results)
+    return openmetrics.render(results.pairs)
 
 
-def _codequality(results: Sequence[PairResult], _: Comparison | None) -> str:
+def _codequality(results: Results, _: Comparison | None) -> str:
     from pytest_tinybudget.report import codequality
 
-    return codequality.render(results)
+    return codequality.render(results.pairs)
 
 
 _FORMATS: dict[str, _Renderer] = {

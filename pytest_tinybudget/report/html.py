@@ -28,8 +28,8 @@ from pytest_tinybudget.report.page import STYLE
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.report.terminal import counted_for
 from pytest_tinybudget.report.terminal import percent_text
-from pytest_tinybudget.report.terminal import runtime_text
 from pytest_tinybudget.report.terminal import verdict
 from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.report.why import Markup
@@ -353,7 +353,7 @@ def _footprint(measured: _Measured, key: str, most: int) -> Iterator[str]:
     if footprint is None:
         return
     boards = ", ".join(html(each.board) for each in measured.pairs)
-    yield f'<h4>{html(runtime_text(pair.runtime))} <span class="soft">({boards})</span></h4>'
+    yield f'<h4>{html(pair.runtime_text)} <span class="soft">({boards})</span></h4>'
     yield from _refusals(footprint)
     if not most:
         yield '<p class="note">Left out to keep the page small: tinybudget inspect shows it.</p>'
@@ -484,9 +484,9 @@ def _layer_row(layer: Layer, *, at_peak: bool) -> str:
 
 
 def _footer(results: Sequence[PairResult]) -> Iterator[str]:
-    runtimes = sorted({result.runtime for result in results if result.measures})
-    for name in runtimes:
-        yield f"<p>Counted for {html(runtime_text(name))}.</p>"
+    counted_by = counted_for(results)
+    if counted_by:
+        yield f"<p>Counted {html(' '.join(counted_by))}.</p>"
     if any(measure.is_estimated for result in results for measure in result.measures):
         yield "<p>~ holds an estimate, its margin included.</p>"
     yield "<p>1 KB = 1024 B. Written by pytest-tinybudget.</p>"

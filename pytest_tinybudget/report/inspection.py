@@ -39,9 +39,10 @@ from pytest_tinybudget.report.results_json import to_text
 from pytest_tinybudget.report.results_json import tool_json
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
-from pytest_tinybudget.report.terminal import runtime_text
 from pytest_tinybudget.report.terminal import title_lines
+from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import own_provenance
 from pytest_tinybudget.sizes import format_size
 
 
@@ -58,7 +59,8 @@ _DECIDED_BY = {
 class Inspection(Struct, frozen=True):
     """One model on one runtime; ``measures`` are against a board, where one was asked for.
 
-    ``relief`` is the buffer whose halving lowers the arena's head most, and by how many bytes.
+    ``relief`` is the buffer whose halving lowers the arena's head most, and by how many bytes;
+    ``identity`` is what the sizes belong to.
     """
 
     model: Model
@@ -67,6 +69,12 @@ class Inspection(Struct, frozen=True):
     savings: tuple[Saving, ...] = ()
     measures: tuple[Measure, ...] = ()
     relief: tuple[LiveBuffer, int] | None = None
+    identity: Identity | None = None
+
+    @property
+    def runtime_text(self) -> str:
+        """The runtime in words, with the version of TFLM that the sizes belong to."""
+        return (self.identity and self.identity.text) or f"runtime {self.footprint.runtime}"
 
 
 def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) -> list[Line]:
@@ -110,7 +118,7 @@ def _facts(inspection: Inspection) -> list[str]:
     facts = [
         f"size      {_both(model.bytes)}",
         f"sha256    {inspection.sha256}",
-        f"runtime   {runtime_text(inspection.footprint.runtime)}",
+        f"runtime   {inspection.runtime_text}",
     ]
     if model.description:
         facts.append(f"made by   {model.description}")
@@ -231,7 +239,7 @@ def render_json(inspection: Inspection) -> str:
     """The same for programs, deterministic; the fields are those of the results file."""
     model, footprint = inspection.model, inspection.footprint
     content: Json = {
-        **tool_json([footprint.runtime]),
+        **tool_json(own_provenance(), [(footprint.runtime, inspection.identity)]),
         "model": {
             "name": model.name,
             "sha256": inspection.sha256,

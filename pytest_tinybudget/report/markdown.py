@@ -23,8 +23,8 @@ from pytest_tinybudget.report.escape import markdown_code
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.report.terminal import counted_for
 from pytest_tinybudget.report.terminal import percent_text
-from pytest_tinybudget.report.terminal import runtime_text
 from pytest_tinybudget.report.terminal import verdict
 from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.report.why import Markup
@@ -291,8 +291,10 @@ def _agreement(result: PairResult, metric: Metric) -> str:
 
 
 def _footer(results: Sequence[PairResult]) -> str:
-    runtimes = sorted({result.runtime for result in results if result.measures})
-    notes = [markdown(runtime_text(name)) for name in runtimes]
+    counted_by = counted_for(results)
+    if not counted_by:
+        return ""
+    notes = [f"Counted {markdown(' '.join(counted_by))}."]
     if any(measure.is_estimated for result in results for measure in result.measures):
-        notes.append("~ holds an estimate, its margin included")
-    return f"<sub>Counted for {'; '.join(notes)}. 1 KB = 1024 B.</sub>" if notes else ""
+        notes.append("~ holds an estimate, its margin included.")
+    return f"<sub>{' '.join(notes)} 1 KB = 1024 B.</sub>"

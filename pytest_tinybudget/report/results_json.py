@@ -6,7 +6,6 @@ The same results give the same bytes: sorted, without times, integers of bytes.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -19,39 +18,53 @@ from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
 from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.results import SCHEMA_VERSION
 from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results import Checkout
 from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import Placed
+from pytest_tinybudget.results import Provenance
+from pytest_tinybudget.results import own_provenance
 
+
+#: What tells runtimes of a file apart, in the order that sorts them.
+_SORTED_BY = ("name", "tflm", "description", "kernels", "kernels_version", "abi")
 
 #: A JSON value, as ``json.dumps`` takes it.
 Json = dict[str, Any]
 
 
-def render(results: Iterable[PairResult]) -> str:
-    """The results file's text, pairs sorted by ``id``."""
+def render(results: Iterable[PairResult], provenance: Provenance | None = None) -> str:
+    """The results file's text, pairs sorted by ``id``.
+
+    ``provenance`` is that of results which were read from a file, or whose commits are known;
+    without it they were measured by this installation.
+    """
     pairs = sorted(results, key=lambda pair: pair.id)
-    runtimes = {pair.runtime for pair in pairs if pair.runtime}
-    return to_text({**tool_json(runtimes), "pairs": [pair_json(pair) for pair in pairs]})
+    source = provenance or own_provenance()
+    runtimes = {(pair.runtime, pair.identity) for pair in pairs if pair.runtime}
+    return to_text(
+        {
+            **tool_json(source, runtimes),
+            "repositories": [_checkout(each) for each in source.checkouts],
+            "pairs": [pair_json(pair) for pair in pairs],
+        }
+    )
 
 
-def tool_json(runtimes: Iterable[str]) -> Json:
-    """What the numbers belong to: schema, this tool's version, TFLM's commit, runtimes."""
+def tool_json(source: Provenance, runtimes: Iterable[tuple[str, Identity | None]]) -> Json:
+    """What the numbers belong to: schema, the tool's version, TFLM's commit, runtimes by name."""
+    variants = [{"name": name, **_identity(identity)} for name, identity in runtimes]
     return {
         "schema_version": SCHEMA_VERSION,
-        "tool": {
-            "name": "pytest-tinybudget",
-            "version": importlib.metadata.version("pytest-tinybudget"),
-        },
+        "tool": {"name": "pytest-tinybudget", "version": source.tool},
         "runtime": {
-            "tflm_commit": TFLM_COMMIT,
-            "variants": [{"name": name, **_variant(name)} for name in sorted(runtimes)],
+            "tflm_commit": source.tflm_commit,
+            "variants": sorted(variants, key=lambda each: [str(each[key]) for key in _SORTED_BY]),
         },
     }
 
@@ -61,14 +74,23 @@ def to_text(content: Json) -> str:
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
-def _variant(name: str) -> Json:
-    runtime = RUNTIMES.get(name)
-    if runtime is None:
-        return {"description": "declared by the user", "kernels": None, "abi": None}
+def _identity(identity: Identity | None) -> Json:
+    known = identity or Identity("")
     return {
-        "description": runtime.description,
-        "kernels": runtime.kernels.library,
-        "abi": runtime.abi.name,
+        "tflm": known.tflm or None,
+        "description": known.description,
+        "kernels": known.kernels or None,
+        "kernels_version": known.kernels_version or None,
+        "abi": known.abi or None,
+    }
+
+
+def _checkout(checkout: Checkout) -> Json:
+    base = {"commit": checkout.base, "found": checkout.base_found}
+    return {
+        "folder": checkout.folder,
+        "commit": checkout.commit or None,
+        "base": base if checkout.base else None,
     }
 
 
@@ -85,6 +107,7 @@ def pair_json(pair: PairResult) -> Json:
         },
         "board": {"id": pair.board},
         "runtime": pair.runtime,
+        "identity": None if pair.identity is None else _identity(pair.identity),
         "outcome": pair.outcome,
         "headline": pair.headline,
         "reasons": list(pair.reasons),

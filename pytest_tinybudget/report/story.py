@@ -24,7 +24,6 @@ from pytest_tinybudget.report.terminal import figure_lines
 from pytest_tinybudget.report.terminal import figures_title
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
-from pytest_tinybudget.report.terminal import runtime_text
 from pytest_tinybudget.report.terminal import title_lines
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import PairResult
@@ -85,7 +84,7 @@ def _model(pair: PairResult) -> list[str]:
         ("size", format_size(pair.model_bytes) if pair.model_bytes else ""),
         ("sha256", pair.model_sha256),
         ("converted", pair.conversion),
-        ("runtime", runtime_text(pair.runtime) if pair.runtime else ""),
+        ("runtime", pair.runtime_text if pair.runtime else ""),
         ("tables", pair.table),
     ]
     return [f"{_INDENT}{label:<9} {text}" for label, text in facts if text]

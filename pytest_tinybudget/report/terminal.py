@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import bullets
@@ -169,7 +168,7 @@ def title_lines(title: str, style: Style) -> list[str]:
 
 
 def _closing(pair: PairResult) -> list[str]:
-    runtime = f"counted for {runtime_text(pair.runtime)}" if pair.measures else ""
+    runtime = f"counted for {pair.runtime_text}" if pair.measures else ""
     edit = f"edit {pair.declared_at}" if pair.declared_at else ""
     return [line for line in (*pair.message.splitlines(), edit, codes_text(pair), runtime) if line]
 
@@ -178,14 +177,6 @@ def codes_text(pair: PairResult) -> str:
     """The codes of what is wrong, and how to read about them; empty where the pair passes."""
     codes = pair.codes
     return f"{', '.join(codes)}: tinybudget explain {codes[0]}" if codes else ""
-
-
-def runtime_text(name: str) -> str:
-    """A runtime with what its numbers belong to: TFLM's commit, core and kernels."""
-    runtime = RUNTIMES.get(name)
-    if runtime is None:
-        return f"runtime {name}"
-    return f"TFLM {runtime.tflm_commit}, {runtime.description}"
 
 
 def summary(
@@ -297,11 +288,8 @@ def _remarks(pair: PairResult, style: Style) -> list[Line]:
 
 
 def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
-    runtimes = Counter(pair.runtime for pair in pairs if pair.measures)
-    notes = [
-        f"{runtime_text(name)}: {counted(count, 'pair')}"
-        for name, count in sorted(runtimes.items())
-    ]
+    runtimes = Counter((pair.runtime, pair.runtime_text) for pair in pairs if pair.measures)
+    notes = [f"{text}: {counted(count, 'pair')}" for (_, text), count in sorted(runtimes.items())]
     if any(measure.is_estimated for pair in pairs for measure in pair.measures):
         notes.insert(0, "~ holds an estimate, its margin included")
     return [Line(text) for note in notes for text in wrapped(note, style)]
@@ -309,13 +297,13 @@ def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 
 def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> list[Line]:
     """Layers and possible savings of each model on each runtime, once however many boards."""
-    shown = {(pair.model, pair.runtime): pair.footprint for pair in reversed(pairs)}
+    shown = {(pair.model, pair.runtime_text): pair.footprint for pair in reversed(pairs)}
     lines = []
     for (model, runtime), footprint in sorted(shown.items()):
         if footprint is None:
             continue
         several = sum(name == model for name, _ in shown) > 1
-        title = f"{model}, {runtime_text(runtime)}" if several else model
+        title = f"{model}, {runtime}" if several else model
         layers = layers_table(footprint, style, everything=everything)
         savings = savings_table(footprint.savings, style, most=None if everything else MOST_LISTED)
         for heading, table in (
@@ -335,6 +323,14 @@ def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
         headings = (Line(text, ("bold",)) for text in wrapped(f"notes on {model}", style))
         lines += [Line(""), *headings, *map(Line, bullets(notes, style, most=None))]
     return lines
+
+
+def counted_for(pairs: Sequence[PairResult]) -> list[str]:
+    """What counted the sizes of ``pairs`` and for which runtimes, a text for each of the two."""
+    tools = sorted({pair.identity.tool for pair in pairs if pair.identity})
+    runtimes = sorted({(pair.runtime, pair.runtime_text) for pair in pairs if pair.measures})
+    by = [f"by pytest-tinybudget {', '.join(tools)}"] if tools else []
+    return [*by, *([f"for {'; '.join(text for _, text in runtimes)}"] if runtimes else [])]
 
 
 def count_text(pairs: Sequence[PairResult]) -> str:
