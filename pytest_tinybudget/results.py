@@ -44,8 +44,9 @@ class Identity(Struct, frozen=True, gc=False):
     """What a result's sizes belong to: what counted them, and for which runtime.
 
     ``tool`` is the version of this package, ``tflm`` the version of TFLM; ``kernels`` and
-    ``kernels_version`` name the kernel library, ``abi`` the layout of C data. What is not known
-    is empty. A result has these from where it was measured: reports look nothing up.
+    ``kernels_version`` name the kernel library, ``abi`` the layout of C data, ``cores`` what the
+    code is built for. What is not known is empty. A result has these from where it was measured:
+    reports look nothing up.
     """
 
     tool: str
@@ -54,6 +55,7 @@ class Identity(Struct, frozen=True, gc=False):
     kernels: str = ""
     kernels_version: str = ""
     abi: str = ""
+    cores: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -79,6 +81,7 @@ def identity_of(runtime: Runtime) -> Identity:
         kernels=runtime.kernels.library,
         kernels_version=runtime.kernels.version,
         abi=runtime.abi.name,
+        cores=tuple(core.name for core in runtime.cores),
     )
 
 

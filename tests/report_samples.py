@@ -25,6 +25,7 @@ IDENTITY = Identity(
     description="Cortex-M4F, CMSIS-NN with DSP",
     kernels="cmsis-nn",
     abi="arm-eabi",
+    cores=("Cortex-M4F",),
 )
 
 FLASH_PARTS = (

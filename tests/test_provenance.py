@@ -75,6 +75,7 @@ def test_a_measured_pair_has_the_identity_of_its_runtime(
         "kernels": "cmsis-nn",
         "kernels_version": None,
         "abi": "arm-eabi",
+        "cores": ["Cortex-M4F"],
     }
     assert content["runtime"]["variants"] == [{"name": "m4_cmsisnn", **only["identity"]}]
     assert content["repositories"] == [], "git was not asked"

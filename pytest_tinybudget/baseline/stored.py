@@ -177,6 +177,7 @@ def _identity(stored: _Identity | None, file: _File) -> Identity | None:
         kernels=stored.kernels or "",
         kernels_version=stored.kernels_version or "",
         abi=stored.abi or "",
+        cores=tuple(stored.cores),
     )
 
 
@@ -341,6 +342,7 @@ class _Identity(Struct, frozen=True):
     abi: str | None
     tflm: str | UnsetType | None = UNSET
     kernels_version: str | None = None
+    cores: list[str] = []
 
 
 class _Variant(_Identity, frozen=True, kw_only=True):

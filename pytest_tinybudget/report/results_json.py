@@ -32,7 +32,7 @@ from pytest_tinybudget.results import own_provenance
 
 
 #: What tells runtimes of a file apart, in the order that sorts them.
-_SORTED_BY = ("name", "tflm", "description", "kernels", "kernels_version", "abi")
+_SORTED_BY = ("name", "tflm", "description", "kernels", "kernels_version", "abi", "cores")
 
 #: A JSON value, as ``json.dumps`` takes it.
 Json = dict[str, Any]
@@ -82,6 +82,7 @@ def _identity(identity: Identity | None) -> Json:
         "kernels": known.kernels or None,
         "kernels_version": known.kernels_version or None,
         "abi": known.abi or None,
+        "cores": list(known.cores),
     }
 
 
