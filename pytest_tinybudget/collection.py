@@ -245,7 +245,9 @@ class BudgetPair(pytest.Item):
     def runtest(self) -> None:
         self.stash[RESULTS] = [self._result]
         if self._result.failed:
-            raise OverBudgetError(failure(self._result, style_of(self.config)))
+            verbosity = self.config.get_verbosity()
+            text = failure(self._result, style_of(self.config), verbosity=verbosity)
+            raise OverBudgetError(text)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None

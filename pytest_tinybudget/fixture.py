@@ -85,7 +85,8 @@ class Tinybudget:
             raise error.with_traceback(None) from None  # the test's own line is the place
         self._node.stash.setdefault(RESULTS, []).append(result)
         if result.failed:
-            pytest.fail(failure(result, style_of(self._config)), pytrace=False)
+            verbosity = self._config.get_verbosity()
+            pytest.fail(failure(result, style_of(self._config), verbosity=verbosity), pytrace=False)
         return result
 
     def measure(

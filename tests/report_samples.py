@@ -9,6 +9,7 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.results import Identity
@@ -75,6 +76,10 @@ def footprint(**changes: Any) -> Footprint:
         ),
         peak_time=1,
         optimum_head=28000,
+        persistent=(
+            Persistent("CONV_2D", "per-channel arrays", 3 * KB),
+            Persistent("", "tensor records", KB),
+        ),
     )
     values: dict[str, Any] = {
         "runtime": "m4_cmsisnn",

@@ -16,9 +16,13 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
 from modelmaker import Graph
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from random_models import models
 
 from pytest_tinybudget.footprint.abi import ARM
 from pytest_tinybudget.footprint.abi import ILP32
@@ -1163,3 +1167,82 @@ def test_a_declared_custom_operator_counts_as_declared() -> None:
     assert paid.arena.head - free.arena.head == 208
     assert paid.layers[0].scratch_bytes == 200
     assert paid.layers[0].persistent_bytes >= 64
+
+
+# What persists, and for whom
+
+
+def kept(content: bytes, runtime: Runtime = RUNTIMES["m4_cmsisnn"]) -> dict[tuple[str, str], int]:
+    """Bytes of the tail by operator kind and cause."""
+    arena = simulate(read_model(content, "model"), runtime).arena
+    assert arena is not None
+    assert sum(each.bytes for each in arena.persistent) == arena.tail
+    return {(each.operator, each.cause): each.bytes for each in arena.persistent}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(models())
+def test_what_persists_adds_up_to_the_tail_and_is_what_tflm_records(content: bytes) -> None:
+    for name in ("m4_cmsisnn", "rv32imc_ref"):
+        arena = simulate(read_model(content, "model"), RUNTIMES[name]).arena
+        if arena is None:
+            continue
+        sizes = [each.bytes for each in arena.persistent]
+        assert sum(sizes) == arena.tail
+        assert sizes == sorted(sizes, reverse=True)
+        causes = {each.cause: each.bytes for each in arena.persistent if not each.operator}
+        assert causes["tensor records"] == arena.recorded["eval_tensor"]
+        nodes = causes["node and registration records"]
+        assert nodes == arena.recorded["node_and_registration"]
+
+
+def test_per_channel_arrays_and_operator_data_are_told_apart_by_operator_kind() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    hidden = graph.conv2d(graph.input((1, 8, 8, 4)), filters=16)
+    graph.output(graph.dense(hidden, units=32, per_channel=True))
+    found = kept(maker.build())
+    assert found["CONV_2D", "per-channel arrays"] == 2 * 4 * 16
+    assert found["FULLY_CONNECTED", "per-channel arrays"] == 2 * 4 * 32
+    assert found["CONV_2D", "parameters"] == 28
+    assert found["CONV_2D", "operator data"] - 60 in range(16)  # with what aligns it
+    assert ("", "variables") not in found
+
+
+def test_state_between_runs_is_called_variables() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.lstm(graph.input((1, 4, 6)), units=16))
+    found = kept(maker.build())
+    assert found["", "variables"] >= 16 + 2 * 16
+    sums = ("UNIDIRECTIONAL_SEQUENCE_LSTM", "sums of weights")
+    assert found[sums] == 8 * 4 * 16
+    assert sums not in kept(maker.build(), RUNTIMES["m4_ref"])
+
+
+def test_models_that_share_an_allocator_keep_what_each_keeps() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.conv2d(graph.input((1, 8, 8, 4)), filters=16))
+    model = read_model(maker.build(), "model")
+    arena = simulate_multitenant([model, model], RUNTIMES["m4_cmsisnn"])
+    assert arena is not None
+    shares = {(each.operator, each.cause): each.bytes for each in arena.persistent}
+    assert (
+        shares["CONV_2D", "per-channel arrays"]
+        == 2 * kept(maker.build())["CONV_2D", "per-channel arrays"]
+    )
+    assert sum(shares.values()) == arena.tail
+
+
+@pytest.mark.skipif(not (SHARED / "models/mww_okay_nabu.tflite").exists(), reason="needs ../shared")
+def test_most_of_a_streaming_wake_words_arena_persists_and_is_explained() -> None:
+    content = (SHARED / "models/mww_okay_nabu.tflite").read_bytes()
+    found = kept(content)
+    largest = sorted(found, key=lambda key: -found[key])[:4]
+    assert largest == [
+        ("ASSIGN_VARIABLE", "variables"),
+        ("CONV_2D", "per-channel arrays"),
+        ("DEPTHWISE_CONV_2D", "per-channel arrays"),
+        ("", "node and registration records"),
+    ]

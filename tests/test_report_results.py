@@ -104,6 +104,10 @@ def test_sizes_are_integers_of_bytes() -> None:
         "tail": 4 * KB,
         "decided_by": "planning",
         "optimum_head": 28000,
+        "persistent": [
+            {"operator": "CONV_2D", "cause": "per-channel arrays", "bytes": 3 * KB},
+            {"operator": "", "cause": "tensor records", "bytes": KB},
+        ],
         "recorded": {"OpData": 640, "TfLiteEvalTensor data": 1200},
     }
     assert only["stack"] == 2 * KB

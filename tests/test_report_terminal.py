@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from report_samples import KB
 from report_samples import error
 from report_samples import footprint
@@ -12,7 +13,10 @@ from report_samples import over
 from report_samples import pair
 from report_samples import refused
 
+from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Persistent
+from pytest_tinybudget.report import junit
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
@@ -25,6 +29,7 @@ from pytest_tinybudget.report.layout import write_lines
 from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.report.terminal import failure_lines
 from pytest_tinybudget.report.terminal import summary
+from pytest_tinybudget.results import Figure
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import Placed
 
@@ -168,6 +173,121 @@ def test_an_unmet_demand_shows_which_parts_are_estimates_and_no_more() -> None:
 
 def test_failure_of_an_unmeasured_pair_is_short() -> None:
     assert failure(error()) == f"{error().headline}\n\nedit tinybudget.toml:12"
+
+
+# No more than can be read at once
+
+
+def unrolled(**changes: object) -> PairResult:
+    """A failure with more of everything than anybody reads."""
+    many = range(300)
+    arena = footprint().arena
+    assert arena is not None
+    buffers = tuple(
+        LiveBuffer(f"while/body_{number}/add", "tensor", 16, 16 * number, 0, 9, 0, number)
+        for number in many
+    )
+    kept = tuple(Persistent("CONV_2D", f"cause {number}", 300 - number) for number in many)
+    found = footprint(
+        arena=replace(arena, buffers=buffers, head=16 * len(many), persistent=kept),
+        layers=tuple(layer(number, first=0, last=9) for number in many),
+        unknown=tuple(f"operator {number} is not known" for number in many),
+    )
+    parts = tuple(Part(f"part {number}", KB, "exact") for number in many)
+    values: dict[str, object] = {
+        "footprint": found,
+        "measures": (
+            measure("flash", 300 * KB, 256 * KB, parts=parts),
+            measure("ram", 300 * KB, 64 * KB, parts=parts),
+        ),
+        "reasons": tuple(f"change {number}: " + "saves some of it, " * 9 for number in many),
+        "warnings": tuple(f"look at {number}" for number in many),
+        "notes": tuple(f"note {number}" for number in many),
+        "figures": tuple(
+            Figure(f"figure {number}", "B", 1, 1, "exact", "counted") for number in many
+        ),
+        "message": "\n".join(f"line {number} of a message" for number in many),
+    }
+    return over(**(values | changes))
+
+
+WIDTHS = [40, 60, 66, 80, 100, 120, 200]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    "result", [unrolled(), unrolled(outcome="unmet", grown=("ram",)), refused(), over(), error()]
+)
+def test_a_failure_takes_at_most_40_rows_of_any_terminal(width: int, result: PairResult) -> None:
+    for text in (
+        failure(result, Style(width)),
+        text_of(failure_lines(result, Style(width))).rstrip("\n"),
+    ):
+        lines = text.split("\n")
+        assert len(lines) <= 40
+        assert sum(max(1, -(-cells(line) // width)) for line in lines) <= 40
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_is_shortened_keeps_headline_advice_and_the_line_to_edit(width: int) -> None:
+    lines = failure(unrolled(), Style(width)).split("\n")
+    assert lines[0] == unrolled().headline
+    assert any(line.startswith("  - change 0: ") for line in lines)
+    assert "edit tinybudget.toml:12" in lines
+    ending = " ".join(lines[-3:])
+    assert "shortened to 40 lines: -v shows all of it, and so do the files" in ending
+
+
+def test_what_was_cut_is_counted_and_no_item_of_a_list_is_cut_in_two() -> None:
+    lines = failure(unrolled()).split("\n")
+    start = lines.index("what would fix it:") + 1
+    block = lines[start : lines.index("", start)]
+    whole = failure(unrolled(), verbosity=1).split("\n")
+    start = whole.index("what would fix it:") + 1
+    advice = whole[start : whole.index("", start)]
+    assert block[:-1] == advice[: len(block) - 1]
+    assert block[-1] == f"  … {len(advice) - len(block) + 1} more lines"
+    assert advice[len(block) - 1].startswith("  - change")
+
+
+def test_verbose_shows_all_of_it() -> None:
+    text = failure(unrolled(), verbosity=1)
+    for number in range(300):
+        assert f"change {number}: " in text
+        assert f"look at {number}\n" in text
+        assert f"while/body_{number}/add" in text
+    assert "shortened" not in text
+
+
+def test_a_failure_that_fits_is_not_shortened() -> None:
+    short = over(footprint=None, measures=(measure("flash", 300 * KB, 256 * KB),))
+    assert failure(short) == failure(short, verbosity=1)
+
+
+def test_a_report_file_has_the_whole_text() -> None:
+    text = junit.render([unrolled()])
+    assert "change 299: " in text
+    assert "shortened" not in text
+
+
+def test_a_ram_failure_says_what_persists_and_for_which_operators() -> None:
+    arena = footprint().arena
+    assert arena is not None
+    kept = (
+        Persistent("CONV_2D", "per-channel arrays", 2048),
+        Persistent("", "tensor records", 1536),
+        Persistent("CONV_2D", "operator data", 512),
+    )
+    found = footprint(arena=replace(arena, persistent=kept))
+    small = over(footprint=found, measures=(measure("ram", 70 * KB, 64 * KB),))
+    block = [
+        "what persists, 4.0 KB of the arena's 46.0 KB:",
+        "  2.0 KB  50 %  per-channel arrays of CONV_2D",
+        "  1.5 KB  37 %  tensor records",
+        "   512 B  12 %  operator data of CONV_2D",
+    ]
+    assert "\n".join(block) in failure(small, verbosity=1)
+    assert "what persists" not in failure(over(footprint=found), verbosity=1)
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[31mred", "a\nb", "\u202egnp.tfl", "\r\rx", "\x07"])

@@ -29,6 +29,7 @@ from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Method
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.metrics import RESULT_KEYS
@@ -255,6 +256,7 @@ class _Arena(Struct, frozen=True):
     recorded: dict[str, _Bytes]
     peak_time: _Integer
     buffers: list[LiveBuffer]
+    persistent: list[Persistent] = []  # files of older versions have none
 
     def arena(self) -> Arena:
         return Arena(
@@ -267,6 +269,7 @@ class _Arena(Struct, frozen=True):
             buffers=tuple(self.buffers),
             peak_time=self.peak_time,
             optimum_head=self.optimum_head,
+            persistent=tuple(self.persistent),
         )
 
 

@@ -31,7 +31,8 @@ class Memory:
 
     ``head`` bytes are reserved from the front, temporaries lie behind them up to ``temp``, and
     ``tail`` bytes grow from the end, which is aligned to 16. ``needed`` is the most of all;
-    ``decided_by`` the ``stage`` that needed it.
+    ``decided_by`` the ``stage`` that needed it. ``kept`` has the tail's bytes by kind of operator
+    and cause, as ``cause`` was when they were reserved.
 
     TFLM lets the tail grow into temporaries unchecked. That does no harm as far as these are
     not read again (``spare``), and the device works; a few bytes further it may crash.
@@ -41,6 +42,9 @@ class Memory:
         self.head = self.temp = self.tail = self.needed = 0
         self.stage = self.decided_by = ""
         self.recorded: dict[str, int] = dict.fromkeys(get_args(Category), 0)
+        #: What is being kept, and for which kind of operator (empty: for none).
+        self.cause: tuple[str, str] = ("", "")
+        self.kept: dict[tuple[str, str], int] = {}
         self._spare = self._planned = 0
         self._trace = trace
 
@@ -48,6 +52,7 @@ class Memory:
         """Reserve from the end; returns the bytes the tail has grown by."""
         before = self.tail
         self.tail = align_up(before + size, alignment)
+        self.kept[self.cause] = self.kept.get(self.cause, 0) + self.tail - before
         self.need(self.temp - self._spare + self.tail)
         self._note("P", size, alignment, self.tail)
         return self.tail - before

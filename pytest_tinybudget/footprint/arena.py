@@ -23,6 +23,7 @@ from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.lifetime import Lifetimes
 from pytest_tinybudget.footprint.lifetime import lifetimes
 from pytest_tinybudget.footprint.operators import rules
+from pytest_tinybudget.footprint.operators.rule import VARIABLES
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
@@ -39,6 +40,7 @@ from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
@@ -46,6 +48,9 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 
+
+#: What people call allocators, planner and what belongs to them.
+_OWN_OBJECTS = "TFLM's own objects"
 
 #: What GreedyMemoryPlanner keeps for each buffer: all 32-bit integers, on every target.
 PLANNER_BYTES_PER_BUFFER = 40
@@ -271,25 +276,32 @@ class _Interpreter:
         variables = self._resource_variables()
         if self.runtime.variables_in_arena and variables:
             size = self.abi.size_of(_RESOURCE_VARIABLE) * len(variables)
-            self.node.persistent(self.abi.size_of(_RESOURCE_VARIABLES))
-            self.node.persistent(size)
+            self._keep("slots of resource variables")
+            self.memory.record(
+                "persistent_buffer", self.abi.size_of(_RESOURCE_VARIABLES), ALIGNMENT
+            )
+            self.memory.record("persistent_buffer", size, ALIGNMENT)
 
     def _create_allocator(self) -> None:
         single_arena, micro = _SINGLE_ARENA_BUFFER_ALLOCATOR, _MICRO_ALLOCATOR
         if self.runtime.recording_allocator:
             single_arena = _RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR
             micro = _RECORDING_MICRO_ALLOCATOR + self._if_compressing(_COMPRESSION_RECORD)
+        self._keep(_OWN_OBJECTS)
         for layout in (single_arena, _GREEDY_MEMORY_PLANNER, micro):
             self._allocate(layout)
 
     def _start_model_allocation(self) -> None:
+        self._keep(_OWN_OBJECTS)
         self._allocate(_BUILTIN_DATA_ALLOCATOR)
         self._resize_scratch_requests()
         graphs = self.model.subgraphs
         allocations = _SUBGRAPH_ALLOCATIONS + self._if_compressing(_COMPRESSED_TENSOR_LIST)
         self._allocate(allocations, len(graphs))
+        self._keep("tensor records")
         for graph in graphs:
             self.memory.record("eval_tensor", *self._array(_EVAL_TENSOR, len(graph.tensors)))
+        self._keep("node and registration records")
         for graph in graphs:
             nodes = self._array(_NODE_AND_REGISTRATION, len(graph.operators))
             self.memory.record("node_and_registration", *nodes)
@@ -303,7 +315,7 @@ class _Interpreter:
         for operator in self._operators():
             rule = self._rule(operator)
             if rule is not None and rule.init is not None:
-                self.node.run(rule.init)
+                self.node.run(rule.init, "operator data")
 
     def _prepare(self) -> None:
         for operator in self._operators():
@@ -312,7 +324,7 @@ class _Interpreter:
             if rule is None:
                 self.node.run_unknown()
             elif rule.prepare is not None:
-                self.node.run(rule.prepare)
+                self.node.run(rule.prepare, "buffers and tables")
             self._check_outputs(operator)
             self.memory.reset_temporaries()
             self._resize_scratch_requests()
@@ -343,6 +355,7 @@ class _Interpreter:
         """FinishModelAllocation, then the interpreter's own input and output tensors."""
         memory = self.memory
         memory.stage = "planning"
+        self._keep("scratch handles")
         requests = self.node.scratch_requests
         if requests:
             self._allocate(_SCRATCH_HANDLE, len(requests))
@@ -366,6 +379,7 @@ class _Interpreter:
         return self._simulation(self._arena(placed, live), spans, live)
 
     def _allocate_variables(self, offline: tuple[int, ...] | None) -> None:
+        self._keep(VARIABLES)
         for graph in self.model.subgraphs:
             for tensor in graph.tensors:
                 # TFLM looks the tensor up by its number inside the subgraph, so in any
@@ -417,7 +431,9 @@ class _Interpreter:
             )  # fmt: skip
 
     def _allocate_model_tensors(self, indices: tuple[int, ...]) -> None:
-        self.node.persistent(self.abi.pointer_bytes * len(indices))
+        self._keep("records of inputs and outputs")
+        size = self.abi.pointer_bytes * len(indices)
+        self.memory.record("persistent_buffer", size, ALIGNMENT)
         for index in indices:
             self.memory.record("persistent_tensor", *self._array(TENSOR))
             quantization = self.model.main.tensors[index].quantization
@@ -462,6 +478,10 @@ class _Interpreter:
     def _if_compressing(self, layout: str) -> str:
         return layout if self.runtime.kernels.compression else ""
 
+    def _keep(self, cause: str) -> None:
+        """What follows is kept for ``cause``, and for no operator."""
+        self.memory.cause = ("", cause)
+
     def _array(self, layout: str, count: int = 1) -> tuple[int, int]:
         """Size and alignment of an array of structs."""
         return self.abi.size_of(layout) * count, self.abi.align_of(layout)
@@ -499,7 +519,13 @@ class _Interpreter:
             peak_time=_peak_time(memory.head, placed, live),
             # Buffers of a plan of the model's own may share bytes, which are live twice then.
             optimum_head=min(max(live), memory.head),
+            persistent=_persistent(memory.kept),
         )
+
+
+def _persistent(kept: Mapping[tuple[str, str], int]) -> tuple[Persistent, ...]:
+    shares = [Persistent(*key, size) for key, size in kept.items() if size]
+    return tuple(sorted(shares, key=lambda each: (-each.bytes, each.operator, each.cause)))
 
 
 def _plan_bytes(placed: Sequence[LiveBuffer]) -> int:

@@ -90,6 +90,7 @@ class Node(Preparation):
         self.persistent_bytes: dict[tuple[int, int], int] = {}
         self.depends_on_release = False
         self._memory = memory
+        self._cause = ""
         self._costs = costs
         self._shapes: dict[tuple[int, int], tuple[int, ...]] = {}
         self._tensor = self.abi.size_of(TENSOR), self.abi.align_of(TENSOR)
@@ -102,9 +103,9 @@ class Node(Preparation):
         """Make ``operator`` the current one."""
         self.subgraph, self.operator = subgraph, operator
 
-    def run(self, step: Callable[[Preparation], None]) -> None:
-        """Run a rule's step for the current operator."""
-        before = self._memory.tail
+    def run(self, step: Callable[[Preparation], None], cause: str) -> None:
+        """Run a rule's step for the current operator; ``cause`` is what it keeps memory for."""
+        before, self._cause = self._memory.tail, cause
         try:
             step(self)
         except RefusedError as refused:
@@ -115,6 +116,7 @@ class Node(Preparation):
         """Allocate the builtin parameter struct of the given C layout (none if empty)."""
         if parameters:
             size, alignment = self.abi.size_of(parameters), self.abi.align_of(parameters)
+            self._memory.cause = (self.operator.name, "parameters")
             self._charge(self._memory.persistent(size, alignment))
 
     def note_refusal(
@@ -138,7 +140,7 @@ class Node(Preparation):
 
     def run_unknown(self) -> None:
         """An operator without a rule: its declared cost, else a bound."""
-        self.run(lambda _: self._request_unknown())
+        self.run(lambda _: self._request_unknown(), "as declared or bounded")
 
     # The Preparation protocol, in its order.
 
@@ -164,7 +166,8 @@ class Node(Preparation):
     def temp_output(self, position: int) -> Tensor:
         return self._temporary(self.output(position))
 
-    def persistent(self, size_bytes: int) -> None:
+    def persistent(self, size_bytes: int, cause: str = "") -> None:
+        self._memory.cause = (self.operator.name, cause or self._cause)
         self._memory.record("persistent_buffer", size_bytes, ALIGNMENT)
 
     def scratch(self, size_bytes: int) -> None:

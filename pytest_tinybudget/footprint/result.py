@@ -59,6 +59,14 @@ class LiveBuffer(Struct, frozen=True, gc=False):
     index: int
 
 
+class Persistent(Struct, frozen=True, gc=False):
+    """A share of the arena's tail: for which kind of operator (empty: for none), and what it is."""
+
+    operator: str
+    cause: str
+    bytes: int
+
+
 class Arena(Struct, frozen=True, gc=False):
     """TFLM's tensor arena, bytes.
 
@@ -68,6 +76,7 @@ class Arena(Struct, frozen=True, gc=False):
     (the planner's temporary room), or ``"preparing OP #i"``.
     ``recorded`` has the tail by category (as TFLM's recording allocator names them).
     ``optimum_head`` is the largest sum of live bytes: no planner can do better.
+    ``persistent`` has the same tail by operator kind and cause, largest first.
     """
 
     required: int
@@ -79,6 +88,7 @@ class Arena(Struct, frozen=True, gc=False):
     buffers: tuple[LiveBuffer, ...]
     peak_time: int
     optimum_head: int
+    persistent: tuple[Persistent, ...] = ()
 
 
 class Layer(Struct, frozen=True, gc=False):

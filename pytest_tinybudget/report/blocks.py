@@ -13,6 +13,7 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.footprint.result import place
@@ -130,6 +131,28 @@ def peak_table(arena: Arena, style: Style) -> list[str]:
 
 def _owner(buffer: LiveBuffer) -> str:
     return buffer.owner if buffer.subgraph == 0 else f"{buffer.owner} (subgraph {buffer.subgraph})"
+
+
+def persistent_table(arena: Arena, style: Style, *, most: int | None = None) -> list[str]:
+    """What persists in the arena, by what it is and for which kind of operator, largest first."""
+    shares = sorted(arena.persistent, key=lambda each: (-each.bytes, each.operator, each.cause))
+    shown = shares if most is None or len(shares) <= most + 1 else shares[:most]
+    rows = [
+        (format_size(each.bytes), _percent(each.bytes, arena.tail), persistent_label(each))
+        for each in shown
+    ]
+    rest = sum(each.bytes for each in shares[len(shown) :])
+    if rest:
+        label = f"{len(shares) - len(shown)} smaller shares"
+        rows.append((format_size(rest), _percent(rest, arena.tail), label))
+    if not rows:
+        return []
+    return columns(rows, ("right", "right", "left"), style, flexible=2, indent=_INDENT)
+
+
+def persistent_label(share: Persistent) -> str:
+    """``"per-channel arrays of CONV_2D"``, ``"tensor records"``."""
+    return f"{share.cause} of {share.operator}" if share.operator else share.cause
 
 
 def heaviest_layers(layers: Sequence[Layer], style: Style) -> list[str]:

@@ -39,6 +39,7 @@ from pytest_tinybudget.report.results_json import to_text
 from pytest_tinybudget.report.results_json import tool_json
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
+from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
 from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import Measure
@@ -94,6 +95,10 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         block("not full INT8", bullets(not_int8, style, most=most), "yellow"),
         block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
         block("tensor arena", _arena(footprint.arena, style, everything=everything)),
+        [
+            Line(text)
+            for text in persistent_block(footprint, style, most=None if everything else MOST_LISTED)
+        ],
         [Line(text) for text in _peak(inspection, style)],
         block(_size_title(inspection, "flash"), parts_table(footprint.flash_parts, style)),
         block("flash that one change would save", savings_table(inspection.savings, style)),

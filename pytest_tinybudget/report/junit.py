@@ -50,7 +50,7 @@ def _case(pair: PairResult, class_name: str) -> junit_xml.TestCase:
         stdout="\n".join([headline, *others]),
     )
     if pair.outcome == "error":
-        case.add_error_info(headline, failure(pair), error_type="not measured")
+        case.add_error_info(headline, failure(pair, verbosity=1), error_type="not measured")
     elif pair.failed:
-        case.add_failure_info(headline, failure(pair), failure_type=pair.outcome)
+        case.add_failure_info(headline, failure(pair, verbosity=1), failure_type=pair.outcome)
     return case

@@ -158,7 +158,10 @@ def footprint_json(footprint: Footprint | None) -> Json:
 
 
 def arena_json(arena: Arena | None) -> Json | None:
-    """The arena's sizes and plan; ``recorded`` holds its tail by TFLM's categories."""
+    """The arena's sizes and plan; ``recorded`` holds its tail by TFLM's categories.
+
+    ``persistent`` holds it by operator kind and cause.
+    """
     if arena is None:
         return None
     return {
@@ -169,6 +172,10 @@ def arena_json(arena: Arena | None) -> Json | None:
         "decided_by": arena.decided_by,
         "optimum_head": arena.optimum_head,
         "recorded": dict(arena.recorded),
+        "persistent": [
+            {"operator": each.operator, "cause": each.cause, "bytes": each.bytes}
+            for each in arena.persistent
+        ],
         "peak_time": arena.peak_time,
         "buffers": [_buffer(buffer) for buffer in arena.buffers],
     }

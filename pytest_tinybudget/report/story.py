@@ -24,6 +24,7 @@ from pytest_tinybudget.report.terminal import figure_lines
 from pytest_tinybudget.report.terminal import figures_title
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
+from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import PairResult
@@ -52,6 +53,7 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
     if footprint is not None:
         sections += [
             ("TFLM would refuse this model", refusals_list(footprint.refusals, style)),
+            ("", persistent_block(footprint, style, most=None)),
             ("", peak_block(footprint, style)),
             ("layers (* at the arena's peak)", layers_table(footprint, style, everything=True)),
             ("flash that one change would save", savings_table(footprint.savings, style)),

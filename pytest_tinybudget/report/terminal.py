@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.metrics import LABELS
@@ -15,6 +18,7 @@ from pytest_tinybudget.report.blocks import layers_table
 from pytest_tinybudget.report.blocks import parts_table
 from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.report.blocks import peak_table
+from pytest_tinybudget.report.blocks import persistent_table
 from pytest_tinybudget.report.blocks import refusals_list
 from pytest_tinybudget.report.blocks import savings_table
 from pytest_tinybudget.report.layout import PLAIN
@@ -26,6 +30,8 @@ from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
+from pytest_tinybudget.report.shortening import Section
+from pytest_tinybudget.report.shortening import fitted
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
@@ -66,7 +72,13 @@ _COUNTED: dict[Outcome, str] = {
 }
 
 #: A failure is to be read, not studied: ``tinybudget inspect`` shows everything.
-_PARTS_LISTED, _LAYERS_NAMED = 8, 2
+_PARTS_LISTED, _LAYERS_NAMED, _PERSISTENT_LISTED = 8, 2, 7
+
+#: So many rows of the terminal does a failure take by default.
+MOST_LINES = 40
+_SHORTENED = f"shortened to {MOST_LINES} lines: -v shows all of it, and so do the files"
+#: Of a message that is declared.
+_MESSAGE_LINES = 5
 
 #: Under this width a pair's names get lines of their own above its numbers.
 _NARROW = 66
@@ -75,19 +87,41 @@ _NARROW = 66
 _OTHER_COLUMNS = 74
 
 
-def failure(pair: PairResult, style: Style = PLAIN) -> str:
-    """Why a pair failed: the headline, then where the bytes are and what to change."""
+def failure(
+    pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0, most: int = MOST_LINES
+) -> str:
+    """Why a pair failed: the headline, then where the bytes are and what to change.
+
+    At most ``most`` rows of the terminal, unless ``verbosity`` is above 0.
+    """
+    advice = bullets(pair.reasons, style, most=None)
+    also = bullets((*pair.warnings, *pair.notes), style, most=None)
     sections = [
-        [pair.headline],
+        Section((pair.headline,)),
         *_evidence(pair, style),
-        _titled(figures_title(pair), figure_lines(pair, style), style),
-        _titled("what would fix it", bullets(pair.reasons, style, most=None), style),
-        _titled("also", bullets((*pair.warnings, *pair.notes), style, most=None), style),
+        _section(figures_title(pair), figure_lines(pair, style), style, (1, 6, 9)),
+        _section("what would fix it", advice, style, (8, 12, 16)),
+        _section("also", also, style, (1, 1, 5)),
         _closing(pair),
     ]
-    return "\n\n".join(
-        "\n".join(clean(line, style) for line in section) for section in sections if section
-    )
+    shown = [section for section in sections if section.lines]
+    if verbosity <= 0 and fitted(shown, most, style) != shown:
+        shown = fitted(shown, most - len(_shortened(style)), style)
+        shown[-1] = replace(shown[-1], lines=(*shown[-1].lines, *_shortened(style)))
+    return "\n\n".join("\n".join(clean(line, style) for line in section.lines) for section in shown)
+
+
+def _shortened(style: Style) -> list[str]:
+    return wrapped(_SHORTENED, style)
+
+
+def _section(title: str, lines: Sequence[str], style: Style, room: tuple[int, int, int]) -> Section:
+    """Lines under a title; none where there are no lines.
+
+    ``room`` is how many of them stay at least, and when they are cut and left out (``Section``).
+    """
+    titles, (least, cut, drop) = title_lines(f"{title}:", style), room
+    return Section((*titles, *lines) if lines else (), len(titles) + least, cut, drop)
 
 
 def failure_lines(pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0) -> list[Line]:
@@ -98,13 +132,14 @@ def failure_lines(pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0)
     title = f"{WORDS[pair.outcome]} {pair.title}"
     if verbosity < 0:
         return [Line(clean(f"{title}: {pair.headline}", style), _MARKUP[pair.outcome])]
-    text = failure(pair, style).split("\n")
+    text = failure(pair, style, verbosity=verbosity, most=MOST_LINES - 1).split("\n")
     return [Line(clean(title, style), (*_MARKUP[pair.outcome], "bold")), *map(Line, text), Line("")]
 
 
-def _measure_block(measure: Measure, style: Style) -> list[str]:
+def _measure_block(measure: Measure, *, fails: bool, style: Style) -> Section:
     title = title_lines(measure_line(measure), style)
-    return [*title, *parts_table(measure.parts, style, most=_PARTS_LISTED)]
+    lines = (*title, *parts_table(measure.parts, style, most=_PARTS_LISTED))
+    return Section(lines, len(title) + (3 if fails else 1), *((10, 15) if fails else (5, 14)))
 
 
 def measure_line(measure: Measure) -> str:
@@ -125,25 +160,41 @@ def figure_lines(pair: PairResult, style: Style) -> list[str]:
     return bullets(lines, style, most=None)
 
 
-def _evidence(pair: PairResult, style: Style) -> list[list[str]]:
+def _evidence(pair: PairResult, style: Style) -> Iterator[Section]:
     """What the headline rests on: sizes where they decide, else what TFLM refuses."""
     footprint = pair.footprint
     if pair.outcome == "error":
-        return []  # where there are sizes, they are not what is wrong
+        return  # where there are sizes, they are not what is wrong
     if footprint is not None and pair.outcome == "refused":
         refused = refusals_list(footprint.refusals, style)
-        return [_titled("TFLM would refuse this model", refused, style)]
-    sections = [_measure_block(measure, style) for measure in pair.measures]
+        yield _section("TFLM would refuse this model", refused, style, (10, 10, 15))
+        return
+    failing = {measure.metric for measure in pair.measures if measure.over} | {*pair.grown}
+    for measure in pair.measures:
+        yield _measure_block(measure, fails=measure.metric in failing, style=style)
     if pair.placed is not None:
-        sections.append(title_lines(pair.placed.text, style))
+        yield Section(tuple(title_lines(pair.placed.text, style)), drop=8)
     if footprint is None:
-        return sections
+        return
+    if failing - {"flash"}:
+        yield Section(tuple(persistent_block(footprint, style)), 4, 11, 13)
     if pair.outcome == "over":
-        sections += [
-            peak_block(footprint, style),
-            _titled("heaviest layers (weights)", heaviest_layers(footprint.layers, style), style),
-        ]
-    return [*sections, _titled("bounded, not known", bullets(footprint.unknown, style), style)]
+        yield Section(tuple(peak_block(footprint, style)), 3, 4, 12)
+        layers = heaviest_layers(footprint.layers, style)
+        yield _section("heaviest layers (weights)", layers, style, (1, 3, 7))
+    unknown = bullets(footprint.unknown, style)
+    yield _section("bounded, not known", unknown, style, (1, 2, 6))
+
+
+def persistent_block(
+    footprint: Footprint, style: Style, *, most: int | None = _PERSISTENT_LISTED
+) -> list[str]:
+    """What of the arena's tail is what: by operator kind and cause."""
+    arena = footprint.arena
+    if arena is None:
+        return []
+    title = f"what persists, {format_size(arena.tail)} of the arena's {format_size(arena.required)}"
+    return _titled(title, persistent_table(arena, style, most=most), style)
 
 
 def peak_block(footprint: Footprint, style: Style) -> list[str]:
@@ -167,10 +218,14 @@ def title_lines(title: str, style: Style) -> list[str]:
     return wrapped(title, style, indent=" " * 4, start="")
 
 
-def _closing(pair: PairResult) -> list[str]:
+def _closing(pair: PairResult) -> Section:
     runtime = f"counted for {pair.runtime_text}" if pair.measures else ""
     edit = f"edit {pair.declared_at}" if pair.declared_at else ""
-    return [line for line in (*pair.message.splitlines(), edit, codes_text(pair), runtime) if line]
+    message = [line for line in pair.message.splitlines() if line]
+    if len(message) > _MESSAGE_LINES:
+        message = [*message[:_MESSAGE_LINES], "…"]
+    lines = (*message, edit, codes_text(pair), runtime)
+    return Section(tuple(filter(None, lines)))
 
 
 def codes_text(pair: PairResult) -> str:

@@ -18,6 +18,7 @@ from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
 from pytest_tinybudget.footprint.operators.esp_nn import depthwise_scratch
 from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.footprint.operators.geometry import Window
+from pytest_tinybudget.footprint.operators.rule import PER_CHANNEL_ARRAYS
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -125,8 +126,8 @@ def _geometry(
 
 
 def _per_channel_arrays(node: Preparation, channels: int) -> None:
-    node.persistent(4 * channels)
-    node.persistent(4 * channels)
+    node.persistent(4 * channels, PER_CHANNEL_ARRAYS)
+    node.persistent(4 * channels, PER_CHANNEL_ARRAYS)
 
 
 def _prepare_conv(node: Preparation) -> None:

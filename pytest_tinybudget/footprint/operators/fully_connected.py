@@ -9,6 +9,8 @@ from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
+from pytest_tinybudget.footprint.operators.rule import KERNEL_SUMS
+from pytest_tinybudget.footprint.operators.rule import PER_CHANNEL_ARRAYS
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -42,8 +44,8 @@ def calculate_fully_connected(
             f"its weights '{filter_.name}' have {len(scales)} scales for shape"
             f" {list(filter_.shape)}",
         )
-        node.persistent(4 * len(scales))
-        node.persistent(4 * len(scales))
+        node.persistent(4 * len(scales), PER_CHANNEL_ARRAYS)
+        node.persistent(4 * len(scales), PER_CHANNEL_ARRAYS)
     else:
         product = scale(input_) * scale(filter_)
         if bias is not None:
@@ -119,7 +121,7 @@ def _request_s8(
             node.scratch(8 * outputs)
     elif node.kernels.mve:
         if filter_.is_constant and (bias is None or bias.is_constant):
-            node.persistent(4 * outputs)
+            node.persistent(4 * outputs, KERNEL_SUMS)
         else:
             node.scratch(4 * outputs)
 

@@ -9,6 +9,7 @@ from pytest_tinybudget.footprint.operators.checks import constant
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.fully_connected import calculate_fully_connected
+from pytest_tinybudget.footprint.operators.rule import KERNEL_SUMS
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -69,7 +70,7 @@ def _prepare_svdf(node: Preparation) -> None:
     node.scratch(4 * batches * units)
     if node.kernels.library == "cmsis-nn" and node.kernels.mve:
         constant(node, feature)
-        node.persistent(4 * filters)
+        node.persistent(4 * filters, KERNEL_SUMS)
 
 
 def _check_float_svdf(node: Preparation, *tensors: Tensor) -> None:
@@ -119,7 +120,7 @@ def _prepare_lstm(node: Preparation) -> None:
     ported = cmsis_nn and cell.type == "INT16" and input_.type in ("INT8", "INT16")
     if ported:
         for _ in range(8):
-            node.persistent((4 if input_.type == "INT8" else 8) * state_size)
+            node.persistent((4 if input_.type == "INT8" else 8) * state_size, KERNEL_SUMS)
     for _ in range(3 if ported else 4):
         node.scratch(batches * state_size * cell.element_bytes)
     weight_type = present[1].type

@@ -53,8 +53,9 @@ class Preparation(Protocol):
     def temp_optional_input(self, position: int) -> Tensor | None: ...
     def temp_output(self, position: int) -> Tensor: ...
 
-    # AllocatePersistentBuffer (aligned to 16) and RequestScratchBufferInArena, in bytes.
-    def persistent(self, size_bytes: int) -> None: ...
+    # AllocatePersistentBuffer (aligned to 16) and RequestScratchBufferInArena, in bytes; ``cause``
+    # is what people call the buffer, where it is no struct of the operator's.
+    def persistent(self, size_bytes: int, cause: str = "") -> None: ...
     def scratch(self, size_bytes: int) -> None: ...
 
     # CreateWritableTensorDimsWithCopy of an output (a persistent 4 + 4 x rank), and what the
@@ -89,6 +90,12 @@ class OperatorRule(Struct, frozen=True):
     parameters: str = ""
     init: Callable[[Preparation], None] | None = None
     prepare: Callable[[Preparation], None] | None = None
+
+
+#: What people call buffers that kernels keep.
+PER_CHANNEL_ARRAYS = "per-channel arrays"
+KERNEL_SUMS = "sums of weights"
+VARIABLES = "variables"
 
 
 def op_data(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pytest_tinybudget.footprint.operators.rule import VARIABLES
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
@@ -31,7 +32,7 @@ def _prepare_assign(node: Preparation) -> None:
     variable = node.handles.get((node.subgraph.index, handle.index))
     if variable is not None and variable not in node.allocated_variables:
         node.allocated_variables.add(variable)
-        node.persistent(value.elements * value.element_bytes)
+        node.persistent(value.elements * value.element_bytes, VARIABLES)
 
 
 def _prepare_read(node: Preparation) -> None:
