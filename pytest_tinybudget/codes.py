@@ -78,7 +78,8 @@ CODES: dict[str, Code] = {
     ),
     "TB101": Code(
         "unknown name",
-        "There is no board, runtime, model, operator or key of this name.",
+        "There is no board, runtime, model, operator or key of this name, or it is the name of a "
+        "chip or a family that several boards have.",
         "The nearest names are in the line; `tinybudget boards TEXT` searches.",
     ),
     "TB102": Code(

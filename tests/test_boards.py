@@ -457,8 +457,8 @@ def test_tflm_does_not_run_on_avr():
     ("typed", "meant"),
     [
         ("arduino-nano-33-bel", "arduino-nano-33-ble"),
-        ("ESP32", "esp32"),
-        ("raspberrypi-pico", "raspberry-pi-pico"),
+        ("ESP-33", "esp32"),
+        ("raspberry-pie-pico", "raspberry-pi-pico"),
     ],
 )
 def test_unknown_board_offers_the_nearest(typed, meant):

@@ -339,7 +339,7 @@ def test_a_fixed_cost_runtime_inline_and_by_name(project: Project):
 
 
 def test_a_runtime_with_a_table_of_its_own_is_taken_at_its_word(project: Project):
-    project.models("firmware/tflm.json.gz")
+    project.models("firmware/tflm.json.gz", "firmware/src/model_data.cc")
 
     declaration = project.load(
         KWS.replace("arduino-nano-33-ble", "esp32")
@@ -873,7 +873,7 @@ def test_all_errors_of_a_file_come_at_once_in_its_order(project: Project):
         [models.kws]
         source = "models/none.tflite"
         budget = { flash = "a", ram = "b", rom = "c" }
-        boards = ["esp32", 3, "esp32", "pico"]
+        boards = ["esp32", 3, "esp32", "piko-board"]
         [models.vad]
         source = 3
         warn_at = "1000%"
@@ -1265,7 +1265,7 @@ def test_every_example_of_the_reference_loads(tmp_path: Path, text: str):
     (tmp_path / "shared-budgets.toml").write_text(shared, encoding="utf-8")
     project = Project(tmp_path / "camera")
     project.models(*(f"models/{name}.tflite" for name in ("kws", "vad", "ic", "person")))
-    project.models("firmware/tflm.json.gz")
+    project.models("firmware/tflm.json.gz", "firmware/src/model_data.cc")
     project.models("models/kws_v1.tflite", "models/kws_float.tflite", "data/held_out.npz")
     if "[models." not in text:
         text += KWS

@@ -8,6 +8,7 @@ from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.catalogue import catalogue
 from pytest_tinybudget.boards.catalogue import find_board
+from pytest_tinybudget.boards.catalogue import find_boards
 from pytest_tinybudget.boards.catalogue import search
 from pytest_tinybudget.boards.catalogue import with_others
 from pytest_tinybudget.boards.cores import Core
@@ -22,6 +23,7 @@ __all__ = [
     "Sdk",
     "catalogue",
     "find_board",
+    "find_boards",
     "find_core",
     "search",
     "with_others",

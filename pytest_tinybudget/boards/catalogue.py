@@ -17,6 +17,9 @@ from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.board import largest_static
 from pytest_tinybudget.boards.cores import find_core
+from pytest_tinybudget.boards.everyday import boards_called
+from pytest_tinybudget.boards.everyday import several
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.nearest import unknown
 from pytest_tinybudget.on_demand import OnDemand
 from pytest_tinybudget.sizes import parse_size
@@ -40,23 +43,47 @@ def with_others(boards: Mapping[str, Board], others: Mapping[str, Board]) -> Map
 
 
 def find_board(board_id: str, boards: Mapping[str, Board] | None = None) -> Board:
-    """The board with this id, out of ``boards`` or the catalogue.
+    """The board with this id or everyday name, out of ``boards`` or the catalogue.
+
+    Raises:
+        TinybudgetError: no such board, or the name is a chip's or a family's that several boards
+            have; names the ids.
+    """
+    known = catalogue() if boards is None else boards
+    found = boards_called(board_id, known)
+    if len(found) > 1:
+        raise TinybudgetError(several(board_id, found), code="TB101")
+    if not found:
+        raise unknown("board", board_id, known)
+    return known[found[0]]
+
+
+def find_boards(name: str, boards: Mapping[str, Board] | None = None) -> tuple[Board, ...]:
+    """The boards with this id or everyday name: all of a chip or a family.
 
     Raises:
         TinybudgetError: no such board; names the nearest ids.
     """
     known = catalogue() if boards is None else boards
-    board = known.get(board_id)
-    if board is None:
-        raise unknown("board", board_id, known)
-    return board
+    found = boards_called(name, known)
+    if not found:
+        raise unknown("board", name, known)
+    return tuple(known[each] for each in found)
 
 
 def search(words: Iterable[str], boards: Mapping[str, Board] | None = None) -> list[Board]:
-    """Boards in whose id, name, vendor, microcontroller or core every word occurs."""
+    """Boards in whose id, name, vendor, microcontroller or core every word occurs.
+
+    A word that occurs nowhere may be an everyday name.
+    """
     wanted = [word.casefold() for word in words]
     known = catalogue() if boards is None else boards
-    return [board for board in known.values() if all(word in _text(board) for word in wanted)]
+    called = {word: boards_called(word, known) for word in wanted}
+    return [
+        board
+        for board in known.values()
+        if all(word in _text(board) or board.id in called[word] for word in wanted)
+    ]
 
 
 def _text(board: Board) -> str:

@@ -17,7 +17,6 @@ from msgspec import to_builtins
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.catalogue import catalogue
-from pytest_tinybudget.boards.catalogue import find_board
 from pytest_tinybudget.boards.catalogue import search
 from pytest_tinybudget.boards.describe import HEAD
 from pytest_tinybudget.boards.describe import LABEL_CELLS
@@ -26,6 +25,7 @@ from pytest_tinybudget.boards.describe import rows
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     words = arguments.words
     verdicts: Mapping[str, Verdict] = {}
     if words[:1] == ["show"] and len(words) > 1:
-        boards = [find_board(board_id) for board_id in words[1:]]
+        boards = boards_of(words[1:])
         lines = [line for board in boards for line in _shown(board)]
     elif arguments.fits:
         boards, verdicts = _fitting(arguments, _matching(arguments))

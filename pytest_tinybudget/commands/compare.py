@@ -18,6 +18,7 @@ from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.graph.locations import model_name
@@ -101,9 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: a model cannot be read, or there is no such board.
     """
     from pytest_tinybudget.boards import catalogue
-    from pytest_tinybudget.boards import find_board
 
-    boards = [find_board(board) for board in arguments.board or catalogue()]
+    boards = boards_of(arguments.board) if arguments.board else list(catalogue().values())
     costs = declared_costs(arguments)
     placings = {path: _placings(path, boards, costs) for path in dict.fromkeys(arguments.models)}
     if arguments.json:

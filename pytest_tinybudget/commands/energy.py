@@ -124,6 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _pair(arguments: argparse.Namespace) -> Pair:
     """The pair of a declaration that MODEL names, or of a file and a board of the catalogue."""
     from pytest_tinybudget.api import pair_of
+    from pytest_tinybudget.boards.everyday import boards_called
     from pytest_tinybudget.commands.selection import select
     from pytest_tinybudget.declaration.pairs import Pair
 
@@ -132,7 +133,9 @@ def _pair(arguments: argparse.Namespace) -> Pair:
             raise TinybudgetError("--board is missing: tinybudget boards lists them")
         return pair_of(arguments.model, board=arguments.board)
     selected = [each for each in select([arguments.model]) if isinstance(each, Pair)]
-    pairs = [each for each in selected if arguments.board in (None, each.board.id)]
+    by_id = {each.board.id: each.board for each in selected}
+    called = by_id if arguments.board is None else boards_called(arguments.board, by_id)
+    pairs = [each for each in selected if each.board.id in called]
     if len(pairs) != 1:
         boards = ", ".join(each.board.id for each in selected)
         raise TinybudgetError(f"{arguments.model}: name one board with --board: {boards}")

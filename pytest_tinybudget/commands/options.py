@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import TypeAlias
@@ -111,6 +112,17 @@ def chosen_board(arguments: argparse.Namespace) -> Board | None:
     from pytest_tinybudget.boards import find_board
 
     return find_board(arguments.board) if arguments.board else None
+
+
+def boards_of(names: Iterable[str]) -> list[Board]:
+    """The boards that a repeated ``--board`` names, each once; all of a chip or a family.
+
+    Raises:
+        TinybudgetError: there is no such board.
+    """
+    from pytest_tinybudget.boards import find_boards
+
+    return list({board.id: board for name in names for board in find_boards(name)}.values())
 
 
 def chosen_runtime(arguments: argparse.Namespace, board: Board | None) -> Runtime:

@@ -207,14 +207,13 @@ def _declaration(arguments: argparse.Namespace) -> Declaration | None:
 
 def _board(arguments: argparse.Namespace, declaration: Declaration | None) -> Board | None:
     from pytest_tinybudget.boards import catalogue
-    from pytest_tinybudget.nearest import unknown
+    from pytest_tinybudget.boards import find_board
 
     if arguments.board is None:
         return None
-    boards = {**catalogue(), **(declaration.boards if declaration else {})}
-    if arguments.board not in boards:
-        raise unknown("board", arguments.board, boards)
-    return boards[arguments.board]
+    return find_board(
+        arguments.board, {**catalogue(), **(declaration.boards if declaration else {})}
+    )
 
 
 def _placement(arguments: argparse.Namespace, slots: Slots | None) -> Placement:

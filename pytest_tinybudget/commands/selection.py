@@ -39,10 +39,23 @@ def _select(argument: str) -> list[Declared]:
         selected = [pair for pair in selected if pair.name == model]
     if board:
         valid = {pair.target for pair in selected}
-        if board not in valid:
+        target = _target(board, selected)
+        if target is None:
             raise unknown("board", board, valid)
-        selected = [pair for pair in selected if pair.target == board]
+        selected = [pair for pair in selected if pair.target == target]
     return selected
+
+
+def _target(name: str, selected: Iterable[Declared]) -> str | None:
+    """What ``name`` stands for among the targets of ``selected``: itself, or a board's id."""
+    from pytest_tinybudget.boards.everyday import boards_called
+    from pytest_tinybudget.declaration.pairs import Check
+
+    if any(pair.target == name for pair in selected):
+        return name
+    boards = {pair.board.id: pair.board for pair in selected if not isinstance(pair, Check)}
+    found = boards_called(name, boards)
+    return found[0] if len(found) == 1 else None
 
 
 def _pairs(path: Path) -> Iterator[Declared]:

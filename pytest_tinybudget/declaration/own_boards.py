@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.cores import cores
+from pytest_tinybudget.boards.everyday import boards_called
+from pytest_tinybudget.boards.everyday import several
 from pytest_tinybudget.boards.power import Power
 from pytest_tinybudget.declaration.accelerators import module_board
 from pytest_tinybudget.declaration.accelerators import with_accelerator
@@ -80,19 +82,36 @@ class Boards:
         if ids is None:
             return None
         found, seen = [], set()
-        for here, board_id in self.context.elements(ids, keys):
+        for here, name in self.context.elements(ids, keys):
+            board_id = self._id_of(name, here)
+            if board_id is None:
+                continue
             if board_id in seen:
                 self.context.problems.add(here, f"board {board_id!r} is listed twice")
                 continue
             seen.add(board_id)
             board = self.own.get(board_id)
             if board is None and board_id not in self.tables:
-                board = self.catalogue.get(board_id)
-                if board is None:
-                    self.context.look_up("board", board_id, self.valid, here)
+                board = self.catalogue[board_id]
             if board is not None:
                 found.append(board)
         return tuple(found)
+
+    def _id_of(self, name: str, keys: KeyPath) -> str | None:
+        """The board that ``name`` stands for: its id, or an everyday name of the catalogue's.
+
+        ``None``, and a problem, where there is none or a chip has several.
+        """
+        if name in self.tables:
+            return name
+        found = boards_called(name, self.catalogue)
+        if len(found) > 1:
+            listed = keys[-1].isdigit()
+            example = f'{keys[-2]} = ["{found[0]}"]' if listed else f'{keys[-1]} = "{found[0]}"'
+            self.context.problems.add(keys, several(name, found), example=example)
+        elif not found:
+            self.context.look_up("board", name, self.valid, keys)
+        return found[0] if len(found) == 1 else None
 
     def _own_board(self, name: str, extending: tuple[str, ...]) -> Board | None:
         """The board of ``[boards.NAME]``; ``extending`` are those that wait for it."""
@@ -115,13 +134,13 @@ class Boards:
             self.own[name] = board
         return board
 
-    def _with_slots(self, board: Board, table: BoardTable) -> Board:
+    def _with_slots(self, board: Board, table: BoardTable, parent: str) -> Board:
         """``board`` with what its slots for updates leave of the flash, and those kept.
 
         A partition table takes the place of the one that the usable flash was taken from.
         """
         if table.slots is None:
-            slots = self.slots.get(table.extends or "")
+            slots = self.slots.get(parent)
         else:
             from pytest_tinybudget.declaration.updates import board_slots
 
@@ -146,9 +165,8 @@ class Boards:
             return None
         if extends in self.tables and extends not in self.catalogue:
             return self._own_board(extends, extending)
-        if extends not in self.catalogue:
-            self.context.look_up("board", extends, self.valid, keys)
-        return self.catalogue.get(extends)
+        found = extends if extends in self.catalogue else self._id_of(extends, keys)
+        return None if found is None else self.catalogue[found]
 
     def _board(self, name: str, table: BoardTable, parent: Board | None) -> Board | None:
         keys = ("boards", name)
@@ -159,7 +177,8 @@ class Boards:
         if start is None:
             return None
         changed = _changed(self._with_sdk(start, table, keys), name, known)
-        board = self._with_slots(self._described(changed, table, keys), table)
+        described = self._described(changed, table, keys)
+        board = self._with_slots(described, table, parent.id if parent else "")
         board = with_accelerator(self.context, board, table, keys)
         self._check_room(board, keys)
         return board
