@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
@@ -40,6 +41,9 @@ Limits = Mapping[str, str | int]
 #: What an operator takes, ``"persistent"``, ``"scratch"`` and ``"flash"``, by its name.
 OperatorCosts = Mapping[str, Mapping[str, str | int]]
 
+#: Shapes of inputs, batch included, by their names.
+Shapes = Mapping[str, Sequence[int]]
+
 _SIZES = ("flash", "ram", "update")
 _UNITS: Mapping[str, Declarable] = {"latency": "s", "energy": "J"}
 
@@ -58,6 +62,7 @@ def check(
     per_channel_dense: bool | None = None,
     activations: Literal["int8", "int16"] = "int8",
     operators: OperatorCosts | None = None,
+    input_shapes: Shapes | None = None,
 ) -> PairResult:
     """Whether a model fits a board, and within a budget.
 
@@ -83,6 +88,8 @@ def check(
         activations: type of what flows between operators.
         operators: what kernels of the firmware's own take, by operator, as in
             ``[runtime.ops.NAME]``: ``{"MyOp": {"persistent": "1 KB", "flash": 4096}}``.
+        input_shapes: shapes of inputs that the model leaves open, batch included, by name:
+            ``{"image": [1, 96, 96, 3]}``.
 
     Raises:
         TinybudgetError: the model cannot be read or converted, or board or budget are wrong.
@@ -102,6 +109,7 @@ def check(
                 strip=strip,
                 per_channel_dense=per_channel_dense,
                 activations=activations,
+                input_shapes=shapes_of(input_shapes),
             ),
             operators=operators,
         )
@@ -115,6 +123,7 @@ def measure(
     registrations: Literal["generic", "typed"] = "generic",
     representative_data: Data | None = None,
     operators: OperatorCosts | None = None,
+    input_shapes: Shapes | None = None,
 ) -> Footprint:
     """What a model takes on a board: flash and RAM in parts, arena, layers.
 
@@ -128,6 +137,7 @@ def measure(
         registrations: as for ``check``.
         representative_data: as for ``check``.
         operators: as for ``check``.
+        input_shapes: as for ``check``.
 
     Raises:
         TinybudgetError: the model cannot be read, or there is no such board.
@@ -137,7 +147,7 @@ def measure(
             path,
             board=board,
             registrations=registrations,
-            conversion=Conversion(Path.cwd(), data),
+            conversion=Conversion(Path.cwd(), data, input_shapes=shapes_of(input_shapes)),
             operators=operators,
         )
         return gate.footprint(pair)
@@ -194,6 +204,20 @@ def pair_of(
         path, {model.name: model}, runtimes=runtimes, operators=_costs(operators or {})
     )
     return Pair(path.parent.as_posix(), declaration, model, found)
+
+
+def shapes_of(declared: Shapes | None) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Shapes of inputs as a conversion takes them.
+
+    Raises:
+        TinybudgetError: an extent is no whole number above 0.
+    """
+    for name, shape in (declared or {}).items():
+        if not shape or any(not isinstance(each, int) or each < 1 for each in shape):
+            raise TinybudgetError(
+                f"input_shapes: {name} = {list(shape)}: expected whole numbers above 0"
+            )
+    return tuple(sorted((name, tuple(shape)) for name, shape in (declared or {}).items()))
 
 
 def _costs(operators: OperatorCosts) -> dict[str, OperatorCost]:

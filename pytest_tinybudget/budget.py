@@ -233,6 +233,7 @@ def refusal_text(footprint: Footprint, refusal: Refusal) -> str:
     """Operator, layer and reason of a refusal, and at which step the device would find out."""
     step = {
         "load": "not load the model",
+        "resize": "not resize",
         "resolve": "not find the operator",
         "prepare": "fail in AllocateTensors()",
         "invoke": "fail in Invoke()",

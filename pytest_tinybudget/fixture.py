@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.api import Limits
 from pytest_tinybudget.api import OperatorCosts
+from pytest_tinybudget.api import Shapes
 from pytest_tinybudget.api import checked
 from pytest_tinybudget.api import pair_of
+from pytest_tinybudget.api import shapes_of
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.collection import boards_of
@@ -52,6 +54,7 @@ class Tinybudget:
         per_channel_dense: bool | None = None,
         activations: Literal["int8", "int16"] = "int8",
         operators: OperatorCosts | None = None,
+        input_shapes: Shapes | None = None,
     ) -> PairResult:
         """As ``pytest_tinybudget.check``; the test fails here where the pair does not pass.
 
@@ -77,6 +80,7 @@ class Tinybudget:
                         strip=strip,
                         per_channel_dense=per_channel_dense,
                         activations=activations,
+                        input_shapes=shapes_of(input_shapes),
                     ),
                     operators=operators,
                 )
@@ -97,6 +101,7 @@ class Tinybudget:
         registrations: Literal["generic", "typed"] = "generic",
         representative_data: Data | None = None,
         operators: OperatorCosts | None = None,
+        input_shapes: Shapes | None = None,
     ) -> Footprint:
         """As ``pytest_tinybudget.measure``: flash and RAM in parts, in bytes.
 
@@ -108,7 +113,9 @@ class Tinybudget:
                 self._config.rootpath / path,
                 board=self._board(board),
                 registrations=registrations,
-                conversion=Conversion(self._config.rootpath, data),
+                conversion=Conversion(
+                    self._config.rootpath, data, input_shapes=shapes_of(input_shapes)
+                ),
                 operators=operators,
             )
             return gate_of(self._config).footprint(pair)

@@ -10,6 +10,7 @@ import datetime
 from collections.abc import Callable
 from collections.abc import Hashable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -58,6 +59,7 @@ from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.names import c_identifier
+from pytest_tinybudget.names import printable
 from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import PairResult
@@ -82,6 +84,8 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 _PLANNED = "counted from a layer list: names and metadata of the trained file may differ by 1 KB"
+
+_LONGEST_NAME = 60
 
 #: Of how many models whose turn is over the findings are kept.
 _FINDINGS_KEPT = 16
@@ -173,6 +177,7 @@ class Gate:
         Raises:
             TinybudgetError: it cannot be read.
         """
+        from pytest_tinybudget.graph.closing import closed
         from pytest_tinybudget.graph.tflite import load_model
         from pytest_tinybudget.graph.tflite import read_model
 
@@ -188,6 +193,7 @@ class Gate:
             return ready(load_model(declared.source, declared.declared_source))
 
         def ready(model: Model) -> Model:
+            model = closed(model, dict(declared.conversion.input_shapes))
             if not declared.conversion.strip:
                 return model
             from pytest_tinybudget.shrink import strip
@@ -469,6 +475,7 @@ class Gate:
         if pair.model.planned is not None:
             result = _warned(result, (_PLANNED,))
         result = _with_conversion(result, self.conversion(pair.model))
+        result = replace(result, notes=(*result.notes, *_shape_notes(pair.model, model)))
         saved = self._stripped.get(_file_of(pair.model), 0)
         if saved:
             result = replace(result, notes=(*result.notes, stripped_text(saved)))
@@ -593,6 +600,11 @@ class Gate:
             message=pair.group.message,
             model_bytes=sum(model.bytes for model in models),
             model_source=", ".join(member.model.declared_source for member in members),
+            notes=tuple(
+                f"{member.name}: {note}"
+                for member in members
+                for note in _shape_notes(member.model, self.model(member.model))
+            ),
         )
         result = with_figures(result, tuple(slots_of(pair, result.model_bytes, footprint)))
         result = self._held(pair, result, allowed)
@@ -732,6 +744,17 @@ def _with_conversion(result: PairResult, converted: Converted | None) -> PairRes
         return result
     result = _warned(result, converted.warnings)
     return replace(result, notes=converted.notes, conversion=converted.settings)
+
+
+def _shape_notes(declared: DeclaredModel, model: Model) -> Iterator[str]:
+    """At which shapes a model counts that was written with open ones."""
+    from pytest_tinybudget.graph.closing import openness
+
+    for name, shape in declared.conversion.input_shapes:
+        text = "x".join(map(str, shape))
+        yield f"input_shapes: counted with {printable(name, limit=_LONGEST_NAME)} at {text}"
+    if openness(model).note:
+        yield openness(model).note
 
 
 def _with_accelerator(result: PairResult, made: Accelerated) -> PairResult:

@@ -52,6 +52,7 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.section_graph import decode
 from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.graph.closing import closed
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.report import codequality
 from pytest_tinybudget.report import csv
@@ -103,6 +104,21 @@ def control_model() -> bytes:
     return maker.build()
 
 
+def open_model() -> bytes:
+    """Of any size, with a reshape to what is computed from its shape."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 1, 1, 3), shape_signature=(-1, -1, -1, 3))
+    features = graph.pool(graph.conv2d(image, filters=2))
+    shape = graph.tensor((4,), "INT32")
+    graph.operator("SHAPE", (features,), (shape,), {"out_type": "INT32"})
+    again = graph.tensor((1, 1, 1, 2), shape_signature=(-1, -1, -1, 2))
+    graph.operator("RESHAPE", (features, shape), (again,), {"new_shape": []})
+    graph.output(graph.logistic(again))
+    maker.signature("serve", {"image": image}, {"scores": graph.outputs[0]})
+    return maker.build()
+
+
 def models() -> list[bytes]:
     """Made models, those of the examples, of a package, and where they are at hand real ones."""
     files = [*ROOT.glob("examples/*/models/*.tflite"), *SHARED.glob("models/*.tflite")]
@@ -113,7 +129,10 @@ def models() -> list[bytes]:
     else:
         files += (Path(pymicro_wakeword.__file__).parent / "models").glob("*.tflite")
     small = (file for file in sorted(files) if file.stat().st_size <= _LARGEST_MODEL_BYTES)
-    return [*[small_model(), control_model()] * 10, *(file.read_bytes() for file in small)]
+    return [
+        *[small_model(), control_model(), open_model()] * 10,
+        *(file.read_bytes() for file in small),
+    ]
 
 
 _MODEL_DECLARATION = """\
@@ -130,6 +149,8 @@ source = "fuzz.tflite"
 boards = ["arduino-nano-33-ble"]
 strip = true
 budget = { flash = "30 KB", ram = "3 KB", latency = "1 ms", energy = "1 uJ", update = "1 KB" }
+[runtime.ops.MY_OP]
+flash = "1 KB"
 [boards.own]
 extends = "nucleo-f767zi"
 slots = { layout = "mcuboot", size = "320 KB", signature = "ed25519", model_size = "64 KB" }
@@ -166,6 +187,9 @@ class _WholeWay:
         """What other commands make of the model."""
         assert result.footprint is not None
         require_plain("\n".join(lint(model).lines()))
+        with suppress(TinybudgetError):
+            set_to = closed(model, {"image": (1, 8, 8, 3)} if turn & 1 else {}, whole=True)
+            measure(set_to, RUNTIMES["m4_cmsisnn"])
         if turn % 3 == 1:
             measure(model, RUNTIMES["rv32imc_ref" if turn & 1 else "m55_cmsisnn"])
             _inspect(model, result, result.footprint)

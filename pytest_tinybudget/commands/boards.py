@@ -25,8 +25,10 @@ from pytest_tinybudget.boards.describe import rows
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import declared_costs
+from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
@@ -76,6 +78,7 @@ def add_commands(subparsers: Subparsers) -> None:
         "--fits", metavar="MODEL", type=Path, help="only those that hold this .tflite file"
     )
     add_cost_option(parser)
+    add_shape_option(parser)
     parser.add_argument(
         "--placement",
         choices=get_args(Placement),
@@ -141,10 +144,9 @@ def _fitting(
     from pytest_tinybudget.budget import Terms
     from pytest_tinybudget.budget import judge
     from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.graph.tflite import load_model
     from pytest_tinybudget.remedies import smallest_first
 
-    model, terms = load_model(arguments.fits), Terms(placement=arguments.placement)
+    model, terms = given_model(arguments, arguments.fits), Terms(placement=arguments.placement)
     costs = declared_costs(arguments)
     footprints: dict[Runtime, Footprint] = {}
     verdicts = {}

@@ -10,9 +10,11 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_runtime_options
+from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
 from pytest_tinybudget.commands.options import chosen_runtime
 from pytest_tinybudget.commands.options import declared_costs
+from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import require_runnable
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import file_and_array
@@ -47,6 +49,7 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     add_runtime_options(parser)
     add_cost_option(parser)
+    add_shape_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -60,10 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.artifacts import render_array
     from pytest_tinybudget.artifacts import write
     from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.graph.tflite import load_model
 
     runtime = chosen_runtime(arguments, chosen_board(arguments))
-    model = load_model(Path(arguments.model))
+    model = given_model(arguments, Path(arguments.model))
     name = arguments.name or model_name(Path(arguments.model))
     if arguments.array_only:
         files = render_array(model, name, arguments.language)

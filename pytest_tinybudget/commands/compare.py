@@ -18,8 +18,10 @@ from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import declared_costs
+from pytest_tinybudget.commands.options import declared_shapes
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.metrics import LABELS
@@ -49,6 +51,13 @@ _BOARD, _FITS, _FLASH, _RAM, _TIME, _WHY = range(len(_HEAD))
 
 #: More of a model's name is cut where several stand in the head of one table.
 _NAME_CELLS = 16
+
+
+class Given(Struct, frozen=True):
+    """What the command line states of operators, and the shapes of open inputs by name."""
+
+    costs: Mapping[str, OperatorCost]
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Placing(Struct, frozen=True):
@@ -91,6 +100,7 @@ def add_commands(subparsers: Subparsers) -> None:
         "--board", metavar="ID", action="append", help="only this board; may be repeated"
     )
     add_cost_option(parser)
+    add_shape_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON: bytes and seconds")
     parser.set_defaults(run=run)
 
@@ -104,8 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.boards import catalogue
 
     boards = boards_of(arguments.board) if arguments.board else list(catalogue().values())
-    costs = declared_costs(arguments)
-    placings = {path: _placings(path, boards, costs) for path in dict.fromkeys(arguments.models)}
+    given = Given(declared_costs(arguments), tuple(declared_shapes(arguments).items()))
+    placings = {path: _placings(path, boards, given) for path in dict.fromkeys(arguments.models)}
     if arguments.json:
         sys.stdout.write(json.dumps(_records(placings), indent=2) + "\n")
         return 0
@@ -119,25 +129,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _placings(
-    path: str, boards: Sequence[Board], costs: Mapping[str, OperatorCost]
-) -> list[Placing]:
+def _placings(path: str, boards: Sequence[Board], given: Given) -> list[Placing]:
     """A model on each of ``boards``, measured once for each of their runtimes."""
     from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.budget import Terms
     from pytest_tinybudget.budget import judge
+    from pytest_tinybudget.convert.settings import Conversion
     from pytest_tinybudget.footprint.measure import measure
     from pytest_tinybudget.gate import Gate
     from pytest_tinybudget.speed.latency import latency_of
 
     with closing(Gate()) as gate:
-        model = gate.model(pair_of(path, board=boards[0]).model)
+        conversion = Conversion(Path.cwd(), input_shapes=given.shapes)
+        model = gate.model(pair_of(path, board=boards[0], conversion=conversion).model)
     footprints: dict[Runtime, Footprint] = {}
     found = []
     for board in boards:
         runtime = runtime_of(board)
         if runtime not in footprints:
-            footprints[runtime] = measure(model, runtime, costs=costs)
+            footprints[runtime] = measure(model, runtime, costs=given.costs)
         verdict = judge(footprints[runtime], board, Terms())
         found.append(Placing(board, verdict, latency_of(model, board, runtime.kernels)))
     return sorted(found, key=lambda placing: (not placing.fits, -(placing.free("ram") or 0)))

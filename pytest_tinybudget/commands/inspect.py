@@ -15,9 +15,11 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_runtime_options
+from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
 from pytest_tinybudget.commands.options import chosen_runtime
 from pytest_tinybudget.commands.options import declared_costs
+from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import write_output
 
 
@@ -38,6 +40,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     add_runtime_options(parser)
     add_cost_option(parser)
+    add_shape_option(parser)
     parser.add_argument(
         "--registrations",
         choices=("generic", "typed"),
@@ -71,12 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.footprint.link import what_if
     from pytest_tinybudget.footprint.measure import measure
     from pytest_tinybudget.gate import sha256_of
-    from pytest_tinybudget.graph.tflite import load_model
     from pytest_tinybudget.report import inspection
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.results import identity_of
 
-    model = load_model(Path(arguments.model))
+    model = given_model(arguments, Path(arguments.model))
     if arguments.edge_tpu:
         sys.stdout.write(_edge_tpu(model, as_json=arguments.json))
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.footprint.result import OperatorCost
     from pytest_tinybudget.footprint.runtime import Runtime
+    from pytest_tinybudget.graph.model import Model
     from pytest_tinybudget.rollout.policy import RolloutTerms
 
 
@@ -28,6 +30,9 @@ MODEL_HELP = "a .tflite file, or a C file with it as an array: FILE or FILE::ARR
 
 #: What a model is measured for where neither a board nor a runtime is named.
 DEFAULT_RUNTIME = "m4_cmsisnn"
+
+#: Extents of a shape: at most six, each at most five digits.
+_EXTENTS = re.compile(r"[1-9][0-9]{0,4}(,[1-9][0-9]{0,4}){0,5}")
 
 
 def add_command(
@@ -64,6 +69,46 @@ def add_cost_option(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="an operator that the firmware brings itself, and what it takes: MyOp=1KB,0,4KB",
     )
+
+
+def add_shape_option(parser: argparse.ArgumentParser) -> None:
+    """``--input-shape``: shapes of open inputs, as ``input_shapes`` declares them."""
+    parser.add_argument(
+        "--input-shape",
+        metavar="NAME=1,96,96,3",
+        action="append",
+        default=[],
+        help="shape of an input that the file leaves open, batch included",
+    )
+
+
+def declared_shapes(arguments: argparse.Namespace) -> dict[str, tuple[int, ...]]:
+    """What ``--input-shape`` says of inputs, by name.
+
+    Raises:
+        TinybudgetError: one is not ``NAME=EXTENTS``.
+    """
+    shapes = {}
+    for text in arguments.input_shape:
+        name, _, extents = text.rpartition("=")
+        if not name or _EXTENTS.fullmatch(extents) is None:
+            raise TinybudgetError(
+                f"--input-shape {text!r}: expected NAME=EXTENTS, such as image=1,96,96,3"
+            )
+        shapes[name] = tuple(map(int, extents.split(",")))
+    return shapes
+
+
+def given_model(arguments: argparse.Namespace, path: Path) -> Model:
+    """The model of a file, at the shapes that ``--input-shape`` gives its inputs.
+
+    Raises:
+        TinybudgetError: it cannot be read, or the shapes are not for it.
+    """
+    from pytest_tinybudget.graph.closing import closed
+    from pytest_tinybudget.graph.tflite import load_model
+
+    return closed(load_model(path), declared_shapes(arguments))
 
 
 def declared_costs(arguments: argparse.Namespace) -> dict[str, OperatorCost]:

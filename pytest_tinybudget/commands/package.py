@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_shape_option
+from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import require_runnable
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import model_name
@@ -45,6 +47,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument("model", metavar="MODEL", nargs="?", type=Path, help=MODEL_HELP)
     parser.add_argument("--version", metavar="X.Y.Z", help="its version, such as 1.2.0 or 1.2.0+7")
     parser.add_argument("--board", metavar="ID", help="a board of --declaration or the catalogue")
+    add_shape_option(parser)
     parser.add_argument(
         "--declaration",
         metavar="FILE",
@@ -126,7 +129,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _package(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.artifacts import write
-    from pytest_tinybudget.graph.tflite import load_model
     from pytest_tinybudget.update.image import parse_version
     from pytest_tinybudget.update.image import read_image
     from pytest_tinybudget.update.manifest import Manifest
@@ -151,7 +153,7 @@ def _package(arguments: argparse.Namespace) -> int:
         )
     elif arguments.format != "bin":
         raise TinybudgetError(f"--format {arguments.format} needs --flash-offset: where it goes")
-    model = load_model(arguments.model)
+    model = given_model(arguments, arguments.model)
     signed = sign(model.content, version, placement, arguments.key)
     image = read_image(signed)
     address, chip = base + (offset or 0), _chip(arguments, board)

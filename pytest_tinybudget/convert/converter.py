@@ -290,6 +290,7 @@ def job_of(request: Request) -> Job:
         activations=settings.activations,
         timeout_seconds=settings.timeout_seconds,
         memory_bytes=settings.memory_bytes,
+        input_shapes=settings.input_shapes,
     )
 
 

@@ -39,6 +39,7 @@ class Job(Struct, frozen=True):
     activations: Literal["int8", "int16"]
     timeout_seconds: int
     memory_bytes: int
+    input_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 class JobFolder(Struct, frozen=True):

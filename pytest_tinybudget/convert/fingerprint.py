@@ -58,6 +58,8 @@ def _parts(source: Path, kind: Kind, settings: Conversion) -> Iterator[bytes]:
     yield from (repr(item).encode() for item in versions(kind).items())
     yield machine().encode()
     declared = asdict(settings)
+    if not settings.input_shapes:
+        del declared["input_shapes"]
     yield from (
         repr(item).encode() for item in declared.items() if item[0] not in _NOT_IN_THE_RESULT
     )

@@ -35,6 +35,8 @@ class Conversion(Struct, frozen=True):
     declaration, from which modules are imported. ``per_channel_dense`` gives each output of a
     dense layer its own scale: ``None`` does so with int8 activations alone, because CMSIS-NN has no
     kernel for it with int16. ``activations`` is the type of what flows between operators.
+    ``input_shapes`` are those of inputs whose dimensions the source leaves open, by name; they
+    count for a file that is taken as it is, too.
     """
 
     root: Path
@@ -45,6 +47,7 @@ class Conversion(Struct, frozen=True):
     activations: Literal["int8", "int16"] = "int8"
     timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int = DEFAULT_MEMORY_BYTES
+    input_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def scales_per_channel(self) -> bool:

@@ -51,6 +51,9 @@ def conversion(
     )
     if table.representative_data is not None:
         _check_data(context, settings, (*keys, "representative_data"))
+    if isinstance(table, ModelTable) and table.input_shapes:
+        shapes = sorted((name, tuple(shape)) for name, shape in table.input_shapes.items())
+        settings = replace(settings, input_shapes=tuple(shapes))
     return settings
 
 

@@ -22,8 +22,13 @@ def layer_list(context: Context, table: ModelTable, keys: KeyPath) -> LayerList 
     problems = context.problems
     if table.layers is None:
         if table.input_shape is not None:
-            problems.add((*keys, "input_shape"), "is for a model with 'layers'")
+            text = "is for a model with 'layers'; a file has 'input_shapes', batch included"
+            example = "input_shapes = { image = [1, 96, 96, 3] }"
+            problems.add((*keys, "input_shape"), text, example=example)
         return None
+    if table.input_shapes is not None:
+        text = "is for a file: 'layers' have 'input_shape', without batch"
+        problems.add((*keys, "input_shapes"), text, example="input_shape = [16, 16, 1]")
     if table.source is not None:
         problems.add((*keys, "layers"), "a model has 'source' or 'layers', not both")
     if table.input_shape is None:

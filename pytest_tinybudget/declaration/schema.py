@@ -435,6 +435,17 @@ class ModelTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
             examples=[[{"type": "dense", "units": 64}]],
         ),
     ] = None
+    input_shapes: Annotated[
+        Annotated[
+            dict[Text, Annotated[list[Count], Meta(min_length=1, max_length=6)]],
+            Meta(min_length=1),
+        ]
+        | None,
+        Meta(
+            description="shapes of inputs that a file leaves open, batch included, by name",
+            examples=[{"image": [1, 96, 96, 3]}],
+        ),
+    ] = None
     input_shape: Annotated[
         Annotated[list[Count], Meta(min_length=1, max_length=3)] | None,
         Meta(description="shape of the input of `layers`, without batch", examples=[[16, 16, 1]]),

@@ -163,6 +163,7 @@ def _reference(asked: Accuracy, model: DeclaredModel, gate: Gate) -> Other | Non
         TinybudgetError: there is none.
     """
     from pytest_tinybudget.convert.sources import kind_of
+    from pytest_tinybudget.graph.closing import closed
     from pytest_tinybudget.graph.tflite import load_model
 
     if asked.reference is not None:
@@ -177,7 +178,8 @@ def _reference(asked: Accuracy, model: DeclaredModel, gate: Gate) -> Other | Non
             "'reference', a float .tflite"
         )
     if kind_of(model.source) == "tflite":
-        return Other(shown, load_model(model.source, shown))
+        shapes = dict(model.conversion.input_shapes)
+        return Other(shown, closed(load_model(model.source, shown), shapes))
     return Other(shown, source=Request(model.source, model.declared_source, model.conversion))
 
 

@@ -43,6 +43,7 @@ from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
@@ -225,6 +226,7 @@ class _Interpreter:
     def run(self) -> Simulation:
         self._resolve()
         self._check_tensors()
+        self._check_open_shapes()
         offline = self._offline_plan()
         if self._stopped():
             return self._simulation()
@@ -255,6 +257,9 @@ class _Interpreter:
                 else:
                     continue
                 self.node.refusals.append(_tensor_refusal(graph, tensor, reason))
+
+    def _check_open_shapes(self) -> None:
+        self.node.refusals += open_refusals(self.model)
 
     def _offline_plan(self) -> tuple[int, ...] | None:
         """The offsets of the model's own memory plan, one for each tensor of all subgraphs."""
@@ -530,6 +535,16 @@ def _persistent(kept: Mapping[tuple[str, str], int]) -> tuple[Persistent, ...]:
 
 def _plan_bytes(placed: Sequence[LiveBuffer]) -> int:
     return max((buffer.offset + buffer.bytes for buffer in placed), default=0)
+
+
+def open_refusals(model: Model) -> list[Refusal]:
+    """What TFLM would run at another shape than is meant, because it cannot resize tensors."""
+    return [
+        Refusal("resize", each.operator.name, each.subgraph, each.operator.index, each.reason)
+        if each.operator
+        else Refusal("resize", "", each.subgraph, -1, each.reason)
+        for each in openness(model).problems
+    ]
 
 
 def _tensor_refusal(graph: Subgraph, tensor: Tensor, reason: str) -> Refusal:

@@ -113,9 +113,12 @@ class Layer(Struct, frozen=True, gc=False):
 
 
 class Refusal(Struct, frozen=True, gc=False):
-    """Why TFLM would not run the model: ``stage`` is when the device would find out."""
+    """Why TFLM would not run the model: ``stage`` is when the device would find out.
 
-    stage: Literal["load", "resolve", "prepare", "invoke"]
+    ``resize`` it never finds out: it would run the model at another shape than is meant.
+    """
+
+    stage: Literal["load", "resize", "resolve", "prepare", "invoke"]
     operator: str
     subgraph: int
     index: int

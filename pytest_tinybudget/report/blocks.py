@@ -251,6 +251,7 @@ def bullets(texts: Sequence[str], style: Style, *, most: int | None = MOST_LISTE
 
 _STAGES = {
     "load": "the model does not load",
+    "resize": "TFLM cannot resize",
     "resolve": "no such operator in TFLM",
     "prepare": "AllocateTensors() fails",
     "invoke": "Invoke() fails",

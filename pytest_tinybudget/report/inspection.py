@@ -14,6 +14,7 @@ from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Quantization
 from pytest_tinybudget.graph.model import Tensor
@@ -125,6 +126,8 @@ def _facts(inspection: Inspection) -> list[str]:
         f"sha256    {inspection.sha256}",
         f"runtime   {inspection.runtime_text}",
     ]
+    if openness(model).note:
+        facts.append(f"note      {openness(model).note}")
     if model.description:
         facts.append(f"made by   {model.description}")
     if len(model.subgraphs) > 1:

@@ -25,6 +25,7 @@ from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.convert.worker.problem import require_known
 from pytest_tinybudget.convert.worker.problem import static_shape
 
 
@@ -94,8 +95,14 @@ def load(job: Job, custom: ModuleType | None) -> KerasModel:
             "subclassed model once before it is saved"
         )
     model, rebuilt = _without_loops(model, objects)
+    wanted = dict(job.input_shapes)
+    require_known(wanted, [tensor.name for tensor in model.inputs])
     inputs = [
-        InputSpec(tensor.name, static_shape(tensor.name, tuple(tensor.shape)), str(tensor.dtype))
+        InputSpec(
+            tensor.name,
+            static_shape(tensor.name, tuple(tensor.shape), wanted.get(tensor.name)),
+            str(tensor.dtype),
+        )
         for tensor in model.inputs
     ]
     return KerasModel(model, inputs, _flat_call(model), rebuilt.fused, rebuilt.warnings)

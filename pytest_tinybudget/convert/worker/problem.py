@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_tinybudget.names import printable
+from pytest_tinybudget.names import toml_key
 
 
 #: Frameworks put whole graphs, and zipfile the names of members, into their messages.
@@ -28,22 +32,51 @@ class InputSpec:
     dtype: str
 
 
-def static_shape(name: str, shape: tuple[int | None, ...]) -> tuple[int, ...]:
-    """``shape`` at batch 1.
+def static_shape(
+    name: str, shape: tuple[int | None, ...], wanted: tuple[int, ...] | None = None
+) -> tuple[int, ...]:
+    """``shape`` at batch 1, or the shape that is ``wanted`` of it (``input_shapes``).
 
     Raises:
-        WorkerError: another extent than the batch's is not fixed.
+        WorkerError: another extent than the batch's is not fixed, or ``wanted`` changes one.
     """
+    if wanted is not None:
+        fits = len(wanted) == len(shape) and all(
+            has in (None, extent) for has, extent in zip(shape, wanted, strict=True)
+        )
+        if not fits:
+            raise WorkerError(
+                f"input_shapes: {name!r} is {shape}, and only what is None in it can be set, "
+                f"not {list(wanted)}"
+            )
+        shape = (None, *wanted[1:]) if shape[0] is None and wanted[0] == 1 else wanted
     extents = [1, *shape[1:]] if shape and shape[0] is None else list(shape)
     fixed = [extent for extent in extents if extent is not None]
     if len(fixed) != len(extents):
         raise WorkerError(
             f"input {name!r} has no fixed shape, {shape}: a microcontroller's memory is planned "
-            "ahead; build the model with fixed extents"
+            "ahead; build the model with fixed extents, or declare input_shapes = "
+            f"{{ {toml_key(name)} = {_gaps(extents)} }}"
         )
     if fixed and fixed[0] != 1 and shape[0] is not None:
         raise WorkerError(f"input {name!r} has the fixed batch {fixed[0]}, expected 1 or None")
     return tuple(fixed)
+
+
+def require_known(input_shapes: Mapping[str, object], names: Collection[str]) -> None:
+    """Nothing, where every name of ``input_shapes`` is an input's.
+
+    Raises:
+        WorkerError: one is not.
+    """
+    for name in input_shapes:
+        if name not in names:
+            raise WorkerError(f"input_shapes: no input {name!r}; there is {', '.join(names)}")
+
+
+def _gaps(extents: Sequence[int | None]) -> str:
+    """A shape in TOML, with a gap for each extent that is not known."""
+    return f"[{', '.join('…' if extent is None else str(extent) for extent in extents)}]"
 
 
 def first_line(error: BaseException) -> str:

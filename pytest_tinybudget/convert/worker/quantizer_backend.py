@@ -22,6 +22,9 @@ from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.convert.worker.repack import packed
+from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.graph.closing import closed
+from pytest_tinybudget.graph.tflite import load_model
 
 
 _SIGNATURE = "serving_default"
@@ -34,7 +37,11 @@ def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
         WorkerError: LiteRT cannot load it.
     """
     try:
-        return LiteRTModel(_prepared(Path(job.source).read_bytes()))
+        model = closed(load_model(Path(job.source), job.shown), dict(job.input_shapes), whole=True)
+    except TinybudgetError as error:
+        raise WorkerError(error.message) from error
+    try:
+        return LiteRTModel(_prepared(model.content))
     except (ValueError, RuntimeError) as error:
         raise WorkerError(f"LiteRT does not load it: {first_line(error)}") from error
 

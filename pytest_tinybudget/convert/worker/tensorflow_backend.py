@@ -19,6 +19,7 @@ from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.convert.worker.problem import require_known
 from pytest_tinybudget.convert.worker.problem import static_shape
 from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.graph.tflite import read_model
@@ -59,8 +60,11 @@ def _load_saved_model(job: Job) -> TensorFlowModel:
     function = signatures.get(_SIGNATURE) or next(iter(signatures.values()))
     # By name: the file has no order of them that would be the same when it is written again.
     specs = dict(sorted(function.structured_input_signature[1].items()))
+    wanted = dict(job.input_shapes)
+    require_known(wanted, specs)
     inputs = [
-        InputSpec(name, _shape_of(name, spec), spec.dtype.name) for name, spec in specs.items()
+        InputSpec(name, _shape_of(name, spec, wanted.get(name)), spec.dtype.name)
+        for name, spec in specs.items()
     ]
 
     def call(*values: Any) -> list[Any]:
@@ -74,10 +78,10 @@ def _load_saved_model(job: Job) -> TensorFlowModel:
     return TensorFlowModel(inputs, call, fused, [], loaded)
 
 
-def _shape_of(name: str, spec: Any) -> tuple[int, ...]:
+def _shape_of(name: str, spec: Any, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
     if spec.shape.rank is None:
         raise WorkerError(f"input {name!r} has no fixed shape: build the model with fixed extents")
-    return static_shape(name, tuple(spec.shape.as_list()))
+    return static_shape(name, tuple(spec.shape.as_list()), wanted)
 
 
 class TensorFlowModel:

@@ -1,0 +1,236 @@
+"""The shapes of all tensors, worked out from those of the inputs, operator by operator.
+
+TFLM takes every shape from the file. So where an input's shape is set to another, all that follow
+must be set too, as a converter would have. What an operator makes of its inputs' shapes is known
+for TFLM's builtin operators (``shape_rules.py``); behind any other, shapes hold only as far as
+nothing in front of it has changed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from math import prod
+
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import OptionValue
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+
+
+Shape = tuple[int, ...]
+
+#: A tensor: its subgraph's index and its own.
+Key = tuple[int, int]
+
+#: Integers of at most so many elements are followed as values: shapes, axes, sizes.
+_MOST_VALUES = 256
+
+#: What rules run into where an operator's inputs do not fit together.
+_MISFITS = (ArithmeticError, IndexError, TypeError, ValueError)
+
+_INTEGERS = {"INT32": "i", "INT64": "q"}
+
+
+class UnknownShapeError(Exception):
+    """What an operator makes of its inputs is not known; the message says why."""
+
+
+@dataclass(slots=True)
+class Shapes:
+    """What is known of a model's tensors: ``known`` shapes, and why others are ``unknown``."""
+
+    known: dict[Key, Shape] = field(default_factory=dict)
+    unknown: dict[Key, str] = field(default_factory=dict)
+    values: dict[Key, Shape] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operator with the shapes that its inputs have now."""
+
+    operator: Operator
+    graph: Subgraph
+    found: Shapes
+
+    @property
+    def count(self) -> int:
+        """Number of inputs, absent ones included."""
+        return len(self.operator.inputs)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return len(self.operator.outputs)
+
+    def has(self, position: int) -> bool:
+        """Whether the input is there."""
+        return position < self.count and self.operator.inputs[position] >= 0
+
+    def tensor(self, position: int) -> Tensor:
+        """An input as the file has it."""
+        if not self.has(position):
+            raise UnknownShapeError(f"its input {position} is missing")
+        return self.graph.tensors[self.operator.inputs[position]]
+
+    def shape(self, position: int = 0) -> Shape:
+        """The shape of an input."""
+        key = (self.graph.index, self.tensor(position).index)
+        if key not in self.found.known:
+            reason = self.found.unknown.get(key, "nothing makes its input")
+            raise UnknownShapeError(reason)
+        return self.found.known[key]
+
+    def shapes(self) -> list[Shape]:
+        """The shapes of all inputs that are there."""
+        return [self.shape(position) for position in range(self.count) if self.has(position)]
+
+    def values(self, position: int) -> Shape:
+        """The integers that an input holds."""
+        tensor = self.tensor(position)
+        values = self.found.values.get((self.graph.index, tensor.index))
+        if values is None:
+            raise UnknownShapeError(f"its input '{tensor.name}' is known only when it runs")
+        return values
+
+    def option(self, name: str) -> OptionValue:
+        """An option, as it is."""
+        return self.operator.options[name]
+
+    def number(self, name: str) -> int:
+        """An option that is an integer."""
+        value = self.operator.options[name]
+        if not isinstance(value, int):
+            raise UnknownShapeError(f"its option {name} is no number")
+        return value
+
+
+def infer(model: Model, inputs: Mapping[int, Shape]) -> Shapes:
+    """The shapes of ``model``'s tensors where its main inputs have ``inputs`` (by tensor index).
+
+    An input that is not given keeps the file's shape.
+    """
+    found = Shapes()
+    main = model.main
+    given = {index: inputs.get(index, main.tensors[index].shape) for index in main.inputs}
+    _walk(model, main, given, found)
+    return found
+
+
+def _walk(model: Model, graph: Subgraph, inputs: Mapping[int, Shape], found: Shapes) -> None:
+    """Everything in ``graph``, in the order in which it runs."""
+    made = {index for operator in graph.operators for index in operator.outputs}
+    for tensor in graph.tensors:
+        key = (graph.index, tensor.index)
+        if tensor.index in inputs:
+            found.known[key] = inputs[tensor.index]
+        elif tensor.index not in made:
+            found.known[key] = tensor.shape
+        if tensor.is_constant:
+            values = _constant(tensor)
+            if values is not None:
+                found.values[key] = values
+    for operator in graph.operators:
+        call = Call(operator, graph, found)
+        shapes: Iterable[Shape | str]
+        try:
+            shapes = _shapes_of(model, call)
+        except UnknownShapeError as error:
+            shapes = _as_in_the_file(call, str(error))
+        for index, shape in zip(operator.outputs, shapes, strict=False):
+            key = (graph.index, index)
+            if isinstance(shape, str):
+                found.unknown.setdefault(key, shape)
+            else:
+                found.known[key] = shape
+        _follow_values(call)
+
+
+def _shapes_of(model: Model, call: Call) -> Sequence[Shape]:
+    """What the operator makes of its inputs' shapes."""
+    from pytest_tinybudget.graph.shape_rules import RULES
+
+    operator = call.operator
+    if operator.name in ("IF", "WHILE") and not operator.is_custom:
+        return _called(model, call)
+    rule = RULES.get(operator.name) if not operator.is_custom else None
+    if rule is None:
+        raise UnknownShapeError("what it makes of its inputs' shapes is not known")
+    try:
+        shapes = list(rule(call))
+    except _MISFITS as error:
+        raise UnknownShapeError("its inputs do not fit together") from error
+    if any(extent < 0 for shape in shapes for extent in shape) or len(shapes) < call.outputs:
+        raise UnknownShapeError("its inputs do not fit together")
+    return shapes
+
+
+def _as_in_the_file(call: Call, reason: str) -> Iterator[Shape | str]:
+    """The file's own shapes, where nothing in front has changed and but the batch is closed."""
+    tensors = call.graph.tensors
+    said = f"{call.operator.name} #{call.operator.index}: {reason}"
+    unchanged = all(
+        call.found.known.get((call.graph.index, index)) == tensors[index].shape
+        for index in call.operator.inputs
+        if index >= 0
+    )
+    for index in call.operator.outputs:
+        signature = tensors[index].shape_signature or ()
+        closed = unchanged and -1 not in signature[1:]
+        yield tensors[index].shape if closed else said
+
+
+def _called(model: Model, call: Call) -> Sequence[Shape]:
+    """The shapes that called subgraphs leave: of IF's first branch, of WHILE's state."""
+    first = 1 if call.operator.name == "IF" else 0
+    passed = [call.shape(position) for position in range(first, call.count)]
+    names = ("then_subgraph_index", "else_subgraph_index")
+    if call.operator.name == "WHILE":
+        names = ("cond_subgraph_index", "body_subgraph_index")
+    results: list[list[Shape]] = []
+    for name in names:
+        graph = model.subgraphs[call.number(name)]
+        given = dict(zip(graph.inputs, passed, strict=False))
+        before = {index: call.found.known.get((graph.index, index)) for index in graph.inputs}
+        if any(shape not in (None, given.get(index)) for index, shape in before.items()):
+            raise UnknownShapeError(f"subgraph {graph.index} is called with several shapes")
+        _walk(model, graph, given, call.found)
+        outputs = [call.found.known.get((graph.index, index)) for index in graph.outputs]
+        results.append([shape for shape in outputs if shape is not None])
+    expected = passed if call.operator.name == "WHILE" else results[0]
+    if results[1] != expected:
+        raise UnknownShapeError("its subgraphs leave other shapes than they were given")
+    return results[1]
+
+
+def _constant(tensor: Tensor) -> Shape | None:
+    code = _INTEGERS.get(tensor.type)
+    if code is None or tensor.elements > _MOST_VALUES or len(tensor.data) != tensor.bytes:
+        return None
+    return struct.unpack(f"<{tensor.elements}{code}", tensor.data)
+
+
+def _follow_values(call: Call) -> None:
+    """The integers that come out, where they depend on shapes and constants alone."""
+    from pytest_tinybudget.graph.shape_rules import VALUES
+
+    operator, found = call.operator, call.found
+    rule = VALUES.get(operator.name) if not operator.is_custom else None
+    if rule is None or len(operator.outputs) != 1:
+        return
+    key = (call.graph.index, operator.outputs[0])
+    shape = found.known.get(key)
+    if shape is None or prod(shape) > _MOST_VALUES:
+        return
+    try:
+        values = tuple(rule(call))
+    except (UnknownShapeError, *_MISFITS):
+        return
+    if len(values) == prod(shape):
+        found.values[key] = values
