@@ -8,6 +8,8 @@ from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Literal
+from typing import TypeVar
+from typing import get_args
 
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
@@ -27,15 +29,22 @@ from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.graph.locations import model_name
+from pytest_tinybudget.metrics import METRICS
 from pytest_tinybudget.nearest import unknown
+from pytest_tinybudget.placement import ArenaPlacement
+from pytest_tinybudget.placement import ModelPlacement
+from pytest_tinybudget.placement import ModelStorage
+from pytest_tinybudget.placement import Placement
+from pytest_tinybudget.placement import Placements
+from pytest_tinybudget.placement import SplitPlacement
 from pytest_tinybudget.quantities import Declarable
 from pytest_tinybudget.quantities import parse_quantity
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.sizes import parse_size
 
 
-#: Limits by ``"flash"`` and ``"ram"``: ``"200 KB"``, or bytes; by ``"latency"``: ``"100 ms"``,
-#: and ``"energy"``: ``"50 uJ"`` of an inference.
+#: Limits by ``"flash"``, ``"ram"``, ``"psram"`` and ``"arena"``: ``"200 KB"``, or bytes; by
+#: ``"latency"``: ``"100 ms"``, and ``"energy"``: ``"50 uJ"`` of an inference.
 Limits = Mapping[str, str | int]
 
 #: What an operator takes, ``"persistent"``, ``"scratch"`` and ``"flash"``, by its name.
@@ -44,7 +53,12 @@ OperatorCosts = Mapping[str, Mapping[str, str | int]]
 #: Shapes of inputs, batch included, by their names.
 Shapes = Mapping[str, Sequence[int]]
 
-_SIZES = ("flash", "ram", "update")
+#: Where the arena goes; of a split one, where ``"persistent"`` and ``"non_persistent"`` go.
+ArenaPlace = Placement | Mapping[str, Placement]
+
+_SIZES = (*METRICS, "update")
+_Word = TypeVar("_Word", bound=str)
+
 _UNITS: Mapping[str, Declarable] = {"latency": "s", "energy": "J"}
 
 
@@ -56,6 +70,9 @@ def check(
     require_int8: bool | Literal["warn"] = "warn",
     strict: bool = False,
     registrations: Literal["generic", "typed"] = "generic",
+    placement: ArenaPlace = "static",
+    placement_model: ModelPlacement = "flash",
+    storage_model: ModelStorage = "flash",
     representative_data: Data | None = None,
     custom_objects: str | None = None,
     strip: bool = False,
@@ -80,6 +97,10 @@ def check(
         strict: fail where a number is a bound instead of the device's own.
         registrations: ``"typed"`` for a firmware that registers ``Register_CONV_2D_INT8()``
             and its like instead of the generic functions.
+        placement: where the arena goes: ``"static"``, ``"heap"`` or ``"psram"``; a mapping of
+            ``"persistent"`` and ``"non_persistent"`` to these splits it.
+        placement_model: where the model's bytes lie: ``"flash"``, ``"ram"`` or ``"psram"``.
+        storage_model: where a model in RAM is read from: ``"flash"`` or ``"external"``.
         representative_data: samples to calibrate a conversion with, as in a declaration, or an
             array (several by the names of the inputs) whose first axis is the sample.
         custom_objects: module with the model's own layers, such as ``"training.layers"``.
@@ -102,6 +123,7 @@ def check(
             require_int8=require_int8,
             strict=strict,
             registrations=registrations,
+            placements=placements_of(placement, placement_model, storage_model),
             conversion=Conversion(
                 root=Path.cwd(),
                 representative_data=data,
@@ -121,6 +143,9 @@ def measure(
     *,
     board: str | Board,
     registrations: Literal["generic", "typed"] = "generic",
+    placement: ArenaPlace = "static",
+    placement_model: ModelPlacement = "flash",
+    storage_model: ModelStorage = "flash",
     representative_data: Data | None = None,
     operators: OperatorCosts | None = None,
     input_shapes: Shapes | None = None,
@@ -135,6 +160,9 @@ def measure(
         model: as for ``check``.
         board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
         registrations: as for ``check``.
+        placement: as for ``check``.
+        placement_model: as for ``check``.
+        storage_model: as for ``check``.
         representative_data: as for ``check``.
         operators: as for ``check``.
         input_shapes: as for ``check``.
@@ -147,6 +175,7 @@ def measure(
             path,
             board=board,
             registrations=registrations,
+            placements=placements_of(placement, placement_model, storage_model),
             conversion=Conversion(Path.cwd(), data, input_shapes=shapes_of(input_shapes)),
             operators=operators,
         )
@@ -171,6 +200,7 @@ def pair_of(
     require_int8: bool | Literal["warn"] = "warn",
     strict: bool = False,
     registrations: Literal["generic", "typed"] = "generic",
+    placements: Placements | None = None,
     conversion: Conversion | None = None,
     operators: OperatorCosts | None = None,
 ) -> Pair:
@@ -198,6 +228,7 @@ def pair_of(
         stack=None,
         artifact_name=name,
         conversion=conversion or Conversion(Path.cwd()),
+        placements=placements or Placements(),
     )
     runtimes = {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}
     declaration = Declaration(
@@ -231,6 +262,37 @@ def _costs(operators: OperatorCosts) -> dict[str, OperatorCost]:
         except ValueError as error:
             raise TinybudgetError(f"operators, {name}: {error}") from None
     return costs
+
+
+def placements_of(
+    placement: ArenaPlace, placement_model: ModelPlacement, storage_model: ModelStorage
+) -> Placements:
+    """Where arena and model lie, as ``check`` is told.
+
+    Raises:
+        TinybudgetError: one of the words is none of those that a declaration knows.
+    """
+    model = _known("placement_model", placement_model, get_args(ModelPlacement))
+    storage = _known("storage_model", storage_model, get_args(ModelStorage))
+    if model == "flash" and storage == "external":
+        raise TinybudgetError('storage_model = "external" is for a model that lies in RAM')
+    if isinstance(placement, str):
+        arena: ArenaPlacement = _known("placement", placement, get_args(Placement))
+        return Placements(arena, model, storage)
+    parts = SplitPlacement.__struct_fields__
+    for part, where in placement.items():
+        _known("part of an arena", part, parts)
+        _known("placement", where, get_args(Placement))
+    missing = [part for part in parts if part not in placement]
+    if missing:
+        raise TinybudgetError(f"placement: a split arena needs {missing[0]!r} as well")
+    return Placements(SplitPlacement(**placement), model, storage)
+
+
+def _known(kind: str, word: _Word, valid: Sequence[str]) -> _Word:
+    if word not in valid:
+        raise unknown(kind, word, valid)
+    return word
 
 
 def _budget(limits: Limits) -> Budget:

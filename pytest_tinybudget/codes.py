@@ -38,6 +38,21 @@ CODES: dict[str, Code] = {
         "range the worse end counts.",
         "The line `besides flash and RAM` says the value and what it rests on.",
     ),
+    "TB004": Code(
+        "external RAM is over its limit",
+        "What the declaration puts into external RAM (`placement`, `placement_model`) is larger "
+        "than the budget `psram`, or than the external RAM of the board.",
+        "Read the parts. An arena or a model that fits RAM on the chip can go there; `psram` of a "
+        "board of your own states what it really has.",
+    ),
+    "TB005": Code(
+        "the arena is over its budget",
+        "The smallest tensor arena that works, or a part of a split one, is larger than the budget "
+        "`arena` (`persistent_arena`, `non_persistent_arena`): the array in the firmware is too "
+        "small.",
+        "Look at the arena's peak: the tensors alive there decide. Raise the size in the firmware "
+        "and here where the board has room.",
+    ),
     "TB010": Code(
         "TFLM would refuse the model",
         "An operator, type or shape that TF Lite Micro at the named commit does not support: the "
@@ -52,7 +67,7 @@ CODES: dict[str, Code] = {
     ),
     "TB021": Code(
         "grew more than allowed",
-        "Flash or RAM grew over the baseline by more than `max_increase`.",
+        "Flash, RAM or another budgeted size grew over the baseline by more than `max_increase`.",
         "Look at what changed (`tinybudget diff`); agree on it until a date with "
         "`[[models.NAME.accept]]`, or refresh the baseline.",
     ),

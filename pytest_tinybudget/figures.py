@@ -13,6 +13,7 @@ from typing import Literal
 
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.footprint.layout import model_in_flash
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.quantities import Unit
@@ -57,7 +58,7 @@ def _update(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iter
     from pytest_tinybudget.update.terms import UpdateTerms
 
     slots, deployed = pair.declaration.slots.get(pair.board.id), pair.model.deployed
-    firmware_bytes = footprint.flash + pair.board.reserved_flash - model.bytes
+    firmware_bytes = footprint.flash + pair.board.reserved_flash - model_in_flash(footprint)
     payload = Payload(
         model.content,
         around_bytes=slots.payload.around if slots else 0,
@@ -81,7 +82,7 @@ def _speed(pair: Pair, model: Model, footprint: Footprint, told: bool) -> Iterab
 
     choice = pair.choice
     kernels = choice.runtime.kernels if choice.fixed is None else None
-    latency = latency_of(model, board, kernels, external=pair.model.placement == "psram")
+    latency = latency_of(model, board, kernels, external=pair.model.placements.reaches_psram)
     power = power_of(board)
     energy = energy_of(latency, power)
     wanted = (

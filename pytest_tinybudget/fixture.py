@@ -9,11 +9,13 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
+from pytest_tinybudget.api import ArenaPlace
 from pytest_tinybudget.api import Limits
 from pytest_tinybudget.api import OperatorCosts
 from pytest_tinybudget.api import Shapes
 from pytest_tinybudget.api import checked
 from pytest_tinybudget.api import pair_of
+from pytest_tinybudget.api import placements_of
 from pytest_tinybudget.api import shapes_of
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
@@ -26,6 +28,8 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.placement import ModelPlacement
+from pytest_tinybudget.placement import ModelStorage
 from pytest_tinybudget.plugin import RESULTS
 from pytest_tinybudget.recorder import style_of
 from pytest_tinybudget.report.terminal import failure
@@ -48,6 +52,9 @@ class Tinybudget:
         require_int8: bool | Literal["warn"] = "warn",
         strict: bool = False,
         registrations: Literal["generic", "typed"] = "generic",
+        placement: ArenaPlace = "static",
+        placement_model: ModelPlacement = "flash",
+        storage_model: ModelStorage = "flash",
         representative_data: Data | None = None,
         custom_objects: str | None = None,
         strip: bool = False,
@@ -73,6 +80,7 @@ class Tinybudget:
                     require_int8=require_int8,
                     strict=strict,
                     registrations=registrations,
+                    placements=placements_of(placement, placement_model, storage_model),
                     conversion=Conversion(
                         root=self._config.rootpath,
                         representative_data=data,
@@ -99,6 +107,9 @@ class Tinybudget:
         *,
         board: str | Board,
         registrations: Literal["generic", "typed"] = "generic",
+        placement: ArenaPlace = "static",
+        placement_model: ModelPlacement = "flash",
+        storage_model: ModelStorage = "flash",
         representative_data: Data | None = None,
         operators: OperatorCosts | None = None,
         input_shapes: Shapes | None = None,
@@ -113,6 +124,7 @@ class Tinybudget:
                 self._config.rootpath / path,
                 board=self._board(board),
                 registrations=registrations,
+                placements=placements_of(placement, placement_model, storage_model),
                 conversion=Conversion(
                     self._config.rootpath, data, input_shapes=shapes_of(input_shapes)
                 ),

@@ -60,6 +60,7 @@ from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.names import printable
+from pytest_tinybudget.placement import Placements
 from pytest_tinybudget.results import Acceptance
 from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import PairResult
@@ -287,8 +288,14 @@ class Gate:
                 registrations=pair.model.registrations,
                 costs=costs,
                 stack=pair.model.stack,
+                placements=pair.model.placements,
             )
 
+        if pair.model.placements.model != "flash":
+            raise TinybudgetError(
+                f"{pair.declared_at}: placement_model on {pair.board.id}: what its accelerator "
+                "reads of a model, and where that lies, is for its compiler to say"
+            )
         model = self.model(pair.model)
         kept = self._measured_of(model).accelerated
         return _once(kept, pair.id, lambda: accelerate(pair, model, measured, self.cache()))
@@ -312,6 +319,7 @@ class Gate:
             costs=pair.declaration.operators,
             stack=declared.stack,
             savings=savings,
+            placements=declared.placements,
         )
 
     def measured(
@@ -323,22 +331,27 @@ class Gate:
         costs: Mapping[str, OperatorCost] | None = None,
         stack: int | None = None,
         savings: bool = True,
+        placements: Placements | None = None,
     ) -> Footprint:
         """The footprint of ``model``, by the estimator that takes it; kept by content.
 
         Raises:
-            TinybudgetError: the runtime's tables are missing or damaged.
+            TinybudgetError: the runtime's tables are missing or damaged, or another estimator
+                cannot say what a split arena takes.
         """
         from pytest_tinybudget.footprint.arena import arena_key
         from pytest_tinybudget.footprint.arena import simulate
+        from pytest_tinybudget.footprint.layout import laid_out
         from pytest_tinybudget.footprint.link import what_if
         from pytest_tinybudget.footprint.measure import measure
+
+        where = placements or Placements()
 
         def estimate() -> Estimate:
             named = replace(choice.runtime, name=choice.name)
             other = self.estimator(model, named) if self.estimator else None
             if other is not None:
-                return Estimate(other, linked=False)
+                return Estimate(laid_out(other, where), linked=False)
             footprint = measure(
                 model,
                 choice.runtime,
@@ -348,9 +361,10 @@ class Gate:
                 stack=stack,
                 simulation=_once(
                     self._measured_of(model).simulations,
-                    (arena_key(choice.runtime), stated),
-                    lambda: simulate(model, choice.runtime, costs),
+                    (arena_key(choice.runtime), stated, where.is_split),
+                    lambda: simulate(model, choice.runtime, costs, split=where.is_split),
                 ),
+                placements=where,
             )
             return Estimate(replace(footprint, runtime=choice.name), choice.fixed is None)
 
@@ -359,7 +373,7 @@ class Gate:
             return replace(found, footprint=replace(found.footprint, savings=changes))
 
         stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
-        key = (choice, registrations, stated, stack)
+        key = (choice, registrations, stated, stack, where)
         found = self._estimated(model, key, estimate)
         if savings and found.linked:
             found = self._estimated(model, (*key, "savings"), changed)
@@ -419,6 +433,7 @@ class Gate:
                     self.footprint(replace(pair, board=board), savings=False) for board in boards
                 ],
                 registrations=pair.model.registrations,
+                placements=pair.model.placements,
             )
             return self.write(folder, files)
 
@@ -546,6 +561,7 @@ class Gate:
             costs=pair.declaration.operators,
             stack=pair.model.stack,
             savings=False,
+            placements=pair.model.placements,
         )
 
     def _terms(self, pair: Pair | GroupPair) -> Terms:
@@ -556,7 +572,7 @@ class Gate:
                 warn_at_percent=pair.model.warn_at_percent,
                 require_int8=pair.model.require_int8,
                 strict=self.strict or pair.model.strict,
-                placement=pair.model.placement,
+                placement=pair.model.placements.arena,
             )
         return Terms(
             budget=pair.group.budget,
@@ -615,6 +631,7 @@ class Gate:
     def _group_footprint(self, pair: GroupPair, models: tuple[Model, ...]) -> Footprint:
         from pytest_tinybudget.groups import combine
 
+        pair = replace(pair, group=replace(pair.group, models=_in_arena(pair.group)))
         members = pair.members
         return combine(
             {member.name: model for member, model in zip(members, models, strict=True)},
@@ -624,6 +641,7 @@ class Gate:
             ],
             pair.choice,
             arena=pair.group.arena,
+            placements=[member.model.placements for member in members],
             registrations=pair.registrations,
             costs=pair.declaration.operators,
         )
@@ -664,6 +682,14 @@ class Gate:
         return run.amend(verdict)
 
 
+def _in_arena(group: DeclaredGroup) -> tuple[DeclaredModel, ...]:
+    """The models of a group, whose arenas lie where the group's does."""
+    return tuple(
+        replace(model, placements=replace(model.placements, arena=group.placement))
+        for model in group.models
+    )
+
+
 def _boards(pair: Pair | GroupPair) -> dict[str, Board]:
     """The boards that may be named instead; a runtime that models declare is for its core only."""
     from pytest_tinybudget.boards import catalogue
@@ -701,6 +727,7 @@ def _result(
         footprint=footprint,
         accepted=accepted,
         placed=verdict.placed,
+        arrays=verdict.arrays,
         table=fingerprint(pair.choice.runtime),
         identity=_identity(pair.choice, footprint),
     )

@@ -18,6 +18,12 @@ from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.arena import simulate_multitenant
+from pytest_tinybudget.footprint.layout import ARENA
+from pytest_tinybudget.footprint.layout import NON_PERSISTENT
+from pytest_tinybudget.footprint.layout import PERSISTENT
+from pytest_tinybudget.footprint.layout import STORED_MODEL
+from pytest_tinybudget.footprint.layout import arena_parts_of
+from pytest_tinybudget.footprint.layout import laid_out
 from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.measure import arena_parts
@@ -27,7 +33,10 @@ from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import Method
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.footprint.result import SplitArena
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.placement import ModelPlacement
+from pytest_tinybudget.placement import Placements
 
 
 def combine(
@@ -36,6 +45,7 @@ def combine(
     choice: RuntimeChoice,
     *,
     arena: GroupArena,
+    placements: Sequence[Placements] | None = None,
     registrations: Literal["generic", "typed"],
     costs: Mapping[str, OperatorCost],
 ) -> Footprint:
@@ -45,12 +55,14 @@ def combine(
     interpreter made anew, ``"multitenant"`` for interpreters that stay and share one
     ``MicroAllocator``, set up in the order of ``models``, ``"sum"`` for an arena each. The
     arena of the result is the largest that has to fit one block of RAM; the layers are those of
-    the model with the largest arena of its own.
+    the model with the largest arena of its own. ``placements`` say where each model lies, and
+    where the arena, which is the same for all; the model in flash and the arena in RAM by default.
 
     Raises:
         TinybudgetError: the runtime's tables are missing or damaged, or another estimator
             measured a model in a way that says nothing about sharing.
     """
+    placements = placements or [Placements()] * len(models)
     named = list(zip(models, footprints, strict=True))
     refusals = tuple(
         replace(refusal, reason=f"{name}: {refusal.reason}")
@@ -63,18 +75,24 @@ def combine(
     largest = max(footprints, key=_arena_bytes)
     block = largest.arena
     if arena == "multitenant":
-        block = _of_one_allocator(models, footprints, choice, costs)
+        block = _of_one_allocator(models, footprints, choice, costs, split=placements[0].is_split)
         arenas = arena_parts(block, exact=_arena_method(*footprints) == "exact")
     else:
         arenas = _arenas(named, arena)
+        block = _largest(block, footprints)
     code, objects = _runtime(list(models.values()), choice, registrations, costs)
-    return Footprint(
+    bytes_of = {name: model.bytes for name, model in models.items()}
+    together = Footprint(
         runtime=largest.runtime,
-        flash_parts=(
-            *(Part(f"model {name}", model.bytes, "exact") for name, model in models.items()),
-            *code,
+        flash_parts=(*_models(bytes_of, placements, "flash"), *code),
+        ram_parts=(
+            *_models(bytes_of, placements, "ram"),
+            *arenas,
+            *objects,
+            *_variables(footprints),
+            *_deepest_stack(footprints),
         ),
-        ram_parts=(*arenas, *objects, *_variables(footprints), *_deepest_stack(footprints)),
+        psram_parts=_models(bytes_of, placements, "psram"),
         arena=None if refusals else block,
         stack=max(footprint.stack for footprint in footprints),
         layers=() if refusals else largest.layers,
@@ -82,6 +100,31 @@ def combine(
         unknown=tuple(f"{name}: {line}" for name, each in named for line in each.unknown),
         not_int8=tuple(f"{name}: {line}" for name, each in named for line in each.not_int8),
     )
+    return laid_out(together, Placements(placements[0].arena))
+
+
+def _models(
+    bytes_of: Mapping[str, int], placements: Sequence[Placements], memory: ModelPlacement
+) -> tuple[Part, ...]:
+    """What ``memory`` holds of the models: flash also what those in RAM are filled with."""
+    parts = []
+    for (name, size), where in zip(bytes_of.items(), placements, strict=True):
+        if where.model == memory:
+            parts.append(Part(f"model {name}", size, "exact"))
+        elif memory == "flash" and where.model_storage == "flash":
+            parts.append(Part(f"{STORED_MODEL} {name}", size, "exact"))
+    return tuple(parts)
+
+
+def _largest(block: Arena | None, footprints: Sequence[Footprint]) -> Arena | None:
+    """``block``; of split arenas, with the largest of each kind."""
+    splits = [each.arena.split for each in footprints if each.arena and each.arena.split]
+    if block is None or not splits:
+        return block
+    split = SplitArena(
+        max(each.persistent for each in splits), max(each.non_persistent for each in splits)
+    )
+    return replace(block, required=split.persistent + split.non_persistent, split=split)
 
 
 def _arena_bytes(footprint: Footprint) -> int:
@@ -89,23 +132,40 @@ def _arena_bytes(footprint: Footprint) -> int:
 
 
 def _arenas(named: Sequence[tuple[str, Footprint]], arena: GroupArena) -> tuple[Part, ...]:
+    kinds = [kind for kind in _KINDS if any(kind in _sizes(footprint) for _, footprint in named)]
     if arena == "sum":
         return tuple(
-            _arena_part(f"arena of {name}", footprint, _arena_method(footprint))
+            _arena_part(kind, f"of {name}", footprint, _arena_method(footprint))
             for name, footprint in named
+            for kind in kinds
         )
-    name, footprint = max(named, key=lambda item: _arena_bytes(item[1]))
     method = _arena_method(*(footprint for _, footprint in named))
-    note = f"that of {name}; each model is set up anew before it runs"
-    return (_arena_part("arena shared by all", footprint, method, note),)
+    parts = []
+    for kind in kinds:
+        name, footprint = max(named, key=lambda item: _sizes(item[1]).get(kind, 0))
+        note = f"that of {name}; each model is set up anew before it runs"
+        parts.append(_arena_part(kind, "shared by all", footprint, method, note))
+    return tuple(parts)
 
 
-def _arena_part(name: str, footprint: Footprint, method: Method, note: str = "") -> Part:
+_KINDS = (ARENA, PERSISTENT, NON_PERSISTENT)
+
+
+def _arena_part(
+    kind: str, whose: str, footprint: Footprint, method: Method, note: str = ""
+) -> Part:
     """A model's whole arena as one part, with the margin of its own parts."""
-    parts = [part for part in footprint.ram_parts if part.name.startswith("arena")]
-    size = _arena_bytes(footprint)
-    margin = min(size, sum(part.margin_bytes for part in parts))
-    return Part(name, size - margin, method, margin_bytes=margin, note=note)
+    size = _sizes(footprint).get(kind, 0)
+    margin = min(size, sum(part.margin_bytes for part in arena_parts_of(footprint, kind)))
+    return Part(f"{kind} {whose}", size - margin, method, margin_bytes=margin, note=note)
+
+
+def _sizes(footprint: Footprint) -> dict[str, int]:
+    """Bytes of the arena, or of the two of a split one."""
+    arena = footprint.arena
+    if arena is None or arena.split is None:
+        return {ARENA: _arena_bytes(footprint)}
+    return {PERSISTENT: arena.split.persistent, NON_PERSISTENT: arena.split.non_persistent}
 
 
 def _of_one_allocator(
@@ -113,24 +173,21 @@ def _of_one_allocator(
     footprints: Sequence[Footprint],
     choice: RuntimeChoice,
     costs: Mapping[str, OperatorCost],
+    *,
+    split: bool,
 ) -> Arena | None:
     """The arena of the allocator that all interpreters use; ``None`` if TFLM refuses a model."""
     for (name, model), footprint in zip(models.items(), footprints, strict=True):
-        if footprint.arena != simulate(model, choice.runtime, costs).arena:
+        if footprint.arena != simulate(model, choice.runtime, costs, split=split).arena:
             raise TinybudgetError(
                 f"another estimator measured {name}, and cannot say what it takes of an "
                 'allocator that models share: arena = "sum" gives each its own'
             )
-    return simulate_multitenant(models.values(), choice.runtime, costs)
+    return simulate_multitenant(models.values(), choice.runtime, costs, split=split)
 
 
 def _arena_method(*footprints: Footprint) -> Method:
-    methods = {
-        part.method
-        for footprint in footprints
-        for part in footprint.ram_parts
-        if part.name.startswith("arena")
-    }
+    methods = {part.method for footprint in footprints for part in arena_parts_of(footprint)}
     return "estimated" if "estimated" in methods else "exact"
 
 

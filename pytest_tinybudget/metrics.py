@@ -13,8 +13,10 @@ from typing import get_args
 from msgspec import Struct
 
 
-#: What a pair takes that can have a limit, by the name that budgets and results files use.
-Metric = Literal["flash", "ram"]
+#: What a pair takes that can have a limit, by the name that budgets use. ``ram`` is RAM on the
+#: chip and ``psram`` external RAM, which are never added together; ``arena`` is what firmware
+#: states as the size of its tensor arena, or of the two of a split one.
+Metric = Literal["flash", "ram", "psram", "arena", "persistent_arena", "non_persistent_arena"]
 
 
 class MetricName(Struct, frozen=True):
@@ -31,6 +33,11 @@ class MetricName(Struct, frozen=True):
 _NAMES: dict[Metric, MetricName] = {
     "flash": MetricName("flash", "flash", "TB001"),
     "ram": MetricName("RAM", "ram", "TB002"),
+    "psram": MetricName("PSRAM", "psram", "TB004"),
+    # ``arena`` in a results file is the arena itself, whatever its limit.
+    "arena": MetricName("arena", "arena_size", "TB005"),
+    "persistent_arena": MetricName("persistent arena", "persistent_arena", "TB005"),
+    "non_persistent_arena": MetricName("non-persistent arena", "non_persistent_arena", "TB005"),
 }
 
 #: All metrics in the order of every report.
@@ -39,6 +46,9 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 LABELS: dict[Metric, str] = {metric: name.label for metric, name in _NAMES.items()}
 RESULT_KEYS: dict[Metric, str] = {metric: name.result_key for metric, name in _NAMES.items()}
 OVER_CODES: dict[Metric, str] = {metric: name.code for metric, name in _NAMES.items()}
+
+#: What is measured against a budget alone: the board limits the memory that an arena lies in.
+ARENA_METRICS: tuple[Metric, ...] = ("arena", "persistent_arena", "non_persistent_arena")
 
 #: What a table has a column for even where no pair has a figure.
 _ALWAYS: tuple[Metric, ...] = ("flash", "ram")

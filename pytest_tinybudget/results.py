@@ -153,23 +153,29 @@ class Acceptance(Struct, frozen=True, gc=False):
 
 
 class Placed(Struct, frozen=True, gc=False):
-    """Where the arena lies: the block of memory ``region``, bytes.
+    """Where an arena, or a model in RAM, lies: the block of memory ``region``, bytes.
 
-    ``room`` is what an arena may take of it beside all else that must lie there, ``free`` what
-    is left then (negative where the arena does not fit).
+    ``room`` is what it may take of it beside all else that must lie there, ``free`` what is left
+    then (negative where it does not fit). ``name`` is what lies there.
     """
 
     placement: Literal["static", "heap", "psram"]
     region: str
     room: int
     free: int
+    name: str = "arena"
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a table of pairs says it: one arena that the linker places is the usual case."""
+        return self.placement != "static" or not self.name.startswith("arena")
 
     @property
     def text(self) -> str:
         """``"arena in SRAM (static): 9.0 of 202.1 KB, 193.1 KB left"``."""
         left = f"{format_size(self.free)} left" if self.free >= 0 else "too large"
         ratio = format_ratio(self.room - self.free, self.room)
-        return f"arena in {self.region} ({self.placement}): {ratio}, {left}"
+        return f"{self.name} in {self.region} ({self.placement}): {ratio}, {left}"
 
 
 class Figure(Struct, frozen=True, gc=False):
@@ -237,7 +243,8 @@ class PairResult(Struct, frozen=True, gc=False):
     ``notes`` are what is good to know and asks for nothing, such as how far the INT8 model is from
     the float model.
     ``figures`` are what is known besides flash and RAM, ``placed`` is where the arena lies
-    (``None`` where no arena is known). Where ``kind`` is not ``"pair"``,
+    (``None`` where no arena is known, or it is split). ``arrays`` are what else must lie in one
+    piece: the parts of a split arena, a model in RAM. Where ``kind`` is not ``"pair"``,
     ``board`` repeats it and there are no measures. ``code`` is that of an error.
     """
 
@@ -266,6 +273,7 @@ class PairResult(Struct, frozen=True, gc=False):
     code: str = ""
     placed: Placed | None = None
     growth_unchecked: str = ""
+    arrays: tuple[Placed, ...] = ()
     identity: Identity | None = None
 
     @property
@@ -289,9 +297,14 @@ class PairResult(Struct, frozen=True, gc=False):
             "TB021": bool(self.grown),
             "TB022": len(figures) > len(beyond),
         }
-        over = [OVER_CODES[measure.metric] for measure in self.measures if measure.over]
-        found = (*over, *(code for code, applies in others.items() if applies))
+        over = (OVER_CODES[measure.metric] for measure in self.measures if measure.over)
+        found = (*dict.fromkeys(over), *(code for code, applies in others.items() if applies))
         return found or ("TB020",)
+
+    @property
+    def places(self) -> tuple[Placed, ...]:
+        """Where the arena and all else that must lie in one piece lies."""
+        return (*((self.placed,) if self.placed else ()), *self.arrays)
 
     @property
     def title(self) -> str:
@@ -306,7 +319,7 @@ class PairResult(Struct, frozen=True, gc=False):
             self,
             measures=tuple(measure.in_brief() for measure in self.measures),
             footprint=None,
-            placed=self.placed if self.placed and self.placed.placement != "static" else None,
+            placed=self.placed if self.placed and self.placed.is_told else None,
         )
 
     @property

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "pytest_tinybudget"
 
 #: A room imports those above it, and none beside or below it.
 LAYERS = (
-    ("codes", "errors", "locks", "metrics", "names", "on_demand", "sizes"),
+    ("codes", "errors", "locks", "metrics", "names", "on_demand", "placement", "sizes"),
     ("children", "nearest", "quantities"),
     ("boards", "graph"),
     ("footprint", "shrink"),

@@ -408,7 +408,7 @@ def test_the_placement_of_a_model_is_its_own_or_the_defaults(own):
         placement = "heap"
     """)
 
-    assert [model.placement for model in declared.models.values()] == ["heap", "psram"]
+    assert [model.placements.arena for model in declared.models.values()] == ["heap", "psram"]
     assert [group.placement for group in declared.groups.values()] == ["heap", "psram"]
 
 

@@ -43,6 +43,7 @@ from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.placement import Placements
 from pytest_tinybudget.remedies import more_room
 from pytest_tinybudget.remedies import peak_relief
 from pytest_tinybudget.remedies import per_tensor_hints
@@ -247,7 +248,7 @@ def test_external_ram_holds_the_arena_and_nothing_else() -> None:
     over = judge(large, more, external)
     assert over.headline.startswith("RAM over by 1 B")
     assert over.measures[1].limit_from == "board"
-    assert over.measures[1].limit_note.endswith("besides the arena")
+    assert over.measures[1].limit == more.ram_room
 
 
 def test_the_arena_leaves_the_chip_for_external_ram_whatever_its_part_is_called() -> None:
@@ -255,9 +256,10 @@ def test_the_arena_leaves_the_chip_for_external_ram_whatever_its_part_is_called(
     unnamed = replace(with_arena(arena), ram_parts=(Part("work memory", arena, "exact"),))
     verdict = judge(unnamed, camera, Terms(placement="psram"))
     assert verdict.placed == Placed("psram", "PSRAM", arena, 0)
-    larger = judge(with_arena(arena + 1), camera, Terms(placement="psram")).measures[1]
-    assert larger.limit_from == "board"
-    assert "must fit the external RAM, 4.00 MB (PSRAM)" in larger.limit_note
+    assert [part.name for part in verdict.measures[2].parts] == ["arena"]
+    larger = judge(with_arena(arena + 1), camera, Terms(placement="psram")).measures[2]
+    assert (larger.metric, larger.over, larger.limit_from) == ("psram", 1, "board")
+    assert larger.limit_note == "esp32-cam: 4.00 MB external RAM (PSRAM)"
 
 
 def test_where_all_else_fills_the_block_no_room_is_left_for_an_arena() -> None:
@@ -278,7 +280,7 @@ def test_a_group_with_an_arena_each_has_them_all_in_external_ram() -> None:
     assert verdict.outcome == "fits"
     assert verdict.placed == Placed("psram", "PSRAM", 4 * 1024 * 1024, 0)
     larger = replace(arena, ram_parts=(*arena.ram_parts, replace(second, margin_bytes=1)))
-    assert judge(larger, camera, external).headline.startswith("RAM over by 1 B")
+    assert judge(larger, camera, external).headline.startswith("PSRAM over by 1 B")
 
 
 def test_the_arenas_of_a_group_on_the_chip_need_not_share_one_block() -> None:
@@ -334,7 +336,7 @@ def test_an_sdk_of_which_not_all_is_known_warns() -> None:
 
 
 def test_the_smallest_board_is_named_for_where_the_arena_goes() -> None:
-    lines = fixes(keyword_model(), Budget(), tiny_camera(), placement="psram")
+    lines = fixes(keyword_model(), Budget(), tiny_camera(), placements=Placements("psram"))
     named = named_boards(lines)
     assert all(find_board(name).block("psram") for name in named)
 
@@ -775,7 +777,7 @@ def offered(
     """What is offered to a model that takes ``footprint``; elsewhere it takes what ``kws`` does."""
     result = paired(judge(footprint, board, Terms(budget)), footprint, board)
     measured = partial(measured_on, model_of(keyword_model()))
-    return list(more_room(result, board, budget, boards, measured))
+    return list(more_room(result, board, Terms(budget), boards, measured))
 
 
 @pytest.mark.parametrize(("used", "enough"), [(9 * 1024, "9 KB"), (9 * 1024 + 1, "10 KB")])

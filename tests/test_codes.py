@@ -147,5 +147,5 @@ def test_explain_tells_what_a_code_means(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_an_unknown_code_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "TB004"]) == 2
+    assert main(["explain", "TB006"]) == 2
     assert "'TB00" in capsys.readouterr().err

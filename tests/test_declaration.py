@@ -1264,7 +1264,7 @@ def test_every_example_of_the_reference_loads(tmp_path: Path, text: str):
     (shared,) = (each for each in documented() if each.startswith("# shared-budgets.toml\n"))
     (tmp_path / "shared-budgets.toml").write_text(shared, encoding="utf-8")
     project = Project(tmp_path / "camera")
-    project.models(*(f"models/{name}.tflite" for name in ("kws", "vad", "ic", "person")))
+    project.models(*(f"models/{name}.tflite" for name in ("kws", "vad", "ic", "person", "camera")))
     project.models("firmware/tflm.json.gz", "firmware/src/model_data.cc")
     project.models("models/kws_v1.tflite", "models/kws_float.tflite", "data/held_out.npz")
     if "[models." not in text:

@@ -108,6 +108,7 @@ def test_sizes_are_integers_of_bytes() -> None:
             {"operator": "CONV_2D", "cause": "per-channel arrays", "bytes": 3 * KB},
             {"operator": "", "cause": "tensor records", "bytes": KB},
         ],
+        "split": None,
         "recorded": {"OpData": 640, "TfLiteEvalTensor data": 1200},
     }
     assert only["stack"] == 2 * KB

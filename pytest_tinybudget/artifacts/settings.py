@@ -63,15 +63,23 @@ def _memory(prefix: str, footprints: Sequence[Footprint]) -> Iterator[str]:
     }
     if not arenas:
         return
+    splits = [arena.split for arena in arenas.values() if arena.split is not None]
+    what = "tensor arenas that work" if splits else "tensor arena that works"
     yield ""
-    yield "/* Smallest tensor arena that works, in bytes; align it to 16. By runtime:"
+    yield f"/* Smallest {what}, in bytes; align {'both' if splits else 'it'} to 16. By runtime:"
     for runtime, arena in arenas.items():
-        yield f" *   {comment_text(runtime)}: {arena.required}, {_explain(arena)}"
+        yield f" *   {comment_text(runtime)}: {_size(arena)}, {_explain(arena)}"
         for line in by_runtime[runtime].unknown:
             yield f" *     bounded, not known: {comment_text(line)}"
     yield " */"
-    largest = max(arena.required for arena in arenas.values())
-    yield f"#define {prefix}_TENSOR_ARENA_SIZE {largest}"
+    if splits:
+        persistent = max(split.persistent for split in splits)
+        non_persistent = max(split.non_persistent for split in splits)
+        yield f"#define {prefix}_PERSISTENT_ARENA_SIZE {persistent}"
+        yield f"#define {prefix}_NON_PERSISTENT_ARENA_SIZE {non_persistent}"
+    else:
+        largest = max(arena.required for arena in arenas.values())
+        yield f"#define {prefix}_TENSOR_ARENA_SIZE {largest}"
     stack = max(by_runtime[runtime].stack for runtime in arenas)
     if stack:
         yield ""
@@ -79,9 +87,17 @@ def _memory(prefix: str, footprints: Sequence[Footprint]) -> Iterator[str]:
         yield f"#define {prefix}_STACK_SIZE {stack}"
 
 
+def _size(arena: Arena) -> str:
+    if arena.split is None:
+        return str(arena.required)
+    return f"persistent {arena.split.persistent}, non-persistent {arena.split.non_persistent}"
+
+
 def _explain(arena: Arena) -> str:
     used = f"of which arena_used_bytes() prints {arena.used}"
-    if arena.required - arena.used < _ALIGNMENT:
+    split = arena.split
+    room = arena.required - arena.used if split is None else split.non_persistent - arena.head
+    if room < _ALIGNMENT:
         return used
     reason = (
         "planning the layout"

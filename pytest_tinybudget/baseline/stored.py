@@ -32,6 +32,7 @@ from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.footprint.result import SplitArena
 from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.names import printable
@@ -257,6 +258,7 @@ class _Arena(Struct, frozen=True):
     peak_time: _Integer
     buffers: list[LiveBuffer]
     persistent: list[Persistent] = []  # files of older versions have none
+    split: SplitArena | None = None
 
     def arena(self) -> Arena:
         return Arena(
@@ -270,6 +272,7 @@ class _Arena(Struct, frozen=True):
             peak_time=self.peak_time,
             optimum_head=self.optimum_head,
             persistent=tuple(self.persistent),
+            split=self.split,
         )
 
 
@@ -403,6 +406,11 @@ class _Pair(Struct, frozen=True):
     placed: Placed | None = None
     growth_unchecked: str = ""
     identity: _Identity | None = None
+    psram: _Measure | None = None
+    arena_size: _Measure | None = None
+    persistent_arena: _Measure | None = None
+    non_persistent_arena: _Measure | None = None
+    arrays: list[Placed] = []
 
     def measures(self) -> tuple[Measure, ...]:
         stored = ((metric, getattr(self, key)) for metric, key in RESULT_KEYS.items())
@@ -440,6 +448,7 @@ class _Pair(Struct, frozen=True):
             placed=self.placed,
             growth_unchecked=self.growth_unchecked,
             identity=identity,
+            arrays=tuple(self.arrays),
         )
 
     def _footprint(self, measures: tuple[Measure, ...]) -> Footprint | None:
@@ -450,6 +459,7 @@ class _Pair(Struct, frozen=True):
             runtime=self.runtime,
             flash_parts=parts.get("flash", ()),
             ram_parts=parts.get("ram", ()),
+            psram_parts=parts.get("psram", ()),
             arena=self.arena.arena() if self.arena else None,
             stack=self.stack,
             layers=tuple(layer.layer() for layer in self.layers),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.catalogue import catalogue
@@ -13,6 +12,7 @@ from pytest_tinybudget.boards.catalogue import search
 from pytest_tinybudget.boards.catalogue import with_others
 from pytest_tinybudget.boards.cores import Core
 from pytest_tinybudget.boards.cores import find_core
+from pytest_tinybudget.placement import Placement
 
 
 __all__ = [

@@ -11,10 +11,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.boards.power import Power
-
-
-#: Where the arena goes: an array that the linker places (``.bss``), the heap, or external RAM.
-Placement = Literal["static", "heap", "psram"]
+from pytest_tinybudget.placement import Placement
 
 
 class Region(Struct, frozen=True):
@@ -165,6 +162,21 @@ class Board(Struct, frozen=True):
             return Block(name, self.largest_ram, published=False)
         holders = [each.name for each in self.regions if each.heap_block == self.largest_heap]
         return Block(holders[0] if holders else "heap", self.largest_heap)
+
+    def other_blocks(self, main: Block, most: int) -> list[Block]:
+        """The blocks for static arrays besides ``main``, at most ``most`` of an unknown layout.
+
+        Where a largest array is declared that is smaller than its memory, nobody knows the other
+        blocks but that none is larger.
+        """
+        regions = {each.name: each.static_room for each in self.regions if each.static_room}
+        inside = regions.pop(main.region, 0 if regions else self.usable_ram)
+        left = inside - self.reserved_ram - self.largest_ram
+        unknown: list[Block] = []
+        while left > 0 and self.largest_ram and len(unknown) < most:
+            unknown.append(Block(main.region, min(left, self.largest_ram)))
+            left -= self.largest_ram
+        return [*(Block(name, room) for name, room in regions.items()), *unknown]
 
     def with_sdk(self, sdk: Sdk) -> Board:
         """The board with the reserve of ``sdk``; a ``largest_ram`` that was declared stays."""

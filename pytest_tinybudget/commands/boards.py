@@ -15,7 +15,6 @@ from typing import get_args
 from msgspec import to_builtins
 
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.catalogue import catalogue
 from pytest_tinybudget.boards.catalogue import search
 from pytest_tinybudget.boards.describe import HEAD
@@ -33,6 +32,7 @@ from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.nearest import nearest
+from pytest_tinybudget.placement import Placement
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import columns
@@ -151,7 +151,7 @@ def _fitting(
     footprints: dict[Runtime, Footprint] = {}
     verdicts = {}
     for board in boards:
-        if board.block(terms.placement) is None:
+        if board.block(arguments.placement) is None:
             continue
         runtime = runtime_of(board)
         if runtime not in footprints:
@@ -169,6 +169,9 @@ def _passes(verdict: Verdict | None) -> bool:
     return verdict is not None and verdict.outcome in ("fits", "warns")
 
 
+_COLUMNS = ("flash", "ram")  # what is left of external RAM stands beside the arena
+
+
 def _rooms_left(
     arguments: argparse.Namespace, boards: list[Board], verdicts: Mapping[str, Verdict]
 ) -> list[str]:
@@ -177,7 +180,7 @@ def _rooms_left(
     table: list[tuple[str, ...]] = [head]
     for board in boards:
         verdict = verdicts[board.id]
-        left = [format_size(measure.free) for measure in verdict.measures]
+        left = [format_size(each.free) for each in verdict.measures if each.metric in _COLUMNS]
         placed = verdict.placed
         where = (placed.region, format_size(placed.free)) if placed else ("", "")
         table.append((board.id, board.core, *left, *where, _note(board, verdict)))

@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     with closing(Gate()) as gate:
         model = gate.model(pair.model)
     kernels = None if pair.choice.fixed else pair.choice.runtime.kernels
-    latency = latency_of(model, board, kernels, external=pair.model.placement == "psram")
+    latency = latency_of(model, board, kernels, external=pair.model.placements.reaches_psram)
     power = power_of(board)
     energy = energy_of(latency, power)
     battery = None

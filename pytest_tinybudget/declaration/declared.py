@@ -15,7 +15,6 @@ from msgspec import Struct
 from msgspec import field
 
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
@@ -29,6 +28,8 @@ from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.nearest import unknown
+from pytest_tinybudget.placement import ArenaPlacement
+from pytest_tinybudget.placement import Placements
 from pytest_tinybudget.results import Acceptance
 
 
@@ -51,7 +52,9 @@ FILE_NAME = "tinybudget.toml"
 class Budget(Struct, frozen=True):
     """Declared limits; ``None`` leaves the board's room as the only limit.
 
-    Bytes; ``latency`` in seconds and ``energy`` in joules of one inference.
+    Bytes; ``latency`` in seconds and ``energy`` in joules of one inference. ``ram`` is RAM on the
+    chip, ``psram`` external RAM. ``arena`` is the tensor arena alone; of a split one each part has
+    a limit, ``persistent_arena`` and ``non_persistent_arena``.
     """
 
     flash: int | None = None
@@ -59,6 +62,10 @@ class Budget(Struct, frozen=True):
     update: int | None = None
     latency: float | None = None
     energy: float | None = None
+    psram: int | None = None
+    arena: int | None = None
+    persistent_arena: int | None = None
+    non_persistent_arena: int | None = None
 
 
 class MaxIncrease(Struct, frozen=True):
@@ -111,7 +118,7 @@ class DeclaredModel(Struct, frozen=True):
     ``runtime`` is ``None`` to take each board's own. ``warn_at_percent`` is in 0..100.
     ``require_int8`` is ``"warn"`` unless declared. ``artifact_name`` names the written files.
     ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
-    ``checks`` are what else is declared of the model; ``placement`` is where its arena goes.
+    ``checks`` are what else is declared of the model; ``placements`` is where arena and model lie.
     ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
     ``max_increase`` is declared and there was nothing to compare with.
     """
@@ -136,7 +143,7 @@ class DeclaredModel(Struct, frozen=True):
     conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
     planned: LayerList | None = None
     checks: tuple[CheckKind, ...] = ()
-    placement: Placement = "static"
+    placements: Placements = field(default_factory=Placements)
     deployed: Path | None = None
     accuracy: Accuracy | None = None
     agreement: Agreement | None = None
@@ -159,7 +166,7 @@ class DeclaredGroup(Struct, frozen=True):
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     require_base: bool = False
     accepts: tuple[Acceptance, ...] = ()
-    placement: Placement = "static"
+    placement: ArenaPlacement = "static"
 
 
 class Declaration(Struct, frozen=True):

@@ -17,7 +17,6 @@ import msgspec
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.catalogue import with_others
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.context import Context
@@ -47,9 +46,16 @@ from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.schema import GroupTable
 from pytest_tinybudget.declaration.schema import ModelTable
 from pytest_tinybudget.declaration.schema import RolloutTable
+from pytest_tinybudget.declaration.schema import SplitPlacementTable
 from pytest_tinybudget.declaration.schema import UpdateTable
+from pytest_tinybudget.metrics import ARENA_METRICS
+from pytest_tinybudget.metrics import METRICS
 from pytest_tinybudget.names import c_identifier
 from pytest_tinybudget.names import is_valid_name
+from pytest_tinybudget.placement import ArenaPlacement
+from pytest_tinybudget.placement import Placement
+from pytest_tinybudget.placement import Placements
+from pytest_tinybudget.placement import SplitPlacement
 from pytest_tinybudget.results import Acceptance
 
 
@@ -173,7 +179,7 @@ class _Settings(msgspec.Struct, frozen=True):
     registrations: Literal["generic", "typed"] = "generic"
     runtime: DeclaredRuntime | None = None
     stack: int | None = None
-    placement: Placement = "static"
+    placements: Placements = msgspec.field(default_factory=Placements)
     max_increase: MaxIncrease = msgspec.field(default_factory=MaxIncrease)
     require_base: bool = False
     conversion: Conversion | None = None
@@ -239,7 +245,7 @@ class _Models:
             registrations=first(table.registrations, otherwise.registrations),
             runtime=first(runtime, otherwise.runtime),
             stack=first(stack, otherwise.stack),
-            placement=first(table.placement, otherwise.placement),
+            placements=self.placements(table, otherwise.placements, keys),
             max_increase=self.max_increase(table, otherwise.max_increase, keys),
             require_base=first(table.require_base, otherwise.require_base),
             conversion=conversion(
@@ -265,18 +271,47 @@ class _Models:
         """The declared limits, and those it leaves out as they are ``otherwise``."""
         if table.budget is None:
             return otherwise
-        flash = self.context.size(table.budget.flash, *keys, "budget", "flash")
-        ram = self.context.size(table.budget.ram, *keys, "budget", "ram")
-        update = self.context.size(table.budget.update, *keys, "budget", "update")
+        sizes = {
+            key: self.context.size(getattr(table.budget, key), *keys, "budget", key)
+            for key in (*METRICS, "update")
+        }
         latency = self.context.quantity(table.budget.latency, "s", *keys, "budget", "latency")
         energy = self.context.quantity(table.budget.energy, "J", *keys, "budget", "energy")
         return Budget(
-            first(flash, otherwise.flash),
-            first(ram, otherwise.ram),
-            first(update, otherwise.update),
-            first(latency, otherwise.latency),
-            first(energy, otherwise.energy),
+            latency=first(latency, otherwise.latency),
+            energy=first(energy, otherwise.energy),
+            **{key: first(size, getattr(otherwise, key)) for key, size in sizes.items()},
         )
+
+    def placements(
+        self, table: DefaultsTable | ModelTable, otherwise: Placements, keys: KeyPath
+    ) -> Placements:
+        """Where ``table`` says that arena and model lie, and what it leaves out."""
+        found = Placements(
+            _arena_placement(table.placement, otherwise.arena),
+            first(table.placement_model, otherwise.model),
+            first(table.storage_model, otherwise.model_storage),
+        )
+        if table.storage_model == "external" and found.model == "flash":
+            text = "is for a model that lies in RAM: one in flash is part of the firmware"
+            self.context.problems.add(
+                (*keys, "storage_model"), text, example='placement_model = "ram"'
+            )
+        return found
+
+    def check_arena_budget(self, budget: Budget, arena: ArenaPlacement, keys: KeyPath) -> None:
+        """A problem where a limit is for one arena and there are two, or the other way round."""
+        is_split = isinstance(arena, SplitPlacement)
+        for metric in ARENA_METRICS:
+            if getattr(budget, metric) is None or (metric == "arena") != is_split:
+                continue
+            if is_split:
+                text = "the arena is split: each part has a limit of its own"
+                example = 'budget = { persistent_arena = "16 KB", non_persistent_arena = "200 KB" }'
+            else:
+                text = "the arena is not split: it has one limit"
+                example = 'budget = { arena = "48 KB" }'
+            self.context.problems.add((*keys, "budget", metric), text, example=example)
 
     def as_built_in(self) -> Conversion:
         """A conversion of which nothing is declared."""
@@ -325,6 +360,7 @@ class _Models:
             text = "'boards' is missing, here and in [defaults]"
             problems.add(keys, text, example='boards = ["arduino-nano-33-ble"]')
         self.check_runtime(table, settings, keys)
+        self.check_arena_budget(settings.budget, settings.placements.arena, keys)
         accepts = self.accepts(table.accept, keys)
         planned = self.planned(table, keys)
         quality, shadow = self.evaluations(table, keys)
@@ -349,7 +385,7 @@ class _Models:
                 registrations=settings.registrations,
                 runtime=settings.runtime,
                 stack=settings.stack,
-                placement=settings.placement,
+                placements=settings.placements,
                 artifact_name=table.artifacts or name,
                 max_increase=settings.max_increase,
                 require_base=settings.require_base,
@@ -481,13 +517,16 @@ class _Models:
                 problems.add((*keys, "budget", key), text)
         limit = self.max_increase(table, defaults.max_increase, keys)
         self.check_require_base(table, limit, keys)
+        placement = _arena_placement(table.placement, defaults.placements.arena)
+        budget = self.budget(table, Budget(), keys)
+        self.check_arena_budget(budget, placement, keys)
         return DeclaredGroup(
             name=name,
             models=models,
             boards=boards,
             arena=table.arena,
-            placement=first(table.placement, defaults.placement),
-            budget=self.budget(table, Budget(), keys),
+            placement=placement,
+            budget=budget,
             warn_at_percent=_percent(table.warn_at, defaults.warn_at_percent),
             message=first(table.message, defaults.message),
             max_increase=limit,
@@ -511,6 +550,14 @@ class _Models:
                     self.context.problems.add(here, f"model {model.name!r} is listed twice")
                 found[model.name] = model
         return tuple(found.values())
+
+
+def _arena_placement(
+    declared: Placement | SplitPlacementTable | None, otherwise: ArenaPlacement
+) -> ArenaPlacement:
+    if isinstance(declared, SplitPlacementTable):
+        return SplitPlacement(declared.persistent, declared.non_persistent)
+    return first(declared, otherwise)
 
 
 def _update_terms(context: Context, table: UpdateTable | None) -> UpdateTerms | None:

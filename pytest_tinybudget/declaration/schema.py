@@ -13,9 +13,12 @@ from msgspec import Meta
 from msgspec import Struct
 from msgspec import field
 
-from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.runtime import Vectors
+from pytest_tinybudget.metrics import Metric
+from pytest_tinybudget.placement import ModelPlacement
+from pytest_tinybudget.placement import ModelStorage
+from pytest_tinybudget.placement import Placement
 from pytest_tinybudget.quantities import quantity_pattern
 from pytest_tinybudget.update.terms import LINK_RATE_PATTERN
 
@@ -63,6 +66,22 @@ class BudgetTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     ram: Annotated[
         Size | None, Meta(description="most RAM a model may take", examples=["48 KB"])
+    ] = None
+    psram: Annotated[
+        Size | None,
+        Meta(description="most external RAM a model may take", examples=["2 MB"]),
+    ] = None
+    arena: Annotated[
+        Size | None,
+        Meta(description="largest tensor arena, as the firmware states it", examples=["48 KB"]),
+    ] = None
+    persistent_arena: Annotated[
+        Size | None,
+        Meta(description="largest persistent part of a split arena", examples=["16 KB"]),
+    ] = None
+    non_persistent_arena: Annotated[
+        Size | None,
+        Meta(description="largest non-persistent part of a split arena", examples=["200 KB"]),
     ] = None
     update: Annotated[
         Size | None,
@@ -117,9 +136,36 @@ Registrations = Annotated[
     Literal["generic", "typed"],
     Meta(description="how the firmware registers operators", examples=["typed"]),
 ]
+_ARENA_PLACE = {"expected": '"static", "heap" or "psram"'}
+ArenaPlace = Annotated[Placement, Meta(extra=_ARENA_PLACE)]
+
+
+class SplitPlacementTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """An arena of two buffers: what persists, and what is planned anew for each inference."""
+
+    persistent: Annotated[
+        Placement, Meta(description="where the persistent arena goes", examples=["static"])
+    ]
+    non_persistent: Annotated[
+        Placement, Meta(description="where the non-persistent arena goes", examples=["psram"])
+    ]
+
+
 Placed = Annotated[
-    Placement,
+    ArenaPlace | SplitPlacementTable,
     Meta(description="where the arena goes, one block of which it must fit", examples=["static"]),
+]
+PlacedModel = Annotated[
+    ModelPlacement,
+    Meta(description="where the model's bytes lie while it runs", examples=["ram"]),
+]
+StoredModel = Annotated[
+    ModelStorage,
+    Meta(
+        description="where a model that lies in RAM is read from: the firmware's flash, or "
+        "outside of it (an SD card, a file system)",
+        examples=["external"],
+    ),
 ]
 Stack = Annotated[
     Size, Meta(description="stack, in place of the measured table's", examples=["2 KB"])
@@ -127,7 +173,7 @@ Stack = Annotated[
 
 
 class MaxIncreaseTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much flash or RAM may grow over the baseline; both must be passed to fail."""
+    """How much flash, RAM or another limited size may grow; both must be passed to fail."""
 
     percent: Annotated[
         Annotated[float, Meta(ge=0, le=10**6, extra={"expected": "a number, at least 0"})] | None,
@@ -141,9 +187,7 @@ class MaxIncreaseTable(Struct, frozen=True, forbid_unknown_fields=True):
 class AcceptTable(Struct, frozen=True, forbid_unknown_fields=True):
     """An increase that was agreed: over a budget of your own, or over `max_increase`."""
 
-    metric: Annotated[
-        Literal["flash", "ram"], Meta(description="what may grow", examples=["flash"])
-    ]
+    metric: Annotated[Metric, Meta(description="what may grow", examples=["flash"])]
     up_to: Annotated[Size, Meta(description="how much it may take in all", examples=["212 KB"])]
     reason: Annotated[Text, Meta(description="why it was agreed", examples=["new wake word"])]
     until: Annotated[
@@ -376,6 +420,8 @@ class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
     runtime: RuntimeReference | None = None
     stack: Stack | None = None
     placement: Placed | None = None
+    placement_model: PlacedModel | None = None
+    storage_model: StoredModel | None = None
     max_increase: MaxIncrease | None = None
     require_base: RequireBase | None = None
     representative_data: RepresentativeData | None = None

@@ -34,11 +34,15 @@ class Memory:
     ``decided_by`` the ``stage`` that needed it. ``kept`` has the tail's bytes by kind of operator
     and cause, as ``cause`` was when they were reserved.
 
+    With ``split`` the tail has a buffer of its own (PersistentArenaBufferAllocator): ``needed`` is
+    then what the other takes (NonPersistentArenaBufferAllocator).
+
     TFLM lets the tail grow into temporaries unchecked. That does no harm as far as these are
     not read again (``spare``), and the device works; a few bytes further it may crash.
     """
 
-    def __init__(self, trace: list[Event] | None = None) -> None:
+    def __init__(self, trace: list[Event] | None = None, *, split: bool = False) -> None:
+        self.split = split
         self.head = self.temp = self.tail = self.needed = 0
         self.stage = self.decided_by = ""
         self.recorded: dict[str, int] = dict.fromkeys(get_args(Category), 0)
@@ -53,7 +57,7 @@ class Memory:
         before = self.tail
         self.tail = align_up(before + size, alignment)
         self.kept[self.cause] = self.kept.get(self.cause, 0) + self.tail - before
-        self.need(self.temp - self._spare + self.tail)
+        self.need(self.temp - self._spare)
         self._note("P", size, alignment, self.tail)
         return self.tail - before
 
@@ -66,7 +70,7 @@ class Memory:
         start = align_up(self.temp, alignment)
         self.temp = start + size
         self._spare = spare
-        self.need(self.temp + self.tail)
+        self.need(self.temp)
         self._note("T", size, alignment, start)
 
     def reset_temporaries(self) -> None:
@@ -76,7 +80,7 @@ class Memory:
 
     def resize_head(self, size: int, alignment: int) -> None:
         self.head = self.temp = size
-        self.need(self.head + self.tail)
+        self.need(self.head)
         self._note("R", size, alignment, size)
 
     def commit_plan(self, size: int) -> None:
@@ -84,8 +88,10 @@ class Memory:
         self._planned = max(self._planned, size)
         self.resize_head(self._planned, ALIGNMENT)
 
-    def need(self, size: int) -> None:
-        """The arena must hold ``size`` bytes in all at this moment."""
+    def need(self, size: int, alignment: int = 1) -> None:
+        """The arena must hold ``size`` bytes at its front now, and behind them the aligned tail."""
+        if not self.split:
+            size += align_up(self.tail, alignment)
         if size > self.needed:
             self.needed, self.decided_by = size, self.stage
 

@@ -42,6 +42,7 @@ from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.footprint.result import SplitArena
 from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
@@ -58,6 +59,8 @@ PLANNER_BYTES_PER_BUFFER = 40
 
 # C layouts of TFLM's own structs (``Abi.size_of``).
 _SINGLE_ARENA_BUFFER_ALLOCATOR = "7p p i"
+_PERSISTENT_ARENA_BUFFER_ALLOCATOR = "4p"
+_NON_PERSISTENT_ARENA_BUFFER_ALLOCATOR = "6p i b"
 _GREEDY_MEMORY_PLANNER = "p 2i 4p 2i p b"
 _MICRO_ALLOCATOR = "5p b 3p"
 _BUILTIN_DATA_ALLOCATOR = "2p"
@@ -113,22 +116,24 @@ def simulate(
     costs: Mapping[str, OperatorCost] | None = None,
     *,
     trace: list[Event] | None = None,
+    split: bool = False,
 ) -> Simulation:
     """Allocate ``model`` as TFLM does on ``runtime``.
 
     ``costs`` states what operators without a rule take. ``trace`` receives every allocator
     event, for comparison with a device: of the version that counts, where several are possible.
+    With ``split``, the allocator has two buffers.
     """
     possible = possible_runtimes(runtime)
     found: dict[str, Simulation] = {}
     for name, each in possible.items():
-        interpreter = _Interpreter(model, each, costs or {}, Memory())
+        interpreter = _Interpreter(model, each, costs or {}, Memory(split=split))
         found[name] = interpreter.run()
         if not interpreter.depends_on_version:
             break
     counted = max(found, key=lambda name: _required(found[name].arena))
     if trace is not None:
-        _Interpreter(model, possible[counted], costs or {}, Memory(trace)).run()
+        _Interpreter(model, possible[counted], costs or {}, Memory(trace, split=split)).run()
     return _with_range(found, counted)
 
 
@@ -136,6 +141,8 @@ def simulate_multitenant(
     models: Iterable[Model],
     runtime: Runtime,
     costs: Mapping[str, OperatorCost] | None = None,
+    *,
+    split: bool = False,
 ) -> Arena | None:
     """One arena for several interpreters that share a MicroAllocator, set up in this order.
 
@@ -146,15 +153,17 @@ def simulate_multitenant(
     """
     models = tuple(models)
     arenas = [
-        _of_one_allocator(models, each, costs or {}) for each in possible_runtimes(runtime).values()
+        _of_one_allocator(models, each, costs or {}, split=split)
+        for each in possible_runtimes(runtime).values()
     ]
-    return None if None in arenas else max(arenas, key=_required)
+    found = [arena for arena in arenas if arena is not None]
+    return _most(found) if len(found) == len(arenas) else None
 
 
 def _of_one_allocator(
-    models: Iterable[Model], runtime: Runtime, costs: Mapping[str, OperatorCost]
+    models: Iterable[Model], runtime: Runtime, costs: Mapping[str, OperatorCost], *, split: bool
 ) -> Arena | None:
-    memory = Memory()
+    memory = Memory(split=split)
     arenas: list[Arena] = []
     for model in models:
         first = not arenas
@@ -188,7 +197,21 @@ def _with_range(found: Mapping[str, Simulation], counted: str) -> Simulation:
         text += "others may need more"
     else:
         text += f"{_named(sizes, sizes[least])} needs {sizes[least]:,} B"
-    return replace(most, least=arenas[least], unknown=(*most.unknown, text))
+    counted_for = most.arena if most.arena.split is None else _most(list(arenas.values()))
+    unknown = (*most.unknown, text)
+    return replace(most, arena=counted_for, least=arenas[least], unknown=unknown)
+
+
+def _most(arenas: Sequence[Arena]) -> Arena:
+    """The arena that works for all versions; of split ones, both parts as large as in any."""
+    largest = max(arenas, key=_required)
+    splits = [arena.split for arena in arenas if arena.split is not None]
+    if not splits:
+        return largest
+    split = SplitArena(
+        max(each.persistent for each in splits), max(each.non_persistent for each in splits)
+    )
+    return replace(largest, required=split.persistent + split.non_persistent, split=split)
 
 
 def _named(sizes: Mapping[str, int], size: int) -> str:
@@ -289,7 +312,10 @@ class _Interpreter:
 
     def _create_allocator(self) -> None:
         single_arena, micro = _SINGLE_ARENA_BUFFER_ALLOCATOR, _MICRO_ALLOCATOR
-        if self.runtime.recording_allocator:
+        if self.memory.split:  # which no recording allocator can be
+            self._allocate(_PERSISTENT_ARENA_BUFFER_ALLOCATOR)
+            single_arena = _NON_PERSISTENT_ARENA_BUFFER_ALLOCATOR
+        elif self.runtime.recording_allocator:
             single_arena = _RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR
             micro = _RECORDING_MICRO_ALLOCATOR + self._if_compressing(_COMPRESSION_RECORD)
         self._keep(_OWN_OBJECTS)
@@ -371,9 +397,7 @@ class _Interpreter:
         spans = lifetimes(self.model, [(item.subgraph, item.operator) for item in requests])
         buffers = [*self._tensor_buffers(spans, offline), *self._scratch_buffers(spans)]
         memory.need(
-            align_up(memory.tail, ALIGNMENT)
-            + align_up(memory.temp, ALIGNMENT)
-            + PLANNER_BYTES_PER_BUFFER * len(buffers)
+            align_up(memory.temp, ALIGNMENT) + PLANNER_BYTES_PER_BUFFER * len(buffers), ALIGNMENT
         )
         placed, live = _place(buffers)
         memory.reset_temporaries()
@@ -512,19 +536,25 @@ class _Interpreter:
     def _arena(self, placed: tuple[LiveBuffer, ...], live: Sequence[int]) -> Arena:
         memory = self.memory
         used = memory.head + memory.tail
-        required = align_up(memory.needed, ALIGNMENT)
+        needed, split = align_up(memory.needed, ALIGNMENT), None
+        decides = align_up(memory.head if memory.split else used, ALIGNMENT)
+        required = needed
+        if memory.split:
+            split = SplitArena(align_up(memory.tail, ALIGNMENT), needed)
+            required = split.persistent + split.non_persistent
         return Arena(
             required=required,
             used=used,
             head=memory.head,
             tail=memory.tail,
-            decided_by="used" if required == align_up(used, ALIGNMENT) else memory.decided_by,
+            decided_by="used" if needed == decides else memory.decided_by,
             recorded=memory.recorded,
             buffers=placed,
             peak_time=_peak_time(memory.head, placed, live),
             # Buffers of a plan of the model's own may share bytes, which are live twice then.
             optimum_head=min(max(live), memory.head),
             persistent=_persistent(memory.kept),
+            split=split,
         )
 
 

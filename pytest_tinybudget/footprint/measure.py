@@ -9,6 +9,11 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.layout import ACTIVATIONS
+from pytest_tinybudget.footprint.layout import ARENA
+from pytest_tinybudget.footprint.layout import NON_PERSISTENT
+from pytest_tinybudget.footprint.layout import PERSISTENT
+from pytest_tinybudget.footprint.layout import laid_out
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import model_parts
 from pytest_tinybudget.footprint.result import Arena
@@ -20,6 +25,7 @@ from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
+from pytest_tinybudget.placement import Placements
 
 
 #: Said of an arena where the runtime's code is a declared figure, perhaps another engine's.
@@ -35,6 +41,7 @@ def measure(
     fixed: FixedCost | None = None,
     stack: int | None = None,
     simulation: Simulation | None = None,
+    placements: Placements | None = None,
 ) -> Footprint:
     """Flash and RAM of ``model`` on ``runtime``, in parts, each with how it was got.
 
@@ -42,13 +49,16 @@ def measure(
     ``Register_CONV_2D_INT8()``), ``costs`` what operators without a rule cost, ``fixed``
     replaces code and stack by declared figures, ``stack`` (bytes) the measured stack alone.
     ``simulation`` is the model's, where it was made already for a runtime of the same arena.
+    ``placements`` says which memories arena and model lie in: by default an arena in RAM on the
+    chip and a model in flash.
     A model that TFLM would refuse has ``refusals`` and, where it fails before planning, no arena.
 
     Raises:
         TinybudgetError: the runtime's tables are missing or damaged.
     """
     costs = costs or {}
-    simulation = simulation or simulate(model, runtime, costs)
+    placements = placements or Placements()
+    simulation = simulation or simulate(model, runtime, costs, split=placements.is_split)
     flash_parts = model_parts(model)
     ram_parts = arena_parts(simulation.arena, exact=not simulation.unknown, least=simulation.least)
     unknown = simulation.unknown
@@ -64,7 +74,7 @@ def measure(
         stack_bytes = _stack_part(model, runtime, simulation)
     if stack is not None:
         stack_bytes = Part("stack", stack, "declared")
-    return Footprint(
+    footprint = Footprint(
         runtime=runtime.name,
         flash_parts=flash_parts,
         ram_parts=(*ram_parts, stack_bytes),
@@ -75,6 +85,7 @@ def measure(
         unknown=unknown,
         not_int8=not_int8_tensors(model),
     )
+    return laid_out(footprint, placements)
 
 
 def _stack_part(model: Model, runtime: Runtime, simulation: Simulation) -> Part:
@@ -94,24 +105,40 @@ def arena_parts(
     if arena is None:
         return ()
     method: Literal["exact", "estimated"] = "exact" if exact else "estimated"
-    notes = ("", "", _set_up_note(arena))
+    set_up = _set_up_note(arena)
+    names, notes = _ARENA_PARTS, ["", "", set_up]
+    if arena.split is not None:
+        names, notes = _SPLIT_PARTS, ["", set_up, "", _ROUNDING]
     return tuple(
         Part(name, min(most, smallest), method, margin_bytes=max(most - smallest, 0), note=note)
         for name, note, most, smallest in zip(
-            _ARENA_PARTS, notes, _shares(arena), _shares(least or arena), strict=True
+            names, notes, _shares(arena), _shares(least or arena), strict=True
         )
     )
 
 
-_ARENA_PARTS = ("arena: activations and scratch", "arena: persistent", "arena: room to set up")
+_ROUNDING = "rounds up to a multiple of 16"
+_ARENA_PARTS: tuple[str, ...] = (
+    f"{ARENA}{ACTIVATIONS}", "arena: persistent", "arena: room to set up",
+)  # fmt: skip
+_SPLIT_PARTS = (
+    f"{NON_PERSISTENT}{ACTIVATIONS}",
+    f"{NON_PERSISTENT}: room to set up",
+    PERSISTENT,
+    f"{PERSISTENT}: rounding",
+)
 
 
-def _shares(arena: Arena) -> tuple[int, int, int]:
-    """What is planned, what persists, and what only set-up needs: bytes."""
-    return arena.head, arena.tail, arena.required - arena.used
+def _shares(arena: Arena) -> tuple[int, ...]:
+    """What is planned, what persists, and what only set-up needs: bytes, in the parts' order."""
+    split = arena.split
+    if split is None:
+        return arena.head, arena.tail, arena.required - arena.used
+    rounded, room = split.persistent - arena.tail, split.non_persistent - arena.head
+    return arena.head, room, arena.tail, rounded
 
 
 def _set_up_note(arena: Arena) -> str:
     if arena.decided_by == "used":
-        return "rounds up to a multiple of 16"
+        return _ROUNDING
     return f"decided by {arena.decided_by}"

@@ -67,6 +67,16 @@ class Persistent(Struct, frozen=True, gc=False):
     bytes: int
 
 
+class SplitArena(Struct, frozen=True, gc=False):
+    """The two arenas of a ``MicroAllocator`` with two buffers, bytes.
+
+    Each is the smallest multiple of 16 that works for a buffer that is aligned to 16.
+    """
+
+    persistent: int
+    non_persistent: int
+
+
 class Arena(Struct, frozen=True, gc=False):
     """TFLM's tensor arena, bytes.
 
@@ -77,6 +87,8 @@ class Arena(Struct, frozen=True, gc=False):
     ``recorded`` has the tail by category (as TFLM's recording allocator names them).
     ``optimum_head`` is the largest sum of live bytes: no planner can do better.
     ``persistent`` has the same tail by operator kind and cause, largest first.
+    ``split`` has the sizes of both parts where the arena is two: ``required`` is their sum,
+    head is in the non-persistent, tail in the persistent one.
     """
 
     required: int
@@ -89,6 +101,7 @@ class Arena(Struct, frozen=True, gc=False):
     peak_time: int
     optimum_head: int
     persistent: tuple[Persistent, ...] = ()
+    split: SplitArena | None = None
 
 
 class Layer(Struct, frozen=True, gc=False):
@@ -154,7 +167,8 @@ class Footprint(Struct, frozen=True, gc=False):
 
     ``flash`` and ``ram`` are the sums of their parts, margins included where a part is
     estimated. ``unknown`` names operators whose cost is bounded, not known (one line each).
-    ``not_int8`` names tensors that keep the model from being full INT8.
+    ``not_int8`` names tensors that keep the model from being full INT8. ``ram_parts`` lie in RAM
+    on the chip, ``psram_parts`` in external RAM (``layout.laid_out`` says which).
     """
 
     runtime: str
@@ -167,6 +181,7 @@ class Footprint(Struct, frozen=True, gc=False):
     unknown: tuple[str, ...] = ()
     not_int8: tuple[str, ...] = ()
     savings: tuple[Saving, ...] = ()
+    psram_parts: tuple[Part, ...] = ()
 
     @property
     def flash(self) -> int:
@@ -175,13 +190,18 @@ class Footprint(Struct, frozen=True, gc=False):
 
     @property
     def ram(self) -> int:
-        """Bytes of RAM, upper bound where a part is estimated."""
+        """Bytes of RAM on the chip, upper bound where a part is estimated."""
         return sum(part.bytes + part.margin_bytes for part in self.ram_parts)
+
+    @property
+    def psram(self) -> int:
+        """Bytes of external RAM, upper bound where a part is estimated."""
+        return sum(part.bytes + part.margin_bytes for part in self.psram_parts)
 
     @property
     def known(self) -> bool:
         """Whether every part is exact, declared or off a measured table, none merely bounded."""
-        parts = (*self.flash_parts, *self.ram_parts)
+        parts = (*self.flash_parts, *self.ram_parts, *self.psram_parts)
         return not self.unknown and all(part.method != "estimated" for part in parts)
 
 

@@ -55,6 +55,6 @@ def remedies(
         return
     yield from advice(result, candidate, again)
     if result.outcome == "over":
-        yield from more_room(result, candidate.pair.board, terms.budget, boards, measured_on)
+        yield from more_room(result, candidate.pair.board, terms, boards, measured_on)
     yield from smaller_tensor(result, candidate)
     yield from meet(result, candidate.models, terms)

@@ -189,8 +189,8 @@ def _try(
         after = again(candidate)
     except TinybudgetError:
         return None
-    if after.outcome in ("error", "refused"):
-        return None
+    if after.outcome in ("error", "refused") or set(_failing(after)) - set(_failing(result)):
+        return None  # nothing is gained by failing elsewhere
     return _Tried(made, tuple(_effects(result, after)))
 
 

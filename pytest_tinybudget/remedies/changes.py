@@ -14,7 +14,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.board import Placement
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.chips import PARTITION_BYTES
 from pytest_tinybudget.boards.chips import largest_partition
@@ -25,6 +24,8 @@ from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.link import reference_of
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.placement import ArenaPlacement
+from pytest_tinybudget.placement import Placement
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.shrink import strip
 from pytest_tinybudget.shrink.reconverted import per_tensor
@@ -55,7 +56,8 @@ class Candidate(Struct, frozen=True):
         """With the arena elsewhere."""
         pair = self.pair
         if isinstance(pair, Pair):
-            return self.declared(placement=placement)
+            placements = replace(pair.model.placements, arena=placement)
+            return self.declared(placements=placements)
         group = replace(pair.group, placement=placement)
         return replace(self, pair=replace(pair, group=group))
 
@@ -89,6 +91,7 @@ def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
     yield from _stripped(candidate)
     yield from _typed(candidate)
     yield from _elsewhere(candidate)
+    yield from _model_in_flash(candidate)
     yield from _larger_partition(result, candidate)
     yield from _with_psram(candidate)
     yield from _converted_otherwise(candidate)
@@ -100,8 +103,8 @@ def models_of(pair: Pair | GroupPair) -> tuple[DeclaredModel, ...]:
     return (pair.model,) if isinstance(pair, Pair) else pair.group.models
 
 
-def _placement(pair: Pair | GroupPair) -> Placement:
-    return pair.model.placement if isinstance(pair, Pair) else pair.group.placement
+def _placement(pair: Pair | GroupPair) -> ArenaPlacement:
+    return pair.model.placements.arena if isinstance(pair, Pair) else pair.group.placement
 
 
 def _stripped(candidate: Candidate) -> Iterator[Change]:
@@ -151,6 +154,20 @@ def _elsewhere(candidate: Candidate) -> Iterator[Change]:
                 lambda each, placement=placement: each.placed(placement),  # type: ignore[misc]
                 note,
             )
+
+
+def _model_in_flash(candidate: Candidate) -> Iterator[Change]:
+    """The model where it costs no RAM."""
+    pair = candidate.pair
+    if isinstance(pair, Pair) and pair.model.placements.model != "flash":
+        placements = replace(pair.model.placements, model="flash", model_storage="flash")
+        yield Change(
+            "placement_model",
+            "free",
+            'placement_model = "flash"',
+            lambda each: each.declared(placements=placements),
+            "an array that is const, read where it lies",
+        )
 
 
 def _larger_partition(result: PairResult, candidate: Candidate) -> Iterator[Change]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.layout import ACTIVATIONS
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import plan
 from pytest_tinybudget.footprint.result import Arena
@@ -47,7 +48,8 @@ def _saved_per_tensor(
 ) -> int:
     """Bytes of ``arena`` that dense layers with one scale would save."""
     per_tensor = per_tensor_dense(model)
-    changed = simulate(per_tensor, runtime, costs).arena if per_tensor is not None else None
+    split = arena.split is not None
+    changed = simulate(per_tensor, runtime, costs, split=split).arena if per_tensor else None
     return arena.required - changed.required if changed is not None else 0
 
 
@@ -57,14 +59,16 @@ def smaller_tensor(result: PairResult, candidate: Candidate) -> Iterator[str]:
     needed = [
         measure
         for measure in result.measures
-        if measure.metric != "flash" and (measure.over or measure.metric in result.grown)
+        if any(part.name.endswith(ACTIVATIONS) for part in measure.parts)
+        and (measure.over or measure.metric in result.grown)
     ]
     if not needed or footprint is None or not isinstance(pair, Pair):
         return
     (model,), arena = candidate.models, footprint.arena
     if arena is None or arena.decided_by != "used" or "OfflineMemoryAllocation" in model.metadata:
         return  # what is planned does not decide
-    if arena != simulate(model, pair.choice.runtime, pair.declaration.operators).arena:
+    split = arena.split is not None
+    if arena != simulate(model, pair.choice.runtime, pair.declaration.operators, split=split).arena:
         return  # another estimator's, which may not plan as TFLM does
     relief = peak_relief(arena)
     if relief is not None:

@@ -25,7 +25,7 @@ _BOARDS_NAMED = 3
 def more_room(
     result: PairResult,
     board: Board,
-    budget: Budget,
+    terms: Terms,
     boards: Mapping[str, Board],
     measured_on: Callable[[Board], Footprint],
 ) -> Iterator[str]:
@@ -37,8 +37,8 @@ def more_room(
     footprint = result.footprint
     if footprint is None or not any(measure.over for measure in result.measures):
         return
-    raised = _raised(result, budget)
-    terms = Terms(placement=result.placed.placement if result.placed else "static")
+    raised = _raised(result, terms.budget)
+    terms = Terms(placement=terms.placement)
     if _has_room(footprint, board, terms):
         yield f"{board.id} itself has room: a budget of {raised} would do"
         return
@@ -77,10 +77,9 @@ def _has_room(footprint: Footprint, board: Board, terms: Terms) -> bool:
 
 def _raised(result: PairResult, budget: Budget) -> str:
     """The limits of ``budget`` that are below what is used, raised to it; as the file has them."""
-    limits = {"flash": budget.flash, "ram": budget.ram}
     raised = [
         f'{measure.metric} = "{-(-measure.used // 1024)} KB"'
         for measure in result.measures
-        if (limit := limits[measure.metric]) is not None and measure.used > limit
+        if (limit := getattr(budget, measure.metric)) is not None and measure.used > limit
     ]
     return f"{{ {', '.join(raised)} }}" if raised else ""

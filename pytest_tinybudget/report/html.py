@@ -284,7 +284,7 @@ def _verdict(pair: PairResult, change: Change | None) -> Iterator[str]:
     """What a reader of this pair has to know beyond its sizes."""
     fixes = [html(reason) for reason in pair.reasons]
     figures = (f"{figure.text}: {figure.basis}" for figure in pair.figures)
-    placed = (pair.placed.text,) if pair.placed else ()
+    placed = [place.text for place in pair.places]
     lines = [html(text) for text in (*pair.warnings, *placed, *figures, *pair.notes)]
     lines += [
         f"{LABELS[each.metric]} accepted up to {format_size(each.up_to)} until "

@@ -38,7 +38,7 @@ def render(results: Iterable[PairResult]) -> str:
 
 def _case(pair: PairResult, class_name: str) -> junit_xml.TestCase:
     facts = [pair.headline, *map(measure_line, pair.measures)]
-    facts += [pair.placed.text] if pair.placed else []
+    facts += [place.text for place in pair.places]
     facts += [*(f"{figure.text}: {figure.basis}" for figure in pair.figures), *pair.warnings]
     headline, *others = (clean(fact, PLAIN) for fact in facts)
     file, _, line = pair.declared_at.rpartition(":")

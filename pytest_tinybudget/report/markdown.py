@@ -233,8 +233,7 @@ def _details(row: _Row) -> str:
     if result.outcome != "fits" or result.accepted or result.grown:
         lines.append(markdown(result.headline))
     lines += [f"- ⚠️ {markdown(warning)}" for warning in result.warnings]
-    if result.placed is not None and result.failed:
-        lines.append(f"- {markdown(result.placed.text)}")
+    lines += [f"- {markdown(place.text)}" for place in result.places if result.failed]
     declared = [figure for figure in result.figures if figure.limit is not None]
     lines += [f"- {markdown(figure.text)}: {markdown(figure.basis)}" for figure in declared]
     lines += [_agreement(result, metric) for metric in METRICS if _agreed(result, metric)]

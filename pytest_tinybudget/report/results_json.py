@@ -18,6 +18,7 @@ from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
+from pytest_tinybudget.footprint.result import SplitArena
 from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.results import SCHEMA_VERSION
 from pytest_tinybudget.results import Acceptance
@@ -125,6 +126,7 @@ def pair_json(pair: PairResult) -> Json:
         "kind": pair.kind,
         "codes": list(pair.codes),
         "placed": _placed(pair.placed),
+        "arrays": [_placed(array) for array in pair.arrays],
         **{key: measures.get(key) for key in RESULT_KEYS.values()},
         **footprint_json(pair.footprint),
     }
@@ -171,6 +173,7 @@ def arena_json(arena: Arena | None) -> Json | None:
         "tail": arena.tail,
         "decided_by": arena.decided_by,
         "optimum_head": arena.optimum_head,
+        "split": _split(arena.split),
         "recorded": dict(arena.recorded),
         "persistent": [
             {"operator": each.operator, "cause": each.cause, "bytes": each.bytes}
@@ -179,6 +182,12 @@ def arena_json(arena: Arena | None) -> Json | None:
         "peak_time": arena.peak_time,
         "buffers": [_buffer(buffer) for buffer in arena.buffers],
     }
+
+
+def _split(split: SplitArena | None) -> Json | None:
+    if split is None:
+        return None
+    return {"persistent": split.persistent, "non_persistent": split.non_persistent}
 
 
 def _buffer(buffer: LiveBuffer) -> Json:
@@ -225,6 +234,7 @@ def _placed(placed: Placed | None) -> Json | None:
     if placed is None:
         return None
     return {
+        "name": placed.name,
         "placement": placed.placement,
         "region": placed.region,
         "room": placed.room,

@@ -172,8 +172,8 @@ def _evidence(pair: PairResult, style: Style) -> Iterator[Section]:
     failing = {measure.metric for measure in pair.measures if measure.over} | {*pair.grown}
     for measure in pair.measures:
         yield _measure_block(measure, fails=measure.metric in failing, style=style)
-    if pair.placed is not None:
-        yield Section(tuple(title_lines(pair.placed.text, style)), drop=8)
+    for place in pair.places:
+        yield Section(tuple(title_lines(place.text, style)), drop=8)
     if footprint is None:
         return
     if failing - {"flash"}:
@@ -333,8 +333,7 @@ def _remarks(pair: PairResult, style: Style) -> list[Line]:
         remarks = [pair.headline]
     else:
         remarks = ["; ".join(figures)] if figures else []
-    if pair.placed is not None and pair.placed.placement != "static":
-        remarks.append(pair.placed.text)
+    remarks += [place.text for place in pair.places if place.is_told]
     return [
         Line(text, _MARKUP[pair.outcome])
         for remark in (*remarks, *pair.warnings)
