@@ -15,7 +15,9 @@ from pytest_tinybudget.commands.outcome import EXIT_CODES
 from pytest_tinybudget.commands.outcome import add_report_options
 from pytest_tinybudget.commands.outcome import require_one_stdout
 from pytest_tinybudget.commands.outcome import tell
+from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
+from pytest_tinybudget.errors import TinybudgetError
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -24,8 +26,9 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "check",
         "check models against the budgets in tinybudget.toml",
-        details=EXIT_CODES,
+        details=f"A model's file is checked against the room of each --board.\n{EXIT_CODES}",
         example="tinybudget check\n"
+        "tinybudget check models/kws.tflite --board pico --board esp32\n"
         "tinybudget check firmware/tinybudget.toml::kws --json build/tinybudget.json",
     )
     parser.add_argument(
@@ -33,7 +36,14 @@ def add_commands(subparsers: Subparsers) -> None:
         nargs="*",
         default=["."],
         metavar="PATH[::MODEL[::BOARD]]",
-        help="declarations, or folders to search for tinybudget.toml (default: here)",
+        help="declarations, folders to search for tinybudget.toml (default: here), or models",
+    )
+    parser.add_argument(
+        "--board",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="what a model is checked on; of declarations only these boards; may be repeated",
     )
     parser.add_argument(
         "--baseline", metavar="PATH", type=Path, help="results file to compare with"
@@ -67,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     require_one_stdout(arguments)
     if arguments.verify:
         require_interpreter()
-    selected = select(arguments.paths)
+    _require_declarations(arguments)
+    selected = select(arguments.paths, arguments.board)
     gate = Gate(
         strict=arguments.strict,
         verify=arguments.verify,
@@ -87,6 +98,16 @@ def run(arguments: argparse.Namespace) -> int:
         gate.close()
     comparison = None if baseline is None else compared(baseline, results)
     return tell(arguments, results, comparison, baseline.provenance if baseline else None)
+
+
+def _require_declarations(arguments: argparse.Namespace) -> None:
+    """Raise where a base is asked for that a model alone does not have."""
+    models = [path for path in arguments.paths if is_model(path)]
+    if models and arguments.base:
+        raise TinybudgetError(
+            f"{models[0]}: --base compares declarations; a model alone is compared with "
+            "--baseline FILE"
+        )
 
 
 def _show_progress(model: str, step: str) -> None:

@@ -1,33 +1,57 @@
-"""Which pairs ``PATH[::MODEL[::BOARD]]`` stands for in the working directory."""
+"""Which pairs ``PATH[::MODEL[::BOARD]]`` or a model stands for in the working directory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.graph.locations import SEPARATOR
+from pytest_tinybudget.graph.locations import holds_model
+from pytest_tinybudget.graph.locations import is_c_source
+from pytest_tinybudget.graph.locations import is_model_name
+from pytest_tinybudget.graph.locations import model_name
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import Declared
 
 
-def select(arguments: Iterable[str]) -> list[Declared]:
+def select(arguments: Iterable[str], boards: Sequence[str] = ()) -> list[Declared]:
     """The pairs that ``arguments`` stand for, each once.
 
+    An argument may be a model itself, which makes a pair with each of ``boards`` (everyday names
+    as well); of declared pairs, ``boards`` leaves those on them.
+
     Raises:
-        TinybudgetError: a path, a declaration or a name in an argument is wrong.
+        TinybudgetError: a path, a declaration or a name in an argument is wrong, or a model has
+            no board.
     """
-    return list({pair.id: pair for each in arguments for pair in _select(each)}.values())
+    return list({pair.id: pair for each in arguments for pair in _select(each, boards)}.values())
 
 
-def _select(argument: str) -> list[Declared]:
+def is_model(argument: str) -> bool:
+    """Whether ``FILE``, ``FILE::BOARD``, ``FILE::ARRAY`` or the like is of a model."""
+    from pytest_tinybudget.declaration import FILE_NAME
+
+    path = Path(argument.partition(SEPARATOR)[0])
+    if path.is_dir():
+        return holds_model(path) and not (path / FILE_NAME).exists()
+    return is_model_name(path) or holds_model(path)
+
+
+def _select(argument: str, boards: Sequence[str]) -> list[Declared]:
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration.search import split_argument
     from pytest_tinybudget.nearest import unknown
 
+    if is_model(argument):
+        return list(_of_model(argument, boards))
     path, model, board = split_argument(argument)
     selected = list(_pairs(Path(path)))
     if not selected and Path(path).is_dir():
@@ -37,25 +61,58 @@ def _select(argument: str) -> list[Declared]:
         if model not in valid:
             raise unknown("model", model, valid)
         selected = [pair for pair in selected if pair.name == model]
-    if board:
-        valid = {pair.target for pair in selected}
-        target = _target(board, selected)
-        if target is None:
-            raise unknown("board", board, valid)
-        selected = [pair for pair in selected if pair.target == target]
+    for names in ([board] if board else [], boards):
+        if names:
+            targets = {_target(name, selected) for name in names}
+            selected = [pair for pair in selected if pair.target in targets]
     return selected
 
 
-def _target(name: str, selected: Iterable[Declared]) -> str | None:
-    """What ``name`` stands for among the targets of ``selected``: itself, or a board's id."""
+def _of_model(argument: str, boards: Sequence[str]) -> Iterator[Declared]:
+    """The pairs of a model that is named itself: ``FILE[::MODEL][::BOARD]``."""
+    from pytest_tinybudget.api import pair_of
+    from pytest_tinybudget.commands.options import boards_of
+    from pytest_tinybudget.declaration.problems import relative
+
+    file, *names = argument.split(SEPARATOR)
+    path = Path(file)
+    if is_c_source(path):
+        path = path.with_name(SEPARATOR.join((path.name, *names[:1])))
+        names = names[1:]
+    elif names[:1] == [model_name(path)]:
+        names = names[1:]
+    if len(names) > 1:
+        raise TinybudgetError(f"{argument}: expected FILE::BOARD or FILE::MODEL::BOARD")
+    chosen = boards_of(names or boards)
+    if not chosen:
+        raise TinybudgetError(
+            f"{argument}: a model is checked on a board: --board raspberry-pi-pico, which may be "
+            f"repeated; tinybudget compare {file} tells of all"
+        )
+    for board in chosen:
+        yield replace(pair_of(path, board=board), file=relative(Path(file), Path()))
+
+
+def _target(name: str, selected: Iterable[Declared]) -> str:
+    """What ``name`` stands for among the targets of ``selected``: itself, or a board's id.
+
+    Raises:
+        TinybudgetError: none of them has such a board, or several have.
+    """
     from pytest_tinybudget.boards.everyday import boards_called
+    from pytest_tinybudget.boards.everyday import several
     from pytest_tinybudget.declaration.pairs import Check
+    from pytest_tinybudget.nearest import unknown
 
     if any(pair.target == name for pair in selected):
         return name
     boards = {pair.board.id: pair.board for pair in selected if not isinstance(pair, Check)}
     found = boards_called(name, boards)
-    return found[0] if len(found) == 1 else None
+    if len(found) > 1:
+        raise TinybudgetError(several(name, found), code="TB101")
+    if not found:
+        raise unknown("board", name, {pair.target for pair in selected})
+    return found[0]
 
 
 def _pairs(path: Path) -> Iterator[Declared]:

@@ -63,6 +63,10 @@ def check_source(path: Path, kind: Kind, shown: str) -> None:
     Raises:
         ConversionError: missing, empty, not what its name says, or unreasonably large.
     """
+    if path.name.endswith(".weights.h5"):
+        from pytest_tinybudget.graph.foreign import foreign_words
+
+        raise ConversionError(f"{shown}: {foreign_words(path)}")
     file = path / SAVED_MODEL_FILE if kind == "saved_model" else path
     try:
         size = file.stat().st_size

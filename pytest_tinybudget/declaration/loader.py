@@ -23,6 +23,8 @@ from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
 from pytest_tinybudget.declaration.validate import validated
 from pytest_tinybudget.errors import DeclarationError
+from pytest_tinybudget.graph.locations import holds_model
+from pytest_tinybudget.graph.locations import is_model_name
 
 
 #: A declaration is written by people; anything larger is another file by mistake.
@@ -87,6 +89,12 @@ def _inherited(
 
 
 def _text(path: Path) -> str:
+    if is_model_name(path) or holds_model(path):
+        raise DeclarationError(
+            f"{shown(path)}: is a model, not a declaration; to measure it alone: "
+            f"tinybudget check {shown(path)} --board ID",
+            code="TB100",
+        )
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise DeclarationError(f"{shown(path)}: larger than 1 MB, not a declaration")

@@ -13,6 +13,9 @@ C_SUFFIXES = frozenset(
 #: Assembler, which can only include a model.
 ASSEMBLER_SUFFIXES = frozenset({".s", ".asm"})
 
+#: Of what is measured as it is, or converted.
+_SUFFIXES = frozenset({".tflite", ".lite", ".keras", ".h5", ".hdf5"})
+
 #: Between a file and the array in it, as between the parts of a node id.
 SEPARATOR = "::"
 
@@ -35,3 +38,25 @@ def model_name(path: Path) -> str:
     """What the model at ``path`` is called: the array of ``FILE::ARRAY``, or the file's stem."""
     file, array = file_and_array(path)
     return array or file.stem
+
+
+def is_model_name(path: Path) -> bool:
+    """Whether a file of this name is a model, of whatever kind, and not a declaration."""
+    from pytest_tinybudget.graph.foreign import is_foreign
+
+    file, _ = file_and_array(path)
+    suffix = file.suffix.lower()
+    return suffix in _SUFFIXES or suffix in C_SUFFIXES | ASSEMBLER_SUFFIXES or is_foreign(file)
+
+
+def holds_model(path: Path) -> bool:
+    """Whether the file or folder ``path``, whatever its name, is a TF Lite model or SavedModel."""
+    try:
+        if path.is_dir():
+            return (path / "saved_model.pb").is_file()
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(8)[4:] == b"TFL3"
+    except (OSError, ValueError):
+        return False

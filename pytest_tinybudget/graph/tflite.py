@@ -70,6 +70,7 @@ def load_content(path: Path, label: str) -> bytes:
     """
     file, array = file_and_array(path)
     content = _content(file, label)
+    _refuse_foreign(file, label, content)
     is_text = file.suffix.lower() in C_SUFFIXES | ASSEMBLER_SUFFIXES
     # A model may have any name.
     if not is_text or content[4:8] == _IDENTIFIER or content.startswith(_LFS_POINTER):
@@ -81,15 +82,28 @@ def load_content(path: Path, label: str) -> bytes:
     return c_source.model_bytes(content, label.partition(SEPARATOR)[0], array)
 
 
+def _refuse_foreign(path: Path, label: str, content: bytes = b"") -> None:
+    """Say of a model file of another kind how it becomes a source."""
+    if content[4:8] == _IDENTIFIER or content.startswith(_LFS_POINTER):
+        return
+    from pytest_tinybudget.graph.foreign import foreign_words
+
+    words = foreign_words(path, content[:8])
+    if words:
+        raise ModelError(f"{label}: {words}")
+
+
 def _content(path: Path, label: str) -> bytes:
     try:
         # Looked at before it is opened: opening a pipe would wait for its writer.
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
+            _refuse_foreign(path, label)
             raise ModelError(f"{label}: is a directory, expected a .tflite file")
         if not stat.S_ISREG(status.st_mode):
             raise ModelError(f"{label}: is not a regular file")
         if status.st_size > MAX_FILE_BYTES:
+            _refuse_foreign(path, label)
             raise ModelError(
                 f"{label}: {status.st_size:,} bytes are more than any microcontroller's flash"
                 f" (the limit is {MAX_FILE_BYTES:,})"

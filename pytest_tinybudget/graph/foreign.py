@@ -1,0 +1,100 @@
+"""Model files of other kinds, told by name or first bytes: how each becomes a source here."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from pytest_tinybudget.names import printable
+
+
+_ONNX = "make a .tflite of it with onnx2tf and declare that"
+_PYTORCH = (
+    "make a .tflite of the model with litert-torch (litert_torch.convert(model, example), then "
+    '.export("kws.tflite")) and declare that'
+)
+_TENSORFLOW = (
+    "declare the folder of a SavedModel, which holds saved_model.pb; make a .tflite of a frozen "
+    "graph with tf.compat.v1.lite.TFLiteConverter.from_frozen_graph"
+)
+_RETRAIN = "load them into the model that they belong to, save that, and declare what was saved"
+
+#: What a file is by its suffix, and what to do with it.
+_BY_SUFFIX = {
+    ".onnx": ("an ONNX model", _ONNX),
+    ".ort": ("an ONNX Runtime model", f"take the .onnx that it was made of: {_ONNX}"),
+    ".pt": ("a PyTorch file", _PYTORCH),
+    ".pth": ("a PyTorch file", _PYTORCH),
+    ".pt2": ("a PyTorch program (torch.export)", _PYTORCH),
+    ".ptl": ("a PyTorch Mobile model", _PYTORCH),
+    ".pte": ("an ExecuTorch program", f"take the PyTorch model that it was made of: {_PYTORCH}"),
+    ".ckpt": ("a checkpoint: weights without a graph", _RETRAIN),
+    ".safetensors": ("weights without a graph", _RETRAIN),
+    ".npz": ("arrays, no model", "declare it as representative_data or held-out data"),
+    ".pb": (
+        "a TensorFlow graph",
+        _TENSORFLOW,
+    ),
+    ".pbtxt": ("a TensorFlow graph as text", "declare the folder of a SavedModel"),
+    ".mlmodel": ("a Core ML model", "declare the model that it was converted from"),
+    ".mlpackage": ("a Core ML model", "declare the model that it was converted from"),
+    ".gguf": ("a language model for llama.cpp", "TFLM has no operators for it"),
+    ".pkl": ("a Python pickle", "it is never opened: save the model as .keras or .tflite"),
+    ".pickle": ("a Python pickle", "it is never opened: save the model as .keras or .tflite"),
+    ".joblib": ("a Python pickle", "it is never opened: save the model as .keras or .tflite"),
+}
+#: Converted on the way to a verdict, which what reads a file as it is does not do.
+_CONVERTED = (".keras", ".h5", ".hdf5")
+_DECLARE = "declare it with representative_data, and tinybudget check converts and measures it"
+_PARTS_OF_SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
+_TENSORFLOW_JS = ("model.json",)
+
+_ZIP, _GZIP, _HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF\r\n\x1a\n"
+#: Names of more members of an archive are not looked at.
+_MOST_MEMBERS = 10_000
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether the name of ``path`` is that of a model file of another kind."""
+    return path.suffix.lower() in _BY_SUFFIX or path.name in _TENSORFLOW_JS
+
+
+def foreign_words(path: Path, start: bytes = b"") -> str:
+    """What the file is that begins with ``start``, and how it becomes a source; empty: unknown."""
+    if path.name in _PARTS_OF_SAVED_MODEL:
+        return f"is part of a SavedModel: give its folder, {printable(path.parent.as_posix())}"
+    if path.name in _TENSORFLOW_JS:
+        return "is no .tflite: of TensorFlow.js, declare the Keras model that it was made of"
+    if path.name.endswith(".weights.h5"):
+        return f"is weights without a graph: {_RETRAIN}"
+    if path.suffix.lower() in _CONVERTED:
+        return f"is a Keras model: {_DECLARE}"
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        return f"is a SavedModel: {_DECLARE}"
+    if path.suffix.lower() in _BY_SUFFIX:
+        what, advice = _BY_SUFFIX[path.suffix.lower()]
+        return f"is {what}: {advice}"
+    if start.startswith(_ZIP):
+        return _archive_words(path)
+    if start.startswith(_GZIP):
+        return "is compressed by gzip: unpack it (gunzip)"
+    if start.startswith(_HDF5):
+        return "is an HDF5 file: a Keras model of that kind is called .h5"
+    return ""
+
+
+def _archive_words(path: Path) -> str:
+    """What a ZIP archive holds, by the names in it: nothing is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()[:_MOST_MEMBERS]
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return "is a damaged ZIP archive"
+    models = sorted(name for name in names if name.lower().endswith(".tflite"))
+    if models:
+        return f"is a ZIP archive: unpack it and give {printable(models[0], limit=100)!r}"
+    if "config.json" in names and "metadata.json" in names:
+        return "is a Keras archive: such a file is called .keras"
+    if any(name.endswith("/data.pkl") for name in names):
+        return f"is a PyTorch file: {_PYTORCH}"
+    return "is a ZIP archive without a .tflite in it"
