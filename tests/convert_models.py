@@ -101,7 +101,7 @@ def keras_models():
         "gru": keras.Sequential([keras.Input((6, 4)), layers.GRU(5), layers.Dense(3)]),
         "gelu": image_model(layers.Activation(lambda x: tf.nn.gelu(x, approximate=True))),
         "upsampled": keras.Sequential([keras.Input((6, 3)), layers.UpSampling1D(2)]),
-        "dynamic": keras.Sequential([keras.Input((None, 4)), layers.Conv1D(2, 3)]),
+        "dynamic": keras.Sequential([keras.Input((None, 4), name="steps"), layers.Conv1D(2, 3)]),
         "lambda": keras.Sequential([keras.Input((8,)), layers.Lambda(lambda x: x * 2)]),
         "embedding": keras.Sequential(
             [keras.Input((5,), dtype="int32"), layers.Embedding(10, 4), layers.Flatten()]

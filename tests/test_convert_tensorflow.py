@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from test_open_shapes import opened
+from test_open_shapes import small_cnn
 
 from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.convert.converter import Converted
@@ -459,6 +461,30 @@ def test_infinity_in_the_data_is_an_error_before_it_is_a_crash(convert: Convert,
     assert error.message.endswith("infinity in 1 of 8 samples, first in sample 3")
 
 
+def test_a_source_of_open_length_is_converted_at_the_shape_that_is_declared(convert: Convert):
+    main = graph(convert("dynamic.keras", input_shapes=(("steps", (1, 20, 4)),))).main
+
+    assert [main.tensors[index].shape for index in main.inputs] == [(1, 20, 4)]
+    assert [main.tensors[index].shape for index in main.outputs] == [(1, 18, 2)]
+
+
+@needs_quantizer
+def test_a_float_tflite_of_any_size_is_converted_at_the_shape_that_is_declared(
+    convert: Convert, sources: Path
+):
+    (sources / "any_size.tflite").write_bytes(opened(small_cnn(kind="FLOAT32")))
+    shapes = (("image", (1, 24, 24, 3)),)
+    converted = graph(convert("any_size.tflite", input_shapes=shapes))
+
+    assert [converted.main.tensors[index].shape for index in converted.main.inputs] == [
+        (1, 24, 24, 3)
+    ]
+    convolution = converted.main.operators[0].outputs[0]
+    assert converted.main.tensors[convolution].shape == (1, 24, 24, 4)
+    error = error_of(convert, "any_size.tflite")
+    assert "declare input_shapes = { image = [1, …, …, …] }" in error.message
+
+
 # Failures, each in one line
 
 
@@ -471,6 +497,11 @@ def test_infinity_in_the_data_is_an_error_before_it_is_a_crash(convert: Convert,
         ("own_layer.keras", {"custom_objects": "nowhere.layers"},
          "there is no module 'nowhere.layers' beside the declaration"),
         ("dynamic.keras", {}, "has no fixed shape"),
+        ("dynamic.keras", {}, "declare input_shapes = { steps = [1, …, 4] }"),
+        ("dynamic.keras", {"input_shapes": (("step", (1, 9, 4)),)},
+         "no input 'step'; there is steps"),
+        ("dynamic.keras", {"input_shapes": (("steps", (1, 9, 5)),)},
+         "only what is None in it can be set"),
         ("gelu", {}, "GELU #1"),
         ("lstm", {}, "it loops over time steps: declare the .keras file"),
         ("masked.keras", {}, "REDUCE_ANY"),

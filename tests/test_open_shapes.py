@@ -55,11 +55,11 @@ def model_of(content: bytes) -> Model:
     return read_model(content, "kws")
 
 
-def small_cnn(shape: Shape = (1, 24, 24, 3)) -> bytes:
+def small_cnn(shape: Shape = (1, 24, 24, 3), kind: str = "INT8") -> bytes:
     """A network that takes images of any size, written at one."""
     maker = ModelMaker()
     graph = maker.graph()
-    image = graph.input(shape, name="serving_default_image:0")
+    image = graph.input(shape, kind, name="serving_default_image:0")
     hidden = graph.mean(graph.conv2d(image, filters=4), axes=(1, 2), keep_dims=False)
     graph.output(graph.dense(hidden, units=2))
     maker.signature("serving_default", {"image": image}, {"scores": graph.outputs[0]})

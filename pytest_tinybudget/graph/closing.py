@@ -68,7 +68,7 @@ def closed(model: Model, input_shapes: Mapping[str, Shape], *, whole: bool = Fal
     main = model.main
     for tensor in (main.tensors[index] for index in main.inputs) if whole else ():
         if _is_open(tensor) and tensor.index not in inputs:
-            raise TinybudgetError(f"{model.name}: {_input_reason(model, tensor)}")
+            raise TinybudgetError(_input_reason(model, tensor))
     found = infer(model, inputs)
     tensors = {
         (graph.index, each.index): each for graph in model.subgraphs for each in graph.tensors
