@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -48,7 +49,7 @@ Shape = tuple[int, ...]
 
 PICO = "raspberry-pi-pico"
 M4 = RUNTIMES["m4_cmsisnn"]
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 def model_of(content: bytes) -> Model:
@@ -97,9 +98,9 @@ def inputs_of(model: Model) -> dict[str, Shape]:
             for index in model.main.inputs}  # fmt: skip
 
 
-def check(folder: Path, content: bytes, more: str = "") -> PairResult:
+def check(folder: Path, content: bytes, more: str = "", board: str = PICO) -> PairResult:
     (folder / "kws.tflite").write_bytes(content)
-    text = f'[models.kws]\nsource = "kws.tflite"\nboards = ["{PICO}"]\n{more}\n'
+    text = f'[models.kws]\nsource = "kws.tflite"\nboards = ["{board}"]\n{more}\n'
     (folder / "tinybudget.toml").write_text(text, encoding="utf-8")
     (pair,) = pairs("tinybudget.toml", load_declaration(folder / "tinybudget.toml"))
     assert isinstance(pair, Pair)
@@ -390,6 +391,16 @@ def test_shapes_behind_an_operator_that_nobody_knows_hold_at_batch_1_alone() -> 
     assert shapes(closed(model, {"image": (1, 8)})) == shapes(model)
     with pytest.raises(TinybudgetError, match="cannot be carried on to 'found': MyOp #0: what it"):
         closed(model, {"image": (2, 8)})
+
+
+@pytest.mark.parametrize("accelerator", ["ethos-u55-128", "edge-tpu"])
+def test_an_open_model_is_refused_beside_an_accelerator_before_it_is_compiled(
+    accelerator: str, tmp_path: Path
+) -> None:
+    board = f'[boards.own]\nextends = "arduino-nano-33-ble"\naccelerator = "{accelerator}"'
+    result = check(tmp_path, opened(small_cnn()), board, "own")
+    assert result.outcome == "refused"
+    assert "TFLM would not resize: input" in result.headline
 
 
 # Closed by a declaration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,8 @@ Project = Callable[..., pytest.Pytester]
 PICO = "raspberry-pi-pico"
 M4 = RUNTIMES["m4_cmsisnn"]
 DECLARATION = f'[models.kws]\nsource = "models/kws.tflite"\nboards = ["{PICO}"]\n'
-CASE = Path(__file__).parents[2] / "shared" / "cases" / "flex_atan.tflite"
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
+CASE = SHARED / "cases" / "flex_atan.tflite"
 
 #: What no TFLM can have, and a word of the way out.
 FOREIGN = {
@@ -86,9 +88,11 @@ def model_of(content: bytes) -> Model:
 def test_what_belongs_to_another_engine_is_refused_with_the_way_out(
     operator: str, way_out: str
 ) -> None:
-    (refusal,) = simulate(model_of(model_with(operator)), M4).refusals
+    footprint = measure(model_of(model_with(operator)), M4)
+    (refusal,) = footprint.refusals
     assert (refusal.stage, refusal.operator) == ("resolve", operator)
     assert way_out in refusal.reason
+    assert footprint.unknown == ()  # nothing asks for a cost that would not help
 
 
 @pytest.mark.parametrize("operator", FOREIGN)

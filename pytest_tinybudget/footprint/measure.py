@@ -70,7 +70,12 @@ def measure(
         linked = link(model, runtime, registrations=registrations, costs=costs)
         flash_parts += linked.parts
         ram_parts += linked.ram_parts
-        unknown += tuple(line for line in linked.unknown if line not in unknown)
+        refused = tuple(f"operator {each.operator}: " for each in simulation.refusals)
+        unknown += tuple(
+            line
+            for line in linked.unknown
+            if line not in unknown and not line.startswith(refused)  # a refusal says it better
+        )
         stack_bytes = _stack_part(model, runtime, simulation)
     if stack is not None:
         stack_bytes = Part("stack", stack, "declared")
