@@ -460,7 +460,7 @@ def _printed(
     command = ["runtime", "build", "--name", "mine", "--output", str(table), "--allow-undefined"]
     assert main([*command, str(item)]) == 0
     _, _, block = capsys.readouterr().out.partition("[runtime.mine]\n")
-    lines = (line.split(" = ") for line in block.splitlines())
+    lines = (line.split(" = ") for line in block.splitlines() if not line.startswith("#"))
     return {key: json.loads(value) for key, value in lines}
 
 

@@ -19,8 +19,10 @@ from pytest_tinybudget.footprint.abi import CORES
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
 from pytest_tinybudget.footprint.runtime import Kernels
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.footprint.runtime import Tflm
 
 
 #: How far the flash of other kernels may lie above a table's: esp-nn's on Xtensa was published
@@ -30,7 +32,8 @@ _OTHER_KERNELS_MARGIN_PERCENT = 100.0
 
 #: Keys of a runtime with tables, which say nothing beside a fixed cost.
 _OF_A_TABLE = (
-    "table", "core", "kernels", "dsp", "mve", "vectors", "enum_bytes", "pointer_bytes",
+    "table", "core", "kernels", "dsp", "mve", "vectors", "enum_bytes", "pointer_bytes", "tflm",
+    "static_memory",
 )  # fmt: skip
 
 
@@ -138,6 +141,7 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
         enum_bytes=table.enum_bytes or base.abi.enum_bytes,
         pointer_bytes=table.pointer_bytes or base.abi.pointer_bytes,
     )
+    tflm = _tflm(base.tflm, table)
     built_for = base.cores
     if table.core is not None:
         core = context.look_up("core", table.core, CORES, (*keys, "core"))
@@ -146,7 +150,7 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
     if table.table is not None:
         # It is of the user's own build, and has a margin of its own.
         graph, margin = str(context.file(table.table, (*keys, "table"))), 0.0
-    elif kernels != base.kernels or abi != base.abi:
+    elif (kernels, abi, tflm) != (base.kernels, base.abi, base.tflm):
         margin = _OTHER_KERNELS_MARGIN_PERCENT
     return replace(
         base,
@@ -155,8 +159,22 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
         cores=built_for,
         kernels=kernels,
         abi=abi,
+        tflm=tflm,
         graph=graph,
         flash_margin_percent=margin,
+    )
+
+
+def _tflm(base: Tflm, table: RuntimeTable) -> Tflm:
+    """The version of TFLM that ``table`` names; nobody knows that of a table of the user's own."""
+    commit = base.commit if table.table is None else ""
+    if table.tflm is not None:
+        declared = table.tflm.lower()
+        # Git abbreviates: either may be the longer.
+        same = declared.startswith(TFLM_COMMIT) or TFLM_COMMIT.startswith(declared)
+        commit = TFLM_COMMIT if same else declared
+    return replace(
+        base, commit=commit, static_memory=first(table.static_memory, base.static_memory)
     )
 
 

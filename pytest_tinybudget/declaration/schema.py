@@ -751,6 +751,29 @@ class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["firmware/tflm.json.gz"],
         ),
     ] = None
+    tflm: Annotated[
+        Annotated[
+            str,
+            Meta(
+                pattern="^[0-9a-fA-F]{7,40}$",
+                extra={"expected": "a commit of tflite-micro, 7 to 40 hexadecimal digits"},
+            ),
+        ]
+        | None,
+        Meta(
+            description="commit of tflite-micro that the table was built from: RAM is exact for "
+            "the one that the tables here were measured with, else has a margin",
+            examples=["90b983c2"],
+        ),
+    ] = None
+    static_memory: Annotated[
+        bool | None,
+        Meta(
+            description="whether TFLM is built with TF_LITE_STATIC_MEMORY, which makes its "
+            "structs smaller",
+            examples=[False],
+        ),
+    ] = None
     core: Annotated[
         Text | None,
         Meta(

@@ -23,6 +23,7 @@ from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.lifetime import Lifetimes
 from pytest_tinybudget.footprint.lifetime import lifetimes
 from pytest_tinybudget.footprint.operators import rules
+from pytest_tinybudget.footprint.operators.any_version import request_for_any_version
 from pytest_tinybudget.footprint.operators.rule import VARIABLES
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.planner import Request
@@ -31,9 +32,10 @@ from pytest_tinybudget.footprint.planner import plan
 from pytest_tinybudget.footprint.possible import possible_runtimes
 from pytest_tinybudget.footprint.preparation import AFFINE_QUANTIZATION
 from pytest_tinybudget.footprint.preparation import ELEMENT_BYTES
+from pytest_tinybudget.footprint.preparation import SCRATCH_REQUEST
 from pytest_tinybudget.footprint.preparation import SCRATCH_REQUESTS_PER_OPERATOR
-from pytest_tinybudget.footprint.preparation import TENSOR
 from pytest_tinybudget.footprint.preparation import Node
+from pytest_tinybudget.footprint.preparation import tensor_layout
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.resolve import why_unresolved
 from pytest_tinybudget.footprint.result import Arena
@@ -67,7 +69,10 @@ _BUILTIN_DATA_ALLOCATOR = "2p"
 _SUBGRAPH_ALLOCATIONS = "2p"
 _EVAL_TENSOR = "2p e"
 _NODE_AND_REGISTRATION = "(6p i) p"
-_SCRATCH_REQUEST = "p 2i"
+#: The same without TF_LITE_STATIC_MEMORY.
+_FULL_NODE_AND_REGISTRATION = "(7p i p b) p"
+#: Members that the two allocators had besides from September 2021 to September 2022.
+_ERROR_REPORTER = "p"
 _SCRATCH_HANDLE = "p"
 _ALLOCATION_INFO = "2p 3i b"
 _RESOURCE_VARIABLES = "p 2i"
@@ -103,6 +108,7 @@ def arena_key(runtime: Runtime) -> Hashable:
     return (
         runtime.abi,
         runtime.kernels,
+        runtime.tflm,
         runtime.recording_allocator,
         runtime.variables_in_arena,
         runtime.parameters,
@@ -129,7 +135,7 @@ def simulate(
     for name, each in possible.items():
         interpreter = _Interpreter(model, each, costs or {}, Memory(split=split))
         found[name] = interpreter.run()
-        if not interpreter.depends_on_version:
+        if runtime.tflm.is_known and not interpreter.depends_on_release:
             break
     counted = max(found, key=lambda name: _required(found[name].arena))
     if trace is not None:
@@ -242,8 +248,8 @@ class _Interpreter:
         self.rules = rules()
 
     @property
-    def depends_on_version(self) -> bool:
-        """Whether another version of the runtime would have asked for something else."""
+    def depends_on_release(self) -> bool:
+        """Whether another release of the kernel library would have asked for something else."""
         return self.node.depends_on_release
 
     def run(self) -> Simulation:
@@ -261,6 +267,11 @@ class _Interpreter:
         if self._stopped():
             return self._simulation()
         return self._finish(offline)
+
+    @property
+    def _node_layout(self) -> str:
+        static = self.runtime.tflm.static_memory
+        return _NODE_AND_REGISTRATION if static else _FULL_NODE_AND_REGISTRATION
 
     def _resolve(self) -> None:
         for operator in self._operators():
@@ -318,6 +329,8 @@ class _Interpreter:
         elif self.runtime.recording_allocator:
             single_arena = _RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR
             micro = _RECORDING_MICRO_ALLOCATOR + self._if_compressing(_COMPRESSION_RECORD)
+        if self.runtime.tflm.any_version:
+            single_arena, micro = _ERROR_REPORTER + single_arena, _ERROR_REPORTER + micro
         self._keep(_OWN_OBJECTS)
         for layout in (single_arena, _GREEDY_MEMORY_PLANNER, micro):
             self._allocate(layout)
@@ -334,7 +347,7 @@ class _Interpreter:
             self.memory.record("eval_tensor", *self._array(_EVAL_TENSOR, len(graph.tensors)))
         self._keep("node and registration records")
         for graph in graphs:
-            nodes = self._array(_NODE_AND_REGISTRATION, len(graph.operators))
+            nodes = self._array(self._node_layout, len(graph.operators))
             self.memory.record("node_and_registration", *nodes)
 
     def _parse_and_initialise(self) -> None:
@@ -356,6 +369,8 @@ class _Interpreter:
                 self.node.run_unknown()
             elif rule.prepare is not None:
                 self.node.run(rule.prepare, "buffers and tables")
+            if self.runtime.tflm.any_version:
+                self.node.run(request_for_any_version, "other versions of TFLM")
             self._check_outputs(operator)
             self.memory.reset_temporaries()
             self._resize_scratch_requests()
@@ -402,7 +417,7 @@ class _Interpreter:
         placed, live = _place(buffers)
         memory.reset_temporaries()
         memory.resize_head(0, 1)
-        memory.commit_plan(_plan_bytes(placed))
+        memory.commit_plan(_plan_bytes(placed) + max(self.node.on_top.values(), default=0))
         self._allocate_model_tensors(self.model.main.inputs)
         self._allocate_model_tensors(self.model.main.outputs)
         return self._simulation(self._arena(placed, live), spans, live)
@@ -464,7 +479,7 @@ class _Interpreter:
         size = self.abi.pointer_bytes * len(indices)
         self.memory.record("persistent_buffer", size, ALIGNMENT)
         for index in indices:
-            self.memory.record("persistent_tensor", *self._array(TENSOR))
+            self.memory.record("persistent_tensor", *self._array(tensor_layout(self.runtime)))
             quantization = self.model.main.tensors[index].quantization
             if quantization.is_affine:
                 zero_points = 4 + 4 * len(quantization.scales)
@@ -491,7 +506,7 @@ class _Interpreter:
 
     def _resize_scratch_requests(self) -> None:
         count = len(self.node.scratch_requests) + SCRATCH_REQUESTS_PER_OPERATOR
-        self.memory.resize_head(*self._array(_SCRATCH_REQUEST, count))
+        self.memory.resize_head(*self._array(SCRATCH_REQUEST, count))
 
     def _resource_variables(self) -> set[str]:
         return {

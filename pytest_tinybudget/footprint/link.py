@@ -504,18 +504,27 @@ def _with_margin(parts: Sequence[Part], runtime: Runtime, graph: SectionGraph) -
 def _ram_parts(model: Model, runtime: Runtime, image: _Image) -> tuple[Part, ...]:
     """Static objects besides the arena, sizes as read off 32-bit builds of TFLM 90b983c2.
 
-    Other pointer widths are scaled and labelled as estimates.
+    Other pointer widths are scaled and labelled as estimates, and so is a TFLM whose version is
+    not known: the interpreter was never larger, the resolver up to 12 bytes an operator, and
+    variables have an allocator of their own, whose structs were 8 bytes larger.
     """
     words = runtime.abi.pointer_bytes // 4
-    method: Method = "exact" if words == 1 else "estimated"
+    known = runtime.tflm.is_known
+    method: Method = "exact" if words == 1 and known else "estimated"
     interpreter = 208 if runtime.abi.enum_bytes == 1 else 212
     operators = _operators(model)
     parts = [
         Part("interpreter", interpreter * words, method),
-        Part("operator resolver", (36 * len(operators) + 12) * words, method),
+        Part(
+            "operator resolver",
+            (36 * len(operators) + 12) * words,
+            method,
+            margin_bytes=0 if known else 12 * len(operators) * words,
+        ),
     ]
     if not (runtime.variables_in_arena or _VARIABLE_OPERATORS.isdisjoint(operators)):
-        parts.append(Part(RESOURCE_VARIABLES, _variables_bytes(model) * words, method))
+        size, margin = _variables_bytes(model) * words, 0 if known else 16 * words
+        parts.append(Part(RESOURCE_VARIABLES, size, method, margin_bytes=margin))
     if image.static_bytes:
         parts.append(Part("static data of the runtime", image.static_bytes, "table"))
     return tuple(parts)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.operators.esp_nn import RELEASES
+from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
+from pytest_tinybudget.footprint.runtime import Kernels
 from pytest_tinybudget.footprint.runtime import Runtime
 
 
@@ -18,10 +20,27 @@ def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
 
     One entry where nothing is open.
     """
-    kernels = runtime.kernels
-    if kernels.version or not kernels.vectors:
-        return {"": runtime}
+    found = {"": runtime}
+    if not runtime.tflm.is_known:
+        found = {
+            f"TFLM {TFLM_COMMIT}": replace(runtime, tflm=replace(runtime.tflm, commit=TFLM_COMMIT)),
+            "TFLM of any known version": replace(
+                runtime,
+                tflm=replace(runtime.tflm, static_memory=False, any_version=True),
+            ),
+        }
     return {
-        f"esp-nn {run}": replace(runtime, kernels=replace(kernels, version=release))
+        ", ".join(filter(None, (name, run))): replace(each, kernels=kernels)
+        for name, each in found.items()
+        for run, kernels in _possible_kernels(each.kernels).items()
+    }
+
+
+def _possible_kernels(kernels: Kernels) -> Mapping[str, Kernels]:
+    """What the kernel library may be: each run of its releases that ask for the same."""
+    if kernels.version or not kernels.vectors:
+        return {"": kernels}
+    return {
+        f"esp-nn {run}": replace(kernels, version=release)
         for release, run in RELEASES[kernels.vectors].items()
     }

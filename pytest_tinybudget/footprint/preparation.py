@@ -40,7 +40,15 @@ UNKNOWN_PERSISTENT_BYTES = 912
 
 #: C layouts of TFLM's structs for tensors that kernels look at (``Abi.size_of``).
 TENSOR = "(ep) (2i) 3p 2e b"
+#: The same without TF_LITE_STATIC_MEMORY.
+FULL_TENSOR = "e 2p (2i) e p 3p i 2b (ep) 2p"
 AFFINE_QUANTIZATION = "2p i"
+SCRATCH_REQUEST = "p 2i"
+
+
+def tensor_layout(runtime: Runtime) -> str:
+    """The C layout of TfLiteTensor in this build of TFLM."""
+    return TENSOR if runtime.tflm.static_memory else FULL_TENSOR
 
 
 class ScratchRequest(Struct, frozen=True):
@@ -69,8 +77,8 @@ class Node(Preparation):
 
     Collects what the rules ask for besides memory: ``scratch_requests`` in order, tensors that
     stay ``unplanned``, ``refusals``, ``unknown`` costs (a line each), the persistent bytes
-    of each operator by subgraph and index (``persistent_bytes``), and whether any request
-    ``depends_on_release`` of the kernel library.
+    of each operator by subgraph and index (``persistent_bytes``), the scratch ``on_top`` of each
+    in the same way, and whether any request ``depends_on_release`` of the kernel library.
     """
 
     def __init__(
@@ -89,11 +97,13 @@ class Node(Preparation):
         self.unknown: list[str] = []
         self.persistent_bytes: dict[tuple[int, int], int] = {}
         self.depends_on_release = False
+        self.on_top: dict[tuple[int, int], int] = {}
         self._memory = memory
         self._cause = ""
         self._costs = costs
         self._shapes: dict[tuple[int, int], tuple[int, ...]] = {}
-        self._tensor = self.abi.size_of(TENSOR), self.abi.align_of(TENSOR)
+        tensor = tensor_layout(runtime)
+        self._tensor = self.abi.size_of(tensor), self.abi.align_of(tensor)
         self._affine = (
             self.abi.size_of(AFFINE_QUANTIZATION),
             self.abi.align_of(AFFINE_QUANTIZATION),
@@ -183,6 +193,12 @@ class Node(Preparation):
             f"it requests more than {SCRATCH_REQUESTS_PER_OPERATOR} scratch buffers",
         )
         self.scratch_requests.append(request)
+
+    def scratch_on_top(self, size_bytes: int) -> None:
+        key = (self.subgraph.index, self.operator.index)
+        self.on_top[key] = self.on_top.get(key, 0) + align_up(size_bytes, ALIGNMENT)
+        # Its request while preparing, and its handle.
+        self.persistent(self.abi.size_of(SCRATCH_REQUEST) + self.abi.pointer_bytes)
 
     def copy_output_shape(self, position: int) -> None:
         self.persistent(4 + 4 * len(self.output(position).shape))

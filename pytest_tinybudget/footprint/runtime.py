@@ -49,6 +49,25 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
     edge_tpu: bool = False
 
 
+class Tflm(Struct, frozen=True, repr_omit_defaults=True):
+    """A version and build of TFLM, as far as memory depends on it.
+
+    ``commit`` is upstream's, ``""`` where it is not known. ``static_memory`` is whether it is
+    built with TF_LITE_STATIC_MEMORY, which makes structs smaller: TFLM's own make does,
+    Zephyr's module does not. ``any_version`` stands for no version but for all that were
+    measured: each operator then asks for the most that one of them asks for.
+    """
+
+    commit: str = TFLM_COMMIT
+    static_memory: bool = True
+    any_version: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the operator rules were read from this version."""
+        return self.commit in (TFLM_COMMIT, PACKAGE_VERSION)
+
+
 class Runtime(Struct, frozen=True):
     """A runtime that footprints are stated for.
 
@@ -67,7 +86,7 @@ class Runtime(Struct, frozen=True):
     table: str
     cores: tuple[Core, ...]
     flash_margin_percent: float = 0.0
-    tflm_commit: str = TFLM_COMMIT
+    tflm: Tflm = Tflm()
     graph: str = ""
     #: Whether firmware uses RecordingMicroAllocator, which is itself larger.
     recording_allocator: bool = False
@@ -75,6 +94,11 @@ class Runtime(Struct, frozen=True):
     variables_in_arena: bool = False
     #: (Operator, C layout) of the parameter structs that differ from those at ``TFLM_COMMIT``.
     parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tflm_commit(self) -> str:
+        """The TFLM commit that its numbers belong to, ``""`` where it is not known."""
+        return self.tflm.commit
 
     def with_margin(self, percent: float) -> Runtime:
         """The same on a core that was not measured itself: flash margin ``percent`` at least."""
@@ -148,7 +172,7 @@ RUNTIMES: dict[str, Runtime] = {
             "x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64,
             Kernels("reference", compression=True), "", _cores("x86-64"),
             recording_allocator=True, variables_in_arena=True,
-            tflm_commit=PACKAGE_VERSION, parameters=(("FULLY_CONNECTED", "2e2be2p"),),
+            tflm=Tflm(PACKAGE_VERSION), parameters=(("FULLY_CONNECTED", "2e2be2p"),),
         ),
     )
 }  # fmt: skip

@@ -22,6 +22,7 @@ from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
 from pytest_tinybudget.footprint.runtime import Kernels
 from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
@@ -78,6 +79,8 @@ def stack_part(model: Model, runtime: Runtime) -> Part:
         note = f"{names} not measured: counted like the deepest kernel that was"
     elif runtime.flash_margin_percent > 0 or not _measured_on(runtime):
         note = _NEIGHBOUR
+    elif not runtime.tflm.is_known:
+        note = f"measured with TFLM {TFLM_COMMIT}"
     return Part("stack", size, "estimated" if note else "table", note=note)
 
 
