@@ -8,8 +8,9 @@ from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Literal
-from typing import TypeVar
 from typing import get_args
+
+import msgspec
 
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
@@ -31,7 +32,6 @@ from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.metrics import METRICS
 from pytest_tinybudget.nearest import unknown
-from pytest_tinybudget.placement import ArenaPlacement
 from pytest_tinybudget.placement import ModelPlacement
 from pytest_tinybudget.placement import ModelStorage
 from pytest_tinybudget.placement import Placement
@@ -57,7 +57,6 @@ Shapes = Mapping[str, Sequence[int]]
 ArenaPlace = Placement | Mapping[str, Placement]
 
 _SIZES = (*METRICS, "update")
-_Word = TypeVar("_Word", bound=str)
 
 _UNITS: Mapping[str, Declarable] = {"latency": "s", "energy": "J"}
 
@@ -265,34 +264,33 @@ def _costs(operators: OperatorCosts) -> dict[str, OperatorCost]:
 
 
 def placements_of(
-    placement: ArenaPlace, placement_model: ModelPlacement, storage_model: ModelStorage
+    placement: str | Mapping[str, str], placement_model: str, storage_model: str
 ) -> Placements:
     """Where arena and model lie, as ``check`` is told.
 
     Raises:
         TinybudgetError: one of the words is none of those that a declaration knows.
     """
-    model = _known("placement_model", placement_model, get_args(ModelPlacement))
-    storage = _known("storage_model", storage_model, get_args(ModelStorage))
-    if model == "flash" and storage == "external":
+    places, parts = get_args(Placement), SplitPlacement.__struct_fields__
+    _require_known("placement_model", placement_model, get_args(ModelPlacement))
+    _require_known("storage_model", storage_model, get_args(ModelStorage))
+    if placement_model == "flash" and storage_model == "external":
         raise TinybudgetError('storage_model = "external" is for a model that lies in RAM')
+    for part, where in {} if isinstance(placement, str) else placement.items():
+        _require_known("part of an arena", part, parts)
+        _require_known("placement", where, places)
     if isinstance(placement, str):
-        arena: ArenaPlacement = _known("placement", placement, get_args(Placement))
-        return Placements(arena, model, storage)
-    parts = SplitPlacement.__struct_fields__
-    for part, where in placement.items():
-        _known("part of an arena", part, parts)
-        _known("placement", where, get_args(Placement))
-    missing = [part for part in parts if part not in placement]
-    if missing:
+        _require_known("placement", placement, places)
+    elif missing := [part for part in parts if part not in placement]:
         raise TinybudgetError(f"placement: a split arena needs {missing[0]!r} as well")
-    return Placements(SplitPlacement(**placement), model, storage)
+    arena = placement if isinstance(placement, str) else dict(placement)
+    where_all = {"arena": arena, "model": placement_model, "model_storage": storage_model}
+    return msgspec.convert(where_all, Placements)
 
 
-def _known(kind: str, word: _Word, valid: Sequence[str]) -> _Word:
+def _require_known(kind: str, word: str, valid: Sequence[str]) -> None:
     if word not in valid:
         raise unknown(kind, word, valid)
-    return word
 
 
 def _budget(limits: Limits) -> Budget:

@@ -7,6 +7,7 @@ board against its limits. Sizes are integers of bytes.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from functools import cache
 from functools import lru_cache
 from typing import Literal
@@ -15,6 +16,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.layout import ARENA
+from pytest_tinybudget.footprint.layout import NON_PERSISTENT
+from pytest_tinybudget.footprint.layout import PERSISTENT
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
@@ -141,6 +145,16 @@ class Measure(Struct, frozen=True, gc=False):
         """The numbers, with those parts that are estimates."""
         estimates = tuple(part for part in self.parts if part.method == "estimated")
         return Measure(self.metric, self.used, self.limit, self.limit_from, "", estimates)
+
+
+def memory_of_arena(measures: Iterable[Measure]) -> Measure | None:
+    """The memory that the arena lies in as one; ``None`` where it is split, or not measured."""
+    memories = {each.metric: each for each in measures if each.metric in ("ram", "psram")}
+    names = [(metric, part.name) for metric, each in memories.items() for part in each.parts]
+    if any(name.startswith((PERSISTENT, NON_PERSISTENT)) for _, name in names):
+        return None
+    external = any(metric == "psram" and name.startswith(ARENA) for metric, name in names)
+    return memories.get("psram" if external else "ram")
 
 
 class Acceptance(Struct, frozen=True, gc=False):

@@ -22,6 +22,8 @@ from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.artifacts import render_array
 from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.baseline.compare import compare
+from pytest_tinybudget.baseline.history import Entry
+from pytest_tinybudget.baseline.history import history
 from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.boards import Board
@@ -29,6 +31,7 @@ from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import judge
+from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.declaration import load_declaration
@@ -635,3 +638,71 @@ def test_artifacts_of_a_declaration_follow_the_placement(declared: Any, tmp_path
     Gate(cached=False).write_artifacts(pair, tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert "kws_model_data.tflite" in names
+
+
+# The command line.
+
+
+def test_inspect_shows_both_parts_and_both_memories(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kws.tflite").write_bytes(keyword_model())
+    arguments = ["inspect", str(tmp_path / "kws.tflite"), "--board", "esp32-cam"]
+    assert main([*arguments, "--placement", "static,psram", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    split = found["arena"]["split"]
+    assert found["psram"]["used"] == split["non_persistent"]
+    assert main([*arguments, "--placement", "static,psram"]) == 0
+    text = capsys.readouterr().out
+    assert f"{split['persistent']:,} B  the smallest buffer" in text
+    assert "PSRAM: " in text
+
+
+@pytest.mark.parametrize("places", ["sttaic", "static,psram,heap", "static,nowhere"])
+def test_a_place_that_is_none_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], places: str
+) -> None:
+    (tmp_path / "kws.tflite").write_bytes(keyword_model())
+    assert main(["inspect", str(tmp_path / "kws.tflite"), "--placement", places]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_carray_writes_what_the_placement_needs(tmp_path: Path) -> None:
+    (tmp_path / "kws.tflite").write_bytes(keyword_model())
+    where = ["--placement", "static,psram", "--placement-model", "psram"]
+    out = tmp_path / "out"
+    assert main(["carray", str(tmp_path / "kws.tflite"), *where, "-o", str(out)]) == 0
+    assert "KWS_NON_PERSISTENT_ARENA_SIZE" in (out / "kws_model_settings.h").read_text()
+    assert "kws_model_load" in (out / "kws_model_data.h").read_text()
+
+
+def test_budgets_of_arenas_are_tightened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kws.tflite").write_bytes(keyword_model())
+    lines = [
+        "schema = 1",
+        "[models.kws]",
+        'source = "kws.tflite"',
+        'boards = ["esp32-cam"]',
+        'placement = "psram"',
+        'budget = { arena = "1 MB", psram = "2 MB" }',
+    ]
+    (tmp_path / "tinybudget.toml").write_text("\n".join(lines), "utf-8")
+    assert main(["tighten", str(tmp_path), "--margin", "0%"]) == 0
+    capsys.readouterr()
+    declaration = load_declaration(tmp_path / "tinybudget.toml")
+    budget = declaration.models["kws"].budget
+    gate = Gate(cached=False)
+    (pair,) = pairs("tinybudget.toml", declaration)
+    used = {each.metric: each.used for each in gate.check(pair).measures}
+    assert budget.arena is not None
+    assert budget.psram is not None
+    assert used["arena"] <= budget.arena < used["arena"] + 1024
+    assert used["psram"] <= budget.psram < used["psram"] + 1024
+
+
+def test_the_history_has_a_trend_of_every_size(split_result: PairResult) -> None:
+    results = own_results([split_result], "one")
+    trends = history([Entry("one", results), Entry("two", results)]).trends
+    assert [trend.metric for trend in trends] == [each.metric for each in split_result.measures]

@@ -9,9 +9,11 @@ from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_placement_options
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
+from pytest_tinybudget.commands.options import chosen_placements
 from pytest_tinybudget.commands.options import chosen_runtime
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import given_model
@@ -50,6 +52,7 @@ def add_commands(subparsers: Subparsers) -> None:
     add_runtime_options(parser)
     add_cost_option(parser)
     add_shape_option(parser)
+    add_placement_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -67,11 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
     runtime = chosen_runtime(arguments, chosen_board(arguments))
     model = given_model(arguments, Path(arguments.model))
     name = arguments.name or model_name(Path(arguments.model))
+    placements = chosen_placements(arguments)
     if arguments.array_only:
-        files = render_array(model, name, arguments.language)
+        files = render_array(model, name, arguments.language, placements)
     else:
         footprint = measure(
-            model, runtime, registrations=arguments.registrations, costs=declared_costs(arguments)
+            model,
+            runtime,
+            registrations=arguments.registrations,
+            costs=declared_costs(arguments),
+            placements=placements,
         )
         require_runnable(footprint, arguments.model, "--array-only writes the array alone")
         files = render(
@@ -80,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
             footprints=[footprint],
             registrations=arguments.registrations,
             language=arguments.language,
+            placements=placements,
         )
     source, _ = file_and_array(Path(arguments.model))
     for name in files:

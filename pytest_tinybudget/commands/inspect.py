@@ -14,9 +14,11 @@ from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_placement_options
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
+from pytest_tinybudget.commands.options import chosen_placements
 from pytest_tinybudget.commands.options import chosen_runtime
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import given_model
@@ -41,6 +43,7 @@ def add_commands(subparsers: Subparsers) -> None:
     add_runtime_options(parser)
     add_cost_option(parser)
     add_shape_option(parser)
+    add_placement_options(parser)
     parser.add_argument(
         "--registrations",
         choices=("generic", "typed"),
@@ -85,13 +88,22 @@ def run(arguments: argparse.Namespace) -> int:
     board = chosen_board(arguments)
     runtime = chosen_runtime(arguments, board)
     costs = declared_costs(arguments)
-    footprint = measure(model, runtime, registrations=arguments.registrations, costs=costs)
+    placements = chosen_placements(arguments)
+    footprint = measure(
+        model,
+        runtime,
+        registrations=arguments.registrations,
+        costs=costs,
+        placements=placements,
+    )
     found = inspection.Inspection(
         model=model,
         sha256=sha256_of(model),
         footprint=footprint,
         savings=what_if(model, runtime, registrations=arguments.registrations),
-        measures=judge(footprint, board, Terms()).measures if board else (),
+        measures=judge(footprint, board, Terms(placement=placements.arena)).measures
+        if board
+        else (),
         relief=_relief(model, footprint),
         identity=identity_of(runtime),
     )

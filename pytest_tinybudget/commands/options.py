@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.footprint.result import OperatorCost
     from pytest_tinybudget.footprint.runtime import Runtime
     from pytest_tinybudget.graph.model import Model
+    from pytest_tinybudget.placement import Placements
     from pytest_tinybudget.rollout.policy import RolloutTerms
 
 
@@ -80,6 +81,48 @@ def add_shape_option(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="shape of an input that the file leaves open, batch included",
     )
+
+
+def add_placement_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--placement``, ``--placement-model`` and ``--storage-model``."""
+    parser.add_argument(
+        "--placement",
+        metavar="PLACE",
+        default="static",
+        help="where the arena goes: static (default), heap or psram; two, as in static,psram, "
+        "split it into its persistent and its non-persistent part",
+    )
+    parser.add_argument(
+        "--placement-model",
+        choices=("flash", "ram", "psram"),
+        default="flash",
+        help="where the model's bytes lie while it runs (default: flash)",
+    )
+    parser.add_argument(
+        "--storage-model",
+        choices=("flash", "external"),
+        default="flash",
+        help="where a model in RAM is read from; external: an SD card, a file system",
+    )
+
+
+def chosen_placements(arguments: argparse.Namespace) -> Placements:
+    """Where ``arguments`` put arena and model.
+
+    Raises:
+        TinybudgetError: an unknown place, or too many of them.
+    """
+    from pytest_tinybudget.api import placements_of
+    from pytest_tinybudget.placement import SplitPlacement
+
+    places = str(arguments.placement).split(",")
+    parts = SplitPlacement.__struct_fields__
+    if len(places) > len(parts):
+        raise TinybudgetError(
+            f"--placement: expected one place, or two as in static,psram, got {arguments.placement}"
+        )
+    arena = places[0] if len(places) == 1 else dict(zip(parts, places, strict=True))
+    return placements_of(arena, arguments.placement_model, arguments.storage_model)
 
 
 def declared_shapes(arguments: argparse.Namespace) -> dict[str, tuple[int, ...]]:

@@ -39,6 +39,7 @@ from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results import Measure
 from pytest_tinybudget.results import Outcome
 from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import memory_of_arena
 from pytest_tinybudget.sizes import format_pair
 from pytest_tinybudget.sizes import format_ratio
 from pytest_tinybudget.sizes import format_size
@@ -381,8 +382,7 @@ def _tightest(pairs: Sequence[PairResult]) -> svg.Limit | None:
     limits = [
         (pair.footprint.arena.required + measure.free, measure.limit_note or pair.board)
         for pair in pairs
-        for measure in pair.measures
-        if measure.metric == "ram" and pair.footprint and pair.footprint.arena
+        if (measure := memory_of_arena(pair.measures)) and pair.footprint and pair.footprint.arena
     ]
     return svg.Limit(*min(limits)) if limits else None
 

@@ -18,6 +18,8 @@ from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Quantization
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.metrics import LABELS
+from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import layers_table
@@ -44,6 +46,7 @@ from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
 from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import Measure
+from pytest_tinybudget.results import memory_of_arena
 from pytest_tinybudget.results import own_provenance
 from pytest_tinybudget.sizes import format_size
 
@@ -55,6 +58,12 @@ _RELIEF_NAME_CELLS = 40
 _DECIDED_BY = {
     "used": "what is used: head and tail",
     "planning": "the planner, which needs temporary room beside the tail while it lays out buffers",
+}
+
+
+_DECIDED_IN_TWO = {
+    "used": "what is used: the head",
+    "planning": "the planner, which needs temporary room while it lays out buffers",
 }
 
 
@@ -95,6 +104,7 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         block("bounded, not known", bullets(footprint.unknown, style, most=most), "yellow"),
         block("not full INT8", bullets(not_int8, style, most=most), "yellow"),
         block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
+        block(_size_title(inspection, "psram"), parts_table(footprint.psram_parts, style)),
         block("tensor arena", _arena(footprint.arena, style, everything=everything)),
         [
             Line(text)
@@ -185,13 +195,15 @@ def _operators(model: Model, style: Style) -> list[str]:
     return columns(rows, ["right", "left", "left"], style, flexible=1, indent=_INDENT)
 
 
-def _size_title(inspection: Inspection, metric: str) -> str:
+def _size_title(inspection: Inspection, metric: Metric) -> str:
     for measure in inspection.measures:
         if measure.metric == metric:
             return measure_line(measure)
     footprint = inspection.footprint
     if metric == "flash":
         return f"flash: {_both(footprint.flash)}"
+    if metric == "psram":
+        return f"{LABELS[metric]}: {_both(footprint.psram)}"
     label = "RAM" if footprint.arena else "RAM besides the arena"
     return f"{label}: {_both(footprint.ram)}"
 
@@ -206,7 +218,7 @@ def _arena(arena: Arena | None, style: Style, *, everything: bool) -> list[str]:
     if arena is None:
         return []
     rows = [
-        ("required", arena.required, "the smallest that works"),
+        *_required(arena),
         ("used", arena.used, "head + tail, as arena_used_bytes() prints"),
         ("head", arena.head, "activations and scratch"),
         ("tail", arena.tail, "what persists"),
@@ -217,11 +229,23 @@ def _arena(arena: Arena | None, style: Style, *, everything: bool) -> list[str]:
         rest = arena.tail - sum(arena.recorded.values())
         rows.append(("", rest, "of the tail: TFLM's other objects"))
     decided = _DECIDED_BY.get(arena.decided_by, arena.decided_by)
+    if arena.split:
+        decided = _DECIDED_IN_TWO.get(arena.decided_by, decided)
     texts = [(name, format_size(size, exact=True), note) for name, size, note in rows]
+    what = "the non-persistent part" if arena.split else "required"
     return [
         *columns(texts, ["left", "right", "left"], style, flexible=2, indent=_INDENT),
-        *wrapped(f"required is set by {decided}", style, indent=_INDENT),
+        *wrapped(f"{what} is set by {decided}", style, indent=_INDENT),
         *wrapped(_fragmentation(arena), style, indent=_INDENT),
+    ]
+
+
+def _required(arena: Arena) -> list[tuple[str, int, str]]:
+    if arena.split is None:
+        return [("required", arena.required, "the smallest that works")]
+    return [
+        ("persistent", arena.split.persistent, "the smallest buffer that works for the tail"),
+        ("non-persistent", arena.split.non_persistent, "the same for head and setting up"),
     ]
 
 
@@ -261,6 +285,7 @@ def render_json(inspection: Inspection) -> str:
         },
         "flash": {"used": footprint.flash, "parts": parts_json(footprint.flash_parts)},
         "ram": {"used": footprint.ram, "parts": parts_json(footprint.ram_parts)},
+        "psram": {"used": footprint.psram, "parts": parts_json(footprint.psram_parts)},
         **footprint_json(footprint),
         "savings": savings_json(inspection.savings),
     }
@@ -278,8 +303,9 @@ def render_svg(inspection: Inspection) -> str:
     footprint, name = inspection.footprint, inspection.model.name
     if footprint.arena is None:
         raise TinybudgetError(f"{name}: no arena to draw: TFLM refuses the model")
-    ram = next((each for each in inspection.measures if each.metric == "ram"), None)
-    limit = svg.Limit(footprint.arena.required + ram.free, ram.limit_note) if ram else None
+    holder = memory_of_arena(inspection.measures)
+    room = footprint.arena.required + (holder.free if holder else 0)
+    limit = svg.Limit(room, holder.limit_note) if holder else None
     title = f"{name} on {footprint.runtime}"
     return svg.standalone(svg.arena_timeline(footprint.arena, footprint.layers, title, limit=limit))
 
