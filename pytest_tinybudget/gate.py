@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import Any
 from typing import Literal
 from typing import TypeVar
 
@@ -520,19 +521,22 @@ class Gate:
         from pytest_tinybudget.remedies import Candidate
         from pytest_tinybudget.remedies import remedies
 
-        known, baseline = set(self._measured), self.baseline_of(pair.declaration)
+        baseline = self.baseline_of(pair.declaration)
+        kept: tuple[dict[Any, Any], ...] = (self._measured, self._models, self._conversions)
+        known = [set(each) for each in kept]
         base = None if baseline is None else baseline.find(result)[0]
         lines = remedies(
             result,
             Candidate(pair, models),
-            lambda changed: self._as_changed(changed.pair, changed.models, base),
+            lambda changed: self._as_changed(changed.pair, changed.loaded(self.model), base),
             terms=terms,
             boards=_boards(pair),
             measured_on=lambda board: self._footprint_of(replace(pair, board=board), models),
         )
         reasons = (*result.reasons, *lines)
-        for sha256 in set(self._measured) - known:
-            del self._measured[sha256]  # of models that are on no disk
+        for each, before in zip(kept, known, strict=True):
+            for key in set(each) - before:
+                del each[key]  # what is declared nowhere is asked for no more
         return replace(result, reasons=reasons)
 
     def _as_changed(

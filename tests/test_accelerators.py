@@ -332,6 +332,22 @@ def test_the_firmware_gets_the_compiled_model(
     assert "AddEthosU" in (out / "kws_own_op_resolver.h").read_text()
 
 
+@needs_vela
+def test_what_vela_writes_is_stripped_as_well(tmp_path: Path) -> None:
+    board, sizes = U55 + CHOSEN, []
+    for key in ("", "strip = true"):
+        result = check(tmp_path, board, keyword_model(), key)
+        sizes.append(
+            sum(size for name, (size, _) in parts(result, "flash").items() if "model:" in name)
+        )
+        assert result.footprint is not None
+        assert result.footprint.arena is not None
+        sizes.append(result.footprint.arena.required)
+    whole, arena, stripped, same_arena = sizes
+    assert stripped < whole
+    assert same_arena == arena
+
+
 def test_a_group_on_an_accelerator_is_refused(tmp_path: Path) -> None:
     tmp_path.joinpath("kws.tflite").write_bytes(keyword_model())
     text = '[models.kws]\nsource = "kws.tflite"\nboards = ["esp32"]\n'

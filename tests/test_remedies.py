@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,8 @@ from test_shrink import labelled_model
 from pytest_tinybudget.baseline.baseline import baseline_file
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.cli import main
+from pytest_tinybudget.convert.converter import Converted
+from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.gate import Gate
@@ -44,8 +50,8 @@ class Project:
         """The first pair's result."""
         path = self.folder / "tinybudget.toml"
         path.write_text(text, encoding="utf-8")
-        gate = Gate(cached=False, **options)  # type: ignore[arg-type]
-        return gate.check(next(iter(pairs("tinybudget.toml", load_declaration(path)))))
+        with closing(Gate(cached=False, **options)) as gate:  # type: ignore[arg-type]
+            return gate.check(next(iter(pairs("tinybudget.toml", load_declaration(path)))))
 
 
 @pytest.fixture
@@ -288,6 +294,65 @@ def test_the_scales_of_dense_layers_are_flash_as_well(project: Project) -> None:
     promised = re.search(r"saves about ([0-9.]+) KB of flash", line)
     assert promised is not None  # how a converter packs the rest is its own affair
     assert float(promised[1]) == pytest.approx(saved / 1024, rel=0.01)
+
+
+def converting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A converter that needs no TensorFlow: it makes the same network of either type."""
+
+    def conversion(_: Gate, declared: DeclaredModel) -> Converted:
+        maker = ModelMaker()
+        graph = maker.graph()
+        kind = declared.conversion.activations.upper()
+        graph.output(graph.conv2d(graph.input((1, 16, 16, 8), kind), filters=8))
+        return Converted(maker.build(), (), (), (), kind, cached=True)
+
+    monkeypatch.setattr(Gate, "conversion", conversion)
+
+
+def test_16_bit_activations_are_told_what_8_bits_save(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converting(monkeypatch)
+    project.folder.joinpath("kws.keras").write_bytes(b"")
+
+    def keras(*lines: str) -> str:
+        return declared(*lines).replace("kws.tflite", "kws.keras")
+
+    narrow = used(project.check(keras()))
+    budget = f'budget = {{ ram = "{narrow["ram"]} B" }}'
+    over = project.check(keras(budget, 'activations = "int16"'))
+    line = starting(over, 'activations = "int8": ')
+    assert "then RAM fits" in line
+    after = project.check(keras(budget))
+    assert not after.failed
+    kept_its_promise(line, over, after)
+    assert not any(each.startswith("activations") for each in after.reasons)
+
+
+@pytest.mark.skipif(find_spec("keras") is None, reason="needs TensorFlow")
+def test_a_keras_model_is_told_the_key_and_converted_so_it_saves_what_is_promised(
+    project: Project,
+) -> None:
+    script = (
+        "import keras; keras.Sequential([keras.Input((40,)), keras.layers.Dense(256), "
+        "keras.layers.Dense(64)]).save('kws.keras')"
+    )
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, check=True, env=environment, cwd=project.folder)
+
+    def keras(*lines: str) -> str:
+        text = declared('representative_data = "random"', *lines)
+        return text.replace("kws.tflite", "kws.keras")
+
+    least = used(project.check(keras("per_channel_dense = false")))["ram"]
+    budget = f'budget = {{ ram = "{least} B" }}'
+    over = project.check(keras(budget))
+    line = starting(over, "dense layers quantised per tensor instead of per channel")
+    assert "(per_channel_dense = false): " in line
+    after = project.check(keras(budget, "per_channel_dense = false"))
+    assert not after.failed
+    kept_its_promise(line, over, after)
 
 
 def test_a_memory_plan_of_the_models_own_that_leaves_gaps_is_told_what_tflms_saves(

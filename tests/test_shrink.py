@@ -356,3 +356,15 @@ def test_a_layer_list_is_stripped_as_well(
         flash.append(pair["flash"]["used"])
     capsys.readouterr()
     assert flash[1] < flash[0]
+
+
+def test_an_empty_vector_of_tables_that_nobody_knows_stays() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 8)), units=4))
+    table = maker.table()
+    table.values["subgraphs"][0].values["tensors"][0].values["variant_tensors"] = []
+    apart = take_apart(write(table), "kws")
+    again = take_apart(put_together(apart), "kws")
+    tensor = again.tables("subgraphs")[0].tables("tensors")[0]
+    assert tensor.values["variant_tensors"].tables == []

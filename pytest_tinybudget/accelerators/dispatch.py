@@ -35,7 +35,8 @@ def accelerate(pair: Pair, model: Model, measure: Measure, cache: Cache | None) 
     if kind == "ethos-u" and openness(model).problems:
         found = Accelerated(measure(model, pair.choice, costs), model)  # which TFLM refuses
     elif kind == "ethos-u":
-        found = on_ethos_u(model, board, pair.choice, costs, measure, cache)
+        strips = pair.model.conversion.strip
+        found = on_ethos_u(model, board, pair.choice, costs, measure, cache, strips=strips)
     elif kind == "jetson":
         found = on_jetson(model, board, require_int8=pair.model.require_int8 is True)
     else:

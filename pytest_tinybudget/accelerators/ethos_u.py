@@ -30,6 +30,7 @@ from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.results import Figure
+from pytest_tinybudget.shrink import strip
 
 
 #: Measures a model in a firmware: the model, its runtime, and what operators without a rule cost.
@@ -49,15 +50,20 @@ def on_ethos_u(
     costs: Mapping[str, OperatorCost],
     measure: Measure,
     cache: Cache | None = None,
+    *,
+    strips: bool = False,
 ) -> Accelerated:
     """``model`` compiled for the board's Ethos-U, and its footprint there.
 
+    ``strips`` is whether what Vela wrote is stripped as well: it gives tensors names of its own.
     ``costs`` are the declared ones; one for ``ethos-u`` stands for kernel and driver together.
 
     Raises:
         TinybudgetError: Vela is missing or cannot compile the model (``compile_model``).
     """
     compiled = compile_model(model, board.accelerator, board.vela, cache)
+    if strips:
+        compiled = replace(compiled, model=strip(compiled.model).model)
     firmware = replace(choice, runtime=choice.runtime.beside("ethos-u"))
     footprint = measure(compiled.model, firmware, costs)
     code = () if choice.fixed else tuple(_code(footprint, board.accelerator, costs))

@@ -144,6 +144,8 @@ class _Reader:
     def reference(self, owner: Table, name: str, code: str, position: int) -> Any:
         if code == "table":
             return self.table(position, self._kind(owner, name))
+        if code == "[table]" and not self.flat.vector(position, "I"):
+            return Vector([])  # Vela writes such, of kinds that nobody needs to know then
         detail = self._kind(owner, name) if code == "[table]" else (owner.kind, name) in _WIDE
         key = (position, code, detail)
         if key not in self.known:

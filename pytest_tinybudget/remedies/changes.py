@@ -18,6 +18,7 @@ from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.chips import PARTITION_BYTES
 from pytest_tinybudget.boards.chips import largest_partition
 from pytest_tinybudget.boards.chips import possible_psram
+from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
@@ -34,15 +35,45 @@ from pytest_tinybudget.sizes import format_pair
 from pytest_tinybudget.sizes import format_size
 
 
+#: Makes another model of one, or nothing where there is nothing to change.
+Edit = Callable[[Model], Model | None]
+
+
 class Candidate(Struct, frozen=True):
-    """A pair as it would be: its declaration, its board, and the models in it, changed or not."""
+    """A pair as it would be: its declaration and its board, and what is done to its models.
+
+    ``models`` are those that it has now. ``converted`` is whether they would be converted anew.
+    """
 
     pair: Pair | GroupPair
     models: tuple[Model, ...]
+    edits: tuple[Edit, ...] = ()
+    converted: bool = False
 
-    def with_models(self, changed: Callable[[Model], Model | None]) -> Candidate:
-        """With ``changed`` done to each model; one of which it makes nothing stays."""
-        return replace(self, models=tuple(changed(model) or model for model in self.models))
+    def with_models(self, edit: Edit) -> Candidate:
+        """With ``edit`` done to each model; one of which it makes nothing stays."""
+        return replace(self, edits=(*self.edits, edit))
+
+    def with_activations(self, activations: Literal["int8", "int16"]) -> Candidate:
+        """With other activations, of which only the converter can say what they take."""
+        pair = self.pair
+        changed = [_with_activations(model, activations) for model in models_of(pair)]
+        if isinstance(pair, Pair):
+            pair = replace(pair, model=changed[0])
+        else:
+            pair = replace(pair, group=replace(pair.group, models=tuple(changed)))
+        return replace(self, pair=pair, converted=True)
+
+    def loaded(self, load: Callable[[DeclaredModel], Model]) -> tuple[Model, ...]:
+        """The models as they would be; ``load`` makes one of what is declared.
+
+        Raises:
+            TinybudgetError: a model cannot be converted, or its file not be changed.
+        """
+        models = tuple(map(load, models_of(self.pair))) if self.converted else self.models
+        for edit in self.edits:
+            models = tuple(edit(model) or model for model in models)
+        return models
 
     def declared(self, **settings: object) -> Candidate:
         """With ``settings`` in the sections of its models."""
@@ -101,6 +132,10 @@ def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
 def models_of(pair: Pair | GroupPair) -> tuple[DeclaredModel, ...]:
     """The declared models of a pair."""
     return (pair.model,) if isinstance(pair, Pair) else pair.group.models
+
+
+def _with_activations(model: DeclaredModel, activations: Literal["int8", "int16"]) -> DeclaredModel:
+    return replace(model, conversion=replace(model.conversion, activations=activations))
 
 
 def _placement(pair: Pair | GroupPair) -> ArenaPlacement:
@@ -216,6 +251,15 @@ def _where(pair: Pair | GroupPair, board: Board) -> str:
 
 
 def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
+    wide = [each for each in models_of(candidate.pair) if each.conversion.activations == "int16"]
+    if any(each.planned is None and converts(each.source, each.conversion) for each in wide):
+        yield Change(
+            "activations",
+            "conversion",
+            'activations = "int8"',
+            lambda each: each.with_activations("int8"),
+            "less accurate than int16",
+        )
     if any(per_tensor(model) for model in candidate.models):
         by_key = all(
             each.planned is None and each.source.suffix.lower() != ".tflite"
