@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import re
 import shutil
@@ -22,6 +23,8 @@ from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.artifacts import render_array
 from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.baseline.compare import compare
+from pytest_tinybudget.baseline.growth import Allowed
+from pytest_tinybudget.baseline.growth import hold
 from pytest_tinybudget.baseline.history import Entry
 from pytest_tinybudget.baseline.history import history
 from pytest_tinybudget.baseline.stored import own_results
@@ -33,6 +36,7 @@ from pytest_tinybudget.budget import Terms
 from pytest_tinybudget.budget import judge
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.declaration import MaxIncrease
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Pair
@@ -434,6 +438,22 @@ def test_an_agreement_lets_the_arena_pass(declared: Any) -> None:
     (result,) = declared(f'budget = {{ arena = "1 KB" }}\n{agreed}until = 2999-12-31')
     assert result.outcome == "warns"
     assert result.accepted[0].metric == "arena"
+
+
+@pytest.mark.parametrize("metric", ["psram", "arena"])
+def test_growth_of_a_size_with_a_budget_is_held(declared: Any, metric: Any) -> None:
+    (result,) = declared(f'placement = "psram"\nbudget = {{ {metric} = "1 MB" }}')
+    shrunk = tuple(
+        replace(each, used=each.used - 32) if each.metric == metric else each
+        for each in result.measures
+    )
+    base = replace(result, measures=shrunk)
+    allowed = Allowed("models.kws", MaxIncrease(bytes=16), (), datetime.date(2026, 1, 1))
+    grown = hold(result, base, allowed)
+    assert (grown.outcome, grown.grown) == ("unmet", (metric,))
+    assert grown.headline.startswith(f"{LABELS[metric]} grew by 32 B")
+    within = Allowed("models.kws", MaxIncrease(bytes=32), (), datetime.date(2026, 1, 1))
+    assert not hold(result, base, within).grown
 
 
 def test_advice_on_a_model_in_ram_names_flash(declared: Any) -> None:
