@@ -530,6 +530,12 @@ def test_every_command_measures_and_writes_the_model_that_was_closed(
     (compared,) = json.loads(capsys.readouterr().out)
     assert compared["boards"][0]["ram"]["used"] == ram
     assert cli.main(["boards", "--fits", "kws.tflite", "pico", option]) == 0
+    arguments = ["kws.tflite", "--board", PICO, option]
+    assert cli.main(["check", *arguments, "--json", "results.json"]) == 0
+    (pair,) = json.loads(Path("results.json").read_text("utf-8"))["pairs"]
+    assert (pair["ram"]["used"], pair["model"]["sha256"]) == (ram, sha256)
+    assert cli.main(["explain", *arguments]) == 0
+    assert cli.main(["check", "tinybudget.toml", option]) == 2
     assert cli.main(["carray", "kws.tflite", "-o", "by_hand", "--board", PICO, option]) == 0
     assert cli.main(["check", "--artifacts", "declared"]) == 0
     for folder in ("by_hand", "declared"):

@@ -267,6 +267,11 @@ def test_a_cost_on_the_command_line_counts_as_a_declared_one(
     settings = (tmp_path / "out" / "kws_model_settings.h").read_text()
     assert f"KWS_TENSOR_ARENA_SIZE {result.footprint.arena.required}" in settings
     assert cli.main(["boards", "--fits", "kws.tflite", option, "nano"]) == 0
+    arguments = ["kws.tflite", "--board", PICO, option]
+    assert cli.main(["check", *arguments, "--json", "results.json"]) == 0
+    (pair,) = json.loads((tmp_path / "results.json").read_text("utf-8"))["pairs"]
+    assert pair["ram"]["used"] == result.footprint.ram
+    assert cli.main(["explain", *arguments]) == 0
 
 
 @pytest.mark.parametrize("text", ["MyOp", "MyOp=1KB", "=1,1,1", "MyOp=1,1,much", "MyOp=1,1,1,1"])

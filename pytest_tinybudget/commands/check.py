@@ -11,6 +11,9 @@ from pytest_tinybudget.commands.base import baseline_of
 from pytest_tinybudget.commands.base import compared
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_shape_option
+from pytest_tinybudget.commands.options import given_by
 from pytest_tinybudget.commands.outcome import EXIT_CODES
 from pytest_tinybudget.commands.outcome import add_report_options
 from pytest_tinybudget.commands.outcome import require_one_stdout
@@ -48,6 +51,8 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--baseline", metavar="PATH", type=Path, help="results file to compare with"
     )
+    add_cost_option(parser)
+    add_shape_option(parser)
     add_base_options(parser)
     parser.add_argument(
         "--artifacts", metavar="DIR", type=Path, help="write the C files of each model here"
@@ -78,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.verify:
         require_interpreter()
     _require_declarations(arguments)
-    selected = select(arguments.paths, arguments.board)
+    selected = select(arguments.paths, arguments.board, given_by(arguments))
     gate = Gate(
         strict=arguments.strict,
         verify=arguments.verify,

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
-from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pytest_tinybudget.commands.options import MODEL_HELP
+from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
-from pytest_tinybudget.commands.options import declared_costs
-from pytest_tinybudget.commands.options import declared_shapes
+from pytest_tinybudget.commands.options import given_by
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.metrics import LABELS
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.budget import Verdict
     from pytest_tinybudget.footprint.result import Footprint
-    from pytest_tinybudget.footprint.result import OperatorCost
     from pytest_tinybudget.footprint.runtime import Runtime
     from pytest_tinybudget.results import Measure
     from pytest_tinybudget.speed.latency import Latency
@@ -51,13 +49,6 @@ _BOARD, _FITS, _FLASH, _RAM, _TIME, _WHY = range(len(_HEAD))
 
 #: More of a model's name is cut where several stand in the head of one table.
 _NAME_CELLS = 16
-
-
-class Given(Struct, frozen=True):
-    """What the command line states of operators, and the shapes of open inputs by name."""
-
-    costs: Mapping[str, OperatorCost]
-    shapes: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Placing(Struct, frozen=True):
@@ -114,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.boards import catalogue
 
     boards = boards_of(arguments.board) if arguments.board else list(catalogue().values())
-    given = Given(declared_costs(arguments), tuple(declared_shapes(arguments).items()))
+    given = given_by(arguments)
     placings = {path: _placings(path, boards, given) for path in dict.fromkeys(arguments.models)}
     if arguments.json:
         sys.stdout.write(json.dumps(_records(placings), indent=2) + "\n")

@@ -8,8 +8,12 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_shape_option
+from pytest_tinybudget.commands.options import given_by
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
 from pytest_tinybudget.errors import TinybudgetError
@@ -40,6 +44,8 @@ def add_commands(subparsers: Subparsers) -> None:
         help="as pytest prints it; FILE is ./tinybudget.toml where it is left out, or a model",
     )
     parser.add_argument("--board", metavar="ID", help="of MODEL, or of a model's file, on this one")
+    add_cost_option(parser)
+    add_shape_option(parser)
     parser.add_argument(
         "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
     )
@@ -61,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if _CODE.fullmatch(arguments.node_id):
         return _explain_code(arguments.node_id.upper())
-    pair = _pair(arguments.node_id, arguments.board)
+    pair = _pair(arguments.node_id, arguments.board, given_by(arguments))
     gate = Gate(strict=arguments.strict)
     try:
         result = gate.check(pair)
@@ -87,13 +93,13 @@ def _explain_code(name: str) -> int:
     return 0
 
 
-def _pair(node_id: str, board: str | None) -> Declared:
+def _pair(node_id: str, board: str | None, given: Given) -> Declared:
     """The one pair of ``node_id``, on ``board`` where that is named."""
     from pytest_tinybudget.declaration import FILE_NAME
 
     in_file = node_id.split("::")[0].endswith(".toml") or is_model(node_id)
     boards = [board] if board else []
-    found = select([node_id if in_file else f"{FILE_NAME}::{node_id}"], boards)
+    found = select([node_id if in_file else f"{FILE_NAME}::{node_id}"], boards, given)
     if len(found) != 1:
         names = ", ".join(f"{pair.name}::{pair.target}" for pair in found[:5])
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""

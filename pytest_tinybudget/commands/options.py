@@ -6,9 +6,12 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from pytest_tinybudget.errors import TinybudgetError
 
@@ -34,6 +37,13 @@ DEFAULT_RUNTIME = "m4_cmsisnn"
 
 #: Extents of a shape: at most six, each at most five digits.
 _EXTENTS = re.compile(r"[1-9][0-9]{0,4}(,[1-9][0-9]{0,4}){0,5}")
+
+
+class Given(Struct, frozen=True):
+    """What the command line says of a model's operators and open inputs, by their names."""
+
+    costs: Mapping[str, OperatorCost] = {}
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 def add_command(
@@ -176,6 +186,15 @@ def declared_costs(arguments: argparse.Namespace) -> dict[str, OperatorCost]:
             )
         costs[name] = OperatorCost(persistent, scratch, flash)
     return costs
+
+
+def given_by(arguments: argparse.Namespace) -> Given:
+    """What ``--op`` and ``--input-shape`` say.
+
+    Raises:
+        TinybudgetError: one of them is malformed.
+    """
+    return Given(declared_costs(arguments), tuple(declared_shapes(arguments).items()))
 
 
 def require_runnable(footprint: Footprint, shown: str, otherwise: str = "") -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import SEPARATOR
 from pytest_tinybudget.graph.locations import holds_model
@@ -22,17 +23,22 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import Declared
 
 
-def select(arguments: Iterable[str], boards: Sequence[str] = ()) -> list[Declared]:
+def select(
+    arguments: Iterable[str], boards: Sequence[str] = (), given: Given | None = None
+) -> list[Declared]:
     """The pairs that ``arguments`` stand for, each once.
 
     An argument may be a model itself, which makes a pair with each of ``boards`` (everyday names
-    as well); of declared pairs, ``boards`` leaves those on them.
+    as well); of declared pairs, ``boards`` leaves those on them. ``given`` is for models that are
+    named themselves: declared ones have it in their declaration.
 
     Raises:
         TinybudgetError: a path, a declaration or a name in an argument is wrong, or a model has
             no board.
     """
-    return list({pair.id: pair for each in arguments for pair in _select(each, boards)}.values())
+    given = given or Given()
+    found = (pair for each in arguments for pair in _select(each, boards, given))
+    return list({pair.id: pair for pair in found}.values())
 
 
 def is_model(argument: str) -> bool:
@@ -45,13 +51,18 @@ def is_model(argument: str) -> bool:
     return is_model_name(path) or holds_model(path)
 
 
-def _select(argument: str, boards: Sequence[str]) -> list[Declared]:
+def _select(argument: str, boards: Sequence[str], given: Given) -> list[Declared]:
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration.search import split_argument
     from pytest_tinybudget.nearest import unknown
 
     if is_model(argument):
-        return list(_of_model(argument, boards))
+        return list(_of_model(argument, boards, given))
+    if given != Given():
+        raise TinybudgetError(
+            f"{argument}: --op and --input-shape are for a model that is named itself: a "
+            "declaration has [runtime.ops.NAME] and input_shapes"
+        )
     path, model, board = split_argument(argument)
     selected = list(_pairs(Path(path)))
     if not selected and Path(path).is_dir():
@@ -68,10 +79,11 @@ def _select(argument: str, boards: Sequence[str]) -> list[Declared]:
     return selected
 
 
-def _of_model(argument: str, boards: Sequence[str]) -> Iterator[Declared]:
+def _of_model(argument: str, boards: Sequence[str], given: Given) -> Iterator[Declared]:
     """The pairs of a model that is named itself: ``FILE[::MODEL][::BOARD]``."""
     from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.commands.options import boards_of
+    from pytest_tinybudget.convert.settings import Conversion
     from pytest_tinybudget.declaration.problems import relative
 
     file, *names = argument.split(SEPARATOR)
@@ -89,8 +101,11 @@ def _of_model(argument: str, boards: Sequence[str]) -> Iterator[Declared]:
             f"{argument}: a model is checked on a board: --board raspberry-pi-pico, which may be "
             f"repeated; tinybudget compare {file} tells of all"
         )
+    conversion = Conversion(Path.cwd(), input_shapes=given.shapes)
     for board in chosen:
-        yield replace(pair_of(path, board=board), file=relative(Path(file), Path()))
+        pair = pair_of(path, board=board, conversion=conversion)
+        declaration = replace(pair.declaration, operators=given.costs)
+        yield replace(pair, declaration=declaration, file=relative(Path(file), Path()))
 
 
 def _target(name: str, selected: Iterable[Declared]) -> str:
