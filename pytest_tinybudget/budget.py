@@ -397,6 +397,8 @@ def refusal_text(footprint: Footprint, refusal: Refusal) -> str:
         "resolve": "not find the operator",
         "prepare": "fail in AllocateTensors()",
         "invoke": "fail in Invoke()",
+        "wrong": "compute wrong results without an error",
+        "undefined": "do what nothing defines",
     }[refusal.stage]
     names = [
         printable(layer.name, limit=_LONGEST_NAME)

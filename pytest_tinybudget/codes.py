@@ -60,6 +60,14 @@ CODES: dict[str, Code] = {
         "The headline names the operator and the step. Replace the layer, convert to full INT8, "
         "or state the cost of your own kernel in `[runtime.ops.NAME]`.",
     ),
+    "TB011": Code(
+        "TFLM would run the model wrongly",
+        "Data that TFLM takes on trust: a shape, type, buffer or quantization that does not fit "
+        "what its kernel reads, or an outcome that nothing defines. The device would show no "
+        "error, and compute wrong results or overwrite memory.",
+        "The headline names operator and tensor. Convert the model anew: at a fixed input shape, "
+        "without sparsity, with its data in the file.",
+    ),
     "TB020": Code(
         "fits, but misses a demand",
         "`strict`, `require_int8` or `--tinybudget-verify` asks for more than fitting.",

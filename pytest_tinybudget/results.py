@@ -19,6 +19,7 @@ from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.layout import ARENA
 from pytest_tinybudget.footprint.layout import NON_PERSISTENT
 from pytest_tinybudget.footprint.layout import PERSISTENT
+from pytest_tinybudget.footprint.result import UNNOTICED
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
@@ -33,7 +34,8 @@ from pytest_tinybudget.sizes import format_size
 
 
 #: ``fits``; ``warns`` (fits, but above ``warn_at`` or with a notice that asks for attention);
-#: ``over`` (a limit is exceeded); ``refused`` (TFLM would not load or run the model);
+#: ``over`` (a limit is exceeded); ``refused`` (TFLM would not load or run the model, or
+#: run it wrongly);
 #: ``unmet`` (fits, but a demand of the declaration is not met: strict, require_int8, verify);
 #: ``error`` (could not be measured).
 Outcome = Literal["fits", "warns", "over", "refused", "unmet", "error"]
@@ -301,7 +303,7 @@ class PairResult(Struct, frozen=True, gc=False):
         if self.outcome == "error":
             return (self.code,) if self.code else ()
         if self.outcome == "refused":
-            return ("TB010",)
+            return ("TB011" if self._unnoticed else "TB010",)
         if not self.failed:
             return ()
         figures = [figure for figure in self.figures if figure.unmet]
@@ -319,6 +321,12 @@ class PairResult(Struct, frozen=True, gc=False):
     def places(self) -> tuple[Placed, ...]:
         """Where the arena and all else that must lie in one piece lies."""
         return (*((self.placed,) if self.placed else ()), *self.arrays)
+
+    @property
+    def _unnoticed(self) -> bool:
+        """Whether the device would run the model, wrongly."""
+        refusals = self.footprint.refusals if self.footprint else ()
+        return bool(refusals) and refusals[0].stage in UNNOTICED
 
     @property
     def title(self) -> str:

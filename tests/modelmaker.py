@@ -541,6 +541,16 @@ class ModelMaker:
         )
 
 
+def option_types(kind: str) -> list[tuple[str, str]]:
+    """Name and type of each field of an options table."""
+    return [(entry[0], entry[1]) for entry in _SCHEMA["tables"][kind] if entry[0]]
+
+
+def option_values(kind: str) -> tuple[str, ...]:
+    """The names of an enumeration, none for another type."""
+    return tuple(_ENUMS.get(kind, ()))
+
+
 def write(table: Table) -> bytes:
     """The bytes of a file whose root is ``table``."""
     builder = flatbuffers.Builder(1024)

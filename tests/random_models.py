@@ -16,9 +16,19 @@ ACTIVATIONS = ("NONE", "RELU", "RELU6")
 Layer = Callable[[st.DrawFn, Graph, int], tuple[int, ...]]
 
 
+def models(max_layers: int = 8, *, offline: bool = False) -> st.SearchStrategy[bytes]:
+    """Files of one subgraph, with ``offline`` some of their tensors in a memory plan."""
+    return layered(max_layers, offline=offline).map(ModelMaker.build)
+
+
+def control_flow() -> st.SearchStrategy[bytes]:
+    """Files with nested IFs, a WHILE, or variables that two subgraphs share."""
+    return calling().map(ModelMaker.build)
+
+
 @st.composite
-def models(draw: st.DrawFn, max_layers: int = 8, *, offline: bool = False) -> bytes:
-    """Files of one subgraph: each layer reads any earlier tensor; what nothing reads is output.
+def layered(draw: st.DrawFn, max_layers: int = 8, *, offline: bool = False) -> ModelMaker:
+    """One subgraph: each layer reads any earlier tensor; what nothing reads is output.
 
     With ``offline`` they carry a memory plan for some of their tensors.
     """
@@ -43,12 +53,12 @@ def models(draw: st.DrawFn, max_layers: int = 8, *, offline: bool = False) -> by
             ]
         )
     note(described(maker))
-    return maker.build()
+    return maker
 
 
 @st.composite
-def control_flow(draw: st.DrawFn) -> bytes:
-    """Files with nested IFs, a WHILE, or variables that two subgraphs share."""
+def calling(draw: st.DrawFn) -> ModelMaker:
+    """Nested IFs, a WHILE, or variables that two subgraphs share."""
     maker = ModelMaker()
     main = maker.graph()
     value = main.input((1, 4), draw(st.sampled_from(("INT8", "FLOAT32"))))
@@ -57,7 +67,7 @@ def control_flow(draw: st.DrawFn) -> bytes:
     value = add(draw, maker, main, value)
     main.output(body(draw, main, value))
     note(described(maker))
-    return maker.build()
+    return maker
 
 
 def described(maker: ModelMaker) -> str:
@@ -136,21 +146,22 @@ def add_while(draw: st.DrawFn, maker: ModelMaker, graph: Graph, value: int) -> i
 
 
 def add_variables(draw: st.DrawFn, maker: ModelMaker, graph: Graph, value: int) -> int:
-    """Resource variables, some first assigned in a subgraph that runs once."""
+    """Resource variables, assigned in a subgraph that runs once, after they are read, or both."""
     start = maker.graph()
     graph.operator("CALL_ONCE", (), (), {"init_subgraph_index": len(maker.graphs) - 1})
     spec = graph.tensors[value]
     for index in range(draw(st.integers(1, 3))):
         options = {"container": "", "shared_name": f"variable {index}"}
         handle = variable(start, options)
-        if draw(st.booleans()):
+        first, again = draw(st.sampled_from(((True, False), (False, True), (True, True))))
+        if first:
             content = start.constant(spec.shape, spec.type, scale=spec.scales)
             start.operator("ASSIGN_VARIABLE", (handle, content), ())
         handle = variable(graph, options)
         stored = graph.tensor(spec.shape, spec.type, scale=spec.scales)
         graph.operator("READ_VARIABLE", (handle,), (stored,))
         value = graph.add(value, stored)
-        if draw(st.booleans()):
+        if again:
             graph.operator("ASSIGN_VARIABLE", (handle, value), ())
     return value
 

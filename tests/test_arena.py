@@ -847,16 +847,22 @@ def test_empty_tensors_need_no_head() -> None:
     assert simulation.layers[0].live_bytes == 0
 
 
-def test_scratch_of_a_subgraph_that_nothing_calls_is_named_as_unknown() -> None:
+def test_scratch_of_a_subgraph_that_nothing_calls_is_refused_as_undefined() -> None:
     maker = ModelMaker()
     for _ in range(2):
         graph = maker.graph()
         graph.output(graph.conv2d(graph.input((1, 8, 8, 3)), filters=8))
-    (line,) = simulated(maker, "m4_cmsisnn").unknown
-    assert line == (
-        "CONV_2D #0: TFLM leaves the size of its scratch buffer unset,"
-        " because nothing calls its subgraph 1"
+    (refusal,) = simulated(maker, "m4_cmsisnn").refusals
+    assert refusal == Refusal(
+        "undefined",
+        "CONV_2D",
+        1,
+        0,
+        "TFLM plans a scratch buffer for it whose size nobody sets, because nothing calls subgraph"
+        " 1: remove the subgraph, or call it",
     )
+    # Without scratch there is nothing undefined: only the operators' memory is taken.
+    assert not simulated(maker, "m4_ref").refusals
 
 
 def test_an_offline_plan_places_the_tensors() -> None:

@@ -1,6 +1,6 @@
 """Runs Vela, Arm's compiler for the Ethos-U, in a process of its own, and reads what it reports.
 
-Vela is the package ``ethos-u-vela`` (the extra ``ethosu``). Malformed files crash it, and for a
+Vela is the package ``ethos-u-vela`` (the extra ``ethosu``). Some files end it, and for a
 float model it says nothing and does nothing: neither may pass for a result.
 """
 

@@ -16,6 +16,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.footprint.result import UNNOTICED
 
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ def _measure(folder: Path, source: Path, board: Board) -> _Found:
         return _Found(name, None, error.message)
     if footprint.refusals:
         refusal = footprint.refusals[0]
-        return _Found(name, None, f"TFLM would refuse it: {refusal.operator}: {refusal.reason}")
+        wrongly = refusal.stage in UNNOTICED
+        does = "TFLM would run it wrongly" if wrongly else "TFLM would refuse it"
+        return _Found(name, None, f"{does}: {refusal.operator}: {refusal.reason}")
     return _Found(name, footprint)
 
 

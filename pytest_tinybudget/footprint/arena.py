@@ -26,6 +26,8 @@ from pytest_tinybudget.footprint.operators import rules
 from pytest_tinybudget.footprint.operators.any_version import request_for_any_version
 from pytest_tinybudget.footprint.operators.rule import VARIABLES
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
+from pytest_tinybudget.footprint.operators.trust import check
+from pytest_tinybudget.footprint.operators.trust import check_variable
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import plan
@@ -38,6 +40,7 @@ from pytest_tinybudget.footprint.preparation import Node
 from pytest_tinybudget.footprint.preparation import tensor_layout
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.resolve import why_unresolved
+from pytest_tinybudget.footprint.result import UNNOTICED
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
@@ -46,6 +49,7 @@ from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import SplitArena
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.footprint.soundness import misread
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -263,6 +267,8 @@ class _Interpreter:
         self._start_model_allocation()
         self._parse_and_initialise()
         self._prepare()
+        self._check_variables()
+        self.node.refusals.extend(misread(self.model, self.node.running))
         self._check_intermediates()
         if self._stopped():
             return self._simulation()
@@ -364,6 +370,7 @@ class _Interpreter:
     def _prepare(self) -> None:
         for operator in self._operators():
             self.memory.stage = f"preparing {operator.name} #{operator.index}"
+            before = len(self.node.refusals)
             rule = self._rule(operator)
             if rule is None:
                 self.node.run_unknown()
@@ -372,8 +379,16 @@ class _Interpreter:
             if self.runtime.tflm.any_version:
                 self.node.run(request_for_any_version, "other versions of TFLM")
             self._check_outputs(operator)
+            running = self.node.subgraph.index in self.node.running
+            if rule is not None and running and len(self.node.refusals) == before:
+                self.node.check(check)
             self.memory.reset_temporaries()
             self._resize_scratch_requests()
+
+    def _check_variables(self) -> None:
+        for operator in self._operators():
+            if self.node.subgraph.index in self.node.running and not operator.is_custom:
+                self.node.check(check_variable)
 
     def _check_outputs(self, operator: Operator) -> None:
         """CheckDynamicTensors."""
@@ -461,9 +476,12 @@ class _Interpreter:
         for item, span in zip(self.node.scratch_requests, spans.scratch, strict=True):
             name = self.model.subgraphs[item.subgraph].operators[item.operator].name
             if span.first == -1:
-                self.node.unknown.append(
-                    f"{name} #{item.operator}: TFLM leaves the size of its scratch buffer unset,"
-                    f" because nothing calls its subgraph {item.subgraph}"
+                reason = (
+                    "TFLM plans a scratch buffer for it whose size nobody sets, because nothing"
+                    f" calls subgraph {item.subgraph}: remove the subgraph, or call it"
+                )
+                self.node.refusals.append(
+                    Refusal("undefined", name, item.subgraph, item.operator, reason)
                 )
             request = Request(align_up(item.size_bytes, ALIGNMENT), span.first, span.last)
             yield (
@@ -502,7 +520,8 @@ class _Interpreter:
 
     def _stopped(self) -> bool:
         """Whether the device would not get past AllocateTensors."""
-        return any(refusal.stage != "invoke" for refusal in self.node.refusals)
+        unstopped = ("invoke", *UNNOTICED)
+        return any(refusal.stage not in unstopped for refusal in self.node.refusals)
 
     def _resize_scratch_requests(self) -> None:
         count = len(self.node.scratch_requests) + SCRATCH_REQUESTS_PER_OPERATOR

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from typing import Literal
 from typing import NoReturn
 
 from msgspec import Struct
@@ -14,9 +13,13 @@ from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.allocator import ALIGNMENT
 from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.trust import Trusted
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.footprint.result import Stage
 from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.footprint.soundness import reached
+from pytest_tinybudget.footprint.soundness import useful
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
@@ -69,16 +72,25 @@ def unknown_bounds(subgraph: Subgraph, operator: Operator) -> tuple[int, int]:
 
 
 class RefusedError(Exception):
-    """An operator's Prepare returns an error."""
+    """An operator's Prepare returns an error, or ends the program."""
+
+    def __init__(self, reason: str, *, ends: bool = False) -> None:
+        super().__init__(reason)
+        self.ends = ends
 
 
-class Node(Preparation):
+class MisreadError(Exception):
+    """An operator's kernel would read or compute something wrongly."""
+
+
+class Node(Trusted):
     """The ``Preparation`` of every operator of a model, one after the other (``enter``).
 
     Collects what the rules ask for besides memory: ``scratch_requests`` in order, tensors that
     stay ``unplanned``, ``refusals``, ``unknown`` costs (a line each), the persistent bytes
     of each operator by subgraph and index (``persistent_bytes``), the scratch ``on_top`` of each
     in the same way, and whether any request ``depends_on_release`` of the kernel library.
+    ``running`` are the subgraphs that Invoke may reach.
     """
 
     def __init__(
@@ -90,7 +102,9 @@ class Node(Preparation):
         self.subgraph: Subgraph = model.main
         self.operator: Operator = model.main.operators[0]
         self.handles: dict[tuple[int, int], tuple[str, str]] = {}
-        self.allocated_variables: set[tuple[str, str]] = set()
+        self.allocated_variables: dict[tuple[str, str], int] = {}
+        # The package counts the names before it makes the interpreter.
+        self.variables_by_name = runtime.variables_in_arena
         self.scratch_requests: list[ScratchRequest] = []
         self.unplanned: set[tuple[int, int]] = set()
         self.refusals: list[Refusal] = []
@@ -98,10 +112,13 @@ class Node(Preparation):
         self.persistent_bytes: dict[tuple[int, int], int] = {}
         self.depends_on_release = False
         self.on_top: dict[tuple[int, int], int] = {}
+        self.running = reached(model)
+        self._useful: dict[int, frozenset[int]] = {}
         self._memory = memory
         self._cause = ""
         self._costs = costs
         self._shapes: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._meant: dict[tuple[int, int], tuple[int, ...]] = {}
         tensor = tensor_layout(runtime)
         self._tensor = self.abi.size_of(tensor), self.abi.align_of(tensor)
         self._affine = (
@@ -119,7 +136,7 @@ class Node(Preparation):
         try:
             step(self)
         except RefusedError as refused:
-            self.note_refusal("prepare", str(refused))
+            self.note_refusal("prepare", str(refused), ends=refused.ends)
         self._charge(self._memory.tail - before)
 
     def parse(self, parameters: str) -> None:
@@ -129,12 +146,21 @@ class Node(Preparation):
             self._memory.cause = (self.operator.name, "parameters")
             self._charge(self._memory.persistent(size, alignment))
 
-    def note_refusal(
-        self, stage: Literal["load", "resolve", "prepare", "invoke"], reason: str
-    ) -> None:
+    def check(self, step: Callable[[Trusted], None]) -> None:
+        """Run a check of what the current operator's kernel takes on trust."""
+        try:
+            step(self)
+        except MisreadError as misread:
+            if self.operator.index in self._useful_here():
+                self.note_refusal("wrong", str(misread))
+        except RefusedError as refused:
+            self.note_refusal("undefined", str(refused))
+
+    def note_refusal(self, stage: Stage, reason: str, *, ends: bool = False) -> None:
         """The device fails at the current operator."""
+        operator = self.operator
         self.refusals.append(
-            Refusal(stage, self.operator.name, self.subgraph.index, self.operator.index, reason)
+            Refusal(stage, operator.name, self.subgraph.index, operator.index, reason, ends)
         )
 
     def shape(self, subgraph: Subgraph, tensor: Tensor) -> tuple[int, ...]:
@@ -209,15 +235,19 @@ class Node(Preparation):
     def leave_unplanned(self, position: int) -> None:
         self.unplanned.add((self.subgraph.index, self.operator.outputs[position]))
 
-    def refuse(self, reason: str) -> NoReturn:
-        raise RefusedError(reason)
+    def refuse(self, reason: str, *, ends: bool = False) -> NoReturn:
+        raise RefusedError(reason, ends=ends)
 
-    def ensure(self, condition: bool, reason: str) -> None:
+    def ensure(self, condition: bool, reason: str, *, ends: bool = False) -> None:
         if not condition:
-            self.refuse(reason)
+            self.refuse(reason, ends=ends)
 
-    def fails_at_invoke(self, reason: str) -> None:
-        self.note_refusal("invoke", reason)
+    def fails_at_invoke(self, reason: str, *, ends: bool = False) -> None:
+        if self.subgraph.index in self.running:
+            self.note_refusal("invoke", reason, ends=ends)
+
+    def undefined(self, reason: str) -> None:
+        self.note_refusal("undefined", reason)
 
     def bounded(self, reason: str) -> None:
         self.unknown.append(f"{self.operator.name} #{self.operator.index}: {reason}")
@@ -225,6 +255,24 @@ class Node(Preparation):
     def library_release(self) -> str:
         self.depends_on_release = True
         return self.kernels.version
+
+    def _useful_here(self) -> frozenset[int]:
+        known = self._useful.get(self.subgraph.index)
+        if known is None:
+            known = self._useful[self.subgraph.index] = useful(self.subgraph)
+        return known
+
+    # What is taken on trust.
+
+    def meant(self, tensor: Tensor) -> tuple[int, ...]:
+        return self._meant.get((self.subgraph.index, tensor.index), tensor.shape)
+
+    def means(self, subgraph: Subgraph, tensor: Tensor, shape: tuple[int, ...]) -> None:
+        self._meant[subgraph.index, tensor.index] = shape
+
+    def trust(self, condition: bool, reason: str, *, beyond: bool = False) -> None:
+        if not condition:
+            raise RefusedError(reason) if beyond else MisreadError(reason)
 
     def _request_unknown(self) -> None:
         declared = self._costs.get(self.operator.name)

@@ -58,7 +58,7 @@ def typed_registrations(model: Model) -> dict[str, str]:
     registration for these. A type-specific registration links that type's kernel alone and fails
     for any other, so an operator in doubt is left out and stays generic.
     UNIDIRECTIONAL_SEQUENCE_LSTM is never named: its ``_INT8`` and ``_INT16`` kernels assert int16
-    weights, which aborts in every build that has assertions.
+    weights, and a build that has assertions stops there.
     """
     kinds: dict[str, set[str]] = {}
     for subgraph in model.subgraphs:

@@ -125,17 +125,26 @@ class Layer(Struct, frozen=True, gc=False):
     last: int = -1
 
 
-class Refusal(Struct, frozen=True, gc=False):
-    """Why TFLM would not run the model: ``stage`` is when the device would find out.
+#: When the device would find out that a model does not run; or never: it runs the model at another
+#: shape than is meant, which it cannot ``resize``, it computes ``wrong`` results without an error, or
+#: what it does is ``undefined``.
+Stage = Literal["load", "resize", "resolve", "prepare", "invoke", "wrong", "undefined"]
+#: Stages that the device passes without an error.
+UNNOTICED: tuple[Stage, ...] = ("wrong", "undefined")
 
-    ``resize`` it never finds out: it would run the model at another shape than is meant.
+
+class Refusal(Struct, frozen=True, gc=False):
+    """Why TFLM would not run the model, or not as it is meant (see ``Stage``).
+
+    ``ends`` says that the whole program ends there, where otherwise an error is returned.
     """
 
-    stage: Literal["load", "resize", "resolve", "prepare", "invoke"]
+    stage: Stage
     operator: str
     subgraph: int
     index: int
     reason: str
+    ends: bool = False
 
     @property
     def where(self) -> str:

@@ -31,12 +31,14 @@ class Quantization(msgspec.Struct, frozen=True, gc=False):
     """Affine quantization: real = scale × (quantized − zero point).
 
     Either vector may be empty; ``zero_points`` may have one entry for many scales.
-    ``dimension`` is the axis that per-channel scales run along.
+    ``dimension`` is the axis that per-channel scales run along. ``details`` names a quantization
+    beyond these numbers (``"blocks"``, or ``"a custom method"``), ``""`` where there is none.
     """
 
     scales: tuple[float, ...] = ()
     zero_points: tuple[int, ...] = ()
     dimension: int = 0
+    details: str = ""
 
     @property
     def is_affine(self) -> bool:

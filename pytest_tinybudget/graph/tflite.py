@@ -44,6 +44,8 @@ MAX_RANK = 16
 _IDENTIFIER = b"TFL3"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NO_QUANTIZATION = Quantization()
+#: ``QuantizationDetails``, a union of tables that say more than scale and zero point.
+_DETAILS = {1: "a custom method", 2: "blocks"}
 #: Option types that are taken from the table as they are.
 _PLAIN = frozenset(SCALAR_CODES)
 
@@ -276,7 +278,7 @@ class _Reader:
                 f" {list(tensor.shape)}"
             )
         stored = len(tensor.data)
-        if stored and not tensor.sparse and TYPE_BITS[tensor.type] and stored != tensor.bytes:
+        if stored and not tensor.sparse and TYPE_BITS[tensor.type] and stored < tensor.bytes:
             self.fail(
                 f"tensor {tensor.index} '{printable(tensor.name)}' ({tensor.type}"
                 f" {list(tensor.shape)}) needs {tensor.bytes:,} bytes of data,"
@@ -286,13 +288,14 @@ class _Reader:
     def _quantization(self, position: int) -> Quantization:
         known = self.quantizations.get(position)
         if known is None:
-            _, _, scales, zero_points, _, _, dimension = self.flat.row(
+            _, _, scales, zero_points, details_type, details, dimension = self.flat.row(
                 position, self.tables["QuantizationParameters"]
             )
             known = self.quantizations[position] = Quantization(
                 scales=self.flat.vector(scales, "f"),
                 zero_points=self.flat.vector(zero_points, "q"),
                 dimension=dimension,
+                details=_DETAILS.get(details_type, "an unknown method") if details else "",
             )
         return known
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.footprint.result import UNNOTICED
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
@@ -223,6 +224,12 @@ def output_text(layer: Layer) -> str:
     return f"{layer.output_type.lower()} {shape_text(layer.output_shape)}"
 
 
+def refusals_title(refusals: Sequence[Refusal]) -> str:
+    """What ``refusals`` are about."""
+    noticed = any(refusal.stage not in UNNOTICED for refusal in refusals)
+    return "TFLM would refuse this model" if noticed else "TFLM would run this model wrongly"
+
+
 def refusals_list(
     refusals: Sequence[Refusal], style: Style, *, most: int | None = MOST_LISTED
 ) -> list[str]:
@@ -255,6 +262,8 @@ _STAGES = {
     "resolve": "no such operator in TFLM",
     "prepare": "AllocateTensors() fails",
     "invoke": "Invoke() fails",
+    "wrong": "computed wrongly, without an error",
+    "undefined": "undefined",
 }
 
 

@@ -23,6 +23,7 @@ from pytest_tinybudget.report.blocks import METHODS
 from pytest_tinybudget.report.blocks import layer_label
 from pytest_tinybudget.report.blocks import output_text
 from pytest_tinybudget.report.blocks import peak_layers
+from pytest_tinybudget.report.blocks import refusals_title
 from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.page import STYLE
 from pytest_tinybudget.report.terminal import WORDS
@@ -392,7 +393,7 @@ def _refusals(footprint: Footprint) -> Iterator[str]:
         lines = [
             html(": ".join(filter(None, (each.where, each.reason)))) for each in footprint.refusals
         ]
-        yield f"<p>TFLM would refuse this model:</p>{_list(lines)}"
+        yield f"<p>{refusals_title(footprint.refusals)}:</p>{_list(lines)}"
 
 
 def _parts(measure: Measure) -> str:

@@ -25,6 +25,7 @@ from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import layers_table
 from pytest_tinybudget.report.blocks import parts_table
 from pytest_tinybudget.report.blocks import refusals_list
+from pytest_tinybudget.report.blocks import refusals_title
 from pytest_tinybudget.report.blocks import savings_table
 from pytest_tinybudget.report.blocks import shape_text
 from pytest_tinybudget.report.layout import PLAIN
@@ -100,7 +101,7 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         block(inspection.model.name, _facts(inspection)),
         block("inputs and outputs", _ends(inspection.model, style)),
         block("operators", _operators(inspection.model, style)),
-        block("TFLM would refuse this model", refusals, "red"),
+        block(refusals_title(footprint.refusals), refusals, "red"),
         block("bounded, not known", bullets(footprint.unknown, style, most=most), "yellow"),
         block("not full INT8", bullets(not_int8, style, most=most), "yellow"),
         block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),

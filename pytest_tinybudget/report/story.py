@@ -13,6 +13,7 @@ from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import layers_table
 from pytest_tinybudget.report.blocks import parts_table
 from pytest_tinybudget.report.blocks import refusals_list
+from pytest_tinybudget.report.blocks import refusals_title
 from pytest_tinybudget.report.blocks import savings_table
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Line
@@ -52,7 +53,7 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
     ]
     if footprint is not None:
         sections += [
-            ("TFLM would refuse this model", refusals_list(footprint.refusals, style)),
+            (refusals_title(footprint.refusals), refusals_list(footprint.refusals, style)),
             ("", persistent_block(footprint, style, most=None)),
             ("", peak_block(footprint, style)),
             ("layers (* at the arena's peak)", layers_table(footprint, style, everything=True)),

@@ -20,6 +20,7 @@ from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.report.blocks import peak_table
 from pytest_tinybudget.report.blocks import persistent_table
 from pytest_tinybudget.report.blocks import refusals_list
+from pytest_tinybudget.report.blocks import refusals_title
 from pytest_tinybudget.report.blocks import savings_table
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Align
@@ -167,7 +168,7 @@ def _evidence(pair: PairResult, style: Style) -> Iterator[Section]:
         return  # where there are sizes, they are not what is wrong
     if footprint is not None and pair.outcome == "refused":
         refused = refusals_list(footprint.refusals, style)
-        yield _section("TFLM would refuse this model", refused, style, (10, 10, 15))
+        yield _section(refusals_title(footprint.refusals), refused, style, (10, 10, 15))
         return
     failing = {measure.metric for measure in pair.measures if measure.over} | {*pair.grown}
     for measure in pair.measures:

@@ -1,8 +1,7 @@
-"""Keras models: loaded whatever version saved them, and rebuilt where the converter crashes.
+"""Keras models: loaded whatever version saved them, and rebuilt where the converter needs it.
 
-A Keras 3 LSTM or GRU at batch 1 ends the converter with SIGSEGV. An LSTM is therefore traced as the
-function that the converter knows and fuses into one operator; everything else that recurs is
-unrolled.
+Some recurrent layers end the converter's process. An LSTM is therefore traced as the function that
+the converter knows and fuses into one operator; everything else that recurs is unrolled.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Representative data: read without running anything in it, and checked before it is used.
 
-A converter takes nearly anything: NaN or no data give a float model without a word, infinity
-crashes it, a wrong shape is accepted. So nothing reaches it that has not been looked at here.
+A converter takes nearly anything: NaN or no data give a float model without a word, a wrong shape
+is accepted, and some data end it. So nothing reaches it that has not been looked at here.
 """
 
 from __future__ import annotations

@@ -79,10 +79,11 @@ def _prepare_typed(
 # Real FFTs.
 
 
-def _fft_type(node: Preparation, types: dict[int, str]) -> str:
+def _fft_type(node: Preparation, types: dict[int, str], *, ends: bool = False) -> str:
     number = named(node, "T")
     if number not in types:
-        node.refuse(f"its type option T is {number}, expected {', '.join(types.values())}")
+        expected = ", ".join(types.values())
+        node.refuse(f"its type option T is {number}, expected {expected}", ends=ends)
     return types[number]
 
 
@@ -130,7 +131,8 @@ def _check_fft(node: Preparation) -> str:
     if not _is_supported_length(length):
         node.fails_at_invoke(
             f"its FFT length is {length}, expected an even one above 2 whose half is a product"
-            " of 2, 3 and 5 only"
+            " of 2, 3 and 5 only",
+            ends=True,
         )
     return tensor_type
 
@@ -152,7 +154,8 @@ def _prepare_rfft(node: Preparation) -> None:
     source = node.input(0)
     if source.shape and source.shape[-1] > length:
         node.fails_at_invoke(
-            f"'{source.name}' {list(source.shape)} exceeds the {length} of its FFT"
+            f"'{source.name}' {list(source.shape)} exceeds the {length} of its FFT",
+            ends=True,
         )
 
 
@@ -222,7 +225,7 @@ def _prepare_framer(node: Preparation) -> None:
 
 
 def _init_overlap_add(node: Preparation) -> None:
-    _fft_type(node, _OVERLAP_ADD_TYPES)
+    _fft_type(node, _OVERLAP_ADD_TYPES, ends=True)
     positioned(node, 1, "frame_step")
     _persistent(node, _OVERLAP_ADD)
 

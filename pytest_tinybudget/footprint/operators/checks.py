@@ -59,10 +59,11 @@ def rank_within(node: Preparation, tensor: Tensor, least: int, most: int) -> Non
 
 
 def runs_with_rank(node: Preparation, tensor: Tensor, most: int) -> None:
-    """A tensor with more than ``most`` dimensions passes Prepare and aborts in Eval."""
+    """A tensor with more than ``most`` dimensions passes Prepare and ends the program in Eval."""
     if len(tensor.shape) > most:
         node.fails_at_invoke(
-            f"'{tensor.name}' has {len(tensor.shape)} dimensions, its kernel aborts above {most}"
+            f"'{tensor.name}' has {len(tensor.shape)} dimensions, its kernel takes at most {most}",
+            ends=True,
         )
 
 
@@ -84,13 +85,24 @@ def zero_point_is(node: Preparation, tensor: Tensor, expected: int) -> None:
     )
 
 
+def has_axis(node: Preparation, weights: Tensor) -> int:
+    """The axis of weights per channel; TFLM reads an extent by it without a look."""
+    axis = weights.quantization.dimension
+    node.ensure(
+        0 <= axis < len(weights.shape),
+        f"its weights '{weights.name}' are quantised along dimension {axis}, which they do not"
+        " have",
+    )
+    return axis
+
+
 def quantised(node: Preparation, tensor: Tensor) -> None:
-    """Refuse a tensor without a scale, which ``QuantizeMultiplierSmallerThanOneExp`` aborts on."""
-    node.ensure(scale(tensor) > 0, f"'{tensor.name}' is not quantised, which TFLM aborts on")
+    """Refuse a tensor without a scale: ``QuantizeMultiplierSmallerThanOneExp`` does not return."""
+    node.ensure(scale(tensor) > 0, f"'{tensor.name}' is not quantised", ends=True)
 
 
 def rescalable(node: Preparation, result: Tensor, *sources: Tensor, left_shift: int) -> None:
-    """Refuse scales of a sum on which ``QuantizeMultiplierSmallerThanOneExp`` aborts.
+    """Refuse scales of a sum that ``QuantizeMultiplierSmallerThanOneExp`` does not return from.
 
     The kernel shifts its inputs left by ``left_shift`` and scales them by multipliers that must
     lie between 0 and 1.
@@ -99,7 +111,8 @@ def rescalable(node: Preparation, result: Tensor, *sources: Tensor, left_shift: 
         quantised(node, tensor)
     node.ensure(
         2 * max(map(scale, sources)) < 2**left_shift * scale(result),
-        f"the scale of '{result.name}' is too small beside its inputs', which TFLM aborts on",
+        f"the scale of '{result.name}' is too small beside its inputs'",
+        ends=True,
     )
 
 

@@ -10,6 +10,7 @@ from math import prod
 
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.operators.checks import activation_range
+from pytest_tinybudget.footprint.operators.checks import has_axis
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import unsupported_weights
@@ -48,11 +49,9 @@ def populate_convolution_quantization(
             input_.type in ("INT8", "INT16") and filter_.type in ("INT8", "INT4"),
             f"weights per channel need INT8 or INT16 activations, these are {input_.type}",
         )
-        axis = filter_.quantization.dimension
+        axis = has_axis(node, filter_)
         node.ensure(
-            len(scales) == channels
-            and 0 <= axis < len(filter_.shape)
-            and filter_.shape[axis] == channels,
+            len(scales) == channels and filter_.shape[axis] == channels,
             f"its weights '{filter_.name}' have {len(scales)} scales for {channels} channels",
         )
     activation_range(node, output.type, scale(output))
@@ -340,7 +339,10 @@ def _depthwise_as_conv_buffer(node: Preparation, geometry: Geometry) -> int:
         and geometry.dilation_width == 1
     ):
         size = max(size, _im2col_buffer(node, geometry.columns))
-        node.bounded("TFLM sizes its scratch buffer by an unset stride; counted the larger answer")
+        node.undefined(
+            "CMSIS-NN sizes its scratch buffer by a stride that TFLM has not set, for an input of"
+            " one channel and one row: use CONV_2D"
+        )
     return size + weights
 
 
@@ -387,7 +389,7 @@ def _calculate_transpose_op_data(node: Preparation, data_type: str) -> None:
         return
     if node.kernels.library == "cmsis-nn":
         # Its Prepare asks the bias for its type without a look whether there is one.
-        node.ensure(bias is not None, "CMSIS-NN's int16 kernel crashes without a bias")
+        node.ensure(bias is not None, "CMSIS-NN's int16 kernel needs a bias", ends=True)
     if bias is not None and bias.type == "INT16":
         node.scratch(8 * bias.elements)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import activation_range
+from pytest_tinybudget.footprint.operators.checks import has_axis
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
@@ -38,9 +39,9 @@ def calculate_fully_connected(
             input_.type in ("INT8", "INT16") and filter_.type != "INT4",
             f"{filter_.type} weights per channel with {input_.type} activations are not supported",
         )
-        axis = filter_.quantization.dimension
+        axis = has_axis(node, filter_)
         node.ensure(
-            0 <= axis < len(filter_.shape) and filter_.shape[axis] == len(scales),
+            filter_.shape[axis] == len(scales),
             f"its weights '{filter_.name}' have {len(scales)} scales for shape"
             f" {list(filter_.shape)}",
         )

@@ -11,7 +11,7 @@ from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
-from pytest_tinybudget.footprint.operators.rule import integers
+from pytest_tinybudget.footprint.operators.rule import int32s
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.footprint.operators.rule import scale
@@ -110,9 +110,9 @@ def _check_padded_shape(
     )
     constant(node, paddings)
     # The kernel reads the paddings as int32, whatever type they have.
-    accepts(node, paddings, "INT32")
-    widths = integers(paddings)
-    node.ensure(len(widths) == paddings.elements, f"its paddings '{paddings.name}' are incomplete")
+    count = paddings.elements
+    node.ensure(len(paddings.data) >= 4 * count, f"its paddings '{paddings.name}' are incomplete")
+    widths = int32s(paddings, count)
     expected = tuple(
         extent + widths[2 * axis] + widths[2 * axis + 1] for axis, extent in enumerate(input_.shape)
     )
@@ -131,7 +131,7 @@ def _prepare_strided_slice(node: Preparation) -> None:
     for tensor in (begin, end, strides):
         constant(node, tensor)
         node.ensure(
-            tensor.type == "INT32" and tensor.elements >= rank,
+            len(tensor.data) >= 4 * rank,
             f"its input '{tensor.name}' does not hold an INT32 for each of {rank} dimensions",
         )
     expected = _sliced_shape(node, input_, begin, end, strides)
@@ -149,8 +149,9 @@ def _sliced_shape(
     begin_mask, end_mask = option(node, "begin_mask"), option(node, "end_mask")
     shrink_mask = option(node, "shrink_axis_mask")
     shape = []
+    rank = len(input_.shape)
     for axis, (size, start, stop, stride) in enumerate(
-        zip(input_.shape, integers(begin), integers(end), integers(strides), strict=False)
+        zip(input_.shape, *(int32s(each, rank) for each in (begin, end, strides)), strict=True)
     ):
         node.ensure(stride != 0, "a stride is 0")
         if shrink_mask & 1 << axis:

@@ -38,8 +38,9 @@ def _comparison(*types: str) -> OperatorRule:
             for tensor in (first, second):
                 node.ensure(
                     0 < scale(tensor) < 1,
-                    f"'{tensor.name}' has the scale {scale(tensor):g},"
-                    " TFLM aborts unless it lies between 0 and 1",
+                    f"'{tensor.name}' has the scale {scale(tensor):g}, expected one between"
+                    " 0 and 1",
+                    ends=True,
                 )
         runs_with(node, first, *types)
 

@@ -61,8 +61,23 @@ def _prepare_sum(node: Preparation) -> None:
     runs_with(node, source, "FLOAT32", "INT8", "INT16")
     if source.type == "FLOAT32":
         _runs_within(node, source, axis)
+        if node.operator.name == "MEAN":
+            _runs_over_images(node, source, axis, result)
     if node.operator.name == "SUM":
         _runs_with_one_type(node, source, result)
+
+
+def _runs_over_images(node: Preparation, source: Tensor, axis: Tensor, result: Tensor) -> None:
+    """The kernel for the mean of images ends the program unless its result is one pixel high."""
+    over = sorted(integers(axis)) == [1, 2] and len(source.shape) == 4
+    if not over or not node.operator.options["keep_dims"]:
+        return
+    pixels = ((1,) * (4 - len(result.shape)) + result.shape)[1:3]
+    if len(result.shape) > 4 or pixels != (1, 1):
+        node.fails_at_invoke(
+            f"'{result.name}' is {list(result.shape)}, expected [batches, 1, 1, channels]",
+            ends=True,
+        )
 
 
 def _prepare_extremum(node: Preparation) -> None:

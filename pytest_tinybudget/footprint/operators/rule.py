@@ -7,6 +7,7 @@ package's ``RULES`` tables, with a test.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import NoReturn
 from typing import Protocol
@@ -38,8 +39,10 @@ class Preparation(Protocol):
     kernels: Kernels
     #: Resource variables by tensor (subgraph, index) of the handle: (container, shared name).
     handles: dict[tuple[int, int], tuple[str, str]]
-    #: Resource variables whose contents already have their memory.
-    allocated_variables: set[tuple[str, str]]
+    #: Resource variables whose contents already have their memory, with its bytes.
+    allocated_variables: dict[tuple[str, str], int]
+    #: Whether room is made for as many variables as there are names, whatever their containers.
+    variables_by_name: bool
 
     # Looking at tensors without cost (kernels use GetEvalInput or flatbuffer data).
     def has_input(self, position: int) -> bool: ...
@@ -69,12 +72,16 @@ class Preparation(Protocol):
     # The output's memory is set by Prepare itself, so the planner leaves it out (VAR_HANDLE).
     def leave_unplanned(self, position: int) -> None: ...
 
-    # Prepare returns an error: the model does not load.
-    def refuse(self, reason: str) -> NoReturn: ...
-    def ensure(self, condition: bool, reason: str) -> None: ...
+    # Prepare returns an error (or ends the program): the model does not load.
+    def refuse(self, reason: str, *, ends: bool = False) -> NoReturn: ...
+    def ensure(self, condition: bool, reason: str, *, ends: bool = False) -> None: ...
 
-    # Prepare passes, Eval returns an error: the model loads and fails when run.
-    def fails_at_invoke(self, reason: str) -> None: ...
+    # Prepare passes, Eval returns an error (or ends the program): the model loads and fails when
+    # run.
+    def fails_at_invoke(self, reason: str, *, ends: bool = False) -> None: ...
+
+    # What TFLM does is undefined: it asks for memory by a number that nothing has set.
+    def undefined(self, reason: str) -> None: ...
 
     # The cost just stated is an upper bound, not the device's number.
     def bounded(self, reason: str) -> None: ...
@@ -141,8 +148,13 @@ def option(node: Preparation, name: str) -> int:
 def integers(tensor: Tensor) -> tuple[int, ...]:
     """The contents of a constant INT8, INT16, INT32 or INT64 tensor (little-endian)."""
     size = tensor.element_bytes
-    data = bytes(tensor.data)
+    data = bytes(tensor.data[: tensor.bytes])
     return tuple(
         int.from_bytes(data[start : start + size], "little", signed=True)
         for start in range(0, len(data) - size + 1, size)
     )
+
+
+def int32s(tensor: Tensor, count: int) -> tuple[int, ...]:
+    """The first ``count`` INT32 of a constant, as kernels read it that do not look at its type."""
+    return struct.unpack_from(f"<{count}i", tensor.data)

@@ -36,6 +36,14 @@ def _prepare_softmax(node: Preparation) -> None:
     )
     if output.type != "FLOAT32":
         _check_output_quantization(node, input_, output)
+    if input_.type == "INT8":
+        # PreprocessSoftmaxScaling: 31 bits less kScaledDiffIntegerBits.
+        beta = float(str(node.operator.options["beta"]))
+        node.ensure(
+            beta * scale(input_) * 2**26 > 1,
+            f"its beta {beta:g} times the scale of '{input_.name}' is too small",
+            ends=True,
+        )
     if node.kernels.library == "esp-nn" and input_.type == output.type == "INT8":
         _request_esp_nn(node, input_)
 
@@ -46,7 +54,10 @@ def _request_esp_nn(node: Preparation, input_: Tensor) -> None:
         node.scratch(4 * input_.shape[1])
     else:
         node.scratch(4 * input_.elements)
-        node.bounded("esp-nn sizes its scratch buffer by an axis that its input does not have")
+        node.undefined(
+            "esp-nn sizes its scratch buffer by the second axis of its input, which has one: give"
+            " it a batch dimension"
+        )
 
 
 def _check_output_quantization(node: Preparation, input_: Tensor, output: Tensor) -> None:

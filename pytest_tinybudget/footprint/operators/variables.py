@@ -15,6 +15,13 @@ def _prepare_var_handle(node: Preparation) -> None:
     options = node.operator.options
     key = (node.subgraph.index, node.operator.outputs[0])
     node.handles[key] = (str(options["container"]), str(options["shared_name"]))
+    if node.variables_by_name:
+        names = {name for _, name in node.handles.values()}
+        node.ensure(
+            len(set(node.handles.values())) <= len(names),
+            "two containers have a variable of one name, for which the tflite-micro package makes"
+            " room once",
+        )
     node.leave_unplanned(0)
 
 
@@ -31,8 +38,9 @@ def _prepare_assign(node: Preparation) -> None:
     value = node.temp_input(1)
     variable = node.handles.get((node.subgraph.index, handle.index))
     if variable is not None and variable not in node.allocated_variables:
-        node.allocated_variables.add(variable)
-        node.persistent(value.elements * value.element_bytes, VARIABLES)
+        size = value.elements * value.element_bytes
+        node.allocated_variables[variable] = size
+        node.persistent(size, VARIABLES)
 
 
 def _prepare_read(node: Preparation) -> None:
