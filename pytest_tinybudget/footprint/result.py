@@ -125,9 +125,9 @@ class Layer(Struct, frozen=True, gc=False):
     last: int = -1
 
 
-#: When the device would find out that a model does not run; or never: it runs the model at another
-#: shape than is meant, which it cannot ``resize``, it computes ``wrong`` results without an error, or
-#: what it does is ``undefined``.
+#: When the device would find out that a model does not run; or never: it runs it at another shape
+#: than is meant, which it cannot ``resize``, computes ``wrong`` results without an error, or does
+#: what is ``undefined``.
 Stage = Literal["load", "resize", "resolve", "prepare", "invoke", "wrong", "undefined"]
 #: Stages that the device passes without an error.
 UNNOTICED: tuple[Stage, ...] = ("wrong", "undefined")
