@@ -167,6 +167,20 @@ def test_the_declaration_can_require_a_base(repository: Path) -> None:
     assert checked(repository)[0] == 0
 
 
+def test_a_group_can_require_a_base(repository: Path) -> None:
+    put(repository, vad=keywords(filters=4))
+    group = '\n[groups.all]\nmodels = ["kws", "vad"]\nrequire_base = true\n'
+    declare(repository, group + LIMIT, models=("kws", "vad"))
+    assert run("check", "-q", "--json", "../head.json") == 2
+    pairs = json.loads((repository.parent / "head.json").read_text("utf-8"))["pairs"]
+    found = {each["model"]["name"]: (each["outcome"], each["codes"]) for each in pairs}
+    assert found == {
+        "groups.all": ("error", ["TB023"]),
+        "kws": ("fits", []),
+        "vad": ("fits", []),
+    }
+
+
 def test_a_section_that_requires_a_base_for_nothing_is_a_mistake(repository: Path) -> None:
     declare(repository, "require_base = true")
     with pytest.raises(DeclarationError, match="require_base: has no effect without 'max_incr"):

@@ -84,14 +84,18 @@ def test_a_baseline_on_another_drive_is_named_by_its_whole_path(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     declare(folder, head='[defaults]\nbaseline = "../kept/base.json"')
-    assert run("check") == 0
+    assert run("check") == 2
     place = (folder.parent / "kept" / "base.json").as_posix()
+    assert f"{place}: no such baseline file" in capsys.readouterr().err
+    assert run("check", "--json", place) == 0
     assert f"no baseline yet at {place}" in " ".join(capsys.readouterr().out.split())
+    assert run("check") == 0
+    assert f"compared with {place}" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 @pytest.mark.usefixtures("other_drive")
-def test_a_commit_holds_nothing_of_another_drive(
+def test_a_declaration_on_another_drive_is_in_none_of_the_commits_here(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     git(folder, "init", "--quiet")
@@ -99,7 +103,9 @@ def test_a_commit_holds_nothing_of_another_drive(
     elsewhere = folder.parent / "elsewhere"
     shutil.copytree(folder, elsewhere, ignore=shutil.ignore_patterns(".git"))
     assert run("diff", "--base", "HEAD", str(elsewhere)) == 0
-    assert "1 new" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "compared with nothing: git: not a git repository" in shown
+    assert f"new kws, {BOARD}" in shown
 
 
 @not_there

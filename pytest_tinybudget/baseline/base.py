@@ -166,8 +166,11 @@ def base_in(folder: Path, head: Results) -> Baseline:
         its = {pair.id for pair in results.pairs}
         return results.estimator == head.estimator, len(its & ids), -len(its - ids)
 
-    read = [results for file in sorted(folder.glob("*.json")) if (results := _readable(file))]
-    found = [each for each in read if _commits(each) == wanted]
+    found = [
+        results
+        for file in sorted(folder.glob("*.json"))
+        if (results := _readable(file)) and _commits(results) == wanted
+    ]
     if not found:
         return _nothing({"": f"{folder.as_posix()} has no results of {label}"})
     return Baseline(dataclasses.replace(max(found, key=likeness), origin=label), complete=True)

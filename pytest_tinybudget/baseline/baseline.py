@@ -15,7 +15,7 @@ from pytest_tinybudget.baseline.stored import Results
 from pytest_tinybudget.baseline.stored import joined
 from pytest_tinybudget.baseline.stored import load_results
 from pytest_tinybudget.baseline.stored import own_estimator
-from pytest_tinybudget.declaration.problems import shown
+from pytest_tinybudget.declaration.problems import relative
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.nearest import nearest
@@ -72,10 +72,11 @@ def baseline_file(path: Path, *, written: Path | None = None) -> Baseline:
     Raises:
         TinybudgetError: it is missing, or is no results file.
     """
+    path = Path(relative(path, Path()))
     if path.exists():
         return Baseline(load_results(path))
     if written is not None and written.resolve() == path.resolve():
-        note = f"no baseline yet at {printable(shown(path))}: this run writes it"
+        note = f"no baseline yet at {printable(path.as_posix())}: this run writes it"
         return Baseline(reason=note, notes=(note,))
     raise _no_file(path)
 
@@ -89,7 +90,7 @@ def _no_file(path: Path) -> TinybudgetError:
     offers = nearest(path.name, names)
     hint = f"; did you mean {printable(repr(offers[0]))}?" if offers else ""
     return TinybudgetError(
-        f"{printable(shown(path))}: no such baseline file{hint} "
+        f"{printable(path.as_posix())}: no such baseline file{hint} "
         "(--json PATH of a run, or --tinybudget-json under pytest, writes one)",
         code="TB500",
     )
