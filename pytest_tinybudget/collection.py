@@ -27,6 +27,7 @@ from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.gate import Gate
 from pytest_tinybudget.plugin import FOUND
 from pytest_tinybudget.plugin import RESULTS
+from pytest_tinybudget.plugin import artifacts_required
 from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.plugin import setting
 from pytest_tinybudget.posted import post
@@ -70,6 +71,7 @@ def gate_of(config: pytest.Config) -> Gate:
 
             shared = SharedFootprints(Path(worker[SHARED_FOLDER]))
         config.stash[_GATE] = Gate(
+            artifacts_required=artifacts_required(config),
             strict=setting(config, "tinybudget_strict"),
             verify=setting(config, "tinybudget_verify"),
             estimator=lambda model, runtime: estimator(model=model, runtime=runtime),

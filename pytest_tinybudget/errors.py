@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+#: The code of what the disk refuses.
+CANNOT_BE_WRITTEN = "TB102"
+
+
 class TinybudgetError(Exception):
     """Wrong input or a missing prerequisite, with a message fit for the terminal.
 

@@ -49,6 +49,7 @@ from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.suitability import for_a_lesser_core
 from pytest_tinybudget.declaration.suitability import suitability
+from pytest_tinybudget.errors import CANNOT_BE_WRITTEN
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.figures import figures_of
 from pytest_tinybudget.figures import slots_of
@@ -67,6 +68,8 @@ from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import identity_of
 from pytest_tinybudget.results import tool_version
+from pytest_tinybudget.results import warned
+from pytest_tinybudget.results import without_artifacts
 
 
 if TYPE_CHECKING:
@@ -111,6 +114,7 @@ class _Measured(Struct, gc=False):
 class Gate:
     """Checks pairs. One for a run: it keeps every model and footprint that it has made.
 
+    ``artifacts_required`` is whether this run was asked for C files: they are part of its result.
     ``strict`` overrides the declarations'; ``verify`` also runs each model in the real
     interpreter; ``estimator`` is asked before the built-in one. ``baseline`` takes the place of
     the declarations' own; one of these need not exist where the run writes it, to ``written``.
@@ -123,6 +127,7 @@ class Gate:
 
     strict: bool = False
     verify: bool = False
+    artifacts_required: bool = False
     estimator: Estimator | None = None
     baseline: Baseline | None = None
     written: Path | None = None
@@ -168,7 +173,7 @@ class Gate:
             else:
                 result = self._check_model(pair, details=details)
                 if artifacts is not None and result.outcome != "refused":
-                    self.write_artifacts(pair, artifacts)
+                    result = self._with_artifacts(pair, artifacts, result)
         except TinybudgetError as error:
             return failed_result(pair, self._with_log(pair, error, artifacts))
         return result if details or result.failed else result.in_brief()
@@ -408,6 +413,23 @@ class Gate:
             error.message, details=(*error.details, f"log: {path}"), code=error.code
         )
 
+    def _with_artifacts(self, pair: Pair, folder: Path, result: PairResult) -> PairResult:
+        """``result`` once the pair's C files are written.
+
+        A folder that nobody asked for in this run and that cannot be written, as in a read-only
+        checkout, is a warning: the verdict does not hang on it.
+
+        Raises:
+            TinybudgetError: the files cannot be made, or not be written where they were asked for.
+        """
+        try:
+            self.write_artifacts(pair, folder)
+        except TinybudgetError as error:
+            if self.artifacts_required or error.code != CANNOT_BE_WRITTEN:
+                raise
+            return without_artifacts(result, error)
+        return result
+
     def write_artifacts(self, pair: Pair, folder: Path) -> tuple[Path, ...]:
         """Write the C array of a pair's model and the constants beside it; the paths written.
 
@@ -489,7 +511,7 @@ class Gate:
             model_source=pair.model.declared_source,
         )
         if pair.model.planned is not None:
-            result = _warned(result, (_PLANNED,))
+            result = warned(result, (_PLANNED,))
         result = _with_conversion(result, self.conversion(pair.model))
         result = replace(result, notes=(*result.notes, *_shape_notes(pair.model, model)))
         saved = self._stripped.get(_file_of(pair.model), 0)
@@ -677,7 +699,7 @@ class Gate:
         verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
         choice = pair.choice
         lesser = for_a_lesser_core(choice.name, choice.runtime, pair.board)
-        return _warned(_result(pair, verdict, footprint, accepted), (lesser,) if lesser else ())
+        return warned(_result(pair, verdict, footprint, accepted), (lesser,) if lesser else ())
 
     def _verified(self, verdict: Verdict, model: Model) -> Verdict:
         from pytest_tinybudget.verify import cross_check
@@ -773,7 +795,7 @@ def _with_conversion(result: PairResult, converted: Converted | None) -> PairRes
     """``result`` with what its model's conversion has to say."""
     if converted is None:
         return result
-    result = _warned(result, converted.warnings)
+    result = warned(result, converted.warnings)
     return replace(result, notes=converted.notes, conversion=converted.settings)
 
 
@@ -792,17 +814,7 @@ def _with_accelerator(result: PairResult, made: Accelerated) -> PairResult:
     """``result`` with what the board's accelerator made of the model."""
     settings = "; ".join(filter(None, (result.conversion, made.settings)))
     result = replace(result, conversion=settings, notes=(*result.notes, *made.notes))
-    return _warned(result, made.warnings)
-
-
-def _warned(result: PairResult, warnings: tuple[str, ...]) -> PairResult:
-    """``result`` with more ``warnings``: what fits with one is no longer plain good."""
-    warns = bool(warnings) and result.outcome == "fits"
-    return replace(
-        result,
-        outcome="warns" if warns else result.outcome,
-        warnings=(*result.warnings, *warnings),
-    )
+    return warned(result, made.warnings)
 
 
 def _at_its_limit(pair: Pair | GroupPair, result: PairResult) -> PairResult:

@@ -155,6 +155,11 @@ def setting(config: pytest.Config, name: str) -> Any:
     return config.getini(name) if value is None else value
 
 
+def artifacts_required(config: pytest.Config) -> bool:
+    """Whether this run was asked for C files, which every run writes where it can."""
+    return config.getoption("tinybudget_artifacts") is not None
+
+
 def path_setting(config: pytest.Config, name: str) -> Path | None:
     """As ``setting``: an option is relative to the working folder, an ini value to rootdir."""
     option: str | None = config.getoption(name)

@@ -30,9 +30,11 @@ from pytest_tinybudget.compared import comparison_of
 from pytest_tinybudget.compared import measure_base
 from pytest_tinybudget.compared import names_base
 from pytest_tinybudget.compared import send_baseline
+from pytest_tinybudget.errors import CANNOT_BE_WRITTEN
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.plugin import ATTRIBUTE
+from pytest_tinybudget.plugin import artifacts_required
 from pytest_tinybudget.plugin import path_setting
 from pytest_tinybudget.report import is_github_step
 from pytest_tinybudget.report import terminal
@@ -43,6 +45,7 @@ from pytest_tinybudget.report.layout import write_lines
 from pytest_tinybudget.results import Identity
 from pytest_tinybudget.results import PairResult
 from pytest_tinybudget.results import unmeasured
+from pytest_tinybudget.results import without_artifacts
 
 
 if TYPE_CHECKING:
@@ -184,10 +187,13 @@ class Recorder:
         try:
             posted.write_posted(report, self._config.rootpath)
         except TinybudgetError as error:
-            results = [unmeasured(result, error) for result in results]
+            if artifacts_required(self._config) or error.code != CANNOT_BE_WRITTEN:
+                results = [unmeasured(result, error) for result in results]
+                report.outcome = "failed"
+                report.longrepr = terminal.failure(results[0], style_of(self._config))
+            else:
+                results = [without_artifacts(result, error) for result in results]
             setattr(report, ATTRIBUTE, tuple(results))
-            report.outcome = "failed"
-            report.longrepr = terminal.failure(results[0], style_of(self._config))
         for result in results:
             self._results[result.id] = result
         return (yield)

@@ -364,3 +364,18 @@ def unmeasured(result: PairResult, error: TinybudgetError) -> PairResult:
         kind=result.kind,
         code=error.code,
     )
+
+
+def without_artifacts(result: PairResult, error: TinybudgetError) -> PairResult:
+    """``result`` of a pair whose C files could not be written, which nobody asked for."""
+    return warned(result, (f"its C files are not there: {error.message}",))
+
+
+def warned(result: PairResult, warnings: tuple[str, ...]) -> PairResult:
+    """``result`` with more ``warnings``: what fits with one is no longer plain good."""
+    warns = bool(warnings) and result.outcome == "fits"
+    return replace(
+        result,
+        outcome="warns" if warns else result.outcome,
+        warnings=(*result.warnings, *warnings),
+    )

@@ -92,6 +92,10 @@ def tinybudget(
     )
 
 
+def run_command(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -262,6 +266,49 @@ def test_a_read_only_folder_is_one_line(folder: Path, mortal: tuple[str, ...], a
     assert "Permission denied" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert contents(folder / "out") == {"r.json": b"old"}
+
+
+DECLARED_FOLDER = '[defaults]\nartifacts = "build"\n'
+
+
+@pytest.mark.parametrize("declared", [DECLARED_FOLDER, ""], ids=["declared", "default"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("-m", "pytest_tinybudget", "check"),
+        ("-m", "pytest", "--tinybudget", "-p", "no:cacheprovider", "-p", "no:xdist"),
+        ("-m", "pytest", "--tinybudget", "-p", "no:cacheprovider", "-n", "2"),
+    ],
+    ids=["check", "pytest", "xdist"],
+)
+def test_a_read_only_checkout_gets_its_verdicts(
+    folder: Path, mortal: tuple[str, ...], command: tuple[str, ...], declared: str
+):
+    if "-n" in command:
+        pytest.importorskip("xdist")
+    path = folder / "tinybudget.toml"
+    path.write_text(path.read_text().replace("[models", f"{declared}[models", 1))
+    before = contents(folder)
+    folder.chmod(0o555)
+
+    done = run_command((*mortal, sys.executable, *command))
+
+    told = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 0, told
+    assert "Traceback" not in told
+    if declared or "pytest" in command:  # check writes C files only where it is told
+        assert "its C files are not there: cannot write to" in told
+    assert contents(folder) == before
+
+
+def test_a_read_only_checkout_is_an_error_where_files_were_asked_for(
+    folder: Path, mortal: tuple[str, ...]
+):
+    folder.chmod(0o555)
+    command = ("-m", "pytest", "--tinybudget", "-p", "no:cacheprovider")
+    done = run_command((*mortal, sys.executable, *command, "--tinybudget-artifacts", "out"))
+    assert done.returncode == 1
+    assert "cannot write to" in done.stdout
 
 
 def test_without_a_home_there_is_a_folder_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch):

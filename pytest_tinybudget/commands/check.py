@@ -85,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     _require_declarations(arguments)
     selected = select(arguments.paths, arguments.board, given_by(arguments))
     gate = Gate(
+        artifacts_required=arguments.artifacts is not None,
         strict=arguments.strict,
         verify=arguments.verify,
         cached=not arguments.no_cache,
