@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import keyword_model
 from modelmaker import ModelMaker
+from modelmaker import Table
+from modelmaker import write
 from msgspec.structs import replace
 from test_shrink import labelled_model
 
@@ -477,6 +479,24 @@ def test_who_is_over_in_something_else_than_memory_is_offered_no_room(project: P
     slow = project.check(declared('budget = { latency = "1 ns" }'))
     assert slow.outcome == "over"
     assert not any("room" in line for line in slow.reasons)
+
+
+def test_a_file_that_cannot_be_written_again_gets_all_other_advice(project: Project) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 8)), units=4))
+    table = maker.table()
+    operator = table.values["subgraphs"][0].values["operators"][0]
+    operator.values["builtin_options_2_type"] = 200
+    operator.values["builtin_options_2"] = Table("AddNOptions", {})
+    project.model(write(table))
+    over = project.check(declared('budget = { flash = "1 KB" }'))
+    assert over.outcome == "over"
+    assert not any(line.startswith(("strip", "dense")) for line in over.reasons)
+    starting(over, 'each operator for its type only (registrations = "typed"): ')
+    stripped = project.check(declared("strip = true"))
+    assert stripped.outcome == "error"
+    assert "kws: cannot be written again: " in stripped.headline
 
 
 def test_measuring_changes_leaves_nothing_behind(project: Project) -> None:

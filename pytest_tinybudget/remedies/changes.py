@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.link import reference_of
 from pytest_tinybudget.graph.model import Model
@@ -119,14 +121,19 @@ class Change(Struct, frozen=True, eq=False):
 
 def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
     """What can be changed, the cheapest first; whether it helps is to be measured."""
-    yield from _stripped(candidate)
-    yield from _typed(candidate)
-    yield from _elsewhere(candidate)
-    yield from _model_in_flash(candidate)
-    yield from _larger_partition(result, candidate)
-    yield from _with_psram(candidate)
-    yield from _converted_otherwise(candidate)
-    yield from _reference_kernels(candidate)
+    kinds = (
+        _stripped(candidate),
+        _typed(candidate),
+        _elsewhere(candidate),
+        _model_in_flash(candidate),
+        _larger_partition(result, candidate),
+        _with_psram(candidate),
+        _converted_otherwise(candidate),
+        _reference_kernels(candidate),
+    )
+    for kind in kinds:
+        with suppress(TinybudgetError):  # such as a file with parts that cannot be written again
+            yield from kind
 
 
 def models_of(pair: Pair | GroupPair) -> tuple[DeclaredModel, ...]:
