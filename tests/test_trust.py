@@ -16,6 +16,7 @@ from modelmaker import write
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.tflite import read_model
@@ -174,6 +175,17 @@ def test_a_tensor_that_nothing_computes_is_refused() -> None:
     assert only(maker.build()).startswith(
         "undefined: ADD: tensor 'graph0/t1' has no values when it is read"
     )
+
+
+def test_a_custom_operator_may_have_a_tensor_as_room_to_work_in() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    result = graph.tensor((1, 4))
+    inputs = (graph.input((1, 4)), graph.tensor((64,), "UINT8"))
+    graph.operator("mine", inputs, (result,))
+    graph.output(result)
+    declared = {"mine": OperatorCost()}
+    assert not simulate(read_model(maker.build(), "m"), RUNTIMES["m4_ref"], declared).refusals
 
 
 def test_an_operator_before_what_computes_its_input_is_refused() -> None:

@@ -157,13 +157,16 @@ def _overwritten(graph: Subgraph) -> Iterator[Refusal]:
 
 
 def _uncomputed(graph: Subgraph) -> Iterator[Refusal]:
-    """Tensors that an operator reads before anything has put values there."""
+    """Tensors that an operator reads before anything has put values there.
+
+    A custom operator may want such a tensor as room to work in, as an Ethos-U's does.
+    """
     known = set(graph.inputs)
     known.update(
         tensor.index for tensor in graph.tensors if tensor.is_constant or tensor.is_variable
     )
     for operator in graph.operators:
-        for index in operator.inputs:
+        for index in () if operator.is_custom else operator.inputs:
             if index >= 0 and index not in known and graph.tensors[index].bytes:
                 known.add(index)
                 yield _refusal("undefined", graph, operator, graph.tensors[index], _NO_VALUES)
