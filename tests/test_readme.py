@@ -38,7 +38,7 @@ READING = ROOT / "docs" / "reading.md"
 
 #: Pasted outputs by name: the example folder that is run, and the first and the last line shown.
 OUTPUTS = {
-    "too_small": (r"flash over by", r"counted for"),
+    "too_small": (r"flash over by", r"shortened to"),
     "quickstart": (r" +model, board", r"\d+ pairs:"),
 }
 
