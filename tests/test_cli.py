@@ -422,6 +422,14 @@ def test_carray_writes_the_array_of_a_model_that_tflm_cannot_run(project: Path) 
 # init
 
 
+def wide_model(side: int) -> bytes:
+    """A convolution over an image of ``side`` by ``side``: 8 bytes of arena a pixel."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.conv2d(graph.input((1, side, side, 8)), filters=1))
+    return maker.build()
+
+
 def test_init_writes_a_declaration_that_passes(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -490,6 +498,76 @@ def test_init_proposes_a_board_that_holds_every_model(project: Path) -> None:
     assert run("init") == 0
     (model,) = load_declaration(project / "tinybudget.toml").models.values()
     assert [board.id for board in model.boards] == ["stm32f746g-discovery"]
+    assert run("check") == 0
+
+
+def test_init_proposes_the_smallest_other_board_where_no_usual_one_will_do(project: Path) -> None:
+    (project / "wide.tflite").write_bytes(wide_model(330))
+    assert run("init") == 0
+    (model,) = load_declaration(project / "tinybudget.toml").models.values()
+    assert [board.id for board in model.boards] == ["nucleo-h7a3zi-q"]
+    assert run("check") == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--board", "picow")])
+def test_init_says_what_does_not_pass(
+    options: tuple[str, ...], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "kws.tflite").write_bytes(small_model())
+    (project / "huge.tflite").write_bytes(wide_model(4000))
+    assert run("init", *options) == 1
+    told = capsys.readouterr().out
+    board = "raspberry-pi-pico" if options else "arduino-nano-33-ble"
+    assert f"2 of 2 models, board {board}\n" in told
+    assert f"it fails: huge on {board}: RAM over" in told
+    assert "kws on" not in told
+    assert run("check") == 1
+
+
+def test_init_writes_nothing_where_no_model_can_be_declared(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "junk.tflite").write_bytes(b"junk")
+    assert run("init") == 2
+    told = capsys.readouterr().err
+    assert "no model to declare on arduino-nano-33-ble" in told
+    assert "junk.tflite: not a TF Lite file" in told
+    assert not (project / "tinybudget.toml").exists()
+
+
+def test_init_tells_of_models_of_other_kinds(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "kws.onnx").write_bytes(b"\x08\x07")
+    assert run("init") == 2
+    assert "kws.onnx: is an ONNX model" in capsys.readouterr().err
+
+
+def test_init_gives_models_distinct_names_in_c_too(project: Path) -> None:
+    for name in ("a-b.tflite", "a_b.tflite", "A.b.tflite"):
+        (project / name).write_bytes(small_model())
+    assert run("init") == 0
+    assert len(load_declaration(project / "tinybudget.toml").models) == 3
+
+
+def test_init_finds_models_in_c_sources(project: Path) -> None:
+    def array(name: str, content: bytes) -> str:
+        return f"const unsigned char {name}[] = {{{', '.join(map('0x{:02x}'.format, content))}}};\n"
+
+    kws, vad, odd = small_model(), small_model(filters=16), small_model(filters=24)
+    (project / "kws.tflite").write_bytes(kws)
+    (project / "src").mkdir()
+    (project / "src/main.c").write_text("int main() { return 0; }\n")
+    (project / "src/same.cc").write_text(array("g_kws", kws))
+    (project / "src/vad.cc").write_text(array("g_vad", vad))
+    (project / "src/both.h").write_text(array("g_odd", odd) + array("g_kws", kws))
+    assert run("init") == 0
+    models = load_declaration(project / "tinybudget.toml").models
+    assert {name: model.declared_source for name, model in models.items()} == {
+        "kws": "kws.tflite",
+        "vad": "src/vad.cc",
+        "g_odd": "src/both.h::g_odd",
+    }
     assert run("check") == 0
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,17 @@ from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import UNNOTICED
+from pytest_tinybudget.graph.locations import C_SUFFIXES
+from pytest_tinybudget.graph.locations import MAX_FILE_BYTES
+from pytest_tinybudget.graph.locations import SEPARATOR
+from pytest_tinybudget.graph.locations import model_name
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.footprint.result import Footprint
+    from pytest_tinybudget.footprint.runtime import Runtime
+    from pytest_tinybudget.graph.model import Model
 
 
 #: Tried in this order: the first that holds every model is the one proposed.
@@ -29,6 +36,16 @@ _USUAL_BOARDS = ("arduino-nano-33-ble", "stm32f746g-discovery", "raspberry-pi-pi
 
 #: What a budget leaves above what the model takes today.
 _HEADROOM_PERCENT = 10
+
+#: The identifier of TF Lite in C: what has none of these is not looked at any further.
+_IDENTIFIER = re.compile(
+    rb"0x54\s*,\s*0x46\s*,\s*0x4c\s*,\s*0x33|\b84\s*,\s*70\s*,\s*76\s*,\s*51\b"
+    rb"|'T'\s*,\s*'F'\s*,\s*'L'\s*,\s*'3'|TFL3|\\x54\\x46\\x4c\\x33|0x334c4654",
+    re.IGNORECASE,
+)
+
+#: So many files of other kinds are told where there is no model.
+_MOST_OTHERS = 5
 
 #: Characters that ``source`` would take for a pattern.
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -61,6 +78,14 @@ _LEFT_OUT = """\
 """
 
 
+class _Source(Struct, frozen=True):
+    """A file, or an array in one, as a declaration names it: the model, or why it has none."""
+
+    name: str
+    model: Model | None
+    reason: str = ""
+
+
 class _Found(Struct, frozen=True):
     """A model file: its footprint, or why it has none. ``source`` is relative, POSIX."""
 
@@ -74,8 +99,9 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "init",
-        "write a first tinybudget.toml from the .tflite files in a folder",
-        details="Each budget is what the model takes today and a tenth more.",
+        "write a first tinybudget.toml from the models in a folder",
+        details="From .tflite files, and C sources with a model as an array. Each budget is what\n"
+        "the model takes today and a tenth more. Exit code 1: a model does not fit.",
         example="tinybudget init\ntinybudget init firmware --board raspberry-pi-pico",
     )
     parser.add_argument(
@@ -87,13 +113,13 @@ def add_commands(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write ``tinybudget.toml`` into ``arguments.folder``.
+    """Write ``tinybudget.toml`` into ``arguments.folder``, and check what it declares.
 
     Raises:
-        TinybudgetError: no model there, a declaration is there already, or it cannot be written.
+        TinybudgetError: no model there that can be declared, a declaration is there already, or
+            it cannot be written.
     """
     from pytest_tinybudget.artifacts import write
-    from pytest_tinybudget.boards import find_board
     from pytest_tinybudget.declaration import FILE_NAME
 
     folder = arguments.folder
@@ -102,30 +128,149 @@ def run(arguments: argparse.Namespace) -> int:
         raise TinybudgetError(f"{folder}: no such folder")
     if target.exists() and not arguments.force:
         raise TinybudgetError(f"{target}: exists already; --force replaces it")
+    models = _models_in(folder)
+    if not models:
+        raise TinybudgetError(
+            f"{folder}: no .tflite file here or below, and no C source with a model",
+            details=tuple(_other_kinds(folder)),
+        )
+    board, found = _choose(models, arguments.board)
+    declared = sum(model.footprint is not None for model in found)
+    if not declared:
+        raise TinybudgetError(
+            f"{folder}: no model to declare on {board.id}",
+            details=tuple(map(_why_not, found[:_MOST_OTHERS])),
+        )
+    write(folder, {FILE_NAME: render(board, found).encode()})
+    print(f"wrote {target}: {declared} of {len(found)} models, board {board.id}")
+    return _checked(target)
+
+
+def _why_not(found: _Found) -> str:
+    named = found.reason.startswith(found.source)
+    return f"    {found.reason}" if named else f"    {found.source}: {found.reason}"
+
+
+def _checked(target: Path) -> int:
+    """Say which pairs of the declaration just written fail; the exit code of ``check``."""
+    from contextlib import closing
+
+    from pytest_tinybudget.declaration import load_declaration
+    from pytest_tinybudget.declaration.pairs import pairs
+    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.names import printable
+
+    declared = list(pairs(target.as_posix(), load_declaration(target)))
+    with closing(Gate()) as gate:
+        results = [gate.check(pair, details=False) for pair in declared]
+    failed = [result for result in results if result.failed]
+    for result in failed:
+        print(f"it fails: {printable(result.title)}: {printable(result.headline)}")
+    if failed:
+        print(f"tinybudget check {target.parent.as_posix()} tells what would fix that")
+    return int(bool(failed))
+
+
+def _models_in(folder: Path) -> list[_Source]:
+    """The model files in and below ``folder``, then arrays of C sources with other models."""
     from pytest_tinybudget.declaration.search import find_files
 
-    sources = list(find_files(folder, "*.tflite"))
-    if not sources:
-        raise TinybudgetError(f"{folder}: no .tflite file here or below")
-    ids = [arguments.board] if arguments.board else _USUAL_BOARDS
-    board, models = _choose(folder, sources, [find_board(each) for each in ids])
-    write(folder, {FILE_NAME: render(board, models).encode()})
-    declared = sum(model.footprint is not None for model in models)
-    print(f"wrote {target}: {declared} of {len(models)} models, board {board.id}")
-    return 0
+    found = [_read(folder, path) for path in find_files(folder, "*.tflite")]
+    seen = {each.model.sha256 for each in found if each.model is not None}
+    for path in find_files(folder, "*"):
+        if path.suffix.lower() not in C_SUFFIXES or not _may_hold_model(path):
+            continue
+        for each in _arrays_of(folder, path):
+            if each.model is None or each.model.sha256 not in seen:
+                found.append(each)
+                seen.update({each.model.sha256} if each.model else ())
+    return found
 
 
-def _choose(
-    folder: Path, sources: Sequence[Path], boards: Sequence[Board]
-) -> tuple[Board, list[_Found]]:
-    """The first of ``boards`` that holds every model that can be measured, else the first."""
-    choices = []
-    for board in boards:
-        models = [_measure(folder, source, board) for source in sources]
-        choices.append((board, models))
-        if all(_fits(model.footprint, board) for model in models if model.footprint):
+def _may_hold_model(path: Path) -> bool:
+    """Whether the identifier of TF Lite is in a source, as generators write it."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return False
+        return _IDENTIFIER.search(path.read_bytes()) is not None
+    except OSError:
+        return False
+
+
+def _arrays_of(folder: Path, path: Path) -> list[_Source]:
+    """Every model in a C source; one that cannot be read says why, one without any is none."""
+    from pytest_tinybudget.graph.c_source import models_in
+
+    name = path.relative_to(folder).as_posix()
+    try:
+        names = [array.name for array in models_in(path.read_bytes(), name)]
+    except TinybudgetError as error:
+        return [] if "holds no model" in error.message else [_Source(name, None, error.message)]
+    if len(set(names)) == 1:
+        return [_read(folder, path)]
+    return [
+        _read(folder, path.with_name(f"{path.name}{SEPARATOR}{array}"))
+        for array in dict.fromkeys(names)
+    ]
+
+
+def _read(folder: Path, path: Path) -> _Source:
+    from pytest_tinybudget.graph.tflite import load_model
+
+    name = path.relative_to(folder).as_posix()
+    if not name.isprintable() or _GLOB_CHARACTERS.intersection(name):
+        return _Source(name, None, "rename it: the characters in its name are special")
+    try:
+        return _Source(name, load_model(path, name))
+    except TinybudgetError as error:
+        return _Source(name, None, error.message)
+
+
+def _other_kinds(folder: Path) -> Iterator[str]:
+    """What is said of models of other kinds, where there are no others."""
+    from pytest_tinybudget.declaration.search import find_files
+    from pytest_tinybudget.graph.foreign import foreign_words
+    from pytest_tinybudget.graph.locations import is_model_name
+
+    files = (path for path in find_files(folder, "*") if is_model_name(path))
+    told = ((path, foreign_words(path)) for path in files)
+    lines = (f"    {path.relative_to(folder).as_posix()}: {words}" for path, words in told if words)
+    yield from islice(lines, _MOST_OTHERS)
+
+
+def _choose(sources: Sequence[_Source], named: str | None) -> tuple[Board, list[_Found]]:
+    """The board that is ``named``, else one that holds every model that it runs.
+
+    A usual one where there is one, else the smallest of all; else the usual one that holds most.
+    """
+    from pytest_tinybudget.boards import find_board
+
+    kept: dict[tuple[str, Runtime], _Found] = {}
+    choices: list[tuple[int, Board, list[_Found]]] = []
+    for board in [find_board(each) for each in ([named] if named else _USUAL_BOARDS)]:
+        models = [_measure(source, board, kept) for source in sources]
+        fitting = [_fits(model.footprint, board) for model in models if model.footprint]
+        if named or (fitting and all(fitting)):
             return board, models
-    return choices[0]
+        choices.append((sum(fitting), board, models))
+    # The largest first: most boards are ruled out by one measurement.
+    largest = sorted(sources, key=lambda each: each.model.bytes if each.model else 0, reverse=True)
+    measured = any(model.footprint for _, _, models in choices for model in models)
+    for board in _other_boards() if measured else ():
+        found = (_measure(source, board, kept).footprint for source in largest)
+        if all(_fits(footprint, board) for footprint in found if footprint is not None):
+            return board, [_measure(source, board, kept) for source in sources]
+    _, board, models = max(choices, key=lambda choice: choice[0])
+    return board, models
+
+
+def _other_boards() -> list[Board]:
+    """The boards that are not usual, but whose figures are all checked, the smallest first."""
+    from pytest_tinybudget.boards import catalogue
+    from pytest_tinybudget.remedies.room import smallest_first
+
+    known = (board for board in catalogue().values() if board.id not in _USUAL_BOARDS)
+    return smallest_first(board for board in known if board.verified and not board.accelerator)
 
 
 def _fits(footprint: Footprint, board: Board) -> bool:
@@ -135,23 +280,29 @@ def _fits(footprint: Footprint, board: Board) -> bool:
     return judge(footprint, board, Terms()).outcome != "over"
 
 
-def _measure(folder: Path, source: Path, board: Board) -> _Found:
-    from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.graph.tflite import load_model
+def _measure(source: _Source, board: Board, kept: dict[tuple[str, Runtime], _Found]) -> _Found:
+    """What a model takes on the runtime of ``board``, measured once."""
+    key = (source.name, runtime_of(board))
+    if key not in kept:
+        kept[key] = _measured(source, key[1])
+    return kept[key]
 
-    name = source.relative_to(folder).as_posix()
-    if not name.isprintable() or _GLOB_CHARACTERS.intersection(name):
-        return _Found(name, None, "rename it: the characters in its name are special")
+
+def _measured(source: _Source, runtime: Runtime) -> _Found:
+    from pytest_tinybudget.footprint.measure import measure
+
+    if source.model is None:
+        return _Found(source.name, None, source.reason)
     try:
-        footprint = measure(load_model(source), runtime_of(board))
+        footprint = measure(source.model, runtime)
     except TinybudgetError as error:
-        return _Found(name, None, error.message)
+        return _Found(source.name, None, error.message)
     if footprint.refusals:
         refusal = footprint.refusals[0]
         wrongly = refusal.stage in UNNOTICED
         does = "TFLM would run it wrongly" if wrongly else "TFLM would refuse it"
-        return _Found(name, None, f"{does}: {refusal.operator}: {refusal.reason}")
-    return _Found(name, footprint)
+        return _Found(source.name, None, f"{does}: {refusal.operator}: {refusal.reason}")
+    return _Found(source.name, footprint)
 
 
 def render(board: Board, models: Sequence[_Found]) -> str:
@@ -191,11 +342,16 @@ def _budget(used_bytes: int) -> str:
 
 
 def _names(sources: Sequence[str]) -> Iterator[str]:
-    """A valid, distinct model name for each file: its stem, numbered where others have it too."""
+    """A valid, distinct model name for each file: its stem, numbered where others have it too.
+
+    Distinct in C as well, where punctuation and case do not count.
+    """
+    from pytest_tinybudget.names import c_identifier
+
     taken: set[str] = set()
     for source in sources:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(source).stem)
-        candidates = (stem, *(f"{stem}-{number}" for number in range(2, len(sources) + 1)))
-        name = next(each for each in candidates if each not in taken)
-        taken.add(name)
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", model_name(Path(source)))
+        candidates = (stem, *(f"{stem}-{number}" for number in range(2, len(sources) + 2)))
+        name = next(each for each in candidates if c_identifier(each).casefold() not in taken)
+        taken.add(c_identifier(name).casefold())
         yield name

@@ -21,13 +21,12 @@ from typing import NoReturn
 from msgspec import Struct
 
 from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.graph.locations import MAX_FILE_BYTES
 from pytest_tinybudget.graph.locations import SEPARATOR
 from pytest_tinybudget.names import printable
 from pytest_tinybudget.nearest import nearest
 
 
-#: A model takes about six characters a byte in C; no microcontroller holds what is larger.
-MAX_SOURCE_BYTES = 256 * 1024**2
 #: A file with more braces, or more models, is no source that holds a model.
 _MOST_BRACES, _MOST_MODELS = 200_000, 100
 #: A declaration that is longer than this, up to its first element, is none of an array.
@@ -379,7 +378,7 @@ class _Source:
         if size and count > size:
             text = f"declared with {each.size:,} elements, but has {count // each.width:,}"
             self.fail(each.at, f"{each.name}: {text}")
-        if size > MAX_SOURCE_BYTES:
+        if size > MAX_FILE_BYTES:
             self.fail(each.at, f"{each.name}: {size:,} bytes are more than any flash holds")
         at, name, told = lengths.get(each.name.encode(), (0, b"", count))
         # A text takes one more, which is its end.

@@ -16,6 +16,9 @@ ASSEMBLER_SUFFIXES = frozenset({".s", ".asm"})
 #: Of what is measured as it is, or converted.
 _SUFFIXES = frozenset({".tflite", ".lite", ".keras", ".h5", ".hdf5"})
 
+#: Larger files are refused unread: no microcontroller maps as much flash.
+MAX_FILE_BYTES = 256 * 1024**2
+
 #: Between a file and the array in it, as between the parts of a node id.
 SEPARATOR = "::"
 

@@ -16,6 +16,7 @@ from pytest_tinybudget.graph.flatbuffer import FlatBuffer
 from pytest_tinybudget.graph.flatbuffer import quoted
 from pytest_tinybudget.graph.locations import ASSEMBLER_SUFFIXES
 from pytest_tinybudget.graph.locations import C_SUFFIXES
+from pytest_tinybudget.graph.locations import MAX_FILE_BYTES
 from pytest_tinybudget.graph.locations import SEPARATOR
 from pytest_tinybudget.graph.locations import file_and_array
 from pytest_tinybudget.graph.locations import model_name
@@ -34,8 +35,6 @@ from pytest_tinybudget.names import printable
 
 #: The only schema version that TFLM accepts.
 SCHEMA_VERSION = 3
-#: Larger files are refused unread: no microcontroller maps as much flash.
-MAX_FILE_BYTES = 256 * 1024**2
 #: Tensors with more elements are refused: no address space of a microcontroller holds them.
 MAX_ELEMENTS = 2**40
 #: Tensors with more dimensions are refused: TFLM's RuntimeShape holds 6.
