@@ -103,11 +103,15 @@ Estimator = Callable[[Model, Runtime], Footprint | None]
 
 
 class _Measured(Struct, gc=False):
-    """What was found of one model: estimates, arenas and what accelerators make of it."""
+    """What was found of one model: estimates, arenas and what accelerators make of it.
+
+    ``answers`` are another estimator's by runtime, ``None`` where it leaves the model to us.
+    """
 
     estimates: dict[object, Estimate | TinybudgetError] = {}
     simulations: dict[object, Simulation | TinybudgetError] = {}
     accelerated: dict[object, Accelerated | TinybudgetError] = {}
+    answers: dict[Runtime, Footprint | None] = {}
 
 
 @dataclass(slots=True)
@@ -352,10 +356,13 @@ class Gate:
         from pytest_tinybudget.footprint.measure import measure
 
         where = placements or Placements()
+        named = replace(choice.runtime, name=choice.name)
+        answers = self._measured_of(model).answers
 
         def estimate() -> Estimate:
-            named = replace(choice.runtime, name=choice.name)
-            other = self.estimator(model, named) if self.estimator else None
+            if named not in answers:
+                answers[named] = self.estimator(model, named) if self.estimator else None
+            other = answers[named]
             if other is not None:
                 return Estimate(laid_out(other, where), linked=False)
             footprint = measure(
@@ -381,6 +388,8 @@ class Gate:
         stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
         key = (choice, registrations, stated, stack, where)
         found = self._estimated(model, key, estimate)
+        if found.linked:
+            answers.setdefault(named, None)  # perhaps in another process
         if savings and found.linked:
             found = self._estimated(model, (*key, "savings"), changed)
         return found.footprint
