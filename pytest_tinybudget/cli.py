@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from pytest_tinybudget.commands import boards
 from pytest_tinybudget.commands import cache
@@ -36,6 +37,8 @@ from pytest_tinybudget.commands import rollout
 from pytest_tinybudget.commands import runtime
 from pytest_tinybudget.commands import schema
 from pytest_tinybudget.commands import tighten
+from pytest_tinybudget.errors import CANNOT_BE_WRITTEN
+from pytest_tinybudget.errors import WRONG_USAGE
 from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.names import printable
 
@@ -47,6 +50,9 @@ _COMMANDS = (
 )
 
 WRONG_INPUT = 2
+
+#: Of the system's errors those that are about a path, and not about the disk.
+_NOT_THERE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 #: More of a line of an error is noise: names in a file may be megabytes long.
 _LINE_CHARACTERS = 2000
@@ -66,8 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: int = arguments.run(arguments)
             sys.stdout.flush()
     except TinybudgetError as error:
-        text = "\n".join((f"{error.message} [{error.code}]", *error.details))
-        lines = (printable(line, limit=_LINE_CHARACTERS) for line in text.split("\n"))
+        lines = (printable(line, limit=_LINE_CHARACTERS) for line in error.told.split("\n"))
         print("tinybudget:", "\n".join(lines), file=sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:
@@ -76,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = "" if error.filename is None else f"{error.filename}: "
         told = printable(f"{place}{error.strerror or error}", limit=_LINE_CHARACTERS)
-        print(f"tinybudget: {told} [TB102]", file=sys.stderr)
+        documented = WRONG_USAGE if isinstance(error, _NOT_THERE) else CANNOT_BE_WRITTEN
+        print(f"tinybudget: {told} [{documented}]", file=sys.stderr)
         _let_go_of_stdout()
         return WRONG_INPUT
     except KeyboardInterrupt:
@@ -111,7 +117,7 @@ def _terminate(number: int, _frame: object) -> None:
 
 def command_line_parser() -> argparse.ArgumentParser:
     """The parser of every command, also for the reference in the docs."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tinybudget",
         description="Whether machine-learning models fit microcontrollers: flash and RAM of "
         "TF Lite Micro, to the byte, without a board or a compiler.",
@@ -122,6 +128,13 @@ def command_line_parser() -> argparse.ArgumentParser:
     for module in _COMMANDS:
         module.add_commands(subparsers)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says of a wrong argument which code it has, as every other error does; so do commands'."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(f"{message} [{WRONG_USAGE}]")
 
 
 class _Version(argparse.Action):

@@ -80,7 +80,7 @@ def check_baseline(config: pytest.Config) -> None:
         written = path_setting(config, "tinybudget_json")
         config.stash[_BASELINE] = baseline_file(path, written=written)
     except TinybudgetError as error:
-        raise pytest.UsageError(f"--tinybudget-baseline: {error}") from None
+        raise pytest.UsageError(f"--tinybudget-baseline: {error.told}") from None
 
 
 def measure_base(config: pytest.Config) -> None:
@@ -98,7 +98,7 @@ def measure_base(config: pytest.Config) -> None:
         gate = gate_of(config)
         gate.baseline = config.stash[_BASELINE] = _measured(config, revision, gate)
     except TinybudgetError as error:
-        raise pytest.UsageError(f"--tinybudget-base: {error}") from None
+        raise pytest.UsageError(f"--tinybudget-base: {error.told}") from None
 
 
 def _measured(config: pytest.Config, revision: str, gate: Gate) -> Baseline:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+#: The code of an argument, option or file that is not what was expected.
+WRONG_USAGE = "TB100"
 #: The code of what the disk refuses.
 CANNOT_BE_WRITTEN = "TB102"
 
@@ -18,13 +20,18 @@ class TinybudgetError(Exception):
     line into exit code 2.
     """
 
-    default_code: ClassVar[str] = "TB100"
+    default_code: ClassVar[str] = WRONG_USAGE
 
     def __init__(self, message: str, *, details: tuple[str, ...] = (), code: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.details = details
         self.code = code or self.default_code
+
+    @property
+    def told(self) -> str:
+        """The message with its code, then the details: what people see of it."""
+        return "\n".join((f"{self.message} [{self.code}]", *self.details))
 
     def __str__(self) -> str:
         return "\n".join((self.message, *self.details))

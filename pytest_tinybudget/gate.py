@@ -304,7 +304,8 @@ class Gate:
         if pair.model.placements.model != "flash":
             raise TinybudgetError(
                 f"{pair.declared_at}: placement_model on {pair.board.id}: what its accelerator "
-                "reads of a model, and where that lies, is for its compiler to say"
+                "reads of a model, and where that lies, is for its compiler to say",
+                code="TB200",
             )
         model = self.model(pair.model)
         kept = self._measured_of(model).accelerated
@@ -485,7 +486,8 @@ class Gate:
         if owner != mine:
             raise TinybudgetError(
                 f"{pair.declared_at}: the C files of {pair.name} would overwrite those of "
-                f"{owner}: give one another name with 'artifacts', or another folder"
+                f"{owner}: give one another name with 'artifacts', or another folder",
+                code="TB200",
             )
 
     def baseline_of(self, declaration: Declaration) -> Baseline | None:
@@ -640,7 +642,8 @@ class Gate:
         if pair.board.accelerator:
             raise TinybudgetError(
                 f"{pair.declared_at}: a group on {pair.board.id}, which has an accelerator, cannot "
-                "be counted: declare its models for the board one by one"
+                "be counted: declare its models for the board one by one",
+                code="TB200",
             )
         members = pair.members
         models = tuple(self.model(member.model) for member in members)

@@ -269,7 +269,7 @@ def _write(option: str, path: Path, text: str) -> None:
     try:
         write_file(path, text.encode())
     except TinybudgetError as error:
-        raise pytest.UsageError(f"{option}: {error}") from None
+        raise pytest.UsageError(f"{option}: {error.told}") from None
 
 
 def _properties(result: PairResult) -> Iterator[tuple[str, object]]:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 import textwrap
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
@@ -21,6 +25,7 @@ from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.budget import with_figures
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.codes import CODES
+from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.results import Figure
@@ -137,6 +142,122 @@ def test_an_error_of_the_command_line_ends_with_its_code(
         return
     assert main(arguments) == 2
     assert f" [{code}]" in capsys.readouterr().err.splitlines()[0]
+
+
+# Every place that raises an error
+
+
+class Raised(NamedTuple):
+    """A construction of an error: where, its text as written, and the code that it gets."""
+
+    place: str
+    text: str
+    code: str
+
+
+def _defaults() -> dict[str, str]:
+    """The code of each class of errors."""
+    for path in sorted((ROOT / "pytest_tinybudget").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        if re.search(r"^class \w+\(\w*Error\)", source, re.MULTILINE):
+            name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+            with suppress(ImportError):  # of a package that is not installed
+                importlib.import_module(name)
+    found: dict[str, str] = {}
+    waiting = [TinybudgetError]
+    while waiting:
+        each = waiting.pop()
+        found[each.__name__] = each.default_code
+        waiting += each.__subclasses__()
+    return found
+
+
+def _raised() -> list[Raised]:
+    defaults, found = _defaults(), []
+    for path in sorted((ROOT / "pytest_tinybudget").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id in defaults and node.args:
+                given = [each.value for each in node.keywords if each.arg == "code"]
+                constant = isinstance(given[0], ast.Constant) if given else False
+                code = ast.literal_eval(given[0]) if constant else defaults[node.func.id]
+                if given and not constant:
+                    continue  # passed on from another error
+                place = f"{path.relative_to(ROOT).as_posix()}:{node.lineno}"
+                found.append(Raised(place, ast.unparse(node.args[0]), code))
+    return found
+
+
+#: What a text says, and the code that is documented for it.
+SAYS = {
+    r"pip install": "TB103",
+    r"cannot be written(?! again)|cannot write": "TB102",
+    r"\bunknown (board|model|runtime|code|key|operator)|no board matches": "TB101",
+    r"no such commit|no commit here": "TB600",
+    r"not a results file|no results file|their numbers do not belong": "TB500",
+    r"declared_at|self\.file\}:|not TOML": "TB200",
+    r"not a TF Lite file|holds no model|quantization scale": "TB300",
+    r"to be converted|not converted": "TB400",
+}
+
+
+@pytest.mark.parametrize("says", SAYS)
+def test_every_error_that_says_so_has_the_code_that_is_documented(says: str) -> None:
+    about = [raised for raised in _raised() if re.search(says, raised.text)]
+    assert about, "the words are in use"
+    others = {"TB102"} if says != r"cannot be written(?! again)|cannot write" else set()
+    wrong = [raised for raised in about if raised.code not in {SAYS[says], *others}]
+    assert wrong == []
+
+
+def test_every_error_has_a_code_that_is_explained() -> None:
+    raised = _raised()
+    assert len(raised) > 200
+    assert {each.code for each in raised} <= set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["check", "--no-such-option"], "TB100"),
+        (["fleet", "advance", "--wait", "x"], "TB100"),
+        (["check", "kws.tflite"], "TB100"),
+        (["inspect", "kws.tflite", "--board", "xiao"], "TB101"),
+        (["check", "kws.tflite", "--board", "nobody"], "TB101"),
+        (["boards", "no such words"], "TB101"),
+        (["explain", "TB999"], "TB101"),
+        (["inspect", "kws.tflite", "--runtime", "m9"], "TB101"),
+        (["carray", "kws.tflite", "-o", "kws.tflite/out"], "TB102"),
+        (["check", "wrong.toml"], "TB200"),
+        (["inspect", "wrong.toml"], "TB300"),
+        (["inspect", "kws.onnx"], "TB300"),
+        (["merge", "kws.onnx", "-o", "merged.json"], "TB500"),
+        (["history", "kws.tflite"], "TB600"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_what_users_do_wrong_has_its_code(
+    arguments: list[str],
+    code: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    model = ROOT / "examples/quickstart/models/digits.tflite"
+    Path("kws.tflite").write_bytes(model.read_bytes())
+    Path("kws.onnx").write_bytes(b"\x08\x07 no model")
+    Path("wrong.toml").write_text("schema = 7\n", encoding="utf-8")
+    text = '[models.kws]\nsource = "kws.tflite"\nboards = ["esp32"]\n'
+    Path("tinybudget.toml").write_text(text, encoding="utf-8")
+    try:
+        assert main(arguments) == 2
+    except SystemExit as exit_:
+        assert exit_.code == 2  # noqa: PT017 - argparse ends the process itself
+    told = capsys.readouterr().err
+    assert f"[{code}]" in told, told
 
 
 def test_explain_tells_what_a_code_means(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,7 @@ def render_resolver(model: Model, name: str, registrations: Registrations) -> di
             parameters.append(f"const TFLMRegistration* {hook}")
             calls.append(f"AddCustom({string_literal(operator)}, {hook})")
         else:
-            raise TinybudgetError(f"{name}: TFLM's resolver has no {operator}")
+            raise TinybudgetError(f"{name}: TFLM's resolver has no {operator}", code="TB010")
     identifier = c_identifier(name)
     return {
         f"{identifier}_op_resolver.h": _TEMPLATE.format(

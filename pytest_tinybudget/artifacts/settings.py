@@ -142,6 +142,8 @@ def float_literal(value: float) -> str:
         TinybudgetError: infinite or not a number, which no C literal stands for.
     """
     if not math.isfinite(value):
-        raise TinybudgetError(f"the model has a quantization scale that is not finite: {value}")
+        raise TinybudgetError(
+            f"the model has a quantization scale that is not finite: {value}", code="TB300"
+        )
     digits = f"{value:.9g}"
     return f"{digits}f" if "." in digits or "e" in digits else f"{digits}.0f"

@@ -206,7 +206,7 @@ def find_base(repository: Repository, revision: str) -> Base:
         return repository.base()
     commit = repository.commit(revision)
     if not commit:
-        raise TinybudgetError(f"{revision}: no such commit in {repository.root}")
+        raise TinybudgetError(f"{revision}: no such commit in {repository.root}", code="TB600")
     return Base(commit, revision)
 
 

@@ -84,7 +84,7 @@ def folder_entries(folder: Path) -> Iterator[Entry | str]:
     """
     files = sorted(folder.glob("*.json"), key=_natural)
     if not files:
-        raise TinybudgetError(f"{folder.as_posix()}: no results file (*.json) in it")
+        raise TinybudgetError(f"{folder.as_posix()}: no results file (*.json) in it", code="TB500")
     for file in _by_commit(folder, files):
         is_commit = _COMMIT_NAME.match(file.stem)
         label = file.stem[:_SHORT_COMMIT] if is_commit else file.stem
@@ -109,7 +109,7 @@ def commit_entries(file: Path, *, most: int) -> Iterator[Entry | str]:
     )
     commits = listed.split()[::-1]
     if not commits:
-        raise TinybudgetError(f"{file.as_posix()}: no commit here has it")
+        raise TinybudgetError(f"{file.as_posix()}: no commit here has it", code="TB600")
     for commit in commits:
         label = commit[:_SHORT_COMMIT]
         content = repository.content(commit, path)
@@ -131,7 +131,7 @@ def history(entries: Iterable[Entry | str], models: Iterable[str] = ()) -> Histo
     found = [entry for entry in everything if isinstance(entry, Entry)]
     skipped = tuple(entry for entry in everything if isinstance(entry, str))
     if not found:
-        raise TinybudgetError(f"no results file can be read: {skipped[0]}")
+        raise TinybudgetError(f"no results file can be read: {skipped[0]}", code="TB500")
     known = {pair.model for entry in found for pair in entry.results.pairs}
     wanted = set(models) or known
     if wanted - known:

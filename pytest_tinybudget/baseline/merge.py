@@ -36,7 +36,7 @@ def merge(shards: Sequence[Results]) -> tuple[PairResult, ...]:
                     f"{', '.join(_differences(first, pair))}"
                 )
     if conflicts:
-        raise TinybudgetError(conflicts[0], details=tuple(conflicts[1:]))
+        raise TinybudgetError(conflicts[0], details=tuple(conflicts[1:]), code="TB500")
     return tuple(sorted(pairs.values(), key=lambda pair: pair.id))
 
 
@@ -58,12 +58,14 @@ def _require_one_estimator(shards: Sequence[Results]) -> None:
         if shard.estimator != first.estimator:
             raise TinybudgetError(
                 f"{first.origin} is of {first.estimator}, and {shard.origin} of "
-                f"{shard.estimator}: their numbers do not belong together"
+                f"{shard.estimator}: their numbers do not belong together",
+                code="TB500",
             )
     if first.estimator != own_estimator():
         raise TinybudgetError(
             f"{first.origin} is of {first.estimator}, and this is {own_estimator()}: "
-            "merge with the version that measured"
+            "merge with the version that measured",
+            code="TB500",
         )
 
 

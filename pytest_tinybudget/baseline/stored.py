@@ -98,10 +98,10 @@ def joined(several: Sequence[Results]) -> Results | None:
         return several[0] if several else None
     origin = ", ".join(results.origin for results in several)
     if len({results.estimator for results in several}) > 1:
-        raise TinybudgetError(f"{origin}: written by different versions of the tool")
+        raise TinybudgetError(f"{origin}: written by different versions of the tool", code="TB500")
     pairs = [pair for results in several for pair in results.pairs]
     if len({pair.id for pair in pairs}) < len(pairs):
-        raise TinybudgetError(f"{origin}: more than one of them has the same pair")
+        raise TinybudgetError(f"{origin}: more than one of them has the same pair", code="TB500")
     return Results(origin, several[0].estimator, tuple(pairs))
 
 

@@ -133,7 +133,7 @@ def _matching(arguments: argparse.Namespace) -> list[Board]:
     if not boards:
         offers = [offer for word in arguments.words for offer in nearest(word, catalogue())]
         hint = f"; did you mean {', '.join(map(repr, offers))}?" if offers else ""
-        raise TinybudgetError(f"no board matches{hint}")
+        raise TinybudgetError(f"no board matches{hint}", code="TB101")
     return boards
 
 

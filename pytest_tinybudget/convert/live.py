@@ -66,7 +66,9 @@ def _path_of(model: Source, folder: Path) -> Path:
     try:
         model.save(str(path))
     except (ValueError, TypeError, NotImplementedError, OSError) as error:
-        raise TinybudgetError(f"the model {model.name!r} cannot be saved: {error}") from error
+        raise TinybudgetError(
+            f"the model {model.name!r} cannot be saved: {error}", code="TB400"
+        ) from error
     return path
 
 

@@ -215,7 +215,7 @@ class Declaration(Struct, frozen=True):
         if declared.runtime is not None and suitability(declared.runtime, board) == "other":
             names = ", ".join(suitable(self.runtimes, board))
             text = does_not_run(declared.name, declared.runtime, board)
-            raise TinybudgetError(text, details=(f"valid: {names}",))
+            raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
         runtime = declared.runtime or RUNTIMES[find_core(board.core).runtime]
         if not declared.own_table and declared.fixed is None:
             runtime = runtime.with_margin(board.flash_margin_percent)

@@ -71,9 +71,11 @@ def _parsed(content: bytes, path: Path) -> TOMLDocument:
     try:
         return tomlkit.parse(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise TinybudgetError(f"{_label(path)}: not UTF-8 text") from error
+        raise TinybudgetError(f"{_label(path)}: not UTF-8 text", code="TB200") from error
     except TOMLKitError as error:
-        raise TinybudgetError(f"{_label(path)}: not TOML: {printable(str(error))}") from error
+        raise TinybudgetError(
+            f"{_label(path)}: not TOML: {printable(str(error))}", code="TB200"
+        ) from error
 
 
 def _replace(document: TOMLDocument, keys: KeyPath, value: str | int, path: Path) -> None:
@@ -86,7 +88,9 @@ def _replace(document: TOMLDocument, keys: KeyPath, value: str | int, path: Path
     if not hasattr(table, "get"):
         name = dotted(tuple(above))
         raise TinybudgetError(
-            f"{_label(path)} has no [{printable(name)}]", details=("declare it first",)
+            f"{_label(path)} has no [{printable(name)}]",
+            details=("declare it first",),
+            code="TB101",
         )
     if isinstance(value, str) and last in table and table[last].as_string().startswith("'"):
         table[last] = tomlkit.string(value, literal=True)

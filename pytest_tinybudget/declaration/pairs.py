@@ -125,7 +125,8 @@ class GroupPair(_Item, frozen=True, gc=False):
             names = ", ".join(sorted(choice.name for choice in choices))
             raise TinybudgetError(
                 f"{self.file}:{self.line}: the models of {self.name} are in one firmware, "
-                f"but are declared for different runtimes: {names}"
+                f"but are declared for different runtimes: {names}",
+                code="TB200",
             )
         return choices.pop()
 

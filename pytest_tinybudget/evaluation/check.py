@@ -175,7 +175,8 @@ def _reference(asked: Accuracy, model: DeclaredModel, gate: Gate) -> Other | Non
     if gate.conversion(model) is None:
         raise TinybudgetError(
             f"{model.declared_source}: max_drop needs the float model: it is INT8 already, so give "
-            "'reference', a float .tflite"
+            "'reference', a float .tflite",
+            code="TB200",
         )
     if kind_of(model.source) == "tflite":
         shapes = dict(model.conversion.input_shapes)

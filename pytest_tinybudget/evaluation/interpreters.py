@@ -58,11 +58,13 @@ def interpreter_for(*models: Model) -> Interpreter:
     if stacked:
         raise TinybudgetError(
             "LiteRT computes stacked LSTMs wrongly, TFLM's interpreter does not: "
-            "pip install 'pytest-tinybudget[verify]'"
+            "pip install 'pytest-tinybudget[verify]'",
+            code="TB103",
         )
     raise TinybudgetError(
         "running a model on held-out data needs an interpreter: "
-        "pip install 'pytest-tinybudget[accuracy]'"
+        "pip install 'pytest-tinybudget[accuracy]'",
+        code="TB103",
     )
 
 

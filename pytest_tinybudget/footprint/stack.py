@@ -206,7 +206,9 @@ def _broadcast_path(first: tuple[int, ...], second: tuple[int, ...]) -> str:
 def _int(operator: Operator, option: str) -> int:
     value = operator.options[option]
     if not isinstance(value, int):
-        raise TinybudgetError(f"{operator.name} #{operator.index}: {option} is no number")
+        raise TinybudgetError(
+            f"{operator.name} #{operator.index}: {option} is no number", code="TB300"
+        )
     return value
 
 

@@ -303,7 +303,7 @@ def render_svg(inspection: Inspection) -> str:
 
     footprint, name = inspection.footprint, inspection.model.name
     if footprint.arena is None:
-        raise TinybudgetError(f"{name}: no arena to draw: TFLM refuses the model")
+        raise TinybudgetError(f"{name}: no arena to draw: TFLM refuses the model", code="TB010")
     holder = memory_of_arena(inspection.measures)
     room = footprint.arena.required + (holder.free if holder else 0)
     limit = svg.Limit(room, holder.limit_note) if holder else None
