@@ -262,9 +262,10 @@ def test_a_result_of_another_shape_is_refused(
     assert f"is {list(shape)} in the file, its inputs make" in found[0].reason
 
 
-def test_a_result_that_is_too_small_is_undefined_and_one_too_large_wrong() -> None:
+def test_a_result_of_another_size_is_undefined_and_one_of_another_shape_wrong() -> None:
     assert refusals(altered(averaged, -1, (1, 1, 1, 1)))[0].stage == "undefined"
-    assert refusals(altered(averaged, -1, (1, 1, 1, 3)))[0].stage == "wrong"
+    assert refusals(altered(averaged, -1, (1, 1, 1, 3)))[0].stage == "undefined"
+    assert refusals(altered(pooled, -1, (1, 2, 4, 1)))[0].stage == "wrong"
 
 
 def test_values_in_another_shape_are_refused_where_a_kernel_looks_at_it() -> None:

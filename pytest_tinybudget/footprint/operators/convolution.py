@@ -67,9 +67,13 @@ def _check_scales(node: Preparation, filter_: Tensor, channels: int) -> None:
 
 
 def _check_rank(node: Preparation, *tensors: Tensor) -> None:
-    """The device reads four extents of each tensor, whatever its rank."""
-    for tensor in tensors:
+    """The device reads four extents of each tensor, whatever its rank; the output is the last."""
+    *sources, output = tensors
+    for tensor in sources:
         rank_within(node, tensor, 4, 4)
+    node.ensure(
+        len(output.shape) >= 4, f"'{output.name}' has {len(output.shape)} dimensions, expected 4"
+    )
 
 
 def _calculate_op_data(

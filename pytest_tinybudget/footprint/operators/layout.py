@@ -93,6 +93,11 @@ def _prepare_pad(node: Preparation) -> None:
             f"its padding value '{value.name}' is no single {input_.type}",
         )
     _check_padded_shape(node, input_, paddings, output)
+    if input_.type == "INT8" and value is None:
+        node.ensure(
+            -128 <= zero_point(output) <= 127,
+            f"'{output.name}' has the zero point {zero_point(output)}, expected -128 to 127",
+        )
     if input_.type == "INT8" and value is not None:
         node.ensure(
             scale(output) == scale(value) and zero_point(output) == zero_point(value),

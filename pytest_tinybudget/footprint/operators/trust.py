@@ -44,7 +44,7 @@ class Trusted(Preparation, Protocol):
     def means(self, subgraph: Subgraph, tensor: Tensor, shape: Shape) -> None: ...
 
     # TFLM runs the operator, and would read or compute it wrongly without an error; where it
-    # reads or writes beyond a tensor's memory, what happens is undefined.
+    # reads or writes beyond a tensor's memory, or less than all of it, what happens is undefined.
     def trust(self, condition: bool, reason: str, *, beyond: bool = False) -> None: ...
 
 
@@ -131,7 +131,7 @@ def _gives(node: Trusted, result: Tensor, shape: Sequence[int]) -> None:
     node.trust(
         result.shape == tuple(shape),
         _other_shape(result, shape),
-        beyond=result.elements < prod(shape),
+        beyond=result.elements != prod(shape),
     )
 
 
@@ -147,7 +147,7 @@ def _fills(node: Trusted, result: Tensor, shape: Sequence[int]) -> None:
     node.trust(
         result.elements == prod(shape),
         _other_shape(result, shape),
-        beyond=result.elements < prod(shape),
+        beyond=result.elements != prod(shape),
     )
     node.means(node.subgraph, result, tuple(shape))
 
@@ -165,7 +165,7 @@ def _written(node: Trusted, result: Tensor, *types: str) -> None:
     node.trust(
         result.type in types,
         f"its output '{result.name}' is {result.type}, its kernel writes {' or '.join(types)}",
-        beyond=TYPE_BITS[result.type] < width,
+        beyond=TYPE_BITS[result.type] != width,
     )
 
 
@@ -235,7 +235,10 @@ def _limited(node: Trusted) -> None:
     source, result = node.input(0), node.output(0)
     node.trust(
         source.type == "FLOAT32"
-        or (scale(source), zero_point(source)) == (scale(result), zero_point(result)),
+        or (
+            abs(scale(result) - scale(source)) <= _HALF_A_STEP * scale(source)
+            and abs(zero_point(result) - zero_point(source)) <= _A_STEP
+        ),
         f"'{result.name}' is quantised otherwise than '{source.name}', which its kernel does not"
         " look at",
     )
@@ -452,6 +455,13 @@ def _weights_scaled(node: Trusted, weights: Tensor, channels: int) -> None:
     )
 
 
+def _gives_images(node: Trusted, result: Tensor, shape: Shape) -> None:
+    """The kernel looks at four dimensions of its output, whatever follows them."""
+    if result.shape[:4] != shape:
+        _gives(node, result, shape)
+    _fills(node, result, shape)
+
+
 def _conv(node: Trusted) -> None:
     source, weights, result = node.input(0), node.input(1), node.output(0)
     filters, height, width, depth = weights.shape
@@ -462,7 +472,7 @@ def _conv(node: Trusted) -> None:
     )
     groups = source.shape[3] // depth
     node.trust(filters % groups == 0, f"its {filters} filters do not make {groups} groups")
-    _gives(node, result, (source.shape[0], *_windows(node, source, height, width), filters))
+    _gives_images(node, result, (source.shape[0], *_windows(node, source, height, width), filters))
     _bias(node, 2, filters, *_ACCUMULATORS.get(source.type, ()))
 
 
@@ -477,7 +487,7 @@ def _depthwise(node: Trusted) -> None:
         f"{source.shape[3]} channels with the depth multiplier {multiplier} are not the"
         f" {filters} of its filter",
     )
-    _gives(node, result, (source.shape[0], *_windows(node, source, height, width), filters))
+    _gives_images(node, result, (source.shape[0], *_windows(node, source, height, width), filters))
     accumulators = ("INT64",) if source.type == "INT16" else _ACCUMULATORS.get(source.type, ())
     _bias(node, 2, filters, *accumulators)
 
@@ -564,6 +574,9 @@ def _rows(node: Trusted, *, quantised: bool = True) -> None:
     source, result = node.input(0), node.output(0)
     if source.shape:
         _as_meant_along(node, source, -1)
+    if result.shape[-1:] < source.shape[-1:]:
+        # The kernel's rows are as long as the shorter of both.
+        _gives(node, result, node.meant(source))
     _fills(node, result, node.meant(source))
     if quantised and source.type in ("INT8", "INT16"):
         _per_tensor(node, source, result)
@@ -620,11 +633,11 @@ def _concatenated(node: Trusted) -> None:
     parts = [prod(tensor.shape[place : place + 1]) for tensor in sources]
     outer, inner = prod(result.shape[:place]), prod(result.shape[place + 1 :])
     copied = outer * sum(parts) * inner
-    node.trust(copied <= result.elements, _other_shape(result, whole), beyond=True)
-    as_meant = parts == [shape[axis] for shape in meant] and (outer, inner) == (
-        prod(whole[:axis]),
-        prod(whole[axis + 1 :]),
-    )
+    node.trust(copied == result.elements, _other_shape(result, whole), beyond=True)
+    chunks = [part * inner for part in parts]
+    as_meant = outer == prod(whole[:axis]) and chunks == [
+        shape[axis] * prod(whole[axis + 1 :]) for shape in meant
+    ]
     if not as_meant and not (len(sources) == 1 and copied == result.elements):
         _gives(node, result, whole)
         _as_meant(node, *sources)
@@ -683,7 +696,7 @@ def _split(node: Trusted, source_at: int, axis_at: int) -> None:
         copied = outer * prod(taken_from.shape[place : place + 1]) * inner
         right = _axis(node, asked, len(meant))
         shape = (*meant[:right], part, *meant[right + 1 :])
-        node.trust(copied <= result.elements, _other_shape(result, shape), beyond=True)
+        node.trust(copied == result.elements, _other_shape(result, shape), beyond=True)
         if taken_from is result and result.shape[place : place + 1] != (part,):
             # How much a part takes is read off its shape (SPLIT: off the first one's).
             _gives(node, result, shape)
@@ -696,8 +709,10 @@ def _split(node: Trusted, source_at: int, axis_at: int) -> None:
 def _padded(node: Trusted) -> None:
     """PAD and PADV2, whose shape Prepare has checked."""
     _as_meant(node, node.input(0))
-    _typed(node, node.input(1), "INT32")
-    amounts = integers(node.input(1))
+    paddings = node.input(1)
+    amounts = int32s(paddings, paddings.elements)
+    if integers(paddings) != amounts:
+        _typed(node, paddings, "INT32")
     node.trust(min(amounts, default=0) >= 0, f"its paddings {list(amounts)} are negative")
 
 
@@ -812,6 +827,12 @@ def _plain(node: Trusted) -> None:
     _as_meant(node, *_inputs(node))
 
 
+def _lstm(node: Trusted) -> None:
+    _plain(node)
+    activation = node.operator.options["fused_activation_function"]
+    node.trust(activation == "TANH", f"its activation is {activation}, its kernel takes TANH")
+
+
 def _indexed(node: Trusted, source_at: int, indices_at: int) -> None:
     """GATHER and EMBEDDING_LOOKUP: no kernel looks whether an index lies inside."""
     source, indices, result = node.input(source_at), node.input(indices_at), node.output(0)
@@ -902,7 +923,6 @@ def _called(node: Trusted, name: str) -> Subgraph:
 
 def _if(node: Trusted) -> None:
     sources, results = _inputs(node)[1:], _outputs(node)
-    _as_meant(node, *sources)
     for name in taken(node.subgraph, node.operator):
         inside = _called(node, name)
         if (len(inside.inputs), len(inside.outputs)) != (len(sources), len(results)):
@@ -915,7 +935,6 @@ def _if(node: Trusted) -> None:
 def _while(node: Trusted) -> None:
     condition, body = _called(node, "cond_subgraph_index"), _called(node, "body_subgraph_index")
     sources, results = _inputs(node), _outputs(node)
-    _as_meant(node, *sources)
     node.trust(
         [condition.tensors[index].elements for index in condition.outputs] == [1],
         f"subgraph {condition.index}, its condition, does not give a single BOOL",
@@ -1001,7 +1020,8 @@ _TABLE: tuple[tuple[Check, str], ...] = (
     (_shape_of, "SHAPE"),
     (_broadcast_args, "BROADCAST_ARGS"),
     (_plain, "BROADCAST_TO FILL BATCH_MATMUL L2_POOL_2D SPACE_TO_DEPTH DEPTH_TO_SPACE SVDF"),
-    (_plain, "UNIDIRECTIONAL_SEQUENCE_LSTM CIRCULAR_BUFFER"),
+    (_plain, "CIRCULAR_BUFFER"),
+    (_lstm, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
     (partial(_indexed, source_at=0, indices_at=1), "GATHER"),
     (partial(_indexed, source_at=1, indices_at=0), "EMBEDDING_LOOKUP"),
     (_indexed_nd, "GATHER_ND"),
