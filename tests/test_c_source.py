@@ -424,3 +424,35 @@ def test_python_takes_a_source_as_well(firmware: Path) -> None:
     result = api.check("src/both.h::g_kws", board="esp32")
     assert result.model == "g_kws"
     assert result.measures == api.check("kws.tflite", board="esp32").measures
+
+
+def test_a_float_array_is_converted_as_the_file_with_its_bytes(firmware: Path) -> None:
+    from pytest_tinybudget.convert.converter import Converter
+    from pytest_tinybudget.convert.converter import Request
+    from pytest_tinybudget.convert.fingerprint import fingerprint
+    from pytest_tinybudget.convert.settings import Conversion
+
+    settings = Conversion(firmware, "random")
+    converter = Converter(None)
+    try:
+        request = Request(Path("src/both.h::g_kws"), "src/both.h::g_kws", settings)
+        on_disk = converter._on_disk(request)
+        assert on_disk.source.read_bytes() == small_model()
+        same = fingerprint(Path("kws.tflite"), "tflite", settings)
+        assert fingerprint(on_disk.source, "tflite", settings) == same
+        assert on_disk.shown == request.shown
+    finally:
+        converter.close()
+
+
+def test_pytest_gives_an_array_its_verdict(
+    firmware: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(firmware)
+    text = DECLARED.replace('"esp32"', '"esp32dev"')
+    Path("tinybudget.toml").write_text(text, encoding="utf-8")
+    options = ("--tinybudget", "-p", "no:cacheprovider", f"--rootdir={firmware}")
+    result = pytester.runpytest_subprocess(*options, "-v", str(firmware / "tinybudget.toml"))
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*tinybudget.toml::vad::esp32*PASSED*"])
+    assert load_model(firmware / "build/tinybudget/vad_model_data.cc").content == small_model(8)
