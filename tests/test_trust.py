@@ -370,7 +370,7 @@ def test_a_variable_that_nothing_assigns_is_refused() -> None:
 
 def test_a_variable_read_as_another_size_is_refused() -> None:
     assert only(variables(assigned=True, read=(1, 8))) == (
-        "wrong: READ_VARIABLE: 'graph0/t2' has 8 bytes, the variable 'state' 4"
+        "undefined: READ_VARIABLE: 'graph0/t2' has 8 bytes, the variable 'state' 4"
     )
 
 
@@ -449,3 +449,16 @@ def test_inspect_says_that_the_model_runs_wrongly(
     sparse_project(tmp_path)
     main(["inspect", str(tmp_path / "kws.tflite")])
     assert "TFLM would run this model wrongly" in capsys.readouterr().out
+
+
+def test_a_module_that_runs_no_tflm_takes_what_tflm_misreads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declaration = sparse_project(tmp_path)
+    declaration.write_text(
+        'schema = 1\n[boards.nano]\naccelerator = "jetson-nano"\n'
+        '[models.kws]\nsource = "kws.tflite"\nboards = ["nano"]\n',
+        encoding="utf-8",
+    )
+    assert main(["check", str(declaration)]) == 0
+    assert "TFLM would" not in capsys.readouterr().out

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Stage
 from pytest_tinybudget.graph.model import Model
@@ -159,14 +160,14 @@ def _overwritten(graph: Subgraph) -> Iterator[Refusal]:
 def _uncomputed(graph: Subgraph) -> Iterator[Refusal]:
     """Tensors that an operator reads before anything has put values there.
 
-    A custom operator may want such a tensor as room to work in, as an Ethos-U's does.
+    An operator of others than TFLM may want such a tensor as room to work in, as an Ethos-U's does.
     """
     known = set(graph.inputs)
     known.update(
         tensor.index for tensor in graph.tensors if tensor.is_constant or tensor.is_variable
     )
     for operator in graph.operators:
-        for index in () if operator.is_custom else operator.inputs:
+        for index in () if _is_of_others(operator) else operator.inputs:
             if index >= 0 and index not in known and graph.tensors[index].bytes:
                 known.add(index)
                 yield _refusal("undefined", graph, operator, graph.tensors[index], _NO_VALUES)
@@ -176,6 +177,13 @@ def _uncomputed(graph: Subgraph) -> Iterator[Refusal]:
             yield _refusal("undefined", graph, None, graph.tensors[index], _NO_VALUES)
 
 
+def _is_of_others(operator: Operator) -> bool:
+    if not operator.is_custom:
+        return False
+    return operator.name == _ETHOS_U or (operator.name, True) not in registrations()
+
+
+_ETHOS_U = "ethos-u"
 _NO_VALUES = (
     "has no values when it is read: no buffer of the file, no input and no operator before gives"
     " it any, so that it holds what lies in memory"

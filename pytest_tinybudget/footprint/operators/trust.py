@@ -967,7 +967,9 @@ def check_variable(node: Trusted) -> None:
     value = node.output(0) if node.operator.name == "READ_VARIABLE" else node.input(1)
     found = value.elements * value.element_bytes
     node.trust(
-        found == size, f"'{value.name}' has {found:,} bytes, the variable '{variable[1]}' {size:,}"
+        found == size,
+        f"'{value.name}' has {found:,} bytes, the variable '{variable[1]}' {size:,}",
+        beyond=True,
     )
 
 
