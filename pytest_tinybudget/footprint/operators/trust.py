@@ -51,6 +51,8 @@ class Trusted(Preparation, Protocol):
 #: sizeof(int32_t): kernels read axes, begins and paddings as such, whatever type they have.
 _INT32 = 4
 
+#: What a sum of 256 may be multiplied by at most, so that an INT32 holds the product.
+_LARGEST_MULTIPLIER = 2**23
 #: How far a scale may be off, so that the largest INT8 is off by half a step.
 _HALF_A_STEP = 1 / 256
 #: How far a zero point may be off: kernels round as coarsely.
@@ -444,14 +446,22 @@ def _weighted(
     _written(node, result, source.type)
     if source.type in ("INT8", "INT16"):
         _rescaled(node, result, source)
-        _weights_scaled(node, weights, channels)
+        _weights_scaled(node, source, weights, result, channels)
 
 
-def _weights_scaled(node: Trusted, weights: Tensor, channels: int) -> None:
+def _weights_scaled(
+    node: Trusted, source: Tensor, weights: Tensor, result: Tensor, channels: int
+) -> None:
     scales = weights.quantization.scales
     node.trust(
         len(scales) in (0, 1, channels),
         f"its weights '{weights.name}' have {len(scales)} scales for {channels} channels",
+    )
+    largest = max(map(abs, scales), default=0.0) * scale(source) / scale(result)
+    node.trust(
+        largest < _LARGEST_MULTIPLIER,
+        f"a sum of its weights '{weights.name}' is multiplied by {largest:g}, which no INT32 holds",
+        beyond=True,
     )
 
 
@@ -529,7 +539,7 @@ def _dense(node: Trusted) -> None:
     units, depth = weights.shape
     if source.type in ("INT8", "INT16"):
         _rescaled(node, result, source)
-        _weights_scaled(node, weights, units)
+        _weights_scaled(node, source, weights, result, units)
     meant = node.meant(source)
     node.trust(
         depth > 0 and source.elements % depth == 0,
@@ -560,7 +570,7 @@ def _pool(node: Trusted) -> None:
     reach = option(node, "filter_height"), option(node, "filter_width")
     node.trust(min(reach) > 0, f"its window is {reach[0]} x {reach[1]}")
     height, width = _windows(node, source, *reach)
-    _gives(node, result, (source.shape[0], height, width, source.shape[3]))
+    _gives_images(node, result, (source.shape[0], height, width, source.shape[3]))
     if node.operator.options["fused_activation_function"] != "NONE":
         _per_tensor(node, source, result)
 
@@ -751,12 +761,30 @@ def _strided(node: Trusted) -> None:
     _written(node, result, source.type)
     for position in range(1, 4):
         _typed(node, node.input(position), "INT32")
-    for name in ("ellipsis_mask", "new_axis_mask"):
-        node.trust(not node.operator.options[name], f"TFLM ignores its {name}")
+    node.trust(not node.operator.options["new_axis_mask"], "TFLM ignores its new_axis_mask")
+    whole = _whole_axes(node)
+    for axis in range(len(source.shape)):
+        node.trust(
+            axis in whole or not option(node, "ellipsis_mask") & 1 << axis,
+            "TFLM ignores its ellipsis_mask",
+        )
     node.trust(
         not node.operator.options["offset"] or not any(integers(begin)),
         "TFLM ignores that its ends are offsets from its begins",
     )
+
+
+def _whole_axes(node: Trusted) -> set[int]:
+    """Axes that a STRIDED_SLICE takes all of, as an ellipsis does."""
+    extents = node.input(0).shape
+    bounds = [int32s(node.input(position), len(extents)) for position in (1, 2, 3)]
+    return {
+        axis
+        for axis, (extent, start, stop, step) in enumerate(zip(extents, *bounds, strict=True))
+        if (step == 1 or extent == 1)
+        and (start <= -extent or start == 0 or option(node, "begin_mask") & 1 << axis)
+        and (stop >= extent or option(node, "end_mask") & 1 << axis)
+    }
 
 
 def _sliced(node: Trusted) -> None:
