@@ -41,15 +41,15 @@ from truth import measurements_in
 from truth import packed_measurements
 from truth import packed_models
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import link
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 if sys.version_info >= (3, 11):

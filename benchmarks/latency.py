@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_tinybudget.base.quantities import format_quantity
+from pytest_tinybudget.base.quantities import format_range
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
-from pytest_tinybudget.quantities import format_quantity
-from pytest_tinybudget.quantities import format_range
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.speed.calibration import MAC_KINDS
 from pytest_tinybudget.speed.calibration import Effort
 from pytest_tinybudget.speed.calibration import devices

@@ -34,13 +34,13 @@ from timing import run
 from pytest_tinybudget.artifacts import render_array
 from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.boards import find_board
-from pytest_tinybudget.budget import Terms
-from pytest_tinybudget.budget import judge
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 ROOT = Path(__file__).parents[1]

@@ -17,13 +17,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.stack import StackTable
 from pytest_tinybudget.footprint.stack import invoke_key
 from pytest_tinybudget.footprint.stack import prepare_key
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: Cores whose measured set is small, and the core that stands in for what they lack.

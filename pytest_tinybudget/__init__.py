@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_tinybudget.api import check
     from pytest_tinybudget.api import measure
+    from pytest_tinybudget.base.errors import TinybudgetError
     from pytest_tinybudget.boards.board import Board
-    from pytest_tinybudget.errors import TinybudgetError
     from pytest_tinybudget.footprint.result import Footprint
-    from pytest_tinybudget.results import PairResult
+    from pytest_tinybudget.results.types import PairResult
 
 
 __all__ = ["Board", "Footprint", "PairResult", "TinybudgetError", "check", "measure"]
@@ -25,8 +25,8 @@ __all__ = ["Board", "Footprint", "PairResult", "TinybudgetError", "check", "meas
 _HOMES = {
     "Board": "boards.board",
     "Footprint": "footprint.result",
-    "PairResult": "results",
-    "TinybudgetError": "errors",
+    "PairResult": "results.types",
+    "TinybudgetError": "base.errors",
     "check": "api",
     "measure": "api",
 }

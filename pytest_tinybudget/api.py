@@ -12,9 +12,13 @@ from typing import get_args
 
 import msgspec
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.quantities import Declarable
+from pytest_tinybudget.base.quantities import parse_quantity
+from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
-from pytest_tinybudget.budget import DEFAULT_WARN_AT_PERCENT
 from pytest_tinybudget.convert.live import Data
 from pytest_tinybudget.convert.live import Source
 from pytest_tinybudget.convert.live import on_disk
@@ -24,23 +28,19 @@ from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration import DeclaredRuntime
 from pytest_tinybudget.declaration.pairs import Pair
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.gate.verdict import DEFAULT_WARN_AT_PERCENT
 from pytest_tinybudget.graph.locations import model_name
-from pytest_tinybudget.metrics import METRICS
-from pytest_tinybudget.nearest import unknown
-from pytest_tinybudget.placement import ModelPlacement
-from pytest_tinybudget.placement import ModelStorage
-from pytest_tinybudget.placement import Placement
-from pytest_tinybudget.placement import Placements
-from pytest_tinybudget.placement import SplitPlacement
-from pytest_tinybudget.quantities import Declarable
-from pytest_tinybudget.quantities import parse_quantity
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.sizes import parse_size
+from pytest_tinybudget.results.metrics import METRICS
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.placement import ModelPlacement
+from pytest_tinybudget.runtimes.placement import ModelStorage
+from pytest_tinybudget.runtimes.placement import Placement
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.placement import SplitPlacement
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 #: Limits by ``"flash"``, ``"ram"``, ``"psram"`` and ``"arena"``: ``"200 KB"``, or bytes; by
@@ -152,7 +152,7 @@ def measure(
     """What a model takes on a board: flash and RAM in parts, arena, layers.
 
     All sizes are bytes; each part says by its ``method`` how it was got. The figures are those
-    of the TFLM commit ``pytest_tinybudget.footprint.runtime.TFLM_COMMIT``: the arena is
+    of the TFLM commit ``pytest_tinybudget.runtimes.runtime.TFLM_COMMIT``: the arena is
     simulated allocation by allocation, flash is a virtual link of that TFLM's sections.
 
     Args:

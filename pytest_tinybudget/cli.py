@@ -16,6 +16,10 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
+from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
+from pytest_tinybudget.base.errors import WRONG_USAGE
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.commands import boards
 from pytest_tinybudget.commands import cache
 from pytest_tinybudget.commands import calibrate
@@ -37,10 +41,6 @@ from pytest_tinybudget.commands import rollout
 from pytest_tinybudget.commands import runtime
 from pytest_tinybudget.commands import schema
 from pytest_tinybudget.commands import tighten
-from pytest_tinybudget.errors import CANNOT_BE_WRITTEN
-from pytest_tinybudget.errors import WRONG_USAGE
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
 
 
 #: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.

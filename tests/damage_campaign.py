@@ -31,10 +31,10 @@ from hypothesis import strategies as st
 from random_models import calling
 from random_models import layered
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.footprint.arena import simulate
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 if TYPE_CHECKING:

@@ -119,8 +119,8 @@ def run(command: list[str]) -> int:
 
 def keep() -> int:
     """Keep a conversion, as two processes at once would: under a lock."""
-    from pytest_tinybudget.convert.cache import Cache
-    from pytest_tinybudget.convert.cache import Entry
+    from pytest_tinybudget.base.cache import Cache
+    from pytest_tinybudget.base.cache import Entry
 
     cache, key = Cache(Path("cache").absolute(), limit=60_000), "ab" * 32
     with cache.locked([key]):

@@ -17,12 +17,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_tinybudget.fleet import rollouts
-from pytest_tinybudget.fleet import updates
-from pytest_tinybudget.fleet.devices import register
-from pytest_tinybudget.fleet.records import Record
-from pytest_tinybudget.fleet.store import Store
-from pytest_tinybudget.fleet.store import opened
+from pytest_tinybudget.rollout.fleet import rollouts
+from pytest_tinybudget.rollout.fleet import updates
+from pytest_tinybudget.rollout.fleet.devices import register
+from pytest_tinybudget.rollout.fleet.records import Record
+from pytest_tinybudget.rollout.fleet.store import Store
+from pytest_tinybudget.rollout.fleet.store import opened
 from pytest_tinybudget.rollout.policy import Policy
 
 

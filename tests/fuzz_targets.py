@@ -32,11 +32,9 @@ from msgspec.structs import replace
 
 from pytest_tinybudget import artifacts
 from pytest_tinybudget.accelerators.coral import lint
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.baseline.compare import compare
 from pytest_tinybudget.baseline.comparison import Comparison
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import own_results
-from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.boards.describe import describe
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.sources import check_source
@@ -44,14 +42,12 @@ from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs as declared_pairs
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.section_graph import decode
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.closing import closed
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.report import codequality
@@ -63,10 +59,14 @@ from pytest_tinybudget.report import inspection
 from pytest_tinybudget.report import junit
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import openmetrics
-from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import story
 from pytest_tinybudget.report import terminal
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 ROOT = Path(__file__).parents[1]
@@ -239,9 +239,9 @@ def reports(result: PairResult, base: Results, turn: int) -> None:
 
 
 def _read_back(result: PairResult) -> str:
-    text = results_json.render([result])
+    text = writer.render([result])
     stored = read_results(text.encode("ascii"), "results.json")
-    if results_json.render(stored.pairs) != text:
+    if writer.render(stored.pairs) != text:
         raise AssertionError("results read back differ")
     return text
 
@@ -313,9 +313,7 @@ def _results(folder: Path) -> Target:
     whole_way = _WholeWay(folder)
     sound = whole_way._base
     failing = [replace(pair, reasons=("smaller",), warnings=("w",)) for pair in sound.pairs]
-    corpus = [
-        results_json.render([each]).encode("ascii") for each in (*sound.pairs[:2], *failing[-1:])
-    ]
+    corpus = [writer.render([each]).encode("ascii") for each in (*sound.pairs[:2], *failing[-1:])]
 
     def read(content: bytes) -> None:
         for pair in read_results(content, "results.json").pairs[:4]:
@@ -349,12 +347,12 @@ def _partitions(folder: Path) -> Target:
 
 
 def _devices(folder: Path) -> Target:
-    from pytest_tinybudget.fleet.devices import DEVICE_COLUMNS
-    from pytest_tinybudget.fleet.devices import listed
-    from pytest_tinybudget.fleet.devices import register
-    from pytest_tinybudget.fleet.records import records
-    from pytest_tinybudget.fleet.store import opened
-    from pytest_tinybudget.fleet.text import device_lines
+    from pytest_tinybudget.report.fleet import device_lines
+    from pytest_tinybudget.rollout.fleet.devices import DEVICE_COLUMNS
+    from pytest_tinybudget.rollout.fleet.devices import listed
+    from pytest_tinybudget.rollout.fleet.devices import register
+    from pytest_tinybudget.rollout.fleet.records import records
+    from pytest_tinybudget.rollout.fleet.store import opened
 
     source, database = folder / "devices", folder / "fleet.db"
     table = "device,hardware,version,sha256\n" + "".join(
@@ -402,7 +400,7 @@ def _c_source(_folder: Path) -> Target:
 
 def _table(folder: Path) -> Target:
     packed = sorted(
-        (ROOT / "pytest_tinybudget/footprint/data/graphs").glob("*.json.gz"),
+        (ROOT / "pytest_tinybudget/runtimes/data/graphs").glob("*.json.gz"),
         key=lambda file: file.stat().st_size,
     )
     corpus = [_cut_graph(gzip.decompress(packed[0].read_bytes()))]

@@ -25,8 +25,8 @@ from dataclasses import field
 from pathlib import Path
 from types import FrameType
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.convert.worker.problem import WorkerError
-from pytest_tinybudget.errors import TinybudgetError
 
 
 #: Processor time for one input, and address space beyond what the process has at the start.

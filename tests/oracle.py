@@ -134,8 +134,8 @@ def assert_as_the_runtime_says(content: bytes, oracle: Oracle) -> None:
     """
     from pytest_tinybudget.footprint.arena import simulate
     from pytest_tinybudget.footprint.result import UNNOTICED
-    from pytest_tinybudget.footprint.runtime import RUNTIMES
     from pytest_tinybudget.graph.tflite import read_model
+    from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
     simulation = simulate(read_model(content, "model"), RUNTIMES["x86_64_ref"])
     if any(refusal.ends for refusal in simulation.refusals):

@@ -16,9 +16,9 @@ from report_samples import refused
 
 from pytest_tinybudget.baseline.compare import compare
 from pytest_tinybudget.baseline.comparison import Comparison
-from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.footprint.result import Part
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.types import PairResult
 
 
 #: Each breaks something somewhere: Markdown, HTML, workflow commands, a terminal, a reader's eyes.

@@ -12,9 +12,9 @@ from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Saving
-from pytest_tinybudget.results import Identity
-from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import Identity
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import PairResult
 
 
 KB = 1024

@@ -19,22 +19,22 @@ from pytest_tinybudget.accelerators import vela
 from pytest_tinybudget.accelerators.coral import lint
 from pytest_tinybudget.accelerators.jetson import latency_bound
 from pytest_tinybudget.accelerators.jetson import peak_activation_bytes
+from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.boards.accelerator import accelerators
 from pytest_tinybudget.boards.accelerator import find_accelerator
-from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 ROOT = Path(__file__).parents[1]

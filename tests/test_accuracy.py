@@ -13,8 +13,8 @@ from conftest import keyword_model
 
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import link
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 ROOT = Path(__file__).parents[1]

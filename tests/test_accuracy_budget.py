@@ -20,19 +20,19 @@ from modelmaker import ModelMaker
 from random_models import variable
 
 from pytest_tinybudget import cli
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import DeclarationError
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.evaluation import child
 from pytest_tinybudget.evaluation import interpreters
 from pytest_tinybudget.evaluation import intervals
 from pytest_tinybudget.evaluation import measure
 from pytest_tinybudget.evaluation.job import Job
 from pytest_tinybudget.evaluation.worker import metrics
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import PairResult
 
 
 ROOT = Path(__file__).parents[1]

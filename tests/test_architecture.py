@@ -14,18 +14,16 @@ PACKAGE = ROOT / "pytest_tinybudget"
 
 #: A room imports those above it, and none beside or below it.
 LAYERS = (
-    ("codes", "errors", "locks", "metrics", "names", "on_demand", "placement", "sizes"),
-    ("children", "nearest", "quantities"),
-    ("boards", "graph"),
-    ("footprint", "shrink"),
-    ("artifacts", "convert", "results", "speed"),
-    ("rollout", "update"),
-    ("declaration", "toolchain"),
-    ("budget", "evaluation", "groups"),
-    ("accelerators", "baseline", "checks", "figures", "remedies", "shared", "verify"),
+    ("base",),
+    ("graph", "runtimes"),
+    ("boards", "footprint", "shrink"),
+    ("artifacts", "convert", "results", "speed", "toolchain"),
+    ("hooks", "rollout", "update"),
+    ("declaration",),
+    ("accelerators", "baseline", "evaluation"),
     ("gate", "report"),
-    ("api", "fleet", "tighten"),
-    ("commands", "pytest"),
+    ("api",),
+    ("commands", "pytest_plugin"),
     ("__init__", "cli"),
     ("__main__",),
 )
@@ -37,21 +35,15 @@ MUST_NOT_KNOW = {
     "results": {"boards", "graph"},
     "update": {"boards", "footprint", "graph"},
     "toolchain": {"boards", "declaration", "graph"},
-    "verify": {"boards"},
     "artifacts": {"boards"},
     "convert": {"boards"},
     "evaluation": {"boards"},
 }
 
-#: Modules that are a room together.
-ROOMS = dict.fromkeys(
-    ("plugin", "collection", "recorder", "fixture", "hookspecs", "compared", "posted"), "pytest"
-)
-
 #: Packages that only these rooms or modules import when they are imported themselves.
 HEAVY = {
-    "pytest": ("pytest",),
-    "_pytest": ("pytest",),
+    "pytest": ("pytest_plugin", "hooks"),
+    "_pytest": ("pytest_plugin",),
     "numpy": ("convert.worker", "evaluation.worker", "rollout.simulation"),
     "tensorflow": ("convert.worker",),
     "tflite_micro": (),
@@ -67,8 +59,7 @@ MODULES = {
 
 
 def room_of(module: str) -> str:
-    top = module.partition(".")[0]
-    return ROOMS.get(top, top)
+    return module.partition(".")[0]
 
 
 def imports(tree: ast.AST, *, lazy: bool) -> Iterator[str]:

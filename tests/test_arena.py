@@ -24,10 +24,6 @@ from modelmaker import ModelMaker
 from msgspec.structs import replace
 from random_models import models
 
-from pytest_tinybudget.footprint.abi import ARM
-from pytest_tinybudget.footprint.abi import ILP32
-from pytest_tinybudget.footprint.abi import X86_64
-from pytest_tinybudget.footprint.abi import Abi
 from pytest_tinybudget.footprint.allocator import Event
 from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.arena import Simulation
@@ -39,8 +35,6 @@ from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Quantization
@@ -48,6 +42,12 @@ from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.abi import ARM
+from pytest_tinybudget.runtimes.abi import ILP32
+from pytest_tinybudget.runtimes.abi import X86_64
+from pytest_tinybudget.runtimes.abi import Abi
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))

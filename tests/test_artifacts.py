@@ -20,7 +20,7 @@ from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.artifacts import render_array
 from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.artifacts.settings import float_literal
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.registrations import typed_registrations
 from pytest_tinybudget.footprint.result import Arena

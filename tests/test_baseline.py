@@ -20,22 +20,22 @@ from small_projects import keywords
 from small_projects import put
 
 from pytest_tinybudget import check
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.baseline.compare import compare
 from pytest_tinybudget.baseline.comparison import Change
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import joined
-from pytest_tinybudget.baseline.stored import load_results
-from pytest_tinybudget.baseline.stored import own_results
-from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.gate import Gate
-from pytest_tinybudget.report import results_json
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.report.diff_text import comparison_lines
 from pytest_tinybudget.report.layout import Style
-from pytest_tinybudget.results import Acceptance
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.reader import joined
+from pytest_tinybudget.results.reader import load_results
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.results.types import Acceptance
+from pytest_tinybudget.results.types import PairResult
 
 
 EVERY_KIND = [
@@ -48,7 +48,7 @@ EVERY_KIND = [
 
 
 def stored(*results: PairResult) -> Results:
-    return read_results(results_json.render(results).encode(), "base.json")
+    return read_results(writer.render(results).encode(), "base.json")
 
 
 def fresh(*results: PairResult) -> Results:
@@ -78,8 +78,8 @@ def only(base: PairResult, head: PairResult) -> Change:
 
 
 def test_a_results_file_read_back_gives_the_same_file() -> None:
-    text = results_json.render(EVERY_KIND)
-    assert results_json.render(read_results(text.encode(), "x").pairs) == text
+    text = writer.render(EVERY_KIND)
+    assert writer.render(read_results(text.encode(), "x").pairs) == text
 
 
 def test_a_measured_model_survives_the_file(measure: Callable[..., PairResult]) -> None:
@@ -98,7 +98,7 @@ def test_a_measured_model_survives_the_file(measure: Callable[..., PairResult]) 
 
 
 def content_of(*results: PairResult) -> Any:
-    return json.loads(results_json.render(results))
+    return json.loads(writer.render(results))
 
 
 def broken(change: Callable[[Any], object]) -> bytes:
@@ -148,7 +148,7 @@ def test_a_field_that_a_later_version_adds_is_no_damage() -> None:
 @settings(max_examples=60, deadline=None)
 @given(data=strategies.data())
 def test_a_damaged_file_is_refused_or_read_but_never_a_crash(data: strategies.DataObject) -> None:
-    content = bytearray(results_json.render([samples.over()]).encode())
+    content = bytearray(writer.render([samples.over()]).encode())
     for _ in range(data.draw(strategies.integers(1, 4))):
         place = data.draw(strategies.integers(0, len(content) - 1))
         content[place] = data.draw(strategies.integers(0, 255))

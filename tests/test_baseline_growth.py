@@ -15,19 +15,19 @@ from small_projects import declare
 from small_projects import keywords
 from small_projects import put
 
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.baseline import Baseline
-from pytest_tinybudget.baseline.growth import Allowed
-from pytest_tinybudget.baseline.growth import hold
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.declaration import MaxIncrease
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import DeclarationError
-from pytest_tinybudget.gate import Gate
-from pytest_tinybudget.report import results_json
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.gate.growth import Allowed
+from pytest_tinybudget.gate.growth import hold
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.types import PairResult
 
 
 SCHEMA = json.loads(
@@ -378,8 +378,8 @@ def test_growth_and_agreements_are_in_the_results_file(check: Check) -> None:
     grown = check(LARGE, "max_increase = { percent = 10 }", base=base)
     agreed = check(LARGE, "max_increase = { percent = 10 }" + accept("ram", ram), base=base)
     for result in (grown, agreed):
-        jsonschema.validate(json.loads(results_json.render([result])), SCHEMA)
-    (pair,) = json.loads(results_json.render([agreed]))["pairs"]
+        jsonschema.validate(json.loads(writer.render([result])), SCHEMA)
+    (pair,) = json.loads(writer.render([agreed]))["pairs"]
     assert pair["accepted"] == [
         {"metric": "ram", "up_to": ram, "reason": "second wake word", "until": "2026-12-31"}
     ]

@@ -16,7 +16,7 @@ from conftest import keyword_model
 from msgspec.structs import replace
 
 from pytest_tinybudget import boards
-from pytest_tinybudget.baseline.stored import read_results
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import find_board
@@ -24,21 +24,21 @@ from pytest_tinybudget.boards import find_core
 from pytest_tinybudget.boards import search
 from pytest_tinybudget.boards.board import BARE_METAL
 from pytest_tinybudget.boards.board import Block
-from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.boards.describe import describe
 from pytest_tinybudget.commands import boards as command
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.report import html
 from pytest_tinybudget.report import markdown
-from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import terminal
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.runtimes.cores import cores
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 KB = 1024
@@ -432,7 +432,7 @@ def test_a_pair_says_where_its_arena_lies_in_every_report(own):
     assert any(line in shown.text for shown in terminal.summary([result]))
     assert line in html.render([result])
     assert "arena in PSRAM" in markdown.render([result])
-    read = read_results(results_json.render([result]).encode(), "results.json")
+    read = read_results(writer.render([result]).encode(), "results.json")
     assert read.pairs[0].placed == result.placed
 
 

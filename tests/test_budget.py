@@ -21,16 +21,14 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.api import pair_of
 from pytest_tinybudget.artifacts import render
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import find_board
-from pytest_tinybudget.budget import Terms
-from pytest_tinybudget.budget import Verdict
-from pytest_tinybudget.budget import judge
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import DeclaredRuntime
 from pytest_tinybudget.declaration.toml import parse as parse_toml
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.resolve import EDGE_TPU
 from pytest_tinybudget.footprint.result import Footprint
@@ -38,19 +36,21 @@ from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import Runtime
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.gate.remedies import more_room
+from pytest_tinybudget.gate.remedies import peak_relief
+from pytest_tinybudget.gate.remedies import per_tensor_hints
+from pytest_tinybudget.gate.remedies.advice import meet
+from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.verdict import Verdict
+from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.placement import Placements
-from pytest_tinybudget.remedies import more_room
-from pytest_tinybudget.remedies import peak_relief
-from pytest_tinybudget.remedies import per_tensor_hints
-from pytest_tinybudget.remedies.advice import meet
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.results import Placed
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.results.types import Placed
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 RUNTIME = RUNTIMES["m4_cmsisnn"]

@@ -13,8 +13,8 @@ import pytest
 from modelmaker import ModelMaker
 
 from pytest_tinybudget import api
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.cli import main
-from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.graph.c_source import model_bytes
 from pytest_tinybudget.graph.c_source import models_in
 from pytest_tinybudget.graph.tflite import load_model

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from conftest import keyword_model
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.cli import main
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.toolchain.firmware import calibrate
 from pytest_tinybudget.toolchain.firmware import read_firmware
 from pytest_tinybudget.toolchain.linker_map import read_regions

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tinybudget.children import folders
-from pytest_tinybudget.children.folders import temporary_folder
-from pytest_tinybudget.children.processes import module
-from pytest_tinybudget.children.processes import run
-from pytest_tinybudget.children.processes import signal_name
+from pytest_tinybudget.base import folders
+from pytest_tinybudget.base.folders import temporary_folder
+from pytest_tinybudget.base.processes import module
+from pytest_tinybudget.base.processes import run
+from pytest_tinybudget.base.processes import signal_name
 
 
 SECONDS = 60
@@ -29,7 +29,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="by Linux's means"
 #: Makes a temporary folder with a file, says where, and waits for its end.
 OWNER = """\
 import sys
-from pytest_tinybudget.children.folders import temporary_folder
+from pytest_tinybudget.base.folders import temporary_folder
 with temporary_folder() as folder:
     folder.joinpath("model.tflite").write_bytes(b"x")
     print(folder, flush=True)
@@ -145,7 +145,7 @@ def test_without_locks_a_folder_is_made_and_nobody_else_removes_it(
     def refuse(_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("pytest_tinybudget.locks._lock", refuse)
+    monkeypatch.setattr("pytest_tinybudget.base.locks._lock", refuse)
     with temporary_folder():
         folders._remove_abandoned.cache_clear()
         with temporary_folder():

@@ -21,16 +21,16 @@ from report_samples import over
 from report_samples import pair
 from report_samples import refused
 
-from pytest_tinybudget.baseline.stored import read_results
-from pytest_tinybudget.budget import with_figures
+from pytest_tinybudget.base.codes import CODES
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.cli import main
-from pytest_tinybudget.codes import CODES
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.report import results_json
+from pytest_tinybudget.gate.verdict import with_figures
 from pytest_tinybudget.report import terminal
-from pytest_tinybudget.results import Figure
-from pytest_tinybudget.results import Outcome
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.results.types import Outcome
+from pytest_tinybudget.results.types import PairResult
 
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +100,7 @@ def test_a_result_has_the_codes_of_what_is_wrong(
     result: PairResult, codes: tuple[str, ...]
 ) -> None:
     assert result.codes == codes
-    (read,) = read_results(results_json.render([result]).encode(), "here").pairs
+    (read,) = read_results(writer.render([result]).encode(), "here").pairs
     assert read.codes == result.codes
     if codes:
         assert f"tinybudget explain {result.codes[0]}" in terminal.failure(result)

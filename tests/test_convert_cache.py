@@ -18,12 +18,13 @@ from conftest import keyword_model
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
-from pytest_tinybudget.children.processes import environment
+from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.cache import Entry
+from pytest_tinybudget.base.cache import default_folder
+from pytest_tinybudget.base.cache import limit_bytes
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.processes import environment
 from pytest_tinybudget.cli import main
-from pytest_tinybudget.convert.cache import Cache
-from pytest_tinybudget.convert.cache import Entry
-from pytest_tinybudget.convert.cache import default_folder
-from pytest_tinybudget.convert.cache import limit_bytes
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.errors import ConversionError
@@ -33,7 +34,6 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.convert.sources import kind_of
-from pytest_tinybudget.errors import TinybudgetError
 
 
 REPORT = {"warnings": [], "notes": [], "drift": [], "stripped_bytes": 0, "source": "kws.keras"}
@@ -80,7 +80,7 @@ def test_a_damaged_entry_is_gone(tmp_path: Path, damage):
 
 
 def test_an_entry_counts_while_the_files_its_code_has_read_are_the_same(tmp_path: Path):
-    from pytest_tinybudget.convert.fingerprint import file_digest
+    from pytest_tinybudget.base.files import file_digest
 
     data = tmp_path / "data.csv"
     data.write_text("1,2,3")
@@ -178,7 +178,7 @@ def test_a_lock_of_windows_is_tried_until_it_is_free(
     fake = SimpleNamespace(LK_NBLCK=2, LK_UNLCK=0, locking=locking)
     monkeypatch.setitem(sys.modules, "msvcrt", fake)
     monkeypatch.setattr(sys, "platform", "win32")
-    spec = find_spec("pytest_tinybudget.locks")
+    spec = find_spec("pytest_tinybudget.base.locks")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

@@ -23,7 +23,8 @@ from msgspec.structs import replace
 from test_open_shapes import opened
 from test_open_shapes import small_cnn
 
-from pytest_tinybudget.convert.cache import Cache
+from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.convert.converter import Converted
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
@@ -32,14 +33,13 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.layers import Layer
 from pytest_tinybudget.graph.layers import LayerList
 from pytest_tinybudget.graph.layers import model_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 if find_spec("tensorflow") is None:

@@ -19,6 +19,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from modelmaker import ModelMaker
 
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.commands import schema as commands
@@ -29,8 +31,6 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.positions import key_lines
 from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
-from pytest_tinybudget.errors import DeclarationError
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import OperatorCost
 

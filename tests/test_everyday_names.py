@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from pytest_tinybudget import api
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import everyday
 from pytest_tinybudget.boards import find_board
@@ -17,8 +19,6 @@ from pytest_tinybudget.boards.everyday import boards_called
 from pytest_tinybudget.boards.everyday import folded
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import DeclarationError
-from pytest_tinybudget.errors import TinybudgetError
 
 
 MODEL = Path(__file__).parents[1] / "examples/quickstart/models/digits.tflite"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import DeclarationError
 
 
 KB = 1024

@@ -25,10 +25,11 @@ from conftest import dense_model
 from conftest import keyword_model
 from modelmaker import ModelMaker
 
-from pytest_tinybudget.artifacts.files import write_file
-from pytest_tinybudget.convert.cache import Cache
-from pytest_tinybudget.convert.cache import Entry
-from pytest_tinybudget.convert.cache import default_folder
+from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.cache import Entry
+from pytest_tinybudget.base.cache import default_folder
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import write_file
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.errors import ConversionError
@@ -37,11 +38,10 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.evaluation.interpreters import MODULES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.cross_check import cross_check
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.verify import cross_check
 
 
 if sys.platform != "linux":
@@ -194,7 +194,7 @@ def test_a_cache_on_a_full_disk_leaves_nothing(tmp_path: Path):
     code = textwrap.dedent(
         f"""
         from pathlib import Path
-        from pytest_tinybudget.convert.cache import Cache, Entry
+        from pytest_tinybudget.base.cache import Cache, Entry
         print(Cache(Path({str(tmp_path)!r})).put({KEY!r}, Entry(bytes(1000), {{}})))
         """
     )
@@ -216,12 +216,12 @@ def test_every_file_is_written_in_a_way_that_is_known():
         for path in PACKAGE.rglob("*.py")
         if writes.search(path.read_text(encoding="utf-8"))
     }
-    whole = {"artifacts/files.py", "convert/cache.py"}
-    appended = {"locks.py", "report/github.py"}
+    whole = {"base/cache.py", "base/files.py"}
+    appended = {"base/locks.py", "report/github.py"}
     temporary = {
-        *("children/processes.py", "convert/files.py", "convert/worker/job.py"),
+        *("base/processes.py", "convert/files.py", "convert/worker/job.py"),
         *("evaluation/job.py", "evaluation/measure.py"),
-        *("update/signing.py", "accelerators/vela.py", "verify.py"),
+        *("update/signing.py", "accelerators/vela.py", "gate/cross_check.py"),
     }
     assert found == whole | appended | temporary
 
@@ -543,7 +543,7 @@ def test_a_verification_without_temporary_files_is_one_line(monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
-    monkeypatch.setattr("pytest_tinybudget.verify.require_interpreter", lambda: None)
+    monkeypatch.setattr("pytest_tinybudget.gate.cross_check.require_interpreter", lambda: None)
     with pytest.raises(TinybudgetError, match="kws: not verified, temporary files cannot be"):
         cross_check(read_model(keyword_model(), "kws"))
 
@@ -678,7 +678,7 @@ def assert_nothing_is_left(temporary: Path, code: int) -> None:
     if code < 0:
         assert len(list(temporary.iterdir())) == 1
         code_of_next = (
-            "from pytest_tinybudget.children.folders import temporary_folder\n"
+            "from pytest_tinybudget.base.folders import temporary_folder\n"
             "with temporary_folder(): pass"
         )
         subprocess.run([sys.executable, "-c", code_of_next], check=True, timeout=SECONDS)

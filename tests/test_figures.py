@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from report_samples import pair
 
-from pytest_tinybudget.baseline.stored import read_results
-from pytest_tinybudget.budget import with_figures
-from pytest_tinybudget.quantities import Unit
-from pytest_tinybudget.quantities import format_quantity
-from pytest_tinybudget.quantities import format_range
+from pytest_tinybudget.base.quantities import Unit
+from pytest_tinybudget.base.quantities import format_quantity
+from pytest_tinybudget.base.quantities import format_range
+from pytest_tinybudget.gate.verdict import with_figures
 from pytest_tinybudget.report import html
 from pytest_tinybudget.report import junit
 from pytest_tinybudget.report import markdown
-from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report import terminal
-from pytest_tinybudget.results import Figure
-from pytest_tinybudget.results import Placed
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.results.types import Placed
 
 
 def latency(low: float | None, high: float | None, **changes: Any) -> Figure:
@@ -105,7 +105,7 @@ def test_within_its_limit_it_stands_behind_the_sizes() -> None:
 
 def test_figures_survive_the_results_file_and_reach_every_report() -> None:
     result = with_figures(pair(), [latency(0.08, 0.12, limit=0.1)])
-    text = results_json.render([result])
+    text = writer.render([result])
     (read,) = read_results(text.encode(), "here").pairs
     assert read.figures == result.figures
     told = "latency over (80.0 to 120 ms, at most 100 ms)"

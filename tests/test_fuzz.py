@@ -15,7 +15,7 @@ from fuzzing import require_plain
 from fuzzing import run
 from modelmaker import ModelMaker
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 
 
 #: Inputs for each format; models cost most, and matter most.

@@ -29,10 +29,10 @@ from report_samples import refused
 
 from pytest_tinybudget import cli
 from pytest_tinybudget.baseline.compare import compare
-from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.report import diff_text
 from pytest_tinybudget.report import github
 from pytest_tinybudget.report import terminal
+from pytest_tinybudget.results.reader import own_results
 
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from fuzzing import mutated_bytes
 from modelmaker import ModelMaker
 from modelmaker import write
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 

@@ -17,7 +17,7 @@ from modelmaker import write
 from networks import calling_network
 from networks import small_network
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
 

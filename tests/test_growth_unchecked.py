@@ -22,12 +22,12 @@ from small_projects import keywords
 from small_projects import put
 from small_projects import run
 
+from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.report import github
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import terminal
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import PairResult
 
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="needs git")

@@ -22,14 +22,14 @@ from pytest_tinybudget.baseline.history import Entry
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import folder_entries
 from pytest_tinybudget.baseline.history import history
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.report import history_svg
-from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report.history_text import history_lines
 from pytest_tinybudget.report.history_text import sparkline
 from pytest_tinybudget.report.layout import Style
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.types import PairResult
 
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -87,7 +87,7 @@ def test_only_the_newest_commits_are_read_where_asked(
 ) -> None:
     git(folder, "init", "--quiet")
     for size in (10, 20, 30):
-        (folder / "r.json").write_text(results_json.render([sized(size)]), encoding="utf-8")
+        (folder / "r.json").write_text(writer.render([sized(size)]), encoding="utf-8")
         commit(folder, str(size))
     assert run("history", "r.json", "-n", "2") == 0
     shown = capsys.readouterr().out
@@ -101,13 +101,13 @@ def test_a_commit_that_removed_or_broke_the_file_is_left_out(
 ) -> None:
     git(folder, "init", "--quiet")
     file = folder / "r.json"
-    file.write_text(results_json.render([sized(10)]), encoding="utf-8")
+    file.write_text(writer.render([sized(10)]), encoding="utf-8")
     commit(folder, "one")
     file.unlink()
     commit(folder, "removed")
     file.write_text("<<<<<<<", encoding="utf-8")
     commit(folder, "broken")
-    file.write_text(results_json.render([sized(20)]), encoding="utf-8")
+    file.write_text(writer.render([sized(20)]), encoding="utf-8")
     commit(folder, "two")
     assert run("history", "r.json") == 0
     shown = capsys.readouterr().out
@@ -136,7 +136,7 @@ def test_a_store_of_base_results_is_read_in_the_order_of_its_commits(
 
 def test_files_of_a_folder_are_sorted_with_their_numbers(folder: Path) -> None:
     for number in (1, 9, 10):
-        text = results_json.render([sized(number)])
+        text = writer.render([sized(number)])
         (folder / f"run-{number}.json").write_text(text, encoding="utf-8")
     labels = history(folder_entries(folder)).labels
     assert labels == ("run-1", "run-9", "run-10")
@@ -158,7 +158,7 @@ def test_wrong_input_is_one_line(
     for name in ("empty", "broken", "good"):
         (folder / name).mkdir()
     (folder / "broken" / "x.json").write_text("{}", encoding="utf-8")
-    (folder / "good" / "x.json").write_text(results_json.render([sized(1)]), encoding="utf-8")
+    (folder / "good" / "x.json").write_text(writer.render([sized(1)]), encoding="utf-8")
     assert run("history", *arguments) == 2
     error = capsys.readouterr().err
     assert any(each in error for each in said.split("|"))
@@ -242,7 +242,7 @@ def test_the_same_results_give_the_same_picture() -> None:
 
 
 def test_the_picture_can_go_to_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "x.json").write_text(results_json.render([sized(1)]), encoding="utf-8")
+    (folder / "x.json").write_text(writer.render([sized(1)]), encoding="utf-8")
     assert run("history", ".", "--svg", "-") == 0
     output = capsys.readouterr()
     assert ElementTree.fromstring(output.out).tag == f"{SVG}svg"

@@ -25,10 +25,10 @@ from fuzzing import require_plain
 from modelmaker import ModelMaker
 
 from pytest_tinybudget import cli
-from pytest_tinybudget.children.processes import environment
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.processes import environment
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.sources import check_source
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.section_graph import decode
 from pytest_tinybudget.report.escape import csv_cell
 from pytest_tinybudget.update.manifest import load_manifest
@@ -542,7 +542,7 @@ def test_a_tool_gets_no_secret(tool: str, monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_the_interpreter_of_verify_gets_no_secret(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from pytest_tinybudget import verify
+    from pytest_tinybudget.gate import cross_check
     from pytest_tinybudget.graph.tflite import read_model
 
     for name in SECRETS:
@@ -550,8 +550,8 @@ def test_the_interpreter_of_verify_gets_no_secret(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "numpy.py").write_text("raise SystemExit('the project took over')")
     script = "import os, sys\nimport numpy\nsys.exit(' '.join(sorted(os.environ)))"
-    monkeypatch.setattr(verify, "_CHILD", script)
-    monkeypatch.setattr(verify, "require_interpreter", lambda: None)
-    failure = verify.cross_check(read_model(hostile_model("plain"), "kws")).failure
+    monkeypatch.setattr(cross_check, "_CHILD", script)
+    monkeypatch.setattr(cross_check, "require_interpreter", lambda: None)
+    failure = cross_check.cross_check(read_model(hostile_model("plain"), "kws")).failure
     assert "PATH" in failure
     assert not set(SECRETS) & set(failure.split())

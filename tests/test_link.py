@@ -15,14 +15,13 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import model_parts
 from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.result import OperatorCost
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.section_graph import decode
 from pytest_tinybudget.footprint.section_graph import encode
 from pytest_tinybudget.footprint.section_graph import load_graph
@@ -32,6 +31,7 @@ from pytest_tinybudget.graph.model import Quantization
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 _SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_tinybudget.names import c_identifier
-from pytest_tinybudget.names import is_valid_name
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.names import toml_key
+from pytest_tinybudget.base.text import c_identifier
+from pytest_tinybudget.base.text import is_valid_name
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.text import toml_key
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from random_models import models
 
 import pytest_tinybudget
 from pytest_tinybudget import cli
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import require_known
 from pytest_tinybudget.convert.worker.problem import static_shape
@@ -28,10 +29,8 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.closing import closed
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
@@ -41,7 +40,8 @@ from pytest_tinybudget.graph.tables import put_together
 from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 Project = Callable[..., pytest.Pytester]

@@ -7,8 +7,8 @@ from modelmaker import ModelMaker
 
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 def run(maker: ModelMaker, runtime: str = "m4_ref") -> Simulation:

@@ -8,8 +8,8 @@ from modelmaker import ModelMaker
 
 from pytest_tinybudget.footprint.arena import Event
 from pytest_tinybudget.footprint.arena import simulate
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 def requests(maker: ModelMaker, runtime: str) -> tuple[list[int], list[int]]:

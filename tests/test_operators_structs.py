@@ -16,8 +16,8 @@ from flatbuffers import flexbuffers
 from pytest_tinybudget.footprint import operators
 from pytest_tinybudget.footprint.operators import MODULES
 from pytest_tinybudget.footprint.operators import rules
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))

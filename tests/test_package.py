@@ -29,6 +29,7 @@ else:
     import tomli as tomllib
 
 
+PLUGIN = "pytest_tinybudget.pytest_plugin.plugin"
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pytest_tinybudget"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -157,7 +158,7 @@ def test_the_metadata_says_what_the_package_needs(wheel: Path) -> None:
 def test_pytest_and_the_shell_find_their_entry_points(wheel: Path) -> None:
     points = configparser.ConfigParser()
     points.read_string(metadata(wheel, "entry_points.txt").decode())
-    assert dict(points["pytest11"]) == {"tinybudget": "pytest_tinybudget.plugin"}
+    assert dict(points["pytest11"]) == {"tinybudget": "pytest_tinybudget.pytest_plugin.plugin"}
     assert dict(points["console_scripts"]) == {"tinybudget": "pytest_tinybudget.cli:main"}
 
 
@@ -165,7 +166,7 @@ def test_pytest_and_the_shell_find_their_entry_points(wheel: Path) -> None:
     "command",
     [
         ("pytest_tinybudget", "check", "examples/quickstart"),
-        ("pytest", "-q", "-p", "pytest_tinybudget.plugin", "--tinybudget", "examples/quickstart"),
+        ("pytest", "-q", "-p", PLUGIN, "--tinybudget", "examples/quickstart"),
     ],
     ids=["tinybudget", "pytest"],
 )

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from small_projects import keywords
 
 from pytest_tinybudget import cli
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.update.image import parse_version
 from pytest_tinybudget.update.image import read_image
 from pytest_tinybudget.update.slots import Overhead

@@ -22,18 +22,13 @@ from pytest_tinybudget.api import check
 from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.artifacts import render_array
 from pytest_tinybudget.artifacts import write
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.baseline.compare import compare
-from pytest_tinybudget.baseline.growth import Allowed
-from pytest_tinybudget.baseline.growth import hold
 from pytest_tinybudget.baseline.history import Entry
 from pytest_tinybudget.baseline.history import history
-from pytest_tinybudget.baseline.stored import own_results
-from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.board import Region
-from pytest_tinybudget.budget import Terms
-from pytest_tinybudget.budget import judge
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import MaxIncrease
@@ -42,7 +37,6 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.declaration.problems import DeclarationError
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.arena import simulate_multitenant
 from pytest_tinybudget.footprint.layout import STORED_MODEL
@@ -52,24 +46,30 @@ from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import SplitArena
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.groups import combine
+from pytest_tinybudget.gate.growth import Allowed
+from pytest_tinybudget.gate.growth import hold
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.groups import combine
-from pytest_tinybudget.metrics import LABELS
-from pytest_tinybudget.metrics import RESULT_KEYS
-from pytest_tinybudget.placement import ModelPlacement
-from pytest_tinybudget.placement import ModelStorage
-from pytest_tinybudget.placement import Placements
-from pytest_tinybudget.placement import SplitPlacement
 from pytest_tinybudget.report import csv
 from pytest_tinybudget.report import html
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import openmetrics
-from pytest_tinybudget.report import results_json
 from pytest_tinybudget.report.terminal import failure
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.metrics import RESULT_KEYS
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.placement import ModelPlacement
+from pytest_tinybudget.runtimes.placement import ModelStorage
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.placement import SplitPlacement
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 RUNTIME = RUNTIMES["m4_cmsisnn"]
@@ -475,7 +475,7 @@ def split_result(declared: Any) -> PairResult:
 
 
 def test_a_results_file_keeps_every_size(split_result: PairResult) -> None:
-    text = results_json.render([split_result])
+    text = writer.render([split_result])
     (back,) = read_results(text.encode(), "results").pairs
     assert [each.used for each in back.measures] == [each.used for each in split_result.measures]
     assert [each.metric for each in back.measures] == [

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import DeclarationError
-from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.layers import Layer
 from pytest_tinybudget.graph.layers import LayerList
 from pytest_tinybudget.graph.layers import model_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 def planned(*layers: Layer, shape: tuple[int, ...] = (16, 16, 1)) -> Model:

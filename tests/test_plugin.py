@@ -16,7 +16,7 @@ from conftest import needs_xdist
 from conftest import summary_line
 
 from pytest_tinybudget import declaration
-from pytest_tinybudget import plugin
+from pytest_tinybudget.pytest_plugin import plugin
 
 
 Project = Callable[..., pytest.Pytester]
@@ -515,7 +515,7 @@ def test_at_rest_the_plugin_imports_nothing_heavy(pytester: pytest.Pytester) -> 
     result.stdout.fnmatch_lines(
         [
             "heavy: []",
-            f"ours: {['pytest_tinybudget', 'pytest_tinybudget.hookspecs', plugin.__name__]}",
+            f"ours: {['pytest_tinybudget', 'pytest_tinybudget.hooks', plugin.__name__]}",
         ]
     )
 
@@ -531,7 +531,8 @@ def test_the_package_is_imported_past_the_rewriting_of_assertions(project: Proje
         pytest.main(["--tinybudget", "-q"])
         ours = [name for name in sys.modules if name.startswith("pytest_tinybudget.")]
         loaders = {name: type(sys.modules[name].__spec__.loader).__name__ for name in ours}
-        for early in ("plugin", "hookspecs"):  # which pytest loads before
+        # pytest loads these before:
+        for early in ("pytest_plugin", "pytest_plugin.plugin", "hooks"):
             del loaders[f"pytest_tinybudget.{early}"]
         print(len(loaders) > 50, sorted(set(loaders.values())))
         """

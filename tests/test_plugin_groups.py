@@ -16,8 +16,8 @@ from conftest import summary_line
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.declaration import RuntimeChoice
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate_multitenant
 from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
 from pytest_tinybudget.footprint.measure import measure
@@ -27,10 +27,10 @@ from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
-from pytest_tinybudget.footprint.runtime import RUNTIMES
+from pytest_tinybudget.gate.groups import combine
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.groups import combine
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 Project = Callable[..., pytest.Pytester]

@@ -11,9 +11,9 @@ from conftest import keyword_model
 from modelmaker import ModelMaker
 
 from pytest_tinybudget import cli
-from pytest_tinybudget import verify
-from pytest_tinybudget.budget import Verdict
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.gate import cross_check
+from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
 
@@ -43,7 +43,7 @@ def test_a_model_that_runs_passes(project: Project) -> None:
 @needs_interpreter
 @pytest.mark.parametrize("path", wake_word_models(), ids=lambda path: path.stem)
 def test_streaming_models_agree_with_the_simulation(path: Path) -> None:
-    run = verify.cross_check(load_model(path))
+    run = cross_check.cross_check(load_model(path))
     assert run.failure == ""
     assert run.head == run.simulated_head > 0
 
@@ -69,30 +69,32 @@ def test_an_operator_that_the_interpreter_cannot_resolve_fails(project: Project)
 @needs_interpreter
 def test_a_crash_or_a_hang_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     model = read_model(keyword_model(), "kws")
-    monkeypatch.setattr(verify, "_CHILD", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    assert verify.cross_check(model).failure == "it crashed with signal 11"
-    monkeypatch.setattr(verify, "_CHILD", "import time; time.sleep(60)")
-    monkeypatch.setattr(verify, "TIME_LIMIT_SECONDS", 0.5)
-    assert verify.cross_check(model).failure == "not done after 0.5 s"
+    monkeypatch.setattr(
+        cross_check, "_CHILD", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    )
+    assert cross_check.cross_check(model).failure == "it crashed with signal 11"
+    monkeypatch.setattr(cross_check, "_CHILD", "import time; time.sleep(60)")
+    monkeypatch.setattr(cross_check, "TIME_LIMIT_SECONDS", 0.5)
+    assert cross_check.cross_check(model).failure == "not done after 0.5 s"
 
 
 def test_a_head_that_differs_from_the_simulated_one_fails() -> None:
-    verdict = verify.RealRun(head=1024, simulated_head=1008).amend(FITS)
+    verdict = cross_check.RealRun(head=1024, simulated_head=1008).amend(FITS)
     assert verdict.outcome == "unmet"
     assert "1,024 B" in verdict.headline
     assert "1,008 B" in verdict.headline
-    assert verify.RealRun(head=1008, simulated_head=1008).amend(FITS) is FITS
+    assert cross_check.RealRun(head=1008, simulated_head=1008).amend(FITS) is FITS
 
 
 def test_a_pair_that_fails_already_keeps_its_reason() -> None:
     over = Verdict("over", "flash over by 1 B", ())
-    assert verify.RealRun(failure="no registration").amend(over) is over
+    assert cross_check.RealRun(failure="no registration").amend(over) is over
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TinybudgetError, match=r"pip install 'pytest-tinybudget\[verify\]'"):
-        verify.cross_check(read_model(keyword_model(), "kws"))
+        cross_check.cross_check(read_model(keyword_model(), "kws"))
 
 
 def test_without_the_extra_a_run_says_so_once_and_not_for_each_pair(

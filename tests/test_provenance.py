@@ -21,15 +21,15 @@ from small_projects import keywords
 from small_projects import put
 from small_projects import run
 
-from pytest_tinybudget.baseline.merge import merged_provenance
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import read_results
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.report import results_json
-from pytest_tinybudget.results import Checkout
-from pytest_tinybudget.results import Provenance
-from pytest_tinybudget.results import own_provenance
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.merge import merged_provenance
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.results.types import Checkout
+from pytest_tinybudget.results.types import Provenance
+from pytest_tinybudget.results.types import own_provenance
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 ROOT = Path(__file__).parents[1]
@@ -44,14 +44,14 @@ A, B, C = ("a" * 40, "b" * 40, "c" * 40)
 
 def text_of(*results: Any, checkouts: tuple[Checkout, ...] = (), tool: str = "") -> str:
     source = own_provenance(checkouts)
-    return results_json.render(results, replace(source, tool=tool) if tool else source)
+    return writer.render(results, replace(source, tool=tool) if tool else source)
 
 
 @pytest.fixture
 def old_file(tmp_path: Path) -> Path:
     path = tmp_path / "old.json"
     source = Provenance("0.0.7", "0ldc0mm1t")
-    path.write_text(results_json.render([samples.over(identity=OLD)], source), encoding="ascii")
+    path.write_text(writer.render([samples.over(identity=OLD)], source), encoding="ascii")
     return path
 
 

@@ -20,6 +20,7 @@ from modelmaker import write
 from msgspec.structs import replace
 from test_shrink import labelled_model
 
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.baseline import baseline_file
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.cli import main
@@ -27,9 +28,8 @@ from pytest_tinybudget.convert.converter import Converted
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.gate import Gate
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.results.types import PairResult
 
 
 ROOT = Path(__file__).parents[1]

@@ -24,13 +24,13 @@ from report_samples import pair
 from report_samples import refused
 
 from pytest_tinybudget import cli
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.report import codequality
 from pytest_tinybudget.report import csv as csv_report
 from pytest_tinybudget.report import junit
 from pytest_tinybudget.report import openmetrics
-from pytest_tinybudget.report import results_json
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.types import PairResult
 
 
 EVERY_KIND = [
@@ -232,7 +232,7 @@ def test_junit_cases_of_two_declarations_do_not_hide_each_other() -> None:
 @pytest.fixture
 def results_file(tmp_path: Path) -> Path:
     path = tmp_path / "tinybudget.json"
-    path.write_text(results_json.render([over()]), encoding="ascii")
+    path.write_text(writer.render([over()]), encoding="ascii")
     return path
 
 
@@ -271,7 +271,7 @@ def test_report_compares_with_a_baseline_named_after_its_commit(
     suffix: str, results_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = tmp_path / f"{'1a2b3c4d5e' * 4}{suffix}.json"
-    base.write_text(results_json.render([error("gone", model_sha256="")]), encoding="ascii")
+    base.write_text(writer.render([error("gone", model_sha256="")]), encoding="ascii")
     arguments = ["report", str(results_file), "--baseline", str(base), "--format"]
     cli.main([*arguments, "markdown"])
     assert "Compared with <code>commit 1a2b3c4d5e1a</code>" in capsys.readouterr().out
@@ -287,8 +287,8 @@ def test_report_if_changed_is_silent_where_all_is_as_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     same, other = tmp_path / "same.json", tmp_path / "other.json"
-    same.write_text(results_json.render([pair(measures=())]), encoding="ascii")
-    other.write_text(results_json.render([pair("vad", measures=())]), encoding="ascii")
+    same.write_text(writer.render([pair(measures=())]), encoding="ascii")
+    other.write_text(writer.render([pair("vad", measures=())]), encoding="ascii")
     quiet = ["report", str(same), "--format", "markdown", "--if-changed", "--baseline"]
     assert cli.main([*quiet, str(same)]) == 0
     assert capsys.readouterr().out == ""

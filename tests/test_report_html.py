@@ -25,14 +25,14 @@ from report_samples import over
 from report_samples import pair
 from report_samples import refused
 
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.baseline.compare import compare
-from pytest_tinybudget.baseline.stored import own_results
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.result import LiveBuffer
-from pytest_tinybudget.names import printable
 from pytest_tinybudget.report import html
 from pytest_tinybudget.report import svg
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.types import PairResult
 
 
 SVG = "{http://www.w3.org/2000/svg}"

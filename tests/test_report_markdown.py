@@ -19,13 +19,13 @@ from report_samples import over
 from report_samples import pair
 from report_samples import refused
 
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.baseline.compare import compare
-from pytest_tinybudget.baseline.stored import own_results
-from pytest_tinybudget.names import printable
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report.escape import markdown as words
 from pytest_tinybudget.report.escape import markdown_code
-from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.types import Acceptance
 
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])

@@ -19,7 +19,7 @@ from report_samples import refused
 
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.report import junit
-from pytest_tinybudget.report import results_json
+from pytest_tinybudget.results import writer
 
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ EVERY_KIND = [
 
 
 def rendered(*results: Any) -> Any:
-    return json.loads(results_json.render(results))
+    return json.loads(writer.render(results))
 
 
 # The results file
@@ -136,7 +136,7 @@ def test_operators_are_counted() -> None:
 
 
 def test_pairs_are_sorted_by_id_whatever_order_they_ran_in() -> None:
-    assert results_json.render(EVERY_KIND) == results_json.render(EVERY_KIND[::-1])
+    assert writer.render(EVERY_KIND) == writer.render(EVERY_KIND[::-1])
     ids = [each["id"] for each in rendered(*EVERY_KIND)["pairs"]]
     assert ids == sorted(ids)
 
@@ -144,8 +144,7 @@ def test_pairs_are_sorted_by_id_whatever_order_they_ran_in() -> None:
 def test_parts_of_equal_size_keep_one_order() -> None:
     parts = (Part("b", 1, "exact"), Part("a", 1, "exact"))
     orders = [
-        results_json.render([pair(measures=(measure(parts=each),))])
-        for each in (parts, parts[::-1])
+        writer.render([pair(measures=(measure(parts=each),))]) for each in (parts, parts[::-1])
     ]
     assert orders[0] == orders[1]
 
@@ -167,7 +166,7 @@ def test_an_unmeasured_pair_has_no_numbers_but_a_reason() -> None:
 
 def test_hostile_names_stay_data_in_the_file() -> None:
     name = 'x"\x1b[31m\u202e\udc80'
-    text = results_json.render([pair(headline=name)])
+    text = writer.render([pair(headline=name)])
     assert text.isascii()
     assert "\x1b" not in text
     assert json.loads(text)["pairs"][0]["headline"] == name

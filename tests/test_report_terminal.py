@@ -29,9 +29,9 @@ from pytest_tinybudget.report.layout import write_lines
 from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.report.terminal import failure_lines
 from pytest_tinybudget.report.terminal import summary
-from pytest_tinybudget.results import Figure
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.results import Placed
+from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.results.types import Placed
 
 
 WIDE, USUAL, NARROW = Style(120), Style(80), Style(40)

@@ -22,14 +22,14 @@ from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.resolve import why_unresolved
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.schema import load_schema
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 Project = Callable[..., pytest.Pytester]

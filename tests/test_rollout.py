@@ -19,8 +19,8 @@ from small_projects import keywords
 from small_projects import put
 from small_projects import run
 
+from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.rollout.decision import Action
 from pytest_tinybudget.rollout.decision import decide
 from pytest_tinybudget.rollout.decision import devices_to_know

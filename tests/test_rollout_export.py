@@ -19,7 +19,7 @@ from botocore.model import StructureShape
 from botocore.validate import ParamValidator
 from small_projects import run
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.rollout import aws_iot
 from pytest_tinybudget.rollout import hawkbit
 from pytest_tinybudget.rollout.decision import decide

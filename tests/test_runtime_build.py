@@ -13,15 +13,15 @@ import pytest
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import sizes_of
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.section_graph import encode
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.toolchain.linker_map import read_section_sizes
 from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 from pytest_tinybudget.toolchain.runtime_build import build_runtime

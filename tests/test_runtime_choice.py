@@ -9,20 +9,20 @@ from modelmaker import ModelMaker
 from msgspec.structs import replace
 
 from pytest_tinybudget import api
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import find_board
-from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.declaration.suitability import suitable
-from pytest_tinybudget.errors import DeclarationError
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.footprint.abi import CORES
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.runtimes.abi import CORES
+from pytest_tinybudget.runtimes.cores import cores
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 ALL = {name: DeclaredRuntime(name, runtime) for name, runtime in RUNTIMES.items()}

@@ -22,12 +22,12 @@ import msgspec
 import pytest
 import tomlkit
 
+from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.schema import OPERATORS
 from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.validate import validated
-from pytest_tinybudget.errors import DeclarationError
 
 
 Keys = tuple[str, ...]

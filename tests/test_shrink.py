@@ -24,15 +24,15 @@ from networks import calling_network
 from networks import small_network
 from random_models import models
 
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.cli import main
-from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.footprint.arena import simulate
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tables import UnknownTableError
 from pytest_tinybudget.graph.tables import put_together
 from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.shrink import strip
 
 

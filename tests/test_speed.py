@@ -22,20 +22,20 @@ from random_models import models as random_models
 
 import pytest_tinybudget
 from pytest_tinybudget import cli
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.quantities import Declarable
+from pytest_tinybudget.base.quantities import format_quantity
+from pytest_tinybudget.base.quantities import parse_quantity
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.power import Power
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import Kernels
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.quantities import Declarable
-from pytest_tinybudget.quantities import format_quantity
-from pytest_tinybudget.quantities import parse_quantity
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Kernels
 from pytest_tinybudget.speed import calibration
 from pytest_tinybudget.speed.energy import ActivePower
 from pytest_tinybudget.speed.energy import battery_life

@@ -12,16 +12,16 @@ from modelmaker import Graph
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import FixedCost
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.stack import invoke_key
 from pytest_tinybudget.footprint.stack import load_table
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))

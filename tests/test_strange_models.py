@@ -15,11 +15,11 @@ from modelmaker import Graph
 from modelmaker import ModelMaker
 from modelmaker import TensorSpec
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.model import TYPE_BITS
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 RUNTIME_NAMES = ("m4_cmsisnn", "m55_cmsisnn", "rv32imc_ref", "x86_64_ref")

@@ -15,23 +15,23 @@ from modelmaker import Graph
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Part
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
-from pytest_tinybudget.footprint.runtime import Runtime
-from pytest_tinybudget.footprint.runtime import Tflm
-from pytest_tinybudget.gate import Gate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
+from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.runtime import Tflm
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))

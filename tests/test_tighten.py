@@ -12,9 +12,9 @@ from small_projects import put
 from small_projects import run
 
 from pytest_tinybudget import check
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.tighten import Margin
+from pytest_tinybudget.gate.tighten import Margin
 
 
 DECLARATION = f"""\

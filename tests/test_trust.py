@@ -13,13 +13,13 @@ from modelmaker import ModelMaker
 from modelmaker import Table
 from modelmaker import write
 
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.cli import main
-from pytest_tinybudget.errors import ModelError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 Build = Callable[[Graph], None]

@@ -27,10 +27,10 @@ from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.operators import rules
-from pytest_tinybudget.footprint.runtime import RUNTIMES
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 #: The firmware that ran models.

@@ -15,13 +15,13 @@ from small_projects import keywords
 from small_projects import put
 
 from pytest_tinybudget import cli
-from pytest_tinybudget.baseline.stored import load_results
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import DeclarationError
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.results import Figure
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.reader import load_results
+from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.update.partitions import Partition
 from pytest_tinybudget.update.partitions import load_partitions
 from pytest_tinybudget.update.partitions import read_partitions

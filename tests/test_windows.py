@@ -29,9 +29,9 @@ from small_projects import put
 from small_projects import run
 
 from pytest_tinybudget.artifacts import render
+from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import load_declaration
-from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.graph.tflite import read_model
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from pytest_tinybudget import hookspecs
-from pytest_tinybudget import plugin
+from pytest_tinybudget import hooks as hook_specifications
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.boards import catalogue
 from pytest_tinybudget.cli import command_line_parser
 from pytest_tinybudget.declaration.json_schema import json_schema
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.pytest_plugin import plugin
 
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class _Options:
 
 def hooks() -> str:
     lines = ["# Hooks", "", "Examples: [hooks for other plugins](../hooks.md)."]
-    for name, hook in vars(hookspecs).items():
+    for name, hook in vars(hook_specifications).items():
         if name.startswith("pytest_tinybudget_") and callable(hook):
             signature = f"def {name}{inspect.signature(hook)}".replace("'", "")
             lines += ["", f"## `{name}`", "", "```python", signature, "```", ""]

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results.types import Figure
 
 
 class Accelerated(Struct, frozen=True):

@@ -18,6 +18,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.boards.accelerator import find_accelerator
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.resolve import EDGE_TPU as COMPILED
@@ -25,8 +27,6 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.sizes import format_size
 
 
 EDGE_TPU = "edge-tpu"

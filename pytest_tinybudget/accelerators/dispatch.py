@@ -14,14 +14,14 @@ from pytest_tinybudget.accelerators.ethos_u import Measure
 from pytest_tinybudget.accelerators.ethos_u import on_ethos_u
 from pytest_tinybudget.accelerators.jetson import AT_LEAST
 from pytest_tinybudget.accelerators.jetson import on_jetson
+from pytest_tinybudget.base.cache import Cache
 from pytest_tinybudget.boards.accelerator import find_accelerator
-from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.resolve import EDGE_TPU
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results.types import Figure
 
 
 def accelerate(pair: Pair, model: Model, measure: Measure, cache: Cache | None) -> Accelerated:

@@ -21,15 +21,15 @@ from pytest_tinybudget.accelerators.accelerated import Accelerated
 from pytest_tinybudget.accelerators.vela import NPU_OPERATOR
 from pytest_tinybudget.accelerators.vela import Compiled
 from pytest_tinybudget.accelerators.vela import compile_model
+from pytest_tinybudget.base.cache import Cache
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.convert.cache import Cache
 from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
-from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.shrink import strip
 
 

@@ -19,7 +19,7 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
-from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results.types import Figure
 
 
 #: The name of a time that is only bounded from below.

@@ -21,18 +21,18 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.cache import Entry
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.folders import temporary_folder
+from pytest_tinybudget.base.processes import module
+from pytest_tinybudget.base.processes import run
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.boards.accelerator import VelaOptions
-from pytest_tinybudget.children.folders import temporary_folder
-from pytest_tinybudget.children.processes import module
-from pytest_tinybudget.children.processes import run
-from pytest_tinybudget.convert.cache import Cache
-from pytest_tinybudget.convert.cache import Entry
 from pytest_tinybudget.convert.errors import ConversionError
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.names import printable
 
 
 #: The custom operator that stands for what the NPU runs.

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pytest_tinybudget.artifacts.array import Language
 from pytest_tinybudget.artifacts.array import render_array
-from pytest_tinybudget.artifacts.files import DEFAULT_DIRECTORY
-from pytest_tinybudget.artifacts.files import write
 from pytest_tinybudget.artifacts.render import render
 from pytest_tinybudget.artifacts.resolver import Registrations
+from pytest_tinybudget.base.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.base.files import write
 
 
 __all__ = [

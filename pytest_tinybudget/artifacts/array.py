@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pytest_tinybudget.artifacts.text import comment_text
+from pytest_tinybudget.base.text import c_identifier
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.names import c_identifier
-from pytest_tinybudget.placement import Placements
+from pytest_tinybudget.runtimes.placement import Placements
 
 
 Language = Literal["c++", "c"]

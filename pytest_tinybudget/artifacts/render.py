@@ -11,7 +11,7 @@ from pytest_tinybudget.artifacts.resolver import render_resolver
 from pytest_tinybudget.artifacts.settings import render_settings
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.placement import Placements
+from pytest_tinybudget.runtimes.placement import Placements
 
 
 def render(

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pytest_tinybudget.artifacts.text import comment_text
 from pytest_tinybudget.artifacts.text import string_literal
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import c_identifier
 from pytest_tinybudget.footprint.registrations import registrations as known_registrations
 from pytest_tinybudget.footprint.registrations import typed_registrations
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.names import c_identifier
 
 
 Registrations = Literal["generic", "typed"]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 
 from pytest_tinybudget.artifacts.text import comment_text
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import c_identifier
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Tensor
-from pytest_tinybudget.names import c_identifier
 
 
 _TFLITE_TYPES = {

@@ -15,29 +15,29 @@ from pathlib import PurePosixPath
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.artifacts.files import write_file
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import relative
+from pytest_tinybudget.base.files import write_file
 from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.git import Base
 from pytest_tinybudget.baseline.git import GitError
 from pytest_tinybudget.baseline.git import Repository
 from pytest_tinybudget.baseline.scope import declared_in
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import load_results
-from pytest_tinybudget.baseline.stored import own_estimator
-from pytest_tinybudget.baseline.stored import own_results
-from pytest_tinybudget.baseline.stored import read_results
 from pytest_tinybudget.baseline.workspace import Workspace
 from pytest_tinybudget.baseline.workspace import repository_of
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import GroupPair
-from pytest_tinybudget.declaration.problems import relative
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.results import Checkout
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.results import Provenance
-from pytest_tinybudget.results import own_provenance
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.reader import load_results
+from pytest_tinybudget.results.reader import own_estimator
+from pytest_tinybudget.results.reader import own_results
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.results.types import Checkout
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.results.types import Provenance
+from pytest_tinybudget.results.types import own_provenance
 
 
 #: Measures pairs, which hold to no limit of growth.

@@ -8,19 +8,22 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import relative
+from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.baseline.compare import incomparable
 from pytest_tinybudget.baseline.compare import other_estimator
-from pytest_tinybudget.baseline.growth import NO_BASE
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import joined
-from pytest_tinybudget.baseline.stored import load_results
-from pytest_tinybudget.baseline.stored import own_estimator
-from pytest_tinybudget.declaration.problems import relative
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.nearest import nearest
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.results import Provenance
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.reader import joined
+from pytest_tinybudget.results.reader import load_results
+from pytest_tinybudget.results.reader import own_estimator
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.results.types import Provenance
+
+
+#: Why growth is not checked where nobody says what to compare with.
+NO_BASE = "no base is named (--base auto; under pytest --tinybudget-base=auto)"
 
 
 class Baseline(Struct, frozen=True):

@@ -18,8 +18,8 @@ from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
-from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import PairResult
 
 
 #: Aligning two sequences takes time with the product of their lengths; longer ones are matched

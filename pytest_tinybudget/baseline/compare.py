@@ -9,20 +9,20 @@ from dataclasses import replace
 
 import msgspec
 
+from pytest_tinybudget.base.sizes import format_pair
 from pytest_tinybudget.baseline.causes import causes
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.baseline.comparison import Delta
 from pytest_tinybudget.baseline.comparison import Status
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.metrics import LABELS
-from pytest_tinybudget.metrics import METRICS
-from pytest_tinybudget.metrics import Metric
-from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Outcome
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.metrics import METRICS
+from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import Outcome
+from pytest_tinybudget.results.types import PairResult
 
 
 def compare(

@@ -11,9 +11,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec import field
 
-from pytest_tinybudget.metrics import Metric
-from pytest_tinybudget.results import Acceptance
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.results.types import Acceptance
+from pytest_tinybudget.results.types import PairResult
 
 
 #: ``renamed``: the same model file (by content) under another name; ``changed``: a size, a limit

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.baseline.git import Repository
-from pytest_tinybudget.baseline.stored import Results
-from pytest_tinybudget.baseline.stored import load_results
-from pytest_tinybudget.baseline.stored import read_results
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.metrics import METRICS
-from pytest_tinybudget.metrics import Metric
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.metrics import METRICS
+from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.results.reader import Results
+from pytest_tinybudget.results.reader import load_results
+from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.results.types import PairResult
 
 
 #: As ``tinybudget diff --store`` names its files: a commit, and which pairs where not all.
@@ -135,7 +135,7 @@ def history(entries: Iterable[Entry | str], models: Iterable[str] = ()) -> Histo
     known = {pair.model for entry in found for pair in entry.results.pairs}
     wanted = set(models) or known
     if wanted - known:
-        from pytest_tinybudget.nearest import unknown
+        from pytest_tinybudget.base.suggest import unknown
 
         raise unknown("model", sorted(wanted - known)[0], known)
     tables = [{pair.id: pair for pair in entry.results.pairs} for entry in found]

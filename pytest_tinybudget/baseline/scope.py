@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import relative
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration import FILE_NAME
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.declaration.problems import relative
 from pytest_tinybudget.declaration.search import declarations_at
 from pytest_tinybudget.declaration.search import split_argument
-from pytest_tinybudget.errors import TinybudgetError
 
 
 def declared_in(

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.files import relative
+from pytest_tinybudget.base.folders import temporary_folder
 from pytest_tinybudget.baseline.git import SHORT_COMMIT
 from pytest_tinybudget.baseline.git import GitError
 from pytest_tinybudget.baseline.git import Repository
-from pytest_tinybudget.children.folders import temporary_folder
-from pytest_tinybudget.declaration.problems import relative
 
 
 class Copy(Struct, frozen=True):

@@ -10,9 +10,9 @@ from pytest_tinybudget.boards.catalogue import find_board
 from pytest_tinybudget.boards.catalogue import find_boards
 from pytest_tinybudget.boards.catalogue import search
 from pytest_tinybudget.boards.catalogue import with_others
-from pytest_tinybudget.boards.cores import Core
-from pytest_tinybudget.boards.cores import find_core
-from pytest_tinybudget.placement import Placement
+from pytest_tinybudget.runtimes.cores import Core
+from pytest_tinybudget.runtimes.cores import find_core
+from pytest_tinybudget.runtimes.placement import Placement
 
 
 __all__ = [

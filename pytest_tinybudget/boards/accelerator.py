@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pytest_tinybudget.nearest import unknown
+from pytest_tinybudget.base.suggest import unknown
 
 
 class Accelerator(Struct, frozen=True):

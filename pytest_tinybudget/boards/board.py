@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.boards.power import Power
-from pytest_tinybudget.placement import Placement
+from pytest_tinybudget.runtimes.placement import Placement
 
 
 class Region(Struct, frozen=True):

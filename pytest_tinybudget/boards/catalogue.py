@@ -11,18 +11,18 @@ from typing import Any
 
 import msgspec
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.lazy import OnDemand
+from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards.board import BARE_METAL
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.board import largest_static
-from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.boards.everyday import boards_called
 from pytest_tinybudget.boards.everyday import several
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.nearest import unknown
-from pytest_tinybudget.on_demand import OnDemand
-from pytest_tinybudget.sizes import parse_size
+from pytest_tinybudget.runtimes.cores import find_core
 
 
 @cache

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from pytest_tinybudget.base.sizes import parse_size
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.sizes import parse_size
 
 
 #: ESP-IDF places application partitions at multiples of this, the first behind boot loader and

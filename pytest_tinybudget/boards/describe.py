@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.board import Sdk
-from pytest_tinybudget.boards.cores import cores
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.runtimes.cores import cores
 
 
 #: Head of ``rows``. "Free" is what is left for a model and its runtime.

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.baseline.comparison import Comparison
     from pytest_tinybudget.declaration.pairs import Declared
-    from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.results import PairResult
-    from pytest_tinybudget.results import Provenance
+    from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.results.types import PairResult
+    from pytest_tinybudget.results.types import Provenance
 
 
 def add_base_options(parser: argparse.ArgumentParser) -> None:
@@ -74,14 +74,14 @@ def base_of(arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declar
     """
     from pytest_tinybudget.baseline import base
     from pytest_tinybudget.baseline.baseline import Baseline
-    from pytest_tinybudget.report import results_json
+    from pytest_tinybudget.results import writer
 
     def measure(pairs: Sequence[Declared]) -> Iterator[PairResult]:
         gate.prepare(pairs)
         for pair in pairs:
             yield gate.check(pair)
 
-    store = base.Store(arguments.store, results_json.render) if arguments.store else None
+    store = base.Store(arguments.store, writer.render) if arguments.store else None
     gate.baseline = Baseline()  # the base is held to no base of its own
     written = Path(arguments.json) if arguments.json and str(arguments.json) != "-" else None
     run = base.Run(arguments.paths, selected, Path.cwd(), written=written)
@@ -94,17 +94,17 @@ def write_results(path: Path, pairs: Sequence[PairResult], provenance: Provenanc
     Raises:
         TinybudgetError: it cannot be written.
     """
-    from pytest_tinybudget.artifacts.files import write_file
-    from pytest_tinybudget.report import results_json
+    from pytest_tinybudget.base.files import write_file
+    from pytest_tinybudget.results import writer
 
-    write_file(path, results_json.render(pairs, provenance).encode("ascii"))
+    write_file(path, writer.render(pairs, provenance).encode("ascii"))
 
 
 def compared(baseline: Baseline, results: Sequence[PairResult]) -> Comparison:
     """``results`` of the working directory compared with ``baseline``."""
     from pytest_tinybudget.baseline.compare import compare
     from pytest_tinybudget.baseline.scope import still_declared
-    from pytest_tinybudget.baseline.stored import own_results
+    from pytest_tinybudget.results.reader import own_results
 
     ran = {result.id for result in results}
     base = baseline.results

@@ -14,6 +14,11 @@ from typing import get_args
 
 from msgspec import to_builtins
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.catalogue import catalogue
 from pytest_tinybudget.boards.catalogue import search
@@ -29,23 +34,18 @@ from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import runtime_of
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.nearest import nearest
-from pytest_tinybudget.placement import Placement
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.report.terminal import counted
-from pytest_tinybudget.sizes import format_size
-from pytest_tinybudget.sizes import parse_size
+from pytest_tinybudget.runtimes.placement import Placement
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.budget import Verdict
     from pytest_tinybudget.footprint.result import Footprint
-    from pytest_tinybudget.footprint.runtime import Runtime
+    from pytest_tinybudget.gate.verdict import Verdict
+    from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 _ID, _NAME, _CORE, _CLOCK, _FLASH, _RAM, _FLASH_FREE, _RAM_FREE, _NOTE = range(len(HEAD))
@@ -141,10 +141,10 @@ def _fitting(
     arguments: argparse.Namespace, boards: Iterable[Board]
 ) -> tuple[list[Board], dict[str, Verdict]]:
     """Those of ``boards`` that hold the model, the smallest first, with the verdict on each."""
-    from pytest_tinybudget.budget import Terms
-    from pytest_tinybudget.budget import judge
     from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.remedies import smallest_first
+    from pytest_tinybudget.gate.remedies import smallest_first
+    from pytest_tinybudget.gate.verdict import Terms
+    from pytest_tinybudget.gate.verdict import judge
 
     model, terms = given_model(arguments, arguments.fits), Terms(placement=arguments.placement)
     costs = declared_costs(arguments)

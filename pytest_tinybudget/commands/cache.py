@@ -29,11 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: the limit is no size.
     """
-    from pytest_tinybudget.convert.cache import Cache
-    from pytest_tinybudget.convert.cache import default_folder
-    from pytest_tinybudget.convert.cache import limit_bytes
-    from pytest_tinybudget.names import printable
-    from pytest_tinybudget.sizes import format_size
+    from pytest_tinybudget.base.cache import Cache
+    from pytest_tinybudget.base.cache import default_folder
+    from pytest_tinybudget.base.cache import limit_bytes
+    from pytest_tinybudget.base.sizes import format_size
+    from pytest_tinybudget.base.text import printable
 
     cache = Cache(default_folder(), limit_bytes())
     if arguments.action == "clear":

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.commands.options import DEFAULT_RUNTIME
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import runtime_named
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
 
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -18,7 +19,6 @@ from pytest_tinybudget.commands.options import chosen_runtime
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import require_runnable
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import file_and_array
 from pytest_tinybudget.graph.locations import model_name
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.base import add_base_options
 from pytest_tinybudget.commands.base import baseline_of
 from pytest_tinybudget.commands.base import compared
@@ -20,7 +21,6 @@ from pytest_tinybudget.commands.outcome import require_one_stdout
 from pytest_tinybudget.commands.outcome import tell
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
-from pytest_tinybudget.errors import TinybudgetError
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -76,8 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: a path or a declaration is wrong, or a report cannot be written.
     """
-    from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.verify import require_interpreter
+    from pytest_tinybudget.gate.cross_check import require_interpreter
+    from pytest_tinybudget.gate.pipeline import Gate
 
     require_one_stdout(arguments)
     if arguments.verify:

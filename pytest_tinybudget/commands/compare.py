@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.quantities import format_range
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.commands.options import Subparsers
@@ -23,23 +25,21 @@ from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import given_by
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.graph.locations import model_name
-from pytest_tinybudget.metrics import LABELS
-from pytest_tinybudget.quantities import format_range
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
-    from pytest_tinybudget.budget import Verdict
     from pytest_tinybudget.footprint.result import Footprint
-    from pytest_tinybudget.footprint.runtime import Runtime
-    from pytest_tinybudget.results import Measure
+    from pytest_tinybudget.gate.verdict import Verdict
+    from pytest_tinybudget.results.types import Measure
+    from pytest_tinybudget.runtimes.runtime import Runtime
     from pytest_tinybudget.speed.latency import Latency
 
 
@@ -123,11 +123,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _placings(path: str, boards: Sequence[Board], given: Given) -> list[Placing]:
     """A model on each of ``boards``, measured once for each of their runtimes."""
     from pytest_tinybudget.api import pair_of
-    from pytest_tinybudget.budget import Terms
-    from pytest_tinybudget.budget import judge
     from pytest_tinybudget.convert.settings import Conversion
     from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.gate.verdict import Terms
+    from pytest_tinybudget.gate.verdict import judge
     from pytest_tinybudget.speed.latency import latency_of
 
     with closing(Gate()) as gate:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.base import add_base_options
 from pytest_tinybudget.commands.base import base_of
 from pytest_tinybudget.commands.base import compared
@@ -14,7 +15,6 @@ from pytest_tinybudget.commands.base import write_results
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.selection import select
-from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _files(arguments: argparse.Namespace) -> Comparison:
     from pytest_tinybudget.baseline.compare import compare
-    from pytest_tinybudget.baseline.stored import load_results
+    from pytest_tinybudget.results.reader import load_results
 
     if len(arguments.paths) != 2:
         raise TinybudgetError(
@@ -92,7 +92,7 @@ def _files(arguments: argparse.Namespace) -> Comparison:
 
 
 def _commit(arguments: argparse.Namespace) -> Comparison:
-    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.gate.pipeline import Gate
 
     arguments.paths = arguments.paths or ["."]
     selected = select(arguments.paths)

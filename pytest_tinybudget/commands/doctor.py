@@ -16,9 +16,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec import to_builtins
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.errors import TinybudgetError
 
 
 State = Literal["ok", "absent", "broken"]
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    from pytest_tinybudget.names import printable
+    from pytest_tinybudget.base.text import printable
 
     width = max(len(finding.name) for finding in findings)
     topic = ""
@@ -96,8 +96,8 @@ def _print(findings: Sequence[Finding]) -> None:
 
 def _tool() -> Iterator[Finding]:
     from pytest_tinybudget.boards import catalogue
-    from pytest_tinybudget.footprint.runtime import RUNTIMES
-    from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
+    from pytest_tinybudget.runtimes.runtime import RUNTIMES
+    from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
 
     own = _version("pytest-tinybudget") or "not installed"
     yield Finding("this tool", "pytest-tinybudget", "ok", own)
@@ -138,10 +138,10 @@ def _extras() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from pytest_tinybudget.convert.cache import Cache
-    from pytest_tinybudget.convert.cache import default_folder
-    from pytest_tinybudget.convert.cache import limit_bytes
-    from pytest_tinybudget.sizes import format_size
+    from pytest_tinybudget.base.cache import Cache
+    from pytest_tinybudget.base.cache import default_folder
+    from pytest_tinybudget.base.cache import limit_bytes
+    from pytest_tinybudget.base.sizes import format_size
 
     try:
         cache = Cache(default_folder(), limit_bytes())

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.quantities import Declarable
+from pytest_tinybudget.base.quantities import format_quantity
+from pytest_tinybudget.base.quantities import format_range
+from pytest_tinybudget.base.quantities import parse_quantity
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import is_c_source
-from pytest_tinybudget.quantities import Declarable
-from pytest_tinybudget.quantities import format_quantity
-from pytest_tinybudget.quantities import format_range
-from pytest_tinybudget.quantities import parse_quantity
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import wrapped
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.base.quantities import Electrical
+    from pytest_tinybudget.base.quantities import Unit
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.declaration.pairs import Pair
-    from pytest_tinybudget.quantities import Electrical
-    from pytest_tinybudget.quantities import Unit
     from pytest_tinybudget.speed.energy import Battery
     from pytest_tinybudget.speed.energy import Energy
     from pytest_tinybudget.speed.latency import Latency
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: model, board or a quantity are wrong, or the inferences take too long.
     """
-    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.speed.energy import battery_life
     from pytest_tinybudget.speed.energy import energy_of
     from pytest_tinybudget.speed.energy import power_of

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -16,7 +17,6 @@ from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import given_by
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
-from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.boards.describe import describe
     from pytest_tinybudget.declaration.pairs import Check
-    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.report import story
     from pytest_tinybudget.report.console import Console
 
@@ -81,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _explain_code(name: str) -> int:
     """Print what a code means and what to do."""
-    from pytest_tinybudget.codes import CODES
-    from pytest_tinybudget.nearest import unknown
+    from pytest_tinybudget.base.codes import CODES
+    from pytest_tinybudget.base.suggest import unknown
 
     code = CODES.get(name)
     if code is None:

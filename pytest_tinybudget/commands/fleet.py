@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import declared_rollout
-from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.fleet.records import Record
-    from pytest_tinybudget.fleet.rollouts import Rollout
-    from pytest_tinybudget.fleet.store import Store
     from pytest_tinybudget.report.console import Color
     from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.rollout.fleet.records import Record
+    from pytest_tinybudget.rollout.fleet.rollouts import Rollout
+    from pytest_tinybudget.rollout.fleet.store import Store
     from pytest_tinybudget.rollout.policy import Policy
 
 
@@ -318,7 +318,7 @@ def _command(
 
 def _run(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     """Run a command; that the rollout is halted is no wrong input, and its exit code is 1."""
-    from pytest_tinybudget.fleet.rollouts import HaltedError
+    from pytest_tinybudget.rollout.fleet.rollouts import HaltedError
 
     try:
         return run(arguments)
@@ -340,8 +340,8 @@ def _add_json(parser: argparse.ArgumentParser, what: str = "JSON") -> None:
 
 
 def _register(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.devices import DEVICE_COLUMNS
-    from pytest_tinybudget.fleet.devices import register
+    from pytest_tinybudget.rollout.fleet.devices import DEVICE_COLUMNS
+    from pytest_tinybudget.rollout.fleet.devices import register
 
     devices = _named_devices(arguments, DEVICE_COLUMNS)
     with _opened(arguments, create=True) as store:
@@ -356,10 +356,10 @@ def _register(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.devices import STATES
-    from pytest_tinybudget.fleet.devices import listed
-    from pytest_tinybudget.fleet.text import device_lines
-    from pytest_tinybudget.nearest import unknown
+    from pytest_tinybudget.base.suggest import unknown
+    from pytest_tinybudget.report.fleet import device_lines
+    from pytest_tinybudget.rollout.fleet.devices import STATES
+    from pytest_tinybudget.rollout.fleet.devices import listed
 
     if arguments.state not in (None, *STATES):
         error = unknown("state", arguments.state, STATES)
@@ -380,8 +380,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _seen(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.devices import SEEN_COLUMNS
-    from pytest_tinybudget.fleet.devices import seen
+    from pytest_tinybudget.rollout.fleet.devices import SEEN_COLUMNS
+    from pytest_tinybudget.rollout.fleet.devices import seen
 
     devices = _named_devices(arguments, SEEN_COLUMNS)
     with _opened(arguments) as store:
@@ -391,7 +391,7 @@ def _seen(arguments: argparse.Namespace) -> int:
 
 
 def _start(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.rollouts import start
+    from pytest_tinybudget.rollout.fleet.rollouts import start
 
     version, sha256 = _image(arguments)
     policy = _policy(arguments)
@@ -404,8 +404,8 @@ def _start(arguments: argparse.Namespace) -> int:
 
 
 def _next(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.updates import claim
-    from pytest_tinybudget.fleet.updates import claimed
+    from pytest_tinybudget.rollout.fleet.updates import claim
+    from pytest_tinybudget.rollout.fleet.updates import claimed
 
     with _opened(arguments) as store:
         if arguments.again:
@@ -424,7 +424,7 @@ def _next(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.updates import report
+    from pytest_tinybudget.rollout.fleet.updates import report
 
     with _opened(arguments) as store:
         reported = report(store, _results(arguments))
@@ -441,7 +441,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _advance(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.rollouts import advance
+    from pytest_tinybudget.rollout.fleet.rollouts import advance
 
     with _opened(arguments) as store:
         step = advance(store)
@@ -462,8 +462,8 @@ def _advance(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.text import verified_lines
-    from pytest_tinybudget.fleet.updates import verify
+    from pytest_tinybudget.report.fleet import verified_lines
+    from pytest_tinybudget.rollout.fleet.updates import verify
 
     with _opened(arguments) as store:
         verified = verify(store)
@@ -487,7 +487,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _halt(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.rollouts import halt
+    from pytest_tinybudget.rollout.fleet.rollouts import halt
 
     with _opened(arguments) as store:
         rollout = halt(store, arguments.reason)
@@ -496,7 +496,7 @@ def _halt(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.rollouts import resume
+    from pytest_tinybudget.rollout.fleet.rollouts import resume
 
     with _opened(arguments) as store:
         rollout = resume(store)
@@ -505,7 +505,7 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.rollouts import rollback
+    from pytest_tinybudget.rollout.fleet.rollouts import rollback
 
     with _opened(arguments) as store:
         rollout = rollback(store)
@@ -514,8 +514,8 @@ def _rollback(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.status import status
-    from pytest_tinybudget.fleet.text import status_lines
+    from pytest_tinybudget.report.fleet import status_lines
+    from pytest_tinybudget.rollout.fleet.status import status
 
     with _opened(arguments) as store:
         now = status(store)
@@ -539,8 +539,8 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _history(arguments: argparse.Namespace) -> int:
-    from pytest_tinybudget.fleet.status import decided
-    from pytest_tinybudget.fleet.text import history_lines
+    from pytest_tinybudget.report.fleet import history_lines
+    from pytest_tinybudget.rollout.fleet.status import decided
 
     with _opened(arguments) as store:
         decisions = list(decided(store.connection, most=_most(arguments)))[::-1]
@@ -558,7 +558,7 @@ def _history(arguments: argparse.Namespace) -> int:
 def _opened(
     arguments: argparse.Namespace, *, create: bool = False
 ) -> AbstractContextManager[Store]:
-    from pytest_tinybudget.fleet.store import opened
+    from pytest_tinybudget.rollout.fleet.store import opened
 
     if not 0 <= arguments.wait <= 86400:
         raise TinybudgetError(f"--wait: expected 0 to 86400 seconds, got {arguments.wait:g}")
@@ -567,9 +567,9 @@ def _opened(
 
 def _named_devices(arguments: argparse.Namespace, columns: tuple[str, ...]) -> Iterator[Record]:
     """The devices that arguments name, or those of ``--from``."""
-    from pytest_tinybudget.fleet.records import Record
-    from pytest_tinybudget.fleet.records import checked
-    from pytest_tinybudget.fleet.records import records
+    from pytest_tinybudget.rollout.fleet.records import Record
+    from pytest_tinybudget.rollout.fleet.records import checked
+    from pytest_tinybudget.rollout.fleet.records import records
 
     if bool(arguments.devices) == (arguments.source is not None):
         raise TinybudgetError("name devices, or a file of them with --from FILE (- for stdin)")
@@ -585,10 +585,10 @@ def _named_devices(arguments: argparse.Namespace, columns: tuple[str, ...]) -> I
 
 def _results(arguments: argparse.Namespace) -> Iterable[Record]:
     """The one result that arguments give, or those of ``--from``."""
-    from pytest_tinybudget.fleet.records import Record
-    from pytest_tinybudget.fleet.records import checked
-    from pytest_tinybudget.fleet.records import records
-    from pytest_tinybudget.fleet.updates import REPORT_COLUMNS
+    from pytest_tinybudget.rollout.fleet.records import Record
+    from pytest_tinybudget.rollout.fleet.records import checked
+    from pytest_tinybudget.rollout.fleet.records import records
+    from pytest_tinybudget.rollout.fleet.updates import REPORT_COLUMNS
 
     given = (arguments.device is not None, arguments.result is not None)
     if arguments.source is not None and given == (False, False):
@@ -652,7 +652,7 @@ def _stages(text: str) -> tuple[float, ...]:
 
 def _checked(column: str, value: str | None) -> str:
     """The option's value, ``""`` where it is not given."""
-    from pytest_tinybudget.fleet.records import checked
+    from pytest_tinybudget.rollout.fleet.records import checked
 
     return "" if value is None else checked(column, value)
 

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import write_output
-from pytest_tinybudget.errors import TinybudgetError
 
 
 #: Commits of a results file that are read unless told otherwise.

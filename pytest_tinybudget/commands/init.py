@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import runtime_of
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import UNNOTICED
 from pytest_tinybudget.graph.locations import C_SUFFIXES
 from pytest_tinybudget.graph.locations import MAX_FILE_BYTES
@@ -27,8 +27,8 @@ from pytest_tinybudget.graph.locations import model_name
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.footprint.result import Footprint
-    from pytest_tinybudget.footprint.runtime import Runtime
     from pytest_tinybudget.graph.model import Model
+    from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: Tried in this order: the first that holds every model is the one proposed.
@@ -155,10 +155,10 @@ def _checked(target: Path) -> int:
     """Say which pairs of the declaration just written fail; the exit code of ``check``."""
     from contextlib import closing
 
+    from pytest_tinybudget.base.text import printable
     from pytest_tinybudget.declaration import load_declaration
     from pytest_tinybudget.declaration.pairs import pairs
-    from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.names import printable
+    from pytest_tinybudget.gate.pipeline import Gate
 
     declared = list(pairs(target.as_posix(), load_declaration(target)))
     with closing(Gate()) as gate:
@@ -267,15 +267,15 @@ def _choose(sources: Sequence[_Source], named: str | None) -> tuple[Board, list[
 def _other_boards() -> list[Board]:
     """The boards that are not usual, but whose figures are all checked, the smallest first."""
     from pytest_tinybudget.boards import catalogue
-    from pytest_tinybudget.remedies.room import smallest_first
+    from pytest_tinybudget.gate.remedies.room import smallest_first
 
     known = (board for board in catalogue().values() if board.id not in _USUAL_BOARDS)
     return smallest_first(board for board in known if board.verified and not board.accelerator)
 
 
 def _fits(footprint: Footprint, board: Board) -> bool:
-    from pytest_tinybudget.budget import Terms
-    from pytest_tinybudget.budget import judge
+    from pytest_tinybudget.gate.verdict import Terms
+    from pytest_tinybudget.gate.verdict import judge
 
     return judge(footprint, board, Terms()).outcome != "over"
 
@@ -307,7 +307,7 @@ def _measured(source: _Source, runtime: Runtime) -> _Found:
 
 def render(board: Board, models: Sequence[_Found]) -> str:
     """The declaration's text: ``models`` on ``board``, with budgets from what they take."""
-    from pytest_tinybudget.names import printable
+    from pytest_tinybudget.base.text import printable
 
     names = _names([model.source for model in models])
     blocks = [_TOP.format(board=board.id)]
@@ -321,8 +321,8 @@ def render(board: Board, models: Sequence[_Found]) -> str:
 
 
 def _declared(name: str, source: str, footprint: Footprint) -> str:
-    from pytest_tinybudget.names import toml_key
-    from pytest_tinybudget.sizes import format_size
+    from pytest_tinybudget.base.sizes import format_size
+    from pytest_tinybudget.base.text import toml_key
 
     return _MODEL.format(
         name=toml_key(name),
@@ -346,7 +346,7 @@ def _names(sources: Sequence[str]) -> Iterator[str]:
 
     Distinct in C as well, where punctuation and case do not count.
     """
-    from pytest_tinybudget.names import c_identifier
+    from pytest_tinybudget.base.text import c_identifier
 
     taken: set[str] = set()
     for source in sources:

@@ -72,14 +72,14 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: model, board or runtime are wrong, or there is no arena to draw.
     """
-    from pytest_tinybudget.budget import Terms
-    from pytest_tinybudget.budget import judge
     from pytest_tinybudget.footprint.link import what_if
     from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.gate import sha256_of
+    from pytest_tinybudget.gate.pipeline import sha256_of
+    from pytest_tinybudget.gate.verdict import Terms
+    from pytest_tinybudget.gate.verdict import judge
     from pytest_tinybudget.report import inspection
     from pytest_tinybudget.report.console import Console
-    from pytest_tinybudget.results import identity_of
+    from pytest_tinybudget.results.types import identity_of
 
     model = given_model(arguments, Path(arguments.model))
     if arguments.edge_tpu:
@@ -130,7 +130,7 @@ def _edge_tpu(model: Model, *, as_json: bool) -> str:
 
 def _relief(model: Model, footprint: Footprint) -> tuple[LiveBuffer, int] | None:
     """What lowers the arena's peak first; nothing where the model brings its own memory plan."""
-    from pytest_tinybudget.remedies import peak_relief
+    from pytest_tinybudget.gate.remedies import peak_relief
 
     if footprint.arena is None or "OfflineMemoryAllocation" in model.metadata:
         return None

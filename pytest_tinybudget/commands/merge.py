@@ -42,10 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: a file is no results file, or the files do not belong together.
     """
     from pytest_tinybudget.baseline.compare import compare
-    from pytest_tinybudget.baseline.merge import merge
-    from pytest_tinybudget.baseline.merge import merged_provenance
-    from pytest_tinybudget.baseline.stored import load_results
-    from pytest_tinybudget.baseline.stored import own_results
+    from pytest_tinybudget.results.merge import merge
+    from pytest_tinybudget.results.merge import merged_provenance
+    from pytest_tinybudget.results.reader import load_results
+    from pytest_tinybudget.results.reader import own_results
 
     require_one_stdout(arguments)
     shards = [load_results(path) for path in arguments.results]

@@ -13,17 +13,17 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.footprint.result import OperatorCost
-    from pytest_tinybudget.footprint.runtime import Runtime
     from pytest_tinybudget.graph.model import Model
-    from pytest_tinybudget.placement import Placements
     from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.runtimes.placement import Placements
+    from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: What ``argparse.ArgumentParser.add_subparsers`` returns.
@@ -123,7 +123,7 @@ def chosen_placements(arguments: argparse.Namespace) -> Placements:
         TinybudgetError: an unknown place, or too many of them.
     """
     from pytest_tinybudget.api import placements_of
-    from pytest_tinybudget.placement import SplitPlacement
+    from pytest_tinybudget.runtimes.placement import SplitPlacement
 
     places = str(arguments.placement).split(",")
     parts = SplitPlacement.__struct_fields__
@@ -170,8 +170,8 @@ def declared_costs(arguments: argparse.Namespace) -> dict[str, OperatorCost]:
     Raises:
         TinybudgetError: one is not ``NAME=PERSISTENT,SCRATCH,FLASH``.
     """
+    from pytest_tinybudget.base.sizes import parse_size
     from pytest_tinybudget.footprint.result import OperatorCost
-    from pytest_tinybudget.sizes import parse_size
 
     costs = {}
     for text in arguments.op:
@@ -203,7 +203,7 @@ def require_runnable(footprint: Footprint, shown: str, otherwise: str = "") -> N
     Raises:
         TinybudgetError: TFLM would refuse it.
     """
-    from pytest_tinybudget.budget import refusal_text
+    from pytest_tinybudget.gate.verdict import refusal_text
 
     if footprint.refusals:
         text = refusal_text(footprint, footprint.refusals[0])
@@ -247,8 +247,8 @@ def runtime_named(name: str | None) -> Runtime:
     Raises:
         TinybudgetError: there is no such runtime.
     """
-    from pytest_tinybudget.footprint.runtime import RUNTIMES
-    from pytest_tinybudget.nearest import unknown
+    from pytest_tinybudget.base.suggest import unknown
+    from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
     name = name or DEFAULT_RUNTIME
     if name not in RUNTIMES:
@@ -258,7 +258,7 @@ def runtime_named(name: str | None) -> Runtime:
 
 def runtime_of(board: Board) -> Runtime:
     """The shipped runtime that ``board`` names, with the board's flash margin if that is wider."""
-    from pytest_tinybudget.footprint.runtime import RUNTIMES
+    from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
     return RUNTIMES[board.runtime].with_margin(board.flash_margin_percent)
 
@@ -272,7 +272,7 @@ def write_output(path: str, text: str) -> None:
     if path == "-":
         sys.stdout.write(text)
         return
-    from pytest_tinybudget.artifacts.files import write_file
+    from pytest_tinybudget.base.files import write_file
 
     write_file(Path(path), text.encode("utf-8"))
 

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import write_output
-from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
-    from pytest_tinybudget.results import PairResult
-    from pytest_tinybudget.results import Provenance
+    from pytest_tinybudget.results.types import PairResult
+    from pytest_tinybudget.results.types import Provenance
 
 
 _FITS, _FAILS, _NOT_MEASURED = 0, 1, 2
@@ -77,9 +77,9 @@ def _write_files(
     provenance: Provenance | None,
 ) -> None:
     if arguments.json:
-        from pytest_tinybudget.report import results_json
+        from pytest_tinybudget.results import writer
 
-        write_output(arguments.json, results_json.render(results, provenance))
+        write_output(arguments.json, writer.render(results, provenance))
     if arguments.junit_xml:
         from pytest_tinybudget.report import junit
 

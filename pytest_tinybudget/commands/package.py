@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import require_runnable
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import model_name
 
 
@@ -260,7 +260,7 @@ def _offset(arguments: argparse.Namespace) -> int | None:
 
 def _size(arguments: argparse.Namespace, name: str, *, least: int = 0) -> int:
     """Bytes of the option ``name``: a size, or a hexadecimal number."""
-    from pytest_tinybudget.sizes import parse_size
+    from pytest_tinybudget.base.sizes import parse_size
 
     text, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
     try:
@@ -297,8 +297,8 @@ def _footprint(
 ) -> PackagedFootprint:
     """What the model takes on the board, with the declaration's runtimes where there is one."""
     from pytest_tinybudget.api import pair_of
-    from pytest_tinybudget.footprint.fingerprint import fingerprint
-    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.runtimes.fingerprint import fingerprint
     from pytest_tinybudget.update.manifest import PackagedFootprint
 
     pair = pair_of(arguments.model, board=board)

@@ -18,7 +18,7 @@ from pytest_tinybudget.commands.options import write_output
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.baseline.comparison import Comparison
-    from pytest_tinybudget.baseline.stored import Results
+    from pytest_tinybudget.results.reader import Results
 
 _Renderer: TypeAlias = "Callable[[Results, Comparison | None], str]"
 
@@ -70,8 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: a results file is wrong, or the output cannot be written.
     """
     from pytest_tinybudget.baseline.compare import compare
-    from pytest_tinybudget.baseline.stored import load_results
     from pytest_tinybudget.report.markdown import anything_to_say
+    from pytest_tinybudget.results.reader import load_results
 
     results = load_results(arguments.results)
     base = _base(arguments, results)
@@ -87,7 +87,7 @@ def _base(arguments: argparse.Namespace, head: Results) -> Baseline | None:
     """What ``head`` is shown against, if anything."""
     from pytest_tinybudget.baseline.base import base_in
     from pytest_tinybudget.baseline.baseline import Baseline
-    from pytest_tinybudget.baseline.stored import load_results
+    from pytest_tinybudget.results.reader import load_results
 
     if arguments.store is not None:
         return base_in(arguments.store, head)
@@ -131,10 +131,10 @@ def _csv(results: Results, comparison: Comparison | None) -> str:
 
 
 def _json(results: Results, comparison: Comparison | None) -> str:
-    from pytest_tinybudget.report import results_json
+    from pytest_tinybudget.results import writer
 
     if comparison is None:
-        return results_json.render(results.pairs, results.provenance)
+        return writer.render(results.pairs, results.provenance)
     from pytest_tinybudget.report import comparison_json
 
     return comparison_json.render(comparison)

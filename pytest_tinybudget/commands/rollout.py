@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import declared_rollout
 from pytest_tinybudget.commands.options import write_output
-from pytest_tinybudget.errors import TinybudgetError
 
 
 if TYPE_CHECKING:

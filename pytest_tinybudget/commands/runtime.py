@@ -7,15 +7,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.footprint.abi import Core
-    from pytest_tinybudget.footprint.runtime import Runtime
+    from pytest_tinybudget.runtimes.abi import Core
+    from pytest_tinybudget.runtimes.runtime import Runtime
     from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 
 
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: an input cannot be read, code is missing, or the table cannot be written.
     """
-    from pytest_tinybudget.artifacts.files import write_file
+    from pytest_tinybudget.base.files import write_file
     from pytest_tinybudget.footprint.section_graph import encode
     from pytest_tinybudget.toolchain.linker_map import read_section_sizes
     from pytest_tinybudget.toolchain.runtime_build import build_runtime
@@ -140,8 +140,8 @@ def _nearest_runtime(built: BuiltRuntime) -> str:
 
     Of those for its family the one with the same kernels, for the core or the nearest.
     """
-    from pytest_tinybudget.footprint.abi import CORES
-    from pytest_tinybudget.footprint.runtime import RUNTIMES
+    from pytest_tinybudget.runtimes.abi import CORES
+    from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
     kernels = built.kernels
     family = _FAMILIES.get(built.graph.description["machine"], "RISC-V")

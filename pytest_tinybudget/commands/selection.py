@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Given
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import SEPARATOR
 from pytest_tinybudget.graph.locations import holds_model
 from pytest_tinybudget.graph.locations import is_c_source
@@ -52,9 +52,9 @@ def is_model(argument: str) -> bool:
 
 
 def _select(argument: str, boards: Sequence[str], given: Given) -> list[Declared]:
+    from pytest_tinybudget.base.suggest import unknown
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration.search import split_argument
-    from pytest_tinybudget.nearest import unknown
 
     if is_model(argument):
         return list(_of_model(argument, boards, given))
@@ -82,9 +82,9 @@ def _select(argument: str, boards: Sequence[str], given: Given) -> list[Declared
 def _of_model(argument: str, boards: Sequence[str], given: Given) -> Iterator[Declared]:
     """The pairs of a model that is named itself: ``FILE[::MODEL][::BOARD]``."""
     from pytest_tinybudget.api import pair_of
+    from pytest_tinybudget.base.files import relative
     from pytest_tinybudget.commands.options import boards_of
     from pytest_tinybudget.convert.settings import Conversion
-    from pytest_tinybudget.declaration.problems import relative
 
     file, *names = argument.split(SEPARATOR)
     path = Path(file)
@@ -114,10 +114,10 @@ def _target(name: str, selected: Iterable[Declared]) -> str:
     Raises:
         TinybudgetError: none of them has such a board, or several have.
     """
+    from pytest_tinybudget.base.suggest import unknown
     from pytest_tinybudget.boards.everyday import boards_called
     from pytest_tinybudget.boards.everyday import several
     from pytest_tinybudget.declaration.pairs import Check
-    from pytest_tinybudget.nearest import unknown
 
     if any(pair.target == name for pair in selected):
         return name
@@ -132,9 +132,9 @@ def _target(name: str, selected: Iterable[Declared]) -> str:
 
 def _pairs(path: Path) -> Iterator[Declared]:
     """The pairs of the declaration ``path``, or of those in and below a folder."""
+    from pytest_tinybudget.base.files import relative
     from pytest_tinybudget.declaration import load_declaration
     from pytest_tinybudget.declaration.pairs import pairs
-    from pytest_tinybudget.declaration.problems import relative
     from pytest_tinybudget.declaration.search import declarations_at
 
     for file in declarations_at(path):

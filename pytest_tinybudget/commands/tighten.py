@@ -6,20 +6,20 @@ import argparse
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.selection import select
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.sizes import format_size
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import GroupPair
     from pytest_tinybudget.declaration.pairs import Pair
-    from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.tighten import LeftAlone
-    from pytest_tinybudget.tighten import Margin
-    from pytest_tinybudget.tighten import Tightened
+    from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.gate.tighten import LeftAlone
+    from pytest_tinybudget.gate.tighten import Margin
+    from pytest_tinybudget.gate.tighten import Tightened
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -53,8 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.declaration.pairs import Check
-    from pytest_tinybudget.gate import Gate
-    from pytest_tinybudget.tighten import Margin
+    from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.gate.tighten import Margin
 
     margin = Margin.parsed(arguments.margin)
     if any("::" in path for path in arguments.paths):
@@ -75,8 +75,8 @@ def _tighten(
 ) -> None:
     from pytest_tinybudget.declaration.edit import edited
     from pytest_tinybudget.declaration.edit import save
-    from pytest_tinybudget.tighten import Tightened
-    from pytest_tinybudget.tighten import tightened
+    from pytest_tinybudget.gate.tighten import Tightened
+    from pytest_tinybudget.gate.tighten import tightened
 
     declaration = pairs[0].declaration
     results = [(pair, gate.check(pair)) for pair in pairs]
@@ -93,10 +93,10 @@ def _tighten(
 
 
 def _line(file: str, found: Tightened | LeftAlone, *, dry_run: bool) -> str:
+    from pytest_tinybudget.base.sizes import format_pair
+    from pytest_tinybudget.base.text import printable
     from pytest_tinybudget.declaration.problems import dotted
-    from pytest_tinybudget.names import printable
-    from pytest_tinybudget.sizes import format_pair
-    from pytest_tinybudget.tighten import Tightened
+    from pytest_tinybudget.gate.tighten import Tightened
 
     place = f"{file}:{found.line}: {dotted(found.keys)}"
     if not isinstance(found, Tightened):

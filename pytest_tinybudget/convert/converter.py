@@ -19,9 +19,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.children.folders import temporary_folder
-from pytest_tinybudget.convert.cache import Cache
-from pytest_tinybudget.convert.cache import Entry
+from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.cache import Entry
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.folders import temporary_folder
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.fingerprint import versions
@@ -31,9 +33,7 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.settings import stripped_text
 from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.convert.sources import kind_of
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import is_c_source
-from pytest_tinybudget.names import printable
 
 
 if TYPE_CHECKING:

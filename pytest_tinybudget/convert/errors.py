@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 
 
 class ConversionError(TinybudgetError):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from msgspec.structs import asdict
 
+from pytest_tinybudget.base.files import file_digest
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import Kind
 
@@ -89,19 +90,6 @@ def _file_parts(path: Path) -> Iterator[bytes]:
     for file in sorted(each for each in path.rglob("*") if each.is_file()):
         yield file.relative_to(path).as_posix().encode("utf-8", "surrogateescape")
         yield file_digest(file)
-
-
-def file_digest(path: Path) -> bytes:
-    """SHA-256 of a file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.digest()
 
 
 @cache

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from typing import Protocol
 from typing import TypeAlias
 
-from pytest_tinybudget.children.folders import temporary_folder
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.folders import temporary_folder
 
 
 if TYPE_CHECKING:

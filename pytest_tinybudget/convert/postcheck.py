@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.resolve import foreign
@@ -16,7 +17,6 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.names import printable
 
 
 _MOST_SHOWN = 8

@@ -18,10 +18,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
-from pytest_tinybudget.children.processes import end
-from pytest_tinybudget.children.processes import kill_group
-from pytest_tinybudget.children.processes import signal_name
-from pytest_tinybudget.children.processes import start
+from pytest_tinybudget.base.processes import end
+from pytest_tinybudget.base.processes import kill_group
+from pytest_tinybudget.base.processes import signal_name
+from pytest_tinybudget.base.processes import start
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import LARGEST_LOG_BYTES

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.convert.settings import Conversion
-from pytest_tinybudget.names import printable
 
 
 #: ``keras``: Keras 3 archive; ``h5``: HDF5, Keras 3 or older; ``saved_model``: folder;
@@ -47,7 +47,7 @@ def converts(path: Path, settings: Conversion) -> bool:
 
 
 def _is_float(path: Path) -> bool:
-    from pytest_tinybudget.errors import ModelError
+    from pytest_tinybudget.base.errors import ModelError
     from pytest_tinybudget.graph.tflite import load_model
 
     try:

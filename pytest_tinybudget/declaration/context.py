@@ -12,16 +12,16 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.files import relative
+from pytest_tinybudget.base.quantities import EXAMPLES
+from pytest_tinybudget.base.quantities import Declarable
+from pytest_tinybudget.base.quantities import parse_quantity
+from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
-from pytest_tinybudget.declaration.problems import relative
 from pytest_tinybudget.graph.locations import file_and_array
-from pytest_tinybudget.nearest import nearest
-from pytest_tinybudget.quantities import EXAMPLES
-from pytest_tinybudget.quantities import Declarable
-from pytest_tinybudget.quantities import parse_quantity
-from pytest_tinybudget.sizes import parse_size
 
 
 _Value = TypeVar("_Value")

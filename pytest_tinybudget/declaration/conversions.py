@@ -106,7 +106,7 @@ def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
 
 
 def _unreadable(source: Path) -> bool:
-    from pytest_tinybudget.errors import ModelError
+    from pytest_tinybudget.base.errors import ModelError
     from pytest_tinybudget.graph.tflite import load_model
 
     try:

@@ -14,23 +14,23 @@ from typing import Literal
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.cores import find_core
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.declaration.suitability import does_not_run
 from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.declaration.suitability import suitable
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import OperatorCost
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import Runtime
-from pytest_tinybudget.nearest import unknown
-from pytest_tinybudget.placement import ArenaPlacement
-from pytest_tinybudget.placement import Placements
-from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results.types import Acceptance
+from pytest_tinybudget.runtimes.cores import find_core
+from pytest_tinybudget.runtimes.placement import ArenaPlacement
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 if TYPE_CHECKING:

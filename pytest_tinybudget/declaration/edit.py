@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from pytest_tinybudget.artifacts.files import write_file
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import write_file
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import dotted
 from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
 
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.files import shown
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.positions import key_lines
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
-from pytest_tinybudget.declaration.problems import shown
 from pytest_tinybudget.declaration.resolve import Inherited
 from pytest_tinybudget.declaration.resolve import handed_down
 from pytest_tinybudget.declaration.resolve import resolved
@@ -22,7 +23,6 @@ from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
 from pytest_tinybudget.declaration.validate import validated
-from pytest_tinybudget.errors import DeclarationError
 from pytest_tinybudget.graph.locations import holds_model
 from pytest_tinybudget.graph.locations import is_model_name
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
-from pytest_tinybudget.boards.cores import cores
 from pytest_tinybudget.boards.everyday import boards_called
 from pytest_tinybudget.boards.everyday import several
 from pytest_tinybudget.boards.power import Power
@@ -25,7 +25,7 @@ from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.schema import BoardTable
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.runtimes.cores import cores
 
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import Literal
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.declared import CheckKind
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import RuntimeChoice
-from pytest_tinybudget.errors import TinybudgetError
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import DeclarationError
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.nearest import nearest
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.files import shown
+from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.base.text import printable
 
 
 KeyPath = tuple[str, ...]
@@ -107,22 +107,6 @@ def nearest_line(lines: Mapping[KeyPath, int], keys: KeyPath) -> int:
         if line is not None:
             return line
     return 1
-
-
-def shown(path: Path) -> str:
-    """``path`` as messages name it: relative to the working directory where it lies below it."""
-    try:
-        return path.relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return path.as_posix()
-
-
-def relative(path: Path, folder: Path) -> str:
-    """``path`` as reports show it: from ``folder``, or whole where it is on another drive."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # drives of Windows
-        return Path(os.path.normpath(path)).as_posix()
 
 
 def dotted(keys: KeyPath) -> str:

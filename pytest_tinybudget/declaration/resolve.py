@@ -16,6 +16,8 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.text import c_identifier
+from pytest_tinybudget.base.text import is_valid_name
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.catalogue import with_others
 from pytest_tinybudget.convert.settings import Conversion
@@ -48,15 +50,13 @@ from pytest_tinybudget.declaration.schema import ModelTable
 from pytest_tinybudget.declaration.schema import RolloutTable
 from pytest_tinybudget.declaration.schema import SplitPlacementTable
 from pytest_tinybudget.declaration.schema import UpdateTable
-from pytest_tinybudget.metrics import ARENA_METRICS
-from pytest_tinybudget.metrics import METRICS
-from pytest_tinybudget.names import c_identifier
-from pytest_tinybudget.names import is_valid_name
-from pytest_tinybudget.placement import ArenaPlacement
-from pytest_tinybudget.placement import Placement
-from pytest_tinybudget.placement import Placements
-from pytest_tinybudget.placement import SplitPlacement
-from pytest_tinybudget.results import Acceptance
+from pytest_tinybudget.results.metrics import ARENA_METRICS
+from pytest_tinybudget.results.metrics import METRICS
+from pytest_tinybudget.results.types import Acceptance
+from pytest_tinybudget.runtimes.placement import ArenaPlacement
+from pytest_tinybudget.runtimes.placement import Placement
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.placement import SplitPlacement
 
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from pytest_tinybudget.declaration.schema import RuntimeTable
 from pytest_tinybudget.declaration.suitability import does_not_run
 from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.declaration.suitability import suitable
-from pytest_tinybudget.footprint.abi import CORES
 from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import OperatorCost
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
-from pytest_tinybudget.footprint.runtime import Kernels
-from pytest_tinybudget.footprint.runtime import Runtime
-from pytest_tinybudget.footprint.runtime import Tflm
+from pytest_tinybudget.runtimes.abi import CORES
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
+from pytest_tinybudget.runtimes.runtime import Kernels
+from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.runtime import Tflm
 
 
 #: How far the flash of other kernels may lie above a table's: esp-nn's on Xtensa was published

@@ -13,13 +13,13 @@ from msgspec import Meta
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.base.quantities import quantity_pattern
 from pytest_tinybudget.footprint.result import GroupArena
-from pytest_tinybudget.footprint.runtime import Vectors
-from pytest_tinybudget.metrics import Metric
-from pytest_tinybudget.placement import ModelPlacement
-from pytest_tinybudget.placement import ModelStorage
-from pytest_tinybudget.placement import Placement
-from pytest_tinybudget.quantities import quantity_pattern
+from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.runtimes.placement import ModelPlacement
+from pytest_tinybudget.runtimes.placement import ModelStorage
+from pytest_tinybudget.runtimes.placement import Placement
+from pytest_tinybudget.runtimes.runtime import Vectors
 from pytest_tinybudget.update.terms import LINK_RATE_PATTERN
 
 

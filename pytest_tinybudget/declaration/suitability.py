@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from typing import Literal
 
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.cores import cores
-from pytest_tinybudget.footprint.abi import CORES
-from pytest_tinybudget.footprint.abi import Core
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.runtimes.abi import CORES
+from pytest_tinybudget.runtimes.abi import Core
+from pytest_tinybudget.runtimes.cores import cores
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 if TYPE_CHECKING:

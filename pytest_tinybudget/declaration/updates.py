@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import SlotsTable
 from pytest_tinybudget.declaration.schema import UpdateTable
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.sizes import format_size
 from pytest_tinybudget.update.partitions import Partition
 from pytest_tinybudget.update.partitions import load_partitions
 from pytest_tinybudget.update.slots import Overhead

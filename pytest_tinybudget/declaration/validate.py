@@ -14,6 +14,7 @@ from typing import get_origin
 
 import msgspec
 
+from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import abbreviated
@@ -21,7 +22,6 @@ from pytest_tinybudget.declaration.problems import dotted
 from pytest_tinybudget.declaration.problems import toml_value
 from pytest_tinybudget.declaration.schema import OPERATORS
 from pytest_tinybudget.declaration.schema import Document
-from pytest_tinybudget.nearest import nearest
 
 
 def validated(document: dict[str, Any], problems: Problems) -> Document:

@@ -8,24 +8,24 @@ from typing import Any
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.quantities import Unit
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.held_out import ERRORS
 from pytest_tinybudget.declaration.held_out import Accuracy
 from pytest_tinybudget.declaration.held_out import Agreement
 from pytest_tinybudget.declaration.pairs import Check
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.evaluation.measure import Answer
 from pytest_tinybudget.evaluation.measure import Other
 from pytest_tinybudget.evaluation.measure import Question
 from pytest_tinybudget.evaluation.measure import answer
-from pytest_tinybudget.quantities import Unit
-from pytest_tinybudget.results import Figure
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.results.types import PairResult
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.gate import Gate
+    from pytest_tinybudget.gate.pipeline import Gate
 
 
 _TITLES = {"accuracy": "accuracy", "top_5": "top-5 accuracy", "auc": "AUC", "mae": "MAE",

@@ -8,13 +8,13 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from pytest_tinybudget.children.processes import end
-from pytest_tinybudget.children.processes import signal_name
-from pytest_tinybudget.children.processes import start
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.processes import end
+from pytest_tinybudget.base.processes import signal_name
+from pytest_tinybudget.base.processes import start
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import LARGEST_LOG_BYTES
 from pytest_tinybudget.convert.files import JobFolder
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.evaluation.job import Job
 
 

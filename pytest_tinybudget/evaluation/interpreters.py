@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.graph.model import Model
 
 

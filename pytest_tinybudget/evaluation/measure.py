@@ -11,15 +11,15 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from msgspec.structs import replace
 
-from pytest_tinybudget.children.folders import temporary_folder
-from pytest_tinybudget.convert.cache import Cache
-from pytest_tinybudget.convert.cache import Entry
-from pytest_tinybudget.convert.fingerprint import file_digest
+from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.cache import Entry
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import file_digest
+from pytest_tinybudget.base.folders import temporary_folder
 from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.fingerprint import machine
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.declaration.held_out import HeldOut
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.evaluation.interpreters import Interpreter
 from pytest_tinybudget.evaluation.interpreters import interpreter_for
 from pytest_tinybudget.evaluation.job import MODEL

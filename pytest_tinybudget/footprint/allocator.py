@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 from typing import get_args
 
-from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.runtimes.abi import align_up
 
 
 #: MicroArenaBufferAlignment.

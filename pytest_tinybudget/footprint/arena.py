@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.allocator import ALIGNMENT
 from pytest_tinybudget.footprint.allocator import Event
 from pytest_tinybudget.footprint.allocator import Memory
@@ -48,13 +47,14 @@ from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import SplitArena
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.soundness import misread
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: What people call allocators, planner and what belongs to them.

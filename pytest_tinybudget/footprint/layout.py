@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
-from pytest_tinybudget.placement import ArenaPlacement
-from pytest_tinybudget.placement import ModelPlacement
-from pytest_tinybudget.placement import ModelStorage
-from pytest_tinybudget.placement import Placement
-from pytest_tinybudget.placement import Placements
-from pytest_tinybudget.placement import SplitPlacement
+from pytest_tinybudget.runtimes.placement import ArenaPlacement
+from pytest_tinybudget.runtimes.placement import ModelPlacement
+from pytest_tinybudget.runtimes.placement import ModelStorage
+from pytest_tinybudget.runtimes.placement import Placement
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.placement import SplitPlacement
 
 
 #: How the names of the arena's parts begin: of the whole, and of the two of a split one.

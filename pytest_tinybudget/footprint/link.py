@@ -17,20 +17,20 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.text import toml_key
 from pytest_tinybudget.footprint.registrations import typed_registrations
 from pytest_tinybudget.footprint.result import Method
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Saving
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.section_graph import KINDS
 from pytest_tinybudget.footprint.section_graph import SectionGraph
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.names import toml_key
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 Registrations = Literal["generic", "typed"]

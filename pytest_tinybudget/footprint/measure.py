@@ -21,11 +21,11 @@ from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
-from pytest_tinybudget.placement import Placements
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: Said of an arena where the runtime's code is a declared figure, perhaps another engine's.

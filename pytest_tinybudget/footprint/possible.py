@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.operators.esp_nn import RELEASES
-from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
-from pytest_tinybudget.footprint.runtime import Kernels
-from pytest_tinybudget.footprint.runtime import Runtime
+from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
+from pytest_tinybudget.runtimes.runtime import Kernels
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:

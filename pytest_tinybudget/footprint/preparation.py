@@ -9,7 +9,7 @@ from typing import NoReturn
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.footprint.abi import align_up
+from pytest_tinybudget.base.text import toml_key
 from pytest_tinybudget.footprint.allocator import ALIGNMENT
 from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.operators.rule import Preparation
@@ -17,14 +17,14 @@ from pytest_tinybudget.footprint.operators.trust import Trusted
 from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Stage
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.soundness import reached
 from pytest_tinybudget.footprint.soundness import useful
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
-from pytest_tinybudget.names import toml_key
+from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: kMaxScratchBuffersPerOp.

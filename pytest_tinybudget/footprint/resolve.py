@@ -15,12 +15,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.text import toml_key
 from pytest_tinybudget.footprint.registrations import registrations
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Operator
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.names import toml_key
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: What Vela leaves for an Ethos-U, and Coral's compiler for an Edge TPU.

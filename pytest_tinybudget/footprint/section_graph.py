@@ -25,8 +25,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.runtimes.tables import section_graph_path
 
 
 FORMAT = "tinybudget-sections/1"
@@ -39,7 +40,6 @@ _DAMAGE = (
 #: Output sections in which nodes are placed; all but ``bss`` take flash, ``data`` and ``bss`` RAM.
 KINDS = ("text", "rodata", "exidx", "init_array", "data", "bss")
 
-_PACKAGED = Path(__file__).parent / "data" / "graphs"
 _MAXIMUM_PACKED_BYTES = 16 * 1024**2
 _MAXIMUM_BYTES = 128 * 1024**2
 _MAXIMUM_SECTION_BYTES = 1 << 32
@@ -131,7 +131,7 @@ def load_graph(table: str) -> SectionGraph:
 @cache
 def _load_packaged(name: str) -> SectionGraph:
     try:
-        packed = (_PACKAGED / f"{name}.json.gz").read_bytes()
+        packed = section_graph_path(name).read_bytes()
     except OSError as error:
         raise TinybudgetError(f"no section graph named {name!r} in the package") from error
     return decode(packed, name)

@@ -11,24 +11,24 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import dropwhile
 from itertools import groupby
-from pathlib import Path
 from typing import TypedDict
 
 import msgspec
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.lifetime import called_subgraphs
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.result import Part
-from pytest_tinybudget.footprint.runtime import RUNTIMES
-from pytest_tinybudget.footprint.runtime import TFLM_COMMIT
-from pytest_tinybudget.footprint.runtime import Kernels
-from pytest_tinybudget.footprint.runtime import Runtime
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
+from pytest_tinybudget.runtimes.runtime import Kernels
+from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tables import stack_table_path
 
 
 #: Input that an operator's kernel is chosen by, where it is not the first.
@@ -281,7 +281,7 @@ def _depthwise_path(
 @lru_cache(maxsize=8)
 def load_table(name: str) -> StackTable:
     """The measured stack table called ``name`` (a core and kernel library)."""
-    file = Path(__file__).parent / "data" / "stack" / f"{name}.json"
+    file = stack_table_path(name)
     if not file.is_file():
         raise TinybudgetError(f'no stack table for runtime table {name!r}: declare stack = "2 KB"')
     table: StackTable = msgspec.json.decode(file.read_bytes())

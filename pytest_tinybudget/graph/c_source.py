@@ -20,11 +20,11 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.graph.locations import MAX_FILE_BYTES
 from pytest_tinybudget.graph.locations import SEPARATOR
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.nearest import nearest
 
 
 #: A file with more braces, or more models, is no source that holds a model.

@@ -15,9 +15,9 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.graph.model import NO_BYTES
-from pytest_tinybudget.names import printable
 
 
 #: ``struct`` codes of the scalar types of a FlatBuffers schema.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.text import printable
 
 
 _ONNX = "make a .tflite of it with onnx2tf and declare that"

@@ -15,7 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.graph.flatbuffer_writer import Table
 from pytest_tinybudget.graph.flatbuffer_writer import schema
 from pytest_tinybudget.graph.flatbuffer_writer import write

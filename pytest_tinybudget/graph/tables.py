@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
 from pytest_tinybudget.graph.flatbuffer import FlatBuffer
 from pytest_tinybudget.graph.schema import load_schema

@@ -9,7 +9,8 @@ from math import prod
 from pathlib import Path
 from typing import NoReturn
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.graph.calls import check_calls
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
 from pytest_tinybudget.graph.flatbuffer import FlatBuffer
@@ -30,7 +31,6 @@ from pytest_tinybudget.graph.model import Signature
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.graph.schema import load_schema
-from pytest_tinybudget.names import printable
 
 
 #: The only schema version that TFLM accepts.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.footprint.result import UNNOTICED
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
@@ -23,7 +24,6 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import cells
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped
-from pytest_tinybudget.sizes import format_size
 
 
 #: How many lines a list of the heaviest has where the reader did not ask for all.

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Literal
 
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.report.terminal import measure_line
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import PairResult
 
 
 #: GitLab's severities, of those that are used here.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
-from pytest_tinybudget.report.results_json import Json
-from pytest_tinybudget.report.results_json import to_text
+from pytest_tinybudget.results.writer import Json
+from pytest_tinybudget.results.writer import to_text
 
 
 def render(comparison: Comparison) -> str:

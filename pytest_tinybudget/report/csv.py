@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
-from pytest_tinybudget.metrics import RESULT_KEYS
 from pytest_tinybudget.report.escape import csv_cell
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.metrics import RESULT_KEYS
+from pytest_tinybudget.results.types import PairResult
 
 
 #: Cells by column; an absent one is empty.

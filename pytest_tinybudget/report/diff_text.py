@@ -9,6 +9,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.sizes import format_delta
+from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.sizes import format_percent_delta
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
@@ -17,7 +21,6 @@ from pytest_tinybudget.baseline.comparison import LayerChange
 from pytest_tinybudget.baseline.comparison import OperatorChange
 from pytest_tinybudget.baseline.comparison import PeakTensor
 from pytest_tinybudget.baseline.comparison import Status
-from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
@@ -26,10 +29,7 @@ from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.report.why import short
-from pytest_tinybudget.sizes import format_delta
-from pytest_tinybudget.sizes import format_pair
-from pytest_tinybudget.sizes import format_percent_delta
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
 
 
 #: Lines of a list that says why; the rest are counted.

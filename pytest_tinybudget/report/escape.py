@@ -9,7 +9,7 @@ from __future__ import annotations
 import html as html_module
 import re
 
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.text import printable
 
 
 #: A hostile name may be megabytes long; no report needs more of one text than this.

@@ -18,7 +18,7 @@ from pytest_tinybudget.report.escape import command_property
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.report.terminal import worst_first
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import PairResult
 
 
 if TYPE_CHECKING:

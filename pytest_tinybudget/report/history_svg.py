@@ -10,16 +10,16 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import Point
 from pytest_tinybudget.baseline.history import Trend
-from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.diff_text import signed
 from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.svg import DARK
 from pytest_tinybudget.report.svg import LIGHT
-from pytest_tinybudget.sizes import format_pair
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
 
 
 _WIDTH, _PANEL, _PLOT_TOP, _PLOT_HEIGHT = 960, 168, 40, 92

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_tinybudget.base.sizes import format_pair
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import Trend
-from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.diff_text import signed
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Align
@@ -15,7 +15,7 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped
-from pytest_tinybudget.sizes import format_pair
+from pytest_tinybudget.results.metrics import LABELS
 
 
 _BLOCKS, _ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"

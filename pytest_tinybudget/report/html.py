@@ -12,12 +12,14 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.sizes import format_ratio
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import Part
-from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report import svg
 from pytest_tinybudget.report.blocks import METHODS
 from pytest_tinybudget.report.blocks import layer_label
@@ -37,13 +39,11 @@ from pytest_tinybudget.report.why import Markup
 from pytest_tinybudget.report.why import cause_lines
 from pytest_tinybudget.report.why import delta_text
 from pytest_tinybudget.report.why import short
-from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Outcome
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.results import memory_of_arena
-from pytest_tinybudget.sizes import format_pair
-from pytest_tinybudget.sizes import format_ratio
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import Outcome
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.results.types import memory_of_arena
 
 
 #: A page is to open at once from a mail or an artifact: twenty models stay below this.

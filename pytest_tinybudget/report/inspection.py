@@ -9,7 +9,8 @@ from functools import partial
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import LiveBuffer
@@ -18,8 +19,6 @@ from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Quantization
 from pytest_tinybudget.graph.model import Tensor
-from pytest_tinybudget.metrics import LABELS
-from pytest_tinybudget.metrics import Metric
 from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import layers_table
@@ -35,21 +34,22 @@ from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
-from pytest_tinybudget.report.results_json import Json
-from pytest_tinybudget.report.results_json import footprint_json
-from pytest_tinybudget.report.results_json import parts_json
-from pytest_tinybudget.report.results_json import savings_json
-from pytest_tinybudget.report.results_json import to_text
-from pytest_tinybudget.report.results_json import tool_json
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
 from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
-from pytest_tinybudget.results import Identity
-from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import memory_of_arena
-from pytest_tinybudget.results import own_provenance
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.results.types import Identity
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import memory_of_arena
+from pytest_tinybudget.results.types import own_provenance
+from pytest_tinybudget.results.writer import Json
+from pytest_tinybudget.results.writer import footprint_json
+from pytest_tinybudget.results.writer import parts_json
+from pytest_tinybudget.results.writer import savings_json
+from pytest_tinybudget.results.writer import to_text
+from pytest_tinybudget.results.writer import tool_json
 
 
 _INDENT = "  "

@@ -12,7 +12,7 @@ from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.report.terminal import measure_line
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.types import PairResult
 
 
 def render(results: Iterable[PairResult]) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.text import printable
 
 
 Align = Literal["left", "right"]

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.sizes import format_ratio
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.baseline.comparison import Delta
-from pytest_tinybudget.metrics import LABELS
-from pytest_tinybudget.metrics import METRICS
-from pytest_tinybudget.metrics import Metric
-from pytest_tinybudget.metrics import shown_metrics
 from pytest_tinybudget.report.escape import markdown
 from pytest_tinybudget.report.escape import markdown_code
 from pytest_tinybudget.report.terminal import WORDS
@@ -31,11 +29,13 @@ from pytest_tinybudget.report.why import Markup
 from pytest_tinybudget.report.why import cause_lines
 from pytest_tinybudget.report.why import delta_text
 from pytest_tinybudget.report.why import short
-from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Outcome
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.sizes import format_ratio
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.metrics import METRICS
+from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.results.metrics import shown_metrics
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import Outcome
+from pytest_tinybudget.results.types import PairResult
 
 
 #: GitHub takes 65,536 characters in a comment; the rest is room for what goes around this text.

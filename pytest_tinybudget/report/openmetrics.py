@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TypeAlias
 
-from pytest_tinybudget.metrics import LABELS
-from pytest_tinybudget.metrics import RESULT_KEYS
-from pytest_tinybudget.metrics import Metric
-from pytest_tinybudget.metrics import shown_metrics
 from pytest_tinybudget.report.escape import openmetrics_label
-from pytest_tinybudget.results import PairResult
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.metrics import RESULT_KEYS
+from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.results.metrics import shown_metrics
+from pytest_tinybudget.results.types import PairResult
 
 
 #: Name, what it says, its unit, and a pair's value.

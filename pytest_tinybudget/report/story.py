@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tinybudget.metrics import LABELS
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import layers_table
 from pytest_tinybudget.report.blocks import parts_table
@@ -27,9 +27,9 @@ from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
 from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
-from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import PairResult
 
 
 _INDENT = "  "

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
@@ -19,7 +20,6 @@ from pytest_tinybudget.report.blocks import layer_label
 from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.why import short
-from pytest_tinybudget.sizes import format_size
 
 
 #: Colours of both pages and pictures, for light and dark surroundings.

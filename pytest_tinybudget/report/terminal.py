@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.sizes import format_ratio
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import heaviest_layers
@@ -33,12 +35,10 @@ from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.report.shortening import Section
 from pytest_tinybudget.report.shortening import fitted
-from pytest_tinybudget.results import Measure
-from pytest_tinybudget.results import Outcome
-from pytest_tinybudget.results import PairResult
-from pytest_tinybudget.sizes import format_pair
-from pytest_tinybudget.sizes import format_ratio
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import Outcome
+from pytest_tinybudget.results.types import PairResult
 
 
 #: The word that stands at the start of a pair's row; colour only repeats it.

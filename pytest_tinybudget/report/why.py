@@ -8,21 +8,21 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.sizes import format_delta
+from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.sizes import format_percent_delta
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import Delta
 from pytest_tinybudget.baseline.comparison import LayerChange
 from pytest_tinybudget.baseline.comparison import OperatorChange
 from pytest_tinybudget.baseline.comparison import PartChange
 from pytest_tinybudget.baseline.comparison import PeakTensor
-from pytest_tinybudget.metrics import LABELS
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.terminal import counted
-from pytest_tinybudget.sizes import format_delta
-from pytest_tinybudget.sizes import format_pair
-from pytest_tinybudget.sizes import format_percent_delta
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.results.metrics import LABELS
 
 
 #: A cause is to be seen at a glance: ``tinybudget diff`` lists them all.

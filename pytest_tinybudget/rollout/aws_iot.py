@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.rollout.decision import devices_to_know
 from pytest_tinybudget.rollout.decision import halting_failures_alone
 from pytest_tinybudget.rollout.policy import Policy

@@ -14,7 +14,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec import field
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from pytest_tinybudget.results import Figure
+from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.rollout.policy import Allowance
 from pytest_tinybudget.rollout.policy import Policy
 from pytest_tinybudget.rollout.policy import RolloutTerms

@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.errors import ModelError
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.tables import Table
 from pytest_tinybudget.graph.tables import put_together
 from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.sizes import format_size
 
 
 #: TFLM reads these: the memory plan that a model brings, and how its tensors are compressed

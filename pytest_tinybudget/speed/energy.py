@@ -13,10 +13,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.quantities import format_quantity
+from pytest_tinybudget.base.quantities import format_range
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.quantities import format_quantity
-from pytest_tinybudget.quantities import format_range
 from pytest_tinybudget.speed.latency import Latency
 
 

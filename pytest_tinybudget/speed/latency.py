@@ -9,11 +9,11 @@ from functools import cache
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.quantities import format_quantity
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.footprint.runtime import Kernels
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.quantities import format_quantity
+from pytest_tinybudget.runtimes.runtime import Kernels
 from pytest_tinybudget.speed.calibration import MAC_KINDS
 from pytest_tinybudget.speed.calibration import Device
 from pytest_tinybudget.speed.calibration import Effort

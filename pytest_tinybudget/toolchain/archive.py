@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec import field
 
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.toolchain.elf import ElfFormat
 from pytest_tinybudget.toolchain.elf import Symbol
 from pytest_tinybudget.toolchain.elf import damage_told

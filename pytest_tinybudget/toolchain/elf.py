@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.toolchain.elf import Symbol
 from pytest_tinybudget.toolchain.elf import damage_told
 from pytest_tinybudget.toolchain.elf import format_of

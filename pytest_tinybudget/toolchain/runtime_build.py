@@ -16,15 +16,15 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec import field
 
-from pytest_tinybudget.errors import TinybudgetError
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.footprint.registrations import registrations
-from pytest_tinybudget.footprint.runtime import Kernels
-from pytest_tinybudget.footprint.runtime import Vectors
 from pytest_tinybudget.footprint.section_graph import MainModel
 from pytest_tinybudget.footprint.section_graph import OperatorRoots
 from pytest_tinybudget.footprint.section_graph import SectionGraph
 from pytest_tinybudget.footprint.section_graph import load_graph
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.runtimes.runtime import Kernels
+from pytest_tinybudget.runtimes.runtime import Vectors
 from pytest_tinybudget.toolchain.archive import Archive
 from pytest_tinybudget.toolchain.archive import ObjectFile
 from pytest_tinybudget.toolchain.archive import is_archive

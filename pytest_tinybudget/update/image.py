@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 
 
 #: Bytes of the header's fields; what follows up to its declared size is padding.

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Meta
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 
 
 #: A manifest has 1 KB; what is much larger is something else.

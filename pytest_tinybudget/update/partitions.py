@@ -14,9 +14,9 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.text import printable
 
 
 #: Where partitions begin: the table is at 0x8000 by default and takes one sector.

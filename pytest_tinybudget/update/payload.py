@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from pytest_tinybudget.results import Figure
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.update.terms import Sent
 from pytest_tinybudget.update.terms import UpdateTerms
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from pytest_tinybudget.children.folders import temporary_folder
-from pytest_tinybudget.children.processes import module
-from pytest_tinybudget.children.processes import run
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.folders import temporary_folder
+from pytest_tinybudget.base.processes import module
+from pytest_tinybudget.base.processes import run
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.update.image import Version
 
 

@@ -16,10 +16,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pytest_tinybudget.errors import TinybudgetError
-from pytest_tinybudget.nearest import unknown
-from pytest_tinybudget.results import Figure
-from pytest_tinybudget.sizes import format_size
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.suggest import unknown
+from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.update.partitions import Partition
 
 

@@ -12,9 +12,9 @@ import signal
 import sys
 from pathlib import Path
 
-from pytest_tinybudget.children.confinement import end_with_parent
-from pytest_tinybudget.children.confinement import ending_with_parent
-from pytest_tinybudget.children.confinement import limit_resources
+from pytest_tinybudget.base.confinement import end_with_parent
+from pytest_tinybudget.base.confinement import ending_with_parent
+from pytest_tinybudget.base.confinement import limit_resources
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import JobFolder
 

@@ -126,7 +126,7 @@ def _data_function(job: Job) -> Callable[[], Any]:
 
 def watch_files(root: Path) -> Callable[[], dict[str, str]]:
     """Let code of the project run from ``root``; what it has read, by name with hashes, so far."""
-    from pytest_tinybudget.convert.fingerprint import file_digest
+    from pytest_tinybudget.base.files import file_digest
 
     sys.path.insert(0, str(root))
     os.chdir(root)

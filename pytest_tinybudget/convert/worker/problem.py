@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_tinybudget.names import printable
-from pytest_tinybudget.names import toml_key
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.text import toml_key
 
 
 #: Frameworks put whole graphs, and zipfile the names of members, into their messages.

@@ -16,13 +16,13 @@ from ai_edge_quantizer import quantizer
 from ai_edge_quantizer import recipe
 from ai_edge_quantizer.utils import qsv_utils
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.convert.worker.repack import packed
-from pytest_tinybudget.errors import TinybudgetError
 from pytest_tinybudget.graph.closing import closed
 from pytest_tinybudget.graph.tflite import load_model
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
-from pytest_tinybudget.children.confinement import end_with_parent
-from pytest_tinybudget.children.confinement import limit_resources
+from pytest_tinybudget.base.confinement import end_with_parent
+from pytest_tinybudget.base.confinement import limit_resources
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import JobFolder
 from pytest_tinybudget.convert.worker.problem import WorkerError

@@ -146,7 +146,7 @@ class _TFLM:
         from tflite_micro.python.tflite_micro import runtime
 
         from pytest_tinybudget.footprint.arena import simulate
-        from pytest_tinybudget.footprint.runtime import RUNTIMES
+        from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
         model = read_model(content, "model")
         arena = simulate(model, RUNTIMES["x86_64_ref"], {}).arena

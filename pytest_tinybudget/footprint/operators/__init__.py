@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 
+from pytest_tinybudget.base.lazy import OnDemand
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
-from pytest_tinybudget.on_demand import OnDemand
 
 
 #: Modules of this package and the operators whose rules their ``RULES`` hold: a module is

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 
-from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import option
+from pytest_tinybudget.runtimes.abi import align_up
 
 
 #: An operator's data grew by 4 to 12 bytes at a time, and are aligned to 16.

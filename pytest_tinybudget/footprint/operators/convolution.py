@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from math import prod
 
-from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import has_axis
 from pytest_tinybudget.footprint.operators.checks import rank_within
@@ -26,6 +25,7 @@ from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.runtimes.abi import align_up
 
 
 _CONV_OP_DATA = "9i2p3i"

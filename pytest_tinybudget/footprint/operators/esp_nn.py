@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 
-from pytest_tinybudget.footprint.abi import align_up
 from pytest_tinybudget.footprint.operators.geometry import Geometry
+from pytest_tinybudget.runtimes.abi import align_up
 
 
 #: Bytes of a vector register: rows are aligned to it.

@@ -14,12 +14,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from pytest_tinybudget.footprint.abi import Abi
-from pytest_tinybudget.footprint.runtime import Kernels
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.runtimes.abi import Abi
+from pytest_tinybudget.runtimes.runtime import Kernels
 
 
 class Preparation(Protocol):

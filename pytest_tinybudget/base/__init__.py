@@ -1,0 +1,1 @@
+"""What every room may use: text, sizes, errors, files, locks, caches, child processes."""

@@ -1,0 +1,125 @@
+"""Writing generated files: whole or not at all, and only where something changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_tinybudget.base.errors import TinybudgetError
+
+
+#: Where artifacts go unless told otherwise, relative to the declaration.
+DEFAULT_DIRECTORY = Path("build/tinybudget")
+
+#: What would lead out of the folder (or to another stream of a file, on Windows).
+_OUTSIDE = re.compile(r"[/\\:\0]")
+
+
+def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Write ``files`` (contents by name) into ``directory``; returns their paths, sorted.
+
+    A file is replaced as a whole: readers see the old contents or the new ones. One that has the
+    contents already is left alone, so that builds do not start over. A symbolic link in the place
+    of a file is replaced, never followed.
+
+    Raises:
+        TinybudgetError: a name that is not a plain file name, or the disk refuses.
+    """
+    for name in files:
+        if name in ("", ".", "..") or _OUTSIDE.search(name):
+            raise TinybudgetError(f"not a plain file name: {name!r}", code="TB102")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in sorted(files):
+            _replace(directory / name, files[name])
+    except OSError as error:
+        reason = error.strerror or error
+        raise TinybudgetError(f"cannot write to {directory}: {reason}", code="TB102") from error
+    return tuple(directory / name for name in sorted(files))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write the one file that a user has named, as ``write`` does.
+
+    A symbolic link stays one, and its target changes; what is no file (``/dev/null``, a pipe) is
+    written to as it is.
+
+    Raises:
+        TinybudgetError: the disk refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            _replace(Path(os.path.realpath(path)), content)
+    except OSError as error:
+        reason = error.strerror or error
+        raise TinybudgetError(f"{path}: cannot be written: {reason}", code="TB102") from error
+
+
+def changed(directory: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Those of ``files`` that ``write`` would write, because ``directory`` has others or none."""
+    needed = dict(files)
+    for name, content in files.items():
+        with suppress(OSError):  # ``write`` will say so
+            if _is_written(directory / name, content):
+                del needed[name]
+    return needed
+
+
+def _is_written(path: Path, content: bytes) -> bool:
+    return path.is_file() and not path.is_symlink() and path.read_bytes() == content
+
+
+def _replace(path: Path, content: bytes) -> None:
+    if _is_written(path, content):
+        return
+    is_there = path.is_file() and not path.is_symlink()
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+        if is_there:
+            with suppress(OSError):  # some file systems have no modes
+                shutil.copymode(path, draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+_CHUNK_BYTES = 1 << 20
+
+
+def shown(path: Path) -> str:
+    """``path`` as messages name it: relative to the working directory where it lies below it."""
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def relative(path: Path, folder: Path) -> str:
+    """``path`` as reports show it: from ``folder``, or whole where it is on another drive."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # drives of Windows
+        return Path(os.path.normpath(path)).as_posix()
+
+
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.digest()

@@ -1,1 +1,0 @@
-"""Child processes: what they see and may take, and that neither they nor files outlive the run."""

@@ -1,0 +1,1 @@
+"""From a declared pair to its result: what is measured, the verdict, and what would fix it."""

@@ -1,0 +1,65 @@
+"""What a declaration asks besides fitting boards, by kind: each kind's room makes the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.declaration.declared import CheckKind
+from pytest_tinybudget.declaration.pairs import Check
+from pytest_tinybudget.gate.verdict import with_figures
+from pytest_tinybudget.results.types import PairResult
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.gate.pipeline import Gate
+
+
+def _rollout(check: Check, _gate: Gate) -> PairResult:
+    from pytest_tinybudget.rollout import verdict
+
+    terms = check.declaration.rollout
+    assert terms is not None
+    costs = verdict.costs(terms)
+    result = PairResult(
+        id=check.id,
+        model=check.name,
+        board=check.kind,
+        runtime="",
+        outcome="fits",
+        headline=verdict.headline(terms.policy),
+        reasons=(),
+        declared_at=check.declared_at,
+        notes=tuple(cost.text for cost in costs),
+        kind=check.kind,
+    )
+    return with_figures(result, verdict.figures(terms, costs))
+
+
+def _accuracy(check: Check, gate: Gate) -> PairResult:
+    from pytest_tinybudget.evaluation.check import accuracy_result
+
+    return accuracy_result(check, gate)
+
+
+def _agreement(check: Check, gate: Gate) -> PairResult:
+    from pytest_tinybudget.evaluation.check import agreement_result
+
+    return agreement_result(check, gate)
+
+
+_RESULTS: Mapping[CheckKind, Callable[[Check, Gate], PairResult]] = {
+    "accuracy": _accuracy,
+    "agreement": _agreement,
+    "rollout": _rollout,
+}
+
+
+def result_of(check: Check, gate: Gate) -> PairResult:
+    """The result of ``check``; ``gate`` has the models.
+
+    Raises:
+        TinybudgetError: it cannot be found out.
+    """
+    return _RESULTS[check.kind](check, gate)

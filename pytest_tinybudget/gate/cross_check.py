@@ -1,0 +1,129 @@
+"""The cross-check: a model loaded and run once in TFLM's own interpreter, on this machine.
+
+The interpreter is the ``tflite-micro`` package (the extra ``verify``). It runs in a child process
+with a time limit, because a model that it does not expect can crash it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.gate.verdict import Verdict
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+
+
+#: What the interpreter may take for loading a model and running it once.
+TIME_LIMIT_SECONDS = 120
+
+#: The runtime that stands for the ``tflite-micro`` package.
+_RUNTIME = "x86_64_ref"
+
+#: The interpreter gets this much more than the simulated arena, so that only a model that it
+#: refuses fails to allocate.
+_SPARE_ARENA_BYTES = 1024**2
+
+_HEAD = re.compile(r"Arena allocation head (\d+) bytes")
+
+_CHILD = """\
+import sys
+from tflite_micro.python.tflite_micro import runtime
+interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size=int(sys.argv[2]))
+interpreter.invoke()
+interpreter.print_allocations()
+"""
+
+
+class RealRun(Struct, frozen=True):
+    """What the real interpreter made of a model.
+
+    ``failure`` says why it did not load or run (``""``: it ran). ``head`` and
+    ``simulated_head`` are the bytes that it and the simulation gave to activations and scratch.
+    """
+
+    failure: str = ""
+    head: int = 0
+    simulated_head: int = 0
+
+    def amend(self, verdict: Verdict) -> Verdict:
+        """``verdict`` after the cross-check; one that fails already keeps its reason."""
+        if verdict.outcome not in ("fits", "warns"):
+            return verdict
+        if self.failure:
+            headline = f"the real interpreter refuses the model: {self.failure}"
+            return replace(verdict, outcome="refused", headline=headline)
+        if self.head != self.simulated_head:
+            return replace(
+                verdict,
+                outcome="unmet",
+                headline=f"verify: the real interpreter's activations take {self.head:,} B, the "
+                f"simulated ones {self.simulated_head:,} B; {verdict.headline}",
+            )
+        return verdict
+
+
+def require_interpreter() -> None:
+    """Nothing, where the cross-check can run.
+
+    Raises:
+        TinybudgetError: the ``tflite-micro`` package is not installed.
+    """
+    if importlib.util.find_spec("tflite_micro") is None:
+        raise TinybudgetError(
+            "verify needs TFLM's interpreter: pip install 'pytest-tinybudget[verify]'",
+            code="TB103",
+        )
+
+
+def cross_check(model: Model) -> RealRun:
+    """Load and run ``model`` once in the real interpreter, and simulate it for that machine.
+
+    Raises:
+        TinybudgetError: the ``tflite-micro`` package is not installed.
+    """
+    require_interpreter()
+    from pytest_tinybudget.footprint.arena import simulate
+
+    arena = simulate(model, RUNTIMES[_RUNTIME], {}).arena
+    required = arena.required if arena else 10 * model.bytes
+    try:
+        child = _run(model.content, required + _SPARE_ARENA_BYTES)
+    except subprocess.TimeoutExpired:
+        return RealRun(failure=f"not done after {TIME_LIMIT_SECONDS} s")
+    except OSError as error:
+        raise TinybudgetError(
+            f"{model.name}: not verified, temporary files cannot be written: "
+            f"{error.strerror or error}",
+            code="TB102",
+        ) from None
+    messages = child.stderr.decode("utf-8", "replace")
+    head = _HEAD.search(messages)
+    if child.returncode or head is None:
+        return RealRun(failure=_reason(child.returncode, messages))
+    return RealRun(head=int(head[1]), simulated_head=arena.head if arena else 0)
+
+
+def _run(content: bytes, arena_bytes: int) -> subprocess.CompletedProcess[bytes]:
+    """The interpreter's process: in a folder of its own, where no module of the project is."""
+    from pytest_tinybudget.base.folders import temporary_folder
+    from pytest_tinybudget.base.processes import run
+
+    with temporary_folder() as folder:
+        (folder / "model.tflite").write_bytes(content)
+        return run(_CHILD, ["model.tflite", str(arena_bytes)], folder, TIME_LIMIT_SECONDS)
+
+
+def _reason(return_code: int, messages: str) -> str:
+    """What the interpreter printed before Python's traceback, else how the process ended."""
+    printed = messages.partition("Traceback (most recent call last)")[0].split("\n")
+    said = "; ".join(printable(line.strip()) for line in printed if line.strip())
+    if return_code < 0:
+        said = f"it crashed with signal {-return_code}" + (f" after: {said}" if said else "")
+    return said or printable(messages.strip().rpartition("\n")[2]) or f"exit code {return_code}"

@@ -1,0 +1,115 @@
+"""What is known of a pair besides flash and RAM: a function for each source, asked in turn.
+
+Each looks first whether anything is declared that concerns it, and imports its room only then; time
+and energy of an inference are told wherever they are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from typing import Literal
+
+from pytest_tinybudget.base.quantities import Unit
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.footprint.layout import model_in_flash
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.results.types import Figure
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.speed.energy import Energy
+    from pytest_tinybudget.speed.latency import Latency
+
+
+_STATE_POWER = 'state what the board draws: active_power = "40 mW" in a [boards.NAME] of your own'
+
+Source = Callable[[Pair, Model, Footprint, bool], Iterable[Figure]]
+
+
+def _slots(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iterable[Figure]:
+    return slots_of(pair, model.bytes, footprint)
+
+
+def slots_of(pair: Pair | GroupPair, model_bytes: int, footprint: Footprint) -> Iterable[Figure]:
+    """Whether firmware and models fit the slots that the board has for updates."""
+    slots = pair.declaration.slots.get(pair.board.id)
+    if slots is None:
+        return ()
+    from pytest_tinybudget.update.slots import slot_figures
+
+    estimated = any(part.method == "estimated" for part in footprint.flash_parts)
+    firmware_bytes = footprint.flash + pair.board.reserved_flash
+    return slot_figures(slots, firmware_bytes, model_bytes, estimated=estimated)
+
+
+def _update(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iterable[Figure]:
+    """What an update sends, where a budget for it or ``[update]`` is declared."""
+    terms, limit = pair.declaration.update, pair.model.budget.update
+    if terms is None and limit is None:
+        return ()
+    from pytest_tinybudget.base.text import printable
+    from pytest_tinybudget.graph.tflite import load_content
+    from pytest_tinybudget.update.payload import Payload
+    from pytest_tinybudget.update.payload import payload_figures
+    from pytest_tinybudget.update.terms import UpdateTerms
+
+    slots, deployed = pair.declaration.slots.get(pair.board.id), pair.model.deployed
+    firmware_bytes = footprint.flash + pair.board.reserved_flash - model_in_flash(footprint)
+    payload = Payload(
+        model.content,
+        around_bytes=slots.payload.around if slots else 0,
+        firmware_bytes=firmware_bytes if slots and slots.model is None else 0,
+        deployed=load_content(deployed, printable(deployed.name)) if deployed else b"",
+        trained=pair.model.planned is None,
+    )
+    return payload_figures(payload, terms or UpdateTerms(), limit)
+
+
+def _speed(pair: Pair, model: Model, footprint: Footprint, told: bool) -> Iterable[Figure]:
+    """How long an inference takes and what it costs, where known or a budget asks for it."""
+    budget, board = pair.model.budget, pair.board
+    if footprint.refusals or board.accelerator:
+        return ()  # what a board's accelerator takes, its own room says
+    if not told and budget.latency is None and budget.energy is None:
+        return ()
+    from pytest_tinybudget.speed.energy import energy_of
+    from pytest_tinybudget.speed.energy import power_of
+    from pytest_tinybudget.speed.latency import latency_of
+
+    choice = pair.choice
+    kernels = choice.runtime.kernels if choice.fixed is None else None
+    latency = latency_of(model, board, kernels, external=pair.model.placements.reaches_psram)
+    power = power_of(board)
+    energy = energy_of(latency, power)
+    wanted = (
+        _inference("latency", "s", latency, budget.latency),
+        _inference("energy", "J", energy, budget.energy, advice="" if power else _STATE_POWER),
+    )
+    return [each for each in wanted if each.limit is not None or each.low is not None]
+
+
+def _inference(
+    name: str, unit: Unit, value: Latency | Energy, limit: float | None, advice: str = ""
+) -> Figure:
+    """A figure of one inference; ``advice`` is what would make it known."""
+    method: Literal["estimated", "unknown"] = "unknown" if value.low is None else "estimated"
+    return Figure(name, unit, value.low, value.high, method, value.basis, limit, advice=advice)
+
+
+#: In the order of the reports.
+_SOURCES: tuple[Source, ...] = (_speed, _slots, _update)
+
+
+def figures_of(
+    pair: Pair, model: Model, footprint: Footprint, *, told: bool = True
+) -> tuple[Figure, ...]:
+    """All figures of ``pair``; without ``told``, none of an inference that has no limit.
+
+    Raises:
+        TinybudgetError: what is declared of one of them cannot be computed.
+    """
+    return tuple(figure for source in _SOURCES for figure in source(pair, model, footprint, told))

@@ -1,0 +1,213 @@
+"""How much a pair may grow over the baseline, and which increases were agreed until when."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from collections.abc import Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.declaration import MaxIncrease
+from pytest_tinybudget.gate.verdict import Verdict
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.results.types import Acceptance
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import PairResult
+
+
+_LONGEST_REASON = 160
+
+
+class Allowed(Struct, frozen=True):
+    """What a pair's declaration allows: ``section`` is its table, such as ``models.kws``.
+
+    An acceptance counts through its last day; ``today`` decides. ``require_base`` makes it an
+    error where a limit is declared and nothing was there to compare with.
+    """
+
+    section: str
+    max_increase: MaxIncrease
+    accepts: tuple[Acceptance, ...]
+    today: datetime.date
+    require_base: bool = False
+
+    def acceptance(self, metric: Metric, used_bytes: int) -> Acceptance | None:
+        """The agreement that covers ``used_bytes`` today, the one that lasts longest."""
+        covering = [each for each in self._of(metric, used_bytes) if each.until >= self.today]
+        return max(covering, key=lambda each: each.until, default=None)
+
+    def shortfall(self, metric: Metric, used_bytes: int) -> str:
+        """Why no agreement covers ``used_bytes`` today; empty where one does, or there is none."""
+        if self.acceptance(metric, used_bytes):
+            return ""
+        label = LABELS[metric]
+        expired = self._of(metric, used_bytes)
+        if expired:
+            last = max(expired, key=lambda each: each.until)
+            return (
+                f"the increase that was agreed for {label}, up to {format_size(last.up_to)}, "
+                f"expired on {last.until}: {_shown(last)}"
+            )
+        highest = max((each.up_to for each in self.accepts if each.metric == metric), default=None)
+        if highest is None:
+            return ""
+        used, agreed = format_pair(used_bytes, highest)
+        return f"{label} takes {used}, more than the {agreed} that were agreed"
+
+    def _of(self, metric: Metric, used_bytes: int) -> list[Acceptance]:
+        return [each for each in self.accepts if each.metric == metric and used_bytes <= each.up_to]
+
+
+def accept_overruns(
+    verdict: Verdict, budget: Budget, allowed: Allowed, judged: Callable[[Budget], Verdict]
+) -> tuple[Verdict, tuple[Acceptance, ...]]:
+    """``verdict``, and the agreements by which a pair over ``budget`` passes after all.
+
+    ``judged`` gives the verdict with another budget: an agreement lifts a declared budget, never
+    the room of the board. The measures keep the declared limits.
+    """
+    overruns = [measure for measure in verdict.measures if measure.over]
+    found = [allowed.acceptance(measure.metric, measure.used) for measure in overruns]
+    accepted = tuple(each for each in found if each is not None)
+    if verdict.outcome != "over" or len(accepted) < len(overruns):
+        return verdict, ()
+    lifted = judged(replace(budget, **{each.metric: each.up_to for each in accepted}))
+    if lifted.outcome == "over":
+        return verdict, ()
+    warnings = tuple(
+        f"{LABELS[measure.metric]} is over by {format_size(measure.over)}, {_until(acceptance)}"
+        for measure, acceptance in zip(overruns, accepted, strict=True)
+    )
+    outcome = "warns" if lifted.outcome == "fits" else lifted.outcome
+    headline = verdict.headline if outcome == "warns" else lifted.headline
+    return (
+        replace(
+            verdict, outcome=outcome, headline=headline, warnings=(*warnings, *lifted.warnings)
+        ),
+        accepted,
+    )
+
+
+def hold(
+    result: PairResult, base: PairResult | None, allowed: Allowed, *, why_no_base: str = ""
+) -> PairResult:
+    """``result`` held to what it may grow over ``base``, if that is comparable and given.
+
+    Too much growth is outcome ``"unmet"`` for a pair that fits; ``reasons`` of a pair that fails
+    say what the base and the agreements have to do with it. ``why_no_base`` says why ``base`` is
+    missing: a declared limit of growth was then not checked, which is a warning, and an error
+    where a base is required. It is empty for a new pair, which has nothing to grow over.
+    """
+    if why_no_base and allowed.max_increase.given:
+        result = _unchecked(result, why_no_base, allowed)
+    if base is None and not result.failed:
+        return result
+    grown = [] if base is None else list(_too_much(result, base, allowed))
+    accepted = {metric: allowed.acceptance(metric, used) for metric, used, _ in grown}
+    warnings = tuple(
+        f"{text}, {_until(acceptance)}"
+        for metric, _, text in grown
+        if (acceptance := accepted[metric])
+    )
+    refused = [(metric, text) for metric, _, text in grown if accepted[metric] is None]
+    agreements = dict.fromkeys((*result.accepted, *filter(None, accepted.values())))
+    result = replace(
+        result,
+        accepted=tuple(agreements),
+        grown=tuple(metric for metric, _ in refused),
+        warnings=(*warnings, *result.warnings),
+    )
+    if result.outcome == "fits" and warnings:
+        result = replace(result, outcome="warns")
+    if refused and not result.failed:
+        said = "; ".join(text for _, text in refused)
+        result = replace(result, outcome="unmet", headline=f"{said}; {result.headline}")
+    return replace(result, reasons=(*result.reasons, *_reasons(result, base, allowed)))
+
+
+def _unchecked(result: PairResult, why: str, allowed: Allowed) -> PairResult:
+    """``result`` with a limit of growth that nobody could check: never plain green."""
+    text = f"growth not checked: {why}"
+    result = replace(result, growth_unchecked=why)
+    if allowed.require_base and not result.failed:
+        return replace(
+            result,
+            outcome="error",
+            headline=f"{text} (a base is required); {result.headline}",
+            code="TB023",
+        )
+    return replace(
+        result,
+        outcome="warns" if result.outcome == "fits" else result.outcome,
+        warnings=(text, *result.warnings),
+    )
+
+
+def _too_much(
+    result: PairResult, base: PairResult, allowed: Allowed
+) -> Iterator[tuple[Metric, int, str]]:
+    """Metric, bytes used and a text for each metric that grew beyond ``max_increase``."""
+    before = {measure.metric: measure for measure in base.measures}
+    for measure in result.measures:
+        old = before.get(measure.metric)
+        if old is not None and _exceeds(measure.used - old.used, old.used, allowed.max_increase):
+            yield measure.metric, measure.used, _growth_text(measure, old, allowed.max_increase)
+
+
+def _exceeds(growth: int, base_used: int, limit: MaxIncrease) -> bool:
+    """Whether ``growth`` is above every limit that is given."""
+    passed = []
+    if limit.percent is not None:
+        passed.append(growth * 100 > limit.percent * base_used)
+    if limit.bytes is not None:
+        passed.append(growth > limit.bytes)
+    return bool(passed) and all(passed)
+
+
+def _growth_text(measure: Measure, old: Measure, limit: MaxIncrease) -> str:
+    growth = measure.used - old.used
+    share = f" ({100 * growth / old.used:.1f} %)" if old.used else ""
+    limits = [f"{limit.percent:g} %"] if limit.percent is not None else []
+    limits += [format_size(limit.bytes)] if limit.bytes is not None else []
+    return (
+        f"{LABELS[measure.metric]} grew by {format_size(growth)}{share}, "
+        f"more than {' and '.join(limits)}"
+    )
+
+
+def _reasons(result: PairResult, base: PairResult | None, allowed: Allowed) -> Iterator[str]:
+    """What base and agreements have to do with a failure."""
+    before = {measure.metric: measure for measure in (base.measures if base else ())}
+    for measure in result.measures:
+        if not result.failed or not (measure.over or measure.metric in result.grown):
+            continue
+        label, old = LABELS[measure.metric], before.get(measure.metric)
+        if old is not None and measure.over and old.used > measure.limit:
+            yield f"{label} was already over on the base: {format_size(old.used)} there"
+        shortfall = allowed.shortfall(measure.metric, measure.used)
+        if shortfall:
+            yield shortfall
+        elif measure.metric in result.grown:
+            agreed = f"{-(-measure.used // 1024)} KB"
+            yield (
+                f"if the increase of {label} is agreed: [[{allowed.section}.accept]] with "
+                f'metric = "{measure.metric}", up_to = "{agreed}", reason and until'
+            )
+
+
+def _until(acceptance: Acceptance) -> str:
+    return (
+        f"accepted up to {format_size(acceptance.up_to)} until {acceptance.until}: "
+        f"{_shown(acceptance)}"
+    )
+
+
+def _shown(acceptance: Acceptance) -> str:
+    return printable(acceptance.reason, limit=_LONGEST_REASON)

@@ -1,0 +1,287 @@
+"""What would make a failing pair pass: every line measured again for this pair, none guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from itertools import combinations
+from itertools import islice
+
+from msgspec import Struct
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.text import toml_key
+from pytest_tinybudget.footprint.operators import rules
+from pytest_tinybudget.gate.remedies.changes import COSTS
+from pytest_tinybudget.gate.remedies.changes import Candidate
+from pytest_tinybudget.gate.remedies.changes import Change
+from pytest_tinybudget.gate.remedies.changes import changes
+from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.results.metrics import LABELS
+from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.results.types import PairResult
+
+
+#: Measures a pair as it would be; raises ``TinybudgetError`` where that cannot be.
+Again = Callable[[Candidate], PairResult]
+
+#: How many combinations of changes are measured.
+_COMBINATIONS = 24
+#: A change that saves less than this share of what is missing, in percent, is not worth a line.
+_LEAST_SHARE = 2
+#: Nor is a combination that is not enough either and gains less than this over the best change.
+_LEAST_GAIN = 5
+
+
+class _Effect(Struct, frozen=True):
+    """What a change does to one quantity that fails.
+
+    ``saved`` is how much less is used, ``gained`` how much less is missing (more where the limit
+    moves), ``missing`` what is missing then, all in the quantity's unit.
+    """
+
+    name: str
+    saved: float
+    gained: float
+    missing: float
+    fits: bool
+    what: str
+
+    @property
+    def helps(self) -> bool:
+        """Whether it is worth a line."""
+        before = self.missing + self.gained
+        return self.fits or self.gained * 100 > before * _LEAST_SHARE
+
+
+class _Tried(Struct, frozen=True, eq=False):
+    """Changes made together, and what came of them."""
+
+    changes: tuple[Change, ...]
+    effects: tuple[_Effect, ...]
+
+    @property
+    def helps(self) -> bool:
+        """Whether they move what fails."""
+        return any(effect.helps for effect in self.effects)
+
+    def effect(self, name: str) -> _Effect | None:
+        """What they do to one quantity."""
+        return next((effect for effect in self.effects if effect.name == name), None)
+
+
+def advice(result: PairResult, candidate: Candidate, again: Again) -> Iterator[str]:
+    """Changes that move what ``result`` fails by, a line each, the cheapest first.
+
+    Where no single change brings a quantity within its limit, the smallest combination of those
+    that cost no more follows; in the end the one that comes nearest.
+    """
+    if _failing(result):
+        yield from map(_line, _Search(result, candidate, again).found())
+
+
+@dataclass(slots=True)
+class _Search:
+    """Tries changes one by one, then together, as long as a quantity is not within its limit."""
+
+    result: PairResult
+    candidate: Candidate
+    again: Again
+    useful: list[_Tried] = field(default_factory=list)
+    solved: set[str] = field(default_factory=set)
+    tried: dict[tuple[Change, ...], _Tried | None] = field(default_factory=dict)
+
+    def found(self) -> Iterator[_Tried]:
+        possible = list(changes(self.result, self.candidate))
+        for cost in COSTS:
+            for change in possible:
+                if change.cost != cost:
+                    continue
+                single = self.attempt((change,))
+                if single is not None and single.helps:
+                    self.useful.append(single)
+                    yield self.noted(single)
+            yield from self.together()
+        yield from self.nearest()
+
+    def noted(self, tried: _Tried) -> _Tried:
+        """``tried``, whose quantities need no more looking for."""
+        self.solved.update(effect.name for effect in tried.effects if effect.fits)
+        return tried
+
+    def together(self) -> Iterator[_Tried]:
+        """For each quantity that nothing brings within its limit, the combination that does."""
+        for name in self.unsolved():
+            for made in self.combinations(name):
+                both = self.attempt(made)
+                effect = both and both.effect(name)
+                if both and effect and effect.fits:
+                    yield self.noted(both)
+                    break
+
+    def nearest(self) -> Iterator[_Tried]:
+        """The combinations that come nearest where nothing is enough."""
+        shown: list[_Tried] = []
+        for name in self.unsolved():
+            together = [self.tried.get(made) for made in self.combinations(name)]
+            nearest = _nearest(name, together)
+            single = _nearest(name, self.useful)
+            if nearest is None or single is None or nearest in shown:
+                continue
+            best, effect = single.effect(name), nearest.effect(name)
+            assert best is not None
+            assert effect is not None
+            gained = best.missing - effect.missing
+            if gained * 100 > (effect.missing + effect.gained) * _LEAST_GAIN:
+                shown.append(nearest)
+        yield from shown
+
+    def unsolved(self) -> list[str]:
+        names = [effect.name for each in self.useful for effect in each.effects if effect.helps]
+        return [name for name in dict.fromkeys(names) if name not in self.solved]
+
+    def combinations(self, name: str) -> Iterator[tuple[Change, ...]]:
+        """Changes that move ``name``, no two of them alternatives, few before many."""
+        moving = [
+            each.changes[0]
+            for each in self.useful
+            if (effect := each.effect(name)) is not None and effect.helps
+        ]
+        made = (
+            each
+            for size in range(2, len(moving) + 1)
+            for each in combinations(moving, size)
+            if len({change.key for change in each}) == size
+        )
+        return islice(made, _COMBINATIONS)
+
+    def attempt(self, made: tuple[Change, ...]) -> _Tried | None:
+        """What comes of ``made``; ``None`` where it cannot be measured."""
+        if made not in self.tried:
+            self.tried[made] = _try(self.result, self.candidate, made, self.again)
+        return self.tried[made]
+
+
+def _nearest(name: str, tried: Iterable[_Tried | None]) -> _Tried | None:
+    """What leaves least of ``name`` missing."""
+    known = [
+        (effect.missing, number, each)
+        for number, each in enumerate(tried)
+        if each is not None and (effect := each.effect(name)) is not None
+    ]
+    return min(known, key=lambda item: item[:2], default=(0.0, 0, None))[2]
+
+
+def _try(
+    result: PairResult, candidate: Candidate, made: tuple[Change, ...], again: Again
+) -> _Tried | None:
+    """What comes of ``made``; ``None`` where it cannot be measured."""
+    try:
+        for change in made:
+            candidate = change.apply(candidate)
+        after = again(candidate)
+    except TinybudgetError:
+        return None
+    if after.outcome in ("error", "refused") or set(_failing(after)) - set(_failing(result)):
+        return None  # nothing is gained by failing elsewhere
+    return _Tried(made, tuple(_effects(result, after)))
+
+
+def _failing(result: PairResult) -> list[str]:
+    """The quantities that ``result`` fails by."""
+    over = [measure.metric for measure in result.measures if measure.over]
+    figures = [figure.name for figure in result.figures if figure.exceeded]
+    return list(dict.fromkeys((*over, *result.grown, *figures)))
+
+
+def _effects(before: PairResult, after: PairResult) -> Iterator[_Effect]:
+    failing = set(_failing(after))
+    measures = {measure.metric: measure for measure in after.measures}
+    for old in before.measures:
+        if not (old.over or old.metric in before.grown):
+            continue
+        new = measures.get(old.metric)
+        saved = old.used - new.used if new else old.used
+        missing = new.over if new else 0
+        yield _Effect(
+            name=LABELS[old.metric],
+            saved=saved,
+            gained=old.over - missing if old.over else saved,
+            missing=missing,
+            fits=old.metric not in failing,
+            what="fits" if old.over else "no longer grows too much",
+        )
+    figures = {figure.name: figure for figure in after.figures}
+    for figure in before.figures:
+        if figure.exceeded and figure.name in figures:
+            yield _figure_effect(figure, figures[figure.name])
+
+
+def _figure_effect(old: Figure, new: Figure) -> _Effect:
+    """A figure's: its worse end counts."""
+    sign = -1 if old.at_least else 1
+    ends = [(each.low if each.at_least else each.high) or 0.0 for each in (old, new)]
+    gained = sign * (ends[0] - ends[1])
+    limit = old.limit or 0.0
+    return _Effect(
+        name=old.name,
+        saved=gained if old.unit == "B" else 0,
+        gained=gained,
+        missing=max(0.0, sign * (ends[1] - limit)),
+        fits=not new.exceeded,
+        what=f"is {new.value_text}",
+    )
+
+
+def _line(tried: _Tried) -> str:
+    """``"strip = true: saves 24.4 KB of flash, then flash fits (…)"``."""
+    text = " and ".join(change.text for change in tried.changes)
+    about = any(change.repacks for change in tried.changes)
+    said = "; ".join(_said(effect, about=about) for effect in tried.effects if effect.helps)
+    notes = [change.note for change in tried.changes if change.note]
+    note = f" ({notes[0]})" if notes and len(tried.changes) == 1 else ""
+    together = "together " if len(tried.changes) > 1 else ""
+    return f"{text}: {together}{said}{note}"
+
+
+def _said(effect: _Effect, *, about: bool) -> str:
+    """``about`` is whether the file's size, and so all of flash, is known but for paddings."""
+    saves = ""
+    if effect.saved > 0:
+        about = about and effect.name == LABELS["flash"]
+        size = f"{'about ' if about else ''}{format_size(int(effect.saved))}"
+        saves = f"saves {size} of {effect.name}"
+    if effect.fits:
+        end = f"then {effect.name} {effect.what}"
+    elif effect.missing:
+        end = f"{format_size(int(effect.missing))} are still missing"
+    else:
+        end = f"{effect.name} still grows too much"
+    return ", ".join(filter(None, (saves, end)))
+
+
+def meet(result: PairResult, models: Sequence[Model], terms: Terms) -> Iterator[str]:
+    """What would meet a demand that is not met: of ``strict`` and ``require_int8`` alone."""
+    footprint = result.footprint
+    if footprint is None or result.outcome != "unmet":
+        return
+    if terms.strict and not footprint.known:
+        operators = {
+            each.name for model in models for graph in model.subgraphs for each in graph.operators
+        }
+        for name in sorted(operators - set(rules())) if footprint.unknown else ():
+            yield (
+                f"state what {printable(name)} costs: [runtime.ops.{toml_key(name)}] "
+                'persistent = "…", scratch = "…", flash = "…"'
+            )
+        if any(part.name == "stack" and part.method == "estimated" for part in footprint.ram_parts):
+            yield f'state the stack that you measured: stack = "…" ({result.declared_at})'
+    if terms.require_int8 is True and footprint.not_int8:
+        yield f'convert to full INT8, or set require_int8 = "warn" ({result.declared_at})'

@@ -1,0 +1,306 @@
+"""What may be changed about a pair: each change can be made, so that it is measured, not guessed.
+
+In the order of what they cost the user: what is free and loses nothing, what needs another
+conversion, what makes the firmware slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Region
+from pytest_tinybudget.boards.chips import PARTITION_BYTES
+from pytest_tinybudget.boards.chips import largest_partition
+from pytest_tinybudget.boards.chips import possible_psram
+from pytest_tinybudget.convert.sources import converts
+from pytest_tinybudget.declaration import DeclaredModel
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.footprint.link import reference_of
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.placement import ArenaPlacement
+from pytest_tinybudget.runtimes.placement import Placement
+from pytest_tinybudget.shrink import strip
+from pytest_tinybudget.shrink.reconverted import per_tensor
+from pytest_tinybudget.shrink.reconverted import without_plan
+
+
+#: Makes another model of one, or nothing where there is nothing to change.
+Edit = Callable[[Model], Model | None]
+
+
+class Candidate(Struct, frozen=True):
+    """A pair as it would be: its declaration and its board, and what is done to its models.
+
+    ``models`` are those that it has now. ``converted`` is whether they would be converted anew.
+    """
+
+    pair: Pair | GroupPair
+    models: tuple[Model, ...]
+    edits: tuple[Edit, ...] = ()
+    converted: bool = False
+
+    def with_models(self, edit: Edit) -> Candidate:
+        """With ``edit`` done to each model; one of which it makes nothing stays."""
+        return replace(self, edits=(*self.edits, edit))
+
+    def with_activations(self, activations: Literal["int8", "int16"]) -> Candidate:
+        """With other activations, of which only the converter can say what they take."""
+        pair = self.pair
+        changed = [_with_activations(model, activations) for model in models_of(pair)]
+        if isinstance(pair, Pair):
+            pair = replace(pair, model=changed[0])
+        else:
+            pair = replace(pair, group=replace(pair.group, models=tuple(changed)))
+        return replace(self, pair=pair, converted=True)
+
+    def loaded(self, load: Callable[[DeclaredModel], Model]) -> tuple[Model, ...]:
+        """The models as they would be; ``load`` makes one of what is declared.
+
+        Raises:
+            TinybudgetError: a model cannot be converted, or its file not be changed.
+        """
+        models = tuple(map(load, models_of(self.pair))) if self.converted else self.models
+        for edit in self.edits:
+            models = tuple(edit(model) or model for model in models)
+        return models
+
+    def declared(self, **settings: object) -> Candidate:
+        """With ``settings`` in the sections of its models."""
+        pair = self.pair
+        if isinstance(pair, Pair):
+            return replace(self, pair=replace(pair, model=replace(pair.model, **settings)))
+        models = tuple(replace(model, **settings) for model in pair.group.models)
+        return replace(self, pair=replace(pair, group=replace(pair.group, models=models)))
+
+    def placed(self, placement: Placement) -> Candidate:
+        """With the arena elsewhere."""
+        pair = self.pair
+        if isinstance(pair, Pair):
+            placements = replace(pair.model.placements, arena=placement)
+            return self.declared(placements=placements)
+        group = replace(pair.group, placement=placement)
+        return replace(self, pair=replace(pair, group=group))
+
+    def on(self, board: Board) -> Candidate:
+        """On another board, or a changed one."""
+        return replace(self, pair=replace(self.pair, board=board))
+
+
+#: What a change costs the user: nothing, another conversion, or speed.
+Cost = Literal["free", "conversion", "speed"]
+COSTS: tuple[Cost, ...] = ("free", "conversion", "speed")
+
+
+class Change(Struct, frozen=True, eq=False):
+    """One change: ``text`` says what to do, ``note`` what else comes of it.
+
+    Two changes of one ``key`` are alternatives. ``repacks`` is whether another tool writes the
+    file, so that its size is known but for paddings.
+    """
+
+    key: str
+    cost: Cost
+    text: str
+    apply: Callable[[Candidate], Candidate]
+    note: str = ""
+    repacks: bool = False
+
+
+def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
+    """What can be changed, the cheapest first; whether it helps is to be measured."""
+    kinds = (
+        _stripped(candidate),
+        _typed(candidate),
+        _elsewhere(candidate),
+        _model_in_flash(candidate),
+        _larger_partition(result, candidate),
+        _with_psram(candidate),
+        _converted_otherwise(candidate),
+        _reference_kernels(candidate),
+    )
+    for kind in kinds:
+        with suppress(TinybudgetError):  # such as a file with parts that cannot be written again
+            yield from kind
+
+
+def models_of(pair: Pair | GroupPair) -> tuple[DeclaredModel, ...]:
+    """The declared models of a pair."""
+    return (pair.model,) if isinstance(pair, Pair) else pair.group.models
+
+
+def _with_activations(model: DeclaredModel, activations: Literal["int8", "int16"]) -> DeclaredModel:
+    return replace(model, conversion=replace(model.conversion, activations=activations))
+
+
+def _placement(pair: Pair | GroupPair) -> ArenaPlacement:
+    return pair.model.placements.arena if isinstance(pair, Pair) else pair.group.placement
+
+
+def _stripped(candidate: Candidate) -> Iterator[Change]:
+    stripped = [strip(model) for model in candidate.models]
+    saved = sum(each.saved_bytes for each in stripped)
+    if not saved:
+        return
+    whole = sum(model.bytes for model in candidate.models)
+    after, before = format_pair(whole - saved, whole)
+    note = f"the model goes from {before} to {after}"
+    if len(stripped) == 1:
+        note += f": {stripped[0].text}"
+    yield Change(
+        "strip",
+        "free",
+        "strip = true",
+        lambda each: each.with_models(lambda model: strip(model).model),
+        note,
+    )
+
+
+def _typed(candidate: Candidate) -> Iterator[Change]:
+    pair = candidate.pair
+    if any(model.registrations == "generic" for model in models_of(pair)):
+        yield Change(
+            "registrations",
+            "free",
+            'each operator for its type only (registrations = "typed")',
+            lambda each: each.declared(registrations="typed"),
+        )
+
+
+def _elsewhere(candidate: Candidate) -> Iterator[Change]:
+    board, now = candidate.pair.board, _placement(candidate.pair)
+    others: tuple[tuple[Placement, str], ...] = (
+        ("static", "an array that the linker places"),
+        ("heap", "the arena from the heap"),
+        ("psram", "external RAM is slower"),
+    )
+    for placement, note in others:
+        block = board.block(placement)
+        if placement != now and block is not None and block.published:
+            yield Change(
+                "placement",
+                "free",
+                f'placement = "{placement}"',
+                lambda each, placement=placement: each.placed(placement),  # type: ignore[misc]
+                note,
+            )
+
+
+def _model_in_flash(candidate: Candidate) -> Iterator[Change]:
+    """The model where it costs no RAM."""
+    pair = candidate.pair
+    if isinstance(pair, Pair) and pair.model.placements.model != "flash":
+        placements = replace(pair.model.placements, model="flash", model_storage="flash")
+        yield Change(
+            "placement_model",
+            "free",
+            'placement_model = "flash"',
+            lambda each: each.declared(placements=placements),
+            "an array that is const, read where it lies",
+        )
+
+
+def _larger_partition(result: PairResult, candidate: Candidate) -> Iterator[Change]:
+    """The smallest application partition that would hold the firmware."""
+    pair, board = candidate.pair, candidate.pair.board
+    largest = largest_partition(board)
+    if board.id in pair.declaration.slots or not largest or result.footprint is None:
+        return
+    wanted = align_up(board.reserved_flash + result.footprint.flash, PARTITION_BYTES)
+    size = min(wanted, largest)
+    if size > board.usable_flash:
+        key = f'usable_flash = "{size // 1024} KB"'
+        yield Change(
+            "partition",
+            "free",
+            f"a larger partition for the application: {key} {_where(pair, board)}",
+            lambda each: each.on(replace(each.pair.board, usable_flash=size)),
+            f"today's uses {format_size(board.usable_flash)} of {format_size(board.flash)}",
+        )
+
+
+def _with_psram(candidate: Candidate) -> Iterator[Change]:
+    pair, board = candidate.pair, candidate.pair.board
+    size = possible_psram(board)
+    if not size:
+        return
+    region = Region("PSRAM", "psram", size, size)
+    with_it = replace(board, regions=(*board.regions, region))
+    key = f'psram = "{size // 1024**2} MB"'
+    yield Change(
+        "placement",
+        "free",
+        f'a module with external RAM: {key} {_where(pair, board)}, and placement = "psram"',
+        lambda each: each.on(
+            replace(each.pair.board, regions=with_it.regions),
+        ).placed("psram"),
+        f"modules with an {board.mcu} are sold with it; it is slower",
+    )
+
+
+def _where(pair: Pair | GroupPair, board: Board) -> str:
+    """Where a key of a board is declared."""
+    if board.id in pair.declaration.boards:
+        return f"in [boards.{board.id}]"
+    return f'in a [boards.NAME] that extends = "{board.id}"'
+
+
+def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
+    wide = [each for each in models_of(candidate.pair) if each.conversion.activations == "int16"]
+    if any(each.planned is None and converts(each.source, each.conversion) for each in wide):
+        yield Change(
+            "activations",
+            "conversion",
+            'activations = "int8"',
+            lambda each: each.with_activations("int8"),
+            "less accurate than int16",
+        )
+    if any(per_tensor(model) for model in candidate.models):
+        by_key = all(
+            each.planned is None and each.source.suffix.lower() != ".tflite"
+            for each in models_of(candidate.pair)
+        )
+        how = "per_channel_dense = false" if by_key else "a setting of the converter"
+        yield Change(
+            "dense",
+            "conversion",
+            f"dense layers quantised per tensor instead of per channel ({how})",
+            lambda each: each.with_models(per_tensor),
+            "a little less accurate",
+            repacks=True,
+        )
+    if any(without_plan(model) for model in candidate.models):
+        yield Change(
+            "plan",
+            "conversion",
+            "TFLM's own memory plan instead of the model's (OfflineMemoryAllocation)",
+            lambda each: each.with_models(without_plan),
+        )
+
+
+def _reference_kernels(candidate: Candidate) -> Iterator[Change]:
+    pair = candidate.pair
+    if pair.choice.fixed is not None:
+        return
+    reference = reference_of(pair.choice.runtime)
+    declared = pair.declaration.runtimes.get(reference.name) if reference else None
+    if declared is not None:
+        yield Change(
+            "runtime",
+            "speed",
+            f'reference kernels instead of CMSIS-NN (runtime = "{declared.name}")',
+            lambda each: each.declared(runtime=declared),
+            "slower",
+        )

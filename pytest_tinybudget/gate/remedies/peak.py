@@ -1,0 +1,113 @@
+"""The arena's peak: which tensor lowers it first, and what dense layers per tensor would save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+
+from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.layout import ACTIVATIONS
+from pytest_tinybudget.footprint.planner import Request
+from pytest_tinybudget.footprint.planner import plan
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import LiveBuffer
+from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.gate.remedies.changes import Candidate
+from pytest_tinybudget.graph.dense import per_tensor_dense
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.results.types import Measure
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.runtime import Runtime
+
+
+_NAME_LENGTH = 60
+
+_ARENA_ALIGNMENT = 16
+
+#: A pair that passes hears of a saving above either.
+_HINT_BYTES = 1024
+_HINT_SHARE = 0.05
+
+
+def per_tensor_hints(
+    arena: Arena, model: Model, runtime: Runtime, costs: Mapping[str, OperatorCost]
+) -> tuple[str, ...]:
+    """What ``per_channel_dense = false`` would save of ``arena``, where it is worth a line."""
+    saved = _saved_per_tensor(arena, model, runtime, costs)
+    if saved <= min(_HINT_BYTES, arena.required * _HINT_SHARE):
+        return ()
+    return (f"per_channel_dense = false would save {format_size(saved)} of arena",)
+
+
+def _saved_per_tensor(
+    arena: Arena, model: Model, runtime: Runtime, costs: Mapping[str, OperatorCost]
+) -> int:
+    """Bytes of ``arena`` that dense layers with one scale would save."""
+    per_tensor = per_tensor_dense(model)
+    split = arena.split is not None
+    changed = simulate(per_tensor, runtime, costs, split=split).arena if per_tensor else None
+    return arena.required - changed.required if changed is not None else 0
+
+
+def smaller_tensor(result: PairResult, candidate: Candidate) -> Iterator[str]:
+    """The tensor whose half lowers the peak most, where a smaller peak is what is needed."""
+    pair, footprint = candidate.pair, result.footprint
+    needed = [
+        measure
+        for measure in result.measures
+        if any(part.name.endswith(ACTIVATIONS) for part in measure.parts)
+        and (measure.over or measure.metric in result.grown)
+    ]
+    if not needed or footprint is None or not isinstance(pair, Pair):
+        return
+    (model,), arena = candidate.models, footprint.arena
+    if arena is None or arena.decided_by != "used" or "OfflineMemoryAllocation" in model.metadata:
+        return  # what is planned does not decide
+    split = arena.split is not None
+    if arena != simulate(model, pair.choice.runtime, pair.declaration.operators, split=split).arena:
+        return  # another estimator's, which may not plan as TFLM does
+    relief = peak_relief(arena)
+    if relief is not None:
+        buffer, saved = relief
+        yield (
+            f"a smaller {printable(buffer.owner, limit=_NAME_LENGTH)}, where the arena's peak "
+            f"falls first: half of its {format_size(buffer.bytes)} saves up to "
+            f"{format_size(saved)}{_enough(saved, needed[0])}"
+        )
+
+
+def _enough(saved_bytes: int, measure: Measure) -> str:
+    return ", enough to fit" if 0 < measure.over <= saved_bytes else ""
+
+
+def peak_relief(arena: Arena) -> tuple[LiveBuffer, int] | None:
+    """The buffer alive at the peak that lowers the head most when halved, and by how many bytes.
+
+    Planned again by the greedy planner; ``None`` where no single buffer lowers the head.
+    """
+    alive = [
+        position
+        for position, buffer in enumerate(arena.buffers)
+        if buffer.first <= arena.peak_time <= buffer.last
+    ]
+    heads = {position: _head_with_half(arena.buffers, position) for position in alive}
+    best = min(heads, key=lambda position: heads[position], default=None)
+    if best is None or heads[best] >= arena.head:
+        return None
+    return arena.buffers[best], arena.head - heads[best]
+
+
+def _head_with_half(buffers: tuple[LiveBuffer, ...], position: int) -> int:
+    sizes = [buffer.bytes for buffer in buffers]
+    sizes[position] = align_up(sizes[position] // 2, _ARENA_ALIGNMENT)
+    offsets = plan(
+        [
+            Request(size, buffer.first, buffer.last)
+            for size, buffer in zip(sizes, buffers, strict=True)
+        ]
+    )
+    return max(offset + size for offset, size in zip(offsets, sizes, strict=True))

@@ -1,0 +1,280 @@
+"""The pytest plugin: options, ini values and hooks; at rest it costs nothing.
+
+Everything else is imported when a ``tinybudget.toml`` is collected or the fixture is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from collections.abc import Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+import pytest
+
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+    from pytest_tinybudget.pytest_plugin.fixture import Tinybudget
+    from pytest_tinybudget.pytest_plugin.items import BudgetFile
+    from pytest_tinybudget.results.types import PairResult
+
+
+FILE_NAME = "tinybudget.toml"
+
+#: Whether a declaration was collected.
+FOUND = pytest.StashKey[bool]()
+
+#: Results that a test has made and that its next report carries to the controller.
+RESULTS: pytest.StashKey[list[PairResult]] = pytest.StashKey()
+
+#: The attribute of a report that holds them.
+ATTRIBUTE = "tinybudget_results"
+
+
+class _PlainImports:
+    """Imports the rest of the package as Python does anywhere else.
+
+    pytest takes the modules of plugins through its rewriting of assertions, of which this package
+    has none to show, and that doubles the time of a short run's imports.
+    """
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: object = None
+    ) -> ModuleSpec | None:
+        ours = name.startswith("pytest_tinybudget.")
+        return PathFinder.find_spec(name, path) if ours else None
+
+    @classmethod
+    def leave(cls) -> None:
+        """What stays to the end keeps all of pytest for Python's last collection of garbage."""
+        if cls in sys.meta_path:  # a test may have put back an older list
+            sys.meta_path.remove(cls)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tinybudget", "memory budgets of models for microcontrollers")
+    group.addoption(
+        "--tinybudget",
+        action="store_true",
+        default=None,
+        help=f"collect {FILE_NAME} files: a test for each model on each board",
+    )
+    group.addoption(
+        "--tinybudget-json",
+        metavar="PATH",
+        help="write the results of all pairs to this file",
+    )
+    group.addoption(
+        "--tinybudget-html",
+        metavar="PATH",
+        help="write a page with all pairs to this file",
+    )
+    group.addoption(
+        "--tinybudget-baseline",
+        metavar="PATH",
+        help="compare with this results file, and hold growth to max_increase",
+    )
+    group.addoption(
+        "--tinybudget-base",
+        metavar="auto|REV",
+        help="compare with this commit, and hold growth to max_increase; auto: where the change "
+        "that is checked out starts from",
+    )
+    group.addoption(
+        "--tinybudget-require-base",
+        action="store_true",
+        default=None,
+        help="an error instead of a warning where max_increase could not be checked",
+    )
+    group.addoption(
+        "--tinybudget-artifacts",
+        metavar="DIR",
+        help="write C arrays and constants to this folder (default: build/tinybudget beside "
+        f"the {FILE_NAME})",
+    )
+    group.addoption(
+        "--tinybudget-strict",
+        action="store_true",
+        default=None,
+        help="fail pairs whose numbers are bounds instead of the device's own",
+    )
+    group.addoption(
+        "--tinybudget-verify",
+        action="store_true",
+        default=None,
+        help="also run each model once in TFLM's interpreter (needs pytest-tinybudget[verify])",
+    )
+    group.addoption(
+        "--tinybudget-no-cache",
+        action="store_true",
+        default=None,
+        help="convert Keras and SavedModel sources anew instead of taking what was kept",
+    )
+    parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
+    parser.addini("tinybudget_json", "file for the results of all pairs", default="")
+    parser.addini("tinybudget_html", "file for a page with all pairs", default="")
+    parser.addini("tinybudget_baseline", "results file to compare with", default="")
+    parser.addini("tinybudget_base", "commit to compare with, or auto", default="")
+    parser.addini(
+        "tinybudget_require_base", "fail unchecked growth limits", type="bool", default=False
+    )
+    parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
+    parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
+    parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)
+    parser.addini("tinybudget_no_cache", "convert anew in each run", type="bool", default=False)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from pytest_tinybudget import hooks
+
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    sys.meta_path.insert(0, _PlainImports)
+    config.add_cleanup(_PlainImports.leave)
+    config.addinivalue_line("markers", f"tinybudget: a model on a board, from a {FILE_NAME}")
+    if hasattr(config, "workerinput"):
+        return
+    _collect_root_file(config)
+    if _is_on(config):
+        from pytest_tinybudget.pytest_plugin.controller import Recorder
+
+        config.pluginmanager.register(Recorder(config), "tinybudget-recorder")
+
+
+def setting(config: pytest.Config, name: str) -> Any:
+    """The option ``--tinybudget-NAME``, else the ini value ``tinybudget_NAME``."""
+    value = config.getoption(name)
+    return config.getini(name) if value is None else value
+
+
+def artifacts_required(config: pytest.Config) -> bool:
+    """Whether this run was asked for C files, which every run writes where it can."""
+    return config.getoption("tinybudget_artifacts") is not None
+
+
+def path_setting(config: pytest.Config, name: str) -> Path | None:
+    """As ``setting``: an option is relative to the working folder, an ini value to rootdir."""
+    option: str | None = config.getoption(name)
+    if option:
+        return config.invocation_params.dir / option
+    ini: str = config.getini(name)
+    return config.rootpath / ini if ini else None
+
+
+def _is_on(config: pytest.Config) -> bool:
+    named = any(Path(arg.partition("::")[0]).name == FILE_NAME for arg in config.args)
+    wanted = ("tinybudget", "tinybudget_json", "tinybudget_html")
+    return named or any(setting(config, name) for name in wanted)
+
+
+def _collect_root_file(config: pytest.Config) -> None:
+    """Add the root's declaration where ``testpaths`` would leave it out."""
+    root = config.rootpath
+    from_testpaths = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if not (from_testpaths and setting(config, "tinybudget") and (root / FILE_NAME).is_file()):
+        return
+    if not any((root / arg).resolve() in (root, *root.parents) for arg in config.args):
+        config.args.append(str(root / FILE_NAME))
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> BudgetFile | None:
+    if file_path.name != FILE_NAME:
+        return None
+    if not (setting(parent.config, "tinybudget") or parent.session.isinitpath(file_path)):
+        return None
+    from pytest_tinybudget.pytest_plugin.items import BudgetFile
+
+    return BudgetFile.from_parent(parent, path=file_path)
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
+    """``--tinybudget`` asks for pairs: a run that finds none must not pass in silence."""
+    if not config.getoption("tinybudget") or config.stash.get(FOUND, False):
+        return
+    message = (
+        f"--tinybudget: no {FILE_NAME} in {', '.join(config.args)} (`tinybudget init` writes one; "
+        f"the ini value `tinybudget = true` collects what there is and does not ask for any)"
+    )
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(message)
+    # pytest-xdist takes an exception here for a crash; a failed report reaches its controller.
+    report = pytest.CollectReport(FILE_NAME, "failed", message, [])
+    session.ihook.pytest_collectreport(report=report)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Convert what the selected pairs need, side by side, before the first of them runs."""
+    config = session.config
+    # Workers of pytest-xdist have all items and run some: each converts what it comes to.
+    if not config.stash.get(FOUND, False) or hasattr(config, "workerinput"):
+        return
+    if not (config.option.collectonly or session.testsfailed):
+        from pytest_tinybudget.pytest_plugin.items import convert_sources
+
+        convert_sources(session)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    finished = yield
+    if session.config.stash.get(FOUND, False):
+        from pytest_tinybudget.pytest_plugin.items import spare_last_collections
+
+        spare_last_collections(session)
+    return finished
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    results = item.stash.get(RESULTS, None)
+    if results:
+        from pytest_tinybudget.pytest_plugin.controller import attach
+
+        attach(item, report, results)
+        del item.stash[RESULTS]
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(
+    config: pytest.Config, report: pytest.CollectReport | pytest.TestReport
+) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Results leave the process as plain data: pytest-xdist and log files take no other."""
+    sent = yield
+    if sent and ATTRIBUTE in sent:
+        from pytest_tinybudget.pytest_plugin.controller import pack
+
+        pack(sent, config)
+    return sent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_from_serializable() -> Generator[
+    None, pytest.CollectReport | pytest.TestReport | None, object
+]:
+    report = yield
+    if hasattr(report, ATTRIBUTE):
+        from pytest_tinybudget.pytest_plugin.controller import unpack
+
+        unpack(report)
+    return report
+
+
+@pytest.fixture
+def tinybudget(request: pytest.FixtureRequest) -> Tinybudget:
+    """Checks models against boards and budgets in a test: ``tinybudget.check(path, board=…)``."""
+    from pytest_tinybudget.pytest_plugin.fixture import Tinybudget
+
+    return Tinybudget(request)

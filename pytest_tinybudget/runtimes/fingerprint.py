@@ -1,0 +1,57 @@
+"""What a runtime's figures come from, as a short text: others are not comparable with them."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tables import section_graph_path
+from pytest_tinybudget.runtimes.tables import stack_table_path
+
+
+_CHARACTERS = 16
+
+
+def fingerprint(runtime: Runtime) -> str:
+    """16 hexadecimal digits over the runtime's settings and the contents of its tables.
+
+    The runtime's name, what cores run it, and the place of a table of the user's own do not
+    matter.
+
+    Raises:
+        TinybudgetError: the table of the user's own cannot be read.
+    """
+    settings = replace(runtime, name="", description="", graph="", cores=())
+    return _digest(repr(settings), tuple(_tables(runtime)))
+
+
+@lru_cache(maxsize=64)
+def _digest(settings: str, tables: tuple[bytes, ...]) -> str:
+    digest = hashlib.sha256(settings.encode())
+    for content in tables:
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:_CHARACTERS]
+
+
+def _tables(runtime: Runtime) -> list[bytes]:
+    contents = list(_packaged(runtime.table)) if runtime.table else []
+    if not runtime.graph:
+        return contents
+    try:
+        return [*contents[:1], Path(runtime.graph).read_bytes()]
+    except OSError as error:
+        raise TinybudgetError(f"runtime table {runtime.graph}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=16)
+def _packaged(table: str) -> tuple[bytes, bytes]:
+    """The packaged stack table and section graph called ``table``."""
+    return (
+        stack_table_path(table).read_bytes(),
+        section_graph_path(table).read_bytes(),
+    )
