@@ -29,8 +29,9 @@ SHARE = 1e-3
 class Run:
     """``status`` as in ``oracle.Reading``, or ``"wrote into the file"``, which lies in flash.
 
-    ``outputs`` are flat, in the order of the model's; ``tensors`` are elements and type of each
-    by subgraph, where the engine tells them.
+    ``outputs`` are flat, in the order of the model's. Where the engine tells them, ``tensors`` are
+    elements and type of each tensor by subgraph, and ``ranges`` least and largest value of each
+    tensor that the first subgraph computes.
     """
 
     status: str
@@ -39,6 +40,7 @@ class Run:
     shapes: tuple[tuple[int, ...], ...] = ()
     types: tuple[str, ...] = ()
     tensors: tuple[tuple[tuple[int, str], ...], ...] = ()
+    ranges: tuple[tuple[float, float], ...] = ()
 
 
 class Engine(Oracle):
@@ -59,6 +61,7 @@ class Engine(Oracle):
             tuple(tuple(shape) for shape in answer["shapes"]),
             tuple(answer["types"]),
             tuple(tuple((count, kind) for count, kind in graph) for graph in answer["tensors"]),
+            tuple((least, largest) for least, largest in answer["ranges"]),
         )
 
 
@@ -86,6 +89,9 @@ def _alike(first: tuple[float, ...], second: tuple[float, ...], kind: str) -> bo
 
 # What follows runs in the child.
 
+#: Status, outputs, elements and types of tensors, ranges of computed tensors: as in ``Run``.
+_Answer = tuple[str, list[Any], list[Any], list[Any]]
+
 
 def _serve(name: str) -> None:
     """Answer each model on standard input with one line of JSON on standard output."""
@@ -98,7 +104,7 @@ def _serve(name: str) -> None:
         with tempfile.TemporaryFile("w+", errors="replace") as captured:
             standard_error = os.dup(2)
             os.dup2(captured.fileno(), 2)
-            status, outputs, tensors = run(content, seed)
+            status, outputs, tensors, ranges = run(content, seed)
             os.dup2(standard_error, 2)
             os.close(standard_error)
             captured.seek(0)
@@ -109,6 +115,7 @@ def _serve(name: str) -> None:
                 "shapes": [values.shape for values in outputs],
                 "types": [values.dtype.name for values in outputs],
                 "tensors": tensors,
+                "ranges": ranges,
             }
         print(json.dumps(answer), file=answers, flush=True)
 
@@ -127,14 +134,14 @@ def _values(shape: Any, kind: Any, seed: int) -> Any:
     return chance.integers(limits.min, limits.max + 1, shape).astype(kind)
 
 
-def _run_tflm(content: bytes, seed: int) -> tuple[str, list[Any], list[Any]]:
+def _run_tflm(content: bytes, seed: int) -> _Answer:
     from tflite_micro import runtime
 
     before = bytes(bytearray(content))
     try:
         interpreter = runtime.Interpreter.from_bytes(content, arena_size=ARENA_BYTES)
     except RuntimeError:
-        return "refused", [], []
+        return "refused", [], [], []
     graph = runtime.schema_fb.Model.GetRootAsModel(content, 0).Subgraphs(0)
     try:
         for index in range(graph.InputsLength()):
@@ -145,12 +152,12 @@ def _run_tflm(content: bytes, seed: int) -> tuple[str, list[Any], list[Any]]:
         outputs = [interpreter.get_output(index) for index in range(graph.OutputsLength())]
     except (RuntimeError, ValueError) as error:
         print(error, file=sys.stderr, flush=True)
-        return "invoke failed", [], []
+        return "invoke failed", [], [], []
     # On a device the file lies in flash, where nothing can be written.
-    return "ok" if content == before else "wrote into the file", outputs, []
+    return "ok" if content == before else "wrote into the file", outputs, [], []
 
 
-def _run_litert(content: bytes, seed: int) -> tuple[str, list[Any], list[Any]]:
+def _run_litert(content: bytes, seed: int) -> _Answer:
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_litert.interpreter import OpResolverType
 
@@ -158,12 +165,13 @@ def _run_litert(content: bytes, seed: int) -> tuple[str, list[Any], list[Any]]:
         interpreter = Interpreter(
             model_content=content,
             experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+            experimental_preserve_all_tensors=True,
             num_threads=1,
         )
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         print(error, file=sys.stderr, flush=True)
-        return "refused", [], []
+        return "refused", [], [], []
     try:
         for index, details in enumerate(interpreter.get_input_details()):
             values = _values(details["shape"], details["dtype"], seed + index)
@@ -173,8 +181,8 @@ def _run_litert(content: bytes, seed: int) -> tuple[str, list[Any], list[Any]]:
         outputs = [interpreter.get_tensor(details["index"]) for details in found]
     except (RuntimeError, ValueError) as error:
         print(error, file=sys.stderr, flush=True)
-        return "invoke failed", [], []
-    return "ok", outputs, _tensors(interpreter, content)
+        return "invoke failed", [], [], []
+    return "ok", outputs, _tensors(interpreter, content), _ranges(interpreter, content)
 
 
 def _tensors(interpreter: Any, content: bytes) -> list[list[tuple[int, str]]]:
@@ -191,6 +199,16 @@ def _tensors(interpreter: Any, content: bytes) -> list[list[tuple[int, str]]]:
         }
         told.append([found.get(each.index, (each.elements, "")) for each in graph.tensors])
     return told
+
+
+def _ranges(interpreter: Any, content: bytes) -> list[tuple[float, float]]:
+    """Least and largest value of each tensor with values that the first subgraph computes."""
+    from pytest_tinybudget.graph.tflite import read_model
+
+    graph = read_model(content, "model").subgraphs[0]
+    computed = sorted({index for operator in graph.operators for index in operator.outputs})
+    values = [interpreter.get_tensor(index) for index in computed]
+    return [(float(each.min()), float(each.max())) for each in values if each.size]
 
 
 if __name__ == "__main__":

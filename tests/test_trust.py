@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from damage_campaign import campaign
+from damage_campaign import telling
+from engines import Run
 from modelmaker import Graph
 from modelmaker import ModelMaker
 from modelmaker import Table
@@ -399,6 +401,34 @@ def test_a_scratch_buffer_sized_by_an_axis_that_is_not_there_is_refused() -> Non
 
 
 # Random graphs, every second one damaged. All 2,000: python tests/damage_campaign.py.
+
+
+def test_a_dimension_of_1_less_is_refused_where_shapes_broadcast() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 2, 4, 1))
+    graph.output(graph.binary("SUB", source, doubled := graph.add(source, source)))
+    assert not refusals(maker.build())
+    graph.tensors[doubled].shape = (1, 2, 4)
+    assert only(maker.build()) == (
+        "wrong: SUB: 'graph0/t1' is [1, 2, 4] in the file, what computes it gives [1, 2, 4, 1]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("outputs", "ranges", "tells"),
+    [
+        ([(1.0, 2.0)], [(-1.0, 3.0), (1.0, 2.0)], True),
+        ([(1.0, 1.0)], [(-1.0, 3.0), (1.0, 1.0)], False),
+        ([(1.0, 2.0)], [(0.0, 0.0), (1.0, 2.0)], False),
+    ],
+    ids=["values differ", "one output is constant", "a tensor on the way is constant"],
+)
+def test_a_run_tells_of_misread_values_only_where_all_tensors_have_several(
+    outputs: list[tuple[float, ...]], ranges: list[tuple[float, float]], tells: bool
+) -> None:
+    run = Run("ok", outputs=tuple(outputs), ranges=tuple(ranges))
+    assert telling([(run, run)]) is tells
 
 
 def test_random_graphs_are_refused_where_the_runtime_fails_and_nowhere_else() -> None:

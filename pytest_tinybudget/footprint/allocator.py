@@ -37,8 +37,8 @@ class Memory:
     With ``split`` the tail has a buffer of its own (PersistentArenaBufferAllocator): ``needed`` is
     then what the other takes (NonPersistentArenaBufferAllocator).
 
-    TFLM lets the tail grow into temporaries unchecked. That does no harm as far as these are
-    not read again (``spare``), and the device works; a few bytes further it may crash.
+    TFLM does not check whether the tail grows into temporary data. The device works as long as
+    it does not read that data again (``spare``); what it does beyond that is undefined.
     """
 
     def __init__(self, trace: list[Event] | None = None, *, split: bool = False) -> None:
