@@ -48,6 +48,7 @@ from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 
@@ -190,7 +191,7 @@ def _typed_rows(
     if record.get("typed") is not None:
         predicted = None
         if not isinstance(model, ModelError):
-            predicted = link(model, runtime, registrations="typed").flash
+            predicted = link(model, Firmware(runtime, "typed")).flash
         yield Row(f"{runtime.name} typed", record["model"], "flash", predicted, record["typed"])
 
 

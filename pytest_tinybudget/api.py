@@ -29,12 +29,12 @@ from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration import DeclaredRuntime
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.gate.verdict import DEFAULT_WARN_AT_PERCENT
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.placement import ModelPlacement
 from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placement

@@ -33,7 +33,6 @@ from pytest_tinybudget.footprint.operators.esp_nn import RELEASES
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -46,6 +45,8 @@ from pytest_tinybudget.runtimes.abi import ARM
 from pytest_tinybudget.runtimes.abi import ILP32
 from pytest_tinybudget.runtimes.abi import X86_64
 from pytest_tinybudget.runtimes.abi import Abi
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 
@@ -516,8 +517,8 @@ def test_an_allocator_for_one_model_is_its_arena() -> None:
 
 def test_an_allocator_takes_what_operators_are_stated_to_cost() -> None:
     costs, runtime = {"MyOp": OperatorCost(persistent=64, scratch=200)}, RUNTIMES["m4_ref"]
-    alone = simulate(custom_model(), runtime, costs).arena
-    assert simulate_multitenant([custom_model()], runtime, costs) == alone
+    alone = simulate(custom_model(), Firmware(runtime).with_costs(costs)).arena
+    assert simulate_multitenant([custom_model()], Firmware(runtime).with_costs(costs)) == alone
 
 
 # Scratch buffers: reference, CMSIS-NN on M0+, M4 and M55, bytes.
@@ -901,7 +902,7 @@ def test_an_offline_plan_may_take_a_variable_into_the_head(
     graph.output(result)
     maker.offline_plan([-1, -1, offset])
     model = read_model(maker.build(), "model")
-    arena = simulate(model, RUNTIMES["m4_ref"], {"MyOp": OperatorCost()}).arena
+    arena = simulate(model, Firmware(RUNTIMES["m4_ref"]).with_costs({"MyOp": OperatorCost()})).arena
     assert arena is not None
     assert arena.recorded["variable_buffer"] == tail
     states = [each for each in arena.buffers if each.owner == "state"]
@@ -1039,7 +1040,9 @@ def test_an_operator_behind_a_custom_one_is_looked_up_as_well(first: str) -> Non
     runtime = RUNTIMES["m4_ref"]
     npu = replace(runtime, kernels=replace(runtime.kernels, ethos_u=True))
     costs = {"MyOp": OperatorCost()}
-    refusals = simulate(read_model(maker.build(), "model"), npu, costs).refusals
+    refusals = simulate(
+        read_model(maker.build(), "model"), Firmware(npu).with_costs(costs)
+    ).refusals
     assert [each.operator for each in refusals] == ["GELU"]
 
 
@@ -1050,7 +1053,9 @@ def test_an_output_without_a_size_is_refused_as_dynamic() -> None:
     graph.output(result)
     model = read_model(maker.build(), "model")
     reason = "the shape [1, 0] of its output 'result' is dynamic"
-    refusals = simulate(model, RUNTIMES["m4_ref"], {"MyOp": OperatorCost()}).refusals
+    refusals = simulate(
+        model, Firmware(RUNTIMES["m4_ref"]).with_costs({"MyOp": OperatorCost()})
+    ).refusals
     assert refusals == (Refusal("prepare", "MyOp", 0, 0, reason),)
 
 
@@ -1062,7 +1067,9 @@ def test_an_intermediate_tensor_that_holds_something_is_refused() -> None:
     graph.output(result)
     model = read_model(maker.build(), "model")
     reason = "its intermediate tensor 'between' is not empty"
-    refusals = simulate(model, RUNTIMES["m4_ref"], {"MyOp": OperatorCost()}).refusals
+    refusals = simulate(
+        model, Firmware(RUNTIMES["m4_ref"]).with_costs({"MyOp": OperatorCost()})
+    ).refusals
     assert refusals == (Refusal("prepare", "MyOp", 0, 0, reason),)
 
 
@@ -1165,8 +1172,11 @@ def test_a_custom_operator_whose_kernel_is_another_chips_is_bounded_and_named() 
 
 def test_a_declared_custom_operator_counts_as_declared() -> None:
     runtime = RUNTIMES["m4_ref"]
-    free = simulate(custom_model(), runtime, {"MyOp": OperatorCost()})
-    paid = simulate(custom_model(), runtime, {"MyOp": OperatorCost(persistent=64, scratch=200)})
+    free = simulate(custom_model(), Firmware(runtime).with_costs({"MyOp": OperatorCost()}))
+    paid = simulate(
+        custom_model(),
+        Firmware(runtime).with_costs({"MyOp": OperatorCost(persistent=64, scratch=200)}),
+    )
     assert free.arena is not None
     assert paid.arena is not None
     assert paid.unknown == free.unknown == ()

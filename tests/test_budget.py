@@ -33,7 +33,6 @@ from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.resolve import EDGE_TPU
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.gate.pipeline import Gate
@@ -48,6 +47,8 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import Placed
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
@@ -494,7 +495,7 @@ def test_an_operator_of_the_users_own_is_refused_with_the_lines_that_declare_it(
     assert table["scratch"] == "16 B"  # its activations
     cost = OperatorCost(**{key: int(size.removesuffix(" B")) for key, size in table.items()})
     own, coral = model_of(custom_model().build()), model_of(custom_model(EDGE_TPU).build())
-    declared = measure(own, RUNTIME, costs={"AcmeFilter": cost})
+    declared = measure(own, Firmware(RUNTIME).with_costs({"AcmeFilter": cost}))
     assert judge(declared, NANO, Terms()).outcome == "fits"
     bounded = measure(coral, RUNTIME.beside("edge-tpu"))
     assert declared.flash - own.bytes == bounded.flash - coral.bytes
@@ -735,7 +736,8 @@ def autoencoder(*, per_channel: bool, custom: bool = False, inputs: int = 64) ->
 def test_dense_layers_per_channel_are_named_with_what_they_cost(custom: bool) -> None:
     costs = {"AcmeFilter": OperatorCost(persistent=64, scratch=200)}
     contents = [autoencoder(per_channel=each, custom=custom) for each in (True, False)]
-    costly, cheap = (measure(model_of(each), RUNTIME, costs=costs) for each in contents)
+    firmware = Firmware(RUNTIME).with_costs(costs)
+    costly, cheap = (measure(model_of(each), firmware) for each in contents)
     saved = costly.ram - cheap.ram
     assert saved > 0
     lines = fixes(contents[0], Budget(ram=cheap.ram), costs=costs)
@@ -753,14 +755,15 @@ def test_a_pair_that_passes_hears_of_dense_layers_that_cost_a_kilobyte_or_a_twen
         model_of(autoencoder(per_channel=each, custom=True, inputs=inputs))
         for each in (True, False)
     ]
-    cheap = measure(models[1], RUNTIME, costs=costs).arena
+    firmware = Firmware(RUNTIME).with_costs(costs)
+    cheap = measure(models[1], firmware).arena
     assert cheap is not None
     most = min(1024, cheap.required // 19)  # of both together it is a twentieth
     for saved in (most, most + 1):
         arena = replace(cheap, required=cheap.required + saved)
         hint = f"per_channel_dense = false would save {format_size(saved)} of arena"
         expected = (hint,) if saved > most else ()
-        assert per_tensor_hints(arena, models[0], RUNTIME, costs) == expected
+        assert per_tensor_hints(arena, models[0], firmware) == expected
 
 
 def test_a_budget_that_the_board_has_room_for_may_be_raised() -> None:

@@ -31,8 +31,8 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.positions import key_lines
 from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
-from pytest_tinybudget.footprint.result import FixedCost
-from pytest_tinybudget.footprint.result import OperatorCost
+from pytest_tinybudget.runtimes.firmware import FixedCost
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 
 
 KB = 1024
@@ -140,8 +140,8 @@ def test_the_section_comes_before_the_defaults(project: Project):
     assert (kws.registrations, vad.registrations) == ("generic", "typed")
     assert (kws.stack, vad.stack) == (1000, 2 * KB)
     assert (kws.artifact_name, vad.artifact_name) == ("keyword_model", "vad")
-    assert declaration.runtime_for(kws, kws.boards[0]).name == "m0plus_ref"
-    assert declaration.runtime_for(vad, vad.boards[1]).name == "m4_ref"
+    assert declaration.firmware_for(kws, kws.boards[0]).name == "m0plus_ref"
+    assert declaration.firmware_for(vad, vad.boards[1]).name == "m4_ref"
     assert declaration.artifacts == project.folder / "generated"
 
 
@@ -300,7 +300,7 @@ def test_a_complete_board_takes_its_runtime_from_its_core(project: Project):
 
     own = declaration.boards["own"]
     assert (own.flash_room, own.arena_room, own.clock_mhz) == (512 * KB, 64 * KB, 72)
-    choice = declaration.runtime_for(declaration.models["kws"], own)
+    choice = declaration.firmware_for(declaration.models["kws"], own)
     assert choice.name == "m0plus_cmsisnn"
     assert choice.runtime.flash_margin_percent == 5
 
@@ -328,14 +328,14 @@ def test_a_fixed_cost_runtime_inline_and_by_name(project: Project):
 
     kws, vad, ic = declaration.models.values()
     nano, own = kws.boards
-    on_nano = declaration.runtime_for(kws, nano)
+    on_nano = declaration.firmware_for(kws, nano)
     assert on_nano.fixed == FixedCost(20 * KB, 2 * KB)
     assert on_nano.runtime.name == "m4_cmsisnn", "its arena is that of the board's core"
-    assert declaration.runtime_for(kws, own).runtime.name == "m0plus_cmsisnn"
-    assert declaration.runtime_for(vad, own).fixed == FixedCost(9 * KB, 1 * KB)
-    assert declaration.runtime_for(vad, vad.boards[0]).fixed is None
-    assert declaration.runtime_for(ic, nano).name == "vendor"
-    assert declaration.runtime_for(ic, nano).fixed == FixedCost(30 * KB, 0)
+    assert declaration.firmware_for(kws, own).runtime.name == "m0plus_cmsisnn"
+    assert declaration.firmware_for(vad, own).fixed == FixedCost(9 * KB, 1 * KB)
+    assert declaration.firmware_for(vad, vad.boards[0]).fixed is None
+    assert declaration.firmware_for(ic, nano).name == "vendor"
+    assert declaration.firmware_for(ic, nano).fixed == FixedCost(30 * KB, 0)
 
 
 def test_a_runtime_with_a_table_of_its_own_is_taken_at_its_word(project: Project):
@@ -359,7 +359,7 @@ def test_a_runtime_with_a_table_of_its_own_is_taken_at_its_word(project: Project
     )
 
     model = declaration.models["kws"]
-    choice = declaration.runtime_for(model, model.boards[0])
+    choice = declaration.firmware_for(model, model.boards[0])
     assert choice.runtime.graph == str(project.folder / "firmware" / "tflm.json.gz")
     assert choice.runtime.kernels.library == "esp-nn"
     assert choice.runtime.table == "rv32imc_ref"
@@ -374,7 +374,7 @@ def test_a_board_without_a_table_keeps_its_margin_on_a_shipped_runtime(project: 
     declaration = project.load(KWS.replace("arduino-nano-33-ble", "esp32"))
 
     model = declaration.models["kws"]
-    choice = declaration.runtime_for(model, model.boards[0])
+    choice = declaration.firmware_for(model, model.boards[0])
     assert (choice.name, choice.runtime.flash_margin_percent) == ("esp32_espnn", 100)
 
 
@@ -449,7 +449,7 @@ def test_a_board_with_an_unknown_runtime_is_an_error_when_it_is_asked_for(projec
     )
 
     with pytest.raises(TinybudgetError, match="did you mean 'm0plus_cmsisnn'"):
-        declaration.runtime_for(declaration.models["kws"], other)
+        declaration.firmware_for(declaration.models["kws"], other)
 
 
 def test_lines_lead_to_what_is_to_edit(project: Project):

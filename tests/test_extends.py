@@ -73,7 +73,7 @@ def test_defaults_and_boards_are_inherited(project: Path) -> None:
     assert 383 * KB < board.usable_flash < 384 * KB
     assert declaration.boards["doorbell"] is board
     assert declaration.slots["doorbell"].room == board.usable_flash
-    assert declaration.runtime_for(kws, board).fixed is not None
+    assert declaration.firmware_for(kws, board).fixed is not None
     assert (kws.budget.flash, kws.budget.ram) == (300 * KB, 64 * KB)
     assert (kws.warn_at_percent, kws.message, kws.conversion.strip) == (80, "ask #memory", True)
 

@@ -21,7 +21,6 @@ from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import model_parts
 from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.link import what_if
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.section_graph import decode
 from pytest_tinybudget.footprint.section_graph import encode
 from pytest_tinybudget.footprint.section_graph import load_graph
@@ -31,12 +30,15 @@ from pytest_tinybudget.graph.model import Quantization
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import OperatorCost
+from pytest_tinybudget.runtimes.firmware import Registrations
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 _SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
 _TRUTH = _SHARED / "tflm" / "truth"
-_GRAPHS = files("pytest_tinybudget.footprint") / "data" / "graphs"
+_GRAPHS = files("pytest_tinybudget.runtimes") / "data" / "graphs"
 _VARIANTS = sorted(name for name in RUNTIMES if RUNTIMES[name].table == name)
 
 needs_truth = pytest.mark.skipif(not _TRUTH.is_dir(), reason="no measured links beside the clone")
@@ -147,10 +149,10 @@ def test_what_if_typed_agrees_with_the_measured_saving(name: str) -> None:
 )
 @pytest.mark.parametrize("registrations", ["generic", "typed"])
 def test_parts_sum_to_the_flash(
-    variant: str, operators: tuple[str, ...], registrations: str
+    variant: str, operators: tuple[str, ...], registrations: Registrations
 ) -> None:
     runtime = RUNTIMES[variant]
-    linked = link(_model(*operators), runtime, registrations=registrations)
+    linked = link(_model(*operators), Firmware(runtime, registrations))
     assert all(part.bytes > 0 for part in linked.parts)
     if registrations == "generic":
         assert linked.flash == flash_of(runtime, dict.fromkeys(operators, False))
@@ -180,9 +182,9 @@ def test_without_an_operator_saves_what_linking_again_says() -> None:
 def test_typed_registration_is_kept_generic_where_types_do_not_match() -> None:
     runtime = RUNTIMES["m4_cmsisnn"]
     floating = _model("ADD", kind="FLOAT32")
-    assert link(floating, runtime, registrations="typed") == link(floating, runtime)
+    assert link(floating, Firmware(runtime, "typed")) == link(floating, runtime)
     integer = _model("ADD")
-    typed = link(integer, runtime, registrations="typed")
+    typed = link(integer, Firmware(runtime, "typed"))
     assert typed.flash < link(integer, runtime).flash
 
 
@@ -194,7 +196,7 @@ def test_unknown_operator_is_named_until_its_cost_is_declared() -> None:
     bound = max(part.margin_bytes for part in link(model, runtime).parts)
     lstm = {"UNIDIRECTIONAL_SEQUENCE_LSTM": False}
     assert bound >= flash_of(runtime, lstm) - flash_of(runtime, {}) > 0
-    declared = link(model, runtime, costs={"MyFilter": OperatorCost(flash=3000)})
+    declared = link(model, Firmware(runtime).with_costs({"MyFilter": OperatorCost(flash=3000)}))
     assert declared.unknown == ()
     assert declared.flash == link(model, runtime).flash + 3000
     assert [part.method for part in declared.parts if "MyFilter" in part.name] == ["declared"]

@@ -32,7 +32,6 @@ from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import MaxIncrease
-from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs
@@ -65,6 +64,7 @@ from pytest_tinybudget.results.metrics import RESULT_KEYS
 from pytest_tinybudget.results.reader import own_results
 from pytest_tinybudget.results.reader import read_results
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.placement import ModelPlacement
 from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placements
@@ -84,7 +84,7 @@ def keyword() -> Model:
 
 @cache
 def placed(placements: Placements = Placements()) -> Footprint:  # noqa: B008
-    return measure(keyword(), RUNTIME, placements=placements)
+    return measure(keyword(), Firmware(RUNTIME, placements=placements))
 
 
 def verdict_of(placements: Placements, board: Board = CAMERA, **budget: int) -> Any:
@@ -231,11 +231,9 @@ def test_many_arrays_are_laid_out_without_trying_every_way() -> None:
     group = combine(
         models,
         [placed()] * len(models),
-        RuntimeChoice("m4_cmsisnn", RUNTIME),
+        Firmware(RUNTIME),
         arena="sum",
         placements=where,
-        registrations="generic",
-        costs={},
     )
     arena = placed().arena
     assert arena is not None
@@ -259,9 +257,9 @@ def measured_splits() -> dict[str, dict[str, int]]:
 def test_both_parts_of_a_split_arena_are_the_smallest_that_work_on_a_cortex_m4() -> None:
     """Each model ran with buffers of these sizes, and failed with 16 bytes less of either."""
     models = truth.packed_models()
-    found = {}
+    firmware, found = Firmware(RUNTIMES["m4_ref"], placements=SPLIT), {}
     for name in measured_splits():
-        arena = simulate(read_model(models[name], name), RUNTIMES["m4_ref"], split=True).arena
+        arena = simulate(read_model(models[name], name), firmware).arena
         assert arena is not None
         assert arena.split is not None
         found[name] = {
@@ -322,12 +320,12 @@ def test_where_both_parts_lie_is_told() -> None:
 def test_another_estimator_cannot_say_what_a_split_arena_takes() -> None:
     gate = Gate(cached=False, estimator=lambda _model, _runtime: placed())
     with pytest.raises(TinybudgetError, match=r"^a split arena: another estimator"):
-        gate.measured(keyword(), RuntimeChoice("m4_cmsisnn", RUNTIME), placements=SPLIT)
+        gate.measured(keyword(), Firmware(RUNTIME, placements=SPLIT))
 
 
 def test_interpreters_that_share_a_split_allocator_add_up_what_persists_alone() -> None:
-    one = simulate(keyword(), RUNTIME, split=True).arena
-    both = simulate_multitenant([keyword(), keyword()], RUNTIME, split=True)
+    one = simulate(keyword(), Firmware(RUNTIME, placements=SPLIT)).arena
+    both = simulate_multitenant([keyword(), keyword()], Firmware(RUNTIME, placements=SPLIT))
     assert one is not None
     assert both is not None
     assert one.split is not None
@@ -346,11 +344,9 @@ def test_a_group_shares_both_parts_as_it_shares_one(
     group = combine(
         models,
         [placed(SPLIT)] * 2,
-        RuntimeChoice("m4_cmsisnn", RUNTIME),
+        Firmware(RUNTIME),
         arena=arena,
         placements=[SPLIT, SPLIT],
-        registrations="generic",
-        costs={},
     )
     one = placed(SPLIT).arena
     assert one is not None
@@ -365,11 +361,9 @@ def test_a_group_counts_each_model_where_it_lies() -> None:
     group = combine(
         {"kws": keyword(), "vad": keyword()},
         [placed(each) for each in where],
-        RuntimeChoice("m4_cmsisnn", RUNTIME),
+        Firmware(RUNTIME),
         arena="max",
         placements=where,
-        registrations="generic",
-        costs={},
     )
     assert model_in_flash(group) == keyword().bytes
     assert group.psram == keyword().bytes

@@ -17,19 +17,19 @@ from modelmaker import ModelMaker
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.footprint.arena import simulate_multitenant
 from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import GroupArena
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.gate.groups import combine
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import FixedCost
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
@@ -167,10 +167,8 @@ def group(
     fixed: FixedCost | None = None,
 ) -> Footprint:
     """What ``models`` take together, which take ``footprints`` alone."""
-    choice = RuntimeChoice("", RUNTIME, fixed)
-    return combine(
-        models, footprints, choice, arena=arena, registrations=registrations, costs=costs or {}
-    )
+    firmware = Firmware(RUNTIME, registrations, fixed=fixed).with_costs(costs or {})
+    return combine(models, footprints, firmware, arena=arena)
 
 
 def test_a_group_is_as_little_known_as_its_least_known_model() -> None:
@@ -221,14 +219,14 @@ def test_a_group_with_a_model_that_is_refused_claims_no_arena() -> None:
 
 def test_a_declared_runtime_is_there_once_and_has_no_objects_of_its_own() -> None:
     fixed = FixedCost(flash=40_000, stack=2048)
-    alone = measure(KEYWORDS["a"], RUNTIME, fixed=fixed)
+    alone = measure(KEYWORDS["a"], Firmware(RUNTIME, fixed=fixed))
     whole = group(alone, alone, fixed=fixed)
     assert whole.flash_parts[2:] == (Part("runtime", 40_000, "declared"),)
     assert [part.name for part in whole.ram_parts] == ["arena shared by all", "stack"]
 
 
 def test_a_group_registers_kernels_as_its_models_do() -> None:
-    alone = measure(KEYWORDS["a"], RUNTIME, registrations="typed")
+    alone = measure(KEYWORDS["a"], Firmware(RUNTIME, "typed"))
     whole = group(alone, alone, registrations="typed")
     assert whole.flash == alone.flash + len(KEYWORDS["b"].content)
 
@@ -262,11 +260,12 @@ def filtered() -> Model:
 def test_what_an_operator_is_stated_to_cost_counts_in_a_group(arena: GroupArena) -> None:
     costs = {"AcmeFilter": OperatorCost(persistent=2000, scratch=5000, flash=3000)}
     models = {"a": KEYWORDS["a"], "b": filtered()}
-    alone = [measure(model, RUNTIME, costs=costs) for model in models.values()]
+    firmware = Firmware(RUNTIME).with_costs(costs)
+    alone = [measure(model, firmware) for model in models.values()]
     whole = group(*alone, models=models, arena=arena, costs=costs)
     assert [part.bytes for part in whole.flash_parts if "AcmeFilter" in part.name] == [3000]
     if arena == "multitenant":
-        assert whole.arena == simulate_multitenant(models.values(), RUNTIME, costs)
+        assert whole.arena == simulate_multitenant(models.values(), firmware)
 
 
 def test_models_of_another_estimator_cannot_share_an_allocator() -> None:

@@ -20,7 +20,6 @@ from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.resolve import why_unresolved
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
@@ -29,6 +28,8 @@ from pytest_tinybudget.graph.schema import load_schema
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
@@ -98,7 +99,7 @@ def test_what_belongs_to_another_engine_is_refused_with_the_way_out(
 @pytest.mark.parametrize("operator", FOREIGN)
 def test_a_declared_cost_gives_no_kernel_to_what_belongs_to_another_engine(operator: str) -> None:
     costs = {operator: OperatorCost(1024, 1024, 1024)}
-    assert simulate(model_of(model_with(operator)), M4, costs).refusals
+    assert simulate(model_of(model_with(operator)), Firmware(M4).with_costs(costs)).refusals
 
 
 @pytest.mark.parametrize("operator", ["MyOp", "Mfcc", "Convolution2DTransposeBias", "flexible"])
@@ -106,14 +107,14 @@ def test_what_a_firmware_may_bring_itself_counts_where_it_is_declared(operator: 
     model = model_of(model_with(operator))
     (refusal,) = simulate(model, M4).refusals
     assert f"[runtime.ops.{operator}]" in refusal.reason
-    declared = simulate(model, M4, {operator: OperatorCost()})
+    declared = simulate(model, Firmware(M4).with_costs({operator: OperatorCost()}))
     assert declared.arena is not None
     assert declared.unknown == ()
 
 
 def test_every_operator_of_tflms_resolver_is_known() -> None:
     for name, custom in registrations():
-        reason = why_unresolved(named(name, custom=custom), M4.beside("ethos-u"), {})
+        reason = why_unresolved(named(name, custom=custom), Firmware(M4.beside("ethos-u")))
         assert reason == "", name
 
 
@@ -121,20 +122,24 @@ def test_every_other_builtin_operator_is_refused_whatever_is_declared() -> None:
     names = [name for name in load_schema().operators if (name, False) not in registrations()]
     assert len(names) > 90
     for name in names:
-        assert why_unresolved(named(name, custom=False), M4, {name: OperatorCost()}), name
+        assert why_unresolved(
+            named(name, custom=False), Firmware(M4).with_costs({name: OperatorCost()})
+        ), name
 
 
 @pytest.mark.parametrize("operator", ["HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_LOOKUP"])
 def test_a_builtin_hash_table_is_refused_with_the_way_out(operator: str) -> None:
-    assert "look words up" in why_unresolved(named(operator, custom=False), M4, {})
+    assert "look words up" in why_unresolved(named(operator, custom=False), Firmware(M4))
 
 
 def test_a_builtin_name_that_a_custom_operator_bears_is_not_tflms() -> None:
-    assert why_unresolved(named("CONV_2D"), M4, {}).startswith("a custom operator that TFLM does")
+    assert why_unresolved(named("CONV_2D"), Firmware(M4)).startswith(
+        "a custom operator that TFLM does"
+    )
 
 
 def test_detection_postprocessing_is_tflms_although_its_name_begins_as_delegates_do() -> None:
-    assert why_unresolved(named("TFLite_Detection_PostProcess"), M4, {}) == ""
+    assert why_unresolved(named("TFLite_Detection_PostProcess"), Firmware(M4)) == ""
 
 
 def test_operators_of_a_table_that_was_built_with_them_are_bounded_not_refused(

@@ -431,7 +431,7 @@ def test_the_declaration_that_is_printed_counts_the_kernels_of_a_vector_unit(
     scratch = sum(layer.scratch_bytes for layer in footprint.layers)
     assert (scratch > 0) == bool(vectors)
     assert any("esp-nn" in line for line in footprint.unknown) == bool(vectors)
-    runtime = pair.choice.runtime
+    runtime = pair.firmware.runtime
     assert runtime.flash_margin_percent == 0, "the table has a margin of its own"
 
 

@@ -287,7 +287,7 @@ def test_a_runtime_of_ones_own_says_which_vector_unit_its_kernels_are_for() -> N
     path.write_text(text, encoding="utf-8")
     declaration = load_declaration(path)
     kws = declaration.models["kws"]
-    own = declaration.runtime_for(kws, kws.boards[0]).runtime
+    own = declaration.firmware_for(kws, kws.boards[0]).runtime
     assert own.kernels == RUNTIMES["esp32s3_espnn"].kernels
     (pair,) = pairs("tinybudget.toml", declaration)
     footprint = Gate(cached=False).check(pair).footprint

@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.stack import invoke_key
 from pytest_tinybudget.footprint.stack import load_table
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import FixedCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
@@ -174,7 +175,7 @@ def test_figures_of_a_neighbouring_core_are_called_estimates() -> None:
 
 def test_a_declared_stack_replaces_the_measured_one() -> None:
     model = made(lambda graph, source: graph.dense(source, units=4), (1, 4))
-    footprint = measure(model, M4, stack=4000)
+    footprint = measure(model, Firmware(M4, stack=4000))
     assert footprint.stack == 4000
     assert [part.method for part in footprint.ram_parts if part.name == "stack"] == ["declared"]
     assert footprint.ram == measure(model, M4).ram - stack_part(model, M4).bytes + 4000
@@ -182,7 +183,7 @@ def test_a_declared_stack_replaces_the_measured_one() -> None:
 
 def test_a_fixed_cost_replaces_code_and_stack_and_says_whose_arena_it_adds() -> None:
     model = made(lambda graph, source: graph.dense(source, units=4), (1, 4))
-    footprint = measure(model, M4, fixed=FixedCost(flash=20_480, stack=2_048))
+    footprint = measure(model, Firmware(M4, fixed=FixedCost(flash=20_480, stack=2_048)))
     arena = footprint.arena
     assert arena is not None
     assert footprint.flash == model.bytes + 20_480

@@ -187,7 +187,7 @@ def of_own_table(folder: Path, *lines: str, extends: str = "m4_cmsisnn") -> Path
     maker, graph = graph_model()
     graph.output(graph.dense(graph.conv2d(graph.input((1, 8, 8, 4)), filters=4), units=2))
     folder.joinpath("kws.tflite").write_bytes(maker.build())
-    shipped = resources.files("pytest_tinybudget.footprint") / "data" / "graphs"
+    shipped = resources.files("pytest_tinybudget.runtimes") / "data" / "graphs"
     table = (shipped / "m4_cmsisnn.json.gz").read_bytes()
     folder.joinpath("own.json.gz").write_bytes(table)
     path = folder / "tinybudget.toml"

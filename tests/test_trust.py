@@ -18,9 +18,10 @@ from modelmaker import write
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.arena import simulate
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
@@ -187,7 +188,9 @@ def test_a_custom_operator_may_have_a_tensor_as_room_to_work_in() -> None:
     graph.operator("mine", inputs, (result,))
     graph.output(result)
     declared = {"mine": OperatorCost()}
-    assert not simulate(read_model(maker.build(), "m"), RUNTIMES["m4_ref"], declared).refusals
+    assert not simulate(
+        read_model(maker.build(), "m"), Firmware(RUNTIMES["m4_ref"]).with_costs(declared)
+    ).refusals
 
 
 def test_an_operator_before_what_computes_its_input_is_refused() -> None:

@@ -30,13 +30,13 @@ def accelerate(pair: Pair, model: Model, measure: Measure, cache: Cache | None) 
     Raises:
         TinybudgetError: the model cannot be compiled for it, or the compiler is missing.
     """
-    board, costs = pair.board, pair.declaration.operators
+    board = pair.board
     kind = find_accelerator(board.accelerator).kind
     if kind == "ethos-u" and openness(model).problems:
-        found = Accelerated(measure(model, pair.choice, costs), model)  # which TFLM refuses
+        found = Accelerated(measure(model, pair.firmware), model)  # which TFLM refuses
     elif kind == "ethos-u":
         strips = pair.model.conversion.strip
-        found = on_ethos_u(model, board, pair.choice, costs, measure, cache, strips=strips)
+        found = on_ethos_u(model, board, pair.firmware, measure, cache, strips=strips)
     elif kind == "jetson":
         found = on_jetson(model, board, require_int8=pair.model.require_int8 is True)
     else:
@@ -49,8 +49,7 @@ def accelerate(pair: Pair, model: Model, measure: Measure, cache: Cache | None) 
 
 def _beside_edge_tpu(pair: Pair, model: Model, measure: Measure) -> Accelerated:
     """The CPU's figures, and in words what the Edge TPU may take over."""
-    choice = replace(pair.choice, runtime=pair.choice.runtime.beside("edge-tpu"))
-    footprint = measure(model, choice, pair.declaration.operators)
+    footprint = measure(model, pair.firmware.beside("edge-tpu"))
     if is_compiled(model):
         return Accelerated(footprint, model, notes=tuple(_compiled(model)))
     found = lint(model)

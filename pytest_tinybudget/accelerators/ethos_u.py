@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,18 @@ from pytest_tinybudget.accelerators.vela import Compiled
 from pytest_tinybudget.accelerators.vela import compile_model
 from pytest_tinybudget.base.cache import Cache
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.shrink import strip
 
 
-#: Measures a model in a firmware: the model, its runtime, and what operators without a rule cost.
-Measure = Callable[[Model, RuntimeChoice, Mapping[str, OperatorCost]], Footprint]
+#: Measures a model in a firmware.
+Measure = Callable[[Model, Firmware], Footprint]
 
 #: Operators that only keep or name values: the CPU runs them on any board.
 _KEEPING = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"})
@@ -46,8 +45,7 @@ _SHOWN = 4
 def on_ethos_u(
     model: Model,
     board: Board,
-    choice: RuntimeChoice,
-    costs: Mapping[str, OperatorCost],
+    firmware: Firmware,
     measure: Measure,
     cache: Cache | None = None,
     *,
@@ -56,7 +54,7 @@ def on_ethos_u(
     """``model`` compiled for the board's Ethos-U, and its footprint there.
 
     ``strips`` is whether what Vela wrote is stripped as well: it gives tensors names of its own.
-    ``costs`` are the declared ones; one for ``ethos-u`` stands for kernel and driver together.
+    A declared cost of the operator ``ethos-u`` stands for kernel and driver together.
 
     Raises:
         TinybudgetError: Vela is missing or cannot compile the model (``compile_model``).
@@ -64,9 +62,9 @@ def on_ethos_u(
     compiled = compile_model(model, board.accelerator, board.vela, cache)
     if strips:
         compiled = replace(compiled, model=strip(compiled.model).model)
-    firmware = replace(choice, runtime=choice.runtime.beside("ethos-u"))
-    footprint = measure(compiled.model, firmware, costs)
-    code = () if choice.fixed else tuple(_code(footprint, board.accelerator, costs))
+    footprint = measure(compiled.model, firmware.beside("ethos-u"))
+    declared = firmware.cost_of(NPU_OPERATOR)
+    code = () if firmware.fixed else tuple(_code(footprint, board.accelerator, declared))
     rest = tuple(part for part in footprint.flash_parts if part.name != _CODE_PART)
     footprint = replace(
         footprint,
@@ -91,12 +89,10 @@ def _sizes() -> Any:
     return json.loads((Path(__file__).parent / "data" / "ethos_u.json").read_text("utf-8"))
 
 
-def _code(
-    footprint: Footprint, accelerator: str, costs: Mapping[str, OperatorCost]
-) -> Iterator[Part]:
+def _code(footprint: Footprint, accelerator: str, declared: OperatorCost | None) -> Iterator[Part]:
     """Flash of kernel and driver: declared, linked from the user's own table, or an estimate."""
-    if NPU_OPERATOR in costs:
-        yield Part(_CODE_PART, costs[NPU_OPERATOR].flash, "declared")
+    if declared is not None:
+        yield Part(_CODE_PART, declared.flash, "declared")
         return
     sizes = _sizes()
     linked = next((part for part in footprint.flash_parts if part.name == _CODE_PART), None)

@@ -145,6 +145,7 @@ def _fitting(
     from pytest_tinybudget.gate.remedies import smallest_first
     from pytest_tinybudget.gate.verdict import Terms
     from pytest_tinybudget.gate.verdict import judge
+    from pytest_tinybudget.runtimes.firmware import Firmware
 
     model, terms = given_model(arguments, arguments.fits), Terms(placement=arguments.placement)
     costs = declared_costs(arguments)
@@ -155,7 +156,7 @@ def _fitting(
             continue
         runtime = runtime_of(board)
         if runtime not in footprints:
-            footprints[runtime] = measure(model, runtime, costs=costs)
+            footprints[runtime] = measure(model, Firmware(runtime).with_costs(costs))
         verdicts[board.id] = judge(footprints[runtime], board, terms)
     fitting = [board for board in boards if _passes(verdicts.get(board.id))]
     if not fitting:

@@ -98,10 +98,11 @@ def _model_costs(arguments: argparse.Namespace) -> tuple[bytes, int]:
         return b"", 0
     from pytest_tinybudget.footprint.link import link
     from pytest_tinybudget.graph.tflite import load_model
+    from pytest_tinybudget.runtimes.firmware import Firmware
 
     model = load_model(arguments.model)
     runtime = runtime_named(arguments.runtime)
-    return model.content, link(model, runtime, registrations=arguments.registrations).flash
+    return model.content, link(model, Firmware(runtime, arguments.registrations)).flash
 
 
 def _calibration_report(arguments: argparse.Namespace, found: Calibration) -> str:

@@ -14,9 +14,7 @@ from pytest_tinybudget.commands.options import add_placement_options
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
-from pytest_tinybudget.commands.options import chosen_placements
-from pytest_tinybudget.commands.options import chosen_runtime
-from pytest_tinybudget.commands.options import declared_costs
+from pytest_tinybudget.commands.options import chosen_firmware
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import require_runnable
 from pytest_tinybudget.graph.locations import file_and_array
@@ -67,28 +65,21 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.artifacts import write
     from pytest_tinybudget.footprint.measure import measure
 
-    runtime = chosen_runtime(arguments, chosen_board(arguments))
+    firmware = chosen_firmware(arguments, chosen_board(arguments))
     model = given_model(arguments, Path(arguments.model))
     name = arguments.name or model_name(Path(arguments.model))
-    placements = chosen_placements(arguments)
     if arguments.array_only:
-        files = render_array(model, name, arguments.language, placements)
+        files = render_array(model, name, arguments.language, firmware.placements)
     else:
-        footprint = measure(
-            model,
-            runtime,
-            registrations=arguments.registrations,
-            costs=declared_costs(arguments),
-            placements=placements,
-        )
+        footprint = measure(model, firmware)
         require_runnable(footprint, arguments.model, "--array-only writes the array alone")
         files = render(
             model,
             name=name,
             footprints=[footprint],
-            registrations=arguments.registrations,
+            registrations=firmware.registrations,
             language=arguments.language,
-            placements=placements,
+            placements=firmware.placements,
         )
     source, _ = file_and_array(Path(arguments.model))
     for name in files:

@@ -128,6 +128,7 @@ def _placings(path: str, boards: Sequence[Board], given: Given) -> list[Placing]
     from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.gate.verdict import Terms
     from pytest_tinybudget.gate.verdict import judge
+    from pytest_tinybudget.runtimes.firmware import Firmware
     from pytest_tinybudget.speed.latency import latency_of
 
     with closing(Gate()) as gate:
@@ -138,7 +139,7 @@ def _placings(path: str, boards: Sequence[Board], given: Given) -> list[Placing]
     for board in boards:
         runtime = runtime_of(board)
         if runtime not in footprints:
-            footprints[runtime] = measure(model, runtime, costs=given.costs)
+            footprints[runtime] = measure(model, Firmware(runtime).with_costs(given.costs))
         verdict = judge(footprints[runtime], board, Terms())
         found.append(Placing(board, verdict, latency_of(model, board, runtime.kernels)))
     return sorted(found, key=lambda placing: (not placing.fits, -(placing.free("ram") or 0)))

@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     cycle = _cycle(arguments, board)
     with closing(Gate()) as gate:
         model = gate.model(pair.model)
-    kernels = None if pair.choice.fixed else pair.choice.runtime.kernels
+    kernels = pair.firmware.kernels
     latency = latency_of(model, board, kernels, external=pair.model.placements.reaches_psram)
     power = power_of(board)
     energy = energy_of(latency, power)

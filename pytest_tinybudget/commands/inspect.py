@@ -18,9 +18,7 @@ from pytest_tinybudget.commands.options import add_placement_options
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
-from pytest_tinybudget.commands.options import chosen_placements
-from pytest_tinybudget.commands.options import chosen_runtime
-from pytest_tinybudget.commands.options import declared_costs
+from pytest_tinybudget.commands.options import chosen_firmware
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import write_output
 
@@ -86,26 +84,18 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(_edge_tpu(model, as_json=arguments.json))
         return 0
     board = chosen_board(arguments)
-    runtime = chosen_runtime(arguments, board)
-    costs = declared_costs(arguments)
-    placements = chosen_placements(arguments)
-    footprint = measure(
-        model,
-        runtime,
-        registrations=arguments.registrations,
-        costs=costs,
-        placements=placements,
-    )
+    firmware = chosen_firmware(arguments, board)
+    footprint = measure(model, firmware)
     found = inspection.Inspection(
         model=model,
         sha256=sha256_of(model),
         footprint=footprint,
-        savings=what_if(model, runtime, registrations=arguments.registrations),
-        measures=judge(footprint, board, Terms(placement=placements.arena)).measures
+        savings=what_if(model, firmware),
+        measures=judge(footprint, board, Terms(placement=firmware.placements.arena)).measures
         if board
         else (),
         relief=_relief(model, footprint),
-        identity=identity_of(runtime),
+        identity=identity_of(firmware.runtime),
     )
     if arguments.svg:
         write_output(arguments.svg, inspection.render_svg(found))

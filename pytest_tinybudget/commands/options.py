@@ -19,9 +19,10 @@ from pytest_tinybudget.base.errors import TinybudgetError
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.footprint.result import Footprint
-    from pytest_tinybudget.footprint.result import OperatorCost
     from pytest_tinybudget.graph.model import Model
     from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.runtimes.firmware import Firmware
+    from pytest_tinybudget.runtimes.firmware import OperatorCost
     from pytest_tinybudget.runtimes.placement import Placements
     from pytest_tinybudget.runtimes.runtime import Runtime
 
@@ -171,7 +172,7 @@ def declared_costs(arguments: argparse.Namespace) -> dict[str, OperatorCost]:
         TinybudgetError: one is not ``NAME=PERSISTENT,SCRATCH,FLASH``.
     """
     from pytest_tinybudget.base.sizes import parse_size
-    from pytest_tinybudget.footprint.result import OperatorCost
+    from pytest_tinybudget.runtimes.firmware import OperatorCost
 
     costs = {}
     for text in arguments.op:
@@ -232,13 +233,19 @@ def boards_of(names: Iterable[str]) -> list[Board]:
     return list({board.id: board for name in names for board in find_boards(name)}.values())
 
 
-def chosen_runtime(arguments: argparse.Namespace, board: Board | None) -> Runtime:
-    """The runtime of ``board``, or the one that ``--runtime`` names.
+def chosen_firmware(arguments: argparse.Namespace, board: Board | None) -> Firmware:
+    """The firmware that the options describe: on ``board``, or with the runtime of ``--runtime``.
 
     Raises:
-        TinybudgetError: there is no such runtime.
+        TinybudgetError: there is no such runtime, or an option's value is wrong.
     """
-    return runtime_named(arguments.runtime) if board is None else runtime_of(board)
+    from pytest_tinybudget.runtimes.firmware import Firmware
+
+    runtime = runtime_named(arguments.runtime) if board is None else runtime_of(board)
+    placements = chosen_placements(arguments)
+    return Firmware(runtime, arguments.registrations, placements=placements).with_costs(
+        declared_costs(arguments)
+    )
 
 
 def runtime_named(name: str | None) -> Runtime:

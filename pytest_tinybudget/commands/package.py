@@ -307,12 +307,11 @@ def _footprint(
             pair.declaration, runtimes=declaration.runtimes, operators=declaration.operators
         )
         pair = replace(pair, declaration=own)
-    choice = replace(pair.choice, runtime=pair.choice.runtime.beside(_kind(board)))
-    found = Gate().measured(model, choice, costs=pair.declaration.operators)
+    found = Gate().measured(model, pair.firmware.beside(_kind(board)))
     require_runnable(found, arguments.model.as_posix())
     return PackagedFootprint(
         runtime=found.runtime,
-        table=fingerprint(pair.choice.runtime),
+        table=fingerprint(pair.firmware.runtime),
         flash=found.flash,
         ram=found.ram,
         arena=found.arena.required if found.arena else None,

@@ -14,7 +14,6 @@ from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.declared import MaxIncrease
-from pytest_tinybudget.declaration.declared import RuntimeChoice
 
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "DeclaredModel",
     "DeclaredRuntime",
     "MaxIncrease",
-    "RuntimeChoice",
     "declaration_schema",
     "load_declaration",
 ]

@@ -22,11 +22,12 @@ from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.declaration.suitability import does_not_run
 from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.declaration.suitability import suitable
-from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import GroupArena
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.results.types import Acceptance
 from pytest_tinybudget.runtimes.cores import find_core
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import FixedCost
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.placement import ArenaPlacement
 from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
@@ -81,18 +82,6 @@ class MaxIncrease(Struct, frozen=True):
     def given(self) -> bool:
         """Whether any limit is declared."""
         return self.percent is not None or self.bytes is not None
-
-
-class RuntimeChoice(Struct, frozen=True):
-    """The runtime that a pair is measured for.
-
-    ``fixed``, when given, replaces the section graph and the stack table (the arena is still
-    simulated with ``runtime``).
-    """
-
-    name: str
-    runtime: Runtime
-    fixed: FixedCost | None = None
 
 
 class DeclaredRuntime(Struct, frozen=True):
@@ -200,8 +189,8 @@ class Declaration(Struct, frozen=True):
         """Line (from 1) where ``keys`` is declared, or the nearest enclosing key that is."""
         return nearest_line(self.lines, keys)
 
-    def runtime_for(self, model: DeclaredModel, board: Board) -> RuntimeChoice:
-        """The runtime of a pair: the model's, or the defaults', or else the board's own.
+    def firmware_for(self, model: DeclaredModel, board: Board) -> Firmware:
+        """The firmware of a pair. Its runtime is the model's, or the defaults', or the board's own.
 
         A board whose core has no table of its own keeps its flash margin, unless the flash comes
         from the user's own section graph or is a fixed cost.
@@ -219,4 +208,11 @@ class Declaration(Struct, frozen=True):
         runtime = declared.runtime or RUNTIMES[find_core(board.core).runtime]
         if not declared.own_table and declared.fixed is None:
             runtime = runtime.with_margin(board.flash_margin_percent)
-        return RuntimeChoice(declared.name, runtime, declared.fixed)
+        return Firmware(
+            runtime=runtime,
+            registrations=model.registrations,
+            fixed=declared.fixed,
+            stack=model.stack,
+            placements=model.placements,
+            label="" if declared.name == runtime.name else declared.name,
+        ).with_costs(self.operators)

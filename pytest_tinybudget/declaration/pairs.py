@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards.board import Board
@@ -14,7 +14,8 @@ from pytest_tinybudget.declaration.declared import CheckKind
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
-from pytest_tinybudget.declaration.declared import RuntimeChoice
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.placement import Placements
 
 
 @lru_cache(maxsize=1024)
@@ -80,9 +81,9 @@ class Pair(_Item, frozen=True, gc=False):
         return _budget_line(self.declaration, "models", self.model.section)
 
     @property
-    def choice(self) -> RuntimeChoice:
-        """The runtime it is measured for."""
-        return self.declaration.runtime_for(self.model, self.board)
+    def firmware(self) -> Firmware:
+        """The firmware it is measured in."""
+        return self.declaration.firmware_for(self.model, self.board)
 
 
 class GroupPair(_Item, frozen=True, gc=False):
@@ -114,27 +115,31 @@ class GroupPair(_Item, frozen=True, gc=False):
         )
 
     @property
-    def choice(self) -> RuntimeChoice:
-        """The runtime of the firmware that holds the group.
+    def firmware(self) -> Firmware:
+        """The firmware that holds the group.
+
+        It has typed registrations only where they are for every model: one generic registration
+        links all. Where its models lie, each says for itself.
 
         Raises:
             TinybudgetError: the models are declared for different runtimes.
         """
-        choices = {member.choice for member in self.members}
+        members = [member.firmware for member in self.members]
+        choices = {(each.name, each.runtime, each.fixed) for each in members}
         if len(choices) > 1:
-            names = ", ".join(sorted(choice.name for choice in choices))
+            names = ", ".join(sorted(name for name, _, _ in choices))
             raise TinybudgetError(
                 f"{self.file}:{self.line}: the models of {self.name} are in one firmware, "
                 f"but are declared for different runtimes: {names}",
                 code="TB200",
             )
-        return choices.pop()
-
-    @property
-    def registrations(self) -> Literal["generic", "typed"]:
-        """``"typed"`` only where it is for every model: one generic registration links all."""
-        generic = any(model.registrations == "generic" for model in self.group.models)
-        return "generic" if generic else "typed"
+        generic = any(firmware.registrations == "generic" for firmware in members)
+        return replace(
+            members[0],
+            registrations="generic" if generic else "typed",
+            stack=None,
+            placements=Placements(self.group.placement),
+        )
 
 
 class Check(_Item, frozen=True, gc=False):

@@ -15,9 +15,9 @@ from pytest_tinybudget.declaration.schema import RuntimeTable
 from pytest_tinybudget.declaration.suitability import does_not_run
 from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.declaration.suitability import suitable
-from pytest_tinybudget.footprint.result import FixedCost
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.runtimes.abi import CORES
+from pytest_tinybudget.runtimes.firmware import FixedCost
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
 from pytest_tinybudget.runtimes.runtime import Kernels

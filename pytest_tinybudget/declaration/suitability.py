@@ -1,7 +1,7 @@
 """Which runtimes run on a board: a runtime is code for a core, and a board has one.
 
 Everywhere that a runtime is chosen asks here: the declaration at the line of the choice, and
-``Declaration.runtime_for`` for whoever has no declaration.
+``Declaration.firmware_for`` for whoever has no declaration.
 """
 
 from __future__ import annotations

@@ -43,7 +43,6 @@ from pytest_tinybudget.footprint.result import UNNOTICED
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import SplitArena
@@ -54,6 +53,8 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import as_firmware
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
@@ -107,9 +108,12 @@ class Simulation(Struct, frozen=True):
     least: Arena | None = None
 
 
-def arena_key(runtime: Runtime) -> Hashable:
-    """What of ``runtime`` ``simulate`` depends on: cores may share it."""
+def arena_key(firmware: Firmware) -> Hashable:
+    """What of ``firmware`` ``simulate`` depends on: runtimes of several cores may share it."""
+    runtime = firmware.runtime
     return (
+        firmware.costs,
+        firmware.placements.is_split,
         runtime.abi,
         runtime.kernels,
         runtime.tflm,
@@ -121,39 +125,35 @@ def arena_key(runtime: Runtime) -> Hashable:
 
 
 def simulate(
-    model: Model,
-    runtime: Runtime,
-    costs: Mapping[str, OperatorCost] | None = None,
-    *,
-    trace: list[Event] | None = None,
-    split: bool = False,
+    model: Model, firmware: Firmware | Runtime, *, trace: list[Event] | None = None
 ) -> Simulation:
-    """Allocate ``model`` as TFLM does on ``runtime``.
+    """Allocate ``model`` as TFLM does in ``firmware``.
 
-    ``costs`` states what operators without a rule take. ``trace`` receives every allocator
-    event, for comparison with a device: of the version that counts, where several are possible.
-    With ``split``, the allocator has two buffers.
+    ``trace`` receives every allocator event, for comparison with a device: of the version that
+    counts, where several are possible. Where the arena is split, the allocator has two buffers.
     """
-    possible = possible_runtimes(runtime)
+    firmware = as_firmware(firmware)
+    split = firmware.placements.is_split
+    possible = _possible(firmware)
     found: dict[str, Simulation] = {}
     for name, each in possible.items():
-        interpreter = _Interpreter(model, each, costs or {}, Memory(split=split))
+        interpreter = _Interpreter(model, each, Memory(split=split))
         found[name] = interpreter.run()
-        if runtime.tflm.is_known and not interpreter.depends_on_release:
+        if firmware.runtime.tflm.is_known and not interpreter.depends_on_release:
             break
     counted = max(found, key=lambda name: _required(found[name].arena))
     if trace is not None:
-        _Interpreter(model, possible[counted], costs or {}, Memory(trace, split=split)).run()
+        _Interpreter(model, possible[counted], Memory(trace, split=split)).run()
     return _with_range(found, counted)
 
 
-def simulate_multitenant(
-    models: Iterable[Model],
-    runtime: Runtime,
-    costs: Mapping[str, OperatorCost] | None = None,
-    *,
-    split: bool = False,
-) -> Arena | None:
+def _possible(firmware: Firmware) -> dict[str, Firmware]:
+    """What ``firmware`` may be in detail, as ``possible_runtimes`` says it of its runtime."""
+    runtimes = possible_runtimes(firmware.runtime)
+    return {name: replace(firmware, runtime=runtime) for name, runtime in runtimes.items()}
+
+
+def simulate_multitenant(models: Iterable[Model], firmware: Firmware | Runtime) -> Arena | None:
     """One arena for several interpreters that share a MicroAllocator, set up in this order.
 
     What persists adds up, and the head is that of the largest plan. ``buffers`` and what
@@ -162,22 +162,17 @@ def simulate_multitenant(
     largest of their arenas.
     """
     models = tuple(models)
-    arenas = [
-        _of_one_allocator(models, each, costs or {}, split=split)
-        for each in possible_runtimes(runtime).values()
-    ]
+    arenas = [_of_one_allocator(models, each) for each in _possible(as_firmware(firmware)).values()]
     found = [arena for arena in arenas if arena is not None]
     return _most(found) if len(found) == len(arenas) else None
 
 
-def _of_one_allocator(
-    models: Iterable[Model], runtime: Runtime, costs: Mapping[str, OperatorCost], *, split: bool
-) -> Arena | None:
-    memory = Memory(split=split)
+def _of_one_allocator(models: Iterable[Model], firmware: Firmware) -> Arena | None:
+    memory = Memory(split=firmware.placements.is_split)
     arenas: list[Arena] = []
     for model in models:
         first = not arenas
-        arena = _Interpreter(model, runtime, costs, memory, creates_allocator=first).run().arena
+        arena = _Interpreter(model, firmware, memory, creates_allocator=first).run().arena
         if arena is None:
             return None
         arenas.append(arena)
@@ -236,19 +231,18 @@ class _Interpreter:
     def __init__(
         self,
         model: Model,
-        runtime: Runtime,
-        costs: Mapping[str, OperatorCost],
+        firmware: Firmware,
         memory: Memory,
         *,
         creates_allocator: bool = True,
     ) -> None:
         self.model = model
-        self.runtime = runtime
-        self.costs = costs
-        self.abi = runtime.abi
+        self.firmware = firmware
+        self.runtime = firmware.runtime
+        self.abi = firmware.runtime.abi
         self.memory = memory
         self.creates_allocator = creates_allocator
-        self.node = Node(model, runtime, self.memory, costs)
+        self.node = Node(model, firmware, self.memory)
         self.rules = rules()
 
     @property
@@ -281,7 +275,7 @@ class _Interpreter:
 
     def _resolve(self) -> None:
         for operator in self._operators():
-            reason = why_unresolved(operator, self.runtime, self.costs)
+            reason = why_unresolved(operator, self.firmware)
             if reason:
                 self.node.note_refusal("resolve", reason)
             elif len(operator.custom_options) and not operator.is_custom:

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,7 +20,6 @@ from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import toml_key
 from pytest_tinybudget.footprint.registrations import typed_registrations
 from pytest_tinybudget.footprint.result import Method
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.footprint.section_graph import KINDS
@@ -29,11 +27,12 @@ from pytest_tinybudget.footprint.section_graph import SectionGraph
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import Registrations
+from pytest_tinybudget.runtimes.firmware import as_firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 
-
-Registrations = Literal["generic", "typed"]
 
 _TEXT = KINDS.index("text")
 _RODATA = KINDS.index("rodata")
@@ -80,36 +79,28 @@ class Linked(Struct, frozen=True):
         return sum(part.margin_bytes for part in self.parts)
 
 
-def link(
-    model: Model,
-    runtime: Runtime,
-    *,
-    registrations: Registrations = "generic",
-    costs: Mapping[str, OperatorCost] | None = None,
-) -> Linked:
-    """The flash and static RAM that ``model``'s operators cost on ``runtime``.
-
-    ``registrations="typed"`` registers ``Register_CONV_2D_INT8()`` and its like wherever all
-    uses of an operator in the model have that type; ``costs`` are declared figures for
-    operators that the table does not have.
+def link(model: Model, firmware: Firmware | Runtime) -> Linked:
+    """The flash and static RAM that ``model``'s operators cost in ``firmware``.
 
     Raises:
         TinybudgetError: the runtime's table is missing or damaged.
     """
-    costs = costs or {}
+    firmware = as_firmware(firmware)
+    runtime = firmware.runtime
     if not _table(runtime):
         line = f"runtime {runtime.name} has no section graph: its flash is not counted"
         return Linked((), (), (line,))
     graph = load_graph(_table(runtime))
     operators = _operators(model)
-    typed = typed_for(model, runtime) if registrations == "typed" else {}
+    typed = typed_for(model, runtime) if firmware.registrations == "typed" else {}
     image = _image(graph, operators, typed)
     parts, unknown = _with_margin(image.parts, runtime, graph), []
     for name in operators:
         if name in graph.operators:
             continue
-        if name in costs:
-            parts.append(Part(f"operator {name}", costs[name].flash, "declared"))
+        cost = firmware.cost_of(name)
+        if cost is not None:
+            parts.append(Part(f"operator {name}", cost.flash, "declared"))
             continue
         largest, bound = _largest_operator(_table(runtime))
         note = f"counted as the largest known, {largest}"
@@ -121,17 +112,14 @@ def link(
     return Linked(tuple(parts), _ram_parts(model, runtime, image), tuple(unknown))
 
 
-def what_if(
-    model: Model,
-    runtime: Runtime,
-    *,
-    registrations: Registrations = "generic",
-) -> tuple[Saving, ...]:
+def what_if(model: Model, firmware: Firmware | Runtime) -> tuple[Saving, ...]:
     """Changes that would save flash, largest first, each computed by linking again.
 
     Without each operator; type-specific registrations, one by one and all; the reference
     kernels instead of an optimised library, where a table of the same core exists.
     """
+    firmware = as_firmware(firmware)
+    runtime, registrations = firmware.runtime, firmware.registrations
     if not _table(runtime):
         return ()
     graph, reference = load_graph(_table(runtime)), reference_of(runtime)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 from msgspec.structs import replace
@@ -17,14 +16,13 @@ from pytest_tinybudget.footprint.layout import laid_out
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import model_parts
 from pytest_tinybudget.footprint.result import Arena
-from pytest_tinybudget.footprint.result import FixedCost
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
-from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.firmware import as_firmware
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
@@ -33,41 +31,33 @@ _NOT_TFLM = "as TFLM lays it out"
 
 
 def measure(
-    model: Model,
-    runtime: Runtime,
-    *,
-    registrations: Literal["generic", "typed"] = "generic",
-    costs: Mapping[str, OperatorCost] | None = None,
-    fixed: FixedCost | None = None,
-    stack: int | None = None,
-    simulation: Simulation | None = None,
-    placements: Placements | None = None,
+    model: Model, firmware: Firmware | Runtime, simulation: Simulation | None = None
 ) -> Footprint:
-    """Flash and RAM of ``model`` on ``runtime``, in parts, each with how it was got.
+    """Flash and RAM of ``model`` in ``firmware``, in parts, each with how it was got.
 
-    ``registrations`` says which kernels the firmware registers (``Register_CONV_2D()`` or
-    ``Register_CONV_2D_INT8()``), ``costs`` what operators without a rule cost, ``fixed``
-    replaces code and stack by declared figures, ``stack`` (bytes) the measured stack alone.
-    ``simulation`` is the model's, where it was made already for a runtime of the same arena.
-    ``placements`` says which memories arena and model lie in: by default an arena in RAM on the
-    chip and a model in flash.
     A model that TFLM would refuse has ``refusals`` and, where it fails before planning, no arena.
+
+    Args:
+        model: the model's graph.
+        firmware: what the model is built into. A runtime alone stands for firmware with
+            generic registrations, its arena in RAM on the chip and its model in flash.
+        simulation: the model's, where it was made already for firmware of the same
+            ``arena_key``.
 
     Raises:
         TinybudgetError: the runtime's tables are missing or damaged.
     """
-    costs = costs or {}
-    placements = placements or Placements()
-    simulation = simulation or simulate(model, runtime, costs, split=placements.is_split)
+    firmware = as_firmware(firmware)
+    simulation = simulation or simulate(model, firmware)
     flash_parts = model_parts(model)
     ram_parts = arena_parts(simulation.arena, exact=not simulation.unknown, least=simulation.least)
     unknown = simulation.unknown
-    if fixed is not None:
-        flash_parts += (Part("runtime", fixed.flash, "declared"),)
+    if firmware.fixed is not None:
+        flash_parts += (Part("runtime", firmware.fixed.flash, "declared"),)
         ram_parts = tuple(replace(part, note=part.note or _NOT_TFLM) for part in ram_parts)
-        stack_bytes = Part("stack", fixed.stack, "declared")
+        stack_bytes = Part("stack", firmware.fixed.stack, "declared")
     else:
-        linked = link(model, runtime, registrations=registrations, costs=costs)
+        linked = link(model, firmware)
         flash_parts += linked.parts
         ram_parts += linked.ram_parts
         refused = tuple(f"operator {each.operator}: " for each in simulation.refusals)
@@ -76,11 +66,11 @@ def measure(
             for line in linked.unknown
             if line not in unknown and not line.startswith(refused)  # a refusal says it better
         )
-        stack_bytes = _stack_part(model, runtime, simulation)
-    if stack is not None:
-        stack_bytes = Part("stack", stack, "declared")
+        stack_bytes = _stack_part(model, firmware.runtime, simulation)
+    if firmware.stack is not None:
+        stack_bytes = Part("stack", firmware.stack, "declared")
     footprint = Footprint(
-        runtime=runtime.name,
+        runtime=firmware.name,
         flash_parts=flash_parts,
         ram_parts=(*ram_parts, stack_bytes),
         arena=simulation.arena,
@@ -90,7 +80,7 @@ def measure(
         unknown=unknown,
         not_int8=not_int8_tensors(model),
     )
-    return laid_out(footprint, placements)
+    return laid_out(footprint, firmware.placements)
 
 
 def _stack_part(model: Model, runtime: Runtime, simulation: Simulation) -> Part:

@@ -14,7 +14,6 @@ from pytest_tinybudget.footprint.allocator import ALIGNMENT
 from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.trust import Trusted
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Stage
 from pytest_tinybudget.footprint.soundness import reached
@@ -24,6 +23,7 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
@@ -93,9 +93,8 @@ class Node(Trusted):
     ``running`` are the subgraphs that Invoke may reach.
     """
 
-    def __init__(
-        self, model: Model, runtime: Runtime, memory: Memory, costs: Mapping[str, OperatorCost]
-    ) -> None:
+    def __init__(self, model: Model, firmware: Firmware, memory: Memory) -> None:
+        runtime = firmware.runtime
         self.model = model
         self.abi = runtime.abi
         self.kernels = runtime.kernels
@@ -116,7 +115,7 @@ class Node(Trusted):
         self._useful: dict[int, frozenset[int]] = {}
         self._memory = memory
         self._cause = ""
-        self._costs = costs
+        self._firmware = firmware
         self._shapes: dict[tuple[int, int], tuple[int, ...]] = {}
         self._meant: dict[tuple[int, int], tuple[int, ...]] = {}
         tensor = tensor_layout(runtime)
@@ -275,7 +274,7 @@ class Node(Trusted):
             raise RefusedError(reason) if beyond else MisreadError(reason)
 
     def _request_unknown(self) -> None:
-        declared = self._costs.get(self.operator.name)
+        declared = self._firmware.cost_of(self.operator.name)
         if declared is not None:
             if declared.persistent:
                 self.persistent(declared.persistent)

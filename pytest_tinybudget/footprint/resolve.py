@@ -20,6 +20,7 @@ from pytest_tinybudget.base.text import toml_key
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
@@ -58,12 +59,13 @@ def is_own(operator: Operator) -> bool:
     return other is None or not other.never
 
 
-def why_unresolved(operator: Operator, runtime: Runtime, declared: Container[str]) -> str:
+def why_unresolved(operator: Operator, firmware: Firmware) -> str:
     """Why the resolver has no kernel for ``operator``, with the way out; empty where it has.
 
-    ``declared`` has the operators whose cost the user states (``[runtime.ops.NAME]``), which the
-    firmware brings itself, as it does those of a table that was built with them.
+    The firmware brings those operators itself whose cost the user states (``[runtime.ops.NAME]``),
+    and those of a table that was built with them.
     """
+    runtime = firmware.runtime
     if operator.name == ETHOS_U and operator.is_custom:
         if runtime.kernels.ethos_u:
             return ""
@@ -77,7 +79,7 @@ def why_unresolved(operator: Operator, runtime: Runtime, declared: Container[str
         return f"{other.whose}: {other.advice}"
     if not operator.is_custom:
         return "TFLM has no registration for this operator"
-    if operator.name in declared or operator.name in _in_own_table(runtime):
+    if firmware.cost_of(operator.name) or operator.name in _in_own_table(runtime):
         return ""
     if other is not None:
         return f"{other.whose}: {other.advice}; else {_declare(operator.name)}"

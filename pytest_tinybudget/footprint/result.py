@@ -26,21 +26,6 @@ class Part(Struct, frozen=True, gc=False):
     note: str = ""
 
 
-class OperatorCost(Struct, frozen=True, gc=False):
-    """What the declaration states for an operator without a rule, bytes."""
-
-    persistent: int = 0
-    scratch: int = 0
-    flash: int = 0
-
-
-class FixedCost(Struct, frozen=True, gc=False):
-    """A runtime without tables: its flash (the model apart) and its stack, bytes, as declared."""
-
-    flash: int
-    stack: int
-
-
 class LiveBuffer(Struct, frozen=True, gc=False):
     """A planned buffer of the arena's head.
 

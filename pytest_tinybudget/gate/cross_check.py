@@ -91,7 +91,7 @@ def cross_check(model: Model) -> RealRun:
     require_interpreter()
     from pytest_tinybudget.footprint.arena import simulate
 
-    arena = simulate(model, RUNTIMES[_RUNTIME], {}).arena
+    arena = simulate(model, RUNTIMES[_RUNTIME]).arena
     required = arena.required if arena else 10 * model.bytes
     try:
         child = _run(model.content, required + _SPARE_ARENA_BYTES)

@@ -80,8 +80,7 @@ def _speed(pair: Pair, model: Model, footprint: Footprint, told: bool) -> Iterab
     from pytest_tinybudget.speed.energy import power_of
     from pytest_tinybudget.speed.latency import latency_of
 
-    choice = pair.choice
-    kernels = choice.runtime.kernels if choice.fixed is None else None
+    kernels = pair.firmware.kernels
     latency = latency_of(model, board, kernels, external=pair.model.placements.reaches_psram)
     power = power_of(board)
     energy = energy_of(latency, power)

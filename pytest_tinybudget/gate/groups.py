@@ -10,12 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Literal
 
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.arena import simulate_multitenant
 from pytest_tinybudget.footprint.layout import ARENA
@@ -31,10 +29,10 @@ from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import Method
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import SplitArena
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.placement import ModelPlacement
 from pytest_tinybudget.runtimes.placement import Placements
 
@@ -42,12 +40,10 @@ from pytest_tinybudget.runtimes.placement import Placements
 def combine(
     models: Mapping[str, Model],
     footprints: Sequence[Footprint],
-    choice: RuntimeChoice,
+    firmware: Firmware,
     *,
     arena: GroupArena,
     placements: Sequence[Placements] | None = None,
-    registrations: Literal["generic", "typed"],
-    costs: Mapping[str, OperatorCost],
 ) -> Footprint:
     """The footprint of ``models`` (by name) in one firmware; ``footprints`` are theirs alone.
 
@@ -56,13 +52,14 @@ def combine(
     ``MicroAllocator``, set up in the order of ``models``, ``"sum"`` for an arena each. The
     arena of the result is the largest that has to fit one block of RAM; the layers are those of
     the model with the largest arena of its own. ``placements`` say where each model lies, and
-    where the arena, which is the same for all; the model in flash and the arena in RAM by default.
+    where the arena, which is the same for all; the firmware's for each model by default.
 
     Raises:
         TinybudgetError: the runtime's tables are missing or damaged, or another estimator
             measured a model in a way that says nothing about sharing.
     """
-    placements = placements or [Placements()] * len(models)
+    placements = placements or [firmware.placements] * len(models)
+    firmware = replace(firmware, placements=placements[0])
     named = list(zip(models, footprints, strict=True))
     refusals = tuple(
         replace(refusal, reason=f"{name}: {refusal.reason}")
@@ -75,12 +72,12 @@ def combine(
     largest = max(footprints, key=_arena_bytes)
     block = largest.arena
     if arena == "multitenant":
-        block = _of_one_allocator(models, footprints, choice, costs, split=placements[0].is_split)
+        block = _of_one_allocator(models, footprints, firmware)
         arenas = arena_parts(block, exact=_arena_method(*footprints) == "exact")
     else:
         arenas = _arenas(named, arena)
         block = _largest(block, footprints)
-    code, objects = _runtime(list(models.values()), choice, registrations, costs)
+    code, objects = _runtime(list(models.values()), firmware)
     bytes_of = {name: model.bytes for name, model in models.items()}
     together = Footprint(
         runtime=largest.runtime,
@@ -171,19 +168,16 @@ def _sizes(footprint: Footprint) -> dict[str, int]:
 def _of_one_allocator(
     models: Mapping[str, Model],
     footprints: Sequence[Footprint],
-    choice: RuntimeChoice,
-    costs: Mapping[str, OperatorCost],
-    *,
-    split: bool,
+    firmware: Firmware,
 ) -> Arena | None:
     """The arena of the allocator that all interpreters use; ``None`` if TFLM refuses a model."""
     for (name, model), footprint in zip(models.items(), footprints, strict=True):
-        if footprint.arena != simulate(model, choice.runtime, costs, split=split).arena:
+        if footprint.arena != simulate(model, firmware).arena:
             raise TinybudgetError(
                 f"another estimator measured {name}, and cannot say what it takes of an "
                 'allocator that models share: arena = "sum" gives each its own'
             )
-    return simulate_multitenant(models.values(), choice.runtime, costs, split=split)
+    return simulate_multitenant(models.values(), firmware)
 
 
 def _arena_method(*footprints: Footprint) -> Method:
@@ -197,15 +191,12 @@ def _deepest_stack(footprints: Sequence[Footprint]) -> tuple[Part, ...]:
 
 
 def _runtime(
-    models: Sequence[Model],
-    choice: RuntimeChoice,
-    registrations: Literal["generic", "typed"],
-    costs: Mapping[str, OperatorCost],
+    models: Sequence[Model], firmware: Firmware
 ) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """The runtime's parts in flash, and its objects in RAM: one resolver, and interpreters."""
-    if choice.fixed is not None:
-        return (Part("runtime", choice.fixed.flash, "declared"),), ()
-    linked = link(_together(models), choice.runtime, registrations=registrations, costs=costs)
+    if firmware.fixed is not None:
+        return (Part("runtime", firmware.fixed.flash, "declared"),), ()
+    linked = link(_together(models), firmware)
     objects = tuple(
         replace(part, bytes=part.bytes * len(models), name=f"{len(models)} interpreters")
         if part.name == "interpreter"

@@ -17,7 +17,6 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import Literal
 from typing import TypeVar
 
 from msgspec import Struct
@@ -39,7 +38,6 @@ from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredGroup
 from pytest_tinybudget.declaration import DeclaredModel
-from pytest_tinybudget.declaration import RuntimeChoice
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import GroupPair
@@ -48,7 +46,6 @@ from pytest_tinybudget.declaration.suitability import for_a_lesser_core
 from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.footprint.result import Estimate
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.gate.figures import figures_of
 from pytest_tinybudget.gate.figures import slots_of
 from pytest_tinybudget.gate.growth import Allowed
@@ -68,7 +65,7 @@ from pytest_tinybudget.results.types import tool_version
 from pytest_tinybudget.results.types import warned
 from pytest_tinybudget.results.types import without_artifacts
 from pytest_tinybudget.runtimes.fingerprint import fingerprint
-from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
@@ -289,18 +286,6 @@ class Gate:
         """
         from pytest_tinybudget.accelerators import accelerate
 
-        def measured(
-            model: Model, choice: RuntimeChoice, costs: Mapping[str, OperatorCost]
-        ) -> Footprint:
-            return self.measured(
-                model,
-                choice,
-                registrations=pair.model.registrations,
-                costs=costs,
-                stack=pair.model.stack,
-                placements=pair.model.placements,
-            )
-
         if pair.model.placements.model != "flash":
             raise TinybudgetError(
                 f"{pair.declared_at}: placement_model on {pair.board.id}: what its accelerator "
@@ -309,7 +294,7 @@ class Gate:
             )
         model = self.model(pair.model)
         kept = self._measured_of(model).accelerated
-        return _once(kept, pair.id, lambda: accelerate(pair, model, measured, self.cache()))
+        return _once(kept, pair.id, lambda: accelerate(pair, model, self.measured, self.cache()))
 
     def footprint(self, pair: Pair, *, savings: bool = True) -> Footprint:
         """The footprint of a pair's model on its runtime, measured once.
@@ -322,29 +307,10 @@ class Gate:
         """
         if pair.board.accelerator:
             return self.accelerated(pair).footprint
-        model, declared, choice = self.model(pair.model), pair.model, pair.choice
-        return self.measured(
-            model,
-            choice,
-            registrations=declared.registrations,
-            costs=pair.declaration.operators,
-            stack=declared.stack,
-            savings=savings,
-            placements=declared.placements,
-        )
+        return self.measured(self.model(pair.model), pair.firmware, savings=savings)
 
-    def measured(
-        self,
-        model: Model,
-        choice: RuntimeChoice,
-        *,
-        registrations: Literal["generic", "typed"] = "generic",
-        costs: Mapping[str, OperatorCost] | None = None,
-        stack: int | None = None,
-        savings: bool = True,
-        placements: Placements | None = None,
-    ) -> Footprint:
-        """The footprint of ``model``, by the estimator that takes it; kept by content.
+    def measured(self, model: Model, firmware: Firmware, *, savings: bool = True) -> Footprint:
+        """What ``model`` takes in ``firmware``, by the estimator that takes it; kept by content.
 
         Raises:
             TinybudgetError: the runtime's tables are missing or damaged, or another estimator
@@ -356,43 +322,31 @@ class Gate:
         from pytest_tinybudget.footprint.link import what_if
         from pytest_tinybudget.footprint.measure import measure
 
-        where = placements or Placements()
-        named = replace(choice.runtime, name=choice.name)
+        runtime = replace(firmware.runtime, name=firmware.name)
         answers = self._measured_of(model).answers
 
         def estimate() -> Estimate:
-            if named not in answers:
-                answers[named] = self.estimator(model, named) if self.estimator else None
-            other = answers[named]
+            if runtime not in answers:
+                answers[runtime] = self.estimator(model, runtime) if self.estimator else None
+            other = answers[runtime]
             if other is not None:
-                return Estimate(laid_out(other, where), linked=False)
-            footprint = measure(
-                model,
-                choice.runtime,
-                registrations=registrations,
-                costs=costs,
-                fixed=choice.fixed,
-                stack=stack,
-                simulation=_once(
-                    self._measured_of(model).simulations,
-                    (arena_key(choice.runtime), stated, where.is_split),
-                    lambda: simulate(model, choice.runtime, costs, split=where.is_split),
-                ),
-                placements=where,
+                return Estimate(laid_out(other, firmware.placements), linked=False)
+            simulation = _once(
+                self._measured_of(model).simulations,
+                arena_key(firmware),
+                lambda: simulate(model, firmware),
             )
-            return Estimate(replace(footprint, runtime=choice.name), choice.fixed is None)
+            return Estimate(measure(model, firmware, simulation), firmware.fixed is None)
 
         def changed() -> Estimate:
-            changes = what_if(model, choice.runtime, registrations=registrations)
+            changes = what_if(model, firmware)
             return replace(found, footprint=replace(found.footprint, savings=changes))
 
-        stated = tuple(sorted((costs or {}).items(), key=lambda item: item[0]))
-        key = (choice, registrations, stated, stack, where)
-        found = self._estimated(model, key, estimate)
+        found = self._estimated(model, (firmware,), estimate)
         if found.linked:
-            answers.setdefault(named, None)  # perhaps in another process
+            answers.setdefault(runtime, None)  # perhaps in another process
         if savings and found.linked:
-            found = self._estimated(model, (*key, "savings"), changed)
+            found = self._estimated(model, (firmware, "savings"), changed)
         return found.footprint
 
     def _estimated(
@@ -591,15 +545,7 @@ class Gate:
         """What ``pair`` takes with ``models`` in the place of its own."""
         if isinstance(pair, GroupPair):
             return self._group_footprint(pair, models)
-        return self.measured(
-            models[0],
-            pair.choice,
-            registrations=pair.model.registrations,
-            costs=pair.declaration.operators,
-            stack=pair.model.stack,
-            savings=False,
-            placements=pair.model.placements,
-        )
+        return self.measured(models[0], pair.firmware, savings=False)
 
     def _terms(self, pair: Pair | GroupPair) -> Terms:
         """What ``pair`` is held to."""
@@ -630,8 +576,7 @@ class Gate:
             return ()  # of a .tflite, ai-edge-quantizer leaves no choice
         from pytest_tinybudget.gate.remedies import per_tensor_hints
 
-        costs = pair.declaration.operators
-        return per_tensor_hints(arena, self.model(declared), pair.choice.runtime, costs)
+        return per_tensor_hints(arena, self.model(declared), pair.firmware)
 
     def _check_other(self, check: Check) -> PairResult:
         from pytest_tinybudget.gate.checks import result_of
@@ -677,11 +622,9 @@ class Gate:
                 self._footprint_of(member, (model,))
                 for member, model in zip(members, models, strict=True)
             ],
-            pair.choice,
+            pair.firmware,
             arena=pair.group.arena,
             placements=[member.model.placements for member in members],
-            registrations=pair.registrations,
-            costs=pair.declaration.operators,
         )
 
     def _allowed(self, section: str, declared: DeclaredModel | DeclaredGroup) -> Allowed:
@@ -709,8 +652,7 @@ class Gate:
             return self._verified(verdict, model) if self.verify and model else verdict
 
         verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
-        choice = pair.choice
-        lesser = for_a_lesser_core(choice.name, choice.runtime, pair.board)
+        lesser = for_a_lesser_core(pair.firmware.name, pair.firmware.runtime, pair.board)
         return warned(_result(pair, verdict, footprint, accepted), (lesser,) if lesser else ())
 
     def _verified(self, verdict: Verdict, model: Model) -> Verdict:
@@ -737,7 +679,7 @@ def _boards(pair: Pair | GroupPair) -> dict[str, Board]:
     boards = {name: board for name, board in known.items() if not board.accelerator}
     if all(model.runtime is None for model in _models_of(pair)):
         return boards
-    runtime = pair.choice.runtime
+    runtime = pair.firmware.runtime
     return {
         name: board
         for name, board in boards.items()
@@ -766,19 +708,19 @@ def _result(
         accepted=accepted,
         placed=verdict.placed,
         arrays=verdict.arrays,
-        table=fingerprint(pair.choice.runtime),
-        identity=_identity(pair.choice, footprint),
+        table=fingerprint(pair.firmware.runtime),
+        identity=_identity(pair.firmware, footprint),
     )
 
 
-def _identity(choice: RuntimeChoice, footprint: Footprint) -> Identity:
+def _identity(firmware: Firmware, footprint: Footprint) -> Identity:
     """What the sizes of ``footprint`` belong to; an accelerator's own runtime is no TFLM."""
-    if footprint.runtime != choice.name:
+    if footprint.runtime != firmware.name:
         return Identity(tool_version(), description=footprint.runtime)
-    known = identity_of(choice.runtime)
-    if choice.fixed is None:
+    known = identity_of(firmware.runtime)
+    if firmware.fixed is None:
         return known
-    text = f"{choice.name}: flash and stack as declared, arena for {known.description}"
+    text = f"{firmware.name}: flash and stack as declared, arena for {known.description}"
     return replace(known, description=text)
 
 

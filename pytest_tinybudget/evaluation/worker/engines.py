@@ -149,7 +149,7 @@ class _TFLM:
         from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
         model = read_model(content, "model")
-        arena = simulate(model, RUNTIMES["x86_64_ref"], {}).arena
+        arena = simulate(model, RUNTIMES["x86_64_ref"]).arena
         required = arena.required if arena else _ARENA_PER_MODEL_BYTE * len(content)
         self._interpreter = runtime.Interpreter.from_bytes(
             content, arena_size=required + _SPARE_ARENA_BYTES

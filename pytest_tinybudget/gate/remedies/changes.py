@@ -292,9 +292,9 @@ def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
 
 def _reference_kernels(candidate: Candidate) -> Iterator[Change]:
     pair = candidate.pair
-    if pair.choice.fixed is not None:
+    if pair.firmware.fixed is not None:
         return
-    reference = reference_of(pair.choice.runtime)
+    reference = reference_of(pair.firmware.runtime)
     declared = pair.declaration.runtimes.get(reference.name) if reference else None
     if declared is not None:
         yield Change(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from collections.abc import Mapping
 
 from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
@@ -14,14 +13,13 @@ from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import plan
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import LiveBuffer
-from pytest_tinybudget.footprint.result import OperatorCost
 from pytest_tinybudget.gate.remedies.changes import Candidate
 from pytest_tinybudget.graph.dense import per_tensor_dense
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.abi import align_up
-from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.firmware import Firmware
 
 
 _NAME_LENGTH = 60
@@ -33,23 +31,18 @@ _HINT_BYTES = 1024
 _HINT_SHARE = 0.05
 
 
-def per_tensor_hints(
-    arena: Arena, model: Model, runtime: Runtime, costs: Mapping[str, OperatorCost]
-) -> tuple[str, ...]:
+def per_tensor_hints(arena: Arena, model: Model, firmware: Firmware) -> tuple[str, ...]:
     """What ``per_channel_dense = false`` would save of ``arena``, where it is worth a line."""
-    saved = _saved_per_tensor(arena, model, runtime, costs)
+    saved = _saved_per_tensor(arena, model, firmware)
     if saved <= min(_HINT_BYTES, arena.required * _HINT_SHARE):
         return ()
     return (f"per_channel_dense = false would save {format_size(saved)} of arena",)
 
 
-def _saved_per_tensor(
-    arena: Arena, model: Model, runtime: Runtime, costs: Mapping[str, OperatorCost]
-) -> int:
+def _saved_per_tensor(arena: Arena, model: Model, firmware: Firmware) -> int:
     """Bytes of ``arena`` that dense layers with one scale would save."""
     per_tensor = per_tensor_dense(model)
-    split = arena.split is not None
-    changed = simulate(per_tensor, runtime, costs, split=split).arena if per_tensor else None
+    changed = simulate(per_tensor, firmware).arena if per_tensor else None
     return arena.required - changed.required if changed is not None else 0
 
 
@@ -67,8 +60,7 @@ def smaller_tensor(result: PairResult, candidate: Candidate) -> Iterator[str]:
     (model,), arena = candidate.models, footprint.arena
     if arena is None or arena.decided_by != "used" or "OfflineMemoryAllocation" in model.metadata:
         return  # what is planned does not decide
-    split = arena.split is not None
-    if arena != simulate(model, pair.choice.runtime, pair.declaration.operators, split=split).arena:
+    if arena != simulate(model, pair.firmware).arena:
         return  # another estimator's, which may not plan as TFLM does
     relief = peak_relief(arena)
     if relief is not None:

@@ -1,0 +1,87 @@
+"""The firmware that a model is measured in: everything besides the model that decides its sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.runtime import Kernels
+from pytest_tinybudget.runtimes.runtime import Runtime
+
+
+#: Which kernels the firmware registers: ``Register_CONV_2D()``, or ``Register_CONV_2D_INT8()``
+#: wherever all uses of an operator in the model have that type.
+Registrations = Literal["generic", "typed"]
+
+
+class OperatorCost(Struct, frozen=True, gc=False):
+    """What the user states for an operator without a rule, bytes."""
+
+    persistent: int = 0
+    scratch: int = 0
+    flash: int = 0
+
+
+class FixedCost(Struct, frozen=True, gc=False):
+    """A runtime without tables: its flash (the model apart) and its stack, bytes, as declared."""
+
+    flash: int
+    stack: int
+
+
+class Firmware(Struct, frozen=True):
+    """A runtime as a firmware uses it. It is hashable: equal firmware gives equal sizes.
+
+    A footprint depends on the model and on this value alone, so that it is the key of every
+    cache of footprints.
+
+    Attributes:
+        runtime: TFLM, kernels and core.
+        registrations: which kernels are registered.
+        costs: what operators without a rule take, sorted by operator (``with_costs``).
+        fixed: takes the place of the section graph and the stack table. The arena is still
+            simulated with ``runtime``.
+        stack: the measured stack in bytes; takes the place of the stack table alone.
+        placements: which memories arena and model lie in.
+        label: what the user calls it, where that is not the name of ``runtime``: a fixed cost
+            has a name of its own.
+    """
+
+    runtime: Runtime
+    registrations: Registrations = "generic"
+    costs: tuple[tuple[str, OperatorCost], ...] = ()
+    fixed: FixedCost | None = None
+    stack: int | None = None
+    placements: Placements = Placements()
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name that results show."""
+        return self.label or self.runtime.name
+
+    @property
+    def kernels(self) -> Kernels | None:
+        """The kernels that run; ``None`` for a fixed cost, of which nothing else is known."""
+        return self.runtime.kernels if self.fixed is None else None
+
+    def cost_of(self, operator: str) -> OperatorCost | None:
+        """What the user states for ``operator``, if anything."""
+        return next((cost for name, cost in self.costs if name == operator), None)
+
+    def with_costs(self, costs: Mapping[str, OperatorCost]) -> Firmware:
+        """The same with other costs, by operator."""
+        return replace(self, costs=tuple(sorted(costs.items(), key=lambda item: item[0])))
+
+    def beside(self, kind: str) -> Firmware:
+        """The same with the kernel that hands over to an accelerator of ``kind``, if it has one."""
+        return replace(self, runtime=self.runtime.beside(kind))
+
+
+def as_firmware(firmware: Firmware | Runtime) -> Firmware:
+    """``firmware``; a runtime alone stands for one about which nothing else is said."""
+    return Firmware(firmware) if isinstance(firmware, Runtime) else firmware
