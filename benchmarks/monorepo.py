@@ -20,7 +20,7 @@ from timing import Row
 from timing import print_rows
 from timing import run
 
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 
 
 _BOARDS = 40
@@ -70,7 +70,7 @@ def write_project(folder: Path, count: int) -> None:
     """A declaration of ``count`` models, each on forty boards that they fit."""
     fitting = [
         board.id
-        for board in catalogue().values()
+        for board in catalog().values()
         if board.flash_room >= _LEAST_FLASH and board.ram_room >= _LEAST_RAM
     ]
     boards = ", ".join(f'"{board}"' for board in sorted(fitting)[:_BOARDS])

@@ -27,7 +27,7 @@ from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: Cores whose measured set is small, and the core that stands in for what they lack.
-NEIGHBOURS = {
+NEIGHBORS = {
     "m0plus_cmsisnn": "m4_cmsisnn",
     "m0plus_ref": "m4_ref",
     "m33_cmsisnn": "m4_cmsisnn",
@@ -65,8 +65,8 @@ def main() -> int:
         tables[variant] = _smallest_by_key(measured, RUNTIMES[variant])
         _raise_to_deepest(measured, RUNTIMES[variant], tables[variant])
         unexplained += _print_unexplained(variant, measured, tables[variant])
-    for variant, neighbour in NEIGHBOURS.items():
-        _borrow(tables[variant], tables[neighbour], *_excess(stacks[variant], stacks[neighbour]))
+    for variant, neighbor in NEIGHBORS.items():
+        _borrow(tables[variant], tables[neighbor], *_excess(stacks[variant], stacks[neighbor]))
     for table in tables.values():
         table["prepare"] = dict(sorted(table["prepare"].items()))
         table["invoke"] = dict(sorted(table["invoke"].items()))
@@ -138,9 +138,9 @@ def _print_unexplained(variant: str, measured: _Measured, table: StackTable) -> 
     return count
 
 
-def _excess(own: _Measured, neighbour: _Measured) -> tuple[int, int]:
-    """The most that a model's two stacks were ever above the neighbour's, bytes."""
-    others = {name: (prepare, invoke) for name, _, prepare, invoke in neighbour}
+def _excess(own: _Measured, neighbor: _Measured) -> tuple[int, int]:
+    """The most that a model's two stacks were ever above the neighbor's, bytes."""
+    others = {name: (prepare, invoke) for name, _, prepare, invoke in neighbor}
     prepares, invokes = [0], [0]
     for name, _, prepare, invoke in own:
         if name in others:
@@ -152,12 +152,12 @@ def _excess(own: _Measured, neighbour: _Measured) -> tuple[int, int]:
 
 
 def _borrow(
-    table: StackTable, neighbour: StackTable, prepare_excess: int, invoke_excess: int
+    table: StackTable, neighbor: StackTable, prepare_excess: int, invoke_excess: int
 ) -> None:
-    """Fill missing keys from ``neighbour``, plus the most it was ever below this core."""
+    """Fill missing keys from ``neighbor``, plus the most it was ever below this core."""
     for own, other, excess in (
-        (table["prepare"], neighbour["prepare"], prepare_excess),
-        (table["invoke"], neighbour["invoke"], invoke_excess),
+        (table["prepare"], neighbor["prepare"], prepare_excess),
+        (table["invoke"], neighbor["invoke"], invoke_excess),
     ):
         for key in other.keys() - own.keys():
             own[key] = other[key] + excess

@@ -88,7 +88,7 @@ def check(
     Args:
         model: the path of a ``.tflite``, ``.keras`` or ``.h5`` file or of a SavedModel, or a
             ``keras.Model``. What is no INT8 ``.tflite`` is converted (docs/conversion.md).
-        board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
+        board: a board's id in the catalog (``tinybudget boards``), or a ``Board``.
         budget: limits besides the board's room, such as ``{"flash": "200 KB", "ram": 49152}``;
             sizes as in ``tinybudget.toml`` (1 KB = 1024 B), or bytes; ``"latency": "100 ms"``
             and ``"energy": "50 uJ"`` as there.
@@ -157,7 +157,7 @@ def measure(
 
     Args:
         model: as for ``check``.
-        board: a board's id in the catalogue (``tinybudget boards``), or a ``Board``.
+        board: a board's id in the catalog (``tinybudget boards``), or a ``Board``.
         registrations: as for ``check``.
         placement: as for ``check``.
         placement_model: as for ``check``.

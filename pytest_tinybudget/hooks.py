@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_tinybudget_boards(config: pytest.Config) -> Iterable[Board]:  # type: ignore[empty-body]
-    """Boards to add to the catalogue, for every ``tinybudget.toml`` of the run.
+    """Boards to add to the catalog, for every ``tinybudget.toml`` of the run.
 
     Called once a process, before the first declaration is read. A declaration names them by
-    their ``id``, in ``boards`` or ``extends``. An id that the catalogue or another plugin has
+    their ``id``, in ``boards`` or ``extends``. An id that the catalog or another plugin has
     already is an error of each declaration; a declaration's own board of an id comes first.
     """
 

@@ -435,7 +435,7 @@ def _cut_graph(content: bytes) -> bytes:
 
 _C_SOURCE = r"""
 const unsigned char model[] = "\x1c\0\0\0TFL3 a model of no weights";
-const char *const names[] = {"INT8", "quantised"};
+const char *const names[] = {"INT8", "quantized"};
 int values[40] = {1, 2, 3}; static int arena[500]; int common;
 __attribute__((weak)) int hook(int x) { return x + 1; }
 __attribute__((constructor)) static void begin(void) { common = hook(arena[3]); }

@@ -1,7 +1,7 @@
 """Makes small, valid ``.tflite`` files for tests: deterministic bytes, no converter needed.
 
 ``ModelMaker`` is the file, ``Graph`` one subgraph in it. A graph's methods (``conv2d``, ``dense``,
-``concat`` …) take and return tensor indices, give weights of zeros and quantise by the type of
+``concat`` …) take and return tensor indices, give weights of zeros and quantize by the type of
 their input: FLOAT32, INT8, or INT16 (activations, with int8 weights), as converters do::
 
     maker = ModelMaker()
@@ -111,7 +111,7 @@ class Graph:
         variable: bool = False,
         shape_signature: Sequence[int] | None = None,
     ) -> int:
-        """Add a tensor; without ``scale`` it is quantised if it is an INT8 or INT16 one."""
+        """Add a tensor; without ``scale`` it is quantized if it is an INT8 or INT16 one."""
         if scale is None:
             scale = SCALE if type in ("INT8", "INT16") else ()
         scales = (scale,) if isinstance(scale, float) else tuple(scale)
@@ -383,16 +383,16 @@ class Graph:
     def lstm(self, source: int, *, units: int) -> int:
         """UNIDIRECTIONAL_SEQUENCE_LSTM over (batch, time, features), with TFLM's 24 inputs."""
         batch, time, features = self.tensors[source].shape
-        quantised = self.tensors[source].type != "FLOAT32"
+        quantized = self.tensors[source].type != "FLOAT32"
         to_gates = [self._weights((units, features), source, False, 0) for _ in range(4)]
         recurrent = [self._weights((units, units), source, False, 0) for _ in range(4)]
         biases = [self._bias(units, source, to_gates[0], accumulator="INT32") for _ in range(4)]
         hidden = self.tensor((batch, units), self.tensors[source].type, variable=True)
-        cell_type = "INT16" if quantised else "FLOAT32"
+        cell_type = "INT16" if quantized else "FLOAT32"
         cell = self.tensor((batch, units), cell_type, scale=2.0**-11, variable=True)
         result = self._like(source, (batch, time, units))
         gates = [self.tensor((0,), "FLOAT32") for _ in range(4)]
-        gates.append(self.tensor((0,), "INT8" if quantised else "FLOAT32"))
+        gates.append(self.tensor((0,), "INT8" if quantized else "FLOAT32"))
         absent = (-1,) * 3
         inputs = (
             source, *to_gates, *recurrent, *absent, *biases, -1, -1, hidden, cell, -1, *absent,

@@ -173,7 +173,7 @@ def test_recorded_categories_are_the_devices(variant: str) -> None:
 
 @needs_truth
 @pytest.mark.parametrize("name", ["person_detect", "mlperf_resnet_int8"])
-def test_a_model_is_analysed_within_20_ms(name: str) -> None:
+def test_a_model_is_analyzed_within_20_ms(name: str) -> None:
     """A tenth of it on a desk; the rest is for slow and busy machines."""
     model = shared_model(name)
     assert model is not None
@@ -1107,7 +1107,7 @@ def test_an_ethos_u_model_is_refused_without_the_kernel() -> None:
 
 
 def damaged(model: Model, seed: int) -> Model:
-    """``model`` with a few shapes, types, quantisations or tensor lists that do not fit."""
+    """``model`` with a few shapes, types, quantizations or tensor lists that do not fit."""
     random = Random(seed)
     graph = model.main
     tensors, operators = list(graph.tensors), list(graph.operators)

@@ -141,7 +141,7 @@ def test_a_broken_baseline_is_told_in_one_line(content: bytes, said: str) -> Non
 
 
 def test_a_field_that_a_later_version_adds_is_no_damage() -> None:
-    read = read_results(broken(lambda file: file["pairs"][0].update(colour="red")), "x")
+    read = read_results(broken(lambda file: file["pairs"][0].update(color="red")), "x")
     assert [pair.id for pair in read.pairs] == [samples.over().id]
 
 

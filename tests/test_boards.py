@@ -1,4 +1,4 @@
-"""The catalogue of boards: data that a verdict can rest on, and the commands that show it."""
+"""The catalog of boards: data that a verdict can rest on, and the commands that show it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from pytest_tinybudget import boards
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import Board
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards import find_core
 from pytest_tinybudget.boards import search
@@ -44,8 +44,8 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 KB = 1024
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
 SHARED_MODELS = SHARED / "models"
-BOARDS = list(catalogue().values())
-CATALOGUE = Path(boards.__file__).parent / "data" / "catalogue"
+BOARDS = list(catalog().values())
+CATALOG = Path(boards.__file__).parent / "data" / "catalogue"
 #: Ids are a promise to every declaration: one may be added here, none removed or renamed.
 PROMISED = (Path(__file__).parent / "data" / "board_ids.txt").read_text("utf-8").split()
 
@@ -53,7 +53,7 @@ every_board = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.i
 
 
 def test_ids_are_the_promised_ones():
-    assert list(catalogue()) == PROMISED
+    assert list(catalog()) == PROMISED
     assert len(PROMISED) >= 29
 
 
@@ -154,7 +154,7 @@ def test_nothing_is_listed_twice():
     for what in (lambda board: board.id, lambda board: board.name.casefold()):
         seen = [what(board) for board in BOARDS]
         assert len(set(seen)) == len(seen)
-    for file in CATALOGUE.glob("*.json"):
+    for file in CATALOG.glob("*.json"):
         ids = [row["id"] for row in json.loads(file.read_text("utf-8"))["boards"]]
         assert ids == sorted(set(ids)), file.name
     for board in BOARDS:
@@ -227,7 +227,7 @@ def plain(name: str) -> str:
 
 
 @pytest.mark.skipif(not shared_rows(), reason="the sources are not part of the project")
-def test_the_catalogue_says_what_its_sources_say():
+def test_the_catalog_says_what_its_sources_say():
     known = {plain(board.name): board for board in BOARDS}
     found = [(row, known.get(plain(row["name"]))) for row in shared_rows()]
 
@@ -474,7 +474,7 @@ def test_search_wants_every_word_wherever_it_stands():
 
 def test_boards_are_read_without_numpy():
     code = (
-        "import sys, pytest_tinybudget.boards as b; b.catalogue(); "
+        "import sys, pytest_tinybudget.boards as b; b.catalog(); "
         "print(sorted({'numpy', 'pytest'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -24,7 +24,7 @@ from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.boards import Board
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import DeclaredRuntime
@@ -439,7 +439,7 @@ def test_a_model_that_is_not_int8_warns_and_fails_only_if_demanded() -> None:
 
 
 @pytest.mark.parametrize("kind", ["UINT8", "INT16"])
-def test_quantised_integers_of_another_type_at_the_edge_are_full_int8(kind: str) -> None:
+def test_quantized_integers_of_another_type_at_the_edge_are_full_int8(kind: str) -> None:
     maker = ModelMaker()
     graph = maker.graph()
     edge = graph.tensor((1, 2), kind, scale=SCALE)
@@ -741,7 +741,7 @@ def test_dense_layers_per_channel_are_named_with_what_they_cost(custom: bool) ->
     saved = costly.ram - cheap.ram
     assert saved > 0
     lines = fixes(contents[0], Budget(ram=cheap.ram), costs=costs)
-    line = next(matching(lines, "dense layers quantised per tensor"))
+    line = next(matching(lines, "dense layers quantized per tensor"))
     assert f"saves {format_size(saved)} of RAM, then RAM fits" in line
     assert not list(matching(fixes(contents[1], Budget(ram=100), costs=costs), "dense layers"))
 
@@ -824,7 +824,7 @@ def test_the_smallest_board_with_room_is_named_where_this_one_has_not() -> None:
     named = named_boards(fixes(keyword_model(), Budget(), small))
     fitting = [
         board
-        for board in catalogue().values()
+        for board in catalog().values()
         if board.verified and judge(measured_on(model, board), board, Terms()).outcome != "over"
     ]
     fitting.sort(key=lambda board: (board.ram, board.flash, board.id))

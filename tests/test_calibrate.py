@@ -15,7 +15,7 @@ import pytest
 from conftest import keyword_model
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.toolchain.firmware import calibrate
 from pytest_tinybudget.toolchain.firmware import read_firmware
@@ -110,7 +110,7 @@ def test_tflm_is_taken_off_where_the_firmware_has_it(built: tuple[Path, dict[str
     assert more_than_there_is.reserved_flash == 0
 
 
-def test_initialised_data_counts_in_flash_and_ram(built: tuple[Path, dict[str, int]]) -> None:
+def test_initialized_data_counts_in_flash_and_ram(built: tuple[Path, dict[str, int]]) -> None:
     folder, _ = built
     firmware = read_firmware(folder / "firmware.elf")
     before = calibrate(firmware)
@@ -178,7 +178,7 @@ def test_a_model_is_checked_against_the_room_that_calibration_left(
     results = tmp_path / "results.json"
     assert main(["check", str(tmp_path), "--json", str(results)]) == 0
     (pair,) = json.loads(results.read_text())["pairs"]
-    board = catalogue()["arduino-nano-33-ble"]
+    board = catalog()["arduino-nano-33-ble"]
     assert pair["flash"]["limit"] == board.usable_flash - (usage["FLASH"] - len(_MODEL))
     assert pair["ram"]["limit"] == board.usable_ram - (usage["RAM"] - 6208)
 

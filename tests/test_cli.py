@@ -209,7 +209,7 @@ def test_verbose_shows_layers(project: Path, capsys: pytest.CaptureFixture[str])
         (("--color=no",), {"FORCE_COLOR": "1"}, False),
     ],
 )
-def test_colour_is_for_terminals_and_on_request(
+def test_color_is_for_terminals_and_on_request(
     project: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""``tinybudget compare``: models on boards of the catalogue, without a declaration."""
+"""``tinybudget compare``: models on boards of the catalog, without a declaration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelmaker import ModelMaker
 
 import pytest_tinybudget
 from pytest_tinybudget import cli
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.footprint import measure as measuring
 
 
@@ -68,9 +68,9 @@ def custom_model() -> bytes:
 def test_one_model_is_shown_on_every_board(capsys: pytest.CaptureFixture[str]) -> None:
     head, *lines = compare(capsys, "kws.tflite").splitlines()
     assert head.split() == ["BOARD", "FITS", "FLASH", "LEFT", "RAM", "LEFT", "TIME"]
-    assert {line.split()[0] for line in lines[: len(catalogue())]} == set(catalogue())
-    fitting = sum(line.split()[1] == "yes" for line in lines[: len(catalogue())])
-    assert lines[len(catalogue())].startswith(f"fits {fitting} of {len(catalogue())} boards;")
+    assert {line.split()[0] for line in lines[: len(catalog())]} == set(catalog())
+    fitting = sum(line.split()[1] == "yes" for line in lines[: len(catalog())])
+    assert lines[len(catalog())].startswith(f"fits {fitting} of {len(catalog())} boards;")
 
 
 def test_boards_that_fit_come_first_those_with_most_ram_left_on_top(
@@ -170,7 +170,7 @@ def test_a_model_is_measured_once_for_each_runtime(
     original = measuring.measure
     monkeypatch.setattr(measuring, "measure", counting)
     compare(capsys, "kws.tflite")
-    assert len(measured) == len(set(measured)) < len(catalogue()) / 2
+    assert len(measured) == len(set(measured)) < len(catalog()) / 2
 
 
 @pytest.mark.usefixtures("models")

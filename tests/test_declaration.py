@@ -744,7 +744,7 @@ ERRORS = [
     ),
     (
         KWS + '[boards.esp32]\nram = "1 MB"',
-        "tinybudget.toml:5: boards.esp32: is a board of the catalogue: choose another name",
+        "tinybudget.toml:5: boards.esp32: is a board of the catalog: choose another name",
     ),
     (
         KWS + '[boards.b]\nextends = "b"',

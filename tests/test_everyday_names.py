@@ -11,7 +11,7 @@ import pytest
 from pytest_tinybudget import api
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import everyday
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.everyday import aliases
@@ -64,7 +64,7 @@ def test_an_everyday_name_finds_its_board(name: str) -> None:
 
 @pytest.mark.parametrize("name", SEVERAL)
 def test_a_chip_or_family_finds_all_of_its_boards(name: str) -> None:
-    assert set(boards_called(name, catalogue())) == SEVERAL[name]
+    assert set(boards_called(name, catalog())) == SEVERAL[name]
 
 
 def test_a_name_of_several_boards_is_never_one_of_them() -> None:
@@ -78,20 +78,20 @@ def test_a_name_of_several_boards_is_never_one_of_them() -> None:
 
 @pytest.mark.parametrize("name", ["", "-", "pic", "m4", "nrf", "board", "cortex"])
 def test_what_is_no_name_finds_nothing(name: str) -> None:
-    assert boards_called(name, catalogue()) == ()
+    assert boards_called(name, catalog()) == ()
 
 
 def test_every_alias_is_of_boards_that_there_are() -> None:
-    known = set(catalogue())
+    known = set(catalog())
     assert {board for ids in aliases().values() for board in ids} <= known
     assert all(len(set(ids)) == len(ids) for ids in aliases().values())
 
 
 def test_no_alias_shadows_an_id_or_another_board_s_name() -> None:
-    for board in catalogue().values():
+    for board in catalog().values():
         for own in (board.id, board.name, *board.name.split(" / ")):
             assert aliases().get(folded(own), (board.id,)) == (board.id,), own
-    assert not set(aliases()) & set(map(folded, catalogue())), "an id needs no alias"
+    assert not set(aliases()) & set(map(folded, catalog())), "an id needs no alias"
 
 
 def test_no_alias_is_written_twice() -> None:
@@ -103,7 +103,7 @@ def test_no_alias_is_written_twice() -> None:
 
 
 def test_ids_are_distinct_without_case_and_punctuation() -> None:
-    assert max(Counter(map(folded, catalogue())).values()) == 1
+    assert max(Counter(map(folded, catalog())).values()) == 1
 
 
 # Everywhere

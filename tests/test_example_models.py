@@ -35,8 +35,8 @@ def outputs(name: str, inputs: Any) -> Any:
     output_scale, output_zero = parameters(interpreter.get_output_details(0))
     found = []
     for values in inputs:
-        quantised = np.clip(np.round(values / scale) + zero, -128, 127).astype(np.int8)
-        interpreter.set_input(quantised[np.newaxis], 0)
+        quantized = np.clip(np.round(values / scale) + zero, -128, 127).astype(np.int8)
+        interpreter.set_input(quantized[np.newaxis], 0)
         interpreter.invoke()
         found.append((interpreter.get_output(0)[0].astype(float) - output_zero) * output_scale)
     return np.stack(found)

@@ -424,17 +424,17 @@ class Hangs:
 def run(folder):
     job = folder.read_job()
     folder.write_step("converting")
-    behaviour = (HERE / "behaviour").read_text()
+    behavior = (HERE / "behavior").read_text()
     tempfile.mkdtemp()
-    if behaviour == "crashes":
+    if behavior == "crashes":
         os.kill(os.getpid(), signal.SIGSEGV)
-    if behaviour == "eats":
+    if behavior == "eats":
         try:
             eaten = bytearray(3 << 30)
         except MemoryError:
             folder.write_result({"error": [f"{job.shown}: out of memory"]})
             return
-    if behaviour in ("sleeps", "floods"):
+    if behavior in ("sleeps", "floods"):
         go_on()
     with (HERE / "conversions").open("a") as log:
         log.write(f"{job.shown}\\n")
@@ -445,9 +445,9 @@ def run(folder):
                          "stripped_bytes": 0, "read": {}})
 
 def go_on(*_):
-    if (HERE / "behaviour").read_text() == "dies":
+    if (HERE / "behavior").read_text() == "dies":
         os.kill(os.getpid(), signal.SIGRTMIN + 1)
-    while (HERE / "behaviour").read_text() == "floods":
+    while (HERE / "behavior").read_text() == "floods":
         print("x" * 99_999, flush=True)
     child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
     tempfile.mkdtemp()
@@ -461,7 +461,7 @@ def fake(name, **attributes):
     vars(module).update(attributes)
     sys.modules[module.__name__] = module
 
-if (HERE / "behaviour").read_text() == "imports":
+if (HERE / "behavior").read_text() == "imports":
     sys.meta_path.insert(0, Hangs())
 else:
     fake("convert.worker.quantizer_backend")
@@ -479,13 +479,13 @@ def float_model() -> bytes:
 
 @pytest.fixture
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the fake converter; its file ``behaviour`` says what it does."""
+    """The folder of the fake converter; its file ``behavior`` says what it does."""
     fakes = tmp_path / "fakes"
     fakes.joinpath("ai_edge_quantizer").mkdir(parents=True)
     fakes.joinpath("ai_edge_quantizer", "__init__.py").write_text("")
     fakes.joinpath("sitecustomize.py").write_text(FAKES)
     fakes.joinpath("made.tflite").write_bytes(keyword_model())
-    fakes.joinpath("behaviour").write_text("converts")
+    fakes.joinpath("behavior").write_text("converts")
     monkeypatch.setenv("PYTHONPATH", str(fakes))
     monkeypatch.syspath_prepend(str(fakes))
     return fakes
@@ -575,7 +575,7 @@ def convert(folder: Path, **settings: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "settings", "said"),
+    ("behavior", "settings", "said"),
     [
         ("crashes", {}, r"f\.tflite: the converter crashed \(SIGSEGV\) while converting"),
         ("sleeps", {"timeout_seconds": 1}, "not converted after 1 s, at converting"),
@@ -588,14 +588,14 @@ def test_a_converter_that_goes_wrong_is_one_line_and_keeps_nothing(
     fakes: Path,
     temporary: Path,
     monkeypatch: pytest.MonkeyPatch,
-    behaviour: str,
+    behavior: str,
     settings: dict[str, int],
     said: str,
 ):
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     for module in ("files", "server"):
         monkeypatch.setattr(f"pytest_tinybudget.convert.{module}.LARGEST_LOG_BYTES", 1 << 20)
-    fakes.joinpath("behaviour").write_text(behaviour)
+    fakes.joinpath("behavior").write_text(behavior)
 
     with pytest.raises(ConversionError, match=said) as caught:
         convert(folder, **settings)
@@ -605,7 +605,7 @@ def test_a_converter_that_goes_wrong_is_one_line_and_keeps_nothing(
     if fakes.joinpath("pids").exists():
         assert_ended(fakes)
     assert list(temporary.iterdir()) == []
-    fakes.joinpath("behaviour").write_text("converts")
+    fakes.joinpath("behavior").write_text("converts")
     assert convert(folder) == keyword_model()
     assert list(temporary.iterdir()) == []
 
@@ -685,19 +685,19 @@ def assert_nothing_is_left(temporary: Path, code: int) -> None:
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("behaviour", ["sleeps", "imports"])
+@pytest.mark.parametrize("behavior", ["sleeps", "imports"])
 @pytest.mark.parametrize(("command", "number", "code"), INTERRUPTED, ids=HOW)
 def test_nothing_is_left_of_a_conversion_that_was_interrupted(
     converted: Path,
     fakes: Path,
     tmp_path: Path,
     temporary: Path,
-    behaviour: str,
+    behavior: str,
     command: tuple[str, ...],
     number: int,
     code: int,
 ):
-    fakes.joinpath("behaviour").write_text(behaviour)
+    fakes.joinpath("behavior").write_text(behavior)
     before = contents(converted)
 
     assert interrupt(fakes, command, number) == code
@@ -707,7 +707,7 @@ def test_nothing_is_left_of_a_conversion_that_was_interrupted(
     after = contents(converted)
     assert {name: after[name] for name in before} == before
     assert list(tmp_path.joinpath("cache").rglob("*.int8")) == []
-    fakes.joinpath("behaviour").write_text("converts")
+    fakes.joinpath("behavior").write_text("converts")
     assert tinybudget("check").returncode == 0
 
 
@@ -716,7 +716,7 @@ def test_nothing_is_left_of_a_conversion_that_was_interrupted(
 def test_nothing_is_left_of_an_evaluation_that_was_interrupted(
     folder: Path, fakes: Path, temporary: Path, command: tuple[str, ...], number: int, code: int
 ):
-    fakes.joinpath("behaviour").write_text("sleeps")
+    fakes.joinpath("behavior").write_text("sleeps")
     declare_accuracy(folder)
 
     assert interrupt(fakes, command, number) == code
@@ -752,7 +752,7 @@ def tools(fakes: Path) -> Path:
         folder = fakes / f"{name.replace('-', '_')}-9.dist-info"
         folder.mkdir()
         folder.joinpath("METADATA").write_text(f"Name: {name}\nVersion: 9\n")
-    fakes.joinpath("behaviour").write_text("sleeps")
+    fakes.joinpath("behavior").write_text("sleeps")
     return fakes
 
 
@@ -824,7 +824,7 @@ def test_of_what_a_job_prints_the_end_is_kept(tmp_path: Path, monkeypatch: pytes
 
 @runs_models
 @pytest.mark.parametrize(
-    ("behaviour", "said"),
+    ("behavior", "said"),
     [
         ("floods", "printed more than 1 MB while reading the held-out data"),
         ("dies", "the interpreter crashed (signal 35) while reading the held-out data"),
@@ -836,14 +836,14 @@ def test_an_evaluation_that_goes_wrong_is_one_line_and_leaves_nothing(
     fakes: Path,
     temporary: Path,
     monkeypatch: pytest.MonkeyPatch,
-    behaviour: str,
+    behavior: str,
     said: str,
 ):
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     monkeypatch.setattr("pytest_tinybudget.evaluation.child.IMPORT_SECONDS", 15)
     for module in ("convert.files", "evaluation.child"):
         monkeypatch.setattr(f"pytest_tinybudget.{module}.LARGEST_LOG_BYTES", 1 << 20)
-    fakes.joinpath("behaviour").write_text(behaviour)
+    fakes.joinpath("behavior").write_text(behavior)
     declare_accuracy(folder)
     with folder.joinpath("tinybudget.toml").open("a") as declaration:
         declaration.write("[defaults]\nconversion_timeout = 1\n")

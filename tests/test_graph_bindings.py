@@ -231,7 +231,7 @@ def test_options_left_out_have_their_defaults(operator: str) -> None:
 
 
 def distinctive(type_name: str, seed: int) -> Any:
-    """A value that is neither the default nor that of a neighbouring field."""
+    """A value that is neither the default nor that of a neighboring field."""
     if type_name == "bool":
         return True
     if type_name == "string":

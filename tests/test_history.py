@@ -202,7 +202,7 @@ def test_what_was_measured_otherwise_is_marked() -> None:
     assert "measured otherwise than before" in history_svg.render(found)
 
 
-def test_the_picture_says_everything_without_colour() -> None:
+def test_the_picture_says_everything_without_color() -> None:
     root = ElementTree.fromstring(history_svg.render(of_flash(200, 240, 260, limit_kb=250)))
     assert root.get("role") == "img"
     titles = [each.text or "" for each in root.iter(f"{SVG}title")]

@@ -27,7 +27,7 @@ def requests(maker: ModelMaker, runtime: str) -> tuple[list[int], list[int]]:
     ("runtime", "kind", "persistent", "scratch"),
     [
         # OpData, then of the transposed right operand the tensor, its shape and its contents,
-        # then the shape of the output; 28 bytes more for quantised operands.
+        # then the shape of the output; 28 bytes more for quantized operands.
         ("m4_ref", "FLOAT32", [16, 12, 16, 80, 16], []),
         ("m4_ref", "INT8", [16, 28, 12, 16, 20, 16], []),
         ("m4_cmsisnn", "FLOAT32", [36, 12, 16, 80, 16], []),

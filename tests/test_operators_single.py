@@ -205,7 +205,7 @@ def other_cases() -> Iterator[Case]:
 
 
 def scaled_cases() -> Iterator[Case]:
-    """Quantised kernels whose multipliers the scales put outside the range that TFLM takes."""
+    """Quantized kernels whose multipliers the scales put outside the range that TFLM takes."""
     plain = {"scale": ()}
     for kind in ("INT8", "INT16"):
         wide, fine, bare = (

@@ -202,7 +202,7 @@ def test_what_cannot_be_measured_is_an_error_and_not_a_failure(project: Project)
     assert ".py:" not in result.stdout.str()
 
 
-def test_a_model_is_analysed_once_for_all_its_boards_of_one_runtime(project: Project) -> None:
+def test_a_model_is_analyzed_once_for_all_its_boards_of_one_runtime(project: Project) -> None:
     pytester = project(
         '[models.kws]\nsource = "models/kws.tflite"\n'
         'boards = ["arduino-nano-33-ble", "nucleo-l4r5zi", "nrf52840-dk"]\n'

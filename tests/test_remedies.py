@@ -18,7 +18,7 @@ from modelmaker import ModelMaker
 from modelmaker import Table
 from modelmaker import write
 from msgspec.structs import replace
-from test_shrink import labelled_model
+from test_shrink import labeled_model
 
 from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.baseline import baseline_file
@@ -85,7 +85,7 @@ def kept_its_promise(line: str, before: PairResult, after: PairResult) -> None:
         assert size == format_size(used(before)[metric] - used(after)[metric]), line
 
 
-DENSE = "dense layers quantised per tensor instead of per channel (a setting of the converter)"
+DENSE = "dense layers quantized per tensor instead of per channel (a setting of the converter)"
 
 
 def dense_chain(*, per_channel: bool) -> bytes:
@@ -112,7 +112,7 @@ FLASH_KEYS = {
 def test_what_saves_flash_saves_what_it_promises_and_turns_the_pair_green(
     project: Project, start: str, key: str
 ) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     whole, without = project.check(declared()), project.check(declared(key))
     saved = used(whole)["flash"] - used(without)["flash"]
     assert saved > 1024
@@ -128,7 +128,7 @@ def test_what_saves_flash_saves_what_it_promises_and_turns_the_pair_green(
 
 
 def test_stripping_names_the_metadata_and_what_the_model_shrinks_to(project: Project) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     line = starting(project.check(declared('budget = { flash = "1 KB" }')), "strip = true: ")
     assert re.search(
         r"\(the model goes from 27\.\d KB to \d\.\d KB: metadata 23\.4 KB, names and signatures",
@@ -137,7 +137,7 @@ def test_stripping_names_the_metadata_and_what_the_model_shrinks_to(project: Pro
 
 
 def test_free_changes_are_combined_before_anything_that_costs_speed(project: Project) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     whole = used(project.check(declared()))["flash"]
     both = ('registrations = "typed"', "strip = true")
     least = used(project.check(declared(*both)))["flash"]
@@ -156,7 +156,7 @@ def test_free_changes_are_combined_before_anything_that_costs_speed(project: Pro
 def test_where_nothing_is_enough_the_combination_that_comes_nearest_is_told(
     project: Project,
 ) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     budget = 'budget = { flash = "10 KB" }'
     over = project.check(declared(budget))
     line = starting(over, "strip = true and ")
@@ -167,7 +167,7 @@ def test_where_nothing_is_enough_the_combination_that_comes_nearest_is_told(
 
 
 def test_no_combination_is_told_where_a_free_change_is_enough(project: Project) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     flash = used(project.check(declared()))["flash"]
     over = project.check(declared(f'budget = {{ flash = "{flash - 1} B" }}'))
     assert not any("together" in line for line in over.reasons)
@@ -241,7 +241,7 @@ def test_a_partition_that_leaves_most_of_the_flash_unused_is_named(project: Proj
 
 
 def test_a_larger_partition_is_no_help_against_a_budget_of_ones_own(project: Project) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     over = project.check(declared('budget = { flash = "10 KB" }', board="esp32-s3-devkitc-1"))
     assert not any("partition" in line for line in over.reasons)
 
@@ -256,7 +256,7 @@ def test_slots_for_updates_are_not_told_to_be_one_large_partition(project: Proje
 
 
 def test_a_slot_that_is_too_small_is_told_what_stripping_saves(project: Project) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     slots = 'slots = { layout = "custom", size = "300 KB", model_size = "20 KB" }\n'
     own = f'[boards.own]\nextends = "nucleo-f767zi"\n{slots}'
     over = project.check(declared(board="own") + own)
@@ -350,7 +350,7 @@ def test_a_keras_model_is_told_the_key_and_converted_so_it_saves_what_is_promise
     least = used(project.check(keras("per_channel_dense = false")))["ram"]
     budget = f'budget = {{ ram = "{least} B" }}'
     over = project.check(keras(budget))
-    line = starting(over, "dense layers quantised per tensor instead of per channel")
+    line = starting(over, "dense layers quantized per tensor instead of per channel")
     assert "(per_channel_dense = false): " in line
     after = project.check(keras(budget, "per_channel_dense = false"))
     assert not after.failed
@@ -434,7 +434,7 @@ def test_half_of_the_named_tensor_saves_what_is_promised(project: Project) -> No
 
 
 def test_what_does_not_move_the_failing_quantity_is_not_named(project: Project) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     over = project.check(declared('budget = { ram = "1 KB" }'))
     assert over.outcome == "over"
     for start in ("strip", "each operator", "a larger partition", "dense layers"):
@@ -442,7 +442,7 @@ def test_what_does_not_move_the_failing_quantity_is_not_named(project: Project) 
 
 
 def test_a_file_without_names_is_not_told_to_strip(project: Project) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     over = project.check(declared('budget = { flash = "1 KB" }', "strip = true"))
     assert not any(line.startswith("strip") for line in over.reasons)
 
@@ -463,7 +463,7 @@ def test_a_fixed_cost_is_told_of_no_kernels(project: Project) -> None:
 def test_the_arena_of_another_estimator_is_measured_by_it_and_not_explained_as_tflms(
     project: Project,
 ) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     plain = project.check(declared()).footprint
     assert plain is not None
     assert plain.arena is not None
@@ -500,7 +500,7 @@ def test_a_file_that_cannot_be_written_again_gets_all_other_advice(project: Proj
 
 
 def test_measuring_changes_leaves_nothing_behind(project: Project) -> None:
-    project.model(labelled_model())
+    project.model(labeled_model())
     path = project.folder / "tinybudget.toml"
     path.write_text(declared('budget = { flash = "1 KB" }'))
     gate = Gate(cached=False)
@@ -513,14 +513,14 @@ def test_measuring_changes_leaves_nothing_behind(project: Project) -> None:
 
 
 def grown(project: Project, tmp_path: Path, *keys: str) -> Callable[..., PairResult]:
-    """Checks the labelled model against a base that had 20 KB less of labels."""
-    project.model(labelled_model(4_000))
+    """Checks the labeled model against a base that had 20 KB less of labels."""
+    project.model(labeled_model(4_000))
     base = project.check(declared())
     results = tmp_path / "base.json"
     path = project.folder / "tinybudget.toml"
     assert main(["check", str(path), "--json", str(results), "--quiet"]) == 0
     assert base.outcome in ("fits", "warns")
-    project.model(labelled_model())
+    project.model(labeled_model())
 
     def check(*more: str) -> PairResult:
         return project.check(declared(*keys, *more), baseline=baseline_file(results))
@@ -568,8 +568,8 @@ def test_a_growth_failure_gets_no_advice_that_concerns_something_else(
 
 
 def test_a_group_is_told_what_its_models_together_can_do(project: Project) -> None:
-    project.model(labelled_model())
-    project.model(labelled_model(12_000), "vad")
+    project.model(labeled_model())
+    project.model(labeled_model(12_000), "vad")
     text = (
         '[defaults]\nboards = ["arduino-nano-33-ble"]\nDEFAULTS\n'
         '[models.kws]\nsource = "kws.tflite"\n[models.vad]\nsource = "vad.tflite"\n'
@@ -613,7 +613,7 @@ def test_the_advice_is_in_json_as_in_the_terminal(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project.folder)
-    project.model(labelled_model())
+    project.model(labeled_model())
     over = project.check(declared('budget = { flash = "60 KB" }'))
     assert main(["check", "--json", "r.json"]) == 1
     (pair,) = json.loads(Path("r.json").read_text())["pairs"]

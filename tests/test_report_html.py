@@ -142,7 +142,7 @@ def test_a_cell_says_in_words_what_its_bars_show() -> None:
     assert ram.find("i").get("style") == "width:75%"  # type: ignore[union-attr]
 
 
-def test_the_lead_counts_the_pairs_and_colour_is_not_the_only_cue() -> None:
+def test_the_lead_counts_the_pairs_and_color_is_not_the_only_cue() -> None:
     tree = parsed(html.render(EVERY_KIND))
     (lead,) = elements(tree, "p", class_="lead")
     assert text_of(lead).startswith("✗ 7 pairs: 1 refused by TFLM, 2 over budget")

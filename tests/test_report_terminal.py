@@ -442,11 +442,11 @@ def test_quiet_prints_the_count_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("results", "colour"),
+    ("results", "color"),
     [([pair()], "green"), ([pair(), pair(outcome="warns")], "yellow"), ([pair(), over()], "red")],
 )
-def test_the_count_has_the_colour_of_the_worst(results: list[PairResult], colour: str) -> None:
-    assert colour in summary(results)[-1].markup
+def test_the_count_has_the_color_of_the_worst(results: list[PairResult], color: str) -> None:
+    assert color in summary(results)[-1].markup
 
 
 def test_layers_are_shown_once_a_model_however_many_boards() -> None:
@@ -476,7 +476,7 @@ def test_twice_verbose_adds_scratch_and_persistent_bytes() -> None:
     assert "512 B        96 B" in text
 
 
-def test_the_layer_at_the_peak_is_marked_without_colour() -> None:
+def test_the_layer_at_the_peak_is_marked_without_color() -> None:
     rows = text_of(summary([over()], WIDE, verbosity=1)).split("\n")
     assert [row.split()[1] for row in rows if row.startswith("  *")] == ["CONV_2D"]
 

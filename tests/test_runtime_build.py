@@ -32,11 +32,11 @@ pytest.importorskip("elftools")
 _CORE_C = """
 typedef unsigned int u32;
 int shared_table[16] = {1, 2, 3};
-static int uninitialised[9];
+static int uninitialized[9];
 int common_counter[5];
 const char *core_name(void) { return "tensor"; }
-int core_entry(int x) { uninitialised[x & 7] = x; common_counter[0] += x;
-                        return uninitialised[1] + shared_table[x & 15] + core_name()[0]; }
+int core_entry(int x) { uninitialized[x & 7] = x; common_counter[0] += x;
+                        return uninitialized[1] + shared_table[x & 15] + core_name()[0]; }
 int only_dead_code(int x) { return x * 77; }
 __attribute__((constructor)) static void begin(void) { common_counter[1] = 7; }
 double op_divide(double, double);
@@ -52,7 +52,7 @@ double op_divide(double a, double b) { return a / b + a * 0.5; }
 _STRINGS_C = """
 #include <string.h>
 extern int shared_table[16];
-static const char *const names[] = {"INT8", "UINT8", "tensor", "quantised tensor", "", "x"};
+static const char *const names[] = {"INT8", "UINT8", "tensor", "quantized tensor", "", "x"};
 int op_strings(const char *s, char *out)
 { for (int i = 0; i < 6; ++i) if (!strcmp(s, names[i])) { memcpy(out, names[i], 3); return i; }
   return shared_table[0]; }

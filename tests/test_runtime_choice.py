@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pytest_tinybudget import api
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import load_declaration
@@ -62,8 +62,8 @@ def warnings(text: str) -> tuple[str, ...]:
 # Which runtime suits which core
 
 
-@pytest.mark.parametrize("board", catalogue().values(), ids=lambda board: board.id)
-def test_the_runtime_of_every_board_in_the_catalogue_is_for_its_core(board: api.Board) -> None:
+@pytest.mark.parametrize("board", catalog().values(), ids=lambda board: board.id)
+def test_the_runtime_of_every_board_in_the_catalog_is_for_its_core(board: api.Board) -> None:
     assert board.core in CORES
     assert suitability(RUNTIMES[board.runtime], board) == "own"
     assert suitable(ALL, board)[0] == board.runtime

@@ -41,7 +41,7 @@ SHARED = Path(os.environ.get("TINYBUDGET_SHARED", ROOT.parent / "shared"))
 RUNTIME = RUNTIMES["m4_cmsisnn"]
 
 
-def labelled_model(labels: int = 24_000) -> bytes:
+def labeled_model(labels: int = 24_000) -> bytes:
     """A small model with a file of labels in its metadata, names and a signature."""
     maker = ModelMaker()
     graph = maker.graph("a graph's name")
@@ -72,7 +72,7 @@ def nameless(model: Model) -> list[object]:
 
 
 def test_names_descriptions_metadata_and_signatures_go() -> None:
-    stripped = strip(read_model(labelled_model(), "kws")).model
+    stripped = strip(read_model(labeled_model(), "kws")).model
     assert not any(tensor.name for tensor in stripped.main.tensors)
     assert (stripped.main.name, stripped.description) == ("", "")
     assert (stripped.metadata, stripped.signatures) == ({}, ())
@@ -111,13 +111,13 @@ def test_metadata_that_a_tensor_shares_its_buffer_with_keeps_the_bytes() -> None
 
 
 def test_what_was_left_out_is_told_in_bytes_of_metadata_and_the_rest() -> None:
-    stripped = strip(read_model(labelled_model(), "kws"))
+    stripped = strip(read_model(labeled_model(), "kws"))
     assert stripped.metadata_bytes == 24_000
     assert stripped.text.startswith("metadata 23.4 KB, names and signatures ")
 
 
 def test_a_file_that_is_stripped_already_is_not_written_again() -> None:
-    once = strip(read_model(labelled_model(), "kws")).model
+    once = strip(read_model(labeled_model(), "kws")).model
     again = strip(once)
     assert again.model is once
     assert (again.saved_bytes, again.text) == (0, "")
@@ -215,7 +215,7 @@ def test_what_nobody_here_knows_is_an_error_instead_of_being_lost() -> None:
 
 
 def test_a_model_that_tflm_cannot_read_as_it_is_is_left_to_its_refusal() -> None:
-    model = read_model(labelled_model(), "kws")
+    model = read_model(labeled_model(), "kws")
     sparse = dataclasses.replace(model, external_buffers=(3,))
     assert strip(sparse).model is sparse
 
@@ -325,7 +325,7 @@ def test_the_gate_measures_and_writes_the_stripped_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    content = labelled_model()
+    content = labeled_model()
     stripped = strip(read_model(content, "kws"))
     Path("kws.tflite").write_bytes(content)
     sizes = {}

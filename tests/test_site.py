@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.declaration.json_schema import json_schema
 
 
@@ -52,7 +52,7 @@ def test_every_command_is_in_the_reference(site: Path) -> None:
 
 def test_every_board_is_in_the_reference(site: Path) -> None:
     text = text_of(site, "reference/boards")
-    assert [board_id for board_id in catalogue() if board_id not in text] == []
+    assert [board_id for board_id in catalog() if board_id not in text] == []
 
 
 def test_every_page_is_reached_from_the_index(site: Path) -> None:

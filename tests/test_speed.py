@@ -27,7 +27,7 @@ from pytest_tinybudget.base.quantities import Declarable
 from pytest_tinybudget.base.quantities import format_quantity
 from pytest_tinybudget.base.quantities import parse_quantity
 from pytest_tinybudget.boards import Board
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.power import Power
 from pytest_tinybudget.declaration import load_declaration
@@ -171,7 +171,7 @@ def test_times_of_operators_add_up_to_the_network(device: calibration.Device) ->
 @pytest.mark.parametrize("device", calibration.devices(), ids=lambda device: device.mcu)
 def test_every_measurement_has_a_source_and_a_board(device: calibration.Device) -> None:
     assert device.source
-    assert any(board.mcu.startswith(device.mcu) for board in catalogue().values())
+    assert any(board.mcu.startswith(device.mcu) for board in catalog().values())
     assert device.totals.keys() <= calibration.networks().keys()
 
 
@@ -527,7 +527,7 @@ def test_every_published_power_has_a_source_and_a_board() -> None:
     for mcu, row in content["microcontrollers"].items():
         assert row["low_mw"] <= row["high_mw"]
         assert row["source"]
-        assert any(board.mcu.startswith(mcu) for board in catalogue().values())
+        assert any(board.mcu.startswith(mcu) for board in catalog().values())
 
 
 def test_energy_is_power_times_time_end_by_end() -> None:

@@ -164,12 +164,12 @@ def test_a_deep_measured_operator_beside_a_borrowed_one_is_no_estimate() -> None
     assert (part.method, part.note) == ("table", "")
 
 
-def test_figures_of_a_neighbouring_core_are_called_estimates() -> None:
+def test_figures_of_a_neighboring_core_are_called_estimates() -> None:
     borrowed = load_table("m7_cmsisnn")["borrowed"]
     assert "TANH/INT8/" in borrowed
     model = made(lambda graph, source: graph.tanh(source), (1, 4))
     part = stack_part(model, RUNTIMES["m7_cmsisnn"])
-    assert (part.method, part.note) == ("estimated", "measured on a neighbouring core")
+    assert (part.method, part.note) == ("estimated", "measured on a neighboring core")
     assert part.bytes >= stack_part(model, M4).bytes
 
 

@@ -129,16 +129,16 @@ def test_per_axis_scales_of_another_length_are_refused(runtime: str) -> None:
     assert "3 scales for 4 channels" in found[0].reason
 
 
-def test_a_quantised_dimension_out_of_range_is_refused() -> None:
+def test_a_quantized_dimension_out_of_range_is_refused() -> None:
     table, tensors, _ = tables()
     tensors[1].values["quantization"].values["quantized_dimension"] = 9
     assert only(write(table)) == (
-        "prepare: CONV_2D: its weights 'graph0/t1' are quantised along dimension 9, which they do"
+        "prepare: CONV_2D: its weights 'graph0/t1' are quantized along dimension 9, which they do"
         " not have"
     )
 
 
-def test_a_quantised_dimension_that_nobody_reads_harms_nobody() -> None:
+def test_a_quantized_dimension_that_nobody_reads_harms_nobody() -> None:
     table, tensors, _ = tables()
     tensors[0].values["quantization"].values["quantized_dimension"] = 9
     assert not refusals(write(table))
@@ -165,7 +165,7 @@ def test_activations_with_several_scales_are_refused() -> None:
 def test_quantization_by_blocks_is_refused() -> None:
     table, tensors, _ = tables()
     tensors[1].values["quantization"].values |= {"details_type": 2, "details": Table("Buffer", {})}
-    assert "is quantised by blocks, which TFLM does not know" in only(write(table))
+    assert "is quantized by blocks, which TFLM does not know" in only(write(table))
 
 
 # Tensors that nothing computes, or that lie in flash.

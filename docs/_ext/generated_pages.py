@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_tinybudget import hooks as hook_specifications
 from pytest_tinybudget.base.sizes import format_size
-from pytest_tinybudget.boards import catalogue
+from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.cli import command_line_parser
 from pytest_tinybudget.declaration.json_schema import json_schema
 from pytest_tinybudget.pytest_plugin import plugin
@@ -244,9 +244,9 @@ def _field_type(node: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def boards() -> str:
-    lines = ["# The boards of the catalogue", ""]
+    lines = ["# The boards of the catalog", ""]
     lines += ["| id | board | core | flash | RAM | source |", "|---|---|---|---|---|---|"]
-    for board in sorted(catalogue().values(), key=lambda board: board.id):
+    for board in sorted(catalog().values(), key=lambda board: board.id):
         flash, ram = format_size(board.usable_flash), format_size(board.usable_ram)
         name = board.name + ("" if board.verified else " (not verified)")
         lines.append(

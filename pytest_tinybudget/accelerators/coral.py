@@ -35,7 +35,7 @@ _INNERMOST = 3
 _SHOWN, _LONGEST_NAME = 6, 60
 _MOST_SOFTMAX_ELEMENTS = 16_000
 _CHANNELS_MULTIPLE = 4
-_QUANTISED = frozenset({"INT8", "UINT8"})
+_QUANTIZED = frozenset({"INT8", "UINT8"})
 #: Of constants only: biases, shapes, axes.
 _PARAMETERS = frozenset({"INT8", "UINT8", "INT32"})
 
@@ -248,10 +248,10 @@ class _Call(Struct, frozen=True):
 
 
 def _type_broken(tensor: Tensor) -> Iterator[str]:
-    if tensor.type not in (_PARAMETERS if tensor.is_constant else _QUANTISED):
+    if tensor.type not in (_PARAMETERS if tensor.is_constant else _QUANTIZED):
         yield f"{tensor.type}, expected 8 bits (full INT8)"
     elif not tensor.is_constant and not tensor.quantization.is_affine:
-        yield f"{_named(tensor)} is not quantised"
+        yield f"{_named(tensor)} is not quantized"
 
 
 def _named(tensor: Tensor) -> str:

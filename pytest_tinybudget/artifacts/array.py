@@ -205,12 +205,12 @@ def _source(
     symbol = _stored_symbol(str(words["name"]), where)
     top += f"alignas(16) {constant}unsigned char {symbol}[] = {{\n"
     bottom = "};\n" + ("\n#endif  /* TINYBUDGET_INCBIN */\n" if _is_large(model) else "")
-    source: list[bytes | bytearray] = [top.encode("ascii"), *_initialiser(model.content)]
+    source: list[bytes | bytearray] = [top.encode("ascii"), *_initializer(model.content)]
     source.append(bottom.encode("ascii"))
     return b"".join(source)
 
 
-def _initialiser(content: bytes) -> Iterator[bytearray]:
+def _initializer(content: bytes) -> Iterator[bytearray]:
     """Hexadecimal bytes, sixteen a line, in blocks of lines.
 
     A block is a blank form into which each column's digits are put by one strided copy, which

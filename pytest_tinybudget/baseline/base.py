@@ -52,7 +52,7 @@ _SUFFIX_CHARACTERS = 8
 class Run(Struct, frozen=True):
     """What a run checks: ``selected`` is what ``paths`` stand for, from the folder ``start``.
 
-    ``boards`` are those that declarations may name, the catalogue's unless given; ``written`` is
+    ``boards`` are those that declarations may name, the catalog's unless given; ``written`` is
     the run's own results file.
     """
 

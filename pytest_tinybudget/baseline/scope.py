@@ -55,7 +55,7 @@ def still_declared(
 ) -> frozenset[str]:
     """Those of ``ids`` whose file, relative to ``root``, declares them or cannot tell.
 
-    ``boards`` are those that declarations may name, the catalogue's unless given.
+    ``boards`` are those that declarations may name, the catalog's unless given.
     """
     by_file: dict[str, set[str]] = {}
     for each in ids:

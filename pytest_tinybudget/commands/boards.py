@@ -1,4 +1,4 @@
-"""``tinybudget boards``: list, filter and show the boards of the catalogue."""
+"""``tinybudget boards``: list, filter and show the boards of the catalog."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pytest_tinybudget.base.sizes import parse_size
 from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.catalogue import catalogue
-from pytest_tinybudget.boards.catalogue import search
+from pytest_tinybudget.boards.catalog import catalog
+from pytest_tinybudget.boards.catalog import search
 from pytest_tinybudget.boards.describe import HEAD
 from pytest_tinybudget.boards.describe import LABEL_CELLS
 from pytest_tinybudget.boards.describe import describe
@@ -131,7 +131,7 @@ def _matching(arguments: argparse.Namespace) -> list[Board]:
         and board.flash_room >= arguments.free_flash
     ]
     if not boards:
-        offers = [offer for word in arguments.words for offer in nearest(word, catalogue())]
+        offers = [offer for word in arguments.words for offer in nearest(word, catalog())]
         hint = f"; did you mean {', '.join(map(repr, offers))}?" if offers else ""
         raise TinybudgetError(f"no board matches{hint}", code="TB101")
     return boards

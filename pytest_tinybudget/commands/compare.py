@@ -102,9 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: a model cannot be read, or there is no such board.
     """
-    from pytest_tinybudget.boards import catalogue
+    from pytest_tinybudget.boards import catalog
 
-    boards = boards_of(arguments.board) if arguments.board else list(catalogue().values())
+    boards = boards_of(arguments.board) if arguments.board else list(catalog().values())
     given = given_by(arguments)
     placings = {path: _placings(path, boards, given) for path in dict.fromkeys(arguments.models)}
     if arguments.json:

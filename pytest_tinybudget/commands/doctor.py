@@ -95,14 +95,14 @@ def _print(findings: Sequence[Finding]) -> None:
 
 
 def _tool() -> Iterator[Finding]:
-    from pytest_tinybudget.boards import catalogue
+    from pytest_tinybudget.boards import catalog
     from pytest_tinybudget.runtimes.runtime import RUNTIMES
     from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
 
     own = _version("pytest-tinybudget") or "not installed"
     yield Finding("this tool", "pytest-tinybudget", "ok", own)
     yield Finding("this tool", "tables", "ok", f"TFLM {TFLM_COMMIT}, {len(RUNTIMES)} runtimes")
-    boards = catalogue().values()
+    boards = catalog().values()
     checked = sum(board.verified for board in boards)
     yield Finding("this tool", "boards", "ok", f"{len(boards)}, {checked} of them verified")
     python = f"{platform.python_version()}, {platform.system()} {platform.machine()}"

@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _pair(arguments: argparse.Namespace) -> Pair:
-    """The pair of a declaration that MODEL names, or of a file and a board of the catalogue."""
+    """The pair of a declaration that MODEL names, or of a file and a board of the catalog."""
     from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.boards.everyday import boards_called
     from pytest_tinybudget.commands.selection import select

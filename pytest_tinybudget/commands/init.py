@@ -266,10 +266,10 @@ def _choose(sources: Sequence[_Source], named: str | None) -> tuple[Board, list[
 
 def _other_boards() -> list[Board]:
     """The boards that are not usual, but whose figures are all checked, the smallest first."""
-    from pytest_tinybudget.boards import catalogue
+    from pytest_tinybudget.boards import catalog
     from pytest_tinybudget.gate.remedies.room import smallest_first
 
-    known = (board for board in catalogue().values() if board.id not in _USUAL_BOARDS)
+    known = (board for board in catalog().values() if board.id not in _USUAL_BOARDS)
     return smallest_first(board for board in known if board.verified and not board.accelerator)
 
 

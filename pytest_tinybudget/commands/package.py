@@ -46,7 +46,7 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     parser.add_argument("model", metavar="MODEL", nargs="?", type=Path, help=MODEL_HELP)
     parser.add_argument("--version", metavar="X.Y.Z", help="its version, such as 1.2.0 or 1.2.0+7")
-    parser.add_argument("--board", metavar="ID", help="a board of --declaration or the catalogue")
+    parser.add_argument("--board", metavar="ID", help="a board of --declaration or the catalog")
     add_shape_option(parser)
     parser.add_argument(
         "--declaration",
@@ -208,14 +208,12 @@ def _declaration(arguments: argparse.Namespace) -> Declaration | None:
 
 
 def _board(arguments: argparse.Namespace, declaration: Declaration | None) -> Board | None:
-    from pytest_tinybudget.boards import catalogue
+    from pytest_tinybudget.boards import catalog
     from pytest_tinybudget.boards import find_board
 
     if arguments.board is None:
         return None
-    return find_board(
-        arguments.board, {**catalogue(), **(declaration.boards if declaration else {})}
-    )
+    return find_board(arguments.board, {**catalog(), **(declaration.boards if declaration else {})})
 
 
 def _placement(arguments: argparse.Namespace, slots: Slots | None) -> Placement:

@@ -99,7 +99,7 @@ class Converter:
             ConversionError: it cannot be converted, or what came is not full-integer TF Lite.
         """
         task = _task(self._on_disk(request))
-        self._fulfil([task])
+        self._fulfill([task])
         kept = self._kept[task.key]
         if isinstance(kept, ConversionError):
             raise kept.with_traceback(None)
@@ -111,7 +111,7 @@ class Converter:
         for request in requests:
             with suppress(TinybudgetError):  # ``convert`` meets it again
                 tasks.append(_task(self._on_disk(request)))
-        self._fulfil(tasks)
+        self._fulfill(tasks)
 
     def close(self) -> None:
         """End the servers and remove their folder."""
@@ -140,7 +140,7 @@ class Converter:
             raise _no_room(request, error) from None
         return replace(request, source=file)
 
-    def _fulfil(self, tasks: Sequence[_Task]) -> None:
+    def _fulfill(self, tasks: Sequence[_Task]) -> None:
         """Fill ``_kept`` for ``tasks``."""
         missing = self._missing(tasks)
         if not missing:

@@ -64,7 +64,7 @@ def _problems(model: Model, wanted: str) -> Iterator[str]:
 
 
 def _edge(tensor: Tensor, kind: str, wanted: str) -> Iterator[str]:
-    """Numbers come and go quantised; what counts or indexes may be any integer."""
+    """Numbers come and go quantized; what counts or indexes may be any integer."""
     quantized = tensor.type in ("UINT8", "INT8", "INT16")
     if tensor.type in _FLOATS or (quantized and tensor.type != wanted):
         yield f"{kind} {_quoted(tensor)} is {tensor.type}, expected {wanted}"

@@ -32,16 +32,16 @@ __all__ = [
 def load_declaration(path: Path, boards: Mapping[str, Board] | None = None) -> Declaration:
     """Read and resolve the declaration at ``path``. No model file is opened.
 
-    ``boards`` are those that the declaration may name, by id: the catalogue's unless given.
+    ``boards`` are those that the declaration may name, by id: the catalog's unless given.
 
     Raises:
         DeclarationError: the file cannot be read or is not valid; one line for each error, all
             at once, with file, line and key.
     """
-    from pytest_tinybudget.boards.catalogue import catalogue
+    from pytest_tinybudget.boards.catalog import catalog
     from pytest_tinybudget.declaration.loader import load
 
-    return load(path, catalogue() if boards is None else boards)
+    return load(path, catalog() if boards is None else boards)
 
 
 def declaration_schema() -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _example(kind: str, keys: KeyPath) -> str:
 
 
 def siblings(path: Path) -> list[str]:
-    """Names of the files beside ``path`` that may have been meant: of its kind, or spelt alike."""
+    """Names of the files beside ``path`` that may have been meant: of its kind, or a like name."""
     try:
         names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())[:200]
     except (OSError, ValueError):

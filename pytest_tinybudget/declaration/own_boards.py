@@ -1,4 +1,4 @@
-"""The boards that a declaration may name: the catalogue's and its own ``[boards.NAME]``."""
+"""The boards that a declaration may name: the catalog's and its own ``[boards.NAME]``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Boards:
 
     ``slots`` are theirs by id; a board has those of the board that it extends.
 
-    ``catalogue`` has the boards that exist without them, ``inherited`` those of it that come from
+    ``catalog`` has the boards that exist without them, ``inherited`` those of it that come from
     a file that this one extends.
 
     A board with a fixed-cost runtime of its own adds that to ``runtimes``.
@@ -60,7 +60,7 @@ class Boards:
 
     context: Context
     tables: Mapping[str, BoardTable]
-    catalogue: Mapping[str, Board]
+    catalog: Mapping[str, Board]
     runtimes: dict[str, DeclaredRuntime]
     inherited: Mapping[str, Board] = field(default_factory=dict)
     own: dict[str, Board] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Boards:
     @property
     def valid(self) -> Mapping[str, object]:
         """Every id that may be named."""
-        return dict.fromkeys((*self.catalogue, *self.tables))
+        return dict.fromkeys((*self.catalog, *self.tables))
 
     def boards_of(self, ids: list[str] | None, keys: KeyPath) -> tuple[Board, ...] | None:
         """The boards of a list; ``None`` without one, problems for what is wrong in it."""
@@ -92,19 +92,19 @@ class Boards:
             seen.add(board_id)
             board = self.own.get(board_id)
             if board is None and board_id not in self.tables:
-                board = self.catalogue[board_id]
+                board = self.catalog[board_id]
             if board is not None:
                 found.append(board)
         return tuple(found)
 
     def _id_of(self, name: str, keys: KeyPath) -> str | None:
-        """The board that ``name`` stands for: its id, or an everyday name of the catalogue's.
+        """The board that ``name`` stands for: its id, or an everyday name of the catalog's.
 
         ``None``, and a problem, where there is none or a chip has several.
         """
         if name in self.tables:
             return name
-        found = boards_called(name, self.catalogue)
+        found = boards_called(name, self.catalog)
         if len(found) > 1:
             listed = keys[-1].isdigit()
             example = f'{keys[-2]} = ["{found[0]}"]' if listed else f'{keys[-1]} = "{found[0]}"'
@@ -118,8 +118,8 @@ class Boards:
         if name in self.own or name in self._wrong:
             return self.own.get(name)
         table, board = self.tables[name], None
-        if name in self.catalogue:
-            whose = "the extended file" if name in self.inherited else "the catalogue"
+        if name in self.catalog:
+            whose = "the extended file" if name in self.inherited else "the catalog"
             text = f"is a board of {whose}: choose another name"
             example = f'[boards.my-{name}] with extends = "{name}"'
             self.context.problems.add(("boards", name), text, example=example)
@@ -163,10 +163,10 @@ class Boards:
         if len(extending) > _DEEPEST:
             self.context.problems.add(keys, f"more than {_DEEPEST} boards extend each other")
             return None
-        if extends in self.tables and extends not in self.catalogue:
+        if extends in self.tables and extends not in self.catalog:
             return self._own_board(extends, extending)
-        found = extends if extends in self.catalogue else self._id_of(extends, keys)
-        return None if found is None else self.catalogue[found]
+        found = extends if extends in self.catalog else self._id_of(extends, keys)
+        return None if found is None else self.catalog[found]
 
     def _board(self, name: str, table: BoardTable, parent: Board | None) -> Board | None:
         keys = ("boards", name)

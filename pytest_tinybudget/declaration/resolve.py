@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.base.text import c_identifier
 from pytest_tinybudget.base.text import is_valid_name
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.boards.catalogue import with_others
+from pytest_tinybudget.boards.catalog import with_others
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import exists
@@ -87,13 +87,13 @@ def resolved(
     document: Document,
     path: Path,
     problems: Problems,
-    catalogue: Mapping[str, Board],
+    catalog: Mapping[str, Board],
     inherited: Inherited,
 ) -> Declaration:
     """The declaration in ``document``; what cannot be resolved goes to ``problems``."""
     context = Context(path, problems)
     runtimes = {**inherited.runtimes, **runtimes_of(context, document.runtime)}
-    boards = _boards(context, document, catalogue, inherited, runtimes)
+    boards = _boards(context, document, catalog, inherited, runtimes)
     models = _Models(context, document, boards, runtimes, inherited.settings)
     groups = models.resolve()
     artifacts, baseline = document.defaults.artifacts, document.defaults.baseline
@@ -120,7 +120,7 @@ def handed_down(
     document: Document,
     path: Path,
     problems: Problems,
-    catalogue: Mapping[str, Board],
+    catalog: Mapping[str, Board],
     inherited: Inherited,
 ) -> Inherited:
     """What the files that extend ``document`` take from it: its boards and its defaults.
@@ -138,7 +138,7 @@ def handed_down(
             text = "names what each declaration has of its own: say it there"
             problems.add(("defaults", key), text)
     runtimes = {**inherited.runtimes, **runtimes_of(context, {})}
-    boards = _boards(context, document, catalogue, inherited, runtimes)
+    boards = _boards(context, document, catalog, inherited, runtimes)
     models = _Models(context, document, boards, runtimes, inherited.settings)
     defaults = models.defaults()
     models.check_runtime(document.defaults, defaults, ("defaults",))
@@ -148,14 +148,14 @@ def handed_down(
 def _boards(
     context: Context,
     document: Document,
-    catalogue: Mapping[str, Board],
+    catalog: Mapping[str, Board],
     inherited: Inherited,
     runtimes: dict[str, DeclaredRuntime],
 ) -> Boards:
     boards = Boards(
         context=context,
         tables=document.boards,
-        catalogue=with_others(catalogue, inherited.boards),
+        catalog=with_others(catalog, inherited.boards),
         runtimes=runtimes,
         inherited=inherited.boards,
         slots=dict(inherited.slots),

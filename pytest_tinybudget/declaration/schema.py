@@ -50,7 +50,7 @@ Percent = Annotated[
 BoardIds = Annotated[
     list[Name],
     Meta(
-        description="boards by id: the catalogue's (`tinybudget boards`) or own ones",
+        description="boards by id: the catalog's (`tinybudget boards`) or own ones",
         examples=[["arduino-nano-33-ble", "raspberry-pi-pico"]],
         min_length=1,
     ),

@@ -138,13 +138,13 @@ def _leaf(hint: Any, value: Any, keys: KeyPath, example: Any, problems: Problems
     if _fits(hint, value):
         return value
     choices = tuple(_choices(hint))
-    is_misspelt = isinstance(value, str) and bool(nearest(value, choices))
+    is_misspelled = isinstance(value, str) and bool(nearest(value, choices))
     key = keys[-2] if keys[-1].isdigit() else keys[-1]
     problems.add(
         keys,
         f"expected {' or '.join(dict.fromkeys(_expected(hint)))}, found {abbreviated(value)}",
-        name=value if is_misspelt else "",
-        valid=choices if is_misspelt else (),
+        name=value if is_misspelled else "",
+        valid=choices if is_misspelled else (),
         example=f"{key} = {toml_value(example)}" if example is not None else f"[{key}]",
     )
     return msgspec.UNSET

@@ -108,7 +108,7 @@ def accuracy_result(check: Check, gate: Gate) -> PairResult:
     if len(demands) > 1 and demands[1].figure.unmet:
         reasons = (
             *reasons,
-            "calibrate with more or other data (representative_data), or train quantisation-aware",
+            "calibrate with more or other data (representative_data), or train quantization-aware",
         )
     return _result(check, gate, found, demands, reasons)
 
@@ -253,9 +253,9 @@ def _why_so_low(asked: Accuracy, facts: dict[str, Any]) -> tuple[str, ...]:
     if "reference" in facts and asked.metric not in ERRORS and asked.minimum is not None:
         told = _number(*_reference_value(asked, facts))
         if facts["reference"] < asked.minimum:
-            reasons.append(f"the float model has {told}: quantisation is not the cause")
+            reasons.append(f"the float model has {told}: quantization is not the cause")
         else:
-            reasons.append(f"the float model has {told}: quantisation is the cause")
+            reasons.append(f"the float model has {told}: quantization is the cause")
     return tuple(reasons)
 
 

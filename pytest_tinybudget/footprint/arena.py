@@ -259,7 +259,7 @@ class _Interpreter:
             return self._simulation()
         self._construct()
         self._start_model_allocation()
-        self._parse_and_initialise()
+        self._parse_and_initialize()
         self._prepare()
         self._check_variables()
         self.node.refusals.extend(misread(self.model, self.node.running))
@@ -350,7 +350,7 @@ class _Interpreter:
             nodes = self._array(self._node_layout, len(graph.operators))
             self.memory.record("node_and_registration", *nodes)
 
-    def _parse_and_initialise(self) -> None:
+    def _parse_and_initialize(self) -> None:
         other = dict(self.runtime.parameters)
         for operator in self._operators():
             rule = self._rule(operator)

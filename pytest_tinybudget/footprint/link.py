@@ -116,7 +116,7 @@ def what_if(model: Model, firmware: Firmware | Runtime) -> tuple[Saving, ...]:
     """Changes that would save flash, largest first, each computed by linking again.
 
     Without each operator; type-specific registrations, one by one and all; the reference
-    kernels instead of an optimised library, where a table of the same core exists.
+    kernels instead of an optimized library, where a table of the same core exists.
     """
     firmware = as_firmware(firmware)
     runtime, registrations = firmware.runtime, firmware.registrations
@@ -492,7 +492,7 @@ def _with_margin(parts: Sequence[Part], runtime: Runtime, graph: SectionGraph) -
 def _ram_parts(model: Model, runtime: Runtime, image: _Image) -> tuple[Part, ...]:
     """Static objects besides the arena, sizes as read off 32-bit builds of TFLM 90b983c2.
 
-    Other pointer widths are scaled and labelled as estimates, and so is a TFLM whose version is
+    Other pointer widths are scaled and labeled as estimates, and so is a TFLM whose version is
     not known: the interpreter was never larger, the resolver up to 12 bytes an operator, and
     variables have an allocator of their own, whose structs were 8 bytes larger.
     """

@@ -63,10 +63,10 @@ def live_bytes(requests: Sequence[Request]) -> list[int]:
     return live
 
 
-def _first_gap(neighbours: list[tuple[int, int]], size_bytes: int) -> int:
-    """The lowest place that TFLM finds between ``neighbours`` (offset, end)."""
+def _first_gap(neighbors: list[tuple[int, int]], size_bytes: int) -> int:
+    """The lowest place that TFLM finds between ``neighbors`` (offset, end)."""
     candidate = 0
-    for offset, end in sorted(neighbours):
+    for offset, end in sorted(neighbors):
         if offset - candidate >= size_bytes:
             break
         candidate = max(candidate, end)

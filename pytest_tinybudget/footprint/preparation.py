@@ -1,4 +1,4 @@
-"""What operator rules talk to: one operator while TFLM initialises and prepares it."""
+"""What operator rules talk to: one operator while TFLM initializes and prepares it."""
 
 from __future__ import annotations
 

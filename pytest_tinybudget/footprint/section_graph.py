@@ -57,7 +57,7 @@ class MainModel(Struct, frozen=True):
     """The firmware's own ``main`` and its resolver calls, bytes of code, as a linear model.
 
     ``one_builtin`` and ``one_custom`` correct for the resolver of exactly one operator, which
-    the compiler specialises; ``empty_main`` is what the baseline's ``main`` takes. Linker
+    the compiler specializes; ``empty_main`` is what the baseline's ``main`` takes. Linker
     scripts put ``main`` first in ``.text``, so it shifts all that is aligned behind it.
     ``rodata`` are its constants, with the padding that they cause.
     """

@@ -113,7 +113,7 @@ def _quantization(tensor: Tensor) -> str:
     quantization = tensor.quantization
     if quantization.details:
         return (
-            f"is quantised by {quantization.details}, which TFLM does not know: quantise it by"
+            f"is quantized by {quantization.details}, which TFLM does not know: quantize it by"
             " scale and zero point, per tensor or per channel"
         )
     scales, zero_points = quantization.scales, quantization.zero_points

@@ -2,7 +2,7 @@
 
 A model's stack is that of its deepest operator: kernels are called one after another, and what
 the interpreter itself needs is in every measurement. How deep a kernel goes depends on the
-operator, its type and, with optimised libraries, on the function that a shape is handed to.
+operator, its type and, with optimized libraries, on the function that a shape is handed to.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _CALL_BYTES = 256
 class StackTable(TypedDict):
     """Stack in bytes by key (see ``prepare_key`` and ``invoke_key``).
 
-    ``borrowed`` lists the keys taken from a neighbouring core, with that core's largest
+    ``borrowed`` lists the keys taken from a neighboring core, with that core's largest
     observed difference added.
     """
 
@@ -61,7 +61,7 @@ def stack_part(model: Model, runtime: Runtime) -> Part:
 
     A kernel that was never measured counts as the deepest measured one, and each level of
     called subgraphs adds a bound. The part is then an estimate that says so, as it is where a
-    kernel was measured on a neighbouring core only.
+    kernel was measured on a neighboring core only.
     """
     if not runtime.table:
         return Part("stack", 0, "estimated", note=f"no stack was measured for {runtime.name}")
@@ -78,13 +78,13 @@ def stack_part(model: Model, runtime: Runtime) -> Part:
         names = ", ".join(sorted(unmeasured))
         note = f"{names} not measured: counted like the deepest kernel that was"
     elif runtime.flash_margin_percent > 0 or not _measured_on(runtime):
-        note = _NEIGHBOUR
+        note = _NEIGHBOR
     elif not runtime.tflm.is_known:
         note = f"measured with TFLM {TFLM_COMMIT}"
     return Part("stack", size, "estimated" if note else "table", note=note)
 
 
-_NEIGHBOUR = "measured on a neighbouring core"
+_NEIGHBOR = "measured on a neighboring core"
 
 
 def _measured_on(runtime: Runtime) -> bool:
@@ -107,7 +107,7 @@ def _depths(model: Model, runtime: Runtime, table: StackTable) -> Iterator[tuple
             ):
                 note = f"{extra} B of it for calls of subgraphs" if extra else ""
                 if key in borrowed:
-                    note = _NEIGHBOUR
+                    note = _NEIGHBOR
                 yield stage.get(key, deepest[id(stage)]) + extra, note
 
 

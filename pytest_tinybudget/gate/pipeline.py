@@ -672,9 +672,9 @@ def _in_arena(group: DeclaredGroup) -> tuple[DeclaredModel, ...]:
 
 def _boards(pair: Pair | GroupPair) -> dict[str, Board]:
     """The boards that may be named instead; a runtime that models declare is for its core only."""
-    from pytest_tinybudget.boards import catalogue
+    from pytest_tinybudget.boards import catalog
 
-    known = {**catalogue(), **pair.declaration.boards}
+    known = {**catalog(), **pair.declaration.boards}
     # What an accelerator makes of a model is known only once it is compiled for it.
     boards = {name: board for name, board in known.items() if not board.accelerator}
     if all(model.runtime is None for model in _models_of(pair)):

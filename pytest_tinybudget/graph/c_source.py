@@ -128,7 +128,7 @@ def models_in(source: bytes, label: str) -> list[CArray]:
     return _Source(source, label).models()
 
 
-class _Initialiser(Struct, frozen=True):
+class _Initializer(Struct, frozen=True):
     """An array's declaration: ``start`` is its first element; ``size`` is 0 where none is told."""
 
     name: str
@@ -247,7 +247,7 @@ class _Source:
         """All arrays that begin as a model does, whole."""
         chosen, looked_at = [], 0
         included: tuple[int, str] | None = None
-        for each in self._initialisers():
+        for each in self._initializers():
             looked_at += 1
             included = included or self._included(each)
             if self._head(each)[4:_IDENTIFIER_END] == _IDENTIFIER:
@@ -270,8 +270,8 @@ class _Source:
         told = {0: "it has no array", 1: "one was looked at"}
         self.fail(0, f"{text} ({told.get(arrays, f'{arrays:,} were looked at')})")
 
-    def _initialisers(self) -> Iterator[_Initialiser]:
-        """What may initialise an array of bytes."""
+    def _initializers(self) -> Iterator[_Initializer]:
+        """What may initialize an array of bytes."""
         code, looked_at = self.code, 0
         at = code.find(b"{")
         while at >= 0:
@@ -293,8 +293,8 @@ class _Source:
                 if found is not None:
                     yield found
 
-    def _declared(self, at: int, *, is_text: bool) -> _Initialiser | None:
-        """The array whose initialiser begins at ``at``; ``None`` where that is something else."""
+    def _declared(self, at: int, *, is_text: bool) -> _Initializer | None:
+        """The array whose initializer begins at ``at``; ``None`` where that is something else."""
         code = self.code
         window = code[max(0, at - _LONGEST_DECLARATION) : at]
         first = 1 + max(window.rfind(mark) for mark in (b";", b"{", b"}"))
@@ -324,7 +324,7 @@ class _Source:
             if inner.startswith(b"{"):
                 start = code.find(b"{", start) + 1
         told = _value(size.strip(_SPACE))
-        return _Initialiser(
+        return _Initializer(
             name=name.decode("ascii", "replace"),
             at=at,
             start=start,
@@ -333,7 +333,7 @@ class _Source:
             is_text=is_text,
         )
 
-    def _included(self, each: _Initialiser) -> tuple[int, str] | None:
+    def _included(self, each: _Initializer) -> tuple[int, str] | None:
         """What to say of an array whose elements another file holds."""
         end = self.code.find(b"}", each.start)
         if each.is_text or end < 0 or self.code[each.start : end].strip(_SPACE):
@@ -345,7 +345,7 @@ class _Source:
                 return at, f"{each.name}: its elements are in{told}: give that file"
         return None
 
-    def _head(self, each: _Initialiser) -> bytes:
+    def _head(self, each: _Initializer) -> bytes:
         """The first bytes of an array, as many as can be read."""
         if each.is_text:
             return self._text_content(each, at_most=_LONGEST_DECLARATION)
@@ -357,7 +357,7 @@ class _Source:
             content += part
         return content
 
-    def _lengths(self, arrays: Sequence[_Initialiser]) -> dict[bytes, tuple[int, bytes, int]]:
+    def _lengths(self, arrays: Sequence[_Initializer]) -> dict[bytes, tuple[int, bytes, int]]:
         """What variables say of arrays' lengths: position, name and bytes, by the array's name."""
         found: dict[bytes, tuple[int, bytes, int]] = {}
         at = 0
@@ -368,11 +368,11 @@ class _Source:
             at = max(at, end)
         return found
 
-    def _span(self, each: _Initialiser) -> tuple[int, int]:
+    def _span(self, each: _Initializer) -> tuple[int, int]:
         end = self.code.find(b";" if each.is_text else b"}", each.start)
         return each.at, len(self.code) if end < 0 else end
 
-    def _whole(self, each: _Initialiser, lengths: Mapping[bytes, tuple[int, bytes, int]]) -> CArray:
+    def _whole(self, each: _Initializer, lengths: Mapping[bytes, tuple[int, bytes, int]]) -> CArray:
         content = self._text_content(each) if each.is_text else self._elements(each)
         count, size = len(content), each.size * each.width
         if size and count > size:
@@ -388,7 +388,7 @@ class _Source:
         # As in C, elements that are not written are zero.
         return CArray(each.name, self.line(each.at), content + bytes(max(0, size - count)))
 
-    def _elements(self, each: _Initialiser) -> bytes:
+    def _elements(self, each: _Initializer) -> bytes:
         """The bytes of a list of numbers, a chunk of the text at a time."""
         code, parts = self.code, []
         end = code.find(b"}", each.start)
@@ -419,7 +419,7 @@ class _Source:
         return b"".join(parts)
 
     def _fail_at_element(
-        self, each: _Initialiser, at: int, tokens: Sequence[bytes], token: bytes
+        self, each: _Initializer, at: int, tokens: Sequence[bytes], token: bytes
     ) -> NoReturn:
         before = tokens[: tokens.index(token)]
         position = at + sum(map(len, before)) + len(before)
@@ -431,7 +431,7 @@ class _Source:
             f"{each.name}: expected numbers from 0 to {most:,} as elements, found {shown!r}",
         )
 
-    def _text_content(self, each: _Initialiser, at_most: int = 0) -> bytes:
+    def _text_content(self, each: _Initializer, at_most: int = 0) -> bytes:
         """The bytes of string literals side by side, without the zero that C adds."""
         parts, read = [], 0
         index = bisect_right(self.strings, (each.at, 0))
@@ -446,7 +446,7 @@ class _Source:
                 break
         return b"".join(parts)
 
-    def _unescaped(self, each: _Initialiser, literal: bytes, at: int) -> bytes:
+    def _unescaped(self, each: _Initializer, literal: bytes, at: int) -> bytes:
         if literal[:1] == b"\\" and len(literal) % 4 == 0:
             columns = literal[::4], literal[1::4]
             count = len(literal) // 4

@@ -42,7 +42,7 @@ class Quantization(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_affine(self) -> bool:
-        """Whether TFLM treats a tensor with it as quantised (both vectors have entries)."""
+        """Whether TFLM treats a tensor with it as quantized (both vectors have entries)."""
         return bool(self.scales) and bool(self.zero_points)
 
 

@@ -88,24 +88,24 @@ def gate_of(config: pytest.Config) -> Gate:
 
 
 def boards_of(config: pytest.Config) -> Mapping[str, Board]:
-    """The catalogue with the boards that other plugins add.
+    """The catalog with the boards that other plugins add.
 
     Raises:
         TinybudgetError: a plugin's board has the id of another one.
     """
     if _BOARDS not in config.stash:
-        from pytest_tinybudget.boards import catalogue
+        from pytest_tinybudget.boards import catalog
         from pytest_tinybudget.boards import with_others
 
         others: dict[str, Board] = {}
         for added in config.hook.pytest_tinybudget_boards(config=config):
             for board in added:
-                if board.id in others or board.id in catalogue():
+                if board.id in others or board.id in catalog():
                     raise TinybudgetError(
                         f"pytest_tinybudget_boards: there is a board {board.id} already"
                     )
                 others[board.id] = board
-        config.stash[_BOARDS] = with_others(catalogue(), others)
+        config.stash[_BOARDS] = with_others(catalog(), others)
     return config.stash[_BOARDS]
 
 

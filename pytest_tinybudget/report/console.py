@@ -1,4 +1,4 @@
-"""A terminal outside pytest: its width, its encoding, and colour where it is wanted."""
+"""A terminal outside pytest: its width, its encoding, and color where it is wanted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Console(Struct, frozen=True):
         return Style(shutil.get_terminal_size().columns, encodable(self.stream.encoding))
 
     def print(self, lines: Iterable[Line]) -> None:
-        """Print every line, coloured as asked for."""
+        """Print every line, colored as asked for."""
         colored = self._colored()
         for line in lines:
             codes = ";".join(str(_CODES[keyword]) for keyword in line.markup)

@@ -1,7 +1,7 @@
 """A history as a picture: for each pair its flash and its RAM over commits, with their limits.
 
-Plain SVG without scripts: every point has its words in a tooltip, lines are labelled, and
-nothing is said by colour alone.
+Plain SVG without scripts: every point has its words in a tooltip, lines are labeled, and
+nothing is said by color alone.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _dot(number: int, point: Point, scale: _Scale) -> Iterator[str]:
         yield f'<path class="cut" d="M{x} {_PLOT_TOP}V{_PLOT_TOP + _PLOT_HEIGHT}"/>'
     if _is_over(point):
         words += "; over"
-        # A square, so that an overrun is seen without colour.
+        # A square, so that an overrun is seen without color.
         yield (
             f'<rect class="over" x="{x - 4}" y="{y - 4}" width="8" height="8">'
             f"<title>{html(words)}</title></rect>"

@@ -80,8 +80,8 @@ _KINDS: dict[Outcome, str] = {
 #: So many models are shown opened; of more, those that fail or changed.
 _OPEN = 3
 
-#: Parts of a bar with their own colour; narrower ones have no number in them.
-_COLOURS, _NUMBERED_PERCENT = 8, 4
+#: Parts of a bar with their own color; narrower ones have no number in them.
+_COLORS, _NUMBERED_PERCENT = 8, 4
 
 _PARTS_LISTED = 9
 
@@ -401,11 +401,11 @@ def _parts(measure: Measure) -> str:
     total = sum(map(_upper, measure.parts)) or 1
     bar, rows = [], []
     for position, (name, size, method) in enumerate(_listed(measure.parts), 1):
-        colour, percent = f"c{(position - 1) % _COLOURS}", size * 100 / total
+        color, percent = f"c{(position - 1) % _COLORS}", size * 100 / total
         number = str(position) if percent >= _NUMBERED_PERCENT else ""
-        bar.append(f'<i class={colour} style="width:{percent:.1f}%">{number}</i>')
+        bar.append(f'<i class={color} style="width:{percent:.1f}%">{number}</i>')
         rows.append(
-            f"<tr><td class={colour}>{position}<td>{html(name)}"
+            f"<tr><td class={color}>{position}<td>{html(name)}"
             f"<td>{format_size(size)}<td>{_share(size, total)}<td>{html(method)}"
         )
     name = LABELS[measure.metric]

@@ -125,8 +125,8 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
     return [Line(clean(line.text, style), line.markup) for line in lines]
 
 
-def _block(style: Style, title: str, lines: Sequence[str], *colour: str) -> list[Line]:
-    titles = (Line(text, ("bold", *colour)) for text in title_lines(title, style))
+def _block(style: Style, title: str, lines: Sequence[str], *color: str) -> list[Line]:
+    titles = (Line(text, ("bold", *color)) for text in title_lines(title, style))
     return [*titles, *map(Line, lines)] if lines else []
 
 

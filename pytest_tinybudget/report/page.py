@@ -5,13 +5,13 @@ from __future__ import annotations
 from pytest_tinybudget.report import svg
 
 
-#: Colours of a stacked bar's parts: light, then dark; a number in each says the same.
+#: Colors of a stacked bar's parts: light, then dark; a number in each says the same.
 _LIGHT = ("#bcd7f5", "#f6c9a4", "#bfe3c0", "#e3c7ef", "#f3e08f", "#c4dfe2", "#f2bcc7", "#d3d7dc")
 _DARK = ("#274b73", "#6b4320", "#26532c", "#533166", "#5f5312", "#24525a", "#6d2c3a", "#424a55")
 
 
-def _part_rules(colours: tuple[str, ...]) -> str:
-    return "".join(f".c{place}{{background:{colour}}}" for place, colour in enumerate(colours))
+def _part_rules(colors: tuple[str, ...]) -> str:
+    return "".join(f".c{place}{{background:{color}}}" for place, color in enumerate(colors))
 
 
 STYLE = (

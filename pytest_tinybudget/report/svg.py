@@ -1,7 +1,7 @@
 """The tensor arena as a picture: what lies at which offset while which operator runs.
 
-Plain SVG without scripts; every shape has its words in a tooltip, and no meaning rests on colour
-alone: what is alive at the peak is hatched, scratch has a dashed outline, lines are labelled.
+Plain SVG without scripts; every shape has its words in a tooltip, and no meaning rests on color
+alone: what is alive at the peak is hatched, scratch has a dashed outline, lines are labeled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.why import short
 
 
-#: Colours of both pages and pictures, for light and dark surroundings.
+#: Colors of both pages and pictures, for light and dark surroundings.
 LIGHT = (
     "--ink:#1b1f24;--soft:#57606a;--line:#d0d7de;--paper:#fff;--panel:#f6f8fa;--tensor:#9cc7f0;"
     "--tensor-edge:#2f6fae;--peak:#f5a59b;--peak-edge:#b3261e;--scratch:#f3d48b;"
@@ -142,7 +142,7 @@ def arena_timeline(
 
 
 def standalone(svg: str) -> str:
-    """A picture as a file of its own, with its colours."""
+    """A picture as a file of its own, with its colors."""
     rules = (
         f"svg{{{LIGHT};background:var(--paper)}}"
         f"@media(prefers-color-scheme:dark){{svg{{{DARK}}}}}{RULES}"

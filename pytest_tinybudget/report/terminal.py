@@ -41,7 +41,7 @@ from pytest_tinybudget.results.types import Outcome
 from pytest_tinybudget.results.types import PairResult
 
 
-#: The word that stands at the start of a pair's row; colour only repeats it.
+#: The word that stands at the start of a pair's row; color only repeats it.
 WORDS: dict[Outcome, str] = {
     "fits": "PASS",
     "warns": "WARN",

@@ -89,7 +89,7 @@ def _common(
 
 
 def _abort_criteria(policy: Policy, devices: int) -> dict[str, Any] | None:
-    """When a job is cancelled; ``None`` where no outcome of so few devices is evidence.
+    """When a job is canceled; ``None`` where no outcome of so few devices is evidence.
 
     The service compares with what it knows so far. A share of failures that is evidence among
     the least number of devices is more so among more, so this cancels only what the test

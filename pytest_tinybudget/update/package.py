@@ -26,7 +26,7 @@ from pytest_tinybudget.update.signing import to_uf2
 MODEL_ALIGNMENT = 16
 #: Flash is erased in sectors; those of most external and many internal flashes have this size.
 DEFAULT_SECTOR_BYTES = 4096
-#: More than any flash of the catalogue: a hex file that spans more is damaged.
+#: More than any flash of the catalog: a hex file that spans more is damaged.
 _LARGEST_SPAN_BYTES = 128 * 1024**2
 
 

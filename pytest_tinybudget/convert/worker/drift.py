@@ -60,7 +60,7 @@ def drift(trained: Trained, content: bytes, samples: Sequence[Sample]) -> list[d
 
 
 def _invoke(interpreter: Any, sample: Sample) -> list[NDArray[Any]]:
-    """The quantised outputs for one sample; state of earlier ones is forgotten."""
+    """The quantized outputs for one sample; state of earlier ones is forgotten."""
     interpreter.reset_all_variables()
     for detail, values in zip(interpreter.get_input_details(), sample, strict=True):
         interpreter.set_tensor(detail["index"], _quantized(values, detail))

@@ -137,7 +137,7 @@ def _told(error: Exception) -> WorkerError:
 
 
 def doubts(model: Any, samples: Sequence[Sample]) -> list[str]:
-    """Whether the data is unlike what the first batch normalisation saw in training.
+    """Whether the data is unlike what the first batch normalization saw in training.
 
     Its moving mean and variance are all that a trained model remembers of its data.
     """
@@ -161,7 +161,7 @@ def doubts(model: Any, samples: Sequence[Sample]) -> list[str]:
 
 
 def _is_trained_norm(layer: Any) -> bool:
-    """Whether it normalises the last axis with statistics that are not the initial ones."""
+    """Whether it normalizes the last axis with statistics that are not the initial ones."""
     if not isinstance(layer, keras.layers.BatchNormalization) or layer.axis not in (-1, 3):
         return False
     return bool(np.any(np.asarray(layer.moving_mean)))

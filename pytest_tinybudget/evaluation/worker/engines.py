@@ -1,6 +1,6 @@
 """What runs a model: LiteRT's interpreter, TensorFlow's, TFLM's, or the float model's framework.
 
-All take and give real numbers; a quantised tensor's own scale and zero point translate.
+All take and give real numbers; a quantized tensor's own scale and zero point translate.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def _concatenation(node: Preparation) -> None:
 def _reducer(node: Preparation) -> None:
     """Four bytes for each element of the INPUT, for two days of June 2022 (ff246bcc).
 
-    The Arduino library was synchronised within them, and kept it until October. MEAN had its
+    The Arduino library was synchronized within them, and kept it until October. MEAN had its
     sums twice besides.
     """
     node.scratch_on_top(4 * node.input(0).elements)

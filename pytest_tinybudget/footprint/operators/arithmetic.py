@@ -29,7 +29,7 @@ def _prepare_add(node: Preparation) -> None:
             _check_symmetric(node, first, second, output)
     _check_multipliers(node, first, second, output)
     if output.type == "INT32":
-        _check_unquantised(node, first, second)
+        _check_unquantized(node, first, second)
     runs_with(node, output, *_TYPES)
 
 
@@ -37,7 +37,7 @@ def _prepare_sub(node: Preparation) -> None:
     first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     _check_multipliers(node, first, second, output)
     if output.type == "INT32":
-        _check_unquantised(node, first, second, output)
+        _check_unquantized(node, first, second, output)
     runs_with(node, output, *_TYPES)
 
 
@@ -64,10 +64,10 @@ def _check_symmetric(node: Preparation, *tensors: Tensor) -> None:
         zero_point_is(node, tensor, 0)
 
 
-def _check_unquantised(node: Preparation, *tensors: Tensor) -> None:
+def _check_unquantized(node: Preparation, *tensors: Tensor) -> None:
     for tensor in tensors:
         node.ensure(
-            not tensor.quantization.is_affine, f"its INT32 tensor '{tensor.name}' is quantised"
+            not tensor.quantization.is_affine, f"its INT32 tensor '{tensor.name}' is quantized"
         )
 
 

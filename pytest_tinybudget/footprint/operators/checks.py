@@ -78,7 +78,7 @@ def first_integer(tensor: Tensor) -> int:
 
 
 def zero_point_is(node: Preparation, tensor: Tensor, expected: int) -> None:
-    """Refuse a tensor with another zero point (0 counts for one that is not quantised)."""
+    """Refuse a tensor with another zero point (0 counts for one that is not quantized)."""
     found = zero_point(tensor)
     node.ensure(
         found == expected, f"'{tensor.name}' has the zero point {found}, expected {expected}"
@@ -90,15 +90,15 @@ def has_axis(node: Preparation, weights: Tensor) -> int:
     axis = weights.quantization.dimension
     node.ensure(
         0 <= axis < len(weights.shape),
-        f"its weights '{weights.name}' are quantised along dimension {axis}, which they do not"
+        f"its weights '{weights.name}' are quantized along dimension {axis}, which they do not"
         " have",
     )
     return axis
 
 
-def quantised(node: Preparation, tensor: Tensor) -> None:
+def quantized(node: Preparation, tensor: Tensor) -> None:
     """Refuse a tensor without a scale: ``QuantizeMultiplierSmallerThanOneExp`` does not return."""
-    node.ensure(scale(tensor) > 0, f"'{tensor.name}' is not quantised", ends=True)
+    node.ensure(scale(tensor) > 0, f"'{tensor.name}' is not quantized", ends=True)
 
 
 def rescalable(node: Preparation, result: Tensor, *sources: Tensor, left_shift: int) -> None:
@@ -108,7 +108,7 @@ def rescalable(node: Preparation, result: Tensor, *sources: Tensor, left_shift: 
     lie between 0 and 1.
     """
     for tensor in (*sources, result):
-        quantised(node, tensor)
+        quantized(node, tensor)
     node.ensure(
         2 * max(map(scale, sources)) < 2**left_shift * scale(result),
         f"the scale of '{result.name}' is too small beside its inputs'",
@@ -131,7 +131,7 @@ def _unsupported(tensor: Tensor, types: tuple[str, ...]) -> str:
 
 #: What a fused activation limits a result to.
 _ACTIVATION_BOUNDS = {"RELU": (0.0,), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
-#: Quantised bounds have to fit an int32 (compared as floats).
+#: Quantized bounds have to fit an int32 (compared as floats).
 _LARGEST_BOUND = 2.0**31
 
 

@@ -89,7 +89,7 @@ def _check_channel_axis(node: Preparation, result: Tensor) -> None:
     several = len(result.quantization.scales) > 1
     node.ensure(
         axis == 0 or (several and axis == len(result.shape) - 1),
-        f"'{result.name}' is quantised along axis {axis}, expected the first or the last",
+        f"'{result.name}' is quantized along axis {axis}, expected the first or the last",
     )
 
 

@@ -25,7 +25,7 @@ def _prepare_quantize(node: Preparation) -> None:
     input_, output = node.temp_input(0), node.temp_output(0)
     node.ensure(
         output.quantization.is_affine and len(output.quantization.scales) == 1,
-        f"its output '{output.name}' is not quantised per tensor",
+        f"its output '{output.name}' is not quantized per tensor",
     )
     accepts(node, input_, *_QUANTIZE_KERNELS)
     accepts(node, output, "INT8", "INT16", "INT32", "UINT8")

@@ -42,7 +42,7 @@ def populate_convolution_quantization(
 ) -> None:
     """The checks of PopulateConvolutionQuantizationParams."""
     for tensor in (input_, filter_):
-        node.ensure(tensor.quantization.is_affine, f"its tensor '{tensor.name}' is not quantised")
+        node.ensure(tensor.quantization.is_affine, f"its tensor '{tensor.name}' is not quantized")
     scales = filter_.quantization.scales
     if len(scales) > 1:
         node.ensure(
@@ -58,7 +58,7 @@ def populate_convolution_quantization(
 
 
 def _check_scales(node: Preparation, filter_: Tensor, channels: int) -> None:
-    node.ensure(filter_.quantization.is_affine, f"its weights '{filter_.name}' are not quantised")
+    node.ensure(filter_.quantization.is_affine, f"its weights '{filter_.name}' are not quantized")
     node.ensure(
         len(filter_.quantization.scales) in (1, channels),
         f"its weights '{filter_.name}' have {len(filter_.quantization.scales)} scales"
@@ -226,7 +226,7 @@ def _im2col_buffer(node: Preparation, columns: int) -> int:
 
 
 def _conv_1_x_n_mve_buffer(geometry: Geometry) -> int:
-    """arm_convolve_1_x_n_s8_get_buffer_size_mve (C's division truncates towards zero)."""
+    """arm_convolve_1_x_n_s8_get_buffer_size_mve (C's division truncates toward zero)."""
     pad, stride, channels = geometry.padding_width, geometry.stride_width, geometry.input_channels
     total = (geometry.output_width - 1) * stride + geometry.filter_width - geometry.input_width
     odd = total % 2 if total >= 0 else -(-total % 2)
@@ -413,11 +413,11 @@ def _request_transpose_conv_s8(node: Preparation, input_: Tensor, filter_: Tenso
         node.scratch(0)
 
 
-_OPTIMISED_CONV_OP_DATA = f"({_CONV_OP_DATA})i"
+_OPTIMIZED_CONV_OP_DATA = f"({_CONV_OP_DATA})i"
 _init_conv = op_data(
     _CONV_OP_DATA,
-    _OPTIMISED_CONV_OP_DATA,
-    esp_nn=_OPTIMISED_CONV_OP_DATA,
+    _OPTIMIZED_CONV_OP_DATA,
+    esp_nn=_OPTIMIZED_CONV_OP_DATA,
     compression=f"{_CONV_OP_DATA}2i",
 )
 

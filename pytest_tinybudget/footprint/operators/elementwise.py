@@ -37,7 +37,7 @@ def _prepare_abs_rsqrt(node: Preparation) -> None:
     same_type(node, source, result)
     if source.type == "INT8" or (source.type == "INT16" and source.quantization.is_affine):
         for tensor in (source, result):
-            node.ensure(tensor.quantization.is_affine, f"'{tensor.name}' is not quantised")
+            node.ensure(tensor.quantization.is_affine, f"'{tensor.name}' is not quantized")
             if source.type == "INT16":
                 zero_point_is(node, tensor, 0)
     runs_with(node, source, "FLOAT32", "INT8", "INT16")

@@ -32,7 +32,7 @@ def calculate_fully_connected(
     output_type: str,
     output_scale: float,
 ) -> bool:
-    """CalculateOpDataFullyConnected for quantised types; whether the weights are per channel."""
+    """CalculateOpDataFullyConnected for quantized types; whether the weights are per channel."""
     scales = filter_.quantization.scales if filter_.quantization.is_affine else ()
     if len(scales) > 1:
         node.ensure(

@@ -47,7 +47,7 @@ def _check_concatenated(node: Preparation, tensor: Tensor, output: Tensor) -> No
     if output.type == "INT8":
         node.ensure(
             scale(tensor) == scale(output) and zero_point(tensor) == zero_point(output),
-            f"its input '{tensor.name}' and its output are quantised differently",
+            f"its input '{tensor.name}' and its output are quantized differently",
         )
     elif output.type == "INT16":
         zero_point_is(node, tensor, 0)
@@ -101,7 +101,7 @@ def _prepare_pad(node: Preparation) -> None:
     if input_.type == "INT8" and value is not None:
         node.ensure(
             scale(output) == scale(value) and zero_point(output) == zero_point(value),
-            "its padding value and its output are quantised differently",
+            "its padding value and its output are quantized differently",
         )
     runs_with(node, input_, "FLOAT32", "INT8", "INT16", "INT32")
 

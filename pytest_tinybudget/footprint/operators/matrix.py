@@ -22,27 +22,27 @@ _QUANTIZATION = "7i"
 
 
 def _prepare(node: Preparation) -> None:
-    optimised = node.kernels.library == "cmsis-nn"
+    optimized = node.kernels.library == "cmsis-nn"
     takes(node, 2, 1)
     left, right, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     accepts(node, left, "FLOAT32", "INT8", "INT16")
     same_type(node, left, right)
     same_type(node, left, result)
     for operand in (left, right):
-        rank_within(node, operand, 2, 4 if optimised else 5)
+        rank_within(node, operand, 2, 4 if optimized else 5)
     shape = _product(node, left, right)
     if left.type == "INT16":
         for tensor in (left, right, result):
             zero_point_is(node, tensor, 0)
-    quantised = left.type != "FLOAT32"
-    if quantised and not optimised:
+    quantized = left.type != "FLOAT32"
+    if quantized and not optimized:
         node.persistent(node.abi.size_of(_QUANTIZATION))
     if node.operator.options["adj_x"]:
         _allocate_transposed(node, left)
     if not node.operator.options["adj_y"]:
         _allocate_transposed(node, right)
     _reshape(node, result, shape)
-    if quantised and optimised:
+    if quantized and optimized:
         node.persistent(node.abi.size_of(_QUANTIZATION))
     if left.type == "INT8" and node.kernels.mve:
         # arm_fully_connected_s8_get_buffer_size of the output's shape.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import activation_range
-from pytest_tinybudget.footprint.operators.checks import quantised
+from pytest_tinybudget.footprint.operators.checks import quantized
 from pytest_tinybudget.footprint.operators.checks import rescalable
 from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import runs_with_rank
@@ -67,7 +67,7 @@ def _prepare_div(node: Preparation) -> None:
     if result.type == "INT32":
         for tensor in (first, second):
             node.ensure(
-                not tensor.quantization.is_affine, f"'{tensor.name}' is INT32 and quantised"
+                not tensor.quantization.is_affine, f"'{tensor.name}' is INT32 and quantized"
             )
     if result.type == "INT8":
         activation_range(node, result.type, scale(result))
@@ -99,8 +99,8 @@ def _prepare_squared_difference(node: Preparation) -> None:
     first, second, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     same_type(node, first, second)
     if first.type in ("INT8", "INT16"):
-        quantised(node, first)
-        quantised(node, second)
+        quantized(node, first)
+        quantized(node, second)
     for tensor in (first, second, result):
         if first.type == "INT8":
             node.ensure(
@@ -154,7 +154,7 @@ def _prepare_add_n(node: Preparation) -> None:
         if first.type == "INT8":
             node.ensure(
                 (scale(first), zero_point(first)) == (scale(other), zero_point(other)),
-                f"'{other.name}' is quantised otherwise than '{first.name}'",
+                f"'{other.name}' is quantized otherwise than '{first.name}'",
             )
     accepts(node, result, "FLOAT32", "INT8")
     if result.type == "INT8":

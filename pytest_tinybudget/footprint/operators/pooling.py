@@ -24,7 +24,7 @@ def _prepare(node: Preparation) -> None:
     if input_.type in ("INT8", "INT16"):
         node.ensure(
             abs(scale(input_) - scale(output)) <= 1e-6 and zero_point(input_) == zero_point(output),
-            "its input and output are quantised differently",
+            "its input and output are quantized differently",
         )
     accepts(node, input_, "FLOAT32", "INT8", "INT16")
 

@@ -32,8 +32,8 @@ _HIDDEN_STATE = 18
 _CELL_STATE = 19
 _UNSUPPORTED = {
     9: "peephole weights", 10: "peephole weights", 11: "peephole weights",
-    16: "a projection", 17: "a projection", 20: "layer normalisation",
-    21: "layer normalisation", 22: "layer normalisation", 23: "layer normalisation",
+    16: "a projection", 17: "a projection", 20: "layer normalization",
+    21: "layer normalization", 22: "layer normalization", 23: "layer normalization",
 }  # fmt: skip
 #: Gate accumulators are Q3.12.
 _GATE_SCALE = 2.0**-12

@@ -91,7 +91,7 @@ def _prepare_extremum(node: Preparation) -> None:
         scale(result),
         zero_point(result),
     ):
-        node.fails_at_invoke(f"'{result.name}' is quantised otherwise than '{source.name}'")
+        node.fails_at_invoke(f"'{result.name}' is quantized otherwise than '{source.name}'")
 
 
 def _prepare_all(node: Preparation) -> None:

@@ -23,7 +23,7 @@ from pytest_tinybudget.runtimes.runtime import Kernels
 
 
 class Preparation(Protocol):
-    """One operator while TFLM initialises and prepares it (its ``MicroContext`` and node).
+    """One operator while TFLM initializes and prepares it (its ``MicroContext`` and node).
 
     Positions count within the operator's own input, output and intermediate lists. A method
     that returns a tensor refuses the model when that tensor is absent, the ``optional`` ones
@@ -128,12 +128,12 @@ def op_data(
 
 
 def scale(tensor: Tensor) -> float:
-    """``params.scale`` of a TfLiteTensor: the first scale, 0 when the tensor is not quantised."""
+    """``params.scale`` of a TfLiteTensor: the first scale, 0 when the tensor is not quantized."""
     return tensor.quantization.scales[0] if tensor.quantization.is_affine else 0.0
 
 
 def zero_point(tensor: Tensor) -> int:
-    """``params.zero_point`` of a TfLiteTensor: the first one, 0 when it is not quantised."""
+    """``params.zero_point`` of a TfLiteTensor: the first one, 0 when it is not quantized."""
     return tensor.quantization.zero_points[0] if tensor.quantization.is_affine else 0
 
 

@@ -171,9 +171,9 @@ def _prepare_reverse(node: Preparation) -> None:
     if axes.is_constant:
         rank = len(source.shape)
         places = sorted(axis + rank if axis < 0 else axis for axis in integers(axes))
-        neighbours = list(range(places[0], places[0] + len(places)))
-        if places != neighbours or places[0] < 0 or places[-1] >= rank:
-            node.fails_at_invoke(f"the axes {list(integers(axes))} are not neighbours")
+        neighbors = list(range(places[0], places[0] + len(places)))
+        if places != neighbors or places[0] < 0 or places[-1] >= rank:
+            node.fails_at_invoke(f"the axes {list(integers(axes))} are not neighbors")
 
 
 RULES: dict[str, OperatorRule] = {

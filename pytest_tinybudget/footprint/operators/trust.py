@@ -219,21 +219,21 @@ def _axis(node: Trusted, place: int, rank: int) -> int:
 # Operators that work through all values, whatever their dimensions.
 
 
-def _unary(node: Trusted, *, quantised: bool = False, types: bool = True) -> None:
+def _unary(node: Trusted, *, quantized: bool = False, types: bool = True) -> None:
     _has(node, 1)
     source, result = node.input(0), node.output(0)
     _fills(node, result, node.meant(source))
     if types:
         _written(node, result, source.type)
-    if quantised and result.type in ("INT8", "INT16"):
+    if quantized and result.type in ("INT8", "INT16"):
         _rescaled(node, result, source)
-    elif quantised:
+    elif quantized:
         _per_tensor(node, source, result)
 
 
 def _limited(node: Trusted) -> None:
     """RELU6, whose kernel takes the input's quantization for the result."""
-    _unary(node, quantised=True)
+    _unary(node, quantized=True)
     source, result = node.input(0), node.output(0)
     node.trust(
         source.type == "FLOAT32"
@@ -241,13 +241,13 @@ def _limited(node: Trusted) -> None:
             abs(scale(result) - scale(source)) <= _HALF_A_STEP * scale(source)
             and abs(zero_point(result) - zero_point(source)) <= _A_STEP
         ),
-        f"'{result.name}' is quantised otherwise than '{source.name}', which its kernel does not"
+        f"'{result.name}' is quantized otherwise than '{source.name}', which its kernel does not"
         " look at",
     )
 
 
 def _saturating(node: Trusted, **expected: tuple[float, int]) -> None:
-    """Kernels that quantise their result in one way, whatever the file says."""
+    """Kernels that quantize their result in one way, whatever the file says."""
     source, result = node.input(0), node.output(0)
     if source.type not in expected:
         return
@@ -261,22 +261,22 @@ def _saturating(node: Trusted, **expected: tuple[float, int]) -> None:
 
 
 def _tanh(node: Trusted) -> None:
-    _unary(node, quantised=True)
+    _unary(node, quantized=True)
     _saturating(node, INT8=(1 / 128, 0))
 
 
 def _logistic(node: Trusted) -> None:
-    _unary(node, quantised=True)
+    _unary(node, quantized=True)
     _saturating(node, INT8=(1 / 256, -128))
 
 
-def _normalised(node: Trusted) -> None:
+def _normalized(node: Trusted) -> None:
     _rows(node)
     _saturating(node, INT8=(1 / 128, 0))
 
 
 def _pairwise(
-    node: Trusted, *, compares: bool = False, quantised: bool = False, most: int = 4
+    node: Trusted, *, compares: bool = False, quantized: bool = False, most: int = 4
 ) -> None:
     """Two tensors of one shape value by value, or broadcast against each other."""
     _has(node, 2)
@@ -289,7 +289,7 @@ def _pairwise(
         )
     else:
         _written(node, result, first.type)
-    if quantised and first.type in ("INT8", "INT16"):
+    if quantized and first.type in ("INT8", "INT16"):
         if compares:
             _per_tensor(node, first, second)
         else:
@@ -578,7 +578,7 @@ def _pool(node: Trusted) -> None:
 # Along an axis.
 
 
-def _rows(node: Trusted, *, quantised: bool = True) -> None:
+def _rows(node: Trusted, *, quantized: bool = True) -> None:
     """SOFTMAX and kin: along the last axis."""
     _has(node, 1)
     source, result = node.input(0), node.output(0)
@@ -588,7 +588,7 @@ def _rows(node: Trusted, *, quantised: bool = True) -> None:
         # The kernel's rows are as long as the shorter of both.
         _gives(node, result, node.meant(source))
     _fills(node, result, node.meant(source))
-    if quantised and source.type in ("INT8", "INT16"):
+    if quantized and source.type in ("INT8", "INT16"):
         _per_tensor(node, source, result)
 
 
@@ -1006,20 +1006,20 @@ _TABLE: tuple[tuple[Check, str], ...] = (
     (_limited, "RELU6"),
     (_tanh, "TANH"),
     (_logistic, "LOGISTIC"),
-    (_normalised, "L2_NORMALIZATION"),
+    (_normalized, "L2_NORMALIZATION"),
     (
-        partial(_unary, quantised=True),
+        partial(_unary, quantized=True),
         "RELU LEAKY_RELU HARD_SWISH ABS RSQRT ELU",
     ),
     (_unary, "SIN COS LOG SQRT SQUARE LOGICAL_NOT CEIL EXP ROUND FLOOR NEG ZEROS_LIKE"),
     (partial(_unary, types=False), "CAST"),
-    (partial(_unary, types=False, quantised=True), "QUANTIZE DEQUANTIZE"),
-    (partial(_pairwise, quantised=True, most=6), "ADD SUB MUL"),
-    (partial(_pairwise, quantised=True), "DIV SQUARED_DIFFERENCE"),
+    (partial(_unary, types=False, quantized=True), "QUANTIZE DEQUANTIZE"),
+    (partial(_pairwise, quantized=True, most=6), "ADD SUB MUL"),
+    (partial(_pairwise, quantized=True), "DIV SQUARED_DIFFERENCE"),
     (_pairwise, "FLOOR_DIV FLOOR_MOD"),
     (partial(_pairwise, most=5), "MAXIMUM MINIMUM"),
     (
-        partial(_pairwise, compares=True, quantised=True),
+        partial(_pairwise, compares=True, quantized=True),
         "EQUAL NOT_EQUAL GREATER GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR",
     ),
     (_several, "ADD_N"),

@@ -276,7 +276,7 @@ def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
         yield Change(
             "dense",
             "conversion",
-            f"dense layers quantised per tensor instead of per channel ({how})",
+            f"dense layers quantized per tensor instead of per channel ({how})",
             lambda each: each.with_models(per_tensor),
             "a little less accurate",
             repacks=True,

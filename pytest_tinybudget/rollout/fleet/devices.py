@@ -20,8 +20,8 @@ SEEN_COLUMNS = ("device", "version", "sha256")
 #: What a device is doing: updating while it is handed out, whatever was last heard of it.
 STATES = ("online", "offline", "updating")
 
-#: Larger fleets compare an unknown id only with its neighbours, so many on both sides.
-_MOST_COMPARED, _NEIGHBOURS = 2000, 1000
+#: Larger fleets compare an unknown id only with its neighbors, so many on both sides.
+_MOST_COMPARED, _NEIGHBORS = 2000, 1000
 
 
 class Device(Struct, frozen=True):
@@ -180,10 +180,10 @@ def unknown_device(connection: sqlite3.Connection, device: str) -> TinybudgetErr
             "device", device, (row[0] for row in connection.execute("SELECT id FROM devices"))
         )
     after = connection.execute(
-        "SELECT id FROM devices WHERE id >= ? ORDER BY id LIMIT ?", (device, _NEIGHBOURS)
+        "SELECT id FROM devices WHERE id >= ? ORDER BY id LIMIT ?", (device, _NEIGHBORS)
     )
     before = connection.execute(
-        "SELECT id FROM devices WHERE id < ? ORDER BY id DESC LIMIT ?", (device, _NEIGHBOURS)
+        "SELECT id FROM devices WHERE id < ? ORDER BY id DESC LIMIT ?", (device, _NEIGHBORS)
     )
     around = [row[0] for row in (*after, *before)]
     return unknown("device", device, around)

@@ -1,4 +1,4 @@
-"""The catalogue of boards: ``data/catalogue/VENDOR.json`` read into ``Board`` objects."""
+"""The catalog of boards: ``data/catalogue/VENDOR.json`` read into ``Board`` objects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pytest_tinybudget.runtimes.cores import find_core
 
 
 @cache
-def catalogue() -> Mapping[str, Board]:
+def catalog() -> Mapping[str, Board]:
     """All boards of the package by id, sorted by id; each is made when it is asked for."""
     rows = {}
     for file in (Path(__file__).parent / "data" / "catalogue").glob("*.json"):
@@ -43,13 +43,13 @@ def with_others(boards: Mapping[str, Board], others: Mapping[str, Board]) -> Map
 
 
 def find_board(board_id: str, boards: Mapping[str, Board] | None = None) -> Board:
-    """The board with this id or everyday name, out of ``boards`` or the catalogue.
+    """The board with this id or everyday name, out of ``boards`` or the catalog.
 
     Raises:
         TinybudgetError: no such board, or the name is a chip's or a family's that several boards
             have; names the ids.
     """
-    known = catalogue() if boards is None else boards
+    known = catalog() if boards is None else boards
     found = boards_called(board_id, known)
     if len(found) > 1:
         raise TinybudgetError(several(board_id, found), code="TB101")
@@ -64,7 +64,7 @@ def find_boards(name: str, boards: Mapping[str, Board] | None = None) -> tuple[B
     Raises:
         TinybudgetError: no such board; names the nearest ids.
     """
-    known = catalogue() if boards is None else boards
+    known = catalog() if boards is None else boards
     found = boards_called(name, known)
     if not found:
         raise unknown("board", name, known)
@@ -77,7 +77,7 @@ def search(words: Iterable[str], boards: Mapping[str, Board] | None = None) -> l
     A word that occurs nowhere may be an everyday name.
     """
     wanted = [word.casefold() for word in words]
-    known = catalogue() if boards is None else boards
+    known = catalog() if boards is None else boards
     called = {word: boards_called(word, known) for word in wanted}
     return [
         board
