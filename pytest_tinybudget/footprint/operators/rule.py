@@ -1,8 +1,8 @@
-"""What an operator's registration asks of TFLM's allocator: the protocol of an operator rule.
+"""The protocol of an operator rule: what one kernel asks of TFLM's allocator.
 
-A rule mirrors one kernel's ``Init`` and ``Prepare`` call by call, in their order, because the
-order decides paddings and the temporary peak. Adding an operator is one entry in one of this
-package's ``RULES`` tables, with a test.
+A rule repeats the calls of one kernel's ``Init`` and ``Prepare`` in the order of the C++ code. The
+order decides the padding between buffers and the peak of temporary memory. To add an operator, add
+an entry to ``RULES`` in a module of this package, name it in ``__init__.py``, and add a test.
 """
 
 from __future__ import annotations
@@ -23,78 +23,231 @@ from pytest_tinybudget.runtimes.runtime import Kernels
 
 
 class Preparation(Protocol):
-    """One operator while TFLM initializes and prepares it (its ``MicroContext`` and node).
+    """One operator while TFLM initializes and prepares it: what a rule sees and may ask for.
 
-    Positions count within the operator's own input, output and intermediate lists. A method
-    that returns a tensor refuses the model when that tensor is absent, the ``optional`` ones
-    return ``None``. Shapes are those that earlier operators' Prepare has left
-    (``set_output_shape``). TFLM's ``TF_LITE_ENSURE`` is ``ensure`` here; ``TFLITE_DCHECK`` does
-    nothing in release builds, so a rule leaves it out unless the device would crash.
+    It stands for TFLM's ``MicroContext`` and ``TfLiteNode``. Each method names the function of TFLM
+    that it mirrors; they are declared in ``tensorflow/lite/micro/micro_context.h``,
+    ``micro/kernels/kernel_util.h``, ``kernels/kernel_util.h`` and ``core/c/common.h``.
+
+    A position counts within the operator's own list of inputs or outputs, from 0. A tensor has the
+    shape that it has at this moment: the file's, or what the ``Prepare`` of an earlier operator has
+    written (``set_output_shape``).
+
+    ``TF_LITE_ENSURE`` is ``ensure`` here. ``TFLITE_DCHECK`` does nothing in release builds: a rule
+    leaves it out, and what then goes wrong unnoticed is checked in ``trust.py``.
     """
 
     model: Model
+    """The whole model."""
     subgraph: Subgraph
+    """The subgraph of the current operator."""
     operator: Operator
+    """The operator that TFLM initializes or prepares."""
     abi: Abi
+    """Sizes and alignments of C types on the core, for structs that the kernel allocates."""
     kernels: Kernels
-    #: Resource variables by tensor (subgraph, index) of the handle: (container, shared name).
+    """The kernel library, with its options: a rule asks for what this library's kernel does."""
     handles: dict[tuple[int, int], tuple[str, str]]
-    #: Resource variables whose contents already have their memory, with its bytes.
+    """The resource variable of each handle.
+
+    From (index of the subgraph, index of the handle's tensor) to (container, shared name).
+    ``VAR_HANDLE`` writes it, as ``MicroResourceVariables::CreateIdIfNoneFound`` does.
+    """
     allocated_variables: dict[tuple[str, str], int]
-    #: Whether room is made for as many variables as there are names, whatever their containers.
+    """Bytes of each resource variable that has its memory, by (container, shared name).
+
+    ``ASSIGN_VARIABLE`` writes it, as ``MicroResourceVariables::Allocate`` does.
+    """
     variables_by_name: bool
+    """Whether TFLM makes room for one variable a shared name, whatever the containers are."""
 
-    # Looking at tensors without cost (kernels use GetEvalInput or flatbuffer data).
-    def has_input(self, position: int) -> bool: ...
-    def input(self, position: int) -> Tensor: ...
-    def optional_input(self, position: int) -> Tensor | None: ...
-    def output(self, position: int) -> Tensor: ...
+    def has_input(self, position: int) -> bool:
+        """Whether the operator has this input.
 
-    # AllocateTempInputTensor and its kin: a TfLiteTensor (and quantization arrays) that stay
-    # until the end of the operator's Prepare, also when the kernel deallocates them earlier.
-    def temp_input(self, position: int) -> Tensor: ...
-    def temp_optional_input(self, position: int) -> Tensor | None: ...
-    def temp_output(self, position: int) -> Tensor: ...
+        ``NumInputs(node) > position`` and its index is not ``kTfLiteOptionalTensor`` (-1).
+        """
+        ...
 
-    # AllocatePersistentBuffer (aligned to 16) and RequestScratchBufferInArena, in bytes; ``cause``
-    # is what people call the buffer, where it is no struct of the operator's.
-    def persistent(self, size_bytes: int, cause: str = "") -> None: ...
-    def scratch(self, size_bytes: int) -> None: ...
+    def input(self, position: int) -> Tensor:
+        """An input, looked at without cost.
 
-    # A scratch buffer of which it is not known where the planner puts it: above all others.
-    def scratch_on_top(self, size_bytes: int) -> None: ...
+        ``GetEvalInput``, or data that the kernel reads in the file.
 
-    # CreateWritableTensorDimsWithCopy of an output (a persistent 4 + 4 x rank), and what the
-    # kernel then writes into these dims: the planner sizes the tensor by them.
-    def copy_output_shape(self, position: int) -> None: ...
-    def set_output_shape(self, position: int, shape: tuple[int, ...]) -> None: ...
+        Raises:
+            RefusedError: The operator does not have it: the model is refused.
+        """
+        ...
 
-    # The output's memory is set by Prepare itself, so the planner leaves it out (VAR_HANDLE).
-    def leave_unplanned(self, position: int) -> None: ...
+    def optional_input(self, position: int) -> Tensor | None:
+        """An input as ``input`` returns it, or ``None`` where the operator does not have it.
 
-    # Prepare returns an error (or ends the program): the model does not load.
-    def refuse(self, reason: str, *, ends: bool = False) -> NoReturn: ...
-    def ensure(self, condition: bool, reason: str, *, ends: bool = False) -> None: ...
+        ``GetEvalInput``, where the kernel compares the result with ``nullptr``.
+        """
+        ...
 
-    # Prepare passes, Eval returns an error (or ends the program): the model loads and fails when
-    # run.
-    def fails_at_invoke(self, reason: str, *, ends: bool = False) -> None: ...
+    def output(self, position: int) -> Tensor:
+        """An output, looked at without cost: ``GetEvalOutput``.
 
-    # What TFLM does is undefined: it asks for memory by a number that nothing has set.
-    def undefined(self, reason: str) -> None: ...
+        Raises:
+            RefusedError: The operator does not have it: the model is refused.
+        """
+        ...
 
-    # The cost just stated is an upper bound, not the device's number.
-    def bounded(self, reason: str) -> None: ...
+    def temp_input(self, position: int) -> Tensor:
+        """An input for which the kernel makes a temporary struct.
 
-    # The release of the kernel library, which the size of a request depends on.
-    def library_release(self) -> str: ...
+        ``MicroContext::AllocateTempInputTensor``. It takes temporary memory for a ``TfLiteTensor``,
+        and where the tensor is quantized for a ``TfLiteAffineQuantization`` and an array of zero
+        points. TFLM frees them at the end of the operator's ``Prepare``, also where the kernel
+        calls ``DeallocateTempTfLiteTensor`` before.
+
+        Raises:
+            RefusedError: The operator does not have it: the model is refused.
+        """
+        ...
+
+    def temp_optional_input(self, position: int) -> Tensor | None:
+        """An input as ``temp_input`` returns it, or ``None`` where the operator does not have it.
+
+        ``MicroContext::AllocateTempInputTensor``, where the kernel compares the result with
+        ``nullptr``. An input that is not there takes no memory.
+        """
+        ...
+
+    def temp_output(self, position: int) -> Tensor:
+        """An output for which the kernel makes a temporary struct.
+
+        ``MicroContext::AllocateTempOutputTensor``, with the memory of ``temp_input``.
+
+        Raises:
+            RefusedError: The operator does not have it: the model is refused.
+        """
+        ...
+
+    def persistent(self, size_bytes: int, cause: str = "") -> None:
+        """Reserve memory that the operator keeps: ``TfLiteContext::AllocatePersistentBuffer``.
+
+        It comes from the arena's tail, at a multiple of 16.
+
+        Args:
+            size_bytes: What the kernel asks for, bytes, before it is aligned.
+            cause: What a report calls the buffer; empty for the operator's own struct.
+        """
+        ...
+
+    def scratch(self, size_bytes: int) -> None:
+        """Request a buffer for the time of the operator's ``Eval``.
+
+        ``TfLiteContext::RequestScratchBufferInArena``. The planner places it in the arena's head,
+        beside the tensors that are alive meanwhile.
+
+        Args:
+            size_bytes: What the kernel asks for, bytes.
+
+        Raises:
+            RefusedError: It is the 13th of the operator; TFLM has room for 12
+                (``kMaxScratchBuffersPerOp``).
+        """
+        ...
+
+    def scratch_on_top(self, size_bytes: int) -> None:
+        """Count a scratch buffer whose place is not known: above all others of the head.
+
+        No function of TFLM. For an upper bound where the version that asks for it is unknown.
+
+        Args:
+            size_bytes: The most that a version asks for, bytes.
+        """
+        ...
+
+    def copy_output_shape(self, position: int) -> None:
+        """Give an output dimensions of its own, which the kernel may write.
+
+        ``CreateWritableTensorDimsWithCopy``: 4 + 4 x rank bytes of persistent memory.
+        """
+        ...
+
+    def set_output_shape(self, position: int, shape: tuple[int, ...]) -> None:
+        """Set what the kernel writes into ``output->dims``, in elements.
+
+        The planner sizes the tensor by it, and operators that come later see it.
+        """
+        ...
+
+    def leave_unplanned(self, position: int) -> None:
+        """Keep an output out of the plan: ``Prepare`` sets its data itself (``VAR_HANDLE``)."""
+        ...
+
+    def refuse(self, reason: str, *, ends: bool = False) -> NoReturn:
+        """Say that ``Prepare`` fails: the device does not load the model.
+
+        ``return kTfLiteError``.
+
+        Args:
+            reason: Why, as the report says it after the operator's name ("its input 1 is missing").
+            ends: Whether the firmware stops there instead of getting an error.
+
+        Raises:
+            RefusedError: Always. The caller of the rule notes the refusal.
+        """
+        ...
+
+    def ensure(self, condition: bool, reason: str, *, ends: bool = False) -> None:
+        """Refuse the model unless ``condition``: ``TF_LITE_ENSURE`` and its variants.
+
+        Args:
+            condition: What the kernel checks.
+            reason: As for ``refuse``.
+            ends: As for ``refuse``.
+
+        Raises:
+            RefusedError: ``condition`` is false.
+        """
+        ...
+
+    def fails_at_invoke(self, reason: str, *, ends: bool = False) -> None:
+        """Note that ``Eval`` fails: the device loads the model and cannot run it.
+
+        Counts where ``Invoke`` can reach the operator's subgraph. The rule goes on, as ``Prepare``
+        does.
+
+        Args:
+            reason: As for ``refuse``.
+            ends: As for ``refuse``.
+        """
+        ...
+
+    def undefined(self, reason: str) -> None:
+        """Note that what TFLM does is undefined, as where it sizes a buffer by an unset number.
+
+        Args:
+            reason: As for ``refuse``.
+        """
+        ...
+
+    def bounded(self, reason: str) -> None:
+        """Note that a cost just stated is an upper bound, not the device's number.
+
+        The result then says "estimated", with this reason.
+        """
+        ...
+
+    def library_release(self) -> str:
+        """The release of the kernel library, for requests whose size depends on it.
+
+        The result then names the release that it holds for.
+        """
+        ...
 
 
 class OperatorRule(Struct, frozen=True):
-    """One operator.
+    """What TFLM allocates for one operator, in the order in which it runs these steps.
 
-    ``parameters`` is the C layout (see ``Abi.size_of``) of the builtin parameter struct that
-    the operator's parser allocates, ``""`` when it allocates none.
+    Attributes:
+        parameters: C layout (see ``Abi.size_of``) of the struct of builtin options that the
+            operator's parser allocates (``TfLiteConvParams``); empty where it allocates none.
+        init: The kernel's ``Init``; ``None`` where it has none.
+        prepare: The kernel's ``Prepare``; ``None`` where it has none.
     """
 
     parameters: str = ""
@@ -102,7 +255,7 @@ class OperatorRule(Struct, frozen=True):
     prepare: Callable[[Preparation], None] | None = None
 
 
-#: What people call buffers that kernels keep.
+#: What reports call the buffers that kernels keep (the ``cause`` of ``persistent``).
 PER_CHANNEL_ARRAYS = "per-channel arrays"
 KERNEL_SUMS = "sums of weights"
 VARIABLES = "variables"
@@ -111,10 +264,13 @@ VARIABLES = "variables"
 def op_data(
     reference: str, cmsis_nn: str = "", *, esp_nn: str = "", compression: str = ""
 ) -> Callable[[Preparation], None]:
-    """An ``Init`` that allocates one OpData struct of the given C layout.
+    """An ``Init`` that allocates one ``OpData`` struct.
 
-    ``cmsis_nn`` and ``esp_nn`` are its layouts in these libraries' kernels, ``compression`` in
-    builds that can read compressed tensors, where they differ.
+    Args:
+        reference: The struct's C layout (see ``Abi.size_of``) in TFLM's reference kernel.
+        cmsis_nn: Its layout in CMSIS-NN's kernel; empty where it is the reference's.
+        esp_nn: Its layout in esp-nn's kernel; empty where it is the reference's.
+        compression: Its layout in builds that read compressed tensors; empty where it is the same.
     """
     layouts = {"cmsis-nn": cmsis_nn, "esp-nn": esp_nn}
 
@@ -138,7 +294,11 @@ def zero_point(tensor: Tensor) -> int:
 
 
 def option(node: Preparation, name: str) -> int:
-    """An integer among the operator's builtin options (an enumeration's name is not one)."""
+    """An integer among the operator's builtin options.
+
+    Raises:
+        RefusedError: It is not an integer, but the name of an enumeration's value or a list.
+    """
     value = node.operator.options[name]
     if not isinstance(value, int):
         node.refuse(f"its option {name} is no number")
@@ -156,5 +316,11 @@ def integers(tensor: Tensor) -> tuple[int, ...]:
 
 
 def int32s(tensor: Tensor, count: int) -> tuple[int, ...]:
-    """The first ``count`` INT32 of a constant, as kernels read it that do not look at its type."""
+    """The first ``count`` numbers of a constant, read as INT32 whatever type it has.
+
+    So do kernels that do not look at the type.
+
+    Raises:
+        struct.error: The constant is shorter.
+    """
     return struct.unpack_from(f"<{count}i", tensor.data)

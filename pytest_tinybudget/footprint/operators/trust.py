@@ -1,13 +1,12 @@
-"""What kernels take on trust: shapes, types and counts that no kernel of TFLM checks.
+"""Checks that TFLM's kernels leave out: shapes, types and counts that they take on trust.
 
-Release builds of TFLM leave its own checks (``TFLITE_DCHECK``) out: a result of another shape than
-the operator gives, weights of another length than its channels, or a bias of another type are
-read as if they were right. What is read wrongly so, or beyond its memory, is refused here, for
-each operator after its Prepare.
+Release builds of TFLM compile its checks (``TFLITE_DCHECK``) out. A kernel then reads a result of
+a wrong shape, too short weights, or a bias of a wrong type as if they were right. This module
+refuses such a model, operator by operator, after the operator's ``Prepare``.
 
-A shape that only says otherwise how many values lie in a row does no harm where a kernel works
-through all of them. ``Trusted.meant`` keeps the shape that such a tensor should have, and a kernel
-that looks at its dimensions is refused.
+Some wrong shapes do no harm: a kernel that works through all values does not look at dimensions.
+``Trusted.meant`` then keeps the right shape, and the next kernel that looks at dimensions refuses
+the model.
 """
 
 from __future__ import annotations
@@ -37,15 +36,33 @@ Shape = tuple[int, ...]
 
 
 class Trusted(Preparation, Protocol):
-    """A ``Preparation`` that knows what shapes tensors should have."""
+    """A ``Preparation`` that also knows what shapes tensors should have."""
 
-    # The shape that a tensor should have, by what computes it.
-    def meant(self, tensor: Tensor) -> Shape: ...
-    def means(self, subgraph: Subgraph, tensor: Tensor, shape: Shape) -> None: ...
+    def meant(self, tensor: Tensor) -> Shape:
+        """The shape in elements that the operator before gives a tensor of this subgraph.
 
-    # TFLM runs the operator, and would read or compute it wrongly without an error; where it
-    # reads or writes beyond a tensor's memory, or less than all of it, what happens is undefined.
-    def trust(self, condition: bool, reason: str, *, beyond: bool = False) -> None: ...
+        The file's shape where nothing else was noted with ``means``.
+        """
+        ...
+
+    def means(self, subgraph: Subgraph, tensor: Tensor, shape: Shape) -> None:
+        """Note the shape in elements that a tensor should have, whatever the file says."""
+        ...
+
+    def trust(self, condition: bool, reason: str, *, beyond: bool = False) -> None:
+        """Refuse the model unless ``condition``, which the kernel does not check.
+
+        Args:
+            condition: What must hold for a right result.
+            reason: Why not, as the report says it after the operator's name.
+            beyond: Whether the kernel would read or write outside a tensor's memory, or leave part
+                of it unset: the outcome is then undefined, else wrong.
+
+        Raises:
+            MisreadError: ``condition`` is false.
+            RefusedError: The same, with ``beyond``.
+        """
+        ...
 
 
 #: sizeof(int32_t): kernels read axes, begins and paddings as such, whatever type they have.
