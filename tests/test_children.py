@@ -203,7 +203,7 @@ def test_what_a_child_has_started_ends_with_it(tmp_path: Path, then: str) -> Non
 def test_native_code_that_lets_no_thread_run_ends_at_its_time_limit() -> None:
     code = (
         "import ctypes\n"
-        "from pytest_tinybudget.children import confinement\n"
+        "from pytest_tinybudget.base import confinement\n"
         "confinement.GRACE_SECONDS = 0\n"
         "confinement.end_with_parent(1)\n"
         "ctypes.PyDLL(None).sleep(60)\n"

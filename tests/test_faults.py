@@ -219,7 +219,8 @@ def test_every_file_is_written_in_a_way_that_is_known():
     whole = {"base/cache.py", "base/files.py"}
     appended = {"base/locks.py", "report/github.py"}
     temporary = {
-        *("base/processes.py", "convert/files.py", "convert/worker/job.py"),
+        *("base/processes.py", "convert/converter.py", "convert/files.py"),
+        "convert/worker/job.py",
         *("evaluation/job.py", "evaluation/measure.py"),
         *("update/signing.py", "accelerators/vela.py", "gate/cross_check.py"),
     }
@@ -524,17 +525,18 @@ def test_a_read_only_cache_is_read(
     assert fakes.joinpath("conversions").read_text().split() == ["models/kws.tflite"]
 
 
+@pytest.mark.parametrize("name", ["f.tflite", "f.cc"])
 def test_temporary_files_that_cannot_be_written_are_one_line(
-    folder: Path, fakes: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, fakes: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     def refuse(**_: object) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
     with pytest.raises(ConversionError) as caught:
-        convert(folder)
+        convert(folder, name)
     assert caught.value.message == (
-        "f.tflite: not converted, temporary files cannot be written: No space left on device"
+        f"{name}: not converted, temporary files cannot be written: No space left on device"
     )
 
 
@@ -564,10 +566,13 @@ def test_runs_at_once_write_the_bytes_of_one_and_convert_once(converted: Path, f
     assert fakes.joinpath("conversions").read_text().split() == ["models/kws.tflite"]
 
 
-def convert(folder: Path, **settings: int) -> bytes:
-    (folder / "f.tflite").write_bytes(float_model())
+def convert(folder: Path, name: str = "f.tflite", **settings: int) -> bytes:
+    """A float model, as the file ``name`` or as an array in a C source, converted."""
+    model = float_model()
+    array = f"alignas(16) const unsigned char model[] = {{{', '.join(map(str, model))}}};"
+    (folder / name).write_bytes(model if name.endswith(".tflite") else array.encode())
     converter = Converter(Cache(folder / "cache"))
-    request = Request(folder / "f.tflite", "f.tflite", Conversion(folder, "random", **settings))
+    request = Request(folder / name, name, Conversion(folder, "random", **settings))
     try:
         return converter.convert(request).content
     finally:

@@ -26,7 +26,7 @@ from pytest_tinybudget.runtimes.runtime import Tflm
 
 
 #: How far the flash of other kernels may lie above a table's: esp-nn's on Xtensa was published
-#: with twice what the RV32 table gives (see ``boards/data/cores.json``).
+#: with twice what the RV32 table gives (see ``runtimes/data/cores.json``).
 _OTHER_KERNELS_MARGIN_PERCENT = 100.0
 
 
