@@ -1,4 +1,4 @@
-"""A model that lies in a C or C++ source file: the array that holds it is found by its content.
+"""Finds a model in a C or C++ source file: the array that holds it is known by its content.
 
 An array is a model where its bytes 4 to 8 are the identifier of TF Lite, whatever it is called.
 The text is read as a compiler reads it, as far as an array of constants needs that: comments,
@@ -27,11 +27,11 @@ from pytest_tinybudget.graph.locations import MAX_FILE_BYTES
 from pytest_tinybudget.graph.locations import SEPARATOR
 
 
-#: A file with more braces, or more models, is no source that holds a model.
+#: Limits of braces and of models in one file: beyond them it is not read as a source.
 _MOST_BRACES, _MOST_MODELS = 200_000, 100
-#: A declaration that is longer than this, up to its first element, is none of an array.
+#: The longest declaration of an array, characters up to its first element.
 _LONGEST_DECLARATION = 2000
-#: How far indentation may push a directive into its line.
+#: The deepest indentation of a directive, characters.
 _LONGEST_INDENT = 200
 
 _IDENTIFIER = b"TFL3"
@@ -83,7 +83,7 @@ class CArray(Struct, frozen=True):
 
 
 def assembler_words(source: bytes) -> str:
-    """What to say of assembler, which is not read: where its model is."""
+    """The message for assembler, which is not read: where the model is instead."""
     found = _INCBIN.search(source)
     where = f": its .incbin takes {_shown(found[1])!r}, give that file" if found else ""
     return f"is assembler, which is not read{where}"
@@ -244,7 +244,7 @@ class _Source:
     # Arrays in it.
 
     def models(self) -> list[CArray]:
-        """All arrays that begin as a model does, whole."""
+        """The whole content of every array that begins as a model does."""
         chosen, looked_at = [], 0
         included: tuple[int, str] | None = None
         for each in self._initializers():
@@ -260,7 +260,7 @@ class _Source:
         return [self._whole(each, lengths) for each in chosen]
 
     def _fail_without(self, included: tuple[int, str] | None, arrays: int) -> NoReturn:
-        """Say that there is no model, and where it is instead as far as the text tells."""
+        """Raise the error that there is no model, with what the text tells about where it is."""
         if included is not None:
             self.fail(*included)
         text = "holds no model: no array has the identifier TFL3 at byte 4"
@@ -334,7 +334,7 @@ class _Source:
         )
 
     def _included(self, each: _Initializer) -> tuple[int, str] | None:
-        """What to say of an array whose elements another file holds."""
+        """The message for an array whose elements are in another file."""
         end = self.code.find(b"}", each.start)
         if each.is_text or end < 0 or self.code[each.start : end].strip(_SPACE):
             return None
@@ -358,7 +358,7 @@ class _Source:
         return content
 
     def _lengths(self, arrays: Sequence[_Initializer]) -> dict[bytes, tuple[int, bytes, int]]:
-        """What variables say of arrays' lengths: position, name and bytes, by the array's name."""
+        """Lengths that variables state of arrays: position, name and bytes, by the array's name."""
         found: dict[bytes, tuple[int, bytes, int]] = {}
         at = 0
         for start, end in (*map(self._span, arrays), (len(self.code), 0)):
@@ -507,7 +507,7 @@ def _is_escaped(text: bytes, at: int) -> bool:
 
 
 def _enter(conditions: list[bool | None], name: str, condition: bytes) -> int:
-    """Keep track of ``conditions``; by how many more of them are false after this directive.
+    """Update the stack of ``conditions``; returns how many more of them are false now.
 
     ``None`` is a condition that nobody knows here: both of its sides are looked at.
     """

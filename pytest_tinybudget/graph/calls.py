@@ -1,4 +1,4 @@
-"""Which subgraphs run which: calls must lead somewhere, and end."""
+"""Checks which subgraph calls which: each called one must exist, and no chain may be endless."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CALLS = {
 
 
 def check_calls(graphs: Sequence[Subgraph], fail: Callable[[str], NoReturn]) -> None:
-    """``fail`` on calls of subgraphs that are not there, on recursion, and on walks without end.
+    """Call ``fail`` for a call of a missing subgraph, a recursion, or too many operators in all.
 
     TFLM walks a called subgraph anew for every call, so that nested calls multiply.
     """

@@ -1,4 +1,4 @@
-"""Open dimensions: what TFLM would make of them, and files whose inputs are set to fixed shapes.
+"""Open dimensions: what TFLM makes of them, and how a file gets fixed input shapes instead.
 
 TFLM cannot resize a tensor: it takes the shapes that the file has, in which a converter has put 1
 for every open dimension. Right is that for a batch alone, and only where all that follows was
@@ -29,7 +29,7 @@ _LONGEST_NAME = 60
 
 
 class OpenShape(Struct, frozen=True):
-    """A shape that TFLM would take otherwise than it is meant: at an operator, or an input."""
+    """An input or an operator whose shape TFLM takes otherwise than it is meant."""
 
     subgraph: int
     operator: Operator | None
@@ -37,14 +37,14 @@ class OpenShape(Struct, frozen=True):
 
 
 class Openness(Struct, frozen=True):
-    """What a model's open dimensions come to: ``problems``, or that its batch counts as 1."""
+    """What a model's open dimensions mean: ``problems``, or a note that the batch counts as 1."""
 
     problems: tuple[OpenShape, ...] = ()
     note: str = ""
 
 
 def openness(model: Model) -> Openness:
-    """What TFLM makes of ``model``'s open dimensions, worked out once."""
+    """What TFLM makes of the open dimensions of ``model``. Computed once a model."""
     found: Openness | None = model.derived.get("openness")
     if found is None:
         found = model.derived["openness"] = _openness(model)
@@ -105,7 +105,7 @@ def _note(inputs: list[Tensor]) -> str:
 
 
 def _behind(model: Model, inputs: list[Tensor]) -> Iterator[OpenShape]:
-    """Open tensors whose shape at batch 1 is not the file's, or not known."""
+    """Open tensors whose shape at batch 1 differs from the file's or is not known."""
     found = infer(model, {})
     batch = "at batch 1" if inputs else "by its inputs"
     way_out = "convert the model at fixed shapes"
@@ -153,7 +153,7 @@ def _declared(model: Model, inputs: list[Tensor]) -> str:
 
 
 def _only_batch(tensor: Tensor) -> bool:
-    """Whether but the batch is open, and the file has it as 1.
+    """Whether only the batch is open, and the file has it as 1.
 
     The one dimension of a row of numbers is none: it may as well be a number of samples.
     """
@@ -168,14 +168,14 @@ def _is_open(tensor: Tensor) -> bool:
 
 
 def _batches_closed(model: Model) -> dict[int, Shape]:
-    """Inputs of which the batch alone is open, with 1 in its place."""
+    """Shapes of the inputs of which only the batch is open, with 1 for the batch."""
     main = model.main
     opened = (main.tensors[index] for index in main.inputs)
     return {each.index: each.shape for each in opened if _is_open(each) and _only_batch(each)}
 
 
 def _by_index(model: Model, input_shapes: Mapping[str, Shape]) -> dict[int, Shape]:
-    """``input_shapes`` by tensor, each held against what is fixed."""
+    """``input_shapes`` by the tensor's index, each checked against the fixed dimensions."""
     main, names = model.main, _names(model)
     found: dict[int, Shape] = {}
     for name, shape in input_shapes.items():
@@ -187,7 +187,7 @@ def _by_index(model: Model, input_shapes: Mapping[str, Shape]) -> dict[int, Shap
 
 
 def _names(model: Model) -> dict[str, int]:
-    """The main inputs by all their names: those of the file's signature before the tensors'."""
+    """Index of each main input by its names. A name of the signature wins over a tensor's."""
     main = model.main
     signed = {
         name: index
@@ -212,7 +212,7 @@ def _check(tensor: Tensor, name: str, shape: Shape) -> None:
 
 
 def _rewritten(model: Model, shapes: Mapping[Key, Shape]) -> Model:
-    """The file with other ``shapes``, none of them open, read anew."""
+    """The model of a new file that has these ``shapes``, with no dimension open."""
     from pytest_tinybudget.graph.tables import Leaf
     from pytest_tinybudget.graph.tables import put_together
     from pytest_tinybudget.graph.tables import take_apart

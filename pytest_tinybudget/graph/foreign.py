@@ -1,4 +1,4 @@
-"""Model files of other kinds, told by name or first bytes: how each becomes a source here."""
+"""Recognizes model files of other formats and says how each becomes a source for this tool."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TENSORFLOW = (
 )
 _RETRAIN = "load them into the model that they belong to, save that, and declare what was saved"
 
-#: What a file is by its suffix, and what to do with it.
+#: By suffix: what the file is, and what to do with it.
 _BY_SUFFIX = {
     ".onnx": ("an ONNX model", _ONNX),
     ".ort": ("an ONNX Runtime model", f"take the .onnx that it was made of: {_ONNX}"),
@@ -43,14 +43,14 @@ _BY_SUFFIX = {
     ".pickle": ("a Python pickle", "it is never opened: save the model as .keras or .tflite"),
     ".joblib": ("a Python pickle", "it is never opened: save the model as .keras or .tflite"),
 }
-#: Converted on the way to a verdict, which what reads a file as it is does not do.
+#: Formats that the gate converts. A command that reads a file as it is cannot take them.
 _CONVERTED = (".keras", ".h5", ".hdf5")
 _DECLARE = "declare it with representative_data, and tinybudget check converts and measures it"
 _PARTS_OF_SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
 _TENSORFLOW_JS = ("model.json",)
 
 _ZIP, _GZIP, _HDF5 = b"PK\x03\x04", b"\x1f\x8b", b"\x89HDF\r\n\x1a\n"
-#: Names of more members of an archive are not looked at.
+#: So many members of an archive are looked at, by their names.
 _MOST_MEMBERS = 10_000
 
 
@@ -60,7 +60,7 @@ def is_foreign(path: Path) -> bool:
 
 
 def foreign_words(path: Path, start: bytes = b"") -> str:
-    """What the file is that begins with ``start``, and how it becomes a source; empty: unknown."""
+    """What a file is, by its name and first bytes, and how it becomes a source; empty: unknown."""
     if path.name in _PARTS_OF_SAVED_MODEL:
         return f"is part of a SavedModel: give its folder, {printable(path.parent.as_posix())}"
     if path.name in _TENSORFLOW_JS:

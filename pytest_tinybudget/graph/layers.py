@@ -1,4 +1,4 @@
-"""A layer list to the INT8 model that a converter would make of it: a budget before training.
+"""Turns a layer list into the INT8 model that a converter would make: a budget before training.
 
 Shapes, operators and quantization are the trained model's; weights are zeros, names are short.
 """
@@ -67,7 +67,7 @@ def model_of(planned: LayerList, name: str) -> bytes:
 
 @dataclass(slots=True)
 class _Graph:
-    """A model under construction: a chain of operators; ``shape`` is what the last one gives."""
+    """A model under construction, a chain of operators. ``shape`` is that of the last result."""
 
     name: str
     shape: list[int]
@@ -82,7 +82,7 @@ class _Graph:
         self.tensor("", self.shape)
 
     def fail(self, text: str) -> ModelError:
-        """An error about the layer at hand."""
+        """An error about the current layer."""
         return ModelError(f"{self.name}: layer {self.label}: {text}")
 
     def tensor(
@@ -96,7 +96,7 @@ class _Graph:
         axis: int = 0,
         data: bytes | None = None,
     ) -> int:
-        """Add a tensor of the layer at hand; with ``data`` a constant."""
+        """Add a tensor of the current layer; with ``data`` a constant."""
         if data is not None:
             self.buffers.append(Table("Buffer", {"data": data}))
         quantization = {
@@ -134,7 +134,7 @@ class _Graph:
         scale: float = _SCALE,
         zero_point: int = 0,
     ) -> None:
-        """Add an operator that makes ``shape`` of the last result and ``constants``."""
+        """Add an operator on the last result and ``constants``; its result has ``shape``."""
         if (name, version) not in self.codes:
             self.codes.append((name, version))
         result = self.tensor("", shape, scales=(scale,), zero_point=zero_point)
@@ -177,7 +177,7 @@ def _code(name: str, version: int) -> Table:
 
 
 def _window(graph: _Graph, layer: Layer) -> tuple[list[int], dict[str, Any]]:
-    """Height and width after a sliding window, and what all such operators declare."""
+    """Height and width after a sliding window, and the options that all such operators share."""
     if len(graph.shape) != 4:
         raise graph.fail(f"expects (height, width, channels), but is given {graph.shape[1:]}")
     if layer.padding == "same":

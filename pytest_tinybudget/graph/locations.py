@@ -1,4 +1,4 @@
-"""Where a model lies: a file of its own, or ``FILE::ARRAY``, an array in a C or C++ source."""
+"""Where a model is: a file of its own, or an array in a C or C++ source (``FILE::ARRAY``)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ C_SUFFIXES = frozenset(
 #: Assembler, which can only include a model.
 ASSEMBLER_SUFFIXES = frozenset({".s", ".asm"})
 
-#: Of what is measured as it is, or converted.
+#: Suffixes of models that are measured as they are, or converted.
 _SUFFIXES = frozenset({".tflite", ".lite", ".keras", ".h5", ".hdf5"})
 
-#: Larger files are refused unread: no microcontroller maps as much flash.
+#: Larger files are refused before they are read: no microcontroller maps as much flash.
 MAX_FILE_BYTES = 256 * 1024**2
 
-#: Between a file and the array in it, as between the parts of a node id.
+#: Separates a file from the array in it, as pytest separates the parts of a node id.
 SEPARATOR = "::"
 
 

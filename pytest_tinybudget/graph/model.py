@@ -1,4 +1,8 @@
-"""The typed model graph: what a ``.tflite`` file (or a layer list) says, without its encoding."""
+"""The types of a model's graph: what a ``.tflite`` file says, without its encoding.
+
+``tflite.read_model`` makes them; ``footprint/``, ``speed/`` and the reports read them. Fields have
+the names of the TF Lite schema (``schema.fbs``) where it has them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import msgspec
 
 OptionValue = int | float | bool | str | tuple[int, ...] | tuple[float, ...]
 
-#: The contents of what has none.
+#: The contents of a tensor or option that stores none.
 NO_BYTES = memoryview(b"")
 
 #: Bits of one element by type name (the names of the TF Lite schema's ``TensorType``).
@@ -28,11 +32,14 @@ TYPE_BITS: Mapping[str, int] = {
 
 
 class Quantization(msgspec.Struct, frozen=True, gc=False):
-    """Affine quantization: real = scale × (quantized − zero point).
+    """How a tensor is quantized: real value = scale × (stored value − zero point).
 
-    Either vector may be empty; ``zero_points`` may have one entry for many scales.
-    ``dimension`` is the axis that per-channel scales run along. ``details`` names a quantization
-    beyond these numbers (``"blocks"``, or ``"a custom method"``), ``""`` where there is none.
+    Attributes:
+        scales: One for the whole tensor, or one for each channel; empty where it is not quantized.
+        zero_points: As many as scales, or one for all of them; may be empty.
+        dimension: The axis of the channels, from 0; without meaning for a single scale.
+        details: A quantization that these numbers do not describe, ``"blocks"`` or
+            ``"a custom method"``; else empty.
     """
 
     scales: tuple[float, ...] = ()
@@ -49,9 +56,19 @@ class Quantization(msgspec.Struct, frozen=True, gc=False):
 class Tensor(msgspec.Struct, frozen=True, gc=False):
     """One tensor of a subgraph.
 
-    ``shape`` is in elements (a scalar has ``()``); ``data_bytes`` is the size of its constant
-    buffer in the file (0 = computed at run time, planned in the arena); ``data`` views it.
-    ``external`` marks constants stored outside the flatbuffer, which TFLM reads as empty.
+    Attributes:
+        index: Its index in ``Subgraph.tensors``.
+        name: As in the file; may be empty, and need not be unique.
+        type: A key of ``TYPE_BITS``.
+        shape: Its extents in elements; ``()`` is a scalar.
+        shape_signature: The same with -1 for open dimensions; ``None`` where the file has none.
+        buffer: Index of its buffer in the file.
+        data: The contents that the file stores, a view of ``Model.content``; empty where they are
+            computed at run time and lie in the arena.
+        is_variable: Whether it keeps its contents from one inference to the next.
+        quantization: How its numbers are stored.
+        sparse: Whether the contents are packed, zeros left out.
+        external: Whether the contents lie outside the flatbuffer: TFLM then reads none.
     """
 
     index: int
@@ -76,12 +93,12 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def bytes(self) -> int:
-        """Bytes its contents take in the arena, as TFLM counts them (int4: two an element byte)."""
+        """Bytes of its contents, packed as in the file: two INT4 share a byte."""
         return (self.elements * TYPE_BITS[self.type] + 7) // 8
 
     @property
     def element_bytes(self) -> int:
-        """Bytes of one element (1 for int4, as kernels unpack it)."""
+        """Bytes of one element in the arena: 1 for INT4, which kernels unpack."""
         return (TYPE_BITS[self.type] + 7) // 8
 
     @property
@@ -91,11 +108,20 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
 
 
 class Operator(msgspec.Struct, frozen=True, gc=False):
-    """One operator; tensor lists hold indices into the subgraph, −1 for an absent optional.
+    """One operator of a subgraph.
 
-    ``name`` is the builtin's schema name (``"CONV_2D"``) or the custom code of a custom operator.
-    ``options`` are the builtin options by their schema names (defaults filled in), enumerations
-    by name (``padding="SAME"``, ``fused_activation_function="RELU6"``, types as in ``TYPE_BITS``).
+    Attributes:
+        index: Its index in ``Subgraph.operators``, which is the order of execution.
+        name: The schema's name (``"CONV_2D"``), or the custom code of a custom operator.
+        builtin_code: The number of ``BuiltinOperator``.
+        is_custom: Whether it is a custom operator.
+        version: The version of the operator that the converter wrote.
+        inputs: Indices of tensors; -1 is an optional input that is not there.
+        outputs: Indices of tensors.
+        intermediates: Indices of tensors that the operator needs inside.
+        options: The builtin options by the schema's names, with defaults filled in. A value of an
+            enumeration is its name (``padding="SAME"``), a type a key of ``TYPE_BITS``.
+        custom_options: The bytes of a custom operator's options, a view of ``Model.content``.
     """
 
     index: int
@@ -111,7 +137,16 @@ class Operator(msgspec.Struct, frozen=True, gc=False):
 
 
 class Subgraph(msgspec.Struct, frozen=True, gc=False):
-    """Tensors and operators in file order; ``inputs`` and ``outputs`` index ``tensors``."""
+    """A graph of operators that runs as a whole.
+
+    Attributes:
+        index: Its index in ``Model.subgraphs``.
+        name: As in the file; may be empty.
+        tensors: In the order of the file.
+        operators: In the order of the file, which is the order of execution.
+        inputs: Indices of the tensors that the caller sets.
+        outputs: Indices of the tensors that the caller reads.
+    """
 
     index: int
     name: str
@@ -122,7 +157,14 @@ class Subgraph(msgspec.Struct, frozen=True, gc=False):
 
 
 class Signature(msgspec.Struct, frozen=True, gc=False):
-    """A named entry point: tensor indices by argument name."""
+    """A named way to call a subgraph.
+
+    Attributes:
+        key: The signature's name, such as ``"serving_default"``.
+        subgraph: Index of the subgraph that it calls.
+        inputs: Index of the tensor by the argument's name.
+        outputs: Index of the tensor by the result's name.
+    """
 
     key: str
     subgraph: int
@@ -132,10 +174,20 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A whole model. ``content`` is the file, unchanged; every ``memoryview`` points into it.
+    """A whole model.
 
-    ``external_buffers`` lists buffers that the file says are stored outside the flatbuffer
-    (offset and size), which TFLM reads as empty.
+    Attributes:
+        name: What reports call it, as a rule the file's name.
+        content: The bytes of the file, unchanged; every ``memoryview`` points into them.
+        schema_version: The version of the TF Lite schema, 3 today.
+        description: As in the file; often the converter's name.
+        subgraphs: The main one first.
+        metadata: Contents of the metadata entries by name.
+        signatures: The named ways to call it.
+        external_buffers: Indices of buffers outside the flatbuffer, which TFLM reads as empty.
+        strings_bytes: Bytes of all strings in the file, with their lengths, ends and padding.
+        derived: What other modules have computed from the model, by keys of their own. A changed
+            copy starts without it.
     """
 
     name: str
@@ -148,7 +200,6 @@ class Model:
     external_buffers: tuple[int, ...] = ()
     strings_bytes: int = 0
     _sha256: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
-    #: What others have computed of it, by keys of theirs: a changed copy starts without.
     derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

@@ -1,4 +1,4 @@
-"""What each builtin operator makes of its inputs' shapes, after TF Lite's kernels of these names.
+"""The shape of each builtin operator's result, as TF Lite's kernel of the same name computes it.
 
 ``RULES`` has the shapes of the outputs; ``VALUES`` the integers that come out of operators that
 compute with shapes, as converters write them around a batch that was open.
@@ -54,7 +54,7 @@ def _window(call: Call, size: int, window: int, stride: int, dilation: int = 1) 
 
 
 def _slid(call: Call, window: tuple[int, int], *, dilates: bool = True) -> tuple[int, int]:
-    """Height and width of what a window leaves."""
+    """Height and width of the result of a sliding window."""
     _, height, width, _ = call.shape()
     by_height = call.number("dilation_h_factor") if dilates else 1
     by_width = call.number("dilation_w_factor") if dilates else 1
@@ -185,7 +185,7 @@ def _slice(call: Call) -> Iterable[Shape]:
 
 
 def _strided(call: Call) -> list[tuple[range, bool]]:
-    """The positions taken of each axis, and whether the axis goes."""
+    """For each axis, the positions that are taken, and whether the axis is dropped."""
     shape = call.shape()
     if call.option("ellipsis_mask") or call.option("new_axis_mask") or call.option("offset"):
         raise UnknownShapeError("its ellipsis, new axes or offset are not known here")

@@ -1,4 +1,4 @@
-"""The shapes of all tensors, worked out from those of the inputs, operator by operator.
+"""Computes the shapes of all tensors from those of the inputs, operator by operator.
 
 TFLM takes every shape from the file. So where an input's shape is set to another, all that follow
 must be set too, as a converter would have. What an operator makes of its inputs' shapes is known
@@ -29,22 +29,22 @@ Shape = tuple[int, ...]
 #: A tensor: its subgraph's index and its own.
 Key = tuple[int, int]
 
-#: Integers of at most so many elements are followed as values: shapes, axes, sizes.
+#: Integer tensors with at most so many elements are followed as values: shapes, axes, sizes.
 _MOST_VALUES = 256
 
-#: What rules run into where an operator's inputs do not fit together.
+#: What a rule raises where an operator's inputs do not fit together.
 _MISFITS = (ArithmeticError, IndexError, TypeError, ValueError)
 
 _INTEGERS = {"INT32": "i", "INT64": "q"}
 
 
 class UnknownShapeError(Exception):
-    """What an operator makes of its inputs is not known; the message says why."""
+    """The shape of an operator's result is not known. The message says why."""
 
 
 @dataclass(slots=True)
 class Shapes:
-    """What is known of a model's tensors: ``known`` shapes, and why others are ``unknown``."""
+    """The shapes of a model's tensors: ``known`` ones, and why each other is ``unknown``."""
 
     known: dict[Key, Shape] = field(default_factory=dict)
     unknown: dict[Key, str] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One operator with the shapes that its inputs have now."""
+    """One operator, with the shapes of its inputs as computed so far."""
 
     operator: Operator
     graph: Subgraph
@@ -112,7 +112,7 @@ class Call:
 
 
 def infer(model: Model, inputs: Mapping[int, Shape]) -> Shapes:
-    """The shapes of ``model``'s tensors where its main inputs have ``inputs`` (by tensor index).
+    """The shapes of all tensors, given those of the main inputs (by the tensor's index).
 
     An input that is not given keeps the file's shape.
     """
@@ -124,7 +124,7 @@ def infer(model: Model, inputs: Mapping[int, Shape]) -> Shapes:
 
 
 def _walk(model: Model, graph: Subgraph, inputs: Mapping[int, Shape], found: Shapes) -> None:
-    """Everything in ``graph``, in the order in which it runs."""
+    """Compute the shapes in ``graph``, in the order of execution, and those of what it calls."""
     made = {index for operator in graph.operators for index in operator.outputs}
     for tensor in graph.tensors:
         key = (graph.index, tensor.index)
@@ -153,7 +153,7 @@ def _walk(model: Model, graph: Subgraph, inputs: Mapping[int, Shape], found: Sha
 
 
 def _shapes_of(model: Model, call: Call) -> Sequence[Shape]:
-    """What the operator makes of its inputs' shapes."""
+    """The shapes of the operator's results."""
     from pytest_tinybudget.graph.shape_rules import RULES
 
     operator = call.operator
@@ -172,7 +172,7 @@ def _shapes_of(model: Model, call: Call) -> Sequence[Shape]:
 
 
 def _as_in_the_file(call: Call, reason: str) -> Iterator[Shape | str]:
-    """The file's own shapes, where nothing in front has changed and but the batch is closed."""
+    """The file's own shapes, where no input has changed and only the batch was closed."""
     tensors = call.graph.tensors
     said = f"{call.operator.name} #{call.operator.index}: {reason}"
     unchanged = all(
@@ -187,7 +187,7 @@ def _as_in_the_file(call: Call, reason: str) -> Iterator[Shape | str]:
 
 
 def _called(model: Model, call: Call) -> Sequence[Shape]:
-    """The shapes that called subgraphs leave: of IF's first branch, of WHILE's state."""
+    """The result shapes of called subgraphs: of IF's first branch, of WHILE's state."""
     first = 1 if call.operator.name == "IF" else 0
     passed = [call.shape(position) for position in range(first, call.count)]
     names = ("then_subgraph_index", "else_subgraph_index")
@@ -217,7 +217,7 @@ def _constant(tensor: Tensor) -> Shape | None:
 
 
 def _follow_values(call: Call) -> None:
-    """The integers that come out, where they depend on shapes and constants alone."""
+    """Note the integers of a result that depends on shapes and constants alone."""
     from pytest_tinybudget.graph.shape_rules import VALUES
 
     operator, found = call.operator, call.found

@@ -1,4 +1,4 @@
-"""Models made smaller without training: what is left out is what TFLM never reads."""
+"""Makes models smaller without training them: leaves out what TFLM never reads."""
 
 from __future__ import annotations
 

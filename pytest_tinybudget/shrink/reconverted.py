@@ -1,6 +1,6 @@
-"""Models as another conversion would have written them, to measure what that would save.
+"""Models as another conversion would have written them, to measure how much that would save.
 
-For measuring alone: the weights are those of the file, which belong to the scales that went.
+Only for measuring: they hold the weights of the file, which need the scales that were left out.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _VECTORS = ("scale", "zero_point", "min", "max")
 def per_tensor(model: Model) -> Model | None:
     """``model`` with one scale for the weights and the bias of each dense layer.
 
-    ``None`` where it has no others. The file is smaller by what the scales took, and not by what
-    writing it anew would save besides.
+    ``None`` where each has one already. The file shrinks by the bytes of the scales, not by what
+    writing it again would save besides.
 
     Raises:
         ModelError: the file has parts that cannot be written again.

@@ -27,10 +27,12 @@ KEPT_METADATA = frozenset({b"OfflineMemoryAllocation", b"COMPRESSION_METADATA"})
 
 
 class Stripped(Struct, frozen=True):
-    """A model without what TFLM never reads, and of what bytes those were.
+    """A model without what TFLM never reads.
 
-    ``metadata_bytes`` are the contents of metadata that went, ``saved_bytes`` all that the file
-    is smaller by.
+    Attributes:
+        model: The smaller model.
+        metadata_bytes: Bytes of the metadata that were left out.
+        saved_bytes: Bytes by which the file is smaller, names and signatures included.
     """
 
     model: Model
@@ -48,8 +50,8 @@ class Stripped(Struct, frozen=True):
 def strip(model: Model) -> Stripped:
     """``model`` without names, descriptions, metadata and signatures.
 
-    A model that TFLM cannot read as it is, because data lie outside the file or are stored
-    sparse, is left as it is: it is refused for that. So is one that would not be smaller.
+    Two kinds of models are returned unchanged: those that would not be smaller, and those whose
+    data lie outside the file or are sparse, which TFLM cannot read and the gate refuses.
 
     Raises:
         ModelError: the file has parts that cannot be written again.
@@ -74,7 +76,7 @@ def strip(model: Model) -> Stripped:
 
 
 def _without_metadata(root: Table) -> int:
-    """Drop what metadata TFLM does not read, and its contents; the bytes of these."""
+    """Drop the metadata that TFLM does not read; returns the bytes of its contents."""
     entries, buffers = root.tables("metadata"), root.tables("buffers")
     kept = [entry for entry in entries if entry.text("name") in KEPT_METADATA]
     used = {entry.values.get("buffer", 0) for entry in kept}
@@ -84,7 +86,8 @@ def _without_metadata(root: Table) -> int:
     freed = 0
     for number in dropped:
         freed += len(buffers[number].text("data"))
-        # The table stays, so that the numbers of the others do; one object may be several.
+        # An empty buffer takes its place, so that the others keep their indices. The old one is not
+        # changed: the same object may stand for several buffers.
         buffers[number] = Table("Buffer")
     if kept:
         root.values["metadata"].tables[:] = kept
