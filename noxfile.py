@@ -18,7 +18,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 #: The oldest of each that ``pyproject.toml`` allows.
-OLDEST = ("pytest==8.2.*", "numpy==1.26.*")
+OLDEST = ("pytest==8.2.*", "numpy==1.26.*", "jinja2==3.1.0")
 
 pyenv = shutil.which("pyenv")
 if pyenv and "PYENV_VERSION" not in os.environ:
@@ -45,11 +45,13 @@ def lowest(session: nox.Session) -> None:
 @nox.session(python="3.10")
 def corner(session: nox.Session) -> None:
     """The oldest of everything on the plugin's own tests: a minute, for every commit."""
-    session.install("-e", ".", *OLDEST, "flatbuffers", "hypothesis", "jsonschema", "pytest-xdist")
+    others = ("flatbuffers", "html5lib", "hypothesis", "jsonschema", "pytest-xdist")
+    session.install("-e", ".", *OLDEST, *others)
     chosen = session.posargs or (
         "tests/test_plugin.py",
         "tests/test_plugin_groups.py",
         "tests/test_report_results.py",
+        "tests/test_report_html.py",
     )
     session.run("pytest", *chosen)
 

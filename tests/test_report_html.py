@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -31,9 +32,12 @@ from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.report import html
 from pytest_tinybudget.report import svg
+from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.reader import own_results
 from pytest_tinybudget.results.types import PairResult
 
+
+TEMPLATE = Path(html.__file__).parent / "templates" / "page.html"
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -240,6 +244,36 @@ def test_hostile_names_stay_text(text: str) -> None:
     assert len(list(hostile.iter())) == len(list(honest.iter()))
     shown = printable(text, limit=500).strip()
     assert shown[:40] in text_of(hostile) or " ".join(shown.split())[:40] in text_of(hostile)
+
+
+def test_whatever_the_page_is_given_is_escaped_where_it_is_put() -> None:
+    """No value needs a function to escape it: jinja2 does that for each."""
+    sources = re.findall(r"\{\{(.*?)\}\}", TEMPLATE.read_text("utf-8"), re.DOTALL)
+    assert len(sources) > 50
+    assert not [each for each in sources if "safe" in each or "Markup" in each]
+    page = html.render([pair("<i>&\"'", headline="<script>")])
+    assert "<i>&" not in page
+    assert "&lt;i&gt;&amp;&#34;&#39;" in page
+
+
+def test_only_writing_a_page_imports_the_template_engine(tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    results.write_text(writer.render(EVERY_KIND))
+    code = (
+        "import sys\nfrom pytest_tinybudget.cli import main\n"
+        "main(['report', sys.argv[1], '--format', sys.argv[2], '-o', sys.argv[3]])\n"
+        "print('jinja2' in sys.modules)"
+    )
+    found = {
+        name: subprocess.run(
+            [sys.executable, "-c", code, str(results), name, str(tmp_path / name)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for name in ("html", "markdown", "csv")
+    }
+    assert found == {"html": "True", "markdown": "False", "csv": "False"}
 
 
 # The picture of the arena

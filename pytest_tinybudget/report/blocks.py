@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left
+from collections.abc import Callable
 from collections.abc import Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.sizes import format_size
@@ -41,20 +43,48 @@ def shape_text(shape: Sequence[int]) -> str:
 METHODS = {"exact": "", "table": "measured", "estimated": "estimated", "declared": "declared"}
 
 
+class SizeColumn(Struct, frozen=True):
+    """A size in tables of layers: its title, a layer's bytes, whether only on request."""
+
+    title: str
+    bytes_of: Callable[[Layer], int]
+    on_request: bool = False
+
+
+#: The sizes of a layer in every table of layers, in this order. A new column is an entry here.
+LAYER_SIZES = (
+    SizeColumn("weights", lambda layer: layer.weights_bytes),
+    SizeColumn("activations", lambda layer: layer.activation_bytes),
+    SizeColumn("scratch", lambda layer: layer.scratch_bytes, on_request=True),
+    SizeColumn("persistent", lambda layer: layer.persistent_bytes, on_request=True),
+    SizeColumn("live", lambda layer: layer.live_bytes),
+)
+
+
+def largest_parts(
+    parts: Sequence[Part], most: int | None = None
+) -> tuple[Sequence[Part], Sequence[Part]]:
+    """Parts that take anything, largest first: those to list, and those that share a line.
+
+    At most ``most`` are listed, or one more where a single part would be left to share a line.
+    """
+    ordered = sorted(filter(upper_bound, parts), key=lambda part: (-upper_bound(part), part.name))
+    if most is None or len(ordered) <= most + 1:
+        return ordered, ()
+    return ordered[:most], ordered[most:]
+
+
 def parts_table(parts: Sequence[Part], style: Style, *, most: int | None = None) -> list[str]:
     """Parts of flash or RAM, largest first, upper bounds; they add up to what is used.
 
     Beyond ``most``, small parts share a line.
     """
-    total = sum(map(_upper_bound, parts))
-    ordered = sorted(parts, key=lambda part: (-_upper_bound(part), part.name))
-    listed = [part for part in ordered if _upper_bound(part)]
-    shown = listed if most is None or len(listed) <= most + 1 else listed[:most]
-    rows = [(_upper_bound(part), part.name, METHODS[part.method], _note(part)) for part in shown]
-    if len(shown) < len(listed):
-        rest = listed[len(shown) :]
+    total = sum(map(upper_bound, parts))
+    shown, rest = largest_parts(parts, most)
+    rows = [(upper_bound(part), part.name, METHODS[part.method], _note(part)) for part in shown]
+    if rest:
         method = "estimated" if any(part.method == "estimated" for part in rest) else ""
-        rows.append((sum(map(_upper_bound, rest)), f"{len(rest)} smaller parts", method, ""))
+        rows.append((sum(map(upper_bound, rest)), f"{len(rest)} smaller parts", method, ""))
     if not rows:
         return []
     lines = _parts_rows(rows, total, replace(style, width=sys.maxsize), notes=True)
@@ -71,7 +101,7 @@ def _parts_rows(
     texts = [
         (
             format_size(size),
-            _percent(size, total),
+            share_text(size, total),
             name,
             ", ".join(filter(None, (method, note))) if notes else method,
         )
@@ -81,11 +111,13 @@ def _parts_rows(
     return columns(texts, align, style, flexible=2, drop=(1,), indent=_INDENT)
 
 
-def _upper_bound(part: Part) -> int:
+def upper_bound(part: Part) -> int:
+    """What a part takes at most, bytes: its margin included."""
     return part.bytes + part.margin_bytes
 
 
-def _percent(size: int, total: int) -> str:
+def share_text(size: int, total: int) -> str:
+    """``12 %`` of ``total``; ``<1 %`` for what is less than one."""
     return f"{size * 100 // total} %" if size * 100 >= total else "<1 %"
 
 
@@ -139,13 +171,13 @@ def persistent_table(arena: Arena, style: Style, *, most: int | None = None) -> 
     shares = sorted(arena.persistent, key=lambda each: (-each.bytes, each.operator, each.cause))
     shown = shares if most is None or len(shares) <= most + 1 else shares[:most]
     rows = [
-        (format_size(each.bytes), _percent(each.bytes, arena.tail), persistent_label(each))
+        (format_size(each.bytes), share_text(each.bytes, arena.tail), persistent_label(each))
         for each in shown
     ]
     rest = sum(each.bytes for each in shares[len(shown) :])
     if rest:
         label = f"{len(shares) - len(shown)} smaller shares"
-        rows.append((format_size(rest), _percent(rest, arena.tail), label))
+        rows.append((format_size(rest), share_text(rest, arena.tail), label))
     if not rows:
         return []
     return columns(rows, ("right", "right", "left"), style, flexible=2, indent=_INDENT)
@@ -187,8 +219,9 @@ def layers_table(footprint: Footprint, style: Style, *, everything: bool = False
         return []
     peak = peak_layers(footprint.arena, layers) if footprint.arena else []
     marked = {(layer.subgraph, layer.index) for layer in peak}
+    sizes = [column for column in LAYER_SIZES if everything or not column.on_request]
     rows: list[tuple[str, ...]] = [
-        ("", "layer", "name", "output", "weights", "activations", "scratch", "persistent", "live")
+        ("", "layer", "name", "output", *(column.title for column in sizes))
     ]
     rows += [
         (
@@ -196,21 +229,10 @@ def layers_table(footprint: Footprint, style: Style, *, everything: bool = False
             layer_label(layer),
             layer.name,
             output_text(layer),
-            *(
-                format_size(size)
-                for size in (
-                    layer.weights_bytes,
-                    layer.activation_bytes,
-                    layer.scratch_bytes,
-                    layer.persistent_bytes,
-                    layer.live_bytes,
-                )
-            ),
+            *(format_size(column.bytes_of(layer)) for column in sizes),
         )
         for layer in layers
     ]
-    if not everything:
-        rows = [row[:6] + row[8:] for row in rows]
     texts: list[Align] = ["left"] * 4
     align = texts + ["right"] * (len(rows[0]) - len(texts))
     drop = (3, 5, 2, 7, 6) if everything else (5, 3, 2)
