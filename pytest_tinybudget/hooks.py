@@ -49,7 +49,7 @@ def pytest_tinybudget_estimator(
 def pytest_tinybudget_report(
     results: Sequence[PairResult], config: pytest.Config
 ) -> Iterable[str] | None:
-    """Called once at the end of the run with all results, sorted by id: write a report.
+    """Write a report. Called once at the end of the run with all ``results``, sorted by id.
 
     With pytest-xdist it is called in the controller alone. Lines that it returns are printed
     below the table of pairs. Not called when no pair ran.

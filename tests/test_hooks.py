@@ -70,7 +70,8 @@ def test_a_board_that_exists_already_is_an_error(project: Project) -> None:
     )
     result = pytester.runpytest("--tinybudget")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["pytest_tinybudget_boards: there is a board esp32 already"])
+    told = "pytest_tinybudget_boards: there is a board esp32 already [[]TB100]"
+    result.stdout.fnmatch_lines([told])
     assert "Traceback" not in result.stdout.str()
 
 

@@ -14,10 +14,13 @@ CANNOT_BE_WRITTEN = "TB102"
 class TinybudgetError(Exception):
     """Wrong input or a missing prerequisite, with a message fit for the terminal.
 
-    The message is one line that says what is wrong, where, and what was expected;
-    ``details`` holds further lines (an example, nearest valid names), ``code`` names an entry
-    of ``codes.CODES``. The pytest plugin turns it into an ERROR without a traceback, the command
-    line into exit code 2.
+    The pytest plugin turns it into an ERROR without a traceback, the command line into exit code 2.
+
+    Attributes:
+        message: One line: what is wrong, where, and what was expected.
+        details: Further lines, such as an example or the nearest valid names.
+        code: An entry of ``codes.CODES``.
+        default_code: The code of an error that names none.
     """
 
     default_code: ClassVar[str] = WRONG_USAGE

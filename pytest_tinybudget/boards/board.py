@@ -15,11 +15,17 @@ from pytest_tinybudget.runtimes.placement import Placement
 
 
 class Region(Struct, frozen=True):
-    """A block of memory, bytes. ``usable`` is what a firmware can have of ``size``.
+    """A block of memory.
 
-    ``static_limit`` is what a linker script hands out of it for static data: 0 in a block that
-    is the heap's alone, all that is usable where it is ``None``. ``heap_block`` is the largest
-    free block of the heap at boot, ``None`` where nobody has published one.
+    Attributes:
+        name: What reports call it, such as ``"SRAM"``.
+        kind: ``"psram"`` is external RAM; ``"sram"`` and ``"tcm"`` are on the chip.
+        size: Bytes, as the data sheet has them.
+        usable: Bytes of it that a firmware can have.
+        static_limit: Bytes of it that the linker script gives to static data. 0 where the block is
+            the heap's alone, ``None`` where all that is usable.
+        heap_block: Bytes of the largest free block of the heap at boot. ``None`` where nobody has
+            published one.
     """
 
     name: str
@@ -36,16 +42,23 @@ class Region(Struct, frozen=True):
 
     @property
     def static_room(self) -> int:
-        """What static data may take of RAM on the chip."""
+        """Bytes that static data may take of it, 0 where it is no RAM on the chip."""
         if not self.is_ram:
             return 0
         return self.usable if self.static_limit is None else self.static_limit
 
 
 class Sdk(Struct, frozen=True):
-    """What an SDK takes of a board besides model and TFLM, bytes.
+    """What an SDK takes of a board besides the model and TFLM.
 
-    ``complete`` is false where a figure is unknown or only a lower bound: a pass with it warns.
+    Attributes:
+        name: As a declaration names it, such as ``"zephyr"``.
+        reserved_flash: Bytes of flash.
+        reserved_ram: Bytes of RAM.
+        source: Where the figures come from.
+        notes: What else is to be known about them; may be empty.
+        complete: Whether both figures are known. Where one is missing or only a lower bound, a
+            pass with it is a warning.
     """
 
     name: str
@@ -56,14 +69,17 @@ class Sdk(Struct, frozen=True):
     complete: bool = True
 
 
-#: Every board has it: what the application takes is the user's to declare.
+#: The SDK of a board without one. The user declares what the application takes.
 BARE_METAL = Sdk("bare-metal", 0, 0, "by definition", "start-up code only, nothing reserved")
 
 
 class Block(Struct, frozen=True):
-    """The block of memory for an arena: ``room`` bytes of ``region``.
+    """The block of memory that an arena goes into.
 
-    ``published`` is false where the figure is not the placement's own but stands in for it.
+    Attributes:
+        region: The name of its ``Region``.
+        room: Bytes that it has for the arena.
+        published: Whether the figure is the placement's own. ``False`` where another stands for it.
     """
 
     region: str
@@ -72,19 +88,34 @@ class Block(Struct, frozen=True):
 
 
 class Board(Struct, frozen=True):
-    """A board. Sizes in bytes.
+    """A board. All sizes are bytes.
 
-    ``flash`` and ``ram`` are the chip's totals as its data sheet prints them;
-    ``usable_flash`` is what is left for the firmware after bootloader and partitions;
-    ``largest_ram`` is the largest static array, which the arena must fit, and ``largest_heap``
-    the largest free block of the heap at boot (``None``: not published);
-    ``reserved_flash`` and ``reserved_ram`` are what the SDK, and for the user's own boards
-    the application, take besides the model and TFLM; ``sdk`` says whose figures they are (one
-    of ``sdks``, or ``"as declared"``). ``verified`` is false where the sources leave a figure
-    unchecked: a pass on such a board warns. ``flash_margin_percent`` is above 0 where the core
-    has no table of its own and ``runtime`` is the nearest. ``power`` is what is declared of it.
-    ``accelerator`` is the id of what runs models beside the core (``accelerators()``), ``vela``
-    how they are compiled for an Ethos-U.
+    Attributes:
+        id: As a declaration names it, such as ``"raspberry-pi-pico"``.
+        name: As the vendor calls it.
+        mcu: The microcontroller.
+        core: The core that runs TFLM, a name of ``runtimes.cores``.
+        clock_mhz: The highest clock of the core, MHz.
+        flash: The chip's flash or the external flash, as the data sheet has it.
+        ram: The chip's RAM, as the data sheet has it.
+        usable_flash: Flash for the firmware, after bootloader and partitions.
+        largest_ram: The largest static array that the linker can place; the arena must fit it.
+        reserved_flash: Flash that the SDK takes, and on the user's own boards the application.
+        reserved_ram: RAM that these take.
+        runtime: The id of the runtime that predicts for the core.
+        regions: The blocks of memory.
+        source: Where the figures come from.
+        vendor: Who makes the board.
+        sdk: Whose reserve counts: the name of one of ``sdks``, or ``"as declared"``.
+        notes: What else is to be known; may be empty.
+        verified: Whether all figures were checked. Where not, a pass is a warning.
+        flash_margin_percent: Margin of the flash, in percent. Above 0 where the core has no
+            measured table and ``runtime`` is the nearest one.
+        sdks: The SDKs with known reserves.
+        largest_heap: The largest free block of the heap at boot; ``None`` where not published.
+        power: What the declaration says about power.
+        accelerator: The id of an accelerator beside the core (``accelerators()``); empty: none.
+        vela: How Vela compiles models for an Ethos-U.
     """
 
     id: str
@@ -114,28 +145,28 @@ class Board(Struct, frozen=True):
 
     @property
     def flash_room(self) -> int:
-        """Flash left for model and runtime."""
+        """Bytes of flash for the model and the runtime."""
         return max(0, self.usable_flash - self.reserved_flash)
 
     @property
     def usable_ram(self) -> int:
-        """RAM that a firmware can have: all blocks together, or ``ram`` without any."""
+        """Bytes of RAM that a firmware can have: of all blocks, or ``ram`` where none is listed."""
         blocks = [region.usable for region in self.regions if region.is_ram]
         return sum(blocks) if blocks else self.ram
 
     @property
     def ram_room(self) -> int:
-        """RAM left for arena, interpreter and stack, over all blocks."""
+        """Bytes of RAM for arena, interpreter and stack, over all blocks."""
         return max(0, self.usable_ram - self.reserved_ram)
 
     @property
     def arena_room(self) -> int:
-        """The largest static arena: one block, with the reserve in the others first."""
+        """Bytes of the largest static arena: in one block, the reserve in the others first."""
         return min(self.largest_ram, self.ram_room)
 
     @property
     def statics_share_a_block(self) -> bool:
-        """Whether other static data can only lie beside the arena: the other blocks are heap."""
+        """Whether other static data must lie in the arena's block, because the others are heap."""
         rooms = [region.static_room for region in self.regions if region.is_ram and region.usable]
         return 0 in rooms and sum(room > 0 for room in rooms) == 1
 
@@ -164,10 +195,14 @@ class Board(Struct, frozen=True):
         return Block(holders[0] if holders else "heap", self.largest_heap)
 
     def other_blocks(self, main: Block, most: int) -> list[Block]:
-        """The blocks for static arrays besides ``main``, at most ``most`` of an unknown layout.
+        """The blocks for static arrays besides ``main``.
 
-        Where a largest array is declared that is smaller than its memory, nobody knows the other
-        blocks but that none is larger.
+        Where the declared largest array is smaller than the memory, the other blocks are not known,
+        only that none is larger. They then count as that large.
+
+        Args:
+            main: The block of the arena.
+            most: How many blocks of unknown size are needed at most.
         """
         regions = {each.name: each.static_room for each in self.regions if each.static_room}
         inside = regions.pop(main.region, 0 if regions else self.usable_ram)
@@ -179,7 +214,7 @@ class Board(Struct, frozen=True):
         return [*(Block(name, room) for name, room in regions.items()), *unknown]
 
     def with_sdk(self, sdk: Sdk) -> Board:
-        """The board with the reserve of ``sdk``; a ``largest_ram`` that was declared stays."""
+        """The board with the reserve of ``sdk``. A declared ``largest_ram`` stays as it is."""
         largest = self.largest_ram
         if largest == largest_static(self.regions, self.reserved_ram):
             largest = largest_static(self.regions, sdk.reserved_ram)
@@ -193,9 +228,12 @@ class Board(Struct, frozen=True):
 
 
 def largest_static(regions: Sequence[Region], reserved_ram: int) -> int:
-    """The largest array that a linker can place beside an SDK's ``reserved_ram``.
+    """Bytes of the largest array that a linker can place beside an SDK's data.
 
-    That lies in the largest block. Where there is no other, the room over all blocks says so.
+    Args:
+        regions: The board's blocks of memory.
+        reserved_ram: Bytes that the SDK takes. They count as lying in the largest block; where it
+            is the only one, ``Board.ram_room`` subtracts them.
     """
     rooms = sorted((region.static_room for region in regions if region.static_room), reverse=True)
     usable = [region for region in regions if region.is_ram and region.usable]

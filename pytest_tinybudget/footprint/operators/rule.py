@@ -168,9 +168,13 @@ class Preparation(Protocol):
         ...
 
     def set_output_shape(self, position: int, shape: tuple[int, ...]) -> None:
-        """Set what the kernel writes into ``output->dims``, in elements.
+        """Set the shape of an output: what the kernel writes into ``output->dims``.
 
-        The planner sizes the tensor by it, and operators that come later see it.
+        The planner sizes the tensor by it, and the rules of later operators see it.
+
+        Args:
+            position: Of the output.
+            shape: Its extents in elements.
         """
         ...
 
@@ -228,7 +232,10 @@ class Preparation(Protocol):
     def bounded(self, reason: str) -> None:
         """Note that a cost just stated is an upper bound, not the device's number.
 
-        The result then says "estimated", with this reason.
+        The result is then an estimate and gives the reason.
+
+        Args:
+            reason: As for ``refuse``.
         """
         ...
 
@@ -284,17 +291,17 @@ def op_data(
 
 
 def scale(tensor: Tensor) -> float:
-    """``params.scale`` of a TfLiteTensor: the first scale, 0 when the tensor is not quantized."""
+    """``params.scale`` of ``tensor``: its first scale, 0 where it is not quantized."""
     return tensor.quantization.scales[0] if tensor.quantization.is_affine else 0.0
 
 
 def zero_point(tensor: Tensor) -> int:
-    """``params.zero_point`` of a TfLiteTensor: the first one, 0 when it is not quantized."""
+    """``params.zero_point`` of ``tensor``: its first zero point, 0 where it is not quantized."""
     return tensor.quantization.zero_points[0] if tensor.quantization.is_affine else 0
 
 
 def option(node: Preparation, name: str) -> int:
-    """An integer among the operator's builtin options.
+    """The integer ``name`` among the builtin options of the operator of ``node``.
 
     Raises:
         RefusedError: It is not an integer, but the name of an enumeration's value or a list.
@@ -306,7 +313,7 @@ def option(node: Preparation, name: str) -> int:
 
 
 def integers(tensor: Tensor) -> tuple[int, ...]:
-    """The contents of a constant INT8, INT16, INT32 or INT64 tensor (little-endian)."""
+    """The contents of the constant ``tensor`` of type INT8, INT16, INT32 or INT64."""
     size = tensor.element_bytes
     data = bytes(tensor.data[: tensor.bytes])
     return tuple(
@@ -316,7 +323,7 @@ def integers(tensor: Tensor) -> tuple[int, ...]:
 
 
 def int32s(tensor: Tensor, count: int) -> tuple[int, ...]:
-    """The first ``count`` numbers of a constant, read as INT32 whatever type it has.
+    """The first ``count`` numbers of the constant ``tensor``, read as INT32 whatever type it has.
 
     So do kernels that do not look at the type.
 

@@ -46,7 +46,7 @@ class Trusted(Preparation, Protocol):
         ...
 
     def means(self, subgraph: Subgraph, tensor: Tensor, shape: Shape) -> None:
-        """Note the shape in elements that a tensor should have, whatever the file says."""
+        """Note that a tensor should have ``shape``, in elements, whatever the file says."""
         ...
 
     def trust(self, condition: bool, reason: str, *, beyond: bool = False) -> None:
