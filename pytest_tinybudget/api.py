@@ -152,7 +152,7 @@ def measure(
     """What a model takes on a board: flash and RAM in parts, arena, layers.
 
     All sizes are bytes; each part says by its ``method`` how it was got. The figures are those
-    of the TFLM commit ``pytest_tinybudget.runtimes.runtime.TFLM_COMMIT``: the arena is
+    of the TFLM commit ``pytest_tinybudget.runtimes.tflm.TFLM_COMMIT``: the arena is
     simulated allocation by allocation, flash is a virtual link of that TFLM's sections.
 
     Args:

@@ -49,6 +49,8 @@ from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
+from pytest_tinybudget.runtimes.versions import Version
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
@@ -159,7 +161,7 @@ def measured_requests(events: list[list[Any]]) -> list[list[Any]]:
 
 @by_variant
 def test_recorded_categories_are_the_devices(variant: str) -> None:
-    runtime = replace(RUNTIMES[variant], recording_allocator=True)
+    runtime = built(RUNTIMES[variant], recording_allocator=True)
     differences = []
     for model, record in measurements("arena", variant):
         arena = simulate(model, runtime).arena
@@ -258,7 +260,7 @@ def test_small_models_take_what_devices_took(
     """
     arena = arena_of(make(), runtime)
     assert (arena.used, arena.required) == (used, required)
-    profiled = replace(RUNTIMES[runtime], recording_allocator=True)
+    profiled = built(RUNTIMES[runtime], recording_allocator=True)
     recorded = simulate(read_model(make().build(), "model"), profiled).arena
     assert recorded is not None
     assert recorded.recorded["persistent_buffer"] == persistent
@@ -290,8 +292,8 @@ def three_subgraphs() -> ModelMaker:
 def test_lists_have_room_for_every_subgraph_tensor_and_operator(
     compression: bool, subgraph: int
 ) -> None:
-    kernels = replace(RUNTIMES["m4_ref"].kernels, compression=compression)
-    requests = requests_for(three_subgraphs(), replace(RUNTIMES["m4_ref"], kernels=kernels))
+    runtime = built(RUNTIMES["m4_ref"], compression=compression)
+    requests = requests_for(three_subgraphs(), runtime)
     assert requests[3:12] == [
         ("P", 8, 4),  # the allocator of parsed options
         ("R", 12 * 12, 4),  # scratch buffers that one operator may ask for
@@ -323,7 +325,8 @@ def test_a_runtime_may_parse_an_operator_into_a_larger_struct() -> None:
     graph.output(graph.softmax(graph.dense(graph.input((1, 8)), units=4)))
     runtime = RUNTIMES["m4_ref"]
     ours = requests_for(maker, runtime)
-    later = requests_for(maker, replace(runtime, parameters=(("FULLY_CONNECTED", "2e2be2p"),)))
+    version = Version(TFLM_COMMIT, layouts=(("FULLY_CONNECTED parameters", "2e2be2p"),))
+    later = requests_for(maker, built(runtime, version=version))
     assert [pair for pair in zip(ours, later, strict=True) if pair[0] != pair[1]] == [
         (("P", 5, 1), ("P", 16, 4))
     ]
@@ -349,9 +352,9 @@ def stored_twice() -> ModelMaker:
 def test_variables_that_share_the_arena_take_a_slot_each_name() -> None:
     runtime = RUNTIMES["m4_ref"]
     apart = requests_for(stored_twice(), runtime)
-    shared = requests_for(stored_twice(), replace(runtime, variables_in_arena=True))
+    shared = requests_for(stored_twice(), built(runtime, variables_in_arena=True))
     assert shared == [*apart[:3], ("P", 12, 16), ("P", 2 * 20, 16), *apart[3:]]
-    none = requests_for(one_operator(), replace(runtime, variables_in_arena=True))
+    none = requests_for(one_operator(), built(runtime, variables_in_arena=True))
     assert none == requests_for(one_operator(), runtime)
 
 
@@ -625,10 +628,15 @@ def test_esp_nn_in_plain_c_takes_what_was_published_from_an_esp32(name: str, use
     assert (simulation.arena.used, simulation.unknown) == (used, ())
 
 
+def built(runtime: Runtime, **how: Any) -> Runtime:
+    """``runtime`` with another version or build of TFLM."""
+    return replace(runtime, tflm=replace(runtime.tflm, **how))
+
+
 def with_release(runtime: str, release: str) -> Runtime:
     """A runtime of ``RUNTIMES`` with one release of its kernel library."""
     shipped = RUNTIMES[runtime]
-    return replace(shipped, kernels=replace(shipped.kernels, version=release))
+    return replace(shipped, kernels=replace(shipped.kernels, version=Version(release)))
 
 
 def convolutions() -> Model:

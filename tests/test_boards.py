@@ -20,7 +20,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import find_board
-from pytest_tinybudget.boards import find_core
+from pytest_tinybudget.boards import find_stand_in
 from pytest_tinybudget.boards import search
 from pytest_tinybudget.boards.board import BARE_METAL
 from pytest_tinybudget.boards.board import Block
@@ -37,8 +37,8 @@ from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.reader import read_results
-from pytest_tinybudget.runtimes.cores import cores
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.stand_ins import stand_ins
 
 
 KB = 1024
@@ -166,7 +166,7 @@ def test_nothing_is_listed_twice():
 @every_board
 def test_every_board_names_a_shipped_runtime(board: Board):
     assert board.runtime in RUNTIMES
-    assert RUNTIMES[find_core(board.core).runtime].abi == RUNTIMES[board.runtime].abi
+    assert RUNTIMES[find_stand_in(board.core).runtime].abi == RUNTIMES[board.runtime].abi
 
 
 def test_ids_are_stable_kebab_case():
@@ -174,12 +174,12 @@ def test_ids_are_stable_kebab_case():
 
 
 def test_a_core_without_a_table_of_its_own_has_a_margin_and_a_reason():
-    measured = {core.name for core in cores().values() if core.flash_margin_percent == 0}
+    measured = {core.name for core in stand_ins().values() if core.flash_margin_percent == 0}
 
     assert measured == {
         "Cortex-M0+", "Cortex-M4F", "Cortex-M7F", "Cortex-M33F", "Cortex-M55", "RV32IMC",
     }  # fmt: skip
-    for core in cores().values():
+    for core in stand_ins().values():
         assert core.runtime in RUNTIMES
         assert bool(core.reason) == (core.flash_margin_percent > 0), core.name
 

@@ -58,6 +58,7 @@ class Init:
         )
         self.abi = RUNTIMES[variant].abi
         self.kernels = RUNTIMES[variant].kernels
+        self.tflm = RUNTIMES[variant].tflm
         self.sizes: list[int] = []
 
     def persistent(self, size_bytes: int) -> None:

@@ -34,8 +34,8 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
-from pytest_tinybudget.runtimes.runtime import Kernels
 from pytest_tinybudget.speed import calibration
 from pytest_tinybudget.speed.energy import ActivePower
 from pytest_tinybudget.speed.energy import battery_life

@@ -29,9 +29,10 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
-from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
 from pytest_tinybudget.runtimes.runtime import Runtime
-from pytest_tinybudget.runtimes.runtime import Tflm
+from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
+from pytest_tinybudget.runtimes.tflm import Tflm
+from pytest_tinybudget.runtimes.versions import Version
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
@@ -57,7 +58,7 @@ def margin_of(maker: ModelMaker, runtime: str = "m4_cmsisnn") -> tuple[int, int]
     """What an unknown version adds to head and tail beyond the structs, bytes."""
     model = read_model(maker.build(), "model")
     known = _arena(simulate(model, of_version(runtime, Tflm(static_memory=False))))
-    unknown = _arena(simulate(model, of_version(runtime, Tflm(""))))
+    unknown = _arena(simulate(model, of_version(runtime, Tflm(Version("")))))
     return unknown.head - known.head, unknown.tail - known.tail
 
 
@@ -90,7 +91,7 @@ def shipped(file: Path) -> str:
 
 @by_version
 def test_no_version_needs_more_than_is_counted_for_an_unknown_one(file: Path) -> None:
-    runtime, counted, under = of_version(shipped(file), Tflm("")), 0, []
+    runtime, counted, under = of_version(shipped(file), Tflm(Version(""))), 0, []
     for model, row in measured(file):
         arena = simulate(model, runtime).arena
         if arena is None:
@@ -262,7 +263,7 @@ def test_an_unknown_version_counts_with_every_release_of_esp_nn() -> None:
     maker, graph = graph_model()
     graph.output(graph.conv2d(graph.input((1, 16, 16, 8)), filters=16))
     model = read_model(maker.build(), "model")
-    simulation = simulate(model, of_version("esp32s3_espnn", Tflm("")))
+    simulation = simulate(model, of_version("esp32s3_espnn", Tflm(Version(""))))
     known = simulate(model, RUNTIMES["esp32s3_espnn"])
     assert _arena(simulation).required > _arena(known).required
     assert simulation.least == known.least

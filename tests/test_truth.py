@@ -155,7 +155,9 @@ def test_buffers_live_and_lie_as_on_the_device(variant: str) -> None:
 
 @by_variant
 def test_recorded_categories_are_those_of_the_device(variant: str) -> None:
-    runtime = replace(RUNTIMES[variant], recording_allocator=True)
+    runtime = replace(
+        RUNTIMES[variant], tflm=replace(RUNTIMES[variant].tflm, recording_allocator=True)
+    )
     differences = {}
     for name, record in measured("arena", variant):
         arena = simulate(models()[name], runtime).arena

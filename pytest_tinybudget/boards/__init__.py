@@ -10,21 +10,21 @@ from pytest_tinybudget.boards.catalog import find_board
 from pytest_tinybudget.boards.catalog import find_boards
 from pytest_tinybudget.boards.catalog import search
 from pytest_tinybudget.boards.catalog import with_others
-from pytest_tinybudget.runtimes.cores import Core
-from pytest_tinybudget.runtimes.cores import find_core
 from pytest_tinybudget.runtimes.placement import Placement
+from pytest_tinybudget.runtimes.stand_ins import StandIn
+from pytest_tinybudget.runtimes.stand_ins import find_stand_in
 
 
 __all__ = [
     "Board",
-    "Core",
     "Placement",
     "Region",
     "Sdk",
+    "StandIn",
     "catalog",
     "find_board",
     "find_boards",
-    "find_core",
+    "find_stand_in",
     "search",
     "with_others",
 ]

@@ -22,7 +22,7 @@ from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.board import largest_static
 from pytest_tinybudget.boards.everyday import boards_called
 from pytest_tinybudget.boards.everyday import several
-from pytest_tinybudget.runtimes.cores import find_core
+from pytest_tinybudget.runtimes.stand_ins import find_stand_in
 
 
 @cache
@@ -91,7 +91,7 @@ def _text(board: Board) -> str:
 
 
 def _board(row: Mapping[str, Any], vendor: str) -> Board:
-    core = find_core(row["core"])
+    core = find_stand_in(row["core"])
     regions = tuple(_region(region) for region in row["regions"])
     sdks = (*(_sdk(name, figures) for name, figures in row.get("sdks", {}).items()), BARE_METAL)
     sdk = next(each for each in sdks if each.name == row["sdk"])

@@ -9,7 +9,7 @@ from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.board import Sdk
-from pytest_tinybudget.runtimes.cores import cores
+from pytest_tinybudget.runtimes.stand_ins import stand_ins
 
 
 #: Head of ``rows``. "Free" is what is left for a model and its runtime.
@@ -132,7 +132,7 @@ def _sdk(sdk: Sdk) -> str:
 def _runtime(board: Board) -> str:
     if not board.flash_margin_percent:
         return board.runtime
-    core = cores().get(board.core)
+    core = stand_ins().get(board.core)
     why = f": {core.reason}" if core else ""
     return f"{board.runtime}, flash estimated +{board.flash_margin_percent:g} %{why}"
 

@@ -97,7 +97,7 @@ def _print(findings: Sequence[Finding]) -> None:
 def _tool() -> Iterator[Finding]:
     from pytest_tinybudget.boards import catalog
     from pytest_tinybudget.runtimes.runtime import RUNTIMES
-    from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
+    from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 
     own = _version("pytest-tinybudget") or "not installed"
     yield Finding("this tool", "pytest-tinybudget", "ok", own)

@@ -129,10 +129,16 @@ def _build_report(name: str, path: Path, built: BuiltRuntime) -> str:
 
 def _extensions(built: BuiltRuntime) -> list[str]:
     """The keys that say what instructions the kernels use: those that the machine may have."""
+    from pytest_tinybudget.runtimes.kernels import LIBRARIES
+
     kernels = built.kernels
     if built.graph.description["machine"] == "EM_ARM":
         return [f"dsp = {_toml(kernels.dsp)}", f"mve = {_toml(kernels.mve)}"]
-    return [f"vectors = {_toml(kernels.vectors)}"] if kernels.library == "esp-nn" else []
+    return (
+        [f"vectors = {_toml(kernels.vectors)}"]
+        if "vectors" in LIBRARIES[kernels.library].extensions
+        else []
+    )
 
 
 def _nearest_runtime(built: BuiltRuntime) -> str:

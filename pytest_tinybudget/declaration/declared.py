@@ -24,7 +24,6 @@ from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.declaration.suitability import suitable
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.results.types import Acceptance
-from pytest_tinybudget.runtimes.cores import find_core
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import FixedCost
 from pytest_tinybudget.runtimes.firmware import OperatorCost
@@ -32,6 +31,7 @@ from pytest_tinybudget.runtimes.placement import ArenaPlacement
 from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.stand_ins import find_stand_in
 
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Declaration(Struct, frozen=True):
             names = ", ".join(suitable(self.runtimes, board))
             text = does_not_run(declared.name, declared.runtime, board)
             raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
-        runtime = declared.runtime or RUNTIMES[find_core(board.core).runtime]
+        runtime = declared.runtime or RUNTIMES[find_stand_in(board.core).runtime]
         if not declared.own_table and declared.fixed is None:
             runtime = runtime.with_margin(board.flash_margin_percent)
         return Firmware(

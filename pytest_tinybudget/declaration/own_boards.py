@@ -25,7 +25,7 @@ from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.schema import BoardTable
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
-from pytest_tinybudget.runtimes.cores import cores
+from pytest_tinybudget.runtimes.stand_ins import stand_ins
 
 
 if TYPE_CHECKING:
@@ -238,9 +238,9 @@ class Boards:
         runtime = runtime_reference(self.context, self.runtimes, table.runtime, (*keys, "runtime"))
         if table.core is not None:
             # An unknown core is fine where the runtime says what to measure with.
-            core = cores().get(table.core)
+            core = stand_ins().get(table.core)
             if core is None and (runtime is None or runtime.runtime is None):
-                self.context.look_up("core", table.core, cores(), (*keys, "core"))
+                self.context.look_up("core", table.core, stand_ins(), (*keys, "core"))
             board = replace(
                 board,
                 core=table.core,

@@ -18,15 +18,17 @@ from pytest_tinybudget.declaration.suitability import suitable
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.firmware import FixedCost
 from pytest_tinybudget.runtimes.firmware import OperatorCost
+from pytest_tinybudget.runtimes.kernels import LIBRARIES
+from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
-from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
-from pytest_tinybudget.runtimes.runtime import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
-from pytest_tinybudget.runtimes.runtime import Tflm
+from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
+from pytest_tinybudget.runtimes.tflm import Tflm
+from pytest_tinybudget.runtimes.versions import Version
 
 
 #: How far the flash of other kernels may lie above a table's: esp-nn's on Xtensa was published
-#: with twice what the RV32 table gives (see ``runtimes/data/cores.json``).
+#: with twice what the RV32 table gives (see ``runtimes/data/stand_ins.json``).
 _OTHER_KERNELS_MARGIN_PERCENT = 100.0
 
 
@@ -146,6 +148,7 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
     if table.core is not None:
         core = context.look_up("core", table.core, CORES, (*keys, "core"))
         built_for = built_for if core is None else (core,)
+    built_for = tuple(replace(core, abi=abi) for core in built_for)
     graph, margin = "", base.flash_margin_percent
     if table.table is not None:
         # It is of the user's own build, and has a margin of its own.
@@ -154,11 +157,10 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
         margin = _OTHER_KERNELS_MARGIN_PERCENT
     return replace(
         base,
-        name=name,
-        description=f"{name}, declared from {base.name}",
+        label=name,
+        about=f"{name}, declared from {base.name}",
         cores=built_for,
         kernels=kernels,
-        abi=abi,
         tflm=tflm,
         graph=graph,
         flash_margin_percent=margin,
@@ -174,7 +176,7 @@ def _tflm(base: Tflm, table: RuntimeTable) -> Tflm:
         same = declared.startswith(TFLM_COMMIT) or TFLM_COMMIT.startswith(declared)
         commit = TFLM_COMMIT if same else declared
     return replace(
-        base, commit=commit, static_memory=first(table.static_memory, base.static_memory)
+        base, version=Version(commit), static_memory=first(table.static_memory, base.static_memory)
     )
 
 
@@ -182,10 +184,11 @@ def _kernels(context: Context, base: Kernels, table: RuntimeTable, keys: KeyPath
     """``base`` with what ``table`` says of the kernel library."""
     library = table.kernels or base.library
     vectors = base.vectors if table.vectors is None else table.vectors
-    if library != "esp-nn":
+    if "vectors" not in LIBRARIES[library].extensions:
         if table.vectors:
-            text = f"is for esp-nn's kernels, these are {library}"
-            context.problems.add((*keys, "vectors"), text, example='kernels = "esp-nn"')
+            having = [each.name for each in LIBRARIES.values() if "vectors" in each.extensions]
+            text = f"is for {having[0]}'s kernels, these are {library}"
+            context.problems.add((*keys, "vectors"), text, example=f'kernels = "{having[0]}"')
         vectors = ""
     return replace(
         base,

@@ -16,10 +16,11 @@ from msgspec import field
 from pytest_tinybudget.base.quantities import quantity_pattern
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.results.metrics import Metric
+from pytest_tinybudget.runtimes.kernels import LibraryName
+from pytest_tinybudget.runtimes.kernels import Vectors
 from pytest_tinybudget.runtimes.placement import ModelPlacement
 from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placement
-from pytest_tinybudget.runtimes.runtime import Vectors
 from pytest_tinybudget.update.terms import LINK_RATE_PATTERN
 
 
@@ -782,7 +783,7 @@ class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     kernels: Annotated[
-        Literal["reference", "cmsis-nn", "esp-nn"] | None,
+        LibraryName | None,
         Meta(description="kernel library", examples=["cmsis-nn"]),
     ] = None
     dsp: Annotated[

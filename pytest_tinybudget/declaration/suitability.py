@@ -15,9 +15,9 @@ from typing import Literal
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.abi import Core
-from pytest_tinybudget.runtimes.cores import cores
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.stand_ins import stand_ins
 
 
 if TYPE_CHECKING:
@@ -31,21 +31,22 @@ Suitability = Literal["own", "lesser", "other"]
 
 def suitability(runtime: Runtime, board: Board) -> Suitability:
     """How ``runtime`` suits the core of ``board``; one that nothing is known of takes any."""
-    return _suitability(runtime.cores, board.core)
+    return _suitability(tuple(core.name for core in runtime.cores), board.core)
 
 
 @lru_cache(maxsize=256)
-def _suitability(built_for: tuple[Core, ...], board_core: str) -> Suitability:
+def _suitability(built_for: tuple[str, ...], board_core: str) -> Suitability:
     core = CORES.get(board_core)
     if core is None:
         return "own"
-    stand_in = cores().get(board_core)
+    stand_in = stand_ins().get(board_core)
     # Where there is no table for a core, the one of the nearest core is its own.
-    nearest = RUNTIMES[stand_in.runtime].cores if stand_in else ()
-    at_home = {core} if core in nearest else {core, *nearest}
+    cores = RUNTIMES[stand_in.runtime].cores if stand_in else ()
+    nearest = {each.name for each in cores}
+    at_home = {board_core} if board_core in nearest else {board_core, *nearest}
     if not at_home.isdisjoint(built_for):
         return "own"
-    if any(core.runs_code_for(other) for other in built_for):
+    if any(core.runs_code_for(CORES[other]) for other in built_for):
         return "lesser"
     return "other"
 
@@ -56,7 +57,7 @@ def suitable(runtimes: Mapping[str, DeclaredRuntime], board: Board) -> list[str]
     for name, declared in runtimes.items():
         if declared.runtime is not None:
             found[suitability(declared.runtime, board)].append(name)
-    stand_in = cores().get(board.core)
+    stand_in = stand_ins().get(board.core)
     usual = stand_in.runtime if stand_in else ""
     found["own"].sort(key=lambda name: (name != board.runtime, name != usual))
     return [*found["own"], *found["lesser"]]
@@ -74,7 +75,7 @@ def for_a_lesser_core(name: str, runtime: Runtime, board: Board) -> str:
     """What it means that ``runtime`` is built for less than the core of ``board``; else empty."""
     if suitability(runtime, board) != "lesser":
         return ""
-    stand_in = cores().get(board.core)
+    stand_in = stand_ins().get(board.core)
     own = RUNTIMES[stand_in.runtime] if stand_in else None
     differs = "flash and stack"
     if own is not None and own.kernels != runtime.kernels:

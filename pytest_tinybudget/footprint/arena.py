@@ -31,12 +31,9 @@ from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import plan
 from pytest_tinybudget.footprint.possible import possible_runtimes
-from pytest_tinybudget.footprint.preparation import AFFINE_QUANTIZATION
 from pytest_tinybudget.footprint.preparation import ELEMENT_BYTES
-from pytest_tinybudget.footprint.preparation import SCRATCH_REQUEST
 from pytest_tinybudget.footprint.preparation import SCRATCH_REQUESTS_PER_OPERATOR
 from pytest_tinybudget.footprint.preparation import Node
-from pytest_tinybudget.footprint.preparation import tensor_layout
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.resolve import why_unresolved
 from pytest_tinybudget.footprint.result import UNNOTICED
@@ -60,33 +57,6 @@ from pytest_tinybudget.runtimes.runtime import Runtime
 
 #: What people call allocators, planner and what belongs to them.
 _OWN_OBJECTS = "TFLM's own objects"
-
-#: What GreedyMemoryPlanner keeps for each buffer: all 32-bit integers, on every target.
-PLANNER_BYTES_PER_BUFFER = 40
-
-# C layouts of TFLM's own structs (``Abi.size_of``).
-_SINGLE_ARENA_BUFFER_ALLOCATOR = "7p p i"
-_PERSISTENT_ARENA_BUFFER_ALLOCATOR = "4p"
-_NON_PERSISTENT_ARENA_BUFFER_ALLOCATOR = "6p i b"
-_GREEDY_MEMORY_PLANNER = "p 2i 4p 2i p b"
-_MICRO_ALLOCATOR = "5p b 3p"
-_BUILTIN_DATA_ALLOCATOR = "2p"
-_SUBGRAPH_ALLOCATIONS = "2p"
-_EVAL_TENSOR = "2p e"
-_NODE_AND_REGISTRATION = "(6p i) p"
-#: The same without TF_LITE_STATIC_MEMORY.
-_FULL_NODE_AND_REGISTRATION = "(7p i p b) p"
-#: Members that the two allocators had besides from September 2021 to September 2022.
-_ERROR_REPORTER = "p"
-_SCRATCH_HANDLE = "p"
-_ALLOCATION_INFO = "2p 3i b"
-_RESOURCE_VARIABLES = "p 2i"
-_RESOURCE_VARIABLE = "4p b"
-# What profiling builds use instead of the two allocators, and what compression adds.
-_RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR = "(7p p i) 4p"
-_RECORDING_MICRO_ALLOCATOR = "(5p b 3p) p 21p"
-_COMPRESSION_RECORD = "3p"
-_COMPRESSED_TENSOR_LIST = "p"
 
 #: The metadata entry of an offline memory plan, and the value that leaves a tensor unplanned.
 _OFFLINE_PLAN = "OfflineMemoryAllocation"
@@ -117,9 +87,6 @@ def arena_key(firmware: Firmware) -> Hashable:
         runtime.abi,
         runtime.kernels,
         runtime.tflm,
-        runtime.recording_allocator,
-        runtime.variables_in_arena,
-        runtime.parameters,
         runtime.graph,
     )
 
@@ -238,7 +205,7 @@ class _Interpreter:
     ) -> None:
         self.model = model
         self.firmware = firmware
-        self.runtime = firmware.runtime
+        self.tflm = firmware.runtime.tflm
         self.abi = firmware.runtime.abi
         self.memory = memory
         self.creates_allocator = creates_allocator
@@ -267,11 +234,6 @@ class _Interpreter:
         if self._stopped():
             return self._simulation()
         return self._finish(offline)
-
-    @property
-    def _node_layout(self) -> str:
-        static = self.runtime.tflm.static_memory
-        return _NODE_AND_REGISTRATION if static else _FULL_NODE_AND_REGISTRATION
 
     def _resolve(self) -> None:
         for operator in self._operators():
@@ -313,49 +275,44 @@ class _Interpreter:
         if self.creates_allocator:
             self._create_allocator()
         variables = self._resource_variables()
-        if self.runtime.variables_in_arena and variables:
-            size = self.abi.size_of(_RESOURCE_VARIABLE) * len(variables)
+        if self.tflm.variables_in_arena and variables:
+            own, _ = self._array("MicroResourceVariables")
+            slots, _ = self._array("MicroResourceVariable", len(variables))
             self._keep("slots of resource variables")
-            self.memory.record(
-                "persistent_buffer", self.abi.size_of(_RESOURCE_VARIABLES), ALIGNMENT
-            )
-            self.memory.record("persistent_buffer", size, ALIGNMENT)
+            self.memory.record("persistent_buffer", own, ALIGNMENT)
+            self.memory.record("persistent_buffer", slots, ALIGNMENT)
 
     def _create_allocator(self) -> None:
-        single_arena, micro = _SINGLE_ARENA_BUFFER_ALLOCATOR, _MICRO_ALLOCATOR
+        buffers, micro = "SingleArenaBufferAllocator", "MicroAllocator"
         if self.memory.split:  # which no recording allocator can be
-            self._allocate(_PERSISTENT_ARENA_BUFFER_ALLOCATOR)
-            single_arena = _NON_PERSISTENT_ARENA_BUFFER_ALLOCATOR
-        elif self.runtime.recording_allocator:
-            single_arena = _RECORDING_SINGLE_ARENA_BUFFER_ALLOCATOR
-            micro = _RECORDING_MICRO_ALLOCATOR + self._if_compressing(_COMPRESSION_RECORD)
-        if self.runtime.tflm.any_version:
-            single_arena, micro = _ERROR_REPORTER + single_arena, _ERROR_REPORTER + micro
+            self._allocate("PersistentArenaBufferAllocator")
+            buffers = "NonPersistentArenaBufferAllocator"
+        elif self.tflm.recording_allocator:
+            buffers, micro = "RecordingSingleArenaBufferAllocator", "RecordingMicroAllocator"
         self._keep(_OWN_OBJECTS)
-        for layout in (single_arena, _GREEDY_MEMORY_PLANNER, micro):
-            self._allocate(layout)
+        for struct in (buffers, "GreedyMemoryPlanner", micro):
+            self._allocate(struct)
 
     def _start_model_allocation(self) -> None:
         self._keep(_OWN_OBJECTS)
-        self._allocate(_BUILTIN_DATA_ALLOCATOR)
+        self._allocate("MicroBuiltinDataAllocator")
         self._resize_scratch_requests()
         graphs = self.model.subgraphs
-        allocations = _SUBGRAPH_ALLOCATIONS + self._if_compressing(_COMPRESSED_TENSOR_LIST)
-        self._allocate(allocations, len(graphs))
+        self._allocate("SubgraphAllocations", len(graphs))
         self._keep("tensor records")
         for graph in graphs:
-            self.memory.record("eval_tensor", *self._array(_EVAL_TENSOR, len(graph.tensors)))
+            self.memory.record("eval_tensor", *self._array("TfLiteEvalTensor", len(graph.tensors)))
         self._keep("node and registration records")
         for graph in graphs:
-            nodes = self._array(self._node_layout, len(graph.operators))
+            nodes = self._array("NodeAndRegistration", len(graph.operators))
             self.memory.record("node_and_registration", *nodes)
 
     def _parse_and_initialize(self) -> None:
-        other = dict(self.runtime.parameters)
+        version = self.tflm.version
         for operator in self._operators():
             rule = self._rule(operator)
             if rule is not None:
-                self.node.parse(other.get(operator.name, rule.parameters))
+                self.node.parse(version.parameters(operator.name, rule.parameters))
         for operator in self._operators():
             rule = self._rule(operator)
             if rule is not None and rule.init is not None:
@@ -370,7 +327,7 @@ class _Interpreter:
                 self.node.run_unknown()
             elif rule.prepare is not None:
                 self.node.run(rule.prepare, "buffers and tables")
-            if self.runtime.tflm.any_version:
+            if self.tflm.any_version:
                 self.node.run(request_for_any_version, "other versions of TFLM")
             self._check_outputs(operator)
             running = self.node.subgraph.index in self.node.running
@@ -413,16 +370,15 @@ class _Interpreter:
         self._keep("scratch handles")
         requests = self.node.scratch_requests
         if requests:
-            self._allocate(_SCRATCH_HANDLE, len(requests))
+            self._allocate("ScratchBufferHandle", len(requests))
         pointer = self.abi.pointer_bytes
         memory.temporary(len(self.model.subgraphs) * pointer, pointer)
-        memory.temporary(*self._array(_ALLOCATION_INFO, self._tensor_count() + len(requests)))
+        memory.temporary(*self._array("AllocationInfo", self._tensor_count() + len(requests)))
         self._allocate_variables(offline)
         spans = lifetimes(self.model, [(item.subgraph, item.operator) for item in requests])
         buffers = [*self._tensor_buffers(spans, offline), *self._scratch_buffers(spans)]
-        memory.need(
-            align_up(memory.temp, ALIGNMENT) + PLANNER_BYTES_PER_BUFFER * len(buffers), ALIGNMENT
-        )
+        planned, _ = self._array("GreedyMemoryPlanner, a buffer", len(buffers))
+        memory.need(align_up(memory.temp, ALIGNMENT) + planned, ALIGNMENT)
         placed, live = _place(buffers)
         memory.reset_temporaries()
         memory.resize_head(0, 1)
@@ -491,11 +447,13 @@ class _Interpreter:
         size = self.abi.pointer_bytes * len(indices)
         self.memory.record("persistent_buffer", size, ALIGNMENT)
         for index in indices:
-            self.memory.record("persistent_tensor", *self._array(tensor_layout(self.runtime)))
+            self.memory.record("persistent_tensor", *self._array("TfLiteTensor"))
             quantization = self.model.main.tensors[index].quantization
             if quantization.is_affine:
                 zero_points = 4 + 4 * len(quantization.scales)
-                self.memory.record("persistent_tensor_quant", *self._array(AFFINE_QUANTIZATION))
+                self.memory.record(
+                    "persistent_tensor_quant", *self._array("TfLiteAffineQuantization")
+                )
                 self.memory.record("persistent_tensor_quant", zero_points, 4)
 
     # Helpers of several stages.
@@ -519,7 +477,7 @@ class _Interpreter:
 
     def _resize_scratch_requests(self) -> None:
         count = len(self.node.scratch_requests) + SCRATCH_REQUESTS_PER_OPERATOR
-        self.memory.resize_head(*self._array(SCRATCH_REQUEST, count))
+        self.memory.resize_head(*self._array("ScratchBufferRequest", count))
 
     def _resource_variables(self) -> set[str]:
         return {
@@ -532,19 +490,17 @@ class _Interpreter:
     def _tensor_count(self) -> int:
         return sum(len(graph.tensors) for graph in self.model.subgraphs)
 
-    def _if_compressing(self, layout: str) -> str:
-        return layout if self.runtime.kernels.compression else ""
-
     def _keep(self, cause: str) -> None:
         """What follows is kept for ``cause``, and for no operator."""
         self.memory.cause = ("", cause)
 
-    def _array(self, layout: str, count: int = 1) -> tuple[int, int]:
-        """Size and alignment of an array of structs."""
+    def _array(self, struct: str, count: int = 1) -> tuple[int, int]:
+        """Size and alignment of an array of TFLM's structs of this name."""
+        layout = self.tflm.struct(struct)
         return self.abi.size_of(layout) * count, self.abi.align_of(layout)
 
-    def _allocate(self, layout: str, count: int = 1) -> None:
-        self.memory.persistent(*self._array(layout, count))
+    def _allocate(self, struct: str, count: int = 1) -> None:
+        self.memory.persistent(*self._array(struct, count))
 
     # Results.
 

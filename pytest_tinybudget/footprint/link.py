@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -30,8 +31,11 @@ from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import Registrations
 from pytest_tinybudget.runtimes.firmware import as_firmware
+from pytest_tinybudget.runtimes.kernels import LIBRARIES
+from pytest_tinybudget.runtimes.kernels import LibraryName
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.structs import STRUCTS
 
 
 _TEXT = KINDS.index("text")
@@ -47,6 +51,8 @@ _LIBRARIES = {
     "libgcc": "libgcc (soft float, division)",
     "libstdc++": "libstdc++",
 }
+#: TFLM's own kernels.
+_REFERENCE: LibraryName = "reference"
 #: The part of RAM that holds the slots of ``MicroResourceVariables``.
 RESOURCE_VARIABLES = "resource variables"
 _CORE = "runtime core"
@@ -124,16 +130,18 @@ def what_if(model: Model, firmware: Firmware | Runtime) -> tuple[Saving, ...]:
         return ()
     graph, reference = load_graph(_table(runtime)), reference_of(runtime)
     operators, possible = _operators(model), typed_for(model, runtime)
+    library = LIBRARIES[runtime.kernels.library].label
     key = (
         "savings",
         tuple(operators.items()),
         tuple(possible.items()),
         registrations,
+        library,
         reference and reference.name,
     )
     savings: tuple[Saving, ...] | None = graph.walked.get(key)
     if savings is None:
-        found = _savings(graph, operators, possible, registrations, reference)
+        found = _savings(graph, operators, possible, registrations, library, reference)
         savings = graph.walked[key] = found
     return savings
 
@@ -143,6 +151,7 @@ def _savings(
     operators: Mapping[str, bool],
     possible: Mapping[str, str],
     registrations: Registrations,
+    library: str,
     reference: Runtime | None,
 ) -> tuple[Saving, ...]:
     typed = possible if registrations == "typed" else {}
@@ -163,7 +172,7 @@ def _savings(
         change = 'each operator for its type only (registrations = "typed")'
         savings.append(Saving(change, now - _image(graph, operators, possible).flash))
     if reference is not None:
-        change = "reference kernels instead of CMSIS-NN"
+        change = f"reference kernels instead of {library}"
         savings.append(Saving(change, now - flash_of(reference, operators), "slower"))
     useful = [item for item in savings if item.flash_bytes > 0]
     return tuple(sorted(useful, key=lambda item: (-item.flash_bytes, item.change)))
@@ -278,17 +287,29 @@ def _table(runtime: Runtime) -> str:
 
 
 def reference_of(runtime: Runtime) -> Runtime | None:
-    """The runtime of the same core with reference kernels, if there is a table for it."""
-    if runtime.graph or runtime.kernels.library != "cmsis-nn":
+    """The runtime of the same core with reference kernels.
+
+    ``None`` where there is no table of it, or none of the runtime's own kernels to compare it with.
+    """
+    if runtime.graph or runtime.kernels.library not in _compared_libraries():
         return None
+    cores = [core.name for core in runtime.cores]
     return next(
         (
             other
             for other in RUNTIMES.values()
-            if other.cores == runtime.cores and other.kernels.library == "reference"
+            if [core.name for core in other.cores] == cores
+            and other.kernels.library == _REFERENCE
+            and other.table
         ),
         None,
     )
+
+
+def _compared_libraries() -> set[LibraryName]:
+    """The libraries that a shipped table was linked with, in place of TFLM's own kernels."""
+    measured = (each for each in RUNTIMES.values() if each.table == each.id)
+    return {each.kernels.library for each in measured} - {_REFERENCE}
 
 
 class _Image(Struct, frozen=True):
@@ -499,32 +520,45 @@ def _ram_parts(model: Model, runtime: Runtime, image: _Image) -> tuple[Part, ...
     words = runtime.abi.pointer_bytes // 4
     known = runtime.tflm.is_known
     method: Method = "exact" if words == 1 and known else "estimated"
-    interpreter = 208 if runtime.abi.enum_bytes == 1 else 212
+    size_of = _on_32_bits(runtime)
     operators = _operators(model)
+    resolver = size_of("MicroMutableOpResolver")
+    resolver += size_of("MicroMutableOpResolver, an operator") * len(operators)
     parts = [
-        Part("interpreter", interpreter * words, method),
+        Part("interpreter", size_of("MicroInterpreter") * words, method),
         Part(
             "operator resolver",
-            (36 * len(operators) + 12) * words,
+            resolver * words,
             method,
             margin_bytes=0 if known else 12 * len(operators) * words,
         ),
     ]
-    if not (runtime.variables_in_arena or _VARIABLE_OPERATORS.isdisjoint(operators)):
-        size, margin = _variables_bytes(model) * words, 0 if known else 16 * words
+    if not (runtime.tflm.variables_in_arena or _VARIABLE_OPERATORS.isdisjoint(operators)):
+        size, margin = _variables_bytes(model, size_of) * words, 0 if known else 16 * words
         parts.append(Part(RESOURCE_VARIABLES, size, method, margin_bytes=margin))
     if image.static_bytes:
         parts.append(Part("static data of the runtime", image.static_bytes, "table"))
     return tuple(parts)
 
 
-def _variables_bytes(model: Model) -> int:
-    """The arena of ``MicroResourceVariables``: allocator structs, the object, 20 bytes a slot."""
+def _on_32_bits(runtime: Runtime) -> Callable[[str], int]:
+    """Sizes of TFLM's structs (by name) with pointers of 32 bits."""
+    abi = replace(runtime.abi, pointer_bytes=4)
+    return lambda struct: abi.size_of(STRUCTS[struct])
+
+
+def _variables_bytes(model: Model, size_of: Callable[[str], int]) -> int:
+    """The arena of ``MicroResourceVariables``: an allocator's structs, the object, and slots."""
     slots = {
         (operator.options.get("container"), operator.options.get("shared_name"))
         for subgraph in model.subgraphs
         for operator in subgraph.operators
         if operator.name == "VAR_HANDLE"
     }
-    allocators, variables, slot = 36 + 44 + 36, 12, 20
-    return align_up(align_up(allocators + variables, 16) + slot * len(slots), 16)
+    own = sum(size_of(each) for each in (*_ALLOCATOR, "MicroResourceVariables"))
+    slot = size_of("MicroResourceVariable")
+    return align_up(align_up(own, 16) + slot * len(slots), 16)
+
+
+#: What one allocator consists of.
+_ALLOCATOR = ("SingleArenaBufferAllocator", "GreedyMemoryPlanner", "MicroAllocator")

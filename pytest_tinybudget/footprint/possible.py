@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.operators.esp_nn import RELEASES
-from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
-from pytest_tinybudget.runtimes.runtime import Kernels
+from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
+from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.runtimes.versions import oldest
 
 
 def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
@@ -23,10 +25,14 @@ def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
     found = {"": runtime}
     if not runtime.tflm.is_known:
         found = {
-            f"TFLM {TFLM_COMMIT}": replace(runtime, tflm=replace(runtime.tflm, commit=TFLM_COMMIT)),
+            f"TFLM {TFLM_COMMIT}": replace(
+                runtime, tflm=replace(runtime.tflm, version=Version(TFLM_COMMIT))
+            ),
             "TFLM of any known version": replace(
                 runtime,
-                tflm=replace(runtime.tflm, static_memory=False, any_version=True),
+                tflm=replace(
+                    runtime.tflm, version=oldest("tflm"), static_memory=False, any_version=True
+                ),
             ),
         }
     return {
@@ -38,9 +44,9 @@ def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
 
 def _possible_kernels(kernels: Kernels) -> Mapping[str, Kernels]:
     """What the kernel library may be: each run of its releases that ask for the same."""
-    if kernels.version or not kernels.vectors:
+    if kernels.version.name or not kernels.vectors:
         return {"": kernels}
     return {
-        f"esp-nn {run}": replace(kernels, version=release)
+        f"esp-nn {run}": replace(kernels, version=Version(release))
         for release, run in RELEASES[kernels.vectors].items()
     }

@@ -24,7 +24,6 @@ from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.firmware import Firmware
-from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: kMaxScratchBuffersPerOp.
@@ -40,18 +39,6 @@ ELEMENT_BYTES: Mapping[str, int] = {
 #: What an operator without a rule keeps at least: the largest struct that any kernel of TFLM
 #: keeps (CMSIS-NN's for UNIDIRECTIONAL_SEQUENCE_LSTM). A bound by experience, not by proof.
 UNKNOWN_PERSISTENT_BYTES = 912
-
-#: C layouts of TFLM's structs for tensors that kernels look at (``Abi.size_of``).
-TENSOR = "(ep) (2i) 3p 2e b"
-#: The same without TF_LITE_STATIC_MEMORY.
-FULL_TENSOR = "e 2p (2i) e p 3p i 2b (ep) 2p"
-AFFINE_QUANTIZATION = "2p i"
-SCRATCH_REQUEST = "p 2i"
-
-
-def tensor_layout(runtime: Runtime) -> str:
-    """The C layout of TfLiteTensor in this build of TFLM."""
-    return TENSOR if runtime.tflm.static_memory else FULL_TENSOR
 
 
 class ScratchRequest(Struct, frozen=True):
@@ -97,13 +84,14 @@ class Node(Trusted):
         runtime = firmware.runtime
         self.model = model
         self.abi = runtime.abi
+        self.tflm = runtime.tflm
         self.kernels = runtime.kernels
         self.subgraph: Subgraph = model.main
         self.operator: Operator = model.main.operators[0]
         self.handles: dict[tuple[int, int], tuple[str, str]] = {}
         self.allocated_variables: dict[tuple[str, str], int] = {}
         # The package counts the names before it makes the interpreter.
-        self.variables_by_name = runtime.variables_in_arena
+        self.variables_by_name = runtime.tflm.variables_in_arena
         self.scratch_requests: list[ScratchRequest] = []
         self.unplanned: set[tuple[int, int]] = set()
         self.refusals: list[Refusal] = []
@@ -118,12 +106,8 @@ class Node(Trusted):
         self._firmware = firmware
         self._shapes: dict[tuple[int, int], tuple[int, ...]] = {}
         self._meant: dict[tuple[int, int], tuple[int, ...]] = {}
-        tensor = tensor_layout(runtime)
-        self._tensor = self.abi.size_of(tensor), self.abi.align_of(tensor)
-        self._affine = (
-            self.abi.size_of(AFFINE_QUANTIZATION),
-            self.abi.align_of(AFFINE_QUANTIZATION),
-        )
+        self._tensor = self._sizes_of("TfLiteTensor")
+        self._affine = self._sizes_of("TfLiteAffineQuantization")
 
     def enter(self, subgraph: Subgraph, operator: Operator) -> None:
         """Make ``operator`` the current one."""
@@ -223,7 +207,8 @@ class Node(Trusted):
         key = (self.subgraph.index, self.operator.index)
         self.on_top[key] = self.on_top.get(key, 0) + align_up(size_bytes, ALIGNMENT)
         # Its request while preparing, and its handle.
-        self.persistent(self.abi.size_of(SCRATCH_REQUEST) + self.abi.pointer_bytes)
+        handle, _ = self._sizes_of("ScratchBufferHandle")
+        self.persistent(self._sizes_of("ScratchBufferRequest")[0] + handle)
 
     def copy_output_shape(self, position: int) -> None:
         self.persistent(4 + 4 * len(self.output(position).shape))
@@ -253,7 +238,12 @@ class Node(Trusted):
 
     def library_release(self) -> str:
         self.depends_on_release = True
-        return self.kernels.version
+        return self.kernels.version.name
+
+    def _sizes_of(self, struct: str) -> tuple[int, int]:
+        """Size and alignment of one of TFLM's own structs."""
+        layout = self.tflm.struct(struct)
+        return self.abi.size_of(layout), self.abi.align_of(layout)
 
     def _useful_here(self) -> frozenset[int]:
         known = self._useful.get(self.subgraph.index)

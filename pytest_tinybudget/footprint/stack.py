@@ -24,11 +24,11 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
-from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
-from pytest_tinybudget.runtimes.runtime import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tables import stack_table_path
+from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 
 
 #: Input that an operator's kernel is chosen by, where it is not the first.
@@ -89,7 +89,8 @@ _NEIGHBOR = "measured on a neighboring core"
 
 def _measured_on(runtime: Runtime) -> bool:
     """Whether the stack was measured on the core that the runtime is built for."""
-    return not set(RUNTIMES[runtime.table].cores).isdisjoint(runtime.cores)
+    measured = {core.name for core in RUNTIMES[runtime.table].cores}
+    return any(core.name in measured for core in runtime.cores)
 
 
 def _depths(model: Model, runtime: Runtime, table: StackTable) -> Iterator[tuple[int, str]]:
@@ -176,17 +177,31 @@ def _path(subgraph: Subgraph, operator: Operator, kernels: Kernels) -> str:
         return ""
     if operator.name == "FULLY_CONNECTED":
         return _dense_path(first, second, output, kernels)
-    if kernels.library == "cmsis-nn" and (operator.name, first.type) == ("CONV_2D", "INT16"):
+    own = _LIBRARY_PATHS.get(kernels.library)
+    return own(operator, (first, second, output), kernels) if own else ""
+
+
+def _cmsis_nn_path(
+    operator: Operator, tensors: tuple[Tensor, Tensor, Tensor], kernels: Kernels
+) -> str:
+    """The function of CMSIS-NN that a convolution is handed to."""
+    first, second, output = tensors
+    if (operator.name, first.type) == ("CONV_2D", "INT16"):
         return _columns_path(output, kernels)
-    if kernels.library == "cmsis-nn" and first.type == "INT8":
-        if operator.name == "TRANSPOSE_CONV":
-            small_strides = max(_int(operator, "stride_h"), _int(operator, "stride_w")) <= 2
-            return "reverse" if small_strides and first.shape[3] > 16 else ""
-        if operator.name == "CONV_2D":
-            return _convolution_path(operator, first, second, output, kernels)
-        if operator.name == "DEPTHWISE_CONV_2D":
-            return _depthwise_path(operator, first, second, output, kernels)
+    if first.type != "INT8":
+        return ""
+    if operator.name == "TRANSPOSE_CONV":
+        small_strides = max(_int(operator, "stride_h"), _int(operator, "stride_w")) <= 2
+        return "reverse" if small_strides and first.shape[3] > 16 else ""
+    if operator.name == "CONV_2D":
+        return _convolution_path(operator, first, second, output, kernels)
+    if operator.name == "DEPTHWISE_CONV_2D":
+        return _depthwise_path(operator, first, second, output, kernels)
     return ""
+
+
+#: What chooses among a library's functions, by the library; the reference kernels have one each.
+_LIBRARY_PATHS = {"cmsis-nn": _cmsis_nn_path}
 
 
 def _broadcast_path(first: tuple[int, ...], second: tuple[int, ...]) -> str:

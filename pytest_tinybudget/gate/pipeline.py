@@ -322,7 +322,7 @@ class Gate:
         from pytest_tinybudget.footprint.link import what_if
         from pytest_tinybudget.footprint.measure import measure
 
-        runtime = replace(firmware.runtime, name=firmware.name)
+        runtime = firmware.named_runtime
         answers = self._measured_of(model).answers
 
         def estimate() -> Estimate:

@@ -29,8 +29,8 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.results.metrics import OVER_CODES
 from pytest_tinybudget.results.metrics import Metric
-from pytest_tinybudget.runtimes.runtime import TFLM_COMMIT
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 
 
 #: ``fits``; ``warns`` (fits, but above ``warn_at`` or with a notice that asks for attention);
@@ -85,7 +85,7 @@ def identity_of(runtime: Runtime) -> Identity:
         tflm=runtime.tflm_commit,
         description=runtime.description,
         kernels=runtime.kernels.library,
-        kernels_version=runtime.kernels.version,
+        kernels_version=runtime.kernels.version.name,
         abi=runtime.abi.name,
         cores=tuple(core.name for core in runtime.cores),
     )

@@ -74,15 +74,22 @@ X86_64 = Abi("x86-64", pointer_bytes=8, enum_bytes=4)
 
 
 class Core(Struct, frozen=True):
-    """A processor core as a compiler sees it: the instructions that its code may hold.
+    """A processor core as a compiler sees it: the instructions and the data layout of its code.
 
-    ``extensions`` are parts of the family's instruction set. Code for a core runs on every other
-    of the family that has them all.
+    Attributes:
+        name: what people call it.
+        family: code of one family runs on no core of another.
+        extensions: parts of the family's instruction set. Code for a core runs on every other
+            of the family that has them all.
+        abi: the layout of C data in code for it.
+        short: its part of a runtime's id, for cores that runtimes are named after.
     """
 
     name: str
     family: Literal["Arm", "RISC-V", "Xtensa", "x86-64"]
     extensions: tuple[str, ...]
+    abi: Abi
+    short: str = ""
 
     def runs_code_for(self, other: Core) -> bool:
         """Whether code that was built for ``other`` runs here."""
@@ -104,24 +111,30 @@ _RV32IMC = ("RV32IMC",)
 CORES: dict[str, Core] = {
     core.name: core
     for core in (
-        Core("Cortex-M0", "Arm", _V6M),
-        Core("Cortex-M0+", "Arm", _V6M),
-        Core("Cortex-M3", "Arm", _V7M),
-        Core("Cortex-M4", "Arm", _V7EM),
-        Core("Cortex-M4F", "Arm", (*_V7EM, *_FPU)),
-        Core("Cortex-M7F", "Arm", (*_V7EM, *_FPU5)),
-        Core("Cortex-M23", "Arm", (*_V6M, "v8-M baseline")),
-        Core("Cortex-M33", "Arm", _V8M),
-        Core("Cortex-M33F", "Arm", (*_V8M, *_FPU5)),
-        Core("Cortex-M55", "Arm", _HELIUM),
-        Core("Cortex-M85", "Arm", _HELIUM),
-        Core("RV32IMC", "RISC-V", _RV32IMC),
-        Core("RV32IMAC", "RISC-V", (*_RV32IMC, "A")),
-        Core("RV32IMAFC", "RISC-V", (*_RV32IMC, "A", "F")),
-        Core("RV32IMAFC with vectors", "RISC-V", (*_RV32IMC, "A", "F", "ESP32-P4's vectors")),
-        Core("Xtensa LX6", "Xtensa", ("LX6",)),
-        Core("Xtensa LX7", "Xtensa", ("LX7",)),
-        Core("Xtensa LX7 with vectors", "Xtensa", ("LX7", "ESP32-S3's vectors")),
-        Core("x86-64", "x86-64", ("x86-64",)),
+        Core("Cortex-M0", "Arm", _V6M, ARM),
+        Core("Cortex-M0+", "Arm", _V6M, ARM, "m0plus"),
+        Core("Cortex-M3", "Arm", _V7M, ARM),
+        Core("Cortex-M4", "Arm", _V7EM, ARM),
+        Core("Cortex-M4F", "Arm", (*_V7EM, *_FPU), ARM, "m4"),
+        Core("Cortex-M7F", "Arm", (*_V7EM, *_FPU5), ARM, "m7"),
+        Core("Cortex-M23", "Arm", (*_V6M, "v8-M baseline"), ARM),
+        Core("Cortex-M33", "Arm", _V8M, ARM),
+        Core("Cortex-M33F", "Arm", (*_V8M, *_FPU5), ARM, "m33"),
+        Core("Cortex-M55", "Arm", _HELIUM, ARM, "m55"),
+        Core("Cortex-M85", "Arm", _HELIUM, ARM),
+        Core("RV32IMC", "RISC-V", _RV32IMC, ILP32, "rv32imc"),
+        Core("RV32IMAC", "RISC-V", (*_RV32IMC, "A"), ILP32),
+        Core("RV32IMAFC", "RISC-V", (*_RV32IMC, "A", "F"), ILP32),
+        Core(
+            "RV32IMAFC with vectors",
+            "RISC-V",
+            (*_RV32IMC, "A", "F", "ESP32-P4's vectors"),
+            ILP32,
+            "esp32p4",
+        ),
+        Core("Xtensa LX6", "Xtensa", ("LX6",), ILP32, "esp32"),
+        Core("Xtensa LX7", "Xtensa", ("LX7",), ILP32),
+        Core("Xtensa LX7 with vectors", "Xtensa", ("LX7", "ESP32-S3's vectors"), ILP32, "esp32s3"),
+        Core("x86-64", "x86-64", ("x86-64",), X86_64, "x86_64"),
     )
 }

@@ -6,8 +6,6 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tables import section_graph_path
@@ -18,7 +16,7 @@ _CHARACTERS = 16
 
 
 def fingerprint(runtime: Runtime) -> str:
-    """16 hexadecimal digits over the runtime's settings and the contents of its tables.
+    """16 hexadecimal digits over what decides the runtime's figures, tables with their contents.
 
     The runtime's name, what cores run it, and the place of a table of the user's own do not
     matter.
@@ -26,7 +24,13 @@ def fingerprint(runtime: Runtime) -> str:
     Raises:
         TinybudgetError: the table of the user's own cannot be read.
     """
-    settings = replace(runtime, name="", description="", graph="", cores=())
+    settings = (
+        runtime.abi,
+        runtime.kernels,
+        runtime.tflm,
+        runtime.table,
+        runtime.flash_margin_percent,
+    )
     return _digest(repr(settings), tuple(_tables(runtime)))
 
 

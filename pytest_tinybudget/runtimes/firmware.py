@@ -8,8 +8,8 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.placement import Placements
-from pytest_tinybudget.runtimes.runtime import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
@@ -63,6 +63,11 @@ class Firmware(Struct, frozen=True):
     def name(self) -> str:
         """The name that results show."""
         return self.label or self.runtime.name
+
+    @property
+    def named_runtime(self) -> Runtime:
+        """The runtime under the name that results show."""
+        return replace(self.runtime, label=self.label) if self.label else self.runtime
 
     @property
     def kernels(self) -> Kernels | None:

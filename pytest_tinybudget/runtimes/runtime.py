@@ -1,99 +1,66 @@
-"""Runtimes: a TFLM version, a kernel library, an ABI, and the measured tables that go with them."""
+"""Runtimes: TFLM, a kernel library and a core, with the measured tables that go with them."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.runtimes.abi import ARM
 from pytest_tinybudget.runtimes.abi import CORES
-from pytest_tinybudget.runtimes.abi import ILP32
-from pytest_tinybudget.runtimes.abi import X86_64
 from pytest_tinybudget.runtimes.abi import Abi
 from pytest_tinybudget.runtimes.abi import Core
-
-
-#: The TFLM commit that the operator rules and tables were read from and measured on.
-TFLM_COMMIT = "90b983c2"
-#: The ``tflite-micro`` package that the x86-64 runtime stands for: a build of a later commit,
-#: with compression. Its one known difference is FULLY_CONNECTED's parameters, 16 bytes longer.
-PACKAGE_VERSION = "tflite-micro 0.dev20261023182759"
-
-
-#: Espressif's chips with a vector unit that esp-nn has kernels for, ``""`` for none.
-Vectors = Literal["", "esp32s3", "esp32p4"]
-
-
-class Kernels(Struct, frozen=True, repr_omit_defaults=True):
-    """A kernel library and the instruction-set extensions its allocation depends on.
-
-    ``dsp`` and ``mve`` are Arm's extensions; ``vectors`` names the Espressif chip whose vector
-    unit the kernels are written for (``""``: kernels in plain C).
-    ``version`` is the library's release, ``""`` where it is not known: what any release would
-    ask for is then looked at, and the largest arena counts.
-
-    ``compression`` marks builds with USE_TFLM_COMPRESSION (compressed constant tensors), whose
-    structs are larger; ``ethos_u`` those with the kernel that hands a model to an Ethos-U, and
-    ``edge_tpu`` those with the one for an Edge TPU.
-    """
-
-    library: Literal["reference", "cmsis-nn", "esp-nn"]
-    dsp: bool = False
-    mve: bool = False
-    vectors: Vectors = ""
-    version: str = ""
-    compression: bool = False
-    ethos_u: bool = False
-    edge_tpu: bool = False
-
-
-class Tflm(Struct, frozen=True, repr_omit_defaults=True):
-    """A version and build of TFLM, as far as memory depends on it.
-
-    ``commit`` is upstream's, ``""`` where it is not known. ``static_memory`` is whether it is
-    built with TF_LITE_STATIC_MEMORY, which makes structs smaller: TFLM's own make does,
-    Zephyr's module does not. ``any_version`` stands for no version but for all that were
-    measured: each operator then asks for the most that one of them asks for.
-    """
-
-    commit: str = TFLM_COMMIT
-    static_memory: bool = True
-    any_version: bool = False
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the operator rules were read from this version."""
-        return self.commit in (TFLM_COMMIT, PACKAGE_VERSION)
+from pytest_tinybudget.runtimes.kernels import LIBRARIES
+from pytest_tinybudget.runtimes.kernels import Kernels
+from pytest_tinybudget.runtimes.tflm import PACKAGE_VERSION
+from pytest_tinybudget.runtimes.tflm import Tflm
+from pytest_tinybudget.runtimes.versions import Version
 
 
 class Runtime(Struct, frozen=True):
-    """A runtime that footprints are stated for.
+    """What a model runs on: TFLM, kernels, and the core that both are built for.
 
-    ``cores`` are those that its code was built for: several where one table stands for all.
-    ``table`` names the section graph and the stack table (``data/graphs``, ``data/stack``) that
-    stand for it; ``flash_margin_percent`` is 0 where the table was made for this very core and
-    kernel library, else how far the truth may lie above what the table gives.
-    ``graph`` is the path of a section graph that the user built (``[runtime.NAME] table``); it
-    takes the place of ``table``'s for flash, while ``table`` still gives the stack.
+    Attributes:
+        cores: those that its code was built for: several where one table stands for all. Data
+            is laid out as on the first.
+        kernels: the kernel library.
+        table: names the section graph and the stack table (``data/graphs``, ``data/stack``)
+            that stand for it; empty where there are none.
+        tflm: the version of TFLM and how it is built.
+        flash_margin_percent: 0 where the table was made for this very core and kernel library,
+            else how far the truth may lie above what the table gives.
+        graph: path of a section graph that the user built (``[runtime.NAME] table``). It takes
+            the place of the table's for flash, while ``table`` still gives the stack.
+        label: what the user calls it, where it is no shipped one.
+        about: what it is, where core and kernels do not say it.
     """
 
-    name: str
-    description: str
-    abi: Abi
+    cores: tuple[Core, ...]
     kernels: Kernels
     table: str
-    cores: tuple[Core, ...]
-    flash_margin_percent: float = 0.0
     tflm: Tflm = Tflm()
+    flash_margin_percent: float = 0.0
     graph: str = ""
-    #: Whether firmware uses RecordingMicroAllocator, which is itself larger.
-    recording_allocator: bool = False
-    #: Whether resource variables' slots lie in the arena (else they have an arena of their own).
-    variables_in_arena: bool = False
-    #: (Operator, C layout) of the parameter structs that differ from those at ``TFLM_COMMIT``.
-    parameters: tuple[tuple[str, str], ...] = ()
+    label: str = ""
+    about: str = ""
+
+    @property
+    def id(self) -> str:
+        """``"m4_cmsisnn"``: core and kernels. Nothing reads them out of it again."""
+        return f"{self.cores[0].short}_{LIBRARIES[self.kernels.library].short}"
+
+    @property
+    def name(self) -> str:
+        """What users write and results show."""
+        return self.label or self.id
+
+    @property
+    def description(self) -> str:
+        """``"Cortex-M4F, CMSIS-NN with DSP"``."""
+        return self.about or f"{self.cores[0].name}, {self.kernels.label}"
+
+    @property
+    def abi(self) -> Abi:
+        """The layout of C data in its code."""
+        return self.cores[0].abi
 
     @property
     def tflm_commit(self) -> str:
@@ -122,57 +89,50 @@ _CMSIS_MVE = Kernels("cmsis-nn", dsp=True, mve=True)
 _ESP_NN_FLASH_MARGIN_PERCENT = 100.0
 
 
-def _cores(*names: str) -> tuple[Core, ...]:
-    return tuple(CORES[name] for name in names)
+def _measured(core: str, kernels: Kernels) -> Runtime:
+    """A runtime whose own tables are shipped."""
+    runtime = Runtime((CORES[core],), kernels, "")
+    return replace(runtime, table=runtime.id)
 
 
-_M0PLUS, _M4F, _M7F = _cores("Cortex-M0+"), _cores("Cortex-M4F"), _cores("Cortex-M7F")
-_M33F, _M55, _RV32IMC = _cores("Cortex-M33F"), _cores("Cortex-M55"), _cores("RV32IMC")
+def _espressif(about: str, kernels: Kernels, *cores: str) -> Runtime:
+    """A runtime of Espressif's chips: no table of esp-nn's kernels is known."""
+    built_for = tuple(CORES[core] for core in cores)
+    margin = _ESP_NN_FLASH_MARGIN_PERCENT
+    return Runtime(built_for, kernels, "rv32imc_ref", flash_margin_percent=margin, about=about)
+
 
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
     for runtime in (
-        Runtime(
-            "m0plus_ref", "Cortex-M0+, reference kernels", ARM, _REFERENCE, "m0plus_ref", _M0PLUS
+        _measured("Cortex-M0+", _REFERENCE),
+        _measured("Cortex-M0+", _CMSIS_PLAIN),
+        _measured("Cortex-M4F", _REFERENCE),
+        _measured("Cortex-M4F", _CMSIS_DSP),
+        _measured("Cortex-M7F", _REFERENCE),
+        _measured("Cortex-M7F", _CMSIS_DSP),
+        _measured("Cortex-M33F", _CMSIS_DSP),
+        _measured("Cortex-M55", _CMSIS_MVE),
+        _measured("RV32IMC", _REFERENCE),
+        _espressif(
+            "ESP32 and kin, esp-nn in plain C", Kernels("esp-nn"),
+            "Xtensa LX6", "Xtensa LX7", "RV32IMC", "RV32IMAC",
+        ),
+        _espressif(
+            "ESP32-S3, esp-nn on its vector unit", Kernels("esp-nn", vectors="esp32s3"),
+            "Xtensa LX7 with vectors",
+        ),
+        _espressif(
+            "ESP32-P4, esp-nn on its vector unit", Kernels("esp-nn", vectors="esp32p4"),
+            "RV32IMAFC with vectors",
         ),
         Runtime(
-            "m0plus_cmsisnn", "Cortex-M0+, CMSIS-NN", ARM, _CMSIS_PLAIN, "m0plus_cmsisnn", _M0PLUS
-        ),
-        Runtime("m4_ref", "Cortex-M4F, reference kernels", ARM, _REFERENCE, "m4_ref", _M4F),
-        Runtime("m4_cmsisnn", "Cortex-M4F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m4_cmsisnn", _M4F),
-        Runtime("m7_ref", "Cortex-M7F, reference kernels", ARM, _REFERENCE, "m7_ref", _M7F),
-        Runtime("m7_cmsisnn", "Cortex-M7F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m7_cmsisnn", _M7F),
-        Runtime(
-            "m33_cmsisnn", "Cortex-M33F, CMSIS-NN with DSP", ARM, _CMSIS_DSP, "m33_cmsisnn", _M33F
-        ),
-        Runtime(
-            "m55_cmsisnn", "Cortex-M55, CMSIS-NN with MVE", ARM, _CMSIS_MVE, "m55_cmsisnn", _M55
-        ),
-        Runtime(
-            "rv32imc_ref", "RV32IMC, reference kernels", ILP32, _REFERENCE, "rv32imc_ref", _RV32IMC
-        ),
-        Runtime(
-            "esp32_espnn", "ESP32 and kin, esp-nn in plain C", ILP32, Kernels("esp-nn"),
-            "rv32imc_ref", _cores("Xtensa LX6", "Xtensa LX7", "RV32IMC", "RV32IMAC"),
-            flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
-        ),
-        Runtime(
-            "esp32s3_espnn", "ESP32-S3, esp-nn on its vector unit", ILP32,
-            Kernels("esp-nn", vectors="esp32s3"),
-            "rv32imc_ref", _cores("Xtensa LX7 with vectors"),
-            flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
-        ),
-        Runtime(
-            "esp32p4_espnn", "ESP32-P4, esp-nn on its vector unit", ILP32,
-            Kernels("esp-nn", vectors="esp32p4"),
-            "rv32imc_ref", _cores("RV32IMAFC with vectors"),
-            flash_margin_percent=_ESP_NN_FLASH_MARGIN_PERCENT,
-        ),
-        Runtime(
-            "x86_64_ref", "x86-64, reference kernels (the tflite-micro package)", X86_64,
-            Kernels("reference", compression=True), "", _cores("x86-64"),
-            recording_allocator=True, variables_in_arena=True,
-            tflm=Tflm(PACKAGE_VERSION), parameters=(("FULLY_CONNECTED", "2e2be2p"),),
+            (CORES["x86-64"],), _REFERENCE, "",
+            Tflm(
+                Version(PACKAGE_VERSION, layouts=(("FULLY_CONNECTED parameters", "2e2be2p"),)),
+                compression=True, recording_allocator=True, variables_in_arena=True,
+            ),
+            about="x86-64, reference kernels (the tflite-micro package)",
         ),
     )
 }  # fmt: skip

@@ -13,7 +13,8 @@ from pytest_tinybudget.base.quantities import format_quantity
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.runtimes.runtime import Kernels
+from pytest_tinybudget.runtimes.kernels import LIBRARIES
+from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.speed.calibration import MAC_KINDS
 from pytest_tinybudget.speed.calibration import Device
 from pytest_tinybudget.speed.calibration import Effort
@@ -48,8 +49,6 @@ _NO_MORE_THAN = {
 #: Types that the timed networks have, and those that only pass through an operator that moves.
 _TIMED_TYPES = frozenset({"INT8"})
 _MOVED_TYPES = frozenset({"INT8", "UINT8", "RESOURCE"})
-
-_LIBRARIES = {"cmsis-nn": "CMSIS-NN", "esp-nn": "esp-nn", "reference": "the reference kernels"}
 
 
 class Latency(Struct, frozen=True):
@@ -87,12 +86,13 @@ def latency_of(
 
 
 def _where(board: Board, kernels: Kernels) -> str:
-    return f"{_LIBRARIES[kernels.library]} on {board.core or 'an unnamed core'}"
+    return f"{LIBRARIES[kernels.library].label} on {board.core or 'an unnamed core'}"
 
 
 def _measured_device(board: Board, kernels: Kernels) -> Device | None:
     """The device whose operators were timed on this core with these kernels."""
-    if kernels.library == "cmsis-nn" and not kernels.dsp:
+    extension = LIBRARIES[kernels.library].timed_with
+    if extension and not getattr(kernels, extension):
         return None
     for device in devices():
         if device.operators and (device.core, device.kernels) == (board.core, kernels.library):

@@ -15,6 +15,9 @@ from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.runtimes.abi import ARM
+from pytest_tinybudget.runtimes.abi import ILP32
+from pytest_tinybudget.runtimes.structs import STRUCTS
 from pytest_tinybudget.toolchain.elf import Symbol
 from pytest_tinybudget.toolchain.elf import damage_told
 from pytest_tinybudget.toolchain.elf import format_of
@@ -37,11 +40,13 @@ _LARGEST_PADDING_BYTES = 64
 #: Names that the usual tools give the model's array (``xxd``, TFLM's generator, Edge Impulse).
 _MODEL_NAME = re.compile(r"model_data\d*E?\Z|_tflite(_data)?E?\Z|(?:\A|_|\d)g_\w*model\w*\Z")
 _ARENA_NAME = re.compile(r"tensor_?arena", re.IGNORECASE)
-#: Interpreter and resolver in static memory; their sizes (Arm, others; 36 bytes an operator and
-#: 12) keep apart what only has a similar name.
-_INTERPRETER_NAME, _INTERPRETER_BYTES = re.compile("interpreter", re.IGNORECASE), (208, 212)
+#: Interpreter and resolver in static memory; their sizes on 32 bits keep apart what only has a
+#: similar name.
+_INTERPRETER_NAME = re.compile("interpreter", re.IGNORECASE)
+_INTERPRETER_BYTES = tuple(abi.size_of(STRUCTS["MicroInterpreter"]) for abi in (ARM, ILP32))
 _RESOLVER_NAME = re.compile("resolver", re.IGNORECASE)
-_RESOLVER_ENTRY_BYTES, _RESOLVER_BYTES = 36, 12
+_RESOLVER_BYTES = ARM.size_of(STRUCTS["MicroMutableOpResolver"])
+_RESOLVER_ENTRY_BYTES = ARM.size_of(STRUCTS["MicroMutableOpResolver, an operator"])
 #: Symbols whose value is a size: what linker scripts set aside for heap and stack.
 _RESERVE_NAME = re.compile(r"_*(Min_)?(heap|stack)_*(size|len)\w*\Z", re.IGNORECASE)
 

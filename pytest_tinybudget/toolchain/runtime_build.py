@@ -23,8 +23,11 @@ from pytest_tinybudget.footprint.section_graph import MainModel
 from pytest_tinybudget.footprint.section_graph import OperatorRoots
 from pytest_tinybudget.footprint.section_graph import SectionGraph
 from pytest_tinybudget.footprint.section_graph import load_graph
-from pytest_tinybudget.runtimes.runtime import Kernels
-from pytest_tinybudget.runtimes.runtime import Vectors
+from pytest_tinybudget.runtimes.kernels import LIBRARIES
+from pytest_tinybudget.runtimes.kernels import KernelLibrary
+from pytest_tinybudget.runtimes.kernels import Kernels
+from pytest_tinybudget.runtimes.kernels import Vectors
+from pytest_tinybudget.runtimes.kernels import library_of
 from pytest_tinybudget.toolchain.archive import Archive
 from pytest_tinybudget.toolchain.archive import ObjectFile
 from pytest_tinybudget.toolchain.archive import is_archive
@@ -189,17 +192,19 @@ def _kernels(program: Program) -> Kernels:
     dsp = attributes.get(_TAG_ARCHITECTURE) == _ARCHITECTURE_V7E_M or bool(attributes.get(_TAG_DSP))
     mve = bool(attributes.get(_TAG_MVE))
     names = program.definitions
-    if any(name.startswith("arm_convolve_") for name in names):
-        return Kernels("cmsis-nn", dsp=dsp or mve, mve=mve)
-    if any(name.startswith("esp_nn_") for name in names):
-        return Kernels("esp-nn", vectors=_vectors(names))
-    return Kernels("reference")
+    library = library_of(names)
+    return Kernels(
+        library.name,
+        dsp="dsp" in library.extensions and (dsp or mve),
+        mve="mve" in library.extensions and mve,
+        vectors=_vectors(names, library) if "vectors" in library.extensions else "",
+    )
 
 
-def _vectors(names: Iterable[str]) -> Vectors:
-    """The chip whose vector unit esp-nn's functions are for, by the ends of their names."""
+def _vectors(names: Iterable[str], library: KernelLibrary) -> Vectors:
+    """The chip whose vector unit the library's functions are for, by the ends of their names."""
     for chip in _VECTOR_CORES:
-        if any(name.startswith("esp_nn_") and name.endswith(f"_{chip}") for name in names):
+        if any(name.startswith(library.functions) and name.endswith(f"_{chip}") for name in names):
             return chip
     return ""
 
@@ -478,7 +483,8 @@ def _origin(item: ObjectFile) -> str:
     for name in ("libgcc", "libstdc++", "libc"):
         if library == name or library.startswith((f"{name}_", f"{name}-")):
             return name
-    return "cmsis-nn" if item.member.startswith("arm_") else "runtime"
+    whose = (each for each in LIBRARIES.values() if each.members)
+    return next((each.name for each in whose if item.member.startswith(each.members)), "runtime")
 
 
 def _margin(machine: str, relaxed: bool) -> float:

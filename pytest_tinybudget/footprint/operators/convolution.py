@@ -416,7 +416,7 @@ def _request_transpose_conv_s8(node: Preparation, input_: Tensor, filter_: Tenso
 _OPTIMIZED_CONV_OP_DATA = f"({_CONV_OP_DATA})i"
 _init_conv = op_data(
     _CONV_OP_DATA,
-    _OPTIMIZED_CONV_OP_DATA,
+    cmsis_nn=_OPTIMIZED_CONV_OP_DATA,
     esp_nn=_OPTIMIZED_CONV_OP_DATA,
     compression=f"{_CONV_OP_DATA}2i",
 )
@@ -428,7 +428,7 @@ RULES: dict[str, OperatorRule] = {
         "e2i2e",
         op_data(
             f"({_TRANSPOSE_CONV_PARAMS})2i2p",
-            f"({_TRANSPOSE_CONV_PARAMS})3i2p",
+            cmsis_nn=f"({_TRANSPOSE_CONV_PARAMS})3i2p",
             compression=f"({_TRANSPOSE_CONV_PARAMS})4i2p",
         ),
         _prepare_transpose_conv,

@@ -130,7 +130,7 @@ def _request_s8(
 RULES: dict[str, OperatorRule] = {
     "FULLY_CONNECTED": OperatorRule(
         "2e2be",
-        op_data(_OP_DATA, f"({_OP_DATA})2ip3i", compression=f"{_OP_DATA}2i"),
+        op_data(_OP_DATA, cmsis_nn=f"({_OP_DATA})2ip3i", compression=f"{_OP_DATA}2i"),
         _prepare,
     ),
 }

@@ -81,5 +81,5 @@ def _reshape(node: Preparation, result: Tensor, shape: tuple[int, ...]) -> None:
 
 
 RULES: dict[str, OperatorRule] = {
-    "BATCH_MATMUL": OperatorRule("3b", op_data(_OP_DATA, _CMSIS_NN_OP_DATA), _prepare),
+    "BATCH_MATMUL": OperatorRule("3b", op_data(_OP_DATA, cmsis_nn=_CMSIS_NN_OP_DATA), _prepare),
 }

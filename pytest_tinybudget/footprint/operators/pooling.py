@@ -57,8 +57,10 @@ def _prepare_l2(node: Preparation) -> None:
 
 RULES: dict[str, OperatorRule] = {
     "AVERAGE_POOL_2D": OperatorRule(
-        _PARAMETERS, op_data(_OP_DATA, f"({_OP_DATA})i"), _prepare_average
+        _PARAMETERS, op_data(_OP_DATA, cmsis_nn=f"({_OP_DATA})i"), _prepare_average
     ),
-    "MAX_POOL_2D": OperatorRule(_PARAMETERS, op_data(_OP_DATA, f"({_OP_DATA})i"), _prepare),
+    "MAX_POOL_2D": OperatorRule(
+        _PARAMETERS, op_data(_OP_DATA, cmsis_nn=f"({_OP_DATA})i"), _prepare
+    ),
     "L2_POOL_2D": OperatorRule(_PARAMETERS, None, _prepare_l2),
 }

@@ -179,10 +179,10 @@ def _check_lstm_shapes(
 
 
 RULES: dict[str, OperatorRule] = {
-    "SVDF": OperatorRule("ieb", op_data("9i", "9ip"), _prepare_svdf),
+    "SVDF": OperatorRule("ieb", op_data("9i", cmsis_nn="9ip"), _prepare_svdf),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": OperatorRule(
         "e2i3b",
-        op_data(_LSTM_OP_DATA, f"({_LSTM_OP_DATA})({_CMSIS_NN_LSTM_PARAMS})"),
+        op_data(_LSTM_OP_DATA, cmsis_nn=f"({_LSTM_OP_DATA})({_CMSIS_NN_LSTM_PARAMS})"),
         _prepare_lstm,
     ),
 }

@@ -19,7 +19,8 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import Abi
-from pytest_tinybudget.runtimes.runtime import Kernels
+from pytest_tinybudget.runtimes.kernels import Kernels
+from pytest_tinybudget.runtimes.tflm import Tflm
 
 
 class Preparation(Protocol):
@@ -45,6 +46,8 @@ class Preparation(Protocol):
     """The operator that TFLM initializes or prepares."""
     abi: Abi
     """Sizes and alignments of C types on the core, for structs that the kernel allocates."""
+    tflm: Tflm
+    """The version and build of TFLM: a rule asks it for what was otherwise once (``has``)."""
     kernels: Kernels
     """The kernel library, with its options: a rule asks for what this library's kernel does."""
     handles: dict[tuple[int, int], tuple[str, str]]
@@ -269,21 +272,21 @@ VARIABLES = "variables"
 
 
 def op_data(
-    reference: str, cmsis_nn: str = "", *, esp_nn: str = "", compression: str = ""
+    reference: str, *, compression: str = "", **libraries: str
 ) -> Callable[[Preparation], None]:
     """An ``Init`` that allocates one ``OpData`` struct.
 
     Args:
         reference: The struct's C layout (see ``Abi.size_of``) in TFLM's reference kernel.
-        cmsis_nn: Its layout in CMSIS-NN's kernel; empty where it is the reference's.
-        esp_nn: Its layout in esp-nn's kernel; empty where it is the reference's.
         compression: Its layout in builds that read compressed tensors; empty where it is the same.
+        libraries: Its layouts in the kernels of libraries where they differ, by the name in
+            ``LIBRARIES`` with ``_`` for ``-``: ``cmsis_nn="9ip"``.
     """
-    layouts = {"cmsis-nn": cmsis_nn, "esp-nn": esp_nn}
+    layouts = {name.replace("_", "-"): layout for name, layout in libraries.items()}
 
     def init(node: Preparation) -> None:
         layout = layouts.get(node.kernels.library, "")
-        if node.kernels.compression:
+        if node.tflm.compression:
             layout = layout or compression
         node.persistent(node.abi.size_of(layout or reference))
 

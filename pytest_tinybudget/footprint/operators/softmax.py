@@ -91,7 +91,7 @@ def _prepare_log_softmax(node: Preparation) -> None:
 RULES: dict[str, OperatorRule] = {
     "SOFTMAX": OperatorRule(
         "i",
-        op_data(_SOFTMAX_PARAMS, f"({_SOFTMAX_PARAMS})2i", esp_nn=f"({_SOFTMAX_PARAMS})i"),
+        op_data(_SOFTMAX_PARAMS, cmsis_nn=f"({_SOFTMAX_PARAMS})2i", esp_nn=f"({_SOFTMAX_PARAMS})i"),
         _prepare_softmax,
     ),
     "LOG_SOFTMAX": OperatorRule("", None, _prepare_log_softmax),

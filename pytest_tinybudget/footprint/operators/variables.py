@@ -48,7 +48,7 @@ def _prepare_read(node: Preparation) -> None:
 
 
 def _init_assign(node: Preparation) -> None:
-    if node.kernels.compression:
+    if node.tflm.compression:
         node.persistent(node.abi.size_of("i"))
 
 

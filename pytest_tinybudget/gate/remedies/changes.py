@@ -30,6 +30,7 @@ from pytest_tinybudget.footprint.link import reference_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.placement import ArenaPlacement
 from pytest_tinybudget.runtimes.placement import Placement
 from pytest_tinybudget.shrink import strip
@@ -296,11 +297,12 @@ def _reference_kernels(candidate: Candidate) -> Iterator[Change]:
         return
     reference = reference_of(pair.firmware.runtime)
     declared = pair.declaration.runtimes.get(reference.name) if reference else None
+    library = LIBRARIES[pair.firmware.runtime.kernels.library].label
     if declared is not None:
         yield Change(
             "runtime",
             "speed",
-            f'reference kernels instead of CMSIS-NN (runtime = "{declared.name}")',
+            f'reference kernels instead of {library} (runtime = "{declared.name}")',
             lambda each: each.declared(runtime=declared),
             "slower",
         )

@@ -1,0 +1,104 @@
+"""Kernel libraries: what a library is called, how its code is told, and how it was built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from pytest_tinybudget.runtimes.versions import Version
+
+
+#: Espressif's chips with a vector unit that esp-nn has kernels for, ``""`` for none.
+Vectors = Literal["", "esp32s3", "esp32p4"]
+
+#: What users write for a library: those of ``LIBRARIES``.
+LibraryName = Literal["reference", "cmsis-nn", "esp-nn"]
+
+#: Parts of an instruction set that kernels may be built for.
+Extension = Literal["dsp", "mve", "vectors"]
+
+
+class KernelLibrary(Struct, frozen=True):
+    """A library of kernels that takes the place of TFLM's own.
+
+    What its kernels ask for stands in the operator rules: ``op_data`` takes the layouts by
+    library, and where a rule says nothing of a library, its kernels ask for what TFLM's do.
+
+    Attributes:
+        name: what users write (``kernels = "cmsis-nn"``).
+        short: its part of a runtime's id.
+        label: what people call it.
+        functions: how the names of its convolutions start; ``""`` for TFLM's own kernels.
+        members: how the names of its archives' members start, where that tells whose they are.
+        extensions: what a build of it is told apart by.
+        timed_with: the extension that published times of it are of, if any.
+    """
+
+    name: LibraryName
+    short: str
+    label: str
+    functions: str = ""
+    members: str = ""
+    extensions: tuple[Extension, ...] = ()
+    timed_with: Extension | Literal[""] = ""
+
+
+#: All libraries by name. A new one is a name above, a row here, and what its kernels ask for.
+LIBRARIES: dict[LibraryName, KernelLibrary] = {
+    library.name: library
+    for library in (
+        KernelLibrary("reference", "ref", "the reference kernels"),
+        KernelLibrary(
+            "cmsis-nn", "cmsisnn", "CMSIS-NN", functions="arm_convolve_", members="arm_",
+            extensions=("dsp", "mve"), timed_with="dsp",
+        ),
+        KernelLibrary(
+            "esp-nn", "espnn", "esp-nn", functions="esp_nn_", extensions=("vectors",)
+        ),
+    )
+}  # fmt: skip
+
+
+class Kernels(Struct, frozen=True, repr_omit_defaults=True):
+    """A build of a kernel library, as far as memory depends on it.
+
+    Attributes:
+        library: a name in ``LIBRARIES``.
+        dsp: built for Arm's DSP extension.
+        mve: built for Arm's Helium (MVE).
+        vectors: the Espressif chip whose vector unit the kernels are written for, ``""`` for
+            kernels in plain C.
+        version: the library's release. Where it has no name, what any release would ask for is
+            looked at, and the largest arena counts.
+        ethos_u: with the kernel that hands a model to an Ethos-U.
+        edge_tpu: with the kernel that hands a model to an Edge TPU.
+    """
+
+    library: LibraryName
+    dsp: bool = False
+    mve: bool = False
+    vectors: Vectors = ""
+    version: Version = Version()
+    ethos_u: bool = False
+    edge_tpu: bool = False
+
+    @property
+    def label(self) -> str:
+        """``"CMSIS-NN with DSP"``."""
+        label = LIBRARIES[self.library].label.removeprefix("the ")
+        extension = "MVE" if self.mve else "DSP" if self.dsp else ""
+        return f"{label} with {extension}" if extension else label
+
+
+def library_of(functions: Mapping[str, object]) -> KernelLibrary:
+    """Whose kernels a program has, by the names of its functions; TFLM's own where none tells."""
+    return next(
+        (
+            library
+            for library in LIBRARIES.values()
+            if library.functions and any(name.startswith(library.functions) for name in functions)
+        ),
+        LIBRARIES["reference"],
+    )

@@ -1,0 +1,63 @@
+"""TFLM: a version, and how it is built, as far as memory depends on it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from pytest_tinybudget.runtimes.structs import ADDED_BY_COMPRESSION
+from pytest_tinybudget.runtimes.structs import STRUCTS
+from pytest_tinybudget.runtimes.structs import WITHOUT_STATIC_MEMORY
+from pytest_tinybudget.runtimes.versions import Version
+
+
+#: The TFLM commit that the operator rules and tables were read from and measured on.
+TFLM_COMMIT = "90b983c2"
+#: The ``tflite-micro`` package that the x86-64 runtime stands for: a build of a later commit,
+#: with compression. Its one known difference is FULLY_CONNECTED's parameters, 16 bytes longer.
+PACKAGE_VERSION = "tflite-micro 0.dev20261023182759"
+
+
+class Tflm(Struct, frozen=True, repr_omit_defaults=True):
+    """A version and build of TFLM, as far as memory depends on it.
+
+    Attributes:
+        version: its name is upstream's commit, empty where it is not known.
+        static_memory: whether it is built with TF_LITE_STATIC_MEMORY, which makes structs
+            smaller: TFLM's own make does, Zephyr's module does not.
+        compression: whether it is built with USE_TFLM_COMPRESSION (compressed constant tensors),
+            which makes structs larger.
+        recording_allocator: whether firmware uses RecordingMicroAllocator, which is itself larger.
+        variables_in_arena: whether resource variables' slots lie in the arena (else they have an
+            arena of their own).
+        any_version: stands for no version but for all that were measured: each operator then
+            asks for the most that one of them asks for.
+    """
+
+    version: Version = Version(TFLM_COMMIT)
+    static_memory: bool = True
+    compression: bool = False
+    recording_allocator: bool = False
+    variables_in_arena: bool = False
+    any_version: bool = False
+
+    @property
+    def commit(self) -> str:
+        """Upstream's commit, ``""`` where it is not known."""
+        return self.version.name
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the operator rules hold for this version."""
+        return self.version.name in (TFLM_COMMIT, PACKAGE_VERSION)
+
+    def has(self, change: str) -> bool:
+        """Whether a change of TFLM's history is in it, by the name in ``data/versions``."""
+        return self.version.has(change)
+
+    def struct(self, name: str) -> str:
+        """The C layout of one of TFLM's own structs (``structs.py``) in this version and build."""
+        newest = STRUCTS[name]
+        if not self.static_memory:
+            newest = WITHOUT_STATIC_MEMORY.get(name, newest)
+        layout = self.version.layout(name, newest)
+        return layout + ADDED_BY_COMPRESSION.get(name, "") if self.compression else layout
