@@ -14,6 +14,8 @@ from pytest_tinybudget.commands.base import compared
 from pytest_tinybudget.commands.base import write_results
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.commands.outcome import add_format_option
 from pytest_tinybudget.commands.selection import select
 
 
@@ -34,7 +36,7 @@ def add_commands(subparsers: Subparsers) -> None:
         "Exit code as tinybudget check, of the newer side: 1 when a pair does not pass.",
         example="tinybudget diff --base auto\n"
         "tinybudget diff --base v1.2 firmware/tinybudget.toml::kws\n"
-        "tinybudget diff base.json tinybudget.json",
+        "tinybudget diff base.json tinybudget.json --format markdown",
     )
     parser.add_argument(
         "paths",
@@ -49,6 +51,10 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write the newer side's results file"
     )
+    add_format_option(parser, required=False)
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", default="-", help="file for --format (default: stdout)"
+    )
     parser.add_argument("-v", "--verbose", action="count", default=0, help="show every cause")
     parser.add_argument("-q", "--quiet", action="count", default=0, help="show counts only")
     parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
@@ -61,17 +67,30 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: a file, a declaration, a commit's name or the usage is wrong.
     """
-    from pytest_tinybudget.report.console import Console
-    from pytest_tinybudget.report.diff_text import comparison_lines
+    if arguments.format:
+        from pytest_tinybudget.report import formats
 
+        formats.require_format(arguments.format)
+    elif arguments.output != "-":
+        raise TinybudgetError("diff: --output is the file for --format, which was not given")
     comparison = _commit(arguments) if arguments.base else _files(arguments)
-    console = Console(sys.stdout, arguments.color)
-    verbosity = arguments.verbose - arguments.quiet
-    console.print(comparison_lines(comparison, console.style, verbosity=verbosity))
     heads = [change.head for change in comparison.changes if change.head is not None]
+    if arguments.format:
+        write_output(arguments.output, formats.render(arguments.format, heads, comparison))
+    else:
+        _print(arguments, comparison)
     if any(head.outcome == "error" for head in heads):
         return _NOT_MEASURED
     return _FAILS if any(head.failed for head in heads) else _FITS
+
+
+def _print(arguments: argparse.Namespace, comparison: Comparison) -> None:
+    from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.report.diff_text import comparison_lines
+
+    console = Console(sys.stdout, arguments.color)
+    verbosity = arguments.verbose - arguments.quiet
+    console.print(comparison_lines(comparison, console.style, verbosity=verbosity))
 
 
 def _files(arguments: argparse.Namespace) -> Comparison:

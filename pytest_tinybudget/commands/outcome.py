@@ -16,6 +16,7 @@ from pytest_tinybudget.commands.options import write_output
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.report.formats import Request
     from pytest_tinybudget.results.types import PairResult
     from pytest_tinybudget.results.types import Provenance
 
@@ -34,20 +35,55 @@ def add_report_options(parser: argparse.ArgumentParser, *json_options: str) -> N
     parser.add_argument("--junit-xml", metavar="PATH", help="write JUnit XML; - for stdout")
     parser.add_argument("--html", metavar="PATH", help="write a page with all pairs")
     parser.add_argument(
+        "--report",
+        metavar="FORMAT=PATH",
+        action="append",
+        default=[],
+        help="write a report in any format of tinybudget report; may be given several times",
+    )
+    parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="show layers; -vv all their memory"
     )
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say only what fails")
     parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
 
 
+def add_format_option(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """``--format``, which also takes the formats of other packages."""
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        required=required,
+        help="what to write: csv, gitlab-codequality, html, json, junit, markdown, openmetrics, or "
+        "a format of another package",
+    )
+
+
 def require_one_stdout(arguments: argparse.Namespace) -> None:
-    """Raise where two reports would be written to stdout.
+    """Raise where two reports would be written to stdout, or one in a format that is not there.
 
     Raises:
-        TinybudgetError: they would.
+        TinybudgetError: they would, or it is not.
     """
-    if [arguments.json, arguments.junit_xml, arguments.html].count("-") > 1:
-        raise TinybudgetError("--json, --junit-xml, --html: only one of them can go to stdout")
+    if _paths(arguments).count("-") > 1:
+        raise TinybudgetError(
+            "--json, --junit-xml, --html, --report: only one of them can go to stdout"
+        )
+
+
+def _paths(arguments: argparse.Namespace) -> list[str | None]:
+    """Where reports go."""
+    others = (request.path for request in _requests(arguments))
+    return [arguments.json, arguments.junit_xml, arguments.html, *others]
+
+
+def _requests(arguments: argparse.Namespace) -> list[Request]:
+    """What ``--report`` asks for."""
+    if not arguments.report:
+        return []
+    from pytest_tinybudget.report.formats import requested
+
+    return [requested(text, "--report") for text in arguments.report]
 
 
 def tell(
@@ -88,6 +124,11 @@ def _write_files(
         from pytest_tinybudget.report import html
 
         write_output(arguments.html, html.render(results, comparison))
+    for request in _requests(arguments):
+        from pytest_tinybudget.report import formats
+
+        text = formats.render(request.format, results, comparison, provenance)
+        write_output(request.path, text)
 
 
 def _print(
@@ -100,7 +141,7 @@ def _print(
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.report.layout import Line
 
-    reports_on_stdout = "-" in (arguments.json, arguments.junit_xml, arguments.html)
+    reports_on_stdout = "-" in _paths(arguments)
     console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
     style, verbosity = console.style, arguments.verbose - arguments.quiet
     for result in filter(lambda result: result.failed, results):

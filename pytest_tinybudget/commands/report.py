@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from typing import TypeAlias
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.commands.outcome import add_format_option
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.baseline import Baseline
-    from pytest_tinybudget.baseline.comparison import Comparison
     from pytest_tinybudget.results.reader import Results
-
-_Renderer: TypeAlias = "Callable[[Results, Comparison | None], str]"
 
 #: Names in a folder of ``check --store``: the commit, and what tells other selections apart.
 _STORED, _SHORT_COMMIT = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{8})?"), 12
@@ -38,13 +34,13 @@ def add_commands(subparsers: Subparsers) -> None:
         "tinybudget report head.json --baseline base.json --format markdown",
     )
     parser.add_argument("results", metavar="RESULTS", type=Path, help="a results file")
-    parser.add_argument("--format", required=True, choices=sorted(_FORMATS), help="what to write")
+    add_format_option(parser, required=True)
     against = parser.add_mutually_exclusive_group()
     against.add_argument(
         "--baseline",
         metavar="PATH",
         type=Path,
-        help="results file to compare with (html, markdown, csv, json)",
+        help="results file to compare with, for formats that show changes",
     )
     against.add_argument(
         "--store",
@@ -70,13 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: a results file is wrong, or the output cannot be written.
     """
     from pytest_tinybudget.baseline.compare import compare
+    from pytest_tinybudget.report import formats
     from pytest_tinybudget.report.markdown import anything_to_say
     from pytest_tinybudget.results.reader import load_results
 
+    formats.require_format(arguments.format)
     results = load_results(arguments.results)
     base = _base(arguments, results)
     comparison = None if base is None else compare(base.results, results, notes=base.notes)
-    text = _FORMATS[arguments.format](results, comparison)
+    text = formats.render(arguments.format, results.pairs, comparison, results.provenance)
     if arguments.if_changed and not anything_to_say(results.pairs, comparison):
         text = ""
     write_output(arguments.output, text)
@@ -110,60 +108,3 @@ def _named(base: Results, path: Path) -> Results:
     if len(commits) != 1:
         return base
     return replace(base, origin=f"commit {commits[0][:_SHORT_COMMIT]}")
-
-
-def _markdown(results: Results, comparison: Comparison | None) -> str:
-    from pytest_tinybudget.report import markdown
-
-    return markdown.render(results.pairs, comparison)
-
-
-def _html(results: Results, comparison: Comparison | None) -> str:
-    from pytest_tinybudget.report import html
-
-    return html.render(results.pairs, comparison)
-
-
-def _csv(results: Results, comparison: Comparison | None) -> str:
-    from pytest_tinybudget.report import csv
-
-    return csv.render(results.pairs, comparison)
-
-
-def _json(results: Results, comparison: Comparison | None) -> str:
-    from pytest_tinybudget.results import writer
-
-    if comparison is None:
-        return writer.render(results.pairs, results.provenance)
-    from pytest_tinybudget.report import comparison_json
-
-    return comparison_json.render(comparison)
-
-
-def _junit(results: Results, _: Comparison | None) -> str:
-    from pytest_tinybudget.report import junit
-
-    return junit.render(results.pairs)
-
-
-def _openmetrics(results: Results, _: Comparison | None) -> str:
-    from pytest_tinybudget.report import openmetrics
-
-    return openmetrics.render(results.pairs)
-
-
-def _codequality(results: Results, _: Comparison | None) -> str:
-    from pytest_tinybudget.report import codequality
-
-    return codequality.render(results.pairs)
-
-
-_FORMATS: dict[str, _Renderer] = {
-    "csv": _csv,
-    "gitlab-codequality": _codequality,
-    "html": _html,
-    "json": _json,
-    "junit": _junit,
-    "markdown": _markdown,
-    "openmetrics": _openmetrics,
-}

@@ -35,6 +35,7 @@ from pytest_tinybudget.pytest_plugin.baseline import send_baseline
 from pytest_tinybudget.pytest_plugin.plugin import ATTRIBUTE
 from pytest_tinybudget.pytest_plugin.plugin import artifacts_required
 from pytest_tinybudget.pytest_plugin.plugin import path_setting
+from pytest_tinybudget.pytest_plugin.plugin import setting
 from pytest_tinybudget.report import is_github_step
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.report.layout import Line
@@ -50,6 +51,7 @@ from pytest_tinybudget.results.types import without_artifacts
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.results.types import Provenance
 
 
 #: The options of pytest's JUnit file, pytest-reportlog and pytest-json-report, which write a test's
@@ -92,6 +94,7 @@ def tells_details(config: pytest.Config) -> bool:
     return bool(
         config.getoption("verbose", 0) > 0
         or any(path_setting(config, name) for name in files)
+        or setting(config, "tinybudget_report")
         or names_base(config)
         or any(config.getoption(option, None) for option in PROPERTY_READERS)
         or config.hook.pytest_tinybudget_report.get_hookimpls()
@@ -151,6 +154,7 @@ class Recorder:
         self._comparison: Comparison | None = None
         self._json = _file_setting(config, "tinybudget_json")
         self._html = _file_setting(config, "tinybudget_html")
+        self._reports = list(_requested_reports(config))
         check_baseline(config)
 
     @property
@@ -214,13 +218,21 @@ class Recorder:
         if self._json is not None:
             from pytest_tinybudget.results import writer
 
-            baseline = chosen_baseline(self._config)
-            source = baseline.provenance if baseline else None
-            _write("--tinybudget-json", self._json, writer.render(self.results, source))
+            _write("--tinybudget-json", self._json, writer.render(self.results, self._source()))
         if self._html is not None:
             from pytest_tinybudget.report import html
 
             _write("--tinybudget-html", self._html, html.render(self.results, self._comparison))
+        for name, path in self._reports:
+            from pytest_tinybudget.report import formats
+
+            text = formats.render(name, self.results, self._comparison, self._source())
+            _write("--tinybudget-report", path, text)
+
+    def _source(self) -> Provenance | None:
+        """What is known of the commits that the results are of."""
+        baseline = chosen_baseline(self._config)
+        return baseline.provenance if baseline else None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         results = self.results
@@ -263,6 +275,24 @@ def _file_setting(config: pytest.Config, name: str) -> Path | None:
     if path is not None and path.is_dir():
         raise pytest.UsageError(f"--{name.replace('_', '-')}: {path} is a folder")
     return path
+
+
+def _requested_reports(config: pytest.Config) -> Iterator[tuple[str, Path]]:
+    """Format and file of each ``--tinybudget-report``; of the ini value's where there is none."""
+    option = "--tinybudget-report"
+    is_given = config.getoption("tinybudget_report") is not None
+    folder = config.invocation_params.dir if is_given else config.rootpath
+    for text in setting(config, "tinybudget_report"):
+        from pytest_tinybudget.report.formats import requested
+
+        try:
+            request = requested(text, option)
+        except TinybudgetError as error:
+            raise pytest.UsageError(error.told) from None
+        path = folder / request.path
+        if path.is_dir():
+            raise pytest.UsageError(f"{option}: {path} is a folder")
+        yield request.format, path
 
 
 def _write(option: str, path: Path, text: str) -> None:

@@ -76,6 +76,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write a page with all pairs to this file",
     )
     group.addoption(
+        "--tinybudget-report",
+        metavar="FORMAT=PATH",
+        action="append",
+        help="write a report in any format of tinybudget report; may be given several times",
+    )
+    group.addoption(
         "--tinybudget-baseline",
         metavar="PATH",
         help="compare with this results file, and hold growth to max_increase",
@@ -119,6 +125,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
     parser.addini("tinybudget_json", "file for the results of all pairs", default="")
     parser.addini("tinybudget_html", "file for a page with all pairs", default="")
+    parser.addini(
+        "tinybudget_report", "reports to write, FORMAT=PATH a line", type="linelist", default=[]
+    )
     parser.addini("tinybudget_baseline", "results file to compare with", default="")
     parser.addini("tinybudget_base", "commit to compare with, or auto", default="")
     parser.addini(
@@ -171,7 +180,7 @@ def path_setting(config: pytest.Config, name: str) -> Path | None:
 
 def _is_on(config: pytest.Config) -> bool:
     named = any(Path(arg.partition("::")[0]).name == FILE_NAME for arg in config.args)
-    wanted = ("tinybudget", "tinybudget_json", "tinybudget_html")
+    wanted = ("tinybudget", "tinybudget_json", "tinybudget_html", "tinybudget_report")
     return named or any(setting(config, name) for name in wanted)
 
 

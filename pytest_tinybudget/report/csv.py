@@ -4,28 +4,77 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias
+from typing import TypeVar
 
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.report.escape import csv_cell
 from pytest_tinybudget.results.metrics import RESULT_KEYS
+from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.results.types import PairResult
 
 
-#: Cells by column; an absent one is empty.
-_Row: TypeAlias = "dict[str, str | int | None]"
+#: A cell; ``None`` is an empty one.
+_Cell: TypeAlias = "str | int | None"
+_Row: TypeAlias = "dict[str, _Cell]"
 
-_COLUMNS = (
-    *("id", "model", "board", "runtime", "outcome", "model_bytes", "model_sha256"),
-    *(f"{key}_{figure}" for key in RESULT_KEYS.values() for figure in ("used", "limit")),
-    *("arena_required", "headline"),
-)
-_COMPARED = (
-    "status",
-    *(f"{key}_{figure}" for key in RESULT_KEYS.values() for figure in ("base_used", "change")),
-)
+_Source = TypeVar("_Source", PairResult, Change)
+
+
+def _used(metric: Metric, pair: PairResult) -> int | None:
+    return next((each.used for each in pair.measures if each.metric == metric), None)
+
+
+def _limit(metric: Metric, pair: PairResult) -> int | None:
+    return next((each.limit for each in pair.measures if each.metric == metric), None)
+
+
+def _base_used(metric: Metric, change: Change) -> int | None:
+    delta = change.delta(metric)
+    return delta.base_used if delta else None
+
+
+def _change(metric: Metric, change: Change) -> int | None:
+    delta = change.delta(metric)
+    return delta.bytes if delta else None
+
+
+def _arena(pair: PairResult) -> int | None:
+    return pair.footprint.arena.required if pair.footprint and pair.footprint.arena else None
+
+
+#: Every column in its order, and what of a pair stands in it.
+_COLUMNS: dict[str, Callable[[PairResult], _Cell]] = {
+    "id": lambda pair: pair.id,
+    "model": lambda pair: pair.model,
+    "board": lambda pair: pair.board,
+    "runtime": lambda pair: pair.runtime,
+    "outcome": lambda pair: pair.outcome,
+    "model_bytes": lambda pair: pair.model_bytes,
+    "model_sha256": lambda pair: pair.model_sha256,
+    **{
+        f"{key}_{figure}": partial(figure_of, metric)
+        for metric, key in RESULT_KEYS.items()
+        for figure, figure_of in (("used", _used), ("limit", _limit))
+    },
+    "arena_required": _arena,
+    "headline": lambda pair: pair.headline,
+}
+
+#: Behind them with a comparison, and what of a change stands in each.
+_COMPARED: dict[str, Callable[[Change], _Cell]] = {
+    "status": lambda change: change.status,
+    **{
+        f"{key}_{figure}": partial(figure_of, metric)
+        for metric, key in RESULT_KEYS.items()
+        for figure, figure_of in (("base_used", _base_used), ("change", _change))
+    },
+}
 
 
 def render(results: Sequence[PairResult], comparison: Comparison | None = None) -> str:
@@ -33,46 +82,18 @@ def render(results: Sequence[PairResult], comparison: Comparison | None = None) 
 
     A cell is empty where there is no figure.
     """
-    rows = {pair.id: _facts(pair) for pair in results}
+    rows: dict[str, _Row] = {pair.id: _cells(_COLUMNS, pair) for pair in results}
     for change in comparison.changes if comparison else ():
-        row = rows.setdefault(change.id, _facts(change.shown))
-        row.update(_difference(change))
+        row = rows.setdefault(change.id, _cells(_COLUMNS, change.shown))
+        row.update(_cells(_COMPARED, change))
     text = io.StringIO(newline="")
     columns = [*_COLUMNS, *(_COMPARED if comparison else ())]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    for _, row in sorted(rows.items()):
-        writer.writerow(
-            {
-                column: csv_cell(cell) if isinstance(cell, str) else cell
-                for column, cell in row.items()
-            }
-        )
+    writer.writerows(row for _, row in sorted(rows.items()))
     return text.getvalue()
 
 
-def _facts(pair: PairResult) -> _Row:
-    arena = pair.footprint.arena if pair.footprint else None
-    row: _Row = {
-        "id": pair.id,
-        "model": pair.model,
-        "board": pair.board,
-        "runtime": pair.runtime,
-        "outcome": pair.outcome,
-        "model_bytes": pair.model_bytes,
-        "model_sha256": pair.model_sha256,
-        "arena_required": arena.required if arena else None,
-        "headline": pair.headline,
-    }
-    for measure in pair.measures:
-        row[f"{RESULT_KEYS[measure.metric]}_used"] = measure.used
-        row[f"{RESULT_KEYS[measure.metric]}_limit"] = measure.limit
-    return row
-
-
-def _difference(change: Change) -> _Row:
-    row: _Row = {"status": change.status}
-    for delta in change.deltas:
-        row[f"{RESULT_KEYS[delta.metric]}_base_used"] = delta.base_used
-        row[f"{RESULT_KEYS[delta.metric]}_change"] = delta.bytes
-    return row
+def _cells(columns: Mapping[str, Callable[[_Source], _Cell]], source: _Source) -> _Row:
+    found = {column: cell_of(source) for column, cell_of in columns.items()}
+    return {name: csv_cell(cell) if isinstance(cell, str) else cell for name, cell in found.items()}
