@@ -22,6 +22,7 @@ from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.cli import command_line_parser
 from pytest_tinybudget.declaration.json_schema import json_schema
 from pytest_tinybudget.pytest_plugin import plugin
+from pytest_tinybudget.results.json_schema import json_schema as results_schema
 
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def hooks() -> str:
 
 
 def results() -> str:
-    schema = json.loads((ROOT / "schemas" / "results.schema.json").read_text(encoding="utf-8"))
+    schema = results_schema()
     definitions = schema["$defs"]
     lines = ["# Fields of the results file", "", schema["description"]]
     lines += _fields("the file", schema, definitions)
@@ -236,8 +237,8 @@ def _field_type(node: dict[str, Any], definitions: dict[str, Any]) -> str:
     reference = node.get("$ref", "").rpartition("/")[2]
     if reference and "properties" in definitions[reference]:
         return f"[{reference}](#{reference})"
-    if isinstance(node.get("type"), list):
-        return " or ".join(node["type"])
+    if "anyOf" in node:
+        return " or ".join(_field_type(each, definitions) for each in node["anyOf"])
     if node.get("type") == "array":
         return f"list of {_field_type(node.get('items', {}), definitions)}"
     return _type(node, definitions)

@@ -1,9 +1,10 @@
-"""``tinybudget schema``: the JSON Schema of a declaration, for editors."""
+"""``tinybudget schema``: the JSON Schema of a declaration, for editors, and of results files."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -17,12 +18,14 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "schema",
         "print the JSON Schema of tinybudget.toml, for editors",
-        details="An editor with a TOML language server then completes keys and marks mistakes.",
+        details="An editor with a TOML language server then completes keys and marks mistakes. "
+        "With --results it is the schema of the results file that check --json writes.",
         example="tinybudget schema -o .tinybudget.schema.json",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="write to FILE (default: print)"
     )
+    parser.add_argument("--results", action="store_true", help="the schema of results files")
     parser.set_defaults(run=run)
 
 
@@ -32,5 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: the file cannot be written.
     """
-    write_output(arguments.output, json.dumps(declaration_schema(), indent=2) + "\n")
+    schema = _results_schema() if arguments.results else declaration_schema()
+    write_output(arguments.output, json.dumps(schema, indent=2) + "\n")
     return 0
+
+
+def _results_schema() -> dict[str, Any]:
+    from pytest_tinybudget.results.json_schema import json_schema
+
+    return json_schema()

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Annotated
 from typing import Literal
 
 from msgspec import Struct
+from msgspec import field
+
+from pytest_tinybudget.base.fields import ABSENT
+from pytest_tinybudget.base.fields import about
+from pytest_tinybudget.base.fields import integer
+from pytest_tinybudget.base.fields import size
 
 
 #: ``exact``: the device's number to the byte; ``table``: read off measured tables;
@@ -17,97 +25,127 @@ GroupArena = Literal["max", "multitenant", "sum"]
 
 
 class Part(Struct, frozen=True, gc=False):
-    """A share of flash or RAM. ``margin_bytes`` bounds how far the truth may lie above."""
+    """A share of flash or RAM."""
 
-    name: str
-    bytes: int
-    method: Method
-    margin_bytes: int = 0
-    note: str = ""
+    name: Annotated[str, about("What takes it.")]
+    bytes: Annotated[int, size("Its size, the margin apart.")]
+    method: Annotated[
+        Method,
+        about(
+            "How it was got: `exact` to the byte; `table` read off measured tables; `estimated` "
+            "with the margin given; `declared` by the user."
+        ),
+    ]
+    margin_bytes: Annotated[
+        int,
+        size("How far the truth may lie above `bytes`; counted in `used`.", always=True),
+    ] = field(default=0, name="margin")
+    note: Annotated[str, about("More about it; may be empty.", always=True)] = ""
 
 
 class LiveBuffer(Struct, frozen=True, gc=False):
     """A planned buffer of the arena's head.
 
-    ``owner`` is a tensor's name, or ``"scratch of OP #i"``; ``index`` is the tensor's in its
-    subgraph, or the operator's for scratch; ``first`` and ``last`` are the times
-    (TFLM's allocation scopes, closed interval) between which it must not be overwritten.
+    Times are TFLM's allocation scopes: between ``first`` and ``last``, both included, it must not
+    be overwritten.
     """
 
-    owner: str
-    kind: Literal["tensor", "scratch"]
-    bytes: int
-    offset: int
-    first: int
-    last: int
-    subgraph: int
-    index: int
+    owner: Annotated[str, about("The tensor's name, or `scratch of OP #i`.")]
+    kind: Annotated[Literal["tensor", "scratch"], about("What it holds.")]
+    bytes: Annotated[int, size("Its size.")]
+    offset: Annotated[int, size("Where the planner puts it in the head.")]
+    first: Annotated[int, integer("When it is first alive, in the planner's time.")]
+    last: Annotated[int, integer("When it is last alive.")]
+    subgraph: Annotated[int, integer("Index of its subgraph.")]
+    index: Annotated[int, integer("Of the tensor in its subgraph, or of the operator for scratch.")]
 
 
 class Persistent(Struct, frozen=True, gc=False):
-    """A share of the arena's tail: for which kind of operator (empty: for none), and what it is."""
+    """A share of the arena's tail."""
 
-    operator: str
-    cause: str
-    bytes: int
+    operator: Annotated[str, about("The kind of operator that keeps it; empty for what is none's.")]
+    cause: Annotated[str, about("What it is, such as per-channel arrays or tensor records.")]
+    bytes: Annotated[int, size("Its size.")]
 
 
 class SplitArena(Struct, frozen=True, gc=False):
-    """The two arenas of a ``MicroAllocator`` with two buffers, bytes.
+    """The two arenas of a ``MicroAllocator`` with two buffers, each aligned to 16 bytes."""
 
-    Each is the smallest multiple of 16 that works for a buffer that is aligned to 16.
-    """
-
-    persistent: int
-    non_persistent: int
+    persistent: Annotated[int, size("Smallest persistent arena that works, a multiple of 16.")]
+    non_persistent: Annotated[
+        int, size("Smallest non-persistent arena that works, a multiple of 16.")
+    ]
 
 
 class Arena(Struct, frozen=True, gc=False):
     """TFLM's tensor arena, bytes.
 
-    ``required`` is the smallest multiple of 16 that works on the device (what a verdict
-    counts); ``used`` is what ``arena_used_bytes()`` prints; head + tail = used.
-    ``decided_by`` says what set ``required``: ``"used"`` (head and tail), ``"planning"``
-    (the planner's temporary room), or ``"preparing OP #i"``.
-    ``recorded`` has the tail by category (as TFLM's recording allocator names them).
-    ``optimum_head`` is the largest sum of live bytes: no planner can do better.
-    ``persistent`` has the same tail by operator kind and cause, largest first.
-    ``split`` has the sizes of both parts where the arena is two: ``required`` is their sum,
-    head is in the non-persistent, tail in the persistent one.
+    A verdict counts ``required``. Where the arena is split, head is in the non-persistent part
+    and tail in the persistent one.
     """
 
-    required: int
-    used: int
-    head: int
-    tail: int
-    decided_by: str
-    recorded: dict[str, int]
-    buffers: tuple[LiveBuffer, ...]
-    peak_time: int
-    optimum_head: int
-    persistent: tuple[Persistent, ...] = ()
-    split: SplitArena | None = None
+    required: Annotated[int, size("The smallest multiple of 16 that works; what `ram` counts.")]
+    used: Annotated[int, size("What arena_used_bytes() prints: head + tail.")]
+    head: Annotated[int, size("Activations and scratch, as planned.")]
+    tail: Annotated[int, size("What persists.")]
+    decided_by: Annotated[
+        str,
+        about(
+            "What set `required`: `used` (head and tail), `planning` (the planner's temporary "
+            "room), or `preparing OP #i`."
+        ),
+    ]
+    recorded: Annotated[
+        dict[str, Annotated[int, size("A size in bytes.")]],
+        about("The tail by the categories of TFLM's recording allocator."),
+    ]
+    buffers: Annotated[tuple[LiveBuffer, ...], about("Every buffer that is planned into the head.")]
+    peak_time: Annotated[int, integer("When the head is fullest, in the planner's time.")]
+    optimum_head: Annotated[
+        int, size("The largest sum of bytes alive at once: no plan has a smaller head.")
+    ]
+    persistent: Annotated[
+        tuple[Persistent, ...],
+        about("The tail by kind of operator and by cause, largest first."),
+    ] = ()
+    split: Annotated[
+        SplitArena | None,
+        about(
+            "The sizes of both buffers where the arena is split, required is their sum; null "
+            "where it is one."
+        ),
+    ] = None
 
 
 class Layer(Struct, frozen=True, gc=False):
-    """One operator for people: sizes in bytes; ``live_bytes`` is what the head holds while it runs.
+    """One operator of the model, for people.
 
-    ``first`` and ``last`` are the times of its (first) run, as in ``LiveBuffer``; −1: unknown.
+    Times are those of its first run, as in ``LiveBuffer``.
     """
 
-    subgraph: int
-    index: int
-    operator: str
-    name: str
-    output_type: str
-    output_shape: tuple[int, ...]
-    weights_bytes: int
-    activation_bytes: int
-    scratch_bytes: int
-    persistent_bytes: int
-    live_bytes: int
-    first: int = -1
-    last: int = -1
+    subgraph: Annotated[int, about("Index of its subgraph.", least=0)]
+    index: Annotated[int, about("Its place in the subgraph.", least=0)]
+    operator: Annotated[
+        str, about("The operator's name in the TF Lite schema, or its custom code.")
+    ]
+    name: Annotated[str, about("Name of its first output.")]
+    output_type: Annotated[str, about("Element type.", at="output.type")]
+    output_shape: Annotated[
+        tuple[Annotated[int, integer("A dimension.")], ...],
+        about("In elements.", at="output.shape"),
+    ]
+    weights_bytes: Annotated[int, size("Constants it reads.")] = field(name="weights")
+    activation_bytes: Annotated[int, size("Its outputs.")] = field(name="activations")
+    scratch_bytes: Annotated[int, size("Scratch it requests.")] = field(name="scratch")
+    persistent_bytes: Annotated[int, size("Persistent data it requests.")] = field(
+        name="persistent"
+    )
+    live_bytes: Annotated[int, size("What the head holds while it runs.")] = field(name="live")
+    first: Annotated[
+        int,
+        integer("When it first runs, in the planner's time; -1: unknown.", always=True),
+    ] = -1
+    last: Annotated[int, integer("When that run ends; -1: unknown.", always=True)] = -1
 
 
 #: When the device would find out that a model does not run; or never: it runs it at another shape
@@ -119,17 +157,25 @@ UNNOTICED: tuple[Stage, ...] = ("wrong", "undefined")
 
 
 class Refusal(Struct, frozen=True, gc=False):
-    """Why TFLM would not run the model, or not as it is meant (see ``Stage``).
+    """Why TFLM would not run the model, or not as it is meant.
 
-    ``ends`` says that the whole program ends there, where otherwise an error is returned.
+    ``ends`` says that the whole program ends there, where otherwise an error is returned. It is
+    known where a model is measured, and not in files.
     """
 
-    stage: Stage
-    operator: str
-    subgraph: int
-    index: int
-    reason: str
-    ends: bool = False
+    stage: Annotated[
+        Stage,
+        about(
+            "When the device would find out; resize: it runs at another shape than is meant; "
+            "wrong: it computes wrong results without an error; undefined: nothing defines what "
+            "it does."
+        ),
+    ]
+    operator: Annotated[str, about("The operator.")]
+    subgraph: Annotated[int, integer("Index of its subgraph.")]
+    index: Annotated[int, integer("Its place in the subgraph; -1: it belongs to the model.")]
+    reason: Annotated[str, about("Why.")]
+    ends: Annotated[bool, ABSENT] = False
 
     @property
     def where(self) -> str:
@@ -145,37 +191,51 @@ def place(operator: str, subgraph: int, index: int) -> str:
 
 
 class Saving(Struct, frozen=True, gc=False):
-    """What one change would save in flash, bytes, computed by linking again.
+    """What one change would save in flash, computed by linking again."""
 
-    ``parts`` says, where an operator goes, of what the bytes are made, largest first.
-    """
-
-    change: str
-    flash_bytes: int
-    note: str = ""
-    parts: tuple[tuple[str, int], ...] = ()
+    change: Annotated[str, about("What to change.")]
+    flash_bytes: Annotated[int, size("What it saves.")] = field(name="flash")
+    note: Annotated[str, about("More about it; may be empty.", always=True)] = ""
+    parts: Annotated[
+        tuple[tuple[str, Annotated[int, integer("A size in bytes.")]], ...],
+        about(
+            "Of what the bytes are made where an operator goes, largest first: bytes by name.",
+            always=True,
+        ),
+    ] = ()
 
 
 class Footprint(Struct, frozen=True, gc=False):
     """Flash and RAM of one model on one runtime.
 
-    ``flash`` and ``ram`` are the sums of their parts, margins included where a part is
-    estimated. ``unknown`` names operators whose cost is bounded, not known (one line each).
-    ``not_int8`` names tensors that keep the model from being full INT8. ``ram_parts`` lie in RAM
-    on the chip, ``psram_parts`` in external RAM (``layout.laid_out`` says which).
+    The parts are not in a results file as such: there they stand against their limits. Which part
+    of RAM lies in ``psram_parts`` (external RAM) is up to ``layout.laid_out``.
     """
 
-    runtime: str
-    flash_parts: tuple[Part, ...]
-    ram_parts: tuple[Part, ...]
-    arena: Arena | None
-    stack: int
-    layers: tuple[Layer, ...]
-    refusals: tuple[Refusal, ...] = ()
-    unknown: tuple[str, ...] = ()
-    not_int8: tuple[str, ...] = ()
-    savings: tuple[Saving, ...] = ()
-    psram_parts: tuple[Part, ...] = ()
+    runtime: Annotated[str, ABSENT]
+    flash_parts: Annotated[tuple[Part, ...], ABSENT]
+    ram_parts: Annotated[tuple[Part, ...], ABSENT]
+    arena: Annotated[Arena | None, about("The tensor arena; null when not planned.")]
+    stack: Annotated[int, size("Bytes of stack, margin included; null when not measured.")]
+    layers: Annotated[tuple[Layer, ...], about("In the order they run in each subgraph.")]
+    refusals: Annotated[tuple[Refusal, ...], about("Why TFLM would not run it.", always=True)] = ()
+    unknown: Annotated[
+        tuple[str, ...],
+        about("Operators whose cost is bounded, not known, a line each.", always=True),
+    ] = ()
+    not_int8: Annotated[
+        tuple[str, ...],
+        about("Tensors that keep the model from full INT8, a line each.", always=True),
+    ] = ()
+    savings: Annotated[
+        tuple[Saving, ...],
+        about(
+            "What single changes would save in flash, largest first.",
+            always=True,
+            largest_first=("flash", "change"),
+        ),
+    ] = ()
+    psram_parts: Annotated[tuple[Part, ...], ABSENT] = ()
 
     @property
     def flash(self) -> int:
@@ -197,6 +257,30 @@ class Footprint(Struct, frozen=True, gc=False):
         """Whether every part is exact, declared or off a measured table, none merely bounded."""
         parts = (*self.flash_parts, *self.ram_parts, *self.psram_parts)
         return not self.unknown and all(part.method != "estimated" for part in parts)
+
+    @property
+    def stands(
+        self,
+    ) -> Annotated[
+        bool,
+        about(
+            "Whether every figure is exact, declared or read off measured tables: none is "
+            "estimated or merely bounded.",
+            at="known",
+        ),
+    ]:
+        """Whether all is known, and of a model that TFLM runs."""
+        return self.known and not self.refusals
+
+    @property
+    def operators(
+        self,
+    ) -> Annotated[
+        dict[str, Annotated[int, about("How often.", least=1)]],
+        about("How often each operator occurs."),
+    ]:
+        """The operators by name, in the order of the layers."""
+        return dict(Counter(layer.operator for layer in self.layers))
 
 
 class Estimate(Struct, frozen=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
-from pytest_tinybudget.results.writer import Json
+from pytest_tinybudget.results.form import Json
 from pytest_tinybudget.results.writer import to_text
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.sizes import format_size
@@ -38,16 +39,15 @@ from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
 from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
+from pytest_tinybudget.results.form import Json
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.results.types import Identity
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import memory_of_arena
 from pytest_tinybudget.results.types import own_provenance
-from pytest_tinybudget.results.writer import Json
 from pytest_tinybudget.results.writer import footprint_json
 from pytest_tinybudget.results.writer import parts_json
-from pytest_tinybudget.results.writer import savings_json
 from pytest_tinybudget.results.writer import to_text
 from pytest_tinybudget.results.writer import tool_json
 
@@ -287,8 +287,7 @@ def render_json(inspection: Inspection) -> str:
         "flash": {"used": footprint.flash, "parts": parts_json(footprint.flash_parts)},
         "ram": {"used": footprint.ram, "parts": parts_json(footprint.ram_parts)},
         "psram": {"used": footprint.psram, "parts": parts_json(footprint.psram_parts)},
-        **footprint_json(footprint),
-        "savings": savings_json(inspection.savings),
+        **footprint_json(replace(footprint, savings=inspection.savings)),
     }
     return to_text(content)
 

@@ -20,24 +20,44 @@ Metric = Literal["flash", "ram", "psram", "arena", "persistent_arena", "non_pers
 
 
 class MetricName(Struct, frozen=True):
-    """How a metric is called: ``label`` in sentences and tables, ``result_key`` in results files.
+    """How a metric is called.
 
-    ``code`` is the entry of ``codes.CODES`` for a pair over its limit.
+    Args:
+        label: In sentences and tables.
+        result_key: In results files.
+        code: The entry of ``codes.CODES`` for a pair over its limit.
+        description: What it is, for the results file's schema.
     """
 
     label: str
     result_key: str
     code: str
+    description: str
 
 
 _NAMES: dict[Metric, MetricName] = {
-    "flash": MetricName("flash", "flash", "TB001"),
-    "ram": MetricName("RAM", "ram", "TB002"),
-    "psram": MetricName("PSRAM", "psram", "TB004"),
+    "flash": MetricName("flash", "flash", "TB001", "Flash; null when not measured."),
+    "ram": MetricName("RAM", "ram", "TB002", "RAM on the chip; null when not measured."),
+    "psram": MetricName("PSRAM", "psram", "TB004", "External RAM; null where nothing lies in it."),
     # ``arena`` in a results file is the arena itself, whatever its limit.
-    "arena": MetricName("arena", "arena_size", "TB005"),
-    "persistent_arena": MetricName("persistent arena", "persistent_arena", "TB005"),
-    "non_persistent_arena": MetricName("non-persistent arena", "non_persistent_arena", "TB005"),
+    "arena": MetricName(
+        "arena",
+        "arena_size",
+        "TB005",
+        "The tensor arena against its budget; null without one.",
+    ),
+    "persistent_arena": MetricName(
+        "persistent arena",
+        "persistent_arena",
+        "TB005",
+        "The persistent part of a split arena against its budget; null without one.",
+    ),
+    "non_persistent_arena": MetricName(
+        "non-persistent arena",
+        "non_persistent_arena",
+        "TB005",
+        "The non-persistent part of a split arena against its budget; null without one.",
+    ),
 }
 
 #: All metrics in the order of every report.
@@ -45,16 +65,17 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 LABELS: dict[Metric, str] = {metric: name.label for metric, name in _NAMES.items()}
 RESULT_KEYS: dict[Metric, str] = {metric: name.result_key for metric, name in _NAMES.items()}
+DESCRIPTIONS: dict[Metric, str] = {metric: name.description for metric, name in _NAMES.items()}
 OVER_CODES: dict[Metric, str] = {metric: name.code for metric, name in _NAMES.items()}
 
 #: What is measured against a budget alone: the board limits the memory that an arena lies in.
 ARENA_METRICS: tuple[Metric, ...] = ("arena", "persistent_arena", "non_persistent_arena")
 
-#: What a table has a column for even where no pair has a figure.
-_ALWAYS: tuple[Metric, ...] = ("flash", "ram")
+#: What a table has a column for even where no pair has a figure, and each results file a key.
+ALWAYS: tuple[Metric, ...] = ("flash", "ram")
 
 
 def shown_metrics(found: Iterable[Metric]) -> tuple[Metric, ...]:
     """The metrics that a table has columns for: flash, RAM, and what else is ``found``."""
-    present = {*_ALWAYS, *found}
+    present = {*ALWAYS, *found}
     return tuple(metric for metric in METRICS if metric in present)

@@ -2,6 +2,10 @@
 
 A report never computes; what it prints is here. ``PairResult`` is what one model takes on one
 board against its limits. Sizes are integers of bytes.
+
+These structs, and those of ``footprint/result.py`` in them, are also the one definition of the
+results file: ``about`` says at each field what it holds and how it stands in the file, and the
+writer, the strict reader, the JSON Schema and the reference pages come from that.
 """
 
 from __future__ import annotations
@@ -10,12 +14,17 @@ import datetime
 from collections.abc import Iterable
 from functools import cache
 from functools import lru_cache
+from typing import Annotated
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.fields import ABSENT
+from pytest_tinybudget.base.fields import about
+from pytest_tinybudget.base.fields import integer
+from pytest_tinybudget.base.fields import size
 from pytest_tinybudget.base.quantities import Unit
 from pytest_tinybudget.base.quantities import format_quantity
 from pytest_tinybudget.base.quantities import format_range
@@ -46,22 +55,52 @@ SCHEMA_VERSION = 1
 Kind = Literal["pair", "accuracy", "agreement", "rollout"]
 
 
+_COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
+
+
 class Identity(Struct, frozen=True, gc=False):
     """What a result's sizes belong to: what counted them, and for which runtime.
 
-    ``tool`` is the version of this package, ``tflm`` the version of TFLM; ``kernels`` and
-    ``kernels_version`` name the kernel library, ``abi`` the layout of C data, ``cores`` what the
-    code is built for. What is not known is empty. A result has these from where it was measured:
-    reports look nothing up.
+    What is not known is empty. A result has these from where it was measured: reports look
+    nothing up. In a file the tool stands once, at its head.
     """
 
-    tool: str
-    tflm: str = ""
-    description: str = ""
-    kernels: str = ""
-    kernels_version: str = ""
-    abi: str = ""
-    cores: tuple[str, ...] = ()
+    #: The version of this package.
+    tool: Annotated[str, ABSENT]
+    tflm: Annotated[
+        str,
+        about(
+            "Version of TF Lite Micro that the sizes belong to; null where no TFLM counted them.",
+            null=True,
+        ),
+    ] = ""
+    description: Annotated[str, about("Core and kernel library in words.", always=True)] = ""
+    kernels: Annotated[
+        str,
+        about(
+            "Kernel library: reference, cmsis-nn, esp-nn; null where it is not known.",
+            null=True,
+            always=True,
+        ),
+    ] = ""
+    kernels_version: Annotated[
+        str, about("Release of the kernel library; null where it is not known.", null=True)
+    ] = ""
+    abi: Annotated[
+        str,
+        about(
+            "C data layout: arm-eabi, ilp32, x86-64; null where it is not known.",
+            null=True,
+            always=True,
+        ),
+    ] = ""
+    cores: Annotated[
+        tuple[str, ...],
+        about(
+            "Cores that its code is built for, several where one table stands for all; empty "
+            "where it is not known."
+        ),
+    ] = ()
 
     @property
     def text(self) -> str:
@@ -92,17 +131,25 @@ def identity_of(runtime: Runtime) -> Identity:
 
 
 class Checkout(Struct, frozen=True):
-    """A git repository that a run's declarations lie in.
+    """A git repository that a run's declarations lie in."""
 
-    ``folder`` leads to it from where the run started (POSIX). ``commit`` is the whole id of what
-    was measured, empty where files differ from it. ``base`` is that of the commit to compare
-    with, empty without one, and ``base_found`` says how it was found.
-    """
-
-    folder: str
-    commit: str = ""
-    base: str = ""
-    base_found: str = ""
+    folder: Annotated[
+        str, about("Where it is, from where the run started; a POSIX path.", always=True)
+    ]
+    commit: Annotated[
+        str,
+        about(
+            "The commit that was measured; null where files differ from it.",
+            null=True,
+            pattern=_COMMIT,
+            always=True,
+        ),
+    ] = ""
+    base: Annotated[
+        str,
+        about("The commit that it was compared with.", at="base?.commit", pattern=_COMMIT),
+    ] = ""
+    base_found: Annotated[str, about("How that commit was found.", at="base?.found")] = ""
 
 
 class Provenance(Struct, frozen=True):
@@ -119,17 +166,18 @@ def own_provenance(checkouts: tuple[Checkout, ...] = ()) -> Provenance:
 
 
 class Measure(Struct, frozen=True, gc=False):
-    """Flash or RAM of a pair. ``limit_from`` says what set the limit: budget or board."""
+    """One size of a pair, such as flash or RAM, against its limit; bytes."""
 
-    metric: Metric
-    used: int
-    limit: int
-    limit_from: Literal["budget", "board"]
-    limit_note: str
-    parts: tuple[Part, ...]
+    #: Which size; in a file the key that it stands under.
+    metric: Annotated[Metric, ABSENT]
+    used: Annotated[int, size("Sum of the parts and their margins.")]
+    limit: Annotated[int, size("The smaller of the budget and the board's room.")]
+    limit_from: Annotated[Literal["budget", "board"], about("What set the limit.")]
+    limit_note: Annotated[str, about("How the limit came about, in words.")]
+    parts: Annotated[tuple[Part, ...], about("Largest first.", largest_first=("bytes", "name"))]
 
     @property
-    def free(self) -> int:
+    def free(self) -> Annotated[int, integer("limit - used; negative when over.", always=True)]:
         """Bytes left; negative when over."""
         return self.limit - self.used
 
@@ -160,26 +208,28 @@ def memory_of_arena(measures: Iterable[Measure]) -> Measure | None:
 
 
 class Acceptance(Struct, frozen=True, gc=False):
-    """An agreed increase: the metric may take ``up_to`` bytes through the day ``until``."""
+    """An agreed increase."""
 
-    metric: Metric
-    up_to: int
-    reason: str
-    until: datetime.date
+    metric: Annotated[Metric, about("What may grow.")]
+    up_to: Annotated[int, size("How many bytes it may take in all.")]
+    reason: Annotated[str, about("Why it was agreed.")]
+    until: Annotated[datetime.date, about("The last day on which it counts.")]
 
 
 class Placed(Struct, frozen=True, gc=False):
-    """Where an arena, or a model in RAM, lies: the block of memory ``region``, bytes.
+    """Where an arena, or a model in RAM, lies; bytes."""
 
-    ``room`` is what it may take of it beside all else that must lie there, ``free`` what is left
-    then (negative where it does not fit). ``name`` is what lies there.
-    """
-
-    placement: Literal["static", "heap", "psram"]
-    region: str
-    room: int
-    free: int
-    name: str = "arena"
+    placement: Annotated[
+        Literal["static", "heap", "psram"],
+        about("An array that the linker places, the heap, or external RAM."),
+    ]
+    region: Annotated[str, about("The block of the board's memory.")]
+    room: Annotated[
+        int,
+        integer("What it may take of the block beside all else that must lie there."),
+    ]
+    free: Annotated[int, integer("What is left of the room; negative when it does not fit.")]
+    name: Annotated[str, about("What lies there.")] = "arena"
 
     @property
     def is_told(self) -> bool:
@@ -195,23 +245,28 @@ class Placed(Struct, frozen=True, gc=False):
 
 
 class Figure(Struct, frozen=True, gc=False):
-    """What is known of a pair besides flash and RAM, such as latency or the bytes of an update.
+    """What is known of a pair besides its sizes, such as latency or the bytes of an update.
 
-    ``low`` and ``high`` are the ends of a range in ``unit`` (SI base units), equal for one
-    value, ``None`` where it is unknown; ``basis`` says in one line what they rest on. ``limit``
-    is what is declared, ``None`` where the figure is only told. The worse end counts:
-    ``high``, or with ``at_least`` ``low``. ``advice`` is what would bring it within its limit.
+    Against ``limit`` counts the worse end: ``high``, or with ``at_least`` ``low``.
     """
 
-    name: str
-    unit: Unit
-    low: float | None
-    high: float | None
-    method: Literal["exact", "measured", "estimated", "declared", "unknown"]
-    basis: str
-    limit: float | None = None
-    at_least: bool = False
-    advice: str = ""
+    name: Annotated[str, about("Such as `latency`, `energy`, `slot`, `update`, `accuracy`.")]
+    unit: Annotated[Unit, about("Bytes, seconds, joules, percent, or none.")]
+    low: Annotated[float | None, about("Lower end of the range; null where it is unknown.")]
+    high: Annotated[
+        float | None,
+        about("Upper end of the range, equal to `low` for one value; null where it is unknown."),
+    ]
+    method: Annotated[
+        Literal["exact", "measured", "estimated", "declared", "unknown"],
+        about("How it was got."),
+    ]
+    basis: Annotated[str, about("What it rests on, one line.")]
+    limit: Annotated[
+        float | None, about("What is declared; null where the figure is only told.")
+    ] = None
+    at_least: Annotated[bool, about("Whether `limit` is a floor.")] = False
+    advice: Annotated[str, about("What would bring it within its limit.")] = ""
 
     @property
     def exceeded(self) -> bool:
@@ -248,49 +303,109 @@ class Figure(Struct, frozen=True, gc=False):
 class PairResult(Struct, frozen=True, gc=False):
     """One model on one board, or (by ``kind``) another thing that a declaration asks.
 
-    ``id`` is the node id (``tinybudget.toml::kws::arduino-nano-33-ble``, POSIX path);
-    ``headline`` stands on its own; ``reasons`` say why and what to change, a line each.
-    ``accepted`` holds the agreements without which the pair would fail, ``grown`` the metrics
-    that grew more than allowed over the baseline; ``growth_unchecked`` says why a declared limit
-    of growth was not checked (empty where it was, or where there is none). ``identity`` is what
-    the sizes belong to (``None`` where nothing was measured). ``table`` identifies
-    the tables that the runtime's figures come from, ``conversion`` the settings that made the
-    model file (empty where it was not converted here): results with others are not comparable.
-    ``notes`` are what is good to know and asks for nothing, such as how far the INT8 model is from
-    the float model.
-    ``figures`` are what is known besides flash and RAM, ``placed`` is where the arena lies
-    (``None`` where no arena is known, or it is split). ``arrays`` are what else must lie in one
-    piece: the parts of a split arena, a model in RAM. Where ``kind`` is not ``"pair"``,
-    ``board`` repeats it and there are no measures. ``code`` is that of an error.
+    Where ``kind`` is not ``"pair"``, ``board`` repeats it and there are no measures.
     """
 
-    id: str
-    model: str
-    board: str
-    runtime: str
-    outcome: Outcome
-    headline: str
-    reasons: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-    model_sha256: str = ""
-    model_bytes: int = 0
-    model_source: str = ""
-    declared_at: str = ""
-    message: str = ""
-    measures: tuple[Measure, ...] = ()
-    footprint: Footprint | None = None
-    accepted: tuple[Acceptance, ...] = ()
-    grown: tuple[Metric, ...] = ()
-    table: str = ""
-    conversion: str = ""
-    notes: tuple[str, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    kind: Kind = "pair"
-    code: str = ""
-    placed: Placed | None = None
-    growth_unchecked: str = ""
-    arrays: tuple[Placed, ...] = ()
-    identity: Identity | None = None
+    id: Annotated[str, about("Node id: FILE::MODEL::BOARD, POSIX path.")]
+    model: Annotated[str, about("Its name in the declaration.", at="model.name")]
+    board: Annotated[str, about("Its id in the catalog or declaration.", at="board.id")]
+    runtime: Annotated[str, about("The runtime measured for; empty when nothing was measured.")]
+    outcome: Annotated[
+        Outcome,
+        about(
+            "`fits`; `warns` (fits, asks for attention); `over` (a limit is exceeded); `refused` "
+            "(TFLM would not run it); `unmet` (fits, but strict, require_int8 or verify is not "
+            "met); `error` (could not be measured)."
+        ),
+    ]
+    headline: Annotated[str, about("The verdict in a line.")]
+    reasons: Annotated[tuple[str, ...], about("What would fix it, a line each.")]
+    warnings: Annotated[
+        tuple[str, ...], about("What asks for attention, a line each.", always=True)
+    ] = ()
+    model_sha256: Annotated[
+        str,
+        about(
+            "Of the file; null when it could not be read.",
+            at="model.sha256",
+            null=True,
+            pattern=r"^[0-9a-f]{64}$",
+            always=True,
+        ),
+    ] = ""
+    model_bytes: Annotated[int, size("Size of the file.", at="model.bytes", always=True)] = 0
+    model_source: Annotated[
+        str, about("Its path in the declaration.", at="model.source", always=True)
+    ] = ""
+    declared_at: Annotated[str, about("FILE:LINE to edit.", always=True)] = ""
+    message: Annotated[str, about("The declaration's own message; may be empty.", always=True)] = ""
+    #: Each stands in the file under the name of its metric (``metrics.RESULT_KEYS``).
+    measures: Annotated[tuple[Measure, ...], ABSENT] = ()
+    #: Its fields stand in the file among those of the pair.
+    footprint: Annotated[Footprint | None, ABSENT] = None
+    accepted: Annotated[
+        tuple[Acceptance, ...],
+        about("Agreements without which the pair would fail.", always=True),
+    ] = ()
+    grown: Annotated[
+        tuple[Metric, ...],
+        about("What grew more than `max_increase` allows over the baseline.", always=True),
+    ] = ()
+    table: Annotated[
+        str,
+        about(
+            "Identifies the tables that the runtime's figures come from; empty when nothing was "
+            "measured.",
+            always=True,
+        ),
+    ] = ""
+    conversion: Annotated[
+        str,
+        about(
+            "Identifies the settings that the model was converted with; empty for one that was "
+            "not.",
+            always=True,
+        ),
+    ] = ""
+    notes: Annotated[
+        tuple[str, ...], about("What is good to know and asks for nothing, a line each.")
+    ] = ()
+    figures: Annotated[
+        tuple[Figure, ...],
+        about("What is known besides flash and RAM, such as latency or the bytes of an update."),
+    ] = ()
+    kind: Annotated[
+        Kind,
+        about(
+            "`pair`: a model or group on a board; else what is declared of a model or the file, "
+            "and `board.id` repeats it."
+        ),
+    ] = "pair"
+    #: The code of an error; in the file the first of ``codes``.
+    code: Annotated[str, ABSENT] = ""
+    placed: Annotated[
+        Placed | None,
+        about("Where the arena lies; null where no arena is known, or it is split."),
+    ] = None
+    growth_unchecked: Annotated[
+        str,
+        about(
+            "Why `max_increase` was not checked, as without a base; empty where it was, or where "
+            "nothing limits growth."
+        ),
+    ] = ""
+    arrays: Annotated[
+        tuple[Placed, ...],
+        about(
+            "Where else lies what must be in one piece: the parts of a split arena, models in RAM."
+        ),
+    ] = ()
+    identity: Annotated[
+        Identity | None,
+        about(
+            "What the sizes belong to, besides `tool` and `table`; null where nothing was measured."
+        ),
+    ] = None
 
     @property
     def runtime_text(self) -> str:
@@ -298,7 +413,15 @@ class PairResult(Struct, frozen=True, gc=False):
         return (self.identity and self.identity.text) or f"runtime {self.runtime}"
 
     @property
-    def codes(self) -> tuple[str, ...]:
+    def codes(
+        self,
+    ) -> Annotated[
+        tuple[Annotated[str, about("A code.", pattern=r"^TB[0-9]{3}$")], ...],
+        about(
+            "What is wrong, by code (`tinybudget explain TB001`), the gravest first; empty where "
+            "the pair passes."
+        ),
+    ]:
         """Entries of ``codes.CODES`` for what is wrong, the gravest first."""
         if self.outcome == "error":
             return (self.code,) if self.code else ()
