@@ -103,7 +103,11 @@ def _measures() -> Iterator[_Field]:
 def _footprint() -> Iterator[_Field]:
     """The fields of a footprint, or what stands there without one."""
     for name, hint, default in form_of(Footprint).strict_fields():
-        yield name, hint if _empty(hint) is not None else hint | None, default
+        if _empty(hint) is None and type(None) not in members(hint):
+            description = hint.__metadata__[0].description
+            yield _field(name, hint | None, description, default=default)
+        else:
+            yield name, hint, default
 
 
 def _field(name: str, hint: Any, description: str, *, default: Any = NODEFAULT) -> _Field:
