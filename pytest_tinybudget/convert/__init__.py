@@ -1,5 +1,6 @@
-"""Trained models to INT8 TF Lite: converted once, isolated, checked, and kept by content.
+"""Converts trained models to INT8 TF Lite, in processes of their own, and keeps the results.
 
-``converter.Converter`` is the face of the room. TensorFlow and numpy are only ever imported by the
-processes of ``worker/``; this side starts them, checks what they made, and keeps it in the cache.
+The rest of the package calls ``converter.Converter``. It starts the processes of ``worker/``,
+checks the files that they make, and keeps them in a cache by the content of their sources. Only
+those processes import TensorFlow and numpy.
 """

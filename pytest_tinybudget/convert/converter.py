@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 #: The packages that make the file.
 _CONVERTERS = ("tensorflow", "tensorflow-cpu", "ai-edge-quantizer")
 
-#: Shown to people: which model, at which step.
+#: Called with the model and the step of its conversion, to show progress.
 Progress = Callable[[str, str], None]
 
 
 class Request(Struct, frozen=True):
-    """A model to be converted. ``shown`` is what messages call its source."""
+    """A model to be converted. Messages call its source ``shown``."""
 
     source: Path
     shown: str
@@ -59,11 +59,11 @@ class Request(Struct, frozen=True):
 
 
 class Converted(Struct, frozen=True):
-    """An INT8 model: the file's ``content``, and what its conversion has to say.
+    """An INT8 model, and what its conversion reports.
 
-    ``warnings`` ask for attention, ``notes`` do not. ``drift`` compares each output with the float
-    model's (``worker/drift.py``); ``settings`` says in words what made the file; ``cached`` is
-    whether nothing had to be converted.
+    ``content`` is the file. ``warnings`` make a passing pair a warning, ``notes`` do not. ``drift``
+    compares each output with the float model's (``worker/drift.py``). ``settings`` says in words
+    how the file was made. ``cached`` is true where the cache had it.
     """
 
     content: bytes
@@ -75,7 +75,7 @@ class Converted(Struct, frozen=True):
 
 
 class _Task(Struct, frozen=True):
-    """A request with its key, once its source has been looked at."""
+    """A request with the key of its result, which depends on the source's content."""
 
     key: str
     request: Request
@@ -83,7 +83,7 @@ class _Task(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Converter:
-    """Converts models. One for a run: it keeps its servers and, without a cache, its results."""
+    """Converts models. A run has one: it keeps the servers and, without a cache, the results."""
 
     cache: Cache | None
     progress: Progress = lambda _model, _step: None
@@ -106,7 +106,7 @@ class Converter:
         return kept
 
     def prepare(self, requests: Iterable[Request]) -> None:
-        """Convert ``requests`` side by side. What goes wrong is told when ``convert`` is asked."""
+        """Convert ``requests`` side by side. An error is raised later, by ``convert``."""
         tasks = []
         for request in requests:
             with suppress(TinybudgetError):  # ``convert`` meets it again
@@ -141,7 +141,7 @@ class Converter:
         return replace(request, source=file)
 
     def _fulfill(self, tasks: Sequence[_Task]) -> None:
-        """Fill ``_kept`` for ``tasks``."""
+        """Put the results of ``tasks`` into ``_kept``: from the cache, or by converting."""
         missing = self._missing(tasks)
         if not missing:
             return
@@ -153,7 +153,7 @@ class Converter:
                 self._make([task for task in missing if _backend(task) == backend])
 
     def _missing(self, tasks: Iterable[_Task]) -> list[_Task]:
-        """Those of ``tasks`` that are not kept, neither here nor in the cache."""
+        """The ``tasks`` without a result, neither in ``_kept`` nor in the cache."""
         missing = {}
         for task in tasks:
             if task.key in self._kept:
@@ -182,7 +182,7 @@ class Converter:
                 self._kept[task.key] = _no_room(task.request, error)
 
     def _run(self, tasks: Sequence[_Task]) -> None:
-        """Let a worker do ``tasks``, which are of one backend, and keep what comes."""
+        """Let a worker convert ``tasks``, all of one backend, and keep the results."""
         from pytest_tinybudget.convert.files import JobFolder
 
         ready = [
@@ -273,7 +273,7 @@ def _backend(task: _Task) -> Backend:
 
 
 def job_of(request: Request) -> Job:
-    """What a worker is told of ``request``."""
+    """The job for a worker that fulfills ``request``."""
     from pytest_tinybudget.convert.files import Job
 
     settings = request.settings
@@ -295,7 +295,7 @@ def job_of(request: Request) -> Job:
 
 
 def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
-    """An entry as reports show it."""
+    """A cache entry as reports show it."""
     report = entry.report
     drift = tuple(report["drift"])
     warnings = [*report["warnings"], *_broken(drift)]
@@ -319,7 +319,7 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
 
 
 def _is_dense_per_channel(entry: Entry, request: Request) -> bool:
-    """Whether a dense layer has a scale for each output, by a converter that has no choice."""
+    """Whether a dense layer gets a scale for each output from a converter without the option."""
     if kind_of(request.source) != "tflite":
         return False
     from pytest_tinybudget.graph.dense import per_tensor_dense
@@ -329,7 +329,7 @@ def _is_dense_per_channel(entry: Entry, request: Request) -> bool:
 
 
 def _settings_text(request: Request) -> str:
-    """What decides over the size of the file that is made of a source."""
+    """The settings that decide how large the converted file is, in words."""
     settings, kind = request.settings, kind_of(request.source)
     packages = versions(kind)
     per_channel = settings.scales_per_channel or kind == "tflite"  # ai-edge-quantizer's recipes

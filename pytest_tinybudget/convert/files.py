@@ -1,6 +1,6 @@
-"""A job's folder: how a parent process and its workers tell each other what to do and what came.
+"""A job's folder: the files by which a parent process and its workers exchange job and result.
 
-Files, because they outlive a process that crashes. Each is replaced in one step.
+They are files because they outlive a process that ends early. Each is replaced in one step.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pytest_tinybudget.convert.sources import Kind
 
 #: An import of a framework or an interpreter that takes longer than this has hung.
 IMPORT_SECONDS = 180
-#: Of what a job has printed, no more than this is read again.
+#: At most so much of what a job has printed is read again, bytes.
 SHOWN_BYTES = 256 * 1024
-#: A job that prints more would fill the disk: it is ended.
+#: A job that prints more is ended, so that it does not fill the disk, bytes.
 LARGEST_LOG_BYTES = 64 * 1024**2
 
 
 class Job(Struct, frozen=True):
-    """What a worker is to do. ``shown`` is what messages call the source; paths are absolute."""
+    """What a worker is to do. Messages call the source ``shown``; paths are absolute."""
 
     source: str
     kind: Kind
@@ -54,7 +54,7 @@ class JobFolder(Struct, frozen=True):
 
     @property
     def whole(self) -> Path:
-        """The same model with the names of tensors, which stripping takes from it."""
+        """The converted model before stripping, with the names of its tensors."""
         return self.path / "whole.tflite"
 
     @property
@@ -63,7 +63,7 @@ class JobFolder(Struct, frozen=True):
         return self.path / "log.txt"
 
     def printed(self) -> bytes:
-        """The end of what the job printed, ``SHOWN_BYTES`` at most, if it got that far."""
+        """The end of what the job printed, at most ``SHOWN_BYTES``; may be empty."""
         if not self.log.is_file():
             return b""
         with self.log.open("rb") as file:
@@ -78,48 +78,48 @@ class JobFolder(Struct, frozen=True):
             return False
 
     def write_job(self, job: Job) -> None:
-        """Say what is to be done."""
+        """Write the job."""
         self._write("job.json", json.dumps(asdict(job)))
 
     def read_job(self) -> Job:
-        """What is to be done."""
+        """Read the job."""
         plain = json.loads((self.path / "job.json").read_text(encoding="utf-8"))
         if plain["data_function"]:
             plain["data_function"] = tuple(plain["data_function"])
         return Job(**plain)
 
     def write_started(self, process: int) -> None:
-        """Say that the time runs, and which process group to end."""
+        """Note the start of the job, from which its time counts, and its process group."""
         self._write("started", str(process))
 
     def started(self) -> int | None:
-        """The process that does the job, once it does."""
+        """The process that does the job; ``None`` before it starts."""
         text = self._read("started")
         return int(text) if text else None
 
     def write_step(self, step: str) -> None:
-        """Say what is being done."""
+        """Note the step that the job is at."""
         self._write("step", step)
 
     def step(self) -> str:
-        """What is being done; empty before the first step."""
+        """The step that the job is at; empty before the first."""
         return self._read("step") or ""
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Say what came: the report, or ``{"error": [line, …]}``."""
+        """Write the result: the report, or ``{"error": [line, …]}``."""
         self._write("result.json", json.dumps(result))
 
     def result(self) -> dict[str, Any] | None:
-        """What came, ``None`` where the job did not get that far."""
+        """The result; ``None`` where the job has not come that far."""
         text = self._read("result.json")
         return dict(json.loads(text)) if text else None
 
     def write_exit(self, code: int) -> None:
-        """Say that the process has ended, with its exit code or minus a signal's number."""
+        """Note the end of the process: its exit code, or the negative number of a signal."""
         self._write("exit", str(code))
 
     def exit(self) -> int | None:
-        """How the process ended, ``None`` while it runs."""
+        """The exit code that ``write_exit`` noted; ``None`` while the process runs."""
         text = self._read("exit")
         return int(text) if text else None
 

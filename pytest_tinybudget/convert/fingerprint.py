@@ -1,4 +1,6 @@
-"""The name of a conversion's result: what went into it, in one hash, without a framework.
+"""The key of a conversion's result in the cache: one hash of all that went into it.
+
+It is computed without a framework.
 
 Two saves of the same Keras model differ in a date and share their fingerprint. Tool versions and
 the CPU's vector units count, because another converter gives another file and another CPU another
@@ -25,7 +27,7 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import Kind
 
 
-#: To be raised when this room makes other files of the same model.
+#: Raise it when a change here makes another file of the same model.
 REVISION = 3
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "numpy", "h5py")

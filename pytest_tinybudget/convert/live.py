@@ -1,7 +1,6 @@
-"""A model that is alive in a training script or test, as a source like any other.
+"""A Keras model object in a training script or a test, taken as a source like a file.
 
-It is saved and converted in another process: a converter that crashes must not take the training
-with it.
+It is saved, and another process converts it, so that a failing converter does not end the training.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class KerasModel(Protocol):
-    """What is needed of a ``keras.Model``."""
+    """The part of ``keras.Model`` that is used here."""
 
     name: str
 
@@ -44,7 +43,7 @@ Data: TypeAlias = "str | PathLike[str] | NDArray[np.generic] | Mapping[str, NDAr
 
 @contextmanager
 def on_disk(model: Source, data: Data | None) -> Iterator[tuple[Path, str | None]]:
-    """A path of ``model`` and what to declare for ``data``, both there until the block ends.
+    """The path of ``model``, and ``data`` as a declaration has it. Both exist until the block ends.
 
     Raises:
         TinybudgetError: neither a path nor a model that can be saved.

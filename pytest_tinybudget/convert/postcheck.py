@@ -1,6 +1,6 @@
-"""What came out of a converter is what TFLM wants, or it is an error that names the place.
+"""Checks that a converted file is full-integer TF Lite that TFLM can load; errors name the place.
 
-Converters fall back to float without a word; nothing here trusts one.
+Converters may leave operators in float without a message, so every file is checked.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def check_converted(content: bytes, shown: str, activations: Literal["int8", "in
 
 
 def _problems(model: Model, wanted: str) -> Iterator[str]:
-    """What is wrong, causes first: an operator that TFLM lacks is often left in float as well."""
+    """What is wrong, causes first: converters often leave an operator in float that TFLM lacks."""
     for graph in model.subgraphs:
         for operator in graph.operators:
             other = foreign(operator)
@@ -71,7 +71,7 @@ def _edge(tensor: Tensor, kind: str, wanted: str) -> Iterator[str]:
 
 
 def _is_known(operator: Operator) -> bool:
-    """Whether TFLM has it; what a custom operator costs is declared, or the gate's to refuse."""
+    """Whether TFLM has the operator. Custom operators pass: the gate refuses undeclared ones."""
     return operator.is_custom or (operator.name, False) in registrations()
 
 
@@ -96,7 +96,7 @@ def _shapes(graph: Subgraph) -> Iterator[str]:
 
 
 def _where(operator: Operator, graph: Subgraph) -> str:
-    """An operator with its number and, by the tensor that it makes, the layer of the source."""
+    """An operator with its index, and the source's layer by the name of its result."""
     made = next((graph.tensors[index].name for index in operator.outputs if index >= 0), "")
     layer = f" (layer {printable(made, limit=80)})" if made else ""
     return f"{operator.name} #{operator.index}{layer}"

@@ -14,7 +14,7 @@ _NEWEST_PYTHON = (3, 13)
 
 
 def missing_packages(kind: Kind, shown: str) -> ConversionError | None:
-    """What to tell of a source whose framework is not there, with the command that installs it."""
+    """The message for a source whose framework is missing, with the command that installs it."""
     if kind == "tflite":
         missing, extra, what = "ai_edge_quantizer", "quantize", "a float .tflite"
     else:

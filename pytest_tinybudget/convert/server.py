@@ -1,7 +1,7 @@
-"""Starts the workers, gives them jobs, and ends what takes too long.
+"""Starts the workers, gives them jobs, and ends jobs that take too long.
 
-One server process a framework is kept for the run: it imports the framework once and forks for
-each job. Where there is no safe fork (Windows, macOS) each job is a process of its own.
+A run keeps one server process for each framework. The server imports the framework once and forks
+for each job. Where forking is not safe (Windows, macOS), each job is a new process.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from pytest_tinybudget.convert.files import JobFolder
 #: What a worker imports: ``tensorflow`` for Keras and SavedModels, ``quantizer`` for ``.tflite``.
 Backend = Literal["tensorflow", "quantizer"]
 
-#: Told of a job and the step that it is at.
+#: Called with a job and the step that it is at.
 OnStep = Callable[[Job, str], None]
 
-#: Jobs at once. More processes than cores only wait for each other, more than 2 take memory.
+#: Jobs at once: no more than cores, and no more than 2, because each takes memory.
 MOST_AT_ONCE = min(2, os.cpu_count() or 1)
 
-#: For a server to end the jobs that it has begun; one that is still importing has none.
+#: Seconds for a server to end its jobs. One that is still importing has none.
 _CLOSE_SECONDS = 1
 _POLL_SECONDS = 0.02
 
@@ -49,7 +49,7 @@ _FORKS = sys.platform == "linux"
 
 @dataclass(slots=True)
 class _Running:
-    """A job that was handed over. ``process`` is its own where nothing forks."""
+    """A job in progress. ``process`` is its own process where there is no server."""
 
     job: Job
     folder: JobFolder
@@ -62,7 +62,7 @@ class _Running:
 
 @dataclass(slots=True)
 class Server:
-    """Does jobs for one backend; ``close`` ends it. ``home`` is a folder of its own."""
+    """Does the jobs of one backend until ``close``. ``home`` is a folder for its files alone."""
 
     backend: Backend
     home: Path
@@ -71,7 +71,7 @@ class Server:
     def run(self, jobs: Sequence[tuple[Job, JobFolder]], on_step: OnStep) -> None:
         """Do ``jobs``, at most ``MOST_AT_ONCE`` at a time; each leaves a result in its folder.
 
-        Whatever happens in a job, a crash included, is its result and nobody else's.
+        A failing job, even one whose process ends, does not affect the others.
         """
         waiting = list(reversed(jobs))
         running: list[_Running] = []
@@ -88,7 +88,7 @@ class Server:
                 self._end(each)
 
     def close(self) -> None:
-        """End the server, with jobs that it has just begun and not told of yet."""
+        """End the server and its jobs, also those that have not reported their start yet."""
         if self._process is None:
             return
         assert self._process.stdin is not None
@@ -139,7 +139,7 @@ class Server:
                 self._abandon(each)
 
     def _abandon(self, each: _Running) -> None:
-        """A job that never began: its server hangs in the import."""
+        """Give up a job that never began, because its server hangs in the import."""
         if self._process is not None:
             end(self._process)
         each.folder.write_exit(1)
@@ -161,7 +161,7 @@ class Server:
 
 
 def _excess(each: _Running) -> str:
-    """Why a job is to be ended; empty where it may go on."""
+    """Why a job must be ended; empty where it may go on."""
     step = each.step or "its start"
     if time.monotonic() > each.deadline:
         seconds = each.job.timeout_seconds
@@ -176,10 +176,10 @@ def _tell(folder: JobFolder, *lines: str) -> None:
 
 
 def outcome(job: Job, folder: JobFolder) -> dict[str, object]:
-    """The report of a job that has ended well.
+    """The report of a successful job.
 
     Raises:
-        ConversionError: it has not, with the cause in one line and what it printed.
+        ConversionError: The job failed; it has the cause in one line and what the job printed.
     """
     result, code = folder.result(), folder.exit()
     if result is None:

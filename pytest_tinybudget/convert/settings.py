@@ -1,4 +1,4 @@
-"""How a model is to be converted: what a declaration says about it, resolved."""
+"""The settings of a conversion, as a declaration or a call of the API gives them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal
 from msgspec import Struct
 
 
-#: Declared in place of data: numbers of a normal distribution. Sizes hold, accuracy does not.
+#: In place of data: calibrate with random numbers. Sizes are then right, accuracy is not.
 RANDOM = "random"
 
-#: The step that a worker names first.
+#: The first step of every job.
 FIRST_STEP = "loading"
 
-#: What makes a folder a SavedModel.
+#: A folder with this file is a SavedModel.
 SAVED_MODEL_FILE = "saved_model.pb"
 
 DEFAULT_TIMEOUT_SECONDS = 300
-#: Room for one conversion besides what the imported framework takes (MobileNet 0.25: 100 MB).
+#: Memory for one conversion, besides what the framework takes (MobileNet 0.25 needs 100 MB).
 DEFAULT_MEMORY_BYTES = 4 * 1024**3
 
 
@@ -30,13 +30,19 @@ def stripped_text(saved_bytes: int) -> str:
 class Conversion(Struct, frozen=True):
     """The settings of one conversion.
 
-    ``representative_data`` is a path relative to ``root``, ``"package.module:function"``,
-    ``"random"`` or ``None``; ``custom_objects`` is a module; ``root`` is the folder of the
-    declaration, from which modules are imported. ``per_channel_dense`` gives each output of a
-    dense layer its own scale: ``None`` does so with int8 activations alone, because CMSIS-NN has no
-    kernel for it with int16. ``activations`` is the type of what flows between operators.
-    ``input_shapes`` are those of inputs whose dimensions the source leaves open, by name; they
-    count for a file that is taken as it is, too.
+    Attributes:
+        root: The folder of the declaration. Paths are relative to it, modules are imported from it.
+        representative_data: Samples for calibration: a path, ``"package.module:function"``,
+            ``RANDOM``, or ``None`` where none are declared.
+        custom_objects: The module with the model's own layers, ``None`` without one.
+        strip: Whether names, signatures and metadata are left out (``shrink.strip``).
+        per_channel_dense: Whether each output of a dense layer has a scale of its own. ``None``
+            does so with int8 activations alone: CMSIS-NN has no such kernel for int16.
+        activations: The type of the tensors between operators.
+        timeout_seconds: A conversion that takes longer is ended.
+        memory_bytes: What a conversion may take besides the framework's own memory.
+        input_shapes: Name and shape in elements, batch included, of inputs whose dimensions the
+            source leaves open. They count for a file that needs no conversion as well.
     """
 
     root: Path
@@ -58,7 +64,7 @@ class Conversion(Struct, frozen=True):
 
     @property
     def data_path(self) -> Path | None:
-        """The representative data where it lies in a file or a folder."""
+        """Path of the representative data; ``None`` where it is no file or folder."""
         declared = self.representative_data
         if declared is None or declared == RANDOM or self.data_function is not None:
             return None
@@ -66,7 +72,7 @@ class Conversion(Struct, frozen=True):
 
     @property
     def data_function(self) -> tuple[str, str] | None:
-        """Module and function that give the representative data, where they are code."""
+        """Module and function that return the representative data; ``None`` where it is no code."""
         module, colon, function = (self.representative_data or "").partition(":")
         dotted = all(part.isidentifier() for part in module.split("."))
         return (module, function) if colon and dotted and function.isidentifier() else None

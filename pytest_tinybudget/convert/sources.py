@@ -1,4 +1,4 @@
-"""What a source is, told by its name and first bytes, and whether it is fit to be opened at all."""
+"""Recognizes the kind of a source by name and first bytes, and refuses what is unsafe to open."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Kind = Literal["keras", "h5", "saved_model", "tflite"]
 _SUFFIXES: dict[str, Kind] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".tflite": "tflite"}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-#: Absolute, or up: names that Keras never writes, and that an extraction might follow.
+#: Absolute names, or with "..": Keras never writes them, and unpacking might follow them.
 _LEADS_OUT = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)")
 
-#: A description of a network is kilobytes; one of more than this is an attack or a mistake.
+#: The largest description of a network, bytes. Real ones have kilobytes.
 _MAX_CONFIG_BYTES = 64 * 1024**2
-#: No microcontroller holds the weights of a larger archive.
+#: The largest archive, bytes. No microcontroller holds the weights of a larger one.
 _MAX_ARCHIVE_BYTES = 2 * 1024**3
 
 
 def kind_of(path: Path) -> Kind:
-    """The kind of the source at ``path``; what is not known is taken for TF Lite."""
+    """The kind of the source at ``path``; TF Lite where nothing else is recognized."""
     if (path / SAVED_MODEL_FILE).is_file():
         return "saved_model"
     return _SUFFIXES.get(path.suffix.lower(), "tflite")
@@ -58,7 +58,7 @@ def _is_float(path: Path) -> bool:
 
 
 def check_source(path: Path, kind: Kind, shown: str) -> None:
-    """Refuse what a framework would choke on, before one is started.
+    """Refuse a damaged or unreasonable source before a framework is started.
 
     Raises:
         ConversionError: missing, empty, not what its name says, or unreasonably large.

@@ -1,1 +1,1 @@
-"""Staged rollouts: the policy, its decision at each stage, its simulation, and engines' plans."""
+"""Staged rollouts: policy, decision at each stage, simulation, and plans for other engines."""

@@ -1,8 +1,8 @@
-"""A policy as AWS IoT Jobs: for each stage the input of ``CreateJob``, with abort criteria.
+"""Writes a policy as AWS IoT Jobs: for each stage the input of ``CreateJob``, with abort criteria.
 
-A job's percentages are of the things in it, so each stage is a job for a static thing group of
-its own, which holds the devices that the stage adds. Limits are those of the service model
-(API version 2015-05-28) and of its documentation.
+A job's percentages are of its own things. So each stage is a job for a static thing group of its
+own, which holds the devices that the stage adds. Limits are those of the service model (API version
+2015-05-28) and of its documentation.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def jobs(
     document_source: str = "",
     per_minute: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The jobs to create, one after the other, each when the stage before it goes on.
+    """The jobs to create in order, each when the stage before it continues.
 
-    ``job_id`` and ``group_arn`` get ``-stage-1`` and so on. What devices do is in ``document``
-    (JSON) or at ``document_source`` (an S3 address). ``per_minute`` is the most devices told in
-    a minute.
+    ``-stage-1`` and so on is appended to ``job_id`` and ``group_arn``. The instructions for devices
+    are ``document`` (JSON) or at ``document_source`` (an S3 address). At most ``per_minute``
+    devices are notified in a minute.
 
     Raises:
-        TinybudgetError: AWS IoT would not take it.
+        TinybudgetError: AWS IoT would reject a job.
     """
     common = _common(policy, document, document_source, per_minute)
     sizes = policy.stage_devices(fleet_devices)
@@ -64,7 +64,7 @@ def jobs(
 def _common(
     policy: Policy, document: str, document_source: str, per_minute: int | None
 ) -> dict[str, Any]:
-    """What all stages share."""
+    """The part of the input that is the same for all stages."""
     minutes = math.ceil(round(policy.window_hours * 60, 6))
     if minutes > _LONGEST_TIMEOUT_MINUTES:
         raise TinybudgetError(
@@ -89,12 +89,11 @@ def _common(
 
 
 def _abort_criteria(policy: Policy, devices: int) -> dict[str, Any] | None:
-    """When a job is canceled; ``None`` where no outcome of so few devices is evidence.
+    """When the service cancels a job; ``None`` where so few devices can give no evidence.
 
-    The service compares with what it knows so far. A share of failures that is evidence among
-    the least number of devices is more so among more, so this cancels only what the test
-    would halt of the same results.
-    The share is rounded up to the two digits that the service takes.
+    The service compares with the results so far. A share of failures that is evidence among the
+    least number of devices is stronger evidence among more, so the service cancels only what the
+    test would halt. The share is rounded up to the two digits that the service takes.
     """
     executed = min(devices, max(policy.minimum_devices, devices_to_know(policy)))
     failures = halting_failures_alone(policy, executed)

@@ -1,8 +1,8 @@
-"""The verdict at a stage: continue, hold, or halt, by a test that few devices cannot fool.
+"""The decision at a stage: continue, hold, or halt, by a statistical test.
 
-A halt needs evidence; going on needs the minimum success rate among enough devices; what lies
-between holds, and takes a few more devices until it is one or the other. Two tests weigh the
-evidence:
+To halt, the test needs evidence. To continue, the stage needs the minimum success rate among enough
+devices. Anything between holds, and adds a few devices until one or the other is true. There are
+two tests:
 
 ``sprt``
     Wald's sequential probability ratio of ``bad_failure_percent`` to ``good_failure_percent``,
@@ -14,8 +14,8 @@ evidence:
     (Biometrika 26, 1934), at alpha divided by the number of stages (Bonferroni; looks that holds
     add are not counted).
 
-Devices whose window is still open count as succeeded when a halt is weighed: failures are often
-reported sooner than successes, and must not halt a good release by being early.
+When a halt is considered, devices whose window is still open count as succeeded. Failures are often
+reported sooner than successes, and must not halt a good release because they are early.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ Action = Literal["continue", "hold", "halt"]
 
 
 class Decision(Struct, frozen=True):
-    """What to do after looking at a stage, and why.
+    """What to do at a stage, and why.
 
-    ``more_devices``: by how many devices a hold should extend the stage (fewer where the fleet
-    has no more); 0 where it only waits for results. ``shown_good``: the evidence shows the
-    release to be good, with a chance of at most beta for a bad one.
+    ``more_devices`` is the number of devices by which a hold should extend the stage, fewer where
+    the fleet has no more, and 0 where it only waits for results. ``shown_good`` is true where the
+    evidence shows a good release; a bad one gets there with a chance of at most beta.
     """
 
     action: Action
@@ -50,13 +50,13 @@ class Decision(Struct, frozen=True):
 
 
 def decide(policy: Policy, succeeded: int, failed: int, stage_devices: int) -> Decision:
-    """The verdict on a rollout that ``stage_devices`` devices have the update of so far.
+    """The decision on a rollout whose update ``stage_devices`` devices have so far.
 
-    All counts are of the rollout as a whole, all stages together. ``failed`` includes devices
-    that stayed silent beyond the policy's window; the rest of ``stage_devices`` is awaited.
+    All counts are of the whole rollout, all stages together. ``failed`` includes devices that were
+    silent for longer than the policy's window. The results of the others are awaited.
 
     Raises:
-        ValueError: a count is negative, or there are more results than devices.
+        ValueError: A count is negative, or there are more results than devices.
     """
     waiting = stage_devices - succeeded - failed
     if min(succeeded, failed, waiting) < 0 or stage_devices < 1:
@@ -91,9 +91,9 @@ def decide(policy: Policy, succeeded: int, failed: int, stage_devices: int) -> D
 def extension(policy: Policy, failed: int, devices: int) -> int:
     """By how many devices to extend a stage that is below the minimum success rate.
 
-    As many as would make good for the failures, but at most as many again as it has already, so
-    that a bad release never more than doubles its reach between two looks, and at least a quarter
-    of them, so that a release on the border does not take a window for each few devices.
+    So many that the failures become tolerable if the new devices succeed. At most as many as the
+    stage has, so that a bad release at most doubles its reach between two decisions. At least a
+    quarter of these, so that a borderline release does not need a window for every few devices.
     """
     needed = policy.devices_that_tolerate(failed) - devices
     return min(max(needed, -(-devices // 4)), devices)
@@ -101,7 +101,7 @@ def extension(policy: Policy, failed: int, devices: int) -> int:
 
 @lru_cache(maxsize=4096)
 def halting_failures(policy: Policy, devices: int) -> int:
-    """The fewest failures among ``devices`` that halt; ``devices + 1`` where none do."""
+    """The fewest failures among ``devices`` that halt; ``devices + 1`` where no number does."""
     if policy.test == "sprt":
         bound = _halting_log_ratio(policy)
         return _fewest(lambda failed: log_ratio(policy, failed, devices) >= bound, devices)
@@ -111,7 +111,7 @@ def halting_failures(policy: Policy, devices: int) -> int:
 
 @lru_cache(maxsize=4096)
 def most_failures_of_good(policy: Policy, devices: int) -> int:
-    """The most failures among ``devices`` that show a release to be good; -1 where none do."""
+    """The most failures among ``devices`` that still show a good release; -1 where none does."""
     if policy.test == "sprt":
         bound = math.log(policy.beta)
         return _fewest(lambda failed: log_ratio(policy, failed, devices) > bound, devices) - 1
@@ -120,9 +120,9 @@ def most_failures_of_good(policy: Policy, devices: int) -> int:
 
 
 def halting_failures_alone(policy: Policy, devices: int) -> int:
-    """As ``halting_failures``, for engines that judge each stage by its own devices alone.
+    """``halting_failures`` for engines that judge each stage by its own devices alone.
 
-    The stages share alpha, so that all together halt a good release no more often.
+    The stages share alpha, so that together they halt a good release no more often.
     """
     if policy.test == "sprt":
         policy = replace(policy, alpha=_alpha_of_a_look(policy))
@@ -130,7 +130,7 @@ def halting_failures_alone(policy: Policy, devices: int) -> int:
 
 
 def devices_to_know(policy: Policy) -> int:
-    """The fewest devices that can show a release to be good, if none of them fails."""
+    """The fewest devices that can show a good release, when none of them fails."""
     known = 1
     while most_failures_of_good(policy, known) < 0:
         known *= 2
@@ -141,7 +141,7 @@ def devices_to_know(policy: Policy) -> int:
 
 
 def log_ratio(policy: Policy, failed: int, devices: int) -> float:
-    """Natural logarithm of how much likelier the bad rate makes this outcome than the good one."""
+    """Natural logarithm of the likelihood of this outcome at the bad rate by that at the good."""
     good, bad = policy.good_failure_percent / 100, policy.bad_failure_percent / 100
     per_failure = math.log(bad / good)
     per_success = math.log1p(-bad) - math.log1p(-good)
@@ -174,8 +174,8 @@ def tail(at_least: int, trials: int, probability: float) -> float:
 def _fewest_in_tail(bound: float, trials: int, probability: float) -> int:
     """The least count with P(X >= count) <= ``bound``; ``trials + 1`` where there is none.
 
-    Summed from the far end of the tail, where by Bernstein's inequality less than e**-80 is left
-    out: smallest terms first, and only as many as lie in the tail.
+    Terms of the tail are summed, smallest first. By Bernstein's inequality those left out at the
+    far end are less than e**-80 together.
     """
     mean = trials * probability
     reach = 80 / 3 + math.sqrt((80 / 3) ** 2 + 160 * mean * (1 - probability))
@@ -210,7 +210,7 @@ def _alpha_of_a_look(policy: Policy) -> float:
 
 
 def _bad_percent(policy: Policy) -> float:
-    """The failure rate that a release is shown to be below when it is shown to be good."""
+    """The failure rate, in percent, that a release shown to be good is below."""
     if policy.test == "sprt":
         return policy.bad_failure_percent
     return policy.tolerated_failure_percent

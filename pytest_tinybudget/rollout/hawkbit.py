@@ -1,4 +1,4 @@
-"""A policy as an Eclipse hawkBit rollout: the body of ``POST /rest/v1/rollouts``.
+"""Writes a policy as an Eclipse hawkBit rollout: the body of ``POST /rest/v1/rollouts``.
 
 Field names are those of hawkBit's Management API, which ignores names that it does not know.
 hawkBit counts each group by itself: it starts the next one once ``finished / all >= success``,
@@ -14,7 +14,7 @@ from pytest_tinybudget.rollout.decision import halting_failures_alone
 from pytest_tinybudget.rollout.policy import Policy
 
 
-#: hawkBit's limit on names (NamedEntity.NAME_MAX_SIZE).
+#: The longest name in hawkBit, characters (NamedEntity.NAME_MAX_SIZE).
 _LONGEST_NAME = 128
 
 
@@ -63,13 +63,13 @@ def _condition(percent: int) -> dict[str, str]:
 
 
 def _error_percent(policy: Policy, devices: int) -> int:
-    """Above how many percent of a group's devices it pauses, rounded up: never earlier."""
+    """The percentage of a group's devices above which it pauses, rounded up: never earlier."""
     tolerated = min(halting_failures_alone(policy, devices) - 1, devices)
     return -(-100 * tolerated // devices)
 
 
 def _whole(percent: float) -> int:
-    """``percent`` as hawkBit takes it: with a fraction its condition would never be met."""
+    """``percent`` without a fraction, with which hawkBit's condition would never be met."""
     if percent != int(percent):
         raise TinybudgetError(
             f"hawkBit: thresholds are whole percent, minimum_success is {percent:g} %: "

@@ -1,4 +1,4 @@
-"""What a staged rollout is bound to: its stages, its test, and what it may cost.
+"""The policy of a staged rollout: its stages, its test, and what it may cost.
 
 Rates are in percent, as declared and printed; ``alpha`` and ``beta`` are probabilities, as in
 textbooks.
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    #: One number, or in a simulation one for each rollout.
+    #: A number, or in a simulation an array with one for each rollout.
     Count = TypeVar("Count", int, npt.NDArray[np.int64])
 
 #: ``"sprt"``: sequential probability ratio; ``"exact"``: exact binomial (Clopper-Pearson).
 Test = Literal["sprt", "exact"]
 
-#: Percentages are compared as whole numbers of this share of a percent: 0.1 + 0.2 is 0.3.
+#: Percentages are compared as whole multiples of this share of a percent, so 0.1 + 0.2 is 0.3.
 _PER_PERCENT = 10**6
 
 
 class PolicyError(TinybudgetError):
-    """A policy that contradicts itself; ``faults`` holds (field, what is wrong with it)."""
+    """A policy that contradicts itself. ``faults`` lists pairs of field and explanation."""
 
     def __init__(self, faults: tuple[tuple[str, str], ...]) -> None:
         super().__init__("; ".join(f"{name} {fault}" for name, fault in faults))
@@ -40,18 +40,24 @@ class PolicyError(TinybudgetError):
 
 
 class Policy(Struct, frozen=True):
-    """How far an update goes at once, and what decides whether it goes on.
+    """The stages of a rollout, and what decides whether it continues.
 
-    ``stages`` are percentages of the whole fleet that have the update after each stage.
-    A stage does not go on with fewer than ``minimum_devices`` results, nor below
-    ``minimum_success_percent``. A device counts as succeeded once it is verified, and as failed
-    when it reports a failure or stays silent for ``window_hours`` after its update. After a halt,
-    ``rollback`` returns the devices that have the update to what they had.
-
-    With the test ``"sprt"`` a release that fails on at most ``good_failure_percent`` of the
+    With the test ``"sprt"``, a release that fails on at most ``good_failure_percent`` of the
     devices is halted with a chance of at most ``alpha``, and one that fails on
-    ``bad_failure_percent`` is called good with a chance of at most ``beta``. With ``"exact"``
-    both are about a failure rate of 100 minus ``minimum_success_percent``.
+    ``bad_failure_percent`` is called good with a chance of at most ``beta``. With ``"exact"`` both
+    are about a failure rate of 100 minus ``minimum_success_percent``.
+
+    Attributes:
+        stages: Percentages of the whole fleet that have the update after each stage, rising.
+        minimum_success_percent: A stage with a lower success rate does not continue.
+        minimum_devices: A stage with fewer results does not continue.
+        window_hours: A device that is silent for so long after its update counts as failed.
+        test: The statistical test (``decision.py``).
+        alpha: The chance to halt a good release, at most.
+        beta: The chance to call a bad release good, at most.
+        good_failure_percent: The failure rate of a good release, for ``"sprt"``.
+        bad_failure_percent: The failure rate of a bad release, for ``"sprt"``.
+        rollback: Whether a halt returns the devices with the update to what they had.
 
     Raises:
         PolicyError: the values contradict each other.
@@ -75,7 +81,7 @@ class Policy(Struct, frozen=True):
 
     @property
     def tolerated_failure_percent(self) -> float:
-        """What ``minimum_success_percent`` leaves for failures."""
+        """The failure rate that ``minimum_success_percent`` tolerates, in percent."""
         return round(100 - self.minimum_success_percent, 6)
 
     def tolerated_failures(self, devices: Count) -> Count:
@@ -83,11 +89,11 @@ class Policy(Struct, frozen=True):
         return devices * _millionths(self.tolerated_failure_percent) // (100 * _PER_PERCENT)
 
     def devices_that_tolerate(self, failures: Count) -> Count:
-        """The fewest devices of which ``failures`` may fail."""
+        """The fewest devices among which ``failures`` keep the minimum success rate."""
         return -(-failures * 100 * _PER_PERCENT // _millionths(self.tolerated_failure_percent))
 
     def stage_devices(self, fleet_devices: int) -> tuple[int, ...]:
-        """How many devices of a fleet have the update after each stage, rising to all of them.
+        """The number of devices that have the update after each stage, rising to the whole fleet.
 
         Shares are rounded up, and a stage takes at least ``minimum_devices``; a stage that adds
         no device is left out, so small fleets have fewer stages.
@@ -134,7 +140,7 @@ def _millionths(percent: float) -> int:
 
 
 def _faults(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Each field that is wrong, with what was expected instead."""
+    """Each wrong field, with what was expected."""
     yield from _stage_faults(policy.stages)
     if not _is_success(policy.minimum_success_percent):
         why = "with 100 % no failure could ever be made good"

@@ -1,7 +1,7 @@
-"""What a policy does to whole fleets: thousands of rollouts at once, by Monte Carlo.
+"""Simulates a policy by Monte Carlo: thousands of rollouts of whole fleets at once.
 
-The one module here that imports numpy. A rollout is followed as two numbers, devices and
-failures, so a fleet of a million takes as long as one of a hundred.
+Only this module of the room imports numpy. A rollout is two numbers, devices and failures, so a
+fleet of a million takes as long as one of a hundred.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ Looked = tuple[Flags, Counts]
 
 SEED = 8
 
-#: Each end of a range is beyond the true value in at most 5 of 10,000 simulations: the quantile of
-#: the normal distribution, and for bounds that hold for any distribution ln(2 / 0.0005).
+#: For ranges whose ends each miss the true value in at most 5 of 10,000 simulations: the quantile
+#: of the normal distribution, and ln(2 / 0.0005) for bounds that hold for any distribution.
 _Z, _LOG = 3.2905, math.log(2 / 0.0005)
 
 
 class Outcome(Struct, frozen=True):
-    """What ``runs`` rollouts to ``fleet_devices`` came to at one true failure rate.
+    """The outcome of ``runs`` simulated rollouts to ``fleet_devices``, at one true failure rate.
 
-    ``exposed_mean`` is in devices; ``looks_mean`` is how many windows a rollout took. Ranges are
-    of the Monte Carlo error, with 99.9 % confidence.
+    ``exposed_mean`` is in devices, ``looks_mean`` in windows that a rollout took. Ranges are the
+    Monte Carlo error at 99.9 % confidence.
     """
 
     fleet_devices: int
@@ -46,7 +46,7 @@ class Outcome(Struct, frozen=True):
 
     @property
     def halted_percent(self) -> float:
-        """Share of the rollouts that were halted."""
+        """Percentage of the rollouts that were halted."""
         return 100 * self.halted / self.runs
 
     @property
@@ -59,7 +59,7 @@ class Outcome(Struct, frozen=True):
 
     @property
     def exposed_range(self) -> tuple[float, float]:
-        """``exposed_mean`` with its error, in devices.
+        """The range of ``exposed_mean``, in devices.
 
         Maurer and Pontil's empirical Bernstein bound (COLT 2009), which allows for rollouts too
         rare to be among the runs that reach the whole fleet.
@@ -69,8 +69,9 @@ class Outcome(Struct, frozen=True):
         return max(0.0, self.exposed_mean - half), min(self.fleet_devices, self.exposed_mean + half)
 
 
-#: What a rule makes of rollouts after a look, from (failed, devices) of the rollout and of its
-#: last wave alone: which are halted, and how many devices the others take before they go on.
+#: A rule that decides on rollouts. It gets (failed, devices) of the rollouts and of their last
+#: wave, and returns which rollouts are halted, and by how many devices the others extend before
+#: they continue.
 Rule = Callable[[Counts, Counts, Counts, Counts], Looked]
 
 
@@ -91,7 +92,7 @@ def simulate(
 def simulate_naive(
     policy: Policy, fleet_devices: int, failure_percent: float, runs: int, seed: int = SEED
 ) -> Outcome:
-    """As ``simulate``, by the rule that halts wherever a wave is below the minimum success."""
+    """``simulate`` with the rule that halts when a wave is below the minimum success rate."""
 
     def rule(_failed: Counts, _devices: Counts, failed: Counts, devices: Counts) -> Looked:
         return failed > policy.tolerated_failures(devices), np.zeros_like(devices)
@@ -132,6 +133,6 @@ def _simulate(
 
 
 def _of_each(values: Counts, function: Callable[[int], int]) -> Counts:
-    """``function`` of every value, called once for each that occurs."""
+    """``function`` of every value, called once for each different value."""
     unique, positions = np.unique(values, return_inverse=True)
     return np.fromiter(map(function, unique.tolist()), np.int64, unique.size)[positions]

@@ -1,4 +1,4 @@
-"""What a policy costs, by simulation, against what its declaration allows."""
+"""Compares what a policy costs, by simulation, with what its declaration allows."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pytest_tinybudget.rollout.simulation import Outcome
 from pytest_tinybudget.rollout.simulation import simulate
 
 
-#: Runs of each simulation; the second where a limit lies within the error of the first.
+#: Runs of a simulation, and of a second one where a limit lies within the first one's error.
 _RUNS = (20_000, 400_000)
 
 
 class Cost(Struct, frozen=True):
-    """What releases come to in a fleet of one size."""
+    """The simulated cost of a policy for a fleet of one size."""
 
     good: Outcome
     bad: Outcome
 
     @property
     def text(self) -> str:
-        """A line for people."""
+        """The cost in one line."""
         good, bad = self.good, self.bad
         share = 100 * bad.exposed_mean / bad.fleet_devices
         return (
@@ -38,12 +38,12 @@ class Cost(Struct, frozen=True):
 
 
 def costs(terms: RolloutTerms) -> tuple[Cost, ...]:
-    """The simulated cost for each fleet size that is declared."""
+    """The simulated cost for each declared fleet size."""
     return tuple(_cost(terms, fleet_devices) for fleet_devices in terms.fleets)
 
 
 def figures(terms: RolloutTerms, costs: Iterable[Cost]) -> tuple[Figure, ...]:
-    """The worst of ``costs`` over all fleets: halted good releases, exposure to a bad one."""
+    """The figures of the worst fleet: halted good releases, and devices that get a bad one."""
     costs, allowance = tuple(costs), terms.allowance
     good = max((cost.good for cost in costs), key=lambda outcome: outcome.halted_range_percent[1])
     low, high = good.halted_range_percent
@@ -91,7 +91,7 @@ def _cost(terms: RolloutTerms, fleet_devices: int) -> Cost:
 
 
 def _within_error(allowance: Allowance, good: Outcome, bad: Outcome) -> bool:
-    """Whether a limit lies within the Monte Carlo error, so that more runs may settle it."""
+    """Whether a limit lies within the Monte Carlo error, so that more runs are needed."""
     ranges = (
         (allowance.halt_good_percent, good.halted_range_percent),
         (allowance.exposed_percent, _exposed(bad, in_devices=False)),

@@ -1,8 +1,8 @@
 """Cycles of each operator kind on each measured device, and how far they may be off.
 
-The published times (``data/measurements.json``) are of whole networks, operator kind by kind.
-Cycles are fitted to them; the width of an estimate is how far a network was off when it was left
-out of the fit. Nothing is looked up by a network's name.
+They are fitted to published times of whole networks, which are given by operator kind
+(``data/measurements.json``). To know the error, each network is left out of the fit once and then
+estimated. Nothing is looked up by a network's name.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Any
 from msgspec import Struct
 
 
-#: Kinds whose cycles go with their multiply-accumulates.
+#: Operator kinds whose cycles are proportional to their multiply-accumulates.
 MAC_KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
-#: Kinds whose time is their work; that of the others is seen to be a cost for each call.
+#: Kinds whose time depends on their size alone. That of others is a cost for each call.
 _BY_SIZE = MAC_KINDS | {"ADD"}
 
-#: Kinds with both, where measured sizes tell the two apart.
+#: Kinds with a cost for each call and one for their size, where measurements tell them apart.
 _CALL_AND_SIZE = frozenset({"FULLY_CONNECTED", "AVERAGE_POOL_2D", "SOFTMAX"})
 
-#: The cost of a call and of the work are told apart only where sizes differ by this much.
+#: The two costs can be told apart only where measured sizes differ by this factor.
 _TELLING_RATIO = 3.0
 
-#: A call this much larger than any that was measured counts as not measured.
+#: A call larger than the largest measured one by this factor counts as not measured.
 LARGEST_RATIO = 10.0
 
-#: Fewer networks left out than this say too little of a kind: the widest of the others counts.
+#: With fewer left-out networks, a kind takes the widest range of the other kinds.
 _ENOUGH = 3
 
 
 class Effort(Struct, frozen=True):
-    """What one kind of operator has to do: calls, and their sizes in all.
+    """The work of one operator kind: number of calls, and the sum of their sizes.
 
     A size is in multiply-accumulates for ``MAC_KINDS``, else in elements.
     """
@@ -52,7 +52,7 @@ class Effort(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True):
-    """What one kind took in one network, in cycles."""
+    """The work and the cycles of one operator kind in one network."""
 
     network: str
     effort: Effort
@@ -60,21 +60,21 @@ class Sample(Struct, frozen=True):
 
 
 class Range(Struct, frozen=True):
-    """Both ends of what the truth lies between: factors of an estimate, or cycles."""
+    """Lower and upper bound: of the factor from an estimate to the truth, or of cycles."""
 
     low: float = 1.0
     high: float = 1.0
 
     def around(self, ratios: Iterable[float]) -> Range:
-        """The range with ``ratios`` (true by estimated) in it as well."""
+        """The range extended to ``ratios`` (true by estimated)."""
         ratios = list(ratios)
         return Range(min((self.low, *ratios)), max((self.high, *ratios)))
 
 
 class Rate(Struct, frozen=True):
-    """Cycles of one kind: for each call, and for each unit of its size.
+    """Cycles of one operator kind: for each call, and for each unit of its size.
 
-    ``largest`` is the largest call that was measured.
+    ``largest`` is the size of the largest measured call.
     """
 
     per_call: float
@@ -86,14 +86,14 @@ class Rate(Struct, frozen=True):
         return self.per_call * effort.calls + self.per_unit * effort.size
 
     def covers(self, size: float) -> bool:
-        """Whether a call of this size is near enough to what was measured."""
+        """Whether a call of this size is close enough to a measured one."""
         return size <= self.largest * LARGEST_RATIO
 
 
 class Device(Struct, frozen=True, eq=False):
-    """A microcontroller on which TFLM was timed. Times in seconds by network.
+    """A microcontroller on which TFLM was timed. Times are seconds, by network.
 
-    ``operators`` has them by kind as well; it is empty where only whole networks were timed.
+    ``operators`` has times by operator kind too. It is empty where only whole networks were timed.
     """
 
     mcu: str
@@ -105,7 +105,7 @@ class Device(Struct, frozen=True, eq=False):
     operators: Mapping[str, Mapping[str, float]]
 
     def samples(self, without: str = "") -> dict[str, list[Sample]]:
-        """What each kind took, but for the network ``without``."""
+        """The samples of each kind, except those of the network ``without``."""
         found: dict[str, list[Sample]] = {}
         for network, times in self.operators.items():
             for kind, seconds in times.items():
@@ -120,7 +120,7 @@ class Device(Struct, frozen=True, eq=False):
         return {kind: _fitted(kind, rows) for kind, rows in self.samples(without).items()}
 
     def ranges(self, without: str = "") -> dict[str, Range]:
-        """How far each kind's rate may be off, by leaving one network out after the other."""
+        """How far each kind's rate may be off, from leaving out each network once."""
         ratios = {kind: _left_out(kind, rows) for kind, rows in self.samples(without).items()}
         widest = Range().around(
             ratio for kind in MAC_KINDS for ratio in ratios.get(kind, {}).values()
@@ -136,7 +136,7 @@ class Device(Struct, frozen=True, eq=False):
 
 
 class Penalty(Struct, frozen=True):
-    """A kernel library's kind that is slower by ``factor`` for other channel counts."""
+    """A kind that a kernel library runs slower, by ``factor``, for other channel counts."""
 
     kernels: str
     operator: str
@@ -147,7 +147,7 @@ class Penalty(Struct, frozen=True):
 
 @cache
 def networks() -> Mapping[str, Mapping[str, Effort]]:
-    """What each network that was timed has to do, by kind."""
+    """The work of each timed network, by operator kind."""
     return {
         network: {kind: Effort(**effort) for kind, effort in kinds.items()}
         for network, kinds in _measurements()["networks"].items()
@@ -156,21 +156,21 @@ def networks() -> Mapping[str, Mapping[str, Effort]]:
 
 @cache
 def devices() -> tuple[Device, ...]:
-    """All devices that TFLM was timed on."""
+    """All devices on which TFLM was timed."""
     return tuple(_device(row) for row in _measurements()["devices"])
 
 
 @cache
 def penalties() -> tuple[Penalty, ...]:
-    """Known slow cases that no measured network has."""
+    """Slow cases that are known, but that no measured network has."""
     return tuple(Penalty(**row) for row in _measurements()["penalties"])
 
 
 class Unseen(Struct, frozen=True):
-    """A timed network as the others alone foretell it: seconds.
+    """A timed network, estimated from the other networks alone. Times are seconds.
 
-    Kinds that no other network has, or none as large, are in ``missing`` and in no figure;
-    ``estimate`` is 0 where nothing else is in the network.
+    ``missing`` names the kinds that no other network has, or none as large; no figure includes
+    them. ``estimate`` is 0 where the network has no other kinds.
     """
 
     network: str
@@ -182,16 +182,17 @@ class Unseen(Struct, frozen=True):
 
 
 def unseen(device: Device) -> tuple[Unseen, ...]:
-    """Each network that was timed on ``device``, by rates and ranges that never saw it.
+    """Each network that was timed on ``device``, estimated without its own measurements.
 
-    Where no operators were timed, by those of another device with the same core and kernels.
+    Where no operators were timed on it, with the rates of another device of the same core and
+    kernels.
     """
     return tuple(_foretold(device, network) for network in device.totals)
 
 
 @cache
 def missed() -> Range:
-    """How far published times lie outside of ranges that never saw them, at worst."""
+    """How far published times lie outside the ranges estimated without them, at worst."""
     foretold = [each for device in devices() for each in unseen(device) if each.estimate]
     return Range(
         min(1.0, *(each.published / each.low for each in foretold)),
@@ -202,11 +203,12 @@ def missed() -> Range:
 def rates_and_ranges(
     device: Device, *, own: bool, without: str = ""
 ) -> tuple[dict[str, Rate], dict[str, Range]]:
-    """Rates by kind and how far they may be off.
+    """Cycles by operator kind, and how far they may be off.
 
-    ``own`` is whether they are for the device's own microcontroller: on another one, ranges also
-    hold what whole networks were off on other chips with the same core and kernels. What the
-    network ``without`` took there is left out.
+    Args:
+        own: Whether they are for the device's own microcontroller. For another one, ranges also
+            include how far whole networks were off on other chips of the same core and kernels.
+        without: A network whose measurements are left out.
     """
     if own:
         return device.rates(without), device.ranges(without)
@@ -216,9 +218,9 @@ def rates_and_ranges(
 
 
 def _transferred(device: Device, without: str) -> Range:
-    """How far whole networks but ``without`` were off on other chips of the core and kernels.
+    """How far whole networks, except ``without``, were off on other chips of the same core.
 
-    Their clock is taken into account; the ratio that is left is memory, compiler and version.
+    Their clock is taken into account. Memory, compiler and version make the rest of the difference.
     """
     others = [
         other
@@ -289,7 +291,7 @@ def _seconds(microseconds: Mapping[str, int]) -> dict[str, float]:
 
 
 def _fitted(kind: str, samples: list[Sample]) -> Rate:
-    """The rate that is least wrong in relative terms, without negative costs."""
+    """The rate with the least relative errors and without negative costs."""
     sizes = [sample.effort.each for sample in samples]
     largest = max(sizes)
     by_call = Rate(_pooled(samples, "calls"), 0.0, largest)
@@ -325,9 +327,9 @@ def _least_squares(samples: list[Sample]) -> tuple[float, float]:
 
 
 def _left_out(kind: str, samples: list[Sample]) -> dict[str, float]:
-    """True by estimated cycles of each network when the others alone are known.
+    """For each network, the factor from cycles estimated from the others to the true ones.
 
-    A network whose calls are far larger than the others' has none: without it nothing is known.
+    A network whose calls are far larger than the others' has none.
     """
     ratios = {}
     for sample in samples:

@@ -1,7 +1,7 @@
-"""Energy of an inference, and how long a battery lasts with so many an hour.
+"""Energy of an inference, and the life of a battery at a number of inferences an hour.
 
-Energy is power × time. Power is the board's as declared, or that of its microcontroller alone
-where it was published (``data/power.json``); the ends of both ranges go together, the worst case.
+Energy is power × time. The power is the declared one of the board, else the published one of its
+microcontroller alone (``data/power.json``). Low is multiplied by low and high by high.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SECONDS_AN_HOUR = 3600.0
 
 
 class ActivePower(Struct, frozen=True):
-    """Watts while a model runs, and where the figure comes from."""
+    """Watts while a model runs, and the source of the figure."""
 
     low: float
     high: float
@@ -33,7 +33,7 @@ class ActivePower(Struct, frozen=True):
 
 
 class Energy(Struct, frozen=True):
-    """Joules of one inference, ``None`` where they are unknown; ``basis`` says why, in a line."""
+    """Joules of one inference, ``None`` where unknown. ``basis`` says in a line how it is known."""
 
     low: float | None
     high: float | None
@@ -41,10 +41,10 @@ class Energy(Struct, frozen=True):
 
 
 class Battery(Struct, frozen=True):
-    """What a battery powers: a duty cycle of inferences and sleep, nothing else.
+    """The life of a battery that powers inferences and sleep between them, nothing else.
 
-    Amperes and hours as (low, high), ``None`` where they are unknown. Self-discharge, the
-    regulator, sensors and radio are not in it.
+    Amperes and hours are (low, high), ``None`` where unknown. Self-discharge, regulator, sensors
+    and radio are not counted.
     """
 
     duty: tuple[float, float] | None
@@ -54,7 +54,7 @@ class Battery(Struct, frozen=True):
 
 
 def power_of(board: Board) -> ActivePower | None:
-    """What ``board`` draws while a model runs; ``None`` where nobody has published it."""
+    """The power of ``board`` while a model runs; ``None`` where none is declared or published."""
     declared = board.power.active_watts
     if declared is not None:
         text = f"{format_quantity(declared, 'W')} as declared"
@@ -85,7 +85,7 @@ def battery_life(
     volts: float,
     capacity_ampere_hours: float,
 ) -> Battery:
-    """How long a battery lasts with ``per_hour`` inferences and sleep between them.
+    """How long a battery lasts at ``per_hour`` inferences, with sleep between them.
 
     Raises:
         TinybudgetError: the inferences may take more than the hour.
@@ -119,7 +119,7 @@ def _average(active_amperes: float, sleep_amperes: float, duty: float) -> float:
 
 @cache
 def _published() -> Mapping[str, tuple[float, float]]:
-    """Watts of a microcontroller by the start of its name, low and high."""
+    """Low and high watts of a microcontroller, found by the start of its name."""
     content = json.loads((Path(__file__).parent / "data" / "power.json").read_text("utf-8"))
     return {
         mcu: (row["low_mw"] / 1e3, row["high_mw"] / 1e3)

@@ -28,12 +28,13 @@ from pytest_tinybudget.speed.work import Work
 from pytest_tinybudget.speed.work import work_of
 
 
-#: Unmeasured kinds that are named; the rest are counted.
+#: So many unmeasured operator kinds are named. The number of the others is given.
 _NAMED = 3
 
-#: Kinds that nobody has timed and that do less than a timed one: they copy, compare or rescale an
-#: element where ADD rescales three; LOGISTIC takes one exponential where SOFTMAX takes and sums
-#: them. They count from nothing to what the other would take. CALL_ONCE is past its one call.
+#: Kinds that nobody has timed, with a timed kind that does more for each element. They copy,
+#: compare or rescale one value, where ADD rescales three; LOGISTIC takes an exponential, where
+#: SOFTMAX also sums them. They count from 0 to that kind's cycles. CALL_ONCE does nothing after its
+#: first call.
 _NO_MORE_THAN = {
     **dict.fromkeys(
         (
@@ -46,16 +47,16 @@ _NO_MORE_THAN = {
     "LOGISTIC": "SOFTMAX",
 }  # fmt: skip
 
-#: Types that the timed networks have, and those that only pass through an operator that moves.
+#: Types of the timed networks, and types that operators may only move.
 _TIMED_TYPES = frozenset({"INT8"})
 _MOVED_TYPES = frozenset({"INT8", "UINT8", "RESOURCE"})
 
 
 class Latency(Struct, frozen=True):
-    """Seconds of one inference, ``None`` where they are unknown; ``basis`` says why, in a line.
+    """Seconds of one inference, ``None`` where unknown. ``basis`` says in a line how it is known.
 
-    ``unmeasured`` are the operators that nobody has timed there, each kind once: with one of
-    them there is no upper end, and so no range.
+    ``unmeasured`` names each kind of operator that nobody has timed there. With one of them there
+    is no upper bound, and so no range.
     """
 
     low: float | None
@@ -90,7 +91,7 @@ def _where(board: Board, kernels: Kernels) -> str:
 
 
 def _measured_device(board: Board, kernels: Kernels) -> Device | None:
-    """The device whose operators were timed on this core with these kernels."""
+    """The device on which operators were timed with this core and these kernels."""
     extension = LIBRARIES[kernels.library].timed_with
     if extension and not getattr(kernels, extension):
         return None
@@ -101,7 +102,7 @@ def _measured_device(board: Board, kernels: Kernels) -> Device | None:
 
 
 class _Timing(Struct, frozen=True, eq=False):
-    """What is known of a core and its kernels, for one microcontroller.
+    """The measured rates of a core and its kernels, for one microcontroller.
 
     ``fastest_mhz`` is the highest clock at which TFLM was timed on the core.
     """
@@ -113,7 +114,7 @@ class _Timing(Struct, frozen=True, eq=False):
     fastest_mhz: int
 
     def cycles(self, work: Work) -> Range | None:
-        """Cycles of an operator, from and to; ``None`` where nobody has timed the like."""
+        """Least and most cycles of an operator; ``None`` where nobody has timed its kind."""
         rate = self.rates.get(work.operator)
         if rate is None or _missing(work, rate):
             return self._at_most(work)
@@ -124,12 +125,12 @@ class _Timing(Struct, frozen=True, eq=False):
         )
 
     def _most_of_a_call(self) -> float:
-        """Most cycles of calling a kernel whose timed calls were too large to show them."""
+        """Most cycles of a call's fixed cost, where the timed calls were too large to show it."""
         dense = "FULLY_CONNECTED"
         return self.rates[dense].per_call * self.ranges[dense].high
 
     def _at_most(self, work: Work) -> Range | None:
-        """Cycles of an operator that does less than a timed kind; ``None`` for all others."""
+        """Cycles of an operator that does less than a timed kind; ``None`` for other operators."""
         kind = _NO_MORE_THAN.get(work.operator)
         if kind is None or not _MOVED_TYPES.issuperset(work.types):
             return None
@@ -155,7 +156,7 @@ def _estimated(model: Model, board: Board, device: Device) -> Latency:
 
 
 def _counted(model: Model, timing: _Timing) -> tuple[Range, tuple[str, ...], tuple[str, ...]]:
-    """Cycles of all that could be counted, what could not, and what was only bounded."""
+    """Cycles of the operators that can be counted, those that cannot, and those only bounded."""
     low = high = 0.0
     unmeasured: dict[str, None] = {}
     bounded: dict[str, None] = {}
@@ -172,7 +173,7 @@ def _counted(model: Model, timing: _Timing) -> tuple[Range, tuple[str, ...], tup
 
 @cache
 def _timing(device: Device, *, own: bool) -> _Timing:
-    """What is known for a microcontroller, the device's ``own`` or another with its core."""
+    """The rates for a microcontroller: the timed device's ``own``, or another with its core."""
     rates, ranges = rates_and_ranges(device, own=own)
     miss = missed()
     return _Timing(
@@ -195,7 +196,7 @@ def _effort(work: Work) -> Effort:
 
 
 def _missing(work: Work, rate: Rate | None) -> str:
-    """What of an operator was never timed, empty where a rate stands for it."""
+    """What about an operator was never timed; empty where a rate covers it."""
     if rate is None:
         return printable(work.operator, limit=40)
     if not _TIMED_TYPES.issuperset(work.types):
@@ -204,9 +205,9 @@ def _missing(work: Work, rate: Rate | None) -> str:
 
 
 def _penalty(work: Work, device: Device) -> float:
-    """How much slower the kernels may be for a channel count that was not measured.
+    """The factor by which the kernels may be slower for a channel count that was not measured.
 
-    First layers with their one to three channels were.
+    First layers with one to three channels were measured.
     """
     factors = [
         penalty.factor
@@ -229,7 +230,7 @@ def _listed(kinds: Iterable[str]) -> str:
 
 
 def _basis(board: Board, timing: _Timing, bounded: Iterable[str]) -> str:
-    """One line: what was timed where, what is only bounded, and where the width comes from."""
+    """One line: what was timed where, what is only bounded, and why the range is so wide."""
     parts = [f"operators timed on {timing.device.mcu}, {timing.device.clock_mhz} MHz"]
     if bounded:
         parts.append(f"only bounded: {_listed(bounded)}")

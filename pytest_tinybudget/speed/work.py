@@ -1,4 +1,4 @@
-"""What an operator has to do: multiplications, and the bytes that it moves."""
+"""The work of operators: multiply-accumulates, and the bytes that they move."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from pytest_tinybudget.graph.model import Tensor
 class Work(Struct, frozen=True):
     """One operator's work in one inference.
 
-    ``macs`` are multiply-accumulates, ``None`` for an operator that multiplies but has no rule
-    here; ``steps`` are what its time grows with besides (elements written, or for pooling read);
-    ``weights_bytes`` are constants read once, ``activation_bytes`` are read and written.
-    ``types`` are those of its first input, of its weights if any, and of its output.
+    Attributes:
+        operator: Its name.
+        index: Its index in the main subgraph.
+        macs: Multiply-accumulates; ``None`` where it multiplies and has no rule here.
+        steps: Elements written, or read in case of pooling.
+        weights_bytes: Bytes of the constants, each read once.
+        activation_bytes: Bytes of the other tensors, read and written.
+        types: Of its first input, of its weights if it has some, and of its output.
+        input_channels: The last extent of its first input; 1 for a scalar or no input.
     """
 
     operator: str
@@ -40,7 +45,7 @@ Tensors = tuple[Tensor | None, ...]
 def work_of(model: Model) -> tuple[Work, ...]:
     """The work of each operator that ``Invoke`` runs in the main subgraph, in their order.
 
-    What IF and WHILE run is not in it: how often is known only when the model runs.
+    It does not include what IF and WHILE run: how often they do is known only at run time.
     """
     return tuple(_work(operator, model.main) for operator in model.main.operators)
 
@@ -91,7 +96,7 @@ def _weights(operator: Operator, inputs: Tensors) -> Tensor | None:
 
 
 def _steps(operator: Operator, outputs: Tensors) -> int:
-    """Elements written; each average or maximum reads a window for one."""
+    """Elements written. Pooling counts the elements of the window that it reads for each."""
     result = _at(outputs, 0)
     if result is None:
         return 0
@@ -165,7 +170,7 @@ def _elements(tensors: Tensors, position: int) -> int:
     return tensor.elements if tensor is not None else 0
 
 
-#: A rule for each operator that multiplies; all others of TFLM multiply nothing worth counting.
+#: A rule for each operator that multiplies. The other operators of TFLM count none.
 _MACS: Mapping[str, Callable[[Operator, Tensors, Tensor], int]] = {
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _depthwise,
@@ -176,5 +181,5 @@ _MACS: Mapping[str, Callable[[Operator, Tensors, Tensor], int]] = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
 }
 
-#: These multiply, or run what does, and have no rule.
+#: Operators without a rule that multiply, or run a subgraph that may.
 _UNRULED = frozenset({"CONV_3D", "IF", "WHILE", "CALL", "CALL_ONCE"})

@@ -1,1 +1,1 @@
-"""Over-the-air updates: the slots that an image must fit, what is sent, and the image itself."""
+"""Over-the-air updates: the slots for images, the bytes that are sent, and the update image."""

@@ -1,7 +1,7 @@
-"""MCUboot's image format, read: header, model, records (TLVs) behind it.
+"""Reads MCUboot's image format: a header, the model, and records (TLVs) behind it.
 
-Every offset of a file that anyone may hand in is checked. The format is documented in MCUboot's
-``docs/design.md``.
+Files may come from anyone, so every offset is checked. MCUboot's ``docs/design.md`` documents the
+format.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
 
 
-#: Bytes of the header's fields; what follows up to its declared size is padding.
+#: Bytes of the header's fields. The rest of its declared size is padding.
 HEADER_FIELDS_BYTES = 32
 #: The header's size has 16 bits.
 LARGEST_HEADER_BYTES = 0xFFFF
@@ -76,11 +76,12 @@ def parse_version(text: str) -> Version:
 
 
 class UpdateImage(Struct, frozen=True):
-    """An image without what pads its slot.
+    """An image without the padding of its slot. Sizes are bytes.
 
-    ``header_bytes`` precede ``body``; ``size`` is all, header and records included. ``hash_name``
-    and ``digest`` are the record that MCUboot compares with ``found_digest``, what the bytes have;
-    ``signature`` names the signature, ``"none"`` without one.
+    ``header_bytes`` precede ``body``; ``size`` is the whole image with header and records.
+    ``digest`` is the hash that a record states, ``found_digest`` the hash of the bytes: MCUboot
+    compares them. ``hash_name`` is the kind of hash, ``signature`` that of the signature
+    (``"none"`` without one).
     """
 
     version: Version
@@ -133,7 +134,7 @@ def read_image(content: bytes) -> UpdateImage:
 
 
 def _signature(kinds: list[int]) -> str:
-    """The signature's name; both curves of ECDSA have one record, but hashes of their own."""
+    """The signature's name. The two ECDSA curves share a record type and differ in the hash."""
     name = next((_SIGNATURES[kind] for kind in kinds if kind in _SIGNATURES), "none")
     return "ecdsa-p384" if name == "ecdsa-p256" and _SHA384 in kinds else name
 

@@ -1,7 +1,7 @@
-"""The manifest of an update image: what was packaged, from what, for what, by which tools.
+"""The manifest of an update image: the model, the board, the image and the tools that made it.
 
-The same inputs give the same bytes: no times, no paths. (RSA and ECDSA signatures are random, so
-an image that they sign, and its hash, differ each time.)
+It holds no times and no paths, so the same inputs give the same bytes. (RSA and ECDSA signatures
+are random: a signed image and its hash differ each time.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
 
 
-#: A manifest has 1 KB; what is much larger is something else.
+#: The largest manifest that is read, bytes. Real ones have 1 KB.
 _LARGEST_BYTES = 1024**2
 
 Bytes = Annotated[int, Meta(ge=0, le=2**48)]
@@ -66,7 +66,7 @@ class PackagedFootprint(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """All of it."""
+    """The whole manifest of an update image."""
 
     schema_version: Literal[1]
     version: str

@@ -1,4 +1,4 @@
-"""A model as an update image for a slot: where it goes, file formats, the check of a package."""
+"""Packages a model as an update image: its place in flash, file formats, and the check."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from pytest_tinybudget.update.signing import signature_problem
 from pytest_tinybudget.update.signing import to_uf2
 
 
-#: TFLM reads a model in place, aligned to this.
+#: TFLM reads a model in place, at a multiple of so many bytes.
 MODEL_ALIGNMENT = 16
-#: Flash is erased in sectors; those of most external and many internal flashes have this size.
+#: Bytes of a flash sector, the unit of erasing. Most external flashes have this size.
 DEFAULT_SECTOR_BYTES = 4096
-#: More than any flash of the catalog: a hex file that spans more is damaged.
+#: The largest span of a hex file, bytes: more than any flash of the catalog.
 _LARGEST_SPAN_BYTES = 128 * 1024**2
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was looked at; ``text`` says what was found."""
+    """The result of one check. ``text`` says what was found."""
 
     ok: bool
     text: str
 
 
 def check_header(header: int) -> None:
-    """Nothing, where the model behind a header of this size can be read in place.
+    """Check that the model behind a header of this size can be read in place.
 
     Raises:
-        TinybudgetError: it is too small, too large, or no multiple of 16.
+        TinybudgetError: It is too small, too large, or no multiple of 16.
     """
     if not HEADER_FIELDS_BYTES <= header <= LARGEST_HEADER_BYTES or header % MODEL_ALIGNMENT:
         raise TinybudgetError(
@@ -51,7 +51,7 @@ def check_header(header: int) -> None:
 
 
 def check_offset(offset: int, *, slot: int, sector: int, flash: int | None) -> None:
-    """Nothing, where a slot may begin at ``offset`` from the start of the flash. All bytes.
+    """Check that a slot may begin at ``offset`` bytes from the start of the flash.
 
     Raises:
         TinybudgetError: a sector would be shared, or the slot ends outside the flash.
@@ -112,10 +112,10 @@ def decode_hex(content: bytes) -> tuple[int, bytes]:
 
 
 def findings(content: bytes, manifest: Manifest, key: Path | None) -> Iterator[Finding]:
-    """All that a device checks before it uses an image, one after the other.
+    """The checks that a device makes before it uses an image, in order.
 
-    ``content`` is the file that ``manifest`` describes; ``key`` a public key, to check the
-    signature as well. What makes the rest pointless comes last.
+    ``content`` is the file that ``manifest`` describes. With ``key``, a public key, the signature
+    is checked too. The list ends with the first finding that makes further checks pointless.
     """
     wanted = manifest.image
     yield _same("sha256 of the file", hashlib.sha256(content).hexdigest(), wanted.sha256)

@@ -19,11 +19,11 @@ from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
 
 
-#: Where partitions begin: the table is at 0x8000 by default and takes one sector.
+#: The offset of the first partition. By default the table is at 0x8000 and takes one sector.
 _FIRST_OFFSET = 0x9000
-#: ESP-IDF, "Partition Tables": what offsets are aligned to.
+#: Alignment of offsets (ESP-IDF, "Partition Tables").
 _APP_ALIGNMENT, _DATA_ALIGNMENT = 0x10000, 0x1000
-#: The table has room for these many; a file that is larger than this is something else.
+#: Partitions that the table has room for, and bytes of the largest file that is read.
 _MOST_PARTITIONS, _LARGEST_FILE_BYTES = 95, 256 * 1024
 #: An ESP's flash addresses have 32 bits.
 _LARGEST_BYTES = 2**32
@@ -38,7 +38,7 @@ _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 
 
 class Partition(Struct, frozen=True):
-    """A part of the flash, bytes; ``line`` is where the file declares it, from 1."""
+    """A partition of the flash, in bytes. ``line`` is its line in the file, from 1."""
 
     name: str
     type: str
@@ -59,7 +59,7 @@ class Partition(Struct, frozen=True):
 
 
 def load_partitions(path: Path, shown: str) -> tuple[Partition, ...]:
-    """The partitions of the file ``path``, which errors call ``shown``.
+    """The partitions of the file ``path``. Errors call it ``shown``.
 
     Raises:
         TinybudgetError: it cannot be read, or is no partition table.

@@ -1,4 +1,4 @@
-"""What an update sends over the air: raw, compressed, and as a difference to what is deployed."""
+"""The bytes that an update sends: raw, compressed, or as a difference to the deployed model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_tinybudget.update.terms import Sent
 from pytest_tinybudget.update.terms import UpdateTerms
 
 
-#: MCUboot decodes LZMA2 with these (``imgtool sign --compression lzma2``); the dictionary is RAM.
+#: LZMA2 settings of ``imgtool sign --compression lzma2``. The device needs the dictionary in RAM.
 _DICTIONARY_BYTES, _LEAST_DICTIONARY_BYTES = 128 * 1024, 4096
 _MCUBOOT_FILTER = {
     "id": lzma.FILTER_LZMA2,
@@ -25,19 +25,19 @@ _MCUBOOT_FILTER = {
     "pb": 2,
 }
 
-#: Deltas that detools 0.53 made with LZMA of seven pairs of models (5 % and 73 % of the weights
-#: changed, one layer retrained, reconverted, retrained, unchanged) are up to 23 % larger than
-#: the estimate, and 70 B where nothing changed.
+#: Margin of the estimate. Deltas by detools 0.53 with LZMA were up to 23 % larger for seven pairs
+#: of models (5 % and 73 % of the weights changed, one layer retrained, reconverted, retrained,
+#: unchanged), and 70 B where nothing changed.
 _DELTA_MARGIN_PERCENT, _DELTA_MARGIN_BYTES = 30, 128
 
 
 class Payload(Struct, frozen=True):
-    """What an update is made of.
+    """The parts of an update.
 
-    ``model`` and the ``deployed`` one (empty where none is declared) are files; of the rest only
-    sizes are known: ``around_bytes`` of header and signature, new with each image, and
-    ``firmware_bytes`` of the firmware that the model is linked into (0: the model is sent alone).
-    The weights of a model that is not ``trained`` are made up: they count whole.
+    ``model`` and ``deployed`` are contents of files; ``deployed`` is empty where none is declared.
+    ``around_bytes`` are header and signature, which are new with each image. ``firmware_bytes`` is
+    the firmware that the model is linked into, 0 where the model is sent alone. The weights of a
+    model that is not ``trained`` are made up, so they count uncompressed.
     """
 
     model: bytes
@@ -54,8 +54,8 @@ class Payload(Struct, frozen=True):
     def sizes(self, sent: Sent) -> tuple[int, int]:
         """Least and most bytes that are sent.
 
-        How far code and signatures can be compressed is unknown: at most they count whole. A
-        difference is that of the model, the firmware around it unchanged.
+        How well code and signatures compress is not known, so the upper bound counts them whole.
+        A delta is that of the model, with an unchanged firmware around it.
         """
         whole = self.fixed_bytes + len(self.model)
         if sent == "raw":
@@ -69,7 +69,7 @@ class Payload(Struct, frozen=True):
         return least, most + self.around_bytes
 
     def basis(self, sent: Sent) -> str:
-        """What the sizes rest on, in one line."""
+        """How the sizes are known, in one line."""
         model = f"the model's {format_size(len(self.model))}"
         besides = [
             f"{format_size(size)} of {name}"
@@ -101,7 +101,8 @@ def compressed_bytes(content: bytes) -> int:
 def delta_bytes(old: bytes, new: bytes) -> tuple[int, int]:
     """Least and most bytes that an LZMA delta from ``old`` to ``new`` probably takes.
 
-    The least is what ``new`` adds to the compressed ``old``, with a dictionary that holds both.
+    The lower bound is the growth of the compressed file when ``new`` is appended to ``old``, with a
+    dictionary that holds both.
     """
     window = max(_LEAST_DICTIONARY_BYTES, len(old) + len(new))
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": window}]
@@ -115,10 +116,10 @@ def delta_bytes(old: bytes, new: bytes) -> tuple[int, int]:
 
 
 def payload_figures(payload: Payload, terms: UpdateTerms, limit: int | None) -> Iterator[Figure]:
-    """Bytes in every way that they may be sent, and the airtime of the way that is declared.
+    """Figures: the bytes of each way to send the update, and the airtime of the declared way.
 
-    ``limit`` is the budget in bytes for what is sent. Where a delta is declared and nothing is
-    deployed yet, the compressed whole is sent.
+    ``limit`` is the budget for the bytes that are sent. Where a delta is declared and nothing is
+    deployed yet, the whole update is sent compressed.
     """
     ways: tuple[Sent, ...] = ("raw", "compressed", *(("delta",) if payload.deployed else ()))
     sent = terms.sent if terms.sent in ways else "compressed"
@@ -149,7 +150,7 @@ def payload_figures(payload: Payload, terms: UpdateTerms, limit: int | None) -> 
 
 
 def _smaller(payload: Payload, ways: tuple[Sent, ...], most: int) -> str:
-    """The way that takes least, where it is not the one that is sent."""
+    """The way that takes the fewest bytes, where it is not the declared one."""
     size, way = min((payload.sizes(way)[1], way) for way in ways)
     if size < most:
         return f'[update] send = "{way}" would take {format_size(size)}'

@@ -1,6 +1,6 @@
-"""MCUboot's ``imgtool`` and Espressif's ``esptool``, each in a process of its own.
+"""Runs MCUboot's ``imgtool`` and Espressif's ``esptool`` in child processes.
 
-Keys are the user's: the tools get their path, nothing here opens them. A tool's failure, which may
+The tools get the path of the user's key; this package never opens it. A tool's failure, which may
 be a traceback, becomes one line.
 """
 
@@ -24,7 +24,7 @@ from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.update.image import Version
 
 
-#: What a call of a tool may take; imgtool needs 0.15 s.
+#: Seconds that a call of a tool may take; imgtool needs 0.15.
 TIME_LIMIT_SECONDS = 60
 
 _IMGTOOL = "from imgtool.main import imgtool; imgtool(prog_name='imgtool')"
@@ -34,10 +34,10 @@ _TOO_LARGE = re.compile(
 
 
 class Placement(Struct, frozen=True):
-    """Where an image goes, bytes: a slot of ``slot``, in flash that is written by ``align``.
+    """The slot for an image. All sizes are bytes.
 
-    ``header`` is what precedes the model; the ``trailer`` behind it records the swap of
-    ``sectors`` sectors.
+    ``slot`` is its size, ``align`` the write size of the flash, ``header`` precedes the model, and
+    the ``trailer`` at the end records the swap of ``sectors`` sectors.
     """
 
     slot: int
@@ -47,7 +47,7 @@ class Placement(Struct, frozen=True):
     trailer: int
 
     def check(self, image: int, trailer: int) -> None:
-        """Nothing, where an image of these bytes fits the slot with its trailer.
+        """Check that an image of these bytes fits the slot with its trailer.
 
         Raises:
             TinybudgetError: it does not.
@@ -114,7 +114,7 @@ def sign(model: bytes, version: Version, placement: Placement, key: Path | None)
 
 
 def signature_problem(image: bytes, key: Path) -> str:
-    """What is wrong with the signature of ``image`` by the public (or whole) ``key``; or nothing.
+    """What is wrong with the signature of ``image`` by the public (or whole) ``key``; may be empty.
 
     Raises:
         TinybudgetError: imgtool is missing.
@@ -154,7 +154,7 @@ def _key_option(key: Path | None) -> tuple[str, ...]:
 
 
 def _run(code: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
-    """A tool's work, without a terminal on which a passphrase could be asked."""
+    """Run a tool, without a terminal on which it could ask for a passphrase."""
     try:
         return run(code, arguments, folder, TIME_LIMIT_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -162,7 +162,7 @@ def _run(code: str, arguments: Sequence[str], folder: Path) -> subprocess.Comple
 
 
 def _reason(done: subprocess.CompletedProcess[bytes], key: Path | None) -> str:
-    """The last line that a tool said, in the user's words where it is known what that means."""
+    """The last line that a tool printed, in plain words where its meaning is known."""
     text = (done.stderr or done.stdout).decode("utf-8", "replace")
     said = [line.strip() for line in text.split("\n") if line.strip()]
     last = said[-1] if said else f"exit code {done.returncode}"

@@ -1,7 +1,7 @@
-"""The slots of a board that is updated over the air, and what of each is left for an image.
+"""The slots of a board that is updated over the air, and the room of each for an image.
 
-An update never overwrites what runs: the flash holds the image twice, and each copy has a header,
-a signature and, with MCUboot, a trailer in which the swap is recorded.
+An update never overwrites the image that runs, so the flash has two slots. Each image has a header,
+a signature and, with MCUboot, a trailer that records the swap.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from pytest_tinybudget.update.partitions import Partition
 Layout = Literal["mcuboot", "esp-idf", "custom"]
 Signature = Literal["none", "ed25519", "ecdsa-p256", "rsa-2048", "rsa-3072"]
 
-#: The smallest unit that a flash writes, bytes; MCUboot's trailer grows with it.
+#: The write size of the flash, bytes. MCUboot's trailer grows with it.
 DEFAULT_ALIGN = 4
 
 _MCUBOOT_MAGIC_BYTES, _MCUBOOT_FLAGS, _MCUBOOT_LEAST_ALIGN = 16, 4, 8
 
 
 class Slot(Struct, frozen=True):
-    """A place for one image, bytes.
+    """A slot for one image. Sizes are bytes.
 
-    ``around`` is what header and signature take around the image, ``trailer`` what is lost at
-    the slot's end; ``name`` is what errors call it.
+    ``around`` is the size of header and signature, ``trailer`` that of the trailer at the slot's
+    end. Errors call the slot ``name``.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Slot(Struct, frozen=True):
 
     @property
     def capacity(self) -> int:
-        """The largest image that it holds, without header and signature."""
+        """The largest image that fits, bytes, without header and signature."""
         return max(0, self.size - self.around - self.trailer)
 
     @property
     def text(self) -> str:
-        """How the capacity comes about."""
+        """How the capacity is computed, in one line."""
         lost = [
             f"{format_size(size)} {name}"
             for size, name in ((self.around, "header and signature"), (self.trailer, "trailer"))
@@ -64,8 +64,8 @@ class Slot(Struct, frozen=True):
 class Slots(Struct, frozen=True):
     """How a board's flash is divided for updates.
 
-    ``firmware`` is one of the slots that hold the firmware. The model is part of it, or apart in
-    ``model``. ``align`` is the flash's write size, ``header`` the bytes before each image.
+    ``firmware`` is one of the slots for the firmware. The model is part of the firmware, or has the
+    slot ``model``. ``align`` is the write size of the flash, ``header`` the bytes before an image.
     """
 
     layout: Layout
@@ -77,7 +77,7 @@ class Slots(Struct, frozen=True):
 
     @property
     def room(self) -> int:
-        """Bytes that firmware and model have together."""
+        """Bytes for firmware and model together."""
         return self.firmware.capacity + (self.model.capacity if self.model else 0)
 
     @property
@@ -87,7 +87,7 @@ class Slots(Struct, frozen=True):
 
 
 class Overhead(Struct, frozen=True):
-    """What is around an image in a slot: as declared, or else as the ``layout`` has it.
+    """The bytes around an image in a slot: the declared ones, else those of the ``layout``.
 
     ``header`` and ``trailer`` are bytes, ``None`` for the layout's own.
     """
@@ -117,7 +117,7 @@ class Overhead(Struct, frozen=True):
         return self.header if self.header is not None else int(_facts()[self.layout]["header"])
 
     def trailer_bytes(self, size: int) -> int:
-        """Bytes that are lost at the end of a slot of ``size`` bytes."""
+        """Bytes of the trailer at the end of a slot of ``size`` bytes."""
         if self.trailer is not None:
             return self.trailer
         facts = _facts()[self.layout]
@@ -131,7 +131,7 @@ class Overhead(Struct, frozen=True):
         return 0
 
     def sectors(self, size: int) -> int:
-        """Sectors whose swap MCUboot's trailer must be able to record, at least its default."""
+        """Sectors whose swap MCUboot's trailer must record, at least its default number."""
         facts = _facts()["mcuboot"]
         return max(int(facts["status_sectors"]), -(-size // int(facts["sector"])))
 
@@ -170,10 +170,10 @@ def partition_named(
 def slot_figures(
     slots: Slots, firmware_bytes: int, model_bytes: int, *, estimated: bool
 ) -> Iterator[Figure]:
-    """Whether firmware and model fit their slots.
+    """Figures: whether firmware and model fit their slots.
 
-    ``firmware_bytes`` is the whole firmware, the model in it; ``estimated`` is whether that is
-    a bound.
+    ``firmware_bytes`` is the whole firmware with the model; ``estimated`` is true where it is a
+    bound.
     """
     image = firmware_bytes - (model_bytes if slots.model else 0)
     what = "application and runtime" if slots.model else "application, runtime and model"

@@ -1,4 +1,4 @@
-"""What runs in processes of its own: the server that imports a framework once, and its jobs.
+"""The code of the worker processes: the server that imports a framework once, and its jobs.
 
 Only this package imports numpy, TensorFlow, Keras or LiteRT; nothing outside it imports this one.
 """

@@ -1,4 +1,4 @@
-"""The server: imports a framework once and forks a child for each job, a line of stdin each.
+"""The server: imports a framework once, and forks a child for each line of standard input.
 
 ``python -m pytest_tinybudget.convert.worker serve BACKEND`` reads folders from stdin; a job's
 outcome is in its folder (``files.py`` of the parent's side says how it is told).
@@ -20,7 +20,7 @@ from pytest_tinybudget.convert.files import JobFolder
 
 
 def main(arguments: list[str]) -> None:
-    """Do what ``arguments`` say: ``serve BACKEND`` or ``job FOLDER``."""
+    """Run ``serve BACKEND`` or ``job FOLDER``, as ``arguments`` say."""
     if arguments[0] == "job":
         folder = JobFolder(Path(arguments[1]))
         end_with_parent(IMPORT_SECONDS + folder.read_job().timeout_seconds)
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _preload(backend: str) -> None:
-    """Import what takes long. Nothing may run yet: a framework's threads do not survive a fork."""
+    """Import the framework. It must not run anything yet: threads do not survive a fork."""
     if backend == "tensorflow":
         from pytest_tinybudget.convert.worker import keras_source  # noqa: F401
         from pytest_tinybudget.convert.worker import tensorflow_backend  # noqa: F401
@@ -56,7 +56,7 @@ class _Server:
         self._is_due = False
 
     def serve(self) -> None:
-        """Fork for each line until stdin ends, which it does when the parent is gone."""
+        """Fork for each line until standard input ends, as it does when the parent ends."""
         signal.signal(signal.SIGCHLD, lambda *_: self._reap())
         for line in sys.stdin:
             folder = JobFolder(Path(line.rstrip("\n")))
@@ -72,7 +72,7 @@ class _Server:
             _kill_group(child)
 
     def _child(self, folder: JobFolder) -> None:
-        """Do one job as the leader of a process group of its own, and end."""
+        """Do one job as the leader of a new process group, and exit."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         os.setsid()
@@ -88,10 +88,10 @@ class _Server:
             os._exit(code)  # a framework's exit handlers may wait for threads that are not there
 
     def _reap(self) -> None:
-        """Note how children ended; whatever they started ends with them.
+        """Note how children ended, and end the processes that they have started.
 
-        Python calls this again in the midst of itself when another child ends meanwhile: that
-        call only asks for another look.
+        It handles a signal, so Python may call it while it runs. The inner call only asks the
+        outer one to look again.
         """
         self._is_due = True
         if self._is_reaping:
@@ -122,7 +122,7 @@ def _kill_group(leader: int) -> None:
 
 
 def _confine(folder: JobFolder) -> None:
-    """Limit memory, time and what a job prints; its log takes stdout and stderr."""
+    """Limit memory, time and output of a job; standard output and error go to its log."""
     job = folder.read_job()
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)

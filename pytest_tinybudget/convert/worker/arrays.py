@@ -1,7 +1,7 @@
-"""Arrays of ``.npy`` and ``.npz`` files: read without running anything in them.
+"""Reads arrays of ``.npy`` and ``.npz`` files without running code that they may hold.
 
-A file that anyone may hand in promises what it likes, so its headers are checked before memory is
-taken for it. ``what`` is what messages call the data.
+The files may come from anyone, so headers are checked before memory is reserved. Messages call the
+data ``what``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DAMAGES = (
 
 
 def arrays_in(path: Path, what: str) -> dict[str, NDArray[Any]]:
-    """The arrays of ``path`` by name; that of a ``.npy`` file has none.
+    """The arrays of ``path`` by name. The array of a ``.npy`` file has the name ``""``.
 
     Raises:
         WorkerError: it cannot be read, or holds other things than numbers.
@@ -70,7 +70,7 @@ def _archive(path: Path, what: str) -> Iterable[tuple[str, NDArray[Any]]]:
 
 
 def _array(file: IO[bytes], size: int, shown: str, what: str) -> NDArray[Any]:
-    """An array, after its header was compared with the file's size. Pickled objects are refused."""
+    """Read an array whose header fits the file's size. Pickled objects are refused."""
     major, minor = npy.read_magic(file)
     if (major, minor) == (1, 0):
         shape, _, dtype = npy.read_array_header_1_0(file)

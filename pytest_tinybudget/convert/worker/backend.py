@@ -1,4 +1,4 @@
-"""What a framework has to offer: a trained model that can be run and converted."""
+"""The protocol of a framework's module: a trained model that can be run and converted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Trained(Protocol):
     schema: ModuleType
 
     def doubts(self, samples: Sequence[Sample]) -> list[str]:
-        """What makes the data look unlike what the model was trained on, a line each."""
+        """Signs that the data differs from the training data, a line each."""
 
     def run(self, sample: Sample) -> list[Any]:
         """The float model's outputs for one sample, with batch."""

@@ -1,4 +1,4 @@
-"""How far the INT8 model's outputs are from the float model's, on some calibration samples."""
+"""Compares the INT8 model's outputs with the float model's, on some calibration samples."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _FEWEST_LSTMS = 2
 
-#: Enough to see a broken model; an accuracy needs a data set with labels.
+#: Samples to compare: enough to see a broken model, not to measure an accuracy.
 COMPARED_SAMPLES = 16
-#: From this share of an output's values beyond what it can represent, it counts as saturated.
+#: An output is saturated when this share of its float values is outside its INT8 range.
 _SATURATED_SHARE = 0.1
-#: From this error, as a share of how much the float output varies, it is another function.
+#: An output is wrong when its error is this share of how much the float output varies.
 _UNLIKE_SHARE = 0.5
 
 
 def not_comparable(model: Model) -> list[str]:
-    """Why the interpreter's outputs say nothing about the model; nothing where they do.
+    """Why the interpreter's outputs say nothing about the model; empty where they do.
 
     LiteRT 2.3 and TensorFlow 2.21 give the largest value for every output of two INT8 LSTMs in a
     row, where TFLM is within 2 levels of the float model.
@@ -40,7 +40,7 @@ def not_comparable(model: Model) -> list[str]:
 
 
 def drift(trained: Trained, content: bytes, samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """For each output the largest and the mean error, the float range, and what is broken."""
+    """For each output: largest and mean error, range of the float output, and what is broken."""
     step = max(1, len(samples) // COMPARED_SAMPLES)
     chosen = samples[::step][:COMPARED_SAMPLES]
     interpreter = trained.interpreter(content)
@@ -60,7 +60,7 @@ def drift(trained: Trained, content: bytes, samples: Sequence[Sample]) -> list[d
 
 
 def _invoke(interpreter: Any, sample: Sample) -> list[NDArray[Any]]:
-    """The quantized outputs for one sample; state of earlier ones is forgotten."""
+    """The quantized outputs for one sample, with the state of earlier samples cleared."""
     interpreter.reset_all_variables()
     for detail, values in zip(interpreter.get_input_details(), sample, strict=True):
         interpreter.set_tensor(detail["index"], _quantized(values, detail))
@@ -81,7 +81,7 @@ def _quantized(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[Any]:
 def _compared(
     name: str, detail: dict[str, Any], expected: NDArray[Any], levels: NDArray[Any]
 ) -> dict[str, Any]:
-    """Rows are samples."""
+    """The comparison of one output. A row of each array is a sample."""
     scale, zero_point = detail["quantization"]
     scale = scale or 1.0
     found = (levels - zero_point) * scale
@@ -106,7 +106,7 @@ def _broken(
     found: NDArray[Any],
     relative: float,
 ) -> str:
-    """Why the output cannot be right; empty where it can."""
+    """Why the output is broken; empty where it is not."""
     scale, zero_point = detail["quantization"]
     is_constant = len(levels) > 1 and np.ptp(levels, axis=0).max() == 0
     if is_constant and np.ptp(expected, axis=0).max() > 2 * (scale or 1.0):

@@ -1,4 +1,4 @@
-"""One job in a child process: load, look at the data, convert, compare, and say what came."""
+"""One job in a child process: load, check the data, convert, compare, and write the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run(folder: JobFolder) -> None:
-    """Do the job in ``folder``; whatever happens is written there."""
+    """Do the job in ``folder`` and write its result or its error there."""
     job = folder.read_job()
     try:
         folder.write_result(_convert(job, folder))
@@ -81,7 +81,7 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
 
 
 def load(job: Job) -> Trained:
-    """The float model of ``job``, its own layers imported from the project.
+    """Load the float model of ``job``, with its own layers from the project.
 
     Raises:
         WorkerError: it cannot be loaded.
@@ -102,7 +102,7 @@ def _loader(job: Job) -> Callable[[Job, ModuleType | None], Any]:
 
 
 def _imported(name: str, key: str) -> ModuleType:
-    """A module of the project."""
+    """Import a module of the project."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

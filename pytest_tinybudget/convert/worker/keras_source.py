@@ -1,7 +1,7 @@
-"""Keras models: loaded whatever version saved them, and rebuilt where the converter needs it.
+"""Loads Keras models of any version, and rebuilds those with recurrent layers.
 
-Some recurrent layers end the converter's process. An LSTM is therefore traced as the function that
-the converter knows and fuses into one operator; everything else that recurs is unrolled.
+The converter does not take every loop. An LSTM is traced as the function that the converter fuses
+into one operator; other recurrent layers are unrolled.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _LAMBDA = re.compile(r"lambda", re.IGNORECASE)
 _UNKNOWN_CLASS = re.compile(r"(?:locate class|Unknown layer:?) '?(\w+)'?")
 
 
-#: A mean further than this from what was learned, in learned standard deviations, or a spread
-#: this many times larger or smaller, is other data: 0 to 255 for 0 to 1 is far beyond either.
+#: Data differs from the training data when its mean is this many learned standard deviations off,
+#: or its spread this many times larger or smaller. Pixels of 0 to 255 for 0 to 1 exceed both.
 _FARTHEST_MEAN = 10.0
 _FARTHEST_SPREAD = 10.0
 
@@ -58,7 +58,7 @@ _H5_SHIMS = {"DepthwiseConv2D": _DepthwiseConv2D}
 
 @dataclass(frozen=True, slots=True)
 class KerasModel:
-    """A loaded model: its flat inputs, and how to call it. ``fused`` is whether it has an LSTM."""
+    """A loaded model: its inputs in a flat list, and how to call it. ``fused``: it has an LSTM."""
 
     model: Any
     inputs: list[InputSpec]
@@ -137,7 +137,7 @@ def _told(error: Exception) -> WorkerError:
 
 
 def doubts(model: Any, samples: Sequence[Sample]) -> list[str]:
-    """Whether the data is unlike what the first batch normalization saw in training.
+    """Whether the data differs from what the first batch normalization saw in training.
 
     Its moving mean and variance are all that a trained model remembers of its data.
     """
@@ -253,7 +253,7 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
     def call(
         self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
     ) -> Any:
-        """Outputs of all steps, or the last one, as the layer is declared."""
+        """The outputs of all steps or of the last one, as the layer is set."""
         if mask is not None or initial_state is not None:
             self.unroll = True  # what the operator has no input for
             return super().call(sequences, initial_state, mask, training)

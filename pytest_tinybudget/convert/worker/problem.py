@@ -1,4 +1,4 @@
-"""What a job tells its user: the one exception of the worker, and the shape of an input."""
+"""The worker's one exception, and the shape of a model's input."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.text import toml_key
 
 
-#: Frameworks put whole graphs, and zipfile the names of members, into their messages.
+#: The longest message, characters: frameworks put whole graphs into theirs.
 _LONGEST_REASON = 500
 
 
 class WorkerError(Exception):
-    """A job that cannot be done, in one line; ``details`` are further lines."""
+    """A job that cannot be done. The message is one line; ``details`` has further lines."""
 
     def __init__(self, message: str, *details: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class InputSpec:
 def static_shape(
     name: str, shape: tuple[int | None, ...], wanted: tuple[int, ...] | None = None
 ) -> tuple[int, ...]:
-    """``shape`` at batch 1, or the shape that is ``wanted`` of it (``input_shapes``).
+    """The fixed shape of an input: ``wanted`` (from ``input_shapes``), else ``shape`` at batch 1.
 
     Raises:
         WorkerError: another extent than the batch's is not fixed, or ``wanted`` changes one.
@@ -64,7 +64,7 @@ def static_shape(
 
 
 def require_known(input_shapes: Mapping[str, object], names: Collection[str]) -> None:
-    """Nothing, where every name of ``input_shapes`` is an input's.
+    """Check that every name of ``input_shapes`` is an input's.
 
     Raises:
         WorkerError: one is not.
@@ -75,12 +75,12 @@ def require_known(input_shapes: Mapping[str, object], names: Collection[str]) ->
 
 
 def _gaps(extents: Sequence[int | None]) -> str:
-    """A shape in TOML, with a gap for each extent that is not known."""
+    """A shape as TOML, with a placeholder for each unknown extent."""
     return f"[{', '.join('…' if extent is None else str(extent) for extent in extents)}]"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error that says something, with the error's type."""
+    """The first line of an error that is not empty, with the error's type."""
     lines = (line.strip() for line in str(error).splitlines())
     said = next((line for line in lines if line), "")
     name = type(error).__name__

@@ -1,4 +1,4 @@
-"""ai-edge-quantizer: a float ``.tflite`` to full-integer TF Lite."""
+"""Converts a float ``.tflite`` to full-integer TF Lite with ai-edge-quantizer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SIGNATURE = "serving_default"
 
 
 def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
-    """The float model of ``job``. ``custom`` is for frameworks that have classes.
+    """Load the float model of ``job``. ``custom`` is not used: TF Lite has no classes.
 
     Raises:
         WorkerError: LiteRT cannot load it.
@@ -134,7 +134,7 @@ class LiteRTModel:
         ]
 
     def doubts(self, samples: Sequence[Sample]) -> list[str]:
-        """Nothing: a ``.tflite`` has no trace of what it was trained on."""
+        """No signs: a ``.tflite`` does not say what it was trained on."""
         return []
 
     def run(self, sample: Sample) -> list[Any]:
@@ -174,7 +174,7 @@ class LiteRTModel:
         return bytes(result.quantized_model)
 
     def _ranges(self, made: Any, samples: Sequence[Sample]) -> dict[str, Any]:
-        """Least and greatest value of each tensor; the default, a moving average, forgets them."""
+        """Note the least and the largest value of each tensor; the default is a moving average."""
         observer = calibrator.Calibrator(
             self._content, num_threads=1, qsv_update_func=qsv_utils.min_max_update
         )

@@ -1,7 +1,7 @@
-"""Packs a ``.tflite`` anew, every buffer inline.
+"""Writes a ``.tflite`` again with every buffer inside the flatbuffer.
 
-A float model above some size leaves ai-edge-quantizer with its buffers behind the flatbuffer,
-which TFLM reads as nothing at all.
+Of large float models ai-edge-quantizer writes the buffers behind the flatbuffer, where TFLM does
+not read them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _IDENTIFIER = b"TFL3"
 
 
 def repack(content: bytes, schema: ModuleType) -> bytes:
-    """``content`` with inline buffers; what has them already is not changed.
+    """``content`` with its buffers inside the flatbuffer; unchanged where they are there already.
 
     ``schema`` is the module generated from TF Lite's schema.
     """
@@ -33,7 +33,7 @@ def repack(content: bytes, schema: ModuleType) -> bytes:
 
 
 class _Builder(flatbuffers.Builder):  # type: ignore[misc]
-    """Puts contents of tensors at multiples of 16, as the schema asks and kernels rely on."""
+    """A builder that aligns contents of tensors to 16, as the schema demands."""
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:  # noqa: N802, N803
         widest = 16 if elemSize == 1 else alignment

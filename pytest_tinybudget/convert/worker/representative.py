@@ -1,7 +1,7 @@
-"""Representative data: read without running anything in it, and checked before it is used.
+"""Reads representative data without running code in it, and checks it before it is used.
 
-A converter takes nearly anything: NaN or no data give a float model without a word, a wrong shape
-is accepted, and some data end it. So nothing reaches it that has not been looked at here.
+A converter accepts nearly anything: with NaN or no data it leaves the model in float without a
+message, and it takes a wrong shape. So all data is checked here first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 
 
-#: More samples change a range no more, but take their time; these are spread over all of them.
+#: At most so many samples are used, spread over all. More take time and hardly change a range.
 MAX_SAMPLES = 500
 RANDOM_SAMPLES = 32
 
@@ -88,7 +88,7 @@ def _from_path(path: Path, inputs: Sequence[InputSpec]) -> _Arrays:
 
 
 def _joined(parts: Sequence[NDArray[Any]], spec: InputSpec) -> NDArray[Any]:
-    """Samples of several files: each holds one, with or without the axis of samples, or many."""
+    """The samples of several files. A file holds one, with or without the first axis, or many."""
     rank = len(spec.shape)
     try:
         return np.concatenate([part[None] if part.ndim == rank - 1 else part for part in parts])
@@ -131,7 +131,7 @@ def _sample(sample: Any, inputs: Sequence[InputSpec]) -> _Arrays:
 
 
 def _matched(arrays: _Arrays, inputs: Sequence[InputSpec]) -> _Arrays:
-    """``arrays`` by the loaded model's names of its inputs. One for one needs no name."""
+    """``arrays`` by the names of the model's inputs. One array for one input needs no name."""
     names = [spec.name for spec in inputs]
     if len(arrays) == len(inputs) == 1:
         return {names[0]: next(iter(arrays.values()))}

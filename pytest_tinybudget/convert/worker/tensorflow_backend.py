@@ -1,4 +1,4 @@
-"""TensorFlow's converter: Keras models and SavedModels to full-integer TF Lite at batch 1."""
+"""Converts Keras models and SavedModels to full-integer TF Lite at batch 1, with TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from pytest_tinybudget.graph.tflite import read_model
 
 _SIGNATURE = "serving_default"
 
-#: The converter leaves an operator of an unrolled GRU in float one time in five, of the same model
-#: in the same process. What is still float after this is so for good, and the post-check says so.
+#: Attempts. One time in five the converter leaves an operator of an unrolled GRU in float, for the
+#: same model in the same process. What is float after these attempts, the post-check reports.
 _ATTEMPTS = 6
 
 
@@ -112,7 +112,7 @@ class TensorFlowModel:
         self._traced = tf.function(call, autograph=False).get_concrete_function(*specs)
 
     def doubts(self, samples: Sequence[Sample]) -> list[str]:
-        """What makes the data look unlike what the model was trained on, a line each."""
+        """Signs that the data differs from the training data, a line each."""
         return [] if self._keras is None else keras_source.doubts(self._keras, samples)
 
     def run(self, sample: Sample) -> list[Any]:
@@ -151,7 +151,7 @@ class TensorFlowModel:
         return content
 
     def _converter(self, folder: str) -> Any:
-        """Frozen constants give the smallest graph, but inline the function that is to be fused."""
+        """The converter. Frozen constants make the smallest graph, but prevent fusing an LSTM."""
         if not self._fused:
             frozen = convert_variables_to_constants_v2(self._traced)
             return tf.lite.TFLiteConverter.from_concrete_functions([frozen])
@@ -192,7 +192,7 @@ def _make_full_integer(converter: Any, job: Job) -> None:
 
 
 def _cause(error: Exception) -> str:
-    """The line that names the cause: the converter prints pages of its own before or after it."""
+    """The line of the converter's pages of output that names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or "Error:" in line]
     cause = (telling or lines or [type(error).__name__])[0]

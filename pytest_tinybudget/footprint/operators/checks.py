@@ -59,7 +59,7 @@ def rank_within(node: Preparation, tensor: Tensor, least: int, most: int) -> Non
 
 
 def runs_with_rank(node: Preparation, tensor: Tensor, most: int) -> None:
-    """A tensor with more than ``most`` dimensions passes Prepare and ends the program in Eval."""
+    """Note that ``Eval`` does not take a tensor with more than ``most`` dimensions."""
     if len(tensor.shape) > most:
         node.fails_at_invoke(
             f"'{tensor.name}' has {len(tensor.shape)} dimensions, its kernel takes at most {most}",
@@ -97,15 +97,14 @@ def has_axis(node: Preparation, weights: Tensor) -> int:
 
 
 def quantized(node: Preparation, tensor: Tensor) -> None:
-    """Refuse a tensor without a scale: ``QuantizeMultiplierSmallerThanOneExp`` does not return."""
+    """Refuse a tensor without a scale, of which no multiplier can be made."""
     node.ensure(scale(tensor) > 0, f"'{tensor.name}' is not quantized", ends=True)
 
 
 def rescalable(node: Preparation, result: Tensor, *sources: Tensor, left_shift: int) -> None:
-    """Refuse scales of a sum that ``QuantizeMultiplierSmallerThanOneExp`` does not return from.
+    """Refuse scales of a sum of which the kernel can make no multipliers between 0 and 1.
 
-    The kernel shifts its inputs left by ``left_shift`` and scales them by multipliers that must
-    lie between 0 and 1.
+    The kernel first shifts its inputs left by ``left_shift`` bits.
     """
     for tensor in (*sources, result):
         quantized(node, tensor)

@@ -68,7 +68,7 @@ def _prepare_sum(node: Preparation) -> None:
 
 
 def _runs_over_images(node: Preparation, source: Tensor, axis: Tensor, result: Tensor) -> None:
-    """The kernel for the mean of images ends the program unless its result is one pixel high."""
+    """Note that the kernel for the mean of images takes only a result of one pixel."""
     over = sorted(integers(axis)) == [1, 2] and len(source.shape) == 4
     if not over or not node.operator.options["keep_dims"]:
         return

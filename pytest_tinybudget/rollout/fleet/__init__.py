@@ -1,1 +1,1 @@
-"""The state of a fleet in one SQLite file: devices, rollouts, who has been updated, and how."""
+"""The state of a fleet in one SQLite file: devices, rollouts, and the result of each update."""

@@ -1,4 +1,4 @@
-"""Devices: registered, seen, listed. What comes in is staged and then taken over in one step."""
+"""Registers and lists devices. Input is staged first and then taken over in one transaction."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pytest_tinybudget.rollout.fleet.store import Store
 DEVICE_COLUMNS = ("device", "hardware", "version", "sha256")
 SEEN_COLUMNS = ("device", "version", "sha256")
 
-#: What a device is doing: updating while it is handed out, whatever was last heard of it.
+#: States of a device. It is updating while it is handed out, whatever it reported last.
 STATES = ("online", "offline", "updating")
 
-#: Larger fleets compare an unknown id only with its neighbors, so many on both sides.
+#: In larger fleets an unknown id is compared with so many neighbors on both sides.
 _MOST_COMPARED, _NEIGHBORS = 2000, 1000
 
 
 class Device(Struct, frozen=True):
-    """A device as it is listed; ``seen`` in seconds since 1970."""
+    """A device as it is listed. ``seen`` is in seconds since 1970."""
 
     id: str
     hardware: str
@@ -42,11 +42,11 @@ def register(
     hardware: str = "",
     version: str = "",
 ) -> tuple[int, int]:
-    """Add ``devices`` (``DEVICE_COLUMNS``), all or none; how many were new, and how many known.
+    """Add ``devices`` (``DEVICE_COLUMNS``), all or none. Returns the numbers of new and known ones.
 
-    ``hardware`` and ``version`` are of devices that name none. A known device takes over its
-    hardware, but its version only where that is unknown: a list of yesterday, registered again,
-    undoes no update.
+    ``hardware`` and ``version`` count for devices that name none. A known device gets the hardware
+    of the list, but its version only where it had none: registering an old list again must not undo
+    an update.
     """
     connection = store.connection
     stage(store, devices)
@@ -72,12 +72,12 @@ def register(
 
 
 def seen(store: Store, devices: Iterable[Record], *, online: bool = True) -> int:
-    """Note that ``devices`` (``SEEN_COLUMNS``) were heard of, or have gone offline; how many.
+    """Note that ``devices`` (``SEEN_COLUMNS``) reported, or are offline. Returns how many.
 
-    A version that comes with it is what the device runs.
+    A version that a device reports is the version that it runs.
 
     Raises:
-        TinybudgetError: one is not registered; then none is noted.
+        TinybudgetError: One is not registered; then none is noted.
     """
     connection = store.connection
     stage(store, devices)
@@ -104,7 +104,7 @@ def seen(store: Store, devices: Iterable[Record], *, online: bool = True) -> int
 def listed(
     store: Store, *, state: str | None = None, version: str | None = None
 ) -> Iterator[Device]:
-    """Devices by id, only those of ``state`` and ``version`` where given."""
+    """Devices in the order of their ids; only those of ``state`` and ``version`` where given."""
     rows = store.connection.execute(
         """SELECT id, hardware, version, NULLIF(sha256, ''), state, seen
         FROM listed_devices
@@ -116,7 +116,7 @@ def listed(
 
 
 def stage(store: Store, records: Iterable[Record]) -> None:
-    """Fill the temporary table ``incoming``; the fleet's file is not locked meanwhile."""
+    """Fill the temporary table ``incoming``. The fleet's file is not locked meanwhile."""
     connection = store.connection
     connection.execute("DROP TABLE IF EXISTS incoming")
     connection.execute(
@@ -132,7 +132,7 @@ def stage(store: Store, records: Iterable[Record]) -> None:
 
 
 def add_images(connection: sqlite3.Connection) -> None:
-    """Make an image of every version in ``incoming`` that is new.
+    """Add an image for every new version in ``incoming``.
 
     Raises:
         TinybudgetError: a line has a hash and no version.
@@ -173,7 +173,7 @@ def refuse_unknown(connection: sqlite3.Connection) -> None:
 
 
 def unknown_device(connection: sqlite3.Connection, device: str) -> TinybudgetError:
-    """The error for an id that is not registered, with the nearest that are."""
+    """The error for an id that is not registered, with the nearest registered ones."""
     (devices,) = connection.execute("SELECT COUNT(*) FROM devices").fetchone()
     if devices <= _MOST_COMPARED:
         return unknown(

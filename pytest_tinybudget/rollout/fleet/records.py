@@ -1,4 +1,4 @@
-"""Devices and results from files: CSV with a header, or JSON lines, read as a stream."""
+"""Reads devices and results as a stream, from CSV with a header or from JSON lines."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from pytest_tinybudget.base.text import printable
 
 
 class Record(NamedTuple):
-    """A line about a device; ``""`` is what it does not say.
+    """A line about a device. What it does not say is ``""``.
 
-    ``line`` counts from 1; 0 is no line of a file, but what was given on the command line.
+    ``line`` counts from 1. It is 0 for what was given on the command line.
     """
 
     line: int
@@ -37,7 +37,7 @@ class Record(NamedTuple):
     rollout: str = ""
 
 
-#: What ``fleet next`` prints besides, so that its lines can be sent back with a result.
+#: Columns that ``fleet next`` prints as well, so its lines can be sent back with a result.
 IGNORED = frozenset({"hardware", "from", "to", "to_sha256"})
 
 _LONGEST = 200
@@ -47,7 +47,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def records(source: str, columns: Sequence[str]) -> Iterator[Record]:
-    """Every record in ``source``, which may have ``columns``; the first of them it must have.
+    """Every record in ``source``, which may have ``columns`` and must have the first of them.
 
     ``source`` is a path, or ``-`` for stdin; a file whose first character is ``{`` is JSON
     lines, any other is CSV with a header.
@@ -66,7 +66,7 @@ def records(source: str, columns: Sequence[str]) -> Iterator[Record]:
 
 
 def checked(column: str, value: str) -> str:
-    """``value`` as the fleet keeps it.
+    """``value`` of a column, checked and as the fleet stores it.
 
     Raises:
         TinybudgetError: it is empty, too long or not printable, or no SHA-256.
@@ -109,7 +109,7 @@ def _csv(name: str, lines: Iterable[str], before: int, columns: Sequence[str]) -
             )
         if len(set(header)) != len(header):
             raise TinybudgetError(f"{name}:{before + 1}: a column twice")
-        # Behind the cells of a line comes one more, which stands for columns that it lacks.
+        # An empty cell is added to each line. It stands for the columns that the file lacks.
         picked = operator.itemgetter(
             *(header.index(field) if field in columns and field in header else len(header)
               for field in _FIELDS)

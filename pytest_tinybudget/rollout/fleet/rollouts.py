@@ -1,4 +1,4 @@
-"""Rollouts of a fleet: started, advanced stage by stage as the policy decides, halted, undone."""
+"""Rollouts of a fleet: starts them, advances them as the policy decides, halts and undoes them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ State = Literal["running", "halted", "complete"]
 
 
 class HaltedError(TinybudgetError):
-    """The rollout is halted: nothing goes on before somebody says how."""
+    """The rollout is halted. It continues only by ``resume`` or ``rollback``."""
 
 
 class Rollout(Struct, frozen=True):
-    """An operation on the fleet: an update to ``version``, or a rollback that ``undoes`` one.
+    """An update of the fleet to ``version``, or a rollback that ``undoes`` one.
 
-    ``reach`` of its ``devices`` may have the update so far. ``version`` and ``sha256`` are
-    ``None`` for a rollback, whose devices go back to what each had. The accepted results are
-    those up to a resume, which count no longer.
+    ``reach`` is how many of its ``devices`` may have the update so far. ``version`` and ``sha256``
+    are ``None`` for a rollback, which returns each device to its own previous version. The accepted
+    results are those before a resume: the test does not count them again.
     """
 
     number: int
@@ -50,23 +50,23 @@ class Rollout(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The rollout's name in messages."""
         if self.undoes is not None:
             return f"rollback {self.number} (of rollout {self.undoes})"
         return f"rollout {self.number} ({self.version})"
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """How many devices have the update after each stage."""
+        """The number of devices that have the update after each stage."""
         return (self.devices,) if self.undoes else self.policy.stage_devices(self.devices)
 
 
 class Counts(Struct, frozen=True):
-    """The devices within a rollout's reach: each is one of these.
+    """The number of devices within a rollout's reach by state. Each device has one state.
 
-    ``waiting`` can be handed out; ``offline`` cannot; ``there`` got the version another way;
-    ``updating`` is handed out, ``silent`` too, but for longer than the policy's window.
-    ``unanswered`` was, when another rollout began.
+    ``waiting`` devices can be handed out, ``offline`` ones cannot. ``there`` got the version
+    another way. ``updating`` and ``silent`` ones are handed out, the silent for longer than the
+    policy's window. ``unanswered`` ones were handed out when another rollout began.
     """
 
     waiting: int
@@ -80,14 +80,14 @@ class Counts(Struct, frozen=True):
 
     @property
     def open(self) -> int:
-        """Devices whose result is awaited."""
+        """The number of devices whose result is awaited."""
         return self.waiting + self.updating
 
 
 class Step(Struct, frozen=True):
-    """What was decided about ``rollout``, which is as it is after that.
+    """A decision, and ``rollout`` as it is after the decision.
 
-    ``acceptable`` is whether the success rate is no lower than the policy's minimum.
+    ``acceptable`` is true where the success rate is at least the policy's minimum.
     """
 
     rollout: Rollout
@@ -97,7 +97,7 @@ class Step(Struct, frozen=True):
 
 
 def latest(connection: sqlite3.Connection) -> Rollout | None:
-    """The newest rollout, the only one that can go on."""
+    """The newest rollout, which is the only one that can continue; ``None`` before the first."""
     row = connection.execute(
         """SELECT rollouts.number, undoes, version, NULLIF(sha256, ''), hardware, policy, devices,
             reach, state, accepted_succeeded, accepted_failed, started
@@ -127,8 +127,8 @@ def start(
 ) -> Rollout:
     """Start to update every device that does not run ``version``, of ``hardware`` where given.
 
-    The order is that of a hash of the rollout and the device's id: random enough to be fair,
-    and the same wherever it is computed.
+    Devices are ordered by a hash of the rollout and their id. That order is fair, and the same on
+    every computer.
 
     Raises:
         TinybudgetError: another rollout is running, or no device needs the version.
@@ -166,9 +166,9 @@ def start(
 
 
 def advance(store: Store) -> Step:
-    """Decide by the policy whether the newest rollout goes on, and do it.
+    """Decide by the policy whether the newest rollout continues, and act on it.
 
-    A halt rolls back at once where the policy says so.
+    A halt starts the rollback where the policy says so.
 
     Raises:
         TinybudgetError: it is not running.
@@ -205,7 +205,7 @@ def advance(store: Store) -> Step:
 
 
 def halt(store: Store, reason: str) -> Rollout:
-    """Hand out no more devices; results of those that are out still count.
+    """Hand out no more devices. Results of those that are handed out still count.
 
     Raises:
         TinybudgetError: nothing is running.
@@ -220,7 +220,7 @@ def halt(store: Store, reason: str) -> Rollout:
 
 
 def resume(store: Store) -> Rollout:
-    """Let a halted rollout go on. Where the policy halted it, results so far count no longer.
+    """Continue a halted rollout. Where the policy halted it, the test ignores results so far.
 
     Raises:
         TinybudgetError: the newest rollout is not halted.
@@ -249,14 +249,14 @@ def resume(store: Store) -> Rollout:
 
 
 def rollback(store: Store) -> Rollout:
-    """Start to bring devices back to what they ran before the newest update.
+    """Start to return devices to what they ran before the newest update.
 
-    That is every device which has the new version of it, or may have it because no result came,
-    and whose previous version is known. A rollback that has ended is tried again for devices
-    that it did not bring back.
+    That concerns every device with a known previous version that has the new one, or may have it
+    because its result is missing. After a rollback has ended, another one concerns the devices that
+    the first did not return.
 
     Raises:
-        TinybudgetError: a rollback is running, or no device is to be brought back.
+        TinybudgetError: A rollback is running, or there is no device to return.
     """
     with store.writing() as connection:
         rollout = newest(connection)
@@ -272,7 +272,7 @@ def rollback(store: Store) -> Rollout:
 
 
 def counted(store: Store, rollout: Rollout) -> Counts:
-    """The devices within reach of ``rollout``, by what they do."""
+    """The number of devices within reach of ``rollout``, by state."""
     waiting, offline, there = store.connection.execute(
         """SELECT
             COUNT(*) FILTER (WHERE online AND NOT there),
@@ -285,7 +285,7 @@ def counted(store: Store, rollout: Rollout) -> Counts:
 
 
 def _handed_out(store: Store, rollout: Rollout) -> tuple[int, int, int, int, int]:
-    """Devices that update, are silent, succeeded, failed, and were left unanswered."""
+    """Numbers of devices that update, are silent, succeeded, failed, and are unanswered."""
     silent_since = store.seconds() - int(rollout.policy.window_hours * 3600)
     counts: tuple[int, int, int, int, int] = store.connection.execute(
         """SELECT
@@ -317,7 +317,7 @@ def _next_reach(rollout: Rollout, decision: Decision) -> int:
 
 
 def _advance_rollback(store: Store, rollout: Rollout, counts: Counts) -> Step:
-    """A rollback has no stages: it is complete when no result is awaited any more."""
+    """Advance a rollback. It has no stages and is complete when no result is awaited."""
     failed = counts.failed + counts.silent
     reason = f"{counts.succeeded:,} of {rollout.devices:,} devices are back, {failed:,} failed"
     if counts.offline:
@@ -340,7 +340,7 @@ def _halt(store: Store, rollout: Rollout, reason: str) -> Rollout:
 
 
 def _begin_rollback(store: Store, undone: int, policy: Policy, *, by_hand: bool) -> int:
-    """Make the rollback of the rollout ``undone``; how many devices it has."""
+    """Add a rollback of the rollout ``undone``. Returns its number of devices."""
     connection = store.connection
     connection.execute(
         """CREATE TEMP TABLE members AS
@@ -396,7 +396,7 @@ def _insert_rollout(
 
 
 def _close_claims(store: Store) -> None:
-    """What was handed out and has no result gets none any more: another rollout begins."""
+    """Stop waiting for results of the rollout before, because another one begins."""
     store.connection.execute(
         "UPDATE updates SET state = 'unanswered', finished = ? WHERE state = 'claimed'",
         (store.seconds(),),
@@ -406,7 +406,7 @@ def _close_claims(store: Store) -> None:
 def _record(
     store: Store, rollout: Rollout, action: Action, reason: str, *, by_hand: bool = False
 ) -> None:
-    """Write a decision down, unless it is the last one again: holds are looked at often."""
+    """Note a decision, unless it repeats the last one, as holds often do."""
     _, silent, succeeded, failed, _ = _handed_out(store, rollout)
     (reach,) = store.connection.execute(
         "SELECT reach FROM rollouts WHERE number = ?", (rollout.number,)
@@ -442,7 +442,7 @@ def _refuse_while_running(rollout: Rollout | None) -> None:
 
 
 def not_running(rollout: Rollout) -> TinybudgetError:
-    """The error for what only a running rollout can do."""
+    """The error for a command that needs a running rollout."""
     if rollout.state == "halted":
         return HaltedError(
             f"{rollout.name} is halted; go on with: tinybudget fleet resume, or fleet rollback"

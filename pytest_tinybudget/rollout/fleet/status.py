@@ -1,4 +1,4 @@
-"""What a fleet looks like now: its versions, its devices, its rollout, and what comes next."""
+"""The status of a fleet: its versions, devices, rollout, and the next command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_tinybudget.rollout.fleet.store import Store
 
 
 class Decided(Struct, frozen=True):
-    """A decision with the results that it saw; ``at`` in seconds since 1970.
+    """A decision with the results that it was based on. ``at`` is in seconds since 1970.
 
     ``reach`` is how many devices may have the update after it; ``failed`` includes silent ones.
     """
@@ -48,7 +48,7 @@ class Status(Struct, frozen=True):
 
     @property
     def next_command(self) -> str | None:
-        """What takes the rollout further, of ``tinybudget fleet``; ``None`` where nothing does."""
+        """The ``tinybudget fleet`` command that continues the rollout; ``None`` where none does."""
         if self.rollout is None:
             return "start --version VERSION" if self.devices else "register ID ..."
         if self.rollout.state == "halted":
@@ -97,7 +97,7 @@ def decided(connection: sqlite3.Connection, *, most: int = -1) -> Iterator[Decid
 
 
 def _updating(connection: sqlite3.Connection, rollout: Rollout | None) -> tuple[int, int]:
-    """Devices that are handed out, and those of them that were last heard of as online."""
+    """Numbers of devices that are handed out, and of those that last reported as online."""
     if rollout is None:
         return 0, 0
     both: tuple[int, int] = connection.execute(

@@ -1,4 +1,4 @@
-"""A fleet's file: opened, checked, and written in transactions that a crash cannot halve."""
+"""Opens and checks a fleet's file, and writes it in transactions that are done wholly or not."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from msgspec import Struct
 from pytest_tinybudget.base.errors import TinybudgetError
 
 
-#: Where a fleet is kept unless told otherwise.
+#: The default name of a fleet's file.
 DEFAULT_FILE = Path("fleet.sqlite")
-#: An import of a million devices holds the file for some seconds.
+#: Seconds to wait for a lock. An import of a million devices holds it for some seconds.
 DEFAULT_WAIT_S = 60.0
 
-#: "tbfl", in the header of the file, where SQLite keeps a number for its owner.
+#: "tbfl" in ASCII: the application id in the header of the SQLite file.
 _APPLICATION = int.from_bytes(b"tbfl", "big")
 _SCHEMA_VERSION = 1
 #: ``UPDATE ... FROM`` (3.33) and what the tests run on.
 _OLDEST_SQLITE = (3, 34)
-#: Pages held in memory, in KiB: most of the indexes of a million devices.
+#: Page cache in KiB: it holds most of the indexes of a million devices.
 _CACHE_KIB = 128 * 1024
 
-#: What SQLite says, and what it means here.
+#: SQLite's messages, and what they mean to the user.
 _REASONS = {
     "is locked": "in use by another process; waited {wait:g} s for it, try again",
     "not a database": "not a fleet's file, nor any SQLite file; name another with --db",
@@ -40,7 +40,7 @@ _REASONS = {
 
 
 class Store(Struct, frozen=True):
-    """An open fleet's file. ``now`` gives seconds since 1970, ``wait_s`` is for locks."""
+    """An open fleet's file. ``now`` returns seconds since 1970; ``wait_s`` is for locks."""
 
     path: Path
     connection: sqlite3.Connection
@@ -48,7 +48,7 @@ class Store(Struct, frozen=True):
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other process writes beside; all of it is kept, or nothing."""
+        """A transaction that excludes other writers. All of it is kept, or nothing."""
         self.connection.execute("BEGIN IMMEDIATE")
         with self._ended():
             yield self.connection
@@ -72,7 +72,7 @@ class Store(Struct, frozen=True):
             raise
 
     def seconds(self) -> int:
-        """The time as the file has it."""
+        """The time in whole seconds since 1970, as the file stores it."""
         return int(self.now())
 
 
@@ -84,7 +84,7 @@ def opened(
     create: bool = False,
     wait_s: float = DEFAULT_WAIT_S,
 ) -> Iterator[Store]:
-    """The fleet's file ``path``; ``create`` makes one where there is none.
+    """Open the fleet's file ``path``. With ``create`` it is made where there is none.
 
     Raises:
         TinybudgetError: there is none, it is another program's or another version's, damaged,
@@ -117,7 +117,7 @@ def opened(
 
 
 def _identify(store: Store, create: bool) -> None:
-    """Make the tables of a new file; refuse any other program's before anything is written."""
+    """Make the tables of a new file. A file of another program is refused before any write."""
     if create and _is_empty(store.connection):
         # Readers then never wait for a writer, and a commit is one write to one file.
         store.connection.execute("PRAGMA journal_mode = WAL")
@@ -175,7 +175,7 @@ def _statements() -> Iterator[str]:
 
 @contextmanager
 def _spoken(path: Path, wait_s: float) -> Iterator[None]:
-    """SQLite's errors about the file as one line for people."""
+    """Turn SQLite's errors about the file into one line for people."""
     try:
         yield
     except sqlite3.IntegrityError:

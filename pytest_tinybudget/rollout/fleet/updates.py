@@ -1,4 +1,4 @@
-"""Single devices in a rollout: handed out once, their results taken once, and verified."""
+"""The devices of a rollout: hands each out once, takes its result once, and verifies it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pytest_tinybudget.rollout.fleet.store import Store
 REPORT_COLUMNS = ("device", "result", "version", "sha256", "detail", "rollout")
 RESULTS = ("ok", "failed")
 
-#: Reasons of a refusal that are told one by one.
+#: At most so many refused results are explained one by one.
 _MOST_REFUSALS = 10
 
 
 class Update(NamedTuple):
-    """A device that is handed out: from which version to which; ``None`` is unknown."""
+    """A device that is handed out, and its versions before and after; ``None``: unknown."""
 
     rollout: int
     device: str
@@ -40,7 +40,7 @@ class Update(NamedTuple):
 
 
 class Reported(Struct, frozen=True):
-    """How many results were new, known already, or refused; ``reasons`` has the first refusals."""
+    """Numbers of new, known and refused results. ``reasons`` explains the first refusals."""
 
     new: int
     known: int
@@ -49,8 +49,10 @@ class Reported(Struct, frozen=True):
 
 
 class Verified(Struct, frozen=True):
-    """Whether updated devices run what they should: as they say (``confirmed``), as nobody said
-    (``untold``), or not (``others``: device, expected version, version that it runs).
+    """Whether updated devices run what they should.
+
+    ``confirmed`` reported the expected version, ``untold`` reported none. ``others`` lists device,
+    expected version and reported version.
     """
 
     rollout: Rollout
@@ -68,7 +70,7 @@ class Verified(Struct, frozen=True):
 def claim(store: Store, *, most: int | None = None, worker: str = "") -> Iterator[Update]:
     """Hand out up to ``most`` devices of the newest rollout that wait within its reach.
 
-    They are written down as handed out before this returns; no other process gets them.
+    They are stored as handed out before this returns, so no other process gets them.
 
     Raises:
         TinybudgetError: there is no rollout, or it is not running.
@@ -100,7 +102,7 @@ def claim(store: Store, *, most: int | None = None, worker: str = "") -> Iterato
 
 
 def claimed(store: Store, *, worker: str | None = None) -> Iterator[Update]:
-    """Devices that are handed out and have no result: after a crash, these may be half done."""
+    """Devices that are handed out and have no result: the caller may have stopped midway."""
     rollout = newest(store.connection)
     rows = store.connection.execute(
         """SELECT rollout, id, hardware, from_version, to_version, to_sha256 FROM handed_out
@@ -114,12 +116,12 @@ def claimed(store: Store, *, worker: str | None = None) -> Iterator[Update]:
 def report(store: Store, results: Iterable[Record]) -> Reported:
     """Take ``results`` (``REPORT_COLUMNS``) of devices that were handed out.
 
-    The same result again changes nothing; one that contradicts is refused. A device that says
-    ``ok`` with another version or hash than it should have has failed. A result counts for the
-    newest rollout unless it names one.
+    A repeated result changes nothing; one that contradicts an earlier one is refused. A device that
+    reports ``ok`` with a wrong version or hash has failed. A result counts for the newest rollout
+    unless it names another.
 
     Raises:
-        TinybudgetError: a line has no valid result; then none is taken.
+        TinybudgetError: A line has no valid result; then none is taken.
     """
     connection = store.connection
     stage(store, map(_with_result, results))
@@ -198,9 +200,9 @@ def _place(line: int) -> str:
 
 
 def _match(connection: sqlite3.Connection, rollout: Rollout) -> None:
-    """Make the table ``results``: each line of ``incoming`` with the update that it is about.
+    """Make the table ``results``: each line of ``incoming`` with the update that it belongs to.
 
-    ``first``: it is the first result for a device that was handed out.
+    Its column ``first`` is true for the first result of a device that was handed out.
     """
     connection.execute(
         """CREATE TEMP TABLE results AS
@@ -227,7 +229,7 @@ def _match(connection: sqlite3.Connection, rollout: Rollout) -> None:
 
 
 def _refused(connection: sqlite3.Connection) -> list[tuple[int, str, int | None, str | None, str]]:
-    """Line, id, device, state and result of what differs from the state that is now recorded."""
+    """Line, id, device, state and result of lines that differ from the recorded state."""
     return connection.execute(
         """SELECT line, id, results.device, state, result
         FROM results LEFT JOIN updates
