@@ -16,7 +16,7 @@ from conftest import needs_xdist
 from conftest import summary_line
 
 from pytest_tinybudget import declaration
-from pytest_tinybudget.pytest_plugin import plugin
+from pytest_tinybudget.pytest_plugin import settings
 
 
 Project = Callable[..., pytest.Pytester]
@@ -501,6 +501,7 @@ AT_REST = [
     "pytest_tinybudget.hooks",
     "pytest_tinybudget.pytest_plugin",
     "pytest_tinybudget.pytest_plugin.plugin",
+    "pytest_tinybudget.pytest_plugin.settings",
 ]
 
 
@@ -611,7 +612,7 @@ def test_the_importer_leaves_with_the_run(project: Project, line: str) -> None:
 
 
 def test_the_plugin_looks_for_the_file_that_declarations_are_in() -> None:
-    assert plugin.FILE_NAME == declaration.FILE_NAME
+    assert settings.FILE_NAME == declaration.FILE_NAME
 
 
 def test_a_larger_model_takes_more(project: Project) -> None:

@@ -1,49 +1,40 @@
-"""The controller's side of a run: collects every pair's result and reports all of them at the end.
-
-Results come with the reports of the tests that made them, also from pytest-xdist's workers, so
-that those of a worker that crashes later are not lost.
-"""
+"""The controller's side of a run: gathers every pair's result and reports all at the end."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 from typing import Any
 
-import msgspec
 import pytest
-from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import write_file
-from pytest_tinybudget.pytest_plugin import worker_files
 from pytest_tinybudget.pytest_plugin.baseline import check_baseline
 from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
-from pytest_tinybudget.pytest_plugin.baseline import comparison_of
-from pytest_tinybudget.pytest_plugin.baseline import measure_base
-from pytest_tinybudget.pytest_plugin.baseline import names_base
 from pytest_tinybudget.pytest_plugin.baseline import send_baseline
-from pytest_tinybudget.pytest_plugin.plugin import ATTRIBUTE
-from pytest_tinybudget.pytest_plugin.plugin import artifacts_required
-from pytest_tinybudget.pytest_plugin.plugin import path_setting
-from pytest_tinybudget.pytest_plugin.plugin import setting
+from pytest_tinybudget.pytest_plugin.comparison import comparison_of
+from pytest_tinybudget.pytest_plugin.comparison import measure_base
+from pytest_tinybudget.pytest_plugin.settings import DETAILS
+from pytest_tinybudget.pytest_plugin.settings import RESULTS_ATTRIBUTE
+from pytest_tinybudget.pytest_plugin.settings import SHARED_FOLDER
+from pytest_tinybudget.pytest_plugin.settings import artifacts_required
+from pytest_tinybudget.pytest_plugin.settings import path_setting
+from pytest_tinybudget.pytest_plugin.settings import setting
+from pytest_tinybudget.pytest_plugin.terminal import style_of
+from pytest_tinybudget.pytest_plugin.wire import details_wanted
+from pytest_tinybudget.pytest_plugin.wire import results_of
+from pytest_tinybudget.pytest_plugin.worker_files import write_files
 from pytest_tinybudget.report import is_github_step
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.report.layout import Line
-from pytest_tinybudget.report.layout import Style
-from pytest_tinybudget.report.layout import encodable
 from pytest_tinybudget.report.layout import write_lines
-from pytest_tinybudget.results.metrics import RESULT_KEYS
-from pytest_tinybudget.results.types import Identity
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import unmeasured
 from pytest_tinybudget.results.types import without_artifacts
@@ -54,96 +45,8 @@ if TYPE_CHECKING:
     from pytest_tinybudget.results.types import Provenance
 
 
-#: The options of pytest's JUnit file, pytest-reportlog and pytest-json-report, which write a test's
-#: properties. Of 20,000 pairs these would be most of the memory: they are not kept for nobody.
-PROPERTY_READERS = ("xmlpath", "report_log", "json_report")
-
-#: What a worker of pytest-xdist is told: the folder of the footprints that workers share, and
-#: whether the controller tells details.
-SHARED_FOLDER, TOLD = "tinybudget_shared", "tinybudget_told"
-
-
-#: pytest-xdist receives each worker's reports in a thread of its own, and msgspec crashes where two
-#: threads ask for the same type first.
-_UNPACKING = Lock()
-
-
-def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairResult]) -> None:
-    """Send ``results`` with ``report``, and their sizes where a file has the item's properties.
-
-    The report of a pair that could not be measured says so, without a word of pytest's.
-    """
-    if report.when == "setup" and report.failed and results[0].outcome == "error":
-        report.longrepr = terminal.failure(results[0], style_of(item.config))
-    setattr(report, ATTRIBUTE, tuple(results))
-    worker_files.attach(report, item.config)
-    if any(item.config.getoption(option, None) for option in PROPERTY_READERS):
-        for result in results:
-            item.user_properties.extend(_properties(result))
-
-
-def results_of(report: pytest.CollectReport | pytest.TestReport) -> Sequence[PairResult]:
-    """What ``attach`` put on ``report``, in this process or another."""
-    results: tuple[PairResult, ...] = getattr(report, ATTRIBUTE, ())
-    return results
-
-
-def tells_details(config: pytest.Config) -> bool:
-    """Whether the run's controller makes anything of pairs but the table."""
-    files = ("tinybudget_json", "tinybudget_html")
-    return bool(
-        config.getoption("verbose", 0) > 0
-        or any(path_setting(config, name) for name in files)
-        or setting(config, "tinybudget_report")
-        or names_base(config)
-        or any(config.getoption(option, None) for option in PROPERTY_READERS)
-        or config.hook.pytest_tinybudget_report.get_hookimpls()
-        or is_github_step(os.environ)
-    )
-
-
-def pack(sent: dict[str, Any], config: pytest.Config) -> None:
-    """Make the results in ``sent``, a report as a mapping, plain data.
-
-    From a worker they go as JSON in one piece: pytest-xdist sends bytes as they are, and everything
-    else value by value.
-    """
-    in_worker = hasattr(config, "workerinput")
-    sent[ATTRIBUTE] = (msgspec.json.encode if in_worker else msgspec.to_builtins)(sent[ATTRIBUTE])
-
-
-def unpack(report: object) -> None:
-    """Undo ``pack`` on the report that was made from the mapping."""
-    plain = getattr(report, ATTRIBUTE)
-    with _UNPACKING:
-        results = (
-            msgspec.json.decode(plain, type=tuple[PairResult, ...])
-            if isinstance(plain, bytes)
-            else msgspec.convert(plain, tuple[PairResult, ...])
-        )
-    setattr(report, ATTRIBUTE, tuple(map(_with_shared_identity, results)))
-
-
-def _with_shared_identity(result: PairResult) -> PairResult:
-    """``result`` with the one identity that all of its runtime have: pairs may be thousands."""
-    identity = result.identity
-    return result if identity is None else replace(result, identity=_shared(identity))
-
-
-@lru_cache(maxsize=1024)
-def _shared(identity: Identity) -> Identity:
-    return identity
-
-
-def style_of(config: pytest.Config) -> Style:
-    """What the terminal of this run shows; a plain one where there is none (``-p no:terminal``)."""
-    if not config.pluginmanager.has_plugin("terminalreporter"):
-        return Style()
-    return Style(config.get_terminal_writer().fullwidth, encodable(sys.stdout.encoding))
-
-
-class Recorder:
-    """Registered as a plugin in the controller, or where there is only one process."""
+class Controller:
+    """Registered as a plugin in pytest-xdist's controller, or where there is only one process."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -170,8 +73,8 @@ class Recorder:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker of pytest-xdist what it shares with the others and what is told of it."""
-        node.workerinput[TOLD] = tells_details(self._config)
+        """Give a worker of pytest-xdist the baseline and what it shares with the others."""
+        node.workerinput[DETAILS] = details_wanted(self._config)
         send_baseline(self._config, node.workerinput)
         if self._shared is None:
             from pytest_tinybudget.base.folders import temporary_folder
@@ -189,7 +92,7 @@ class Recorder:
         """Keep the results before any other plugin sees the report, and write a worker's files."""
         results = results_of(report)
         try:
-            worker_files.write_posted(report, self._config.rootpath)
+            write_files(report, self._config.rootpath)
         except TinybudgetError as error:
             if artifacts_required(self._config) or error.code != CANNOT_BE_WRITTEN:
                 results = [unmeasured(result, error) for result in results]
@@ -197,7 +100,7 @@ class Recorder:
                 report.longrepr = terminal.failure(results[0], style_of(self._config))
             else:
                 results = [without_artifacts(result, error) for result in results]
-            setattr(report, ATTRIBUTE, tuple(results))
+            setattr(report, RESULTS_ATTRIBUTE, tuple(results))
         for result in results:
             self._results[result.id] = result
         return (yield)
@@ -247,10 +150,10 @@ class Recorder:
         if comparison is not None:
             from pytest_tinybudget.report import diff_text
 
-            compared = diff_text.comparison_lines(
+            changes = diff_text.comparison_lines(
                 comparison, style, unchanged=False, verbosity=verbosity
             )
-            lines += [Line(""), *compared]
+            lines += [Line(""), *changes]
         write_lines([*lines, *self._third_party_lines(results)], terminalreporter.write_line)
         if is_github_step(os.environ):
             from pytest_tinybudget.report import github
@@ -300,27 +203,3 @@ def _write(option: str, path: Path, text: str) -> None:
         write_file(path, text.encode())
     except TinybudgetError as error:
         raise pytest.UsageError(f"{option}: {error.told}") from None
-
-
-def _properties(result: PairResult) -> Iterator[tuple[str, object]]:
-    facts: dict[str, object] = {
-        "model": result.model,
-        "board": result.board,
-        "runtime": result.runtime,
-        "outcome": result.outcome,
-        "model_bytes": result.model_bytes,
-        "model_sha256": result.model_sha256,
-    }
-    for measure in result.measures:
-        for name in ("used", "limit", "free"):
-            facts[f"{RESULT_KEYS[measure.metric]}_{name}"] = getattr(measure, name)
-    if result.footprint is not None and result.footprint.arena is not None:
-        for name in ("required", "used", "head", "tail"):
-            facts[f"arena_{name}"] = getattr(result.footprint.arena, name)
-    return (_property(name, value) for name, value in facts.items())
-
-
-@lru_cache(maxsize=4096, typed=True)
-def _property(name: str, value: object) -> tuple[str, object]:
-    """Pairs have most of them in common, and pytest keeps those of every test."""
-    return f"tinybudget.{name}", value

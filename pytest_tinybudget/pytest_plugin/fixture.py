@@ -26,10 +26,10 @@ from pytest_tinybudget.convert.live import on_disk
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.pytest_plugin.controller import style_of
-from pytest_tinybudget.pytest_plugin.items import boards_of
-from pytest_tinybudget.pytest_plugin.items import gate_of
-from pytest_tinybudget.pytest_plugin.plugin import RESULTS
+from pytest_tinybudget.pytest_plugin.process import boards_of
+from pytest_tinybudget.pytest_plugin.process import gate_of
+from pytest_tinybudget.pytest_plugin.settings import RESULTS
+from pytest_tinybudget.pytest_plugin.terminal import style_of
 from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.placement import ModelPlacement

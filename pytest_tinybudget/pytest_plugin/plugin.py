@@ -15,25 +15,19 @@ from typing import Any
 
 import pytest
 
+from pytest_tinybudget.pytest_plugin.settings import COLLECTED
+from pytest_tinybudget.pytest_plugin.settings import FILE_NAME
+from pytest_tinybudget.pytest_plugin.settings import RESULTS
+from pytest_tinybudget.pytest_plugin.settings import RESULTS_ATTRIBUTE
+from pytest_tinybudget.pytest_plugin.settings import in_worker
+from pytest_tinybudget.pytest_plugin.settings import setting
+
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
     from pytest_tinybudget.pytest_plugin.fixture import Tinybudget
     from pytest_tinybudget.pytest_plugin.items import BudgetFile
-    from pytest_tinybudget.results.types import PairResult
-
-
-FILE_NAME = "tinybudget.toml"
-
-#: Whether a declaration was collected.
-FOUND = pytest.StashKey[bool]()
-
-#: Results that a test has made and that its next report carries to the controller.
-RESULTS: pytest.StashKey[list[PairResult]] = pytest.StashKey()
-
-#: The attribute of a report that holds them.
-ATTRIBUTE = "tinybudget_results"
 
 
 class _PlainImports:
@@ -149,33 +143,13 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.meta_path.insert(0, _PlainImports)
     config.add_cleanup(_PlainImports.leave)
     config.addinivalue_line("markers", f"tinybudget: a model on a board, from a {FILE_NAME}")
-    if hasattr(config, "workerinput"):
+    if in_worker(config):
         return
     _collect_root_file(config)
     if _is_on(config):
-        from pytest_tinybudget.pytest_plugin.controller import Recorder
+        from pytest_tinybudget.pytest_plugin.controller import Controller
 
-        config.pluginmanager.register(Recorder(config), "tinybudget-recorder")
-
-
-def setting(config: pytest.Config, name: str) -> Any:
-    """The option ``--tinybudget-NAME``, else the ini value ``tinybudget_NAME``."""
-    value = config.getoption(name)
-    return config.getini(name) if value is None else value
-
-
-def artifacts_required(config: pytest.Config) -> bool:
-    """Whether this run was asked for C files, which every run writes where it can."""
-    return config.getoption("tinybudget_artifacts") is not None
-
-
-def path_setting(config: pytest.Config, name: str) -> Path | None:
-    """As ``setting``: an option is relative to the working folder, an ini value to rootdir."""
-    option: str | None = config.getoption(name)
-    if option:
-        return config.invocation_params.dir / option
-    ini: str = config.getini(name)
-    return config.rootpath / ini if ini else None
+        config.pluginmanager.register(Controller(config), "tinybudget-controller")
 
 
 def _is_on(config: pytest.Config) -> bool:
@@ -206,13 +180,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> BudgetFile
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
     """``--tinybudget`` asks for pairs: a run that finds none must not pass in silence."""
-    if not config.getoption("tinybudget") or config.stash.get(FOUND, False):
+    if not config.getoption("tinybudget") or config.stash.get(COLLECTED, False):
         return
     message = (
         f"--tinybudget: no {FILE_NAME} in {', '.join(config.args)} (`tinybudget init` writes one; "
         f"the ini value `tinybudget = true` collects what there is and does not ask for any)"
     )
-    if not hasattr(config, "workerinput"):
+    if not in_worker(config):
         raise pytest.UsageError(message)
     # pytest-xdist takes an exception here for a crash; a failed report reaches its controller.
     report = pytest.CollectReport(FILE_NAME, "failed", message, [])
@@ -224,7 +198,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Convert what the selected pairs need, side by side, before the first of them runs."""
     config = session.config
     # Workers of pytest-xdist have all items and run some: each converts what it comes to.
-    if not config.stash.get(FOUND, False) or hasattr(config, "workerinput"):
+    if not config.stash.get(COLLECTED, False) or in_worker(config):
         return
     if not (config.option.collectonly or session.testsfailed):
         from pytest_tinybudget.pytest_plugin.items import convert_sources
@@ -235,7 +209,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     finished = yield
-    if session.config.stash.get(FOUND, False):
+    if session.config.stash.get(COLLECTED, False):
         from pytest_tinybudget.pytest_plugin.items import spare_last_collections
 
         spare_last_collections(session)
@@ -249,7 +223,7 @@ def pytest_runtest_makereport(
     report = yield
     results = item.stash.get(RESULTS, None)
     if results:
-        from pytest_tinybudget.pytest_plugin.controller import attach
+        from pytest_tinybudget.pytest_plugin.wire import attach
 
         attach(item, report, results)
         del item.stash[RESULTS]
@@ -262,8 +236,8 @@ def pytest_report_to_serializable(
 ) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
     """Results leave the process as plain data: pytest-xdist and log files take no other."""
     sent = yield
-    if sent and ATTRIBUTE in sent:
-        from pytest_tinybudget.pytest_plugin.controller import pack
+    if sent and RESULTS_ATTRIBUTE in sent:
+        from pytest_tinybudget.pytest_plugin.wire import pack
 
         pack(sent, config)
     return sent
@@ -274,8 +248,8 @@ def pytest_report_from_serializable() -> Generator[
     None, pytest.CollectReport | pytest.TestReport | None, object
 ]:
     report = yield
-    if hasattr(report, ATTRIBUTE):
-        from pytest_tinybudget.pytest_plugin.controller import unpack
+    if hasattr(report, RESULTS_ATTRIBUTE):
+        from pytest_tinybudget.pytest_plugin.wire import unpack
 
         unpack(report)
     return report

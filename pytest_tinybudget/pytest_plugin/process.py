@@ -1,0 +1,119 @@
+"""What a process of a run reads and measures with, each made once: gate, boards, declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.base.files import write
+from pytest_tinybudget.declaration import Declaration
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
+from pytest_tinybudget.pytest_plugin.settings import SHARED_FOLDER
+from pytest_tinybudget.pytest_plugin.settings import artifacts_required
+from pytest_tinybudget.pytest_plugin.settings import in_worker
+from pytest_tinybudget.pytest_plugin.settings import path_setting
+from pytest_tinybudget.pytest_plugin.settings import setting
+from pytest_tinybudget.pytest_plugin.settings import worker_input
+from pytest_tinybudget.pytest_plugin.terminal import show_progress
+from pytest_tinybudget.pytest_plugin.worker_files import queue_files
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.declaration.pairs import Declared
+
+
+_GATE = pytest.StashKey[Gate]()
+_BOARDS = pytest.StashKey["Mapping[str, Board]"]()
+_DECLARATIONS = pytest.StashKey[dict[Path, Declaration]]()
+
+
+def gate_of(config: pytest.Config) -> Gate:
+    """The gate of this process, which keeps what it has measured for the whole run.
+
+    Raises:
+        TinybudgetError: ``verify`` is asked for, and the interpreter is not installed.
+    """
+    if _GATE not in config.stash:
+        if setting(config, "tinybudget_verify"):
+            from pytest_tinybudget.gate.cross_check import require_interpreter
+
+            require_interpreter()
+        estimator = partial(config.hook.pytest_tinybudget_estimator, config=config)
+        given = worker_input(config)
+        shared = None
+        if SHARED_FOLDER in given:
+            from pytest_tinybudget.gate.shared_footprints import SharedFootprints
+
+            shared = SharedFootprints(Path(given[SHARED_FOLDER]))
+        config.stash[_GATE] = Gate(
+            artifacts_required=artifacts_required(config),
+            strict=setting(config, "tinybudget_strict"),
+            verify=setting(config, "tinybudget_verify"),
+            estimator=lambda model, runtime: estimator(model=model, runtime=runtime),
+            baseline=chosen_baseline(config),
+            written=path_setting(config, "tinybudget_json"),
+            require_base=setting(config, "tinybudget_require_base"),
+            cached=not setting(config, "tinybudget_no_cache"),
+            progress=partial(show_progress, config),
+            write=partial(queue_files, config) if in_worker(config) else write,
+            shared=shared,
+        )
+        config.add_cleanup(config.stash[_GATE].close)
+    return config.stash[_GATE]
+
+
+def forget(config: pytest.Config, pairs: Sequence[Declared]) -> None:
+    """Drop what the gate keeps for ``pairs``, which have run."""
+    if _GATE in config.stash:
+        config.stash[_GATE].forget(pairs)
+
+
+def boards_of(config: pytest.Config) -> Mapping[str, Board]:
+    """The catalog with the boards that other plugins add.
+
+    Raises:
+        TinybudgetError: a plugin's board has the id of another one.
+    """
+    if _BOARDS not in config.stash:
+        from pytest_tinybudget.boards import catalog
+        from pytest_tinybudget.boards import with_others
+
+        others: dict[str, Board] = {}
+        for added in config.hook.pytest_tinybudget_boards(config=config):
+            for board in added:
+                if board.id in others or board.id in catalog():
+                    raise TinybudgetError(
+                        f"pytest_tinybudget_boards: there is a board {board.id} already"
+                    )
+                others[board.id] = board
+        config.stash[_BOARDS] = with_others(catalog(), others)
+    return config.stash[_BOARDS]
+
+
+def declaration_at(config: pytest.Config, path: Path) -> Declaration:
+    """The declaration in the file ``path``, read once in a run.
+
+    Raises:
+        DeclarationError: it cannot be read or is not valid.
+    """
+    kept = config.stash.setdefault(_DECLARATIONS, {})
+    if path not in kept:
+        kept[path] = load_declaration(path, boards_of(config))
+    return kept[path]
+
+
+def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
+    """Where C files go: the option, else the ini value, the declaration, or beside it."""
+    chosen = path_setting(config, "tinybudget_artifacts") or declaration.artifacts
+    return chosen or declaration.path.parent / DEFAULT_DIRECTORY

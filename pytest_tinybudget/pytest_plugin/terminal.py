@@ -1,0 +1,40 @@
+"""What the plugin shows on pytest's terminal while tests run: its style and its progress."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.convert.settings import FIRST_STEP
+from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.layout import encodable
+
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def style_of(config: pytest.Config) -> Style:
+    """What the terminal of this run shows; a plain one where there is none (``-p no:terminal``)."""
+    if not config.pluginmanager.has_plugin("terminalreporter"):
+        return Style()
+    return Style(config.get_terminal_writer().fullwidth, encodable(sys.stdout.encoding))
+
+
+def show_progress(config: pytest.Config, model: str, step: str) -> None:
+    """Show which model is being converted, and on a terminal at which step."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or config.get_verbosity() < 0:
+        return
+    if reporter.isatty:
+        reporter.rewrite(f"converting {model}: {step} ", erase=True)
+    elif step == FIRST_STEP:
+        reporter.write_line(f"converting {model}")
+
+
+def clear_progress(config: pytest.Config) -> None:
+    """Remove the line of ``show_progress`` from a terminal."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.isatty:
+        reporter.rewrite("", erase=True)
+        reporter.rewrite("")

@@ -1,0 +1,143 @@
+"""What travels between the processes of a run: results, with the reports of their tests.
+
+They come with the reports of the tests that made them, also from pytest-xdist's workers, so that
+those of a worker that crashes later are not lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from pytest_tinybudget.pytest_plugin import terminal
+from pytest_tinybudget.pytest_plugin.settings import DETAILS
+from pytest_tinybudget.pytest_plugin.settings import RESULTS_ATTRIBUTE
+from pytest_tinybudget.pytest_plugin.settings import in_worker
+from pytest_tinybudget.pytest_plugin.settings import names_base
+from pytest_tinybudget.pytest_plugin.settings import path_setting
+from pytest_tinybudget.pytest_plugin.settings import setting
+from pytest_tinybudget.pytest_plugin.settings import worker_input
+from pytest_tinybudget.pytest_plugin.worker_files import attach_files
+from pytest_tinybudget.report import is_github_step
+from pytest_tinybudget.report.terminal import failure
+from pytest_tinybudget.results.metrics import RESULT_KEYS
+from pytest_tinybudget.results.types import Identity
+from pytest_tinybudget.results.types import PairResult
+
+
+if TYPE_CHECKING:
+    import pytest
+
+
+#: The options of pytest's JUnit file, pytest-reportlog and pytest-json-report, which write a test's
+#: properties. Of 20,000 pairs these would be most of the memory: they are made for these readers.
+PROPERTY_READERS = ("xmlpath", "report_log", "json_report")
+
+#: pytest-xdist receives each worker's reports in a thread of its own, and msgspec crashes where two
+#: threads ask for the same type first.
+_UNPACKING = Lock()
+
+
+def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairResult]) -> None:
+    """Send ``results`` with ``report``, and their sizes where a file has the item's properties.
+
+    The report of a pair that could not be measured says so, without a word of pytest's.
+    """
+    if report.when == "setup" and report.failed and results[0].outcome == "error":
+        report.longrepr = failure(results[0], terminal.style_of(item.config))
+    setattr(report, RESULTS_ATTRIBUTE, tuple(results))
+    attach_files(report, item.config)
+    if any(item.config.getoption(option, None) for option in PROPERTY_READERS):
+        for result in results:
+            item.user_properties.extend(_properties(result))
+
+
+def results_of(report: pytest.CollectReport | pytest.TestReport) -> Sequence[PairResult]:
+    """What ``attach`` put on ``report``, in this process or another."""
+    results: tuple[PairResult, ...] = getattr(report, RESULTS_ATTRIBUTE, ())
+    return results
+
+
+def details_wanted(config: pytest.Config) -> bool:
+    """Whether the run shows more of a pair than the table and the text of a failure.
+
+    The controller finds it out, and tells pytest-xdist's workers.
+    """
+    given = worker_input(config)
+    if DETAILS in given:
+        return bool(given[DETAILS])
+    files = ("tinybudget_json", "tinybudget_html")
+    return bool(
+        config.getoption("verbose", 0) > 0
+        or any(path_setting(config, name) for name in files)
+        or setting(config, "tinybudget_report")
+        or names_base(config)
+        or any(config.getoption(option, None) for option in PROPERTY_READERS)
+        or config.hook.pytest_tinybudget_report.get_hookimpls()
+        or is_github_step(os.environ)
+    )
+
+
+def pack(sent: dict[str, Any], config: pytest.Config) -> None:
+    """Make the results in ``sent``, a report as a mapping, plain data.
+
+    From a worker they go as JSON in one piece: pytest-xdist sends bytes as they are, and everything
+    else value by value.
+    """
+    encode = msgspec.json.encode if in_worker(config) else msgspec.to_builtins
+    sent[RESULTS_ATTRIBUTE] = encode(sent[RESULTS_ATTRIBUTE])
+
+
+def unpack(report: object) -> None:
+    """Undo ``pack`` on the report that was made from the mapping."""
+    plain = getattr(report, RESULTS_ATTRIBUTE)
+    with _UNPACKING:
+        results = (
+            msgspec.json.decode(plain, type=tuple[PairResult, ...])
+            if isinstance(plain, bytes)
+            else msgspec.convert(plain, tuple[PairResult, ...])
+        )
+    setattr(report, RESULTS_ATTRIBUTE, tuple(map(_with_shared_identity, results)))
+
+
+def _with_shared_identity(result: PairResult) -> PairResult:
+    """``result`` with the one identity that all of its runtime have: pairs may be thousands."""
+    identity = result.identity
+    return result if identity is None else replace(result, identity=_shared(identity))
+
+
+@lru_cache(maxsize=1024)
+def _shared(identity: Identity) -> Identity:
+    return identity
+
+
+def _properties(result: PairResult) -> Iterator[tuple[str, object]]:
+    facts: dict[str, object] = {
+        "model": result.model,
+        "board": result.board,
+        "runtime": result.runtime,
+        "outcome": result.outcome,
+        "model_bytes": result.model_bytes,
+        "model_sha256": result.model_sha256,
+    }
+    for measure in result.measures:
+        for name in ("used", "limit", "free"):
+            facts[f"{RESULT_KEYS[measure.metric]}_{name}"] = getattr(measure, name)
+    if result.footprint is not None and result.footprint.arena is not None:
+        for name in ("required", "used", "head", "tail"):
+            facts[f"arena_{name}"] = getattr(result.footprint.arena, name)
+    return (_property(name, value) for name, value in facts.items())
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _property(name: str, value: object) -> tuple[str, object]:
+    """Pairs have most of them in common, and pytest keeps those of every test."""
+    return f"tinybudget.{name}", value
