@@ -134,13 +134,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    sys.meta_path.insert(0, _PlainImports)  # pytest registers plugins before it configures them
     from pytest_tinybudget import hooks
 
     pluginmanager.add_hookspecs(hooks)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    sys.meta_path.insert(0, _PlainImports)
     config.add_cleanup(_PlainImports.leave)
     config.addinivalue_line("markers", f"tinybudget: a model on a board, from a {FILE_NAME}")
     if in_worker(config):
