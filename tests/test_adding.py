@@ -1,16 +1,23 @@
-"""Adding is cheap: in a copy of the package, a board is one entry, an operator a rule and a row."""
+"""Adding is cheap: each test adds something to a copy of the package.
+
+A board is one entry, an operator a rule and a row, a kernel library a row and its layouts, a
+version of TFLM an entry of data.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from modelmaker import Graph
 from modelmaker import ModelMaker
 
 import pytest_tinybudget
@@ -69,6 +76,17 @@ class Copy:
             encoding="utf-8",
             check=False,
         )
+
+    def python(self, *lines: str) -> str:
+        """What these lines print in the copy."""
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join(lines)],
+            cwd=self.folder,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+        return done.stdout.strip()
 
     def checked(self, model: str, board: str) -> tuple[int, Mapping[str, Any]]:
         """Exit code and pair of the results file for a model on a board."""
@@ -145,3 +163,111 @@ def test_an_operator_is_added_by_a_rule_and_a_row(copy: Copy) -> None:
     assert copy.run("carray", "gelu.tflite", "-o", "firmware").returncode == 0
     resolver = copy.folder / "firmware" / "gelu_op_resolver.h"
     assert "resolver.AddGelu()" in resolver.read_text(encoding="utf-8")
+
+
+def inserted(path: Path, before: str, more: str) -> None:
+    """Write ``more`` in front of ``before``, which the file has once."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, more + before), encoding="utf-8")
+
+
+def save_with(folder: Path, name: str, operator: Callable[[Graph, int], int]) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(operator(graph, graph.input((1, 8))))
+    (folder / name).write_bytes(maker.build())
+
+
+DECLARED = """
+[models.net]
+source = "net.tflite"
+boards = ["arduino-nano-33-ble"]
+runtime = "own"
+[runtime.own]
+extends = "m4_ref"
+"""
+
+
+def test_a_kernel_library_is_added_by_a_row_and_its_layouts(copy: Copy) -> None:
+    """The declaration takes its name, results and texts show it, rules ask for its structs."""
+    save_with(copy.folder, "net.tflite", lambda graph, source: graph.logistic(source))
+    declaration = copy.folder / "tinybudget.toml"
+    declaration.write_text(DECLARED + 'kernels = "acme-nn"\n', encoding="utf-8")
+    before = copy.run("check")
+    assert before.returncode == 2
+    assert "acme-nn" in before.stderr
+
+    kernels = copy.package / "runtimes" / "kernels.py"
+    inserted(kernels, '"reference", "cmsis-nn"', '"acme-nn", ')
+    inserted(
+        kernels,
+        '        KernelLibrary("reference"',
+        '        KernelLibrary("acme-nn", "acmenn", "ACME-NN", functions="acme_"),\n',
+    )
+    rules = copy.package / "footprint" / "operators" / "activations.py"
+    text = rules.read_text(encoding="utf-8")
+    layout = re.search(r'"LOGISTIC": OperatorRule\(.*?op_data\(([^)]*)', text, re.DOTALL)
+    assert layout is not None
+    end = layout.end(1)
+    rules.write_text(f'{text[:end]}, acme_nn="100i"{text[end:]}', encoding="utf-8")
+
+    done = copy.run("check", "--json", "results.json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((copy.folder / "results.json").read_text(encoding="utf-8"))
+    (variant,) = results["runtime"]["variants"]
+    assert (variant["name"], variant["kernels"]) == ("own", "acme-nn")
+    kept = {
+        each["cause"]: each["bytes"]
+        for each in results["pairs"][0]["arena"]["persistent"]
+        if each["operator"] == "LOGISTIC"
+    }
+    assert 400 <= kept["operator data"] < 400 + 16
+    told = copy.python(
+        "from pytest_tinybudget.runtimes.kernels import Kernels, library_of",
+        "print(library_of({'acme_convolve': 0}).name, Kernels('acme-nn', dsp=True).label)",
+    )
+    assert told == "acme-nn ACME-NN with DSP"
+
+
+def test_a_version_of_tflm_is_added_by_data(copy: Copy) -> None:
+    """It lacks what came after it: structs were larger, and an operator was not registered."""
+    save_with(copy.folder, "net.tflite", lambda graph, source: graph.logistic(source))
+    save_with(copy.folder, "later.tflite", lambda graph, source: graph.softmax(source))
+    declaration = copy.folder / "tinybudget.toml"
+    declaration.write_text(DECLARED + 'tflm = "feedc0de"\n', encoding="utf-8")
+    assert "counted for TFLM of any known version" in " ".join(copy.run("check").stdout.split())
+
+    versions = copy.package / "runtimes" / "data" / "versions"
+    change = {
+        "name": "smaller records",
+        "commit": "0ddba11",
+        "date": "2025-06-01T00:00",
+        "before": {"NodeAndRegistration": "(7p i p b) p 4p"},
+        "registers": ["SOFTMAX"],
+    }
+    inserted(versions / "tflm.json", ' {\n  "name": "allocators without', f"{json.dumps(change)},")
+    known = json.loads((versions / "known.json").read_text(encoding="utf-8"))
+    known["tflm"]["feedc0de"] = "2025-05-01"
+    (versions / "known.json").write_text(json.dumps(known), encoding="utf-8")
+
+    def arena() -> Mapping[str, Any]:
+        done = copy.run("check", "--json", "results.json")
+        assert done.returncode in (0, 1), done.stderr
+        results = json.loads((copy.folder / "results.json").read_text(encoding="utf-8"))
+        (pair,) = results["pairs"]
+        return {**pair["arena"], "warnings": pair["warnings"]}
+
+    older = arena()
+    declaration.write_text(DECLARED, encoding="utf-8")
+    newest = arena()
+    records = "node_and_registration"
+    assert (newest["recorded"][records], older["recorded"][records]) == (32, 60)
+    assert not any("any known version" in line for line in older["warnings"])
+    text = DECLARED.replace("net.tflite", "later.tflite")
+    declaration.write_text(text, encoding="utf-8")
+    assert copy.run("check").returncode == 0
+    declaration.write_text(text + 'tflm = "feedc0de"\n', encoding="utf-8")
+    refused = copy.run("check")
+    assert refused.returncode == 1
+    assert "TFLM feedc0de has no registration" in " ".join(refused.stdout.split())

@@ -144,6 +144,11 @@ class Board(Struct, frozen=True):
     vela: VelaOptions = field(default_factory=VelaOptions)
 
     @property
+    def runs_tflm(self) -> bool:
+        """Whether it has a core that firmware with TFLM is built for; a Jetson module has none."""
+        return bool(self.core or self.runtime)
+
+    @property
     def flash_room(self) -> int:
         """Bytes of flash for the model and the runtime."""
         return max(0, self.usable_flash - self.reserved_flash)

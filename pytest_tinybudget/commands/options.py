@@ -264,9 +264,15 @@ def runtime_named(name: str | None) -> Runtime:
 
 
 def runtime_of(board: Board) -> Runtime:
-    """The shipped runtime that ``board`` names, with the board's flash margin if that is wider."""
+    """The shipped runtime that ``board`` names, with the board's flash margin if that is wider.
+
+    Raises:
+        TinybudgetError: the board runs no TFLM.
+    """
     from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
+    if not board.runs_tflm:
+        raise TinybudgetError(f"{board.id} runs no TFLM: it has no core that firmware is built for")
     return RUNTIMES[board.runtime].with_margin(board.flash_margin_percent)
 
 

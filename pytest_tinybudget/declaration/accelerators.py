@@ -17,12 +17,8 @@ from pytest_tinybudget.declaration.schema import BoardTable
 from pytest_tinybudget.declaration.schema import VelaTable
 
 
-#: A processor of 64 bits, which nothing is measured for: what runs there is not TFLM.
-_HOST_RUNTIME = "x86_64_ref"
-
-
 def module_board(name: str, table: BoardTable, sizes: Mapping[str, int]) -> Board | None:
-    """The start of a board that is a Jetson module: it has a memory, and no core of its own."""
+    """The start of a board that is a Jetson module: it has a memory, and no core or runtime."""
     accelerator = accelerators().get(table.accelerator or "")
     if accelerator is None or accelerator.kind != "jetson":
         return None
@@ -40,7 +36,7 @@ def module_board(name: str, table: BoardTable, sizes: Mapping[str, int]) -> Boar
         largest_ram=ram,
         reserved_flash=0,
         reserved_ram=0,
-        runtime=_HOST_RUNTIME,
+        runtime="",
         regions=(),
         source=accelerator.source,
         vendor="NVIDIA",
@@ -71,7 +67,7 @@ def _check_core(context: Context, board: Board, accelerator: Accelerator, keys: 
     if accelerator.kind == "jetson" and board.core:
         text = "is a module with a memory of its own: leave out 'extends' and 'core'"
         context.problems.add(here, text, example='accelerator = "jetson-nano"')
-    if accelerator.kind != "jetson" and board.runtime == _HOST_RUNTIME:
+    if accelerator.kind != "jetson" and not board.runs_tflm:
         text = "is beside the core of a microcontroller, which a Jetson is not"
         context.problems.add(here, text, example='extends = "grove-vision-ai-v2"')
 

@@ -198,6 +198,10 @@ class Declaration(Struct, frozen=True):
         Raises:
             TinybudgetError: the board's core or runtime is not known, or does not suit the other.
         """
+        if model.runtime is None and not board.runs_tflm:
+            raise TinybudgetError(
+                f"{board.id} runs no TFLM: it has no core that firmware is built for", code="TB200"
+            )
         declared = model.runtime or self.runtimes.get(board.runtime)
         if declared is None:
             raise unknown("runtime", board.runtime, self.runtimes)

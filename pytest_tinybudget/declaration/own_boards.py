@@ -255,7 +255,11 @@ class Boards:
             board = replace(board, runtime=own)
             here = (*keys, "runtime")
             check_suitable(self.context, self.runtimes, self.runtimes.get(own), board, here)
-        elif board.runtime not in self.runtimes and not self.context.problems.concerns(*keys):
+        elif (
+            board.runs_tflm
+            and board.runtime not in self.runtimes
+            and not self.context.problems.concerns(*keys)
+        ):
             self.context.look_up("runtime", board.runtime, self.runtimes, keys)
         return board
 

@@ -22,9 +22,9 @@ from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
-from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.runtimes.versions import find_version
 
 
 #: How far the flash of other kernels may lie above a table's: esp-nn's on Xtensa was published
@@ -169,14 +169,11 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
 
 def _tflm(base: Tflm, table: RuntimeTable) -> Tflm:
     """The version of TFLM that ``table`` names; nobody knows that of a table of the user's own."""
-    commit = base.commit if table.table is None else ""
+    version = base.version if table.table is None else Version()
     if table.tflm is not None:
-        declared = table.tflm.lower()
-        # Git abbreviates: either may be the longer.
-        same = declared.startswith(TFLM_COMMIT) or TFLM_COMMIT.startswith(declared)
-        commit = TFLM_COMMIT if same else declared
+        version = find_version("tflm", table.tflm.lower())
     return replace(
-        base, version=Version(commit), static_memory=first(table.static_memory, base.static_memory)
+        base, version=version, static_memory=first(table.static_memory, base.static_memory)
     )
 
 

@@ -35,7 +35,6 @@ from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.kernels import LibraryName
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
-from pytest_tinybudget.runtimes.structs import STRUCTS
 
 
 _TEXT = KINDS.index("text")
@@ -544,7 +543,7 @@ def _ram_parts(model: Model, runtime: Runtime, image: _Image) -> tuple[Part, ...
 def _on_32_bits(runtime: Runtime) -> Callable[[str], int]:
     """Sizes of TFLM's structs (by name) with pointers of 32 bits."""
     abi = replace(runtime.abi, pointer_bytes=4)
-    return lambda struct: abi.size_of(STRUCTS[struct])
+    return lambda struct: abi.size_of(runtime.tflm.struct(struct))
 
 
 def _variables_bytes(model: Model, size_of: Callable[[str], int]) -> int:

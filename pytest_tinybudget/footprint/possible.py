@@ -14,7 +14,7 @@ from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 from pytest_tinybudget.runtimes.versions import Version
-from pytest_tinybudget.runtimes.versions import oldest
+from pytest_tinybudget.runtimes.versions import largest_structs
 
 
 def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
@@ -31,7 +31,10 @@ def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
             "TFLM of any known version": replace(
                 runtime,
                 tflm=replace(
-                    runtime.tflm, version=oldest("tflm"), static_memory=False, any_version=True
+                    runtime.tflm,
+                    version=largest_structs("tflm"),
+                    static_memory=False,
+                    any_version=True,
                 ),
             ),
         }

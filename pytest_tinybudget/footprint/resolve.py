@@ -71,6 +71,8 @@ def why_unresolved(operator: Operator, firmware: Firmware) -> str:
             return ""
         return "compiled for an Ethos-U NPU, whose kernel this runtime does not register"
     if (operator.name, operator.is_custom) in registrations():
+        if operator.name in runtime.tflm.version.unregistered:
+            return f"TFLM {runtime.tflm.commit} has no registration for this operator yet"
         return ""
     if operator.name == EDGE_TPU and operator.is_custom and runtime.kernels.edge_tpu:
         return ""

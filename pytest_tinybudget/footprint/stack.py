@@ -79,7 +79,7 @@ def stack_part(model: Model, runtime: Runtime) -> Part:
         note = f"{names} not measured: counted like the deepest kernel that was"
     elif runtime.flash_margin_percent > 0 or not _measured_on(runtime):
         note = _NEIGHBOR
-    elif not runtime.tflm.is_known:
+    elif runtime.tflm.commit != TFLM_COMMIT:
         note = f"measured with TFLM {TFLM_COMMIT}"
     return Part("stack", size, "estimated" if note else "table", note=note)
 

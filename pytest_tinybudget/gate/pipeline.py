@@ -652,7 +652,9 @@ class Gate:
             return self._verified(verdict, model) if self.verify and model else verdict
 
         verdict, accepted = accept_overruns(judged(terms.budget), terms.budget, allowed, judged)
-        lesser = for_a_lesser_core(pair.firmware.name, pair.firmware.runtime, pair.board)
+        lesser = ""
+        if pair.board.runs_tflm:
+            lesser = for_a_lesser_core(pair.firmware.name, pair.firmware.runtime, pair.board)
         return warned(_result(pair, verdict, footprint, accepted), (lesser,) if lesser else ())
 
     def _verified(self, verdict: Verdict, model: Model) -> Verdict:
@@ -708,14 +710,14 @@ def _result(
         accepted=accepted,
         placed=verdict.placed,
         arrays=verdict.arrays,
-        table=fingerprint(pair.firmware.runtime),
-        identity=_identity(pair.firmware, footprint),
+        table=fingerprint(pair.firmware.runtime) if pair.board.runs_tflm else "",
+        identity=_identity(pair.firmware if pair.board.runs_tflm else None, footprint),
     )
 
 
-def _identity(firmware: Firmware, footprint: Footprint) -> Identity:
+def _identity(firmware: Firmware | None, footprint: Footprint) -> Identity:
     """What the sizes of ``footprint`` belong to; an accelerator's own runtime is no TFLM."""
-    if footprint.runtime != firmware.name:
+    if firmware is None or footprint.runtime != firmware.name:
         return Identity(tool_version(), description=footprint.runtime)
     known = identity_of(firmware.runtime)
     if firmware.fixed is None:

@@ -8,6 +8,7 @@ from pytest_tinybudget.runtimes.structs import ADDED_BY_COMPRESSION
 from pytest_tinybudget.runtimes.structs import STRUCTS
 from pytest_tinybudget.runtimes.structs import WITHOUT_STATIC_MEMORY
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.runtimes.versions import known
 
 
 #: The TFLM commit that the operator rules and tables were read from and measured on.
@@ -48,7 +49,8 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
     @property
     def is_known(self) -> bool:
         """Whether the operator rules hold for this version."""
-        return self.version.name in (TFLM_COMMIT, PACKAGE_VERSION)
+        name = self.version.name
+        return name in (TFLM_COMMIT, PACKAGE_VERSION) or name in known("tflm")
 
     def has(self, change: str) -> bool:
         """Whether a change of TFLM's history is in it, by the name in ``data/versions``."""

@@ -2,12 +2,14 @@
 
 ``data/versions/LIBRARY.json`` lists the changes of a library's history that move a byte, a refusal
 or an output, the newest first, each with what held *before* it. A version lacks the changes that
-came after it. The newest lacks none, and the operator rules are written for it.
+came after it. The newest lacks none, and the operator rules are written for it. Those that the
+rules hold for stand in ``data/versions/known.json``, each with its date.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -94,6 +96,22 @@ def version(name: str, date: str, history: Iterable[Change]) -> Version:
 
 
 @cache
-def oldest(library: Library) -> Version:
-    """The version before all known changes: no known one has larger structs of TFLM's own."""
-    return version("", "", changes(library))
+def known(library: Library) -> Mapping[str, Version]:
+    """The versions that the operator rules hold for, by name, the newest first."""
+    file = Path(__file__).parent / "data" / "versions" / "known.json"
+    dates = msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, str]])[library]
+    return {name: version(name, date, changes(library)) for name, date in dates.items()}
+
+
+def find_version(library: Library, name: str) -> Version:
+    """The known version that ``name`` is, in full or abbreviated as Git does; else a bare name."""
+    for each in known(library).values():
+        if name.startswith(each.name) or each.name.startswith(name):
+            return each
+    return Version(name)
+
+
+@cache
+def largest_structs(library: Library) -> Version:
+    """A version with all changes, but with structs as large as in any: it bounds all versions."""
+    return Version(layouts=version("", "", changes(library)).layouts)
