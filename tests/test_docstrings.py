@@ -20,9 +20,11 @@ import pytest
 import pytest_tinybudget
 from pytest_tinybudget import hooks
 from pytest_tinybudget.boards import board
+from pytest_tinybudget.footprint import result
 from pytest_tinybudget.footprint.operators import rule
 from pytest_tinybudget.footprint.operators.trust import Trusted
 from pytest_tinybudget.graph import model
+from pytest_tinybudget.results import types
 
 
 PUBLIC = [getattr(pytest_tinybudget, name) for name in pytest_tinybudget.__all__]
@@ -43,7 +45,16 @@ def defined_in(module: Any) -> list[Any]:
 #: What users call, what hooks hand to plugins, and what rules of operators see.
 DOCUMENTED = list(
     dict.fromkeys(
-        [*PUBLIC, *HOOKS, *defined_in(model), *defined_in(board), *defined_in(rule), Trusted]
+        [
+            *PUBLIC,
+            *HOOKS,
+            *defined_in(model),
+            *defined_in(board),
+            *defined_in(result),
+            *defined_in(types),
+            *defined_in(rule),
+            Trusted,
+        ]
     )
 )
 TYPES = [each for each in DOCUMENTED if isinstance(each, type)]
@@ -63,16 +74,20 @@ def own_methods(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def fields_with_docstrings(kind: type) -> set[str]:
-    """Fields with a string below them, as documentation generators read it."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    """Fields with a string below or a ``#:`` above, as documentation generators read them."""
+    source = textwrap.dedent(inspect.getsource(kind))
+    lines = source.splitlines()
+    (body,) = ast.parse(source).body
     assert isinstance(body, ast.ClassDef)
     return {
         field.target.id
-        for field, text in zip(body.body, body.body[1:], strict=False)
+        for field, text in zip(body.body, [*body.body[1:], None], strict=True)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
+        and (
+            (isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant))
+            or lines[field.lineno - 2].lstrip().startswith("#:")
+        )
     }
 
 
@@ -98,7 +113,7 @@ def test_a_public_type_says_what_its_methods_do(kind: type) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [each for each in TYPES if each.__name__ not in ("Footprint", "PairResult")],
+    TYPES,
     ids=lambda kind: kind.__name__,
 )
 def test_a_public_type_says_what_its_fields_hold(kind: type) -> None:

@@ -57,8 +57,8 @@ def typed_registrations(model: Model) -> dict[str, str]:
     An operator is named when all its uses in the model have the same types and TFLM declares a
     registration for these. A type-specific registration links that type's kernel alone and fails
     for any other, so an operator in doubt is left out and stays generic.
-    UNIDIRECTIONAL_SEQUENCE_LSTM is never named: its ``_INT8`` and ``_INT16`` kernels assert int16
-    weights, and a build that has assertions stops there.
+    UNIDIRECTIONAL_SEQUENCE_LSTM is never named: its ``_INT8`` and ``_INT16`` kernels do not run in
+    every build.
     """
     kinds: dict[str, set[str]] = {}
     for subgraph in model.subgraphs:

@@ -186,7 +186,13 @@ class Refusal(Struct, frozen=True, gc=False):
 
 
 def place(operator: str, subgraph: int, index: int) -> str:
-    """Operator and place as everything names it: the subgraph only where it is not the main one."""
+    """An operator with its place, as all messages and reports name it: ``"ADD #3 of subgraph 1"``.
+
+    Args:
+        operator: Its name.
+        subgraph: Index of its subgraph. The main one, 0, is not named.
+        index: Its index in the subgraph.
+    """
     return f"{operator} #{index}" + (f" of subgraph {subgraph}" if subgraph else "")
 
 
@@ -212,8 +218,11 @@ class Footprint(Struct, frozen=True, gc=False):
     of RAM lies in ``psram_parts`` (external RAM) is up to ``layout.laid_out``.
     """
 
+    #: The id of the runtime that it was measured for.
     runtime: Annotated[str, ABSENT]
+    #: What takes flash. The margins count.
     flash_parts: Annotated[tuple[Part, ...], ABSENT]
+    #: What takes RAM on the chip. The margins count.
     ram_parts: Annotated[tuple[Part, ...], ABSENT]
     arena: Annotated[Arena | None, about("The tensor arena; null when not planned.")]
     stack: Annotated[int, size("Bytes of stack, margin included; null when not measured.")]
@@ -284,7 +293,9 @@ class Footprint(Struct, frozen=True, gc=False):
 
 
 class Estimate(Struct, frozen=True, gc=False):
-    """A footprint, and whether it was linked from tables: then changes can be linked as well."""
+    """A footprint as an estimator makes it."""
 
+    #: Flash and RAM in parts.
     footprint: Footprint
+    #: Whether its flash was linked from tables: then the flash of a changed model can be as well.
     linked: bool

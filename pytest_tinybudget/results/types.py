@@ -153,15 +153,18 @@ class Checkout(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True):
-    """Where a set of results comes from: version of the tool and of TFLM's tables, commits."""
+    """Where a set of results comes from."""
 
+    #: The version of this package.
     tool: str
+    #: The commit of TFLM that the shipped tables were measured with.
     tflm_commit: str
+    #: The repositories that models and declaration were read from.
     checkouts: tuple[Checkout, ...] = ()
 
 
 def own_provenance(checkouts: tuple[Checkout, ...] = ()) -> Provenance:
-    """That of what this installation measures."""
+    """The provenance of results that this installation measures, from these ``checkouts``."""
     return Provenance(tool_version(), TFLM_COMMIT, checkouts)
 
 
@@ -198,7 +201,7 @@ class Measure(Struct, frozen=True, gc=False):
 
 
 def memory_of_arena(measures: Iterable[Measure]) -> Measure | None:
-    """The memory that the arena lies in as one; ``None`` where it is split, or not measured."""
+    """The one of ``measures`` that holds the whole arena; ``None`` where it is split or unknown."""
     memories = {each.metric: each for each in measures if each.metric in ("ram", "psram")}
     names = [(metric, part.name) for metric, each in memories.items() for part in each.parts]
     if any(name.startswith((PERSISTENT, NON_PERSISTENT)) for _, name in names):
@@ -474,7 +477,7 @@ class PairResult(Struct, frozen=True, gc=False):
 
 
 def unmeasured(result: PairResult, error: TinybudgetError) -> PairResult:
-    """The result in ``result``'s place where what belongs to it went wrong."""
+    """The result that takes the place of ``result`` where measuring raised ``error``."""
     return PairResult(
         id=result.id,
         model=result.model,
@@ -490,7 +493,10 @@ def unmeasured(result: PairResult, error: TinybudgetError) -> PairResult:
 
 
 def without_artifacts(result: PairResult, error: TinybudgetError) -> PairResult:
-    """``result`` of a pair whose C files could not be written, which nobody asked for."""
+    """``result`` with a warning that ``error`` kept its C files from being written.
+
+    For C files that nobody asked for by an option: they fail no pair.
+    """
     return warned(result, (f"its C files are not there: {error.message}",))
 
 
