@@ -1,4 +1,4 @@
-"""What resolving the sections of a declaration shares: the file, its problems, and look-ups."""
+"""The context in which sections of a declaration are resolved: the file, its problems, look-ups."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _Value = TypeVar("_Value")
 
 
 class Context(Struct, frozen=True):
-    """A declaration's ``path`` and what has been found wrong with it so far."""
+    """A declaration's ``path`` and the problems that were found in it so far."""
 
     path: Path
     problems: Problems
 
     def size(self, size: int | str | None, *keys: str) -> int | None:
-        """Bytes of a declared size; ``None`` where there is none, or not one of whole bytes."""
+        """Bytes of a declared size; ``None`` where none is declared or the bytes are no integer."""
         if size is None:
             return None
         try:
@@ -58,7 +58,7 @@ class Context(Struct, frozen=True):
     def elements(self, values: Iterable[str], keys: KeyPath) -> Iterator[tuple[KeyPath, str]]:
         """Each value of the list at ``keys`` with its own key path.
 
-        Elements that were left out as wrong have used up their indices.
+        Wrong elements were left out before; the others keep their indices.
         """
         index = 0
         for value in values:
@@ -93,7 +93,7 @@ class Context(Struct, frozen=True):
     def look_up(
         self, kind: str, name: str, valid: Mapping[str, _Value], keys: KeyPath
     ) -> _Value | None:
-        """What ``name`` stands for; an unknown one is a problem with the nearest valid names."""
+        """What ``name`` stands for. An unknown one is a problem that offers the nearest names."""
         if name not in valid:
             text = f"unknown {kind} {name!r}"
             self.problems.add(keys, text, name=name, valid=valid, example=_example(kind, keys))
@@ -115,7 +115,7 @@ def separator_hint(declared: str) -> str:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file or folder; a path that the system refuses is none."""
+    """Whether the file or folder exists. A path that the system refuses does not."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -130,12 +130,12 @@ def _is_link(path: Path) -> bool:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a glob's match is a model: a file, or the folder of a SavedModel."""
+    """Whether a match of a glob is a model: a file, or the folder of a SavedModel."""
     return path.is_file() or (path / SAVED_MODEL_FILE).is_file()
 
 
 def _example(kind: str, keys: KeyPath) -> str:
-    """A valid line with the name of a thing of this ``kind``, alone or in a list."""
+    """A valid line of TOML with a name of this ``kind``, alone or in a list."""
     name = {
         "board": "esp32",
         "runtime": "m4_cmsisnn",
@@ -147,7 +147,7 @@ def _example(kind: str, keys: KeyPath) -> str:
 
 
 def siblings(path: Path) -> list[str]:
-    """Names of the files beside ``path`` that may have been meant: of its kind, or a like name."""
+    """Names of files beside ``path`` that may have been meant: of its kind, or similarly named."""
     try:
         names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())[:200]
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How models are converted: the keys of a section, and where they are silent, of the defaults."""
+"""The settings of conversions: the keys of a section, and for missing ones the defaults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_tinybudget.declaration.schema import DefaultsTable
 from pytest_tinybudget.declaration.schema import ModelTable
 
 
-#: What is for sources that are converted; ``strip`` is for every file.
+#: Keys that count for converted sources alone. ``strip`` counts for every file.
 _CONVERTING = (
     "representative_data",
     "custom_objects",
@@ -37,7 +37,7 @@ _LIMITS = ("conversion_timeout", "conversion_memory")
 def conversion(
     context: Context, table: DefaultsTable | ModelTable, otherwise: Conversion, keys: KeyPath
 ) -> Conversion:
-    """What ``table`` says of a conversion, and what it leaves out as it is ``otherwise``."""
+    """The conversion that ``table`` declares; missing keys are taken from ``otherwise``."""
     memory = context.size(table.conversion_memory, *keys, "conversion_memory")
     settings = replace(
         otherwise,
@@ -64,10 +64,10 @@ def check_effect(
     sources: Sequence[Path | None],
     keys: KeyPath,
 ) -> None:
-    """Note those keys of a section that would change nothing of any of its ``sources``.
+    """Note a problem for each key of a section that has no effect on any of its ``sources``.
 
-    A source is ``None`` for a layer list. In ``[defaults]`` a key is for whichever model it is of
-    use to.
+    A source is ``None`` for a layer list. A key in ``[defaults]`` may have an effect on some models
+    only.
     """
     declared = [key for key in _CONVERTING if getattr(table, key) is not None]
     evaluated = table.accuracy is not None or table.agreement is not None
@@ -82,7 +82,7 @@ def check_effect(
 
 
 def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
-    """The keys that change nothing of what comes of ``source``, each with why."""
+    """The keys that have no effect on ``source``, each with the reason."""
     if source is None:
         return dict.fromkeys(_CONVERTING, "a layer list is not converted")
     kind = kind_of(source)

@@ -1,4 +1,4 @@
-"""Editing a declaration: comments and layout stay, the file changes whole or not at all."""
+"""Edits a declaration. Comments and layout stay; the file is replaced in one step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_reserves(path: Path, board: str, reserved_flash: int, reserved_ram: in
 
 
 def edited(path: Path, values: Mapping[KeyPath, str | int]) -> bytes:
-    """The contents of ``path`` with ``values`` at their keys, in tables that it has already.
+    """The text of ``path`` with ``values`` at their keys, in tables that the file already has.
 
     Raises:
         TinybudgetError: no such file or table, or no TOML.
@@ -99,7 +99,7 @@ def _replace(document: TOMLDocument, keys: KeyPath, value: str | int, path: Path
 
 
 def _check(text: str, values: Mapping[KeyPath, str | int], path: Path) -> None:
-    """That the edited text says what it should, before it takes the place of the old one."""
+    """Check that the edited text has the new values, before it replaces the old one."""
     try:
         document: Any = parse(text)
         for keys, value in values.items():

@@ -1,4 +1,4 @@
-"""What is asked of a model's outputs: ``accuracy`` and ``agreement`` of a section, resolved."""
+"""Resolves the demands on a model's outputs: ``accuracy`` and ``agreement`` of a section."""
 
 from __future__ import annotations
 
@@ -83,9 +83,10 @@ def _check_trained(context: Context, table: ModelTable, keys: KeyPath) -> None:
 def _held_out(
     context: Context, tables: tuple[AccuracyTable | AgreementTable, ...], keys: KeyPath
 ) -> HeldOut | None:
-    """The data of the first of ``tables``; what one leaves out, the next may say.
+    """The held-out data of the first of ``tables``; missing keys are taken from the next.
 
-    Names and numbers go with the file: another file than the next table's has its own.
+    Names and numbers belong to the file, so they are taken from the next table only for the same
+    file.
     """
     own = tables[0]
     if own.data is not None:
@@ -113,7 +114,7 @@ def _held_out(
 
 
 def _first(tables: Sequence[AccuracyTable | AgreementTable], key: str) -> Any:
-    """What the first of ``tables`` that has ``key`` says of it."""
+    """The value of ``key`` in the first of ``tables`` that has it."""
     declared = (getattr(table, key) for table in tables)
     return next((value for value in declared if value is not None), None)
 

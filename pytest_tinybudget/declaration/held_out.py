@@ -1,4 +1,4 @@
-"""Demands on a model's outputs for data that it was not trained with, as they are resolved."""
+"""The types of demands on a model's outputs for data that it was not trained with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 Metric = Literal["accuracy", "top_5", "auc", "mae", "mse"]
 
-#: Metrics of which less is better.
+#: Metrics for which a smaller value is better.
 ERRORS: tuple[Metric, ...] = ("mae", "mse")
 
 
@@ -47,9 +47,9 @@ class Accuracy(Struct, frozen=True):
 
 
 class Agreement(Struct, frozen=True):
-    """The least share of samples, in 0..1, that model and deployed model decide alike.
+    """The least share of samples, in 0..1, on which model and deployed model must agree.
 
-    With a ``tolerance`` outputs are numbers, alike when no further apart than that.
+    With a ``tolerance`` outputs are numbers, and agree when they differ by no more than that.
     """
 
     data: HeldOut

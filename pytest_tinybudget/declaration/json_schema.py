@@ -1,4 +1,4 @@
-"""The JSON Schema of a ``tinybudget.toml``, so that editors complete keys and mark mistakes."""
+"""Makes the JSON Schema of a ``tinybudget.toml``, by which editors complete and check keys."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """Everything that the loader checks of keys, types and patterns, as a schema.
+    """All that the loader checks of keys, types and patterns, as a JSON Schema.
 
-    What depends on other parts of the file or on the disk (names that must exist, sizes against
-    each other) is the loader's alone.
+    Only the loader checks what depends on other parts of the file or on the disk, such as names
+    that must exist.
     """
     (reference,), components = msgspec.json.schema_components((Document,), ref_template=_DEFINITION)
     definitions = {name: _cleaned(component) for name, component in components.items()}
@@ -31,8 +31,10 @@ def json_schema() -> dict[str, Any]:
 
 
 def _cleaned(node: Any) -> Any:
-    """``node`` without what says nothing to an editor: class names, and ``null``, which TOML
-    lacks (an optional key is left out instead)."""
+    """``node`` without what is of no use in an editor: class names, and ``null``.
+
+    TOML has no null: an optional key is left out.
+    """
     if isinstance(node, list):
         return [_cleaned(item) for item in node]
     if not isinstance(node, dict):

@@ -27,11 +27,11 @@ from pytest_tinybudget.graph.locations import holds_model
 from pytest_tinybudget.graph.locations import is_model_name
 
 
-#: A declaration is written by people; anything larger is another file by mistake.
+#: The largest declaration, bytes. People write them, so a larger file is a mistake.
 _LARGEST_BYTES = 1024 * 1024
-#: The parsers' time grows with the square of a dotted key's parts.
+#: The most parts of a dotted key: the time of parsers grows with their square.
 _MOST_DOTS = 100
-#: Files that extend files that extend files: a longer chain is a mistake.
+#: The longest chain of files that extend files.
 _DEEPEST = 20
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
@@ -51,7 +51,7 @@ def load(path: Path, boards: Mapping[str, Board]) -> Declaration:
 
 
 def _document(path: Path) -> tuple[Document, Problems]:
-    """The file ``path``, typed, and what is wrong with its shape."""
+    """The file ``path`` as a typed document, and the problems of its shape."""
     document, lines = _toml(_text(path), path)
     problems = Problems(path, lines)
     return validated(_lifted(document), problems), problems
@@ -127,7 +127,7 @@ def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 
 def _syntax_error(message: str, text: str, file: str) -> str:
-    """The parser's message with the place in front, as editors and terminals link it."""
+    """The parser's message with file and line in front, which editors and terminals link."""
     place = _PLACE.search(message)
     hint = "; folders are separated by '/'" if message.startswith("Unescaped") else ""
     if place is None:

@@ -42,7 +42,7 @@ _SIZES = (
     "reserved_flash",
     "reserved_ram",
 )
-#: Boards of boards of boards: a chain longer than this is a mistake.
+#: The longest chain of boards that extend boards.
 _DEEPEST = 20
 
 
@@ -50,12 +50,9 @@ _DEEPEST = 20
 class Boards:
     """Resolves ``tables``, the file's own boards, one after the other into ``own``.
 
-    ``slots`` are theirs by id; a board has those of the board that it extends.
-
-    ``catalog`` has the boards that exist without them, ``inherited`` those of it that come from
-    a file that this one extends.
-
-    A board with a fixed-cost runtime of its own adds that to ``runtimes``.
+    ``slots`` has the slots of boards by id; a board has those of the board that it extends.
+    ``catalog`` has all other boards, ``inherited`` those of them that come from a file which this
+    one extends. A board with a fixed-cost runtime of its own adds it to ``runtimes``.
     """
 
     context: Context
@@ -78,7 +75,7 @@ class Boards:
         return dict.fromkeys((*self.catalog, *self.tables))
 
     def boards_of(self, ids: list[str] | None, keys: KeyPath) -> tuple[Board, ...] | None:
-        """The boards of a list; ``None`` without one, problems for what is wrong in it."""
+        """The boards of a list; ``None`` without a list. Wrong names become problems."""
         if ids is None:
             return None
         found, seen = [], set()
@@ -98,9 +95,9 @@ class Boards:
         return tuple(found)
 
     def _id_of(self, name: str, keys: KeyPath) -> str | None:
-        """The board that ``name`` stands for: its id, or an everyday name of the catalog's.
+        """The id of the board ``name``, which is an id or an everyday name of the catalog.
 
-        ``None``, and a problem, where there is none or a chip has several.
+        ``None``, and a problem, where there is none, or where several boards have the chip.
         """
         if name in self.tables:
             return name
@@ -135,7 +132,7 @@ class Boards:
         return board
 
     def _with_slots(self, board: Board, table: BoardTable, parent: str) -> Board:
-        """``board`` with what its slots for updates leave of the flash, and those kept.
+        """``board`` with the flash that its update slots leave; notes the slots.
 
         A partition table takes the place of the one that the usable flash was taken from.
         """
@@ -264,7 +261,7 @@ class Boards:
         return board
 
     def _power(self, table: BoardTable, otherwise: Power, keys: KeyPath) -> Power:
-        """What is declared of the board's power, and what it leaves out as it is ``otherwise``."""
+        """The declared power of the board; missing keys are taken from ``otherwise``."""
         active = self.context.quantity(table.active_power, "W", *keys, "active_power")
         sleep = self.context.quantity(table.sleep_current, "A", *keys, "sleep_current")
         volts = self.context.quantity(table.voltage, "V", *keys, "voltage")
@@ -275,7 +272,7 @@ class Boards:
         )
 
     def _check_room(self, board: Board, keys: KeyPath) -> None:
-        """A part larger than its whole is a slip, and would be a limit of zero or a false pass."""
+        """Note a part that is larger than its whole: it would make a limit of 0 or a false pass."""
         for part, whole in (
             ("usable_flash", "flash"),
             ("largest_ram", "ram"),
@@ -293,7 +290,7 @@ class Boards:
 
 
 def _changed(parent: Board, name: str, sizes: Mapping[str, int]) -> Board:
-    """``parent`` with other sizes. What it says of a memory that is replaced goes no further."""
+    """``parent`` with other sizes. Its details of a replaced memory are dropped."""
     board = replace(
         parent,
         id=name,
@@ -324,6 +321,6 @@ def _changed(parent: Board, name: str, sizes: Mapping[str, int]) -> Board:
 
 
 def _external(sizes: Mapping[str, int]) -> tuple[Region, ...]:
-    """The external RAM that is declared; 0 is none."""
+    """The declared external RAM; 0 removes it."""
     size = sizes.get("psram")
     return (Region("PSRAM", "psram", size, size),) if size else ()

@@ -1,6 +1,6 @@
-"""Where each key of a TOML text stands: line numbers by key path, which tomllib does not give.
+"""Finds the line of each key of a TOML text, which tomllib does not give.
 
-Works on text that a TOML parser has accepted, so it only has to find its way, not to validate.
+The text was accepted by a TOML parser before, so nothing is validated here.
 """
 
 from __future__ import annotations

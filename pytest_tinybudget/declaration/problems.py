@@ -1,4 +1,4 @@
-"""What is wrong with a declaration: every problem with its line and key, told together."""
+"""Collects the problems of a declaration, each with line and key, and reports them together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_tinybudget.base.text import printable
 
 KeyPath = tuple[str, ...]
 
-#: More than this are counted, not shown: nobody reads them, and they may be many thousands.
+#: So many problems are shown; the number of the others is given.
 _MOST_SHOWN = 100
 _LONGEST_LINE = 500
 #: Keys whose values are lists.
@@ -29,10 +29,10 @@ _LISTS = ("boards", "models", "accept", "stages", "fleets")
 
 
 class Problem(Struct, frozen=True):
-    """One thing that is wrong, ``line`` from 1.
+    """One problem. ``line`` counts from 1.
 
-    ``name`` is the word that is not among the ``valid`` ones, for an offer of the nearest;
-    ``example`` is a line of TOML that would be right.
+    ``name`` is a word that is not one of the ``valid`` ones; the nearest of them are offered.
+    ``example`` is a valid line of TOML.
     """
 
     line: int
@@ -43,7 +43,7 @@ class Problem(Struct, frozen=True):
     example: str = ""
 
     def lines(self, file: str) -> list[str]:
-        """The problem in words: the line that says it, then an example."""
+        """The problem in words: one line, then an example."""
         where = f"{dotted(self.keys)}: " if self.keys else ""
         offers = nearest(self.name, self.valid) if self.name else []
         hint = f"; did you mean {', '.join(map(repr, offers))}?" if offers else ""
@@ -73,7 +73,7 @@ class Problems:
         valid: Iterable[str] = (),
         example: str = "",
     ) -> None:
-        """Note that what is declared at ``keys`` is wrong."""
+        """Note a problem at ``keys``."""
         line = nearest_line(self.lines, keys)
         self.found.append(Problem(line, keys, text, name, tuple(valid), example))
         self._concerned.update(keys[:length] for length in range(1, len(keys) + 1))
@@ -83,7 +83,7 @@ class Problems:
         return keys in self._concerned
 
     def raise_if_any(self) -> None:
-        """Raise them all, in the order of the file.
+        """Raise one error with all problems in the order of the file.
 
         Raises:
             DeclarationError: there is at least one.
@@ -137,7 +137,7 @@ def toml_value(value: Any) -> str:
 
 
 def abbreviated(value: Any) -> str:
-    """What was found instead of the expected, short enough for a line."""
+    """A found value, shortened to fit a line."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list) and not value:

@@ -1,4 +1,4 @@
-"""From the typed document to the declaration: names looked up, defaults applied, files found."""
+"""Makes the declaration of a typed document: looks up names, applies defaults, finds files."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def resolved(
     catalog: Mapping[str, Board],
     inherited: Inherited,
 ) -> Declaration:
-    """The declaration in ``document``; what cannot be resolved goes to ``problems``."""
+    """The declaration of ``document``. What cannot be resolved is noted in ``problems``."""
     context = Context(path, problems)
     runtimes = {**inherited.runtimes, **runtimes_of(context, document.runtime)}
     boards = _boards(context, document, catalog, inherited, runtimes)
@@ -123,10 +123,10 @@ def handed_down(
     catalog: Mapping[str, Board],
     inherited: Inherited,
 ) -> Inherited:
-    """What the files that extend ``document`` take from it: its boards and its defaults.
+    """What files that extend ``document`` inherit: its boards and its defaults.
 
-    Models are of one declaration, and so are files that defaults name: whether they would lie
-    beside this file or beside the one that extends it would be anybody's guess.
+    They do not inherit models, nor files that defaults name: it would not be clear whether these
+    are relative to this file or to the one that extends it.
     """
     context = Context(path, problems)
     for section, keys in _OWN_SECTIONS.items():
@@ -165,9 +165,9 @@ def _boards(
 
 
 class _Settings(msgspec.Struct, frozen=True):
-    """What models and groups have in common; built in, then ``[defaults]``, then the section.
+    """Settings of models and groups: of the section, else of ``[defaults]``, else built in.
 
-    Nothing declared means no warning for being nearly full: a pair that fits, fits.
+    Without a declared percentage a nearly full board is no warning.
     """
 
     boards: tuple[Board, ...] | None = None
@@ -186,7 +186,7 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 class Inherited(msgspec.Struct, frozen=True):
-    """What a declaration takes from the file that it extends; nothing where it extends none.
+    """What a declaration inherits from the file that it extends; empty where it extends none.
 
     ``boards`` and ``slots`` by board id; ``runtimes`` by name, with those of the boards.
     """
@@ -199,7 +199,7 @@ class Inherited(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Models:
-    """Resolves models, then the groups of them; ``built_in`` is what no defaults say."""
+    """Resolves models and groups. ``built_in`` has the settings that no defaults change."""
 
     context: Context
     document: Document
@@ -210,7 +210,7 @@ class _Models:
     identifiers: dict[str, DeclaredModel] = field(default_factory=dict)
 
     def resolve(self) -> dict[str, DeclaredGroup]:
-        """Fill ``by_name``; the groups."""
+        """Fill ``by_name`` with the models; returns the groups."""
         defaults = self.defaults()
         for section, table in self.document.models.items():
             self.add_section(section, table, defaults)
@@ -222,7 +222,7 @@ class _Models:
         }
 
     def defaults(self) -> _Settings:
-        """What ``[defaults]`` says, and what it leaves out as it is built in or inherited."""
+        """The settings of ``[defaults]``; missing ones are inherited or built in."""
         built_in, root = self.built_in, self.context.path.parent
         if built_in.conversion is not None:
             built_in = replace(built_in, conversion=replace(built_in.conversion, root=root))
@@ -231,7 +231,7 @@ class _Models:
     def settings(
         self, table: DefaultsTable | ModelTable, otherwise: _Settings, keys: KeyPath
     ) -> _Settings:
-        """What ``table`` declares, and what it leaves out as it is ``otherwise``."""
+        """The settings of ``table``; missing ones are taken from ``otherwise``."""
         stack = self.context.size(table.stack, *keys, "stack")
         runtime = runtime_reference(self.context, self.runtimes, table.runtime, (*keys, "runtime"))
         boards = self.boards.boards_of(table.boards, (*keys, "boards"))
@@ -256,7 +256,7 @@ class _Models:
     def check_runtime(
         self, table: DefaultsTable | ModelTable, settings: _Settings, keys: KeyPath
     ) -> None:
-        """That the runtime of ``settings`` runs on its boards, told where it is chosen."""
+        """Check that the runtime of ``settings`` runs on its boards; a problem is at its key."""
         if table.runtime is not None:
             keys = (*keys, "runtime")
         else:
@@ -268,7 +268,7 @@ class _Models:
     def budget(
         self, table: DefaultsTable | ModelTable | GroupTable, otherwise: Budget, keys: KeyPath
     ) -> Budget:
-        """The declared limits, and those it leaves out as they are ``otherwise``."""
+        """The declared limits; missing ones are taken from ``otherwise``."""
         if table.budget is None:
             return otherwise
         sizes = {
@@ -314,13 +314,13 @@ class _Models:
             self.context.problems.add((*keys, "budget", metric), text, example=example)
 
     def as_built_in(self) -> Conversion:
-        """A conversion of which nothing is declared."""
+        """The conversion where nothing is declared."""
         return Conversion(self.context.path.parent)
 
     def max_increase(
         self, table: DefaultsTable | ModelTable | GroupTable, otherwise: MaxIncrease, keys: KeyPath
     ) -> MaxIncrease:
-        """The declared limits of growth: all of ``table``'s, or else all of ``otherwise``."""
+        """The limits of growth: all from ``table``, or where it has none all from ``otherwise``."""
         declared = table.max_increase
         if declared is None:
             return otherwise
@@ -334,7 +334,7 @@ class _Models:
     def check_require_base(
         self, table: ModelTable | GroupTable, limit: MaxIncrease, keys: KeyPath
     ) -> None:
-        """A section that requires a base has a limit of growth to check with it."""
+        """Check that a section which requires a base also limits growth."""
         keys = (*keys, "require_base")
         if table.require_base and not limit.given and not self.context.problems.concerns(*keys[:2]):
             text = "has no effect without 'max_increase', here or in [defaults]"
@@ -408,7 +408,7 @@ class _Models:
                 self.check_artifacts(model)
 
     def planned(self, table: ModelTable, keys: KeyPath) -> LayerList | None:
-        """The layers that stand in for a file."""
+        """The layer list that takes the place of a file."""
         if table.layers is None and table.input_shape is None:
             return None
         from pytest_tinybudget.declaration.planned import layer_list
@@ -418,7 +418,7 @@ class _Models:
     def evaluations(
         self, table: ModelTable, keys: KeyPath
     ) -> tuple[Accuracy | None, Agreement | None]:
-        """What is asked of the model's outputs."""
+        """The demands on the model's outputs."""
         if table.accuracy is None and table.agreement is None:
             return None, None
         from pytest_tinybudget.declaration.evaluations import accuracy
@@ -427,13 +427,13 @@ class _Models:
         return accuracy(self.context, table, keys), agreement(self.context, table, keys)
 
     def deployed(self, table: ModelTable, keys: KeyPath) -> Path | None:
-        """The file that devices have now."""
+        """The model's file that devices have now."""
         if table.deployed is None:
             return None
         return self.context.file(table.deployed, (*keys, "deployed"), "models/kws_v1.tflite")
 
     def check_artifacts(self, model: DeclaredModel) -> None:
-        """Two models must not write the same files, nor the same names into one firmware."""
+        """Check that no two models write the same files, or the same names into one firmware."""
         identifier = c_identifier(model.artifact_name).casefold()
         other = self.identifiers.setdefault(identifier, model)
         if other is not model:
@@ -494,7 +494,7 @@ class _Models:
         return sorted(folder / name for name in names)
 
     def group(self, name: str, table: GroupTable, defaults: _Settings) -> DeclaredGroup:
-        """The group of ``[groups.NAME]``; the defaults' budget is each model's, not a group's."""
+        """The group of ``[groups.NAME]``. The defaults' budget is for models, not for groups."""
         keys, problems = ("groups", name), self.context.problems
         if f"groups.{name}" in self.by_name:
             text = f"a model is called 'groups.{name}', which would name the same test"
@@ -535,7 +535,7 @@ class _Models:
         )
 
     def models_of(self, names: list[str], keys: KeyPath) -> tuple[DeclaredModel, ...]:
-        """The models of a group's list; a section with a glob stands for all of its models."""
+        """The models of a group's list. The name of a section with a glob means all its models."""
         found: dict[str, DeclaredModel] = {}
         for here, name in self.context.elements(names, keys):
             if name in self.by_name:
@@ -591,7 +591,7 @@ def _shared_boards(models: tuple[DeclaredModel, ...]) -> tuple[Board, ...]:
 
 
 def _too_wide(pattern: str) -> str:
-    """Why a glob would search half the disk, or circles of links; empty where it does not."""
+    """Why a glob would search too many folders, or circles of links; empty where it does not."""
     parts = PurePath(pattern).parts
     wild = [part for part in parts[:-1] if _GLOB.search(part)]
     if len(wild) > _MOST_WILD_FOLDERS:

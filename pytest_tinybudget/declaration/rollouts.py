@@ -29,7 +29,7 @@ _EXAMPLES = {
 
 
 def rollout_terms(context: Context, table: RolloutTable) -> RolloutTerms | None:
-    """What ``[rollout]`` says; ``None`` where it is a contradiction."""
+    """The policy of ``[rollout]``; ``None`` where it contradicts itself."""
     keys = ("rollout",)
     try:
         policy = _policy(table)

@@ -1,4 +1,4 @@
-"""Declarations found by path, in the working directory or in another tree."""
+"""Finds declarations by path, in the working directory or in another tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_tinybudget.declaration.declared import FILE_NAME
 
 
-#: Folders in which nobody keeps a declaration or a model of their own.
+#: Folders that are not searched: nobody keeps a declaration or a model there.
 _SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "build", "dist", "node_modules", "site-packages", "venv"}
 )
@@ -26,11 +26,11 @@ def find_files(folder: Path, pattern: str) -> Iterator[Path]:
 
 
 def declarations_at(path: Path) -> Iterator[Path]:
-    """The declarations in and below a folder; of any other path the path itself."""
+    """The declarations in and below a folder. Any other path is returned as it is."""
     yield from find_files(path, FILE_NAME) if path.is_dir() else (path,)
 
 
 def split_argument(argument: str) -> tuple[str, str, str]:
-    """``PATH[::MODEL[::BOARD]]`` in its three parts, empty where they are left out."""
+    """The three parts of ``PATH[::MODEL[::BOARD]]``; those left out are empty."""
     path, model, board = (*argument.split("::", 2), "", "")[:3]
     return path, model, board

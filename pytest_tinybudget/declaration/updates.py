@@ -1,4 +1,4 @@
-"""``[boards.NAME.slots]`` and ``[update]``: partition tables read, overheads looked up."""
+"""Resolves ``[boards.NAME.slots]`` and ``[update]``: reads partition tables, finds overheads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def update_terms(context: Context, table: UpdateTable) -> UpdateTerms:
 
 
 def board_slots(context: Context, table: SlotsTable, board: Board) -> Slots | None:
-    """The slots of ``[boards.NAME.slots]``; ``None`` and a problem where they cannot be."""
+    """The slots of ``[boards.NAME.slots]``; ``None``, and a problem, where they are wrong."""
     keys = ("boards", board.id, "slots")
     if table.partition_table is not None:
         return _from_partitions(context, table, keys, board)
@@ -77,7 +77,7 @@ def _from_sizes(context: Context, table: SlotsTable, keys: KeyPath, board: Board
 def _from_partitions(
     context: Context, table: SlotsTable, keys: KeyPath, board: Board
 ) -> Slots | None:
-    """Slots of a partition table; the declaration's own sizes would contradict it."""
+    """Slots of a partition table. Sizes in the declaration as well are a problem."""
     assert table.partition_table is not None
     for key in ("size", "model_size"):
         if getattr(table, key) is not None:
@@ -122,7 +122,7 @@ def _slots(
     firmware: tuple[str, int],
     model: tuple[str, int] | None,
 ) -> Slots | None:
-    """The slots with what is lost in each; a slot that nothing is left of is a slip."""
+    """The slots with the overhead of each. A slot without any room is a problem."""
     overhead = _overhead(context, table, keys)
     try:
         slot = overhead.slot(*firmware)

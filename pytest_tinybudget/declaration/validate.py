@@ -1,4 +1,4 @@
-"""The shape of a declaration, checked value by value so that no error hides another."""
+"""Checks the shape of a declaration value by value, so that no error hides another."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pytest_tinybudget.declaration.schema import Document
 
 
 def validated(document: dict[str, Any], problems: Problems) -> Document:
-    """``document`` typed; what is wrong goes to ``problems`` and is left out."""
+    """``document`` as a typed object. Wrong values are noted in ``problems`` and left out."""
     try:
         return msgspec.convert(document, Document)
     except msgspec.ValidationError:
@@ -33,7 +33,7 @@ def validated(document: dict[str, Any], problems: Problems) -> Document:
     try:
         return msgspec.convert(fitting, Document)
     except msgspec.ValidationError as error:
-        # Everything was looked at, so this is a fault here: still one line, and never a pass.
+        # All values were checked: this is a bug of this package, told in a line, never a pass.
         problems.add((), f"is not valid: {error}")
         return Document()
 
@@ -61,7 +61,7 @@ def _table(
 
 
 def _own_first(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
-    """The fields of ``struct`` by key; what it says itself stands before what it inherits."""
+    """The fields of ``struct`` by key, its own before the inherited ones."""
     inherited = getattr(struct.__base__, "__struct_fields__", ())
     fields = sorted(msgspec.structs.fields(struct), key=lambda field: field.name in inherited)
     return {field.encode_name: field for field in fields}
@@ -70,7 +70,7 @@ def _own_first(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldI
 def _value(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
     """``value`` where it fits the type ``hint``, else ``UNSET`` and a problem noted.
 
-    Of a table or a list, what is wrong inside it is told, and only the rest of it is kept.
+    Wrong parts of a table or list are noted, and the others are kept.
     """
     count = len(problems.found)
     kept = _members(hint, value, keys, problems)
@@ -78,12 +78,12 @@ def _value(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
         return kept
     if len(problems.found) > count:
         return msgspec.UNSET  # without what is wrong in it, it is not whole
-    # Each part fits, and yet the whole does not: too few of them, or too many.
+    # Each part fits, but their number does not.
     return _leaf(hint, value, keys, _example(hint), problems)
 
 
 def _members(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
-    """The parts of ``value`` that fit; ``UNSET`` where it is of another kind, or none fits."""
+    """The parts of ``value`` that fit; ``UNSET`` where none does or it has another type."""
     if isinstance(value, dict):
         named = _named_in(hint)
         if named is not None:
@@ -201,7 +201,7 @@ def _choices(hint: Any) -> Iterator[str]:
 
 
 def _element(hint: Any) -> Any:
-    """The type of a list's elements; ``None`` for what is no list."""
+    """The type of a list's elements; ``None`` where ``hint`` is no list."""
     lists = (get_args(part)[0] for part in _parts(hint) if get_origin(part) is list)
     return next(lists, None)
 
@@ -229,7 +229,7 @@ _PLAIN = {
 
 
 def _expected(hint: Any) -> Iterator[str]:
-    """What fits ``hint``, in a user's words."""
+    """The values that fit ``hint``, in words for users."""
     origin = get_origin(hint)
     if origin is Annotated:
         notes = [note for note in hint.__metadata__ if isinstance(note, msgspec.Meta)]

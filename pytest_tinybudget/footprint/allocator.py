@@ -1,4 +1,4 @@
-"""TFLM's arena as its allocator sees it: head, temporaries and tail, and the most they need."""
+"""TFLM's arena as its allocator sees it: head, temporary data and tail, and their peak."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALIGNMENT = 16
 #: X temporaries released): kind, size, alignment; then the tail's bytes after a P, the place of
 #: a T, the size of the head after an R or X.
 Event = tuple[str, int, int, int]
-#: What RecordingMicroAllocator tells apart.
+#: The categories of TFLM's RecordingMicroAllocator.
 Category = Literal[
     "eval_tensor",
     "persistent_tensor",
@@ -46,14 +46,14 @@ class Memory:
         self.head = self.temp = self.tail = self.needed = 0
         self.stage = self.decided_by = ""
         self.recorded: dict[str, int] = dict.fromkeys(get_args(Category), 0)
-        #: What is being kept, and for which kind of operator (empty: for none).
+        #: Operator (empty: none) and cause of what is reserved now.
         self.cause: tuple[str, str] = ("", "")
         self.kept: dict[tuple[str, str], int] = {}
         self._spare = self._planned = 0
         self._trace = trace
 
     def persistent(self, size: int, alignment: int) -> int:
-        """Reserve from the end; returns the bytes the tail has grown by."""
+        """Reserve memory from the end. Returns the bytes by which the tail has grown."""
         before = self.tail
         self.tail = align_up(before + size, alignment)
         self.kept[self.cause] = self.kept.get(self.cause, 0) + self.tail - before
@@ -62,11 +62,11 @@ class Memory:
         return self.tail - before
 
     def record(self, category: Category, size: int, alignment: int) -> None:
-        """``persistent``, counted under ``category``."""
+        """Reserve memory from the end and count it under ``category``."""
         self.recorded[category] += self.persistent(size, alignment)
 
     def temporary(self, size: int, alignment: int, spare: int = 0) -> None:
-        """Reserve behind the head; the last ``spare`` bytes up to its end are not read again."""
+        """Reserve temporary memory, of which TFLM does not read the last ``spare`` bytes again."""
         start = align_up(self.temp, alignment)
         self.temp = start + size
         self._spare = spare
@@ -84,7 +84,7 @@ class Memory:
         self._note("R", size, alignment, size)
 
     def commit_plan(self, size: int) -> None:
-        """Give the head to a model's plan; that of a model before it stays if it is larger."""
+        """Reserve the head for a model's plan. A larger head of an earlier model stays."""
         self._planned = max(self._planned, size)
         self.resize_head(self._planned, ALIGNMENT)
 

@@ -55,7 +55,7 @@ from pytest_tinybudget.runtimes.firmware import as_firmware
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
-#: What people call allocators, planner and what belongs to them.
+#: What reports call the allocators, the planner and what belongs to them.
 _OWN_OBJECTS = "TFLM's own objects"
 
 #: The metadata entry of an offline memory plan, and the value that leaves a tensor unplanned.

@@ -1,4 +1,4 @@
-"""Which memory each part of a footprint lies in: RAM on the chip and external RAM are apart.
+"""Decides which memory each part of a footprint lies in: RAM on the chip, external RAM, flash.
 
 An estimator counts the arena in RAM and the model in flash. ``laid_out`` moves them to where the
 declaration has them, and ``arrays_of`` names what must lie in one piece.
@@ -25,17 +25,17 @@ from pytest_tinybudget.runtimes.placement import SplitPlacement
 #: How the names of the arena's parts begin: of the whole, and of the two of a split one.
 ARENA, PERSISTENT, NON_PERSISTENT = "arena", "persistent arena", "non-persistent arena"
 
-#: How the name of the part ends that holds what is planned.
+#: The end of the name of the part with the planned buffers.
 ACTIVATIONS = ": activations and scratch"
 
 _MODEL = "model"
-#: What flash keeps of a model that lies in RAM: an initialized array, or what is copied there.
+#: The part of flash for a model in RAM: the array's initial values, or the copy's source.
 STORED_MODEL = "stored model"
 _STORED_NOTE = "what RAM is filled with at start"
 
 
 class Array(NamedTuple):
-    """What must lie in one block of memory, bytes."""
+    """An array that must lie in one block of memory. Sizes are bytes."""
 
     name: str
     bytes: int

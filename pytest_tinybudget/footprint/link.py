@@ -43,7 +43,7 @@ _DATA = KINDS.index("data")
 _BSS = KINDS.index("bss")
 _VARIABLE_OPERATORS = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 
-#: What a library's bytes are called, by the origin of an archive member.
+#: What reports call the bytes of a library, by the origin of an archive member.
 _LIBRARIES = {
     "libc": "libc",
     "libm": "libm",
@@ -57,7 +57,7 @@ RESOURCE_VARIABLES = "resource variables"
 _CORE = "runtime core"
 _MAIN = "resolver and main"
 _SHARED = "shared between operators"
-#: What one operator's code is called in a saving.
+#: What a saving calls the code of one operator.
 _CODE = "its own code"
 
 
@@ -225,7 +225,7 @@ def typed_for(model: Model, runtime: Runtime) -> dict[str, str]:
 
 
 def model_parts(model: Model) -> tuple[Part, ...]:
-    """What the model's own bytes are: weights, metadata, strings, and the graph's structure."""
+    """The model's own bytes in parts: weights, metadata, strings, and the graph's structure."""
     buffers = {
         tensor.buffer: len(tensor.data)
         for subgraph in model.subgraphs

@@ -1,6 +1,6 @@
-"""The versions that a firmware may be built with, where its runtime does not say which.
+"""Lists the versions that a firmware may be built with, where its runtime does not say which.
 
-What a model takes is then looked at for each of them, and the largest arena counts.
+A model is then measured for each of them, and the largest arena counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pytest_tinybudget.runtimes.versions import largest_structs
 
 
 def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
-    """What ``runtime`` may be in detail, by the name that tells one from the other.
+    """The runtimes that ``runtime`` may stand for, by a name that tells them apart.
 
     One entry where nothing is open.
     """

@@ -1,4 +1,4 @@
-"""What operator rules talk to: one operator while TFLM initializes and prepares it."""
+"""The ``Preparation`` that operator rules are given, and what it collects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.firmware import Firmware
 
 
-#: kMaxScratchBuffersPerOp.
+#: The most scratch buffers of an operator: TFLM's kMaxScratchBuffersPerOp.
 SCRATCH_REQUESTS_PER_OPERATOR = 12
 
 #: Bytes of one element in the arena (TfLiteTypeSizeOf; int4 activations are not packed).
@@ -59,7 +59,7 @@ def unknown_bounds(subgraph: Subgraph, operator: Operator) -> tuple[int, int]:
 
 
 class RefusedError(Exception):
-    """An operator's Prepare returns an error, or ends the program."""
+    """TFLM refuses the model at the current operator's ``Prepare``."""
 
     def __init__(self, reason: str, *, ends: bool = False) -> None:
         super().__init__(reason)
@@ -67,17 +67,23 @@ class RefusedError(Exception):
 
 
 class MisreadError(Exception):
-    """An operator's kernel would read or compute something wrongly."""
+    """The current operator's kernel would read or compute something wrongly."""
 
 
 class Node(Trusted):
-    """The ``Preparation`` of every operator of a model, one after the other (``enter``).
+    """The ``Preparation`` of all operators of a model, one after the other (``enter``).
 
-    Collects what the rules ask for besides memory: ``scratch_requests`` in order, tensors that
-    stay ``unplanned``, ``refusals``, ``unknown`` costs (a line each), the persistent bytes
-    of each operator by subgraph and index (``persistent_bytes``), the scratch ``on_top`` of each
-    in the same way, and whether any request ``depends_on_release`` of the kernel library.
-    ``running`` are the subgraphs that Invoke may reach.
+    It reserves memory in ``memory`` and collects the rest.
+
+    Attributes:
+        scratch_requests: In the order of the requests.
+        unplanned: Subgraph and index of tensors that the planner leaves out.
+        refusals: Why TFLM does not run the model, or not rightly.
+        unknown: A line for each operator whose cost is only bounded.
+        persistent_bytes: Persistent bytes of each operator, by subgraph and index.
+        on_top: Scratch bytes whose place is not known, by subgraph and index.
+        depends_on_release: Whether a request depends on the release of the kernel library.
+        running: Indices of the subgraphs that ``Invoke`` may reach.
     """
 
     def __init__(self, model: Model, firmware: Firmware, memory: Memory) -> None:
@@ -114,7 +120,7 @@ class Node(Trusted):
         self.subgraph, self.operator = subgraph, operator
 
     def run(self, step: Callable[[Preparation], None], cause: str) -> None:
-        """Run a rule's step for the current operator; ``cause`` is what it keeps memory for."""
+        """Run a rule's step for the current operator. Reports call what it keeps ``cause``."""
         before, self._cause = self._memory.tail, cause
         try:
             step(self)
@@ -130,7 +136,7 @@ class Node(Trusted):
             self._charge(self._memory.persistent(size, alignment))
 
     def check(self, step: Callable[[Trusted], None]) -> None:
-        """Run a check of what the current operator's kernel takes on trust."""
+        """Run a check of what the current operator's kernel does not check itself."""
         try:
             step(self)
         except MisreadError as misread:
@@ -140,25 +146,25 @@ class Node(Trusted):
             self.note_refusal("undefined", str(refused))
 
     def note_refusal(self, stage: Stage, reason: str, *, ends: bool = False) -> None:
-        """The device fails at the current operator."""
+        """Note that the device fails at the current operator."""
         operator = self.operator
         self.refusals.append(
             Refusal(stage, operator.name, self.subgraph.index, operator.index, reason, ends)
         )
 
     def shape(self, subgraph: Subgraph, tensor: Tensor) -> tuple[int, ...]:
-        """The shape that Prepare has left the tensor with."""
+        """The tensor's shape after the ``Prepare`` of the operators so far, in elements."""
         return self._shapes.get((subgraph.index, tensor.index), tensor.shape)
 
     def bytes(self, subgraph: Subgraph, tensor: Tensor) -> int:
-        """What the tensor's contents take in the arena (0 for a type TFLM has no size for)."""
+        """Bytes of the tensor's contents in the arena; 0 for a type without a size in TFLM."""
         elements = 1
         for extent in self.shape(subgraph, tensor):
             elements *= extent
         return elements * ELEMENT_BYTES.get(tensor.type, 0)
 
     def run_unknown(self) -> None:
-        """An operator without a rule: its declared cost, else a bound."""
+        """Count an operator without a rule: its declared cost, else a bound."""
         self.run(lambda _: self._request_unknown(), "as declared or bounded")
 
     # The Preparation protocol, in its order.
