@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -58,36 +61,53 @@ MODULES = {
 }
 
 
+#: The circles that are being opened: this goes with them.
+OPENING = {("evaluation.check", "gate.pipeline"), ("gate.checks", "gate.pipeline")}
+
+
 def room_of(module: str) -> str:
     return module.partition(".")[0]
 
 
-def imports(tree: ast.AST, *, lazy: bool) -> Iterator[str]:
-    """What is imported; ``lazy`` also in functions. Imports for types alone do not count."""
+def imports(tree: ast.AST, *, at_import: bool = False) -> Iterator[str]:
+    """The names that ``tree`` imports, in functions and for types as well.
+
+    ``at_import``: only those that are imported when the module is.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            yield from imports(ast.Module(node.orelse, []), lazy=lazy)
-        elif lazy or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from imports(node, lazy=lazy)
+        elif at_import and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from imports(ast.Module(node.orelse, []), at_import=True)
+        elif not (at_import and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
+            yield from imports(node, at_import=at_import)
 
 
 def tree_of(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
 
+def module_of(name: str) -> str | None:
+    """The module of the package that holds what is imported as ``name``."""
+    package, _, rest = name.partition(".")
+    if package != PACKAGE.name:
+        return None
+    parent = rest.rpartition(".")[0]
+    candidates = (rest, f"{rest}.__init__", parent, f"{parent}.__init__", "__init__")
+    return next(each for each in candidates if each in MODULES)
+
+
+@cache
+def imported(module: str) -> frozenset[str]:
+    """The package's other modules that ``module`` imports, at whatever time and for types."""
+    found = {module_of(name) for name in imports(tree_of(module))} - {None, module}
+    return frozenset(each for each in found if (module, each) not in OPENING)
+
+
 def imported_rooms(module: str) -> set[str]:
-    """The package's other rooms that ``module`` imports, at whatever time."""
-    rooms = set()
-    for name in imports(tree_of(module), lazy=True):
-        package, _, rest = name.partition(".")
-        if package == PACKAGE.name and rest:
-            parent = rest.rpartition(".")[0]
-            rooms.add(room_of(rest if rest in MODULES or not parent else parent))
-    return rooms - {room_of(module)}
+    return set(map(room_of, imported(module))) - {room_of(module)}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -98,9 +118,27 @@ def test_imports_go_one_way(module: str) -> None:
     assert not imported_rooms(module) & MUST_NOT_KNOW.get(room_of(module), set())
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    TopologicalSorter({module: imported(module) for module in MODULES}).prepare()
+
+
+def test_a_circle_is_seen() -> None:
+    circle = TopologicalSorter({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+    with pytest.raises(CycleError):
+        circle.prepare()
+    tree = ast.parse(
+        "if TYPE_CHECKING:\n    import a\nelse:\n    import b\ndef f(): from c import d"
+    )
+    assert [*imports(tree)] == ["a", "b", "c.d"]
+    assert [*imports(tree, at_import=True)] == ["b"]
+    assert module_of("pytest_tinybudget.gate.pipeline.Gate") == "gate.pipeline"
+    assert module_of("pytest_tinybudget.artifacts") == "artifacts.__init__"
+    assert module_of("pytest_tinybudget.check") == "__init__"
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_heavy_packages_are_imported_where_they_are_used(module: str) -> None:
-    for name in imports(tree_of(module), lazy=False):
+    for name in imports(tree_of(module), at_import=True):
         allowed = HEAVY.get(name.partition(".")[0])
         if allowed is not None:
             assert room_of(module) in allowed or module.startswith(allowed), name

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 from typing import Literal
+from typing import Protocol
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.runtimes.abi import CORES
@@ -18,10 +18,6 @@ from pytest_tinybudget.runtimes.abi import Core
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.stand_ins import stand_ins
-
-
-if TYPE_CHECKING:
-    from pytest_tinybudget.declaration.declared import DeclaredRuntime
 
 
 #: ``own``: built for the board's core, or the nearest there is; ``lesser``: built for another of
@@ -51,7 +47,15 @@ def _suitability(built_for: tuple[str, ...], board_core: str) -> Suitability:
     return "other"
 
 
-def suitable(runtimes: Mapping[str, DeclaredRuntime], board: Board) -> list[str]:
+class Named(Protocol):
+    """What a declaration knows under the name of a runtime."""
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """The runtime; ``None`` where only its fixed cost is declared."""
+
+
+def suitable(runtimes: Mapping[str, Named], board: Board) -> list[str]:
     """Names of the ``runtimes`` that run on ``board``: its own, others for its core, the rest."""
     found: dict[Suitability, list[str]] = {"own": [], "lesser": [], "other": []}
     for name, declared in runtimes.items():

@@ -17,11 +17,11 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.text import toml_key
+from pytest_tinybudget.graph.known_shapes import Key
+from pytest_tinybudget.graph.known_shapes import Shape
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Tensor
-from pytest_tinybudget.graph.shapes import Key
-from pytest_tinybudget.graph.shapes import Shape
 from pytest_tinybudget.graph.shapes import infer
 
 

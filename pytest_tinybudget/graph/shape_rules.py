@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from functools import partial
 from math import prod
 
-from pytest_tinybudget.graph.shapes import Call
-from pytest_tinybudget.graph.shapes import Shape
-from pytest_tinybudget.graph.shapes import UnknownShapeError
+from pytest_tinybudget.graph.known_shapes import Call
+from pytest_tinybudget.graph.known_shapes import Shape
+from pytest_tinybudget.graph.known_shapes import UnknownShapeError
 
 
 Rule = Callable[[Call], Iterable[Shape]]
