@@ -19,6 +19,7 @@ import pytest
 
 import pytest_tinybudget
 from pytest_tinybudget import hooks
+from pytest_tinybudget.baseline import comparison
 from pytest_tinybudget.boards import board
 from pytest_tinybudget.footprint import result
 from pytest_tinybudget.footprint.operators import rule
@@ -42,7 +43,7 @@ def defined_in(module: Any) -> list[Any]:
     ]
 
 
-#: What users call, what hooks hand to plugins, and what rules of operators see.
+#: What users call, what hooks hand to plugins, what rules of operators see, and what results hold.
 DOCUMENTED = list(
     dict.fromkeys(
         [
@@ -50,6 +51,7 @@ DOCUMENTED = list(
             *HOOKS,
             *defined_in(model),
             *defined_in(board),
+            *defined_in(comparison),
             *defined_in(result),
             *defined_in(types),
             *defined_in(rule),

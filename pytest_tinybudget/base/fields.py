@@ -1,8 +1,8 @@
 """What a field of a struct means and how it stands in a JSON file, said once, at the field.
 
-A struct whose values are written to a file annotates its fields with ``about`` and ``size``. The
-writer, the strict reader, the JSON Schema and the reference pages all come from that
-(``results/form.py``).
+A struct whose values are written to a file annotates its fields with ``about``, or with ``size``,
+``integer`` or ``absent``. The writer, the strict reader, the JSON Schema and the reference pages
+all come from that (``results/form.py``).
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ def integer(description: str, **how: Any) -> Meta:
     return about(description, least=-LARGEST, **how)
 
 
-#: What is not in the file.
-ABSENT = Meta(extra={_KEY: About(absent=True)})
+def absent(description: str) -> Meta:
+    """A field that is not in the file."""
+    return about(description, absent=True)
 
 
 def about_in(meta: Meta) -> About | None:

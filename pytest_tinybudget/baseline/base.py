@@ -22,9 +22,9 @@ from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.git import Base
 from pytest_tinybudget.baseline.git import GitError
 from pytest_tinybudget.baseline.git import Repository
+from pytest_tinybudget.baseline.repositories import Repositories
+from pytest_tinybudget.baseline.repositories import repository_of
 from pytest_tinybudget.baseline.scope import declared_in
-from pytest_tinybudget.baseline.workspace import Workspace
-from pytest_tinybudget.baseline.workspace import repository_of
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import Declared
@@ -41,7 +41,7 @@ from pytest_tinybudget.results.types import own_provenance
 
 
 #: Measures pairs, which hold to no limit of growth.
-Measure = Callable[[Sequence[Declared]], Iterable[PairResult]]
+MeasureAll = Callable[[Sequence[Declared]], Iterable[PairResult]]
 
 #: Writes the pairs of a results file.
 Render = Callable[[Sequence[PairResult], Provenance | None], str]
@@ -75,7 +75,7 @@ class _Found(Struct, frozen=True):
     of the repositories that the others and their models lie in.
     """
 
-    workspace: Workspace
+    repositories: Repositories
     bases: Mapping[Path, Base]
     files: Mapping[str, Sequence[Path]]
     missing: Mapping[str, str]
@@ -83,25 +83,25 @@ class _Found(Struct, frozen=True):
     @property
     def label(self) -> str:
         """The base as reports name it."""
-        return _label({self.workspace.name(root): base for root, base in self.bases.items()})
+        return _label({self.repositories.name(root): base for root, base in self.bases.items()})
 
     @property
     def checkouts(self) -> tuple[Checkout, ...]:
         """The base's side: what was measured is the base itself."""
         return tuple(
-            Checkout(self.workspace.name(root), base.commit) for root, base in self.bases.items()
+            Checkout(self.repositories.name(root), base.commit) for root, base in self.bases.items()
         )
 
     def checkouts_of(self, written: Path | None) -> tuple[Checkout, ...]:
         """The run's side: its own commits where files are as committed, and those of the base."""
         return tuple(
             Checkout(
-                self.workspace.name(root),
+                self.repositories.name(root),
                 repository.checked_out(written),
                 self.bases[root].commit if root in self.bases else "",
                 self.bases[root].why if root in self.bases else "",
             )
-            for root, repository in self.workspace.repositories.items()
+            for root, repository in self.repositories.by_root.items()
         )
 
 
@@ -114,9 +114,9 @@ class Store(Struct, frozen=True):
     def file(self, found: _Found, paths: Sequence[str]) -> Path:
         """Where the results of a base are: other paths select other pairs."""
         (root, base), *others = found.bases.items()
-        start = found.workspace.start
+        start = found.repositories.start
         prefix = start.relative_to(root).as_posix() if start.is_relative_to(root) else ".."
-        beside = [f"{found.workspace.name(each)} {other.commit}" for each, other in others]
+        beside = [f"{found.repositories.name(each)} {other.commit}" for each, other in others]
         selection = ("" if prefix == "." else prefix, *paths, *beside)
         suffix = ""
         if selection != ("", "."):
@@ -125,7 +125,9 @@ class Store(Struct, frozen=True):
         return self.folder / f"{base.commit}{suffix}.json"
 
 
-def base_of(revision: str, run: Run, measure: Measure, *, store: Store | None = None) -> Baseline:
+def base_of(
+    revision: str, run: Run, measure: MeasureAll, *, store: Store | None = None
+) -> Baseline:
     """What ``run`` is compared with: its declarations at ``revision``, or where they start from.
 
     ``revision`` is a commit's name, or ``auto``. Where git has it not, or where a declaration
@@ -234,11 +236,11 @@ def _find(revision: str, run: Run) -> _Found:
                 missing.setdefault(file, str(base))
     commits = {root: base for root, base in bases.items() if isinstance(base, Base)}
     try:
-        workspace = Workspace.around(by_root.values(), _folders(run.paths), run.start)
+        together = Repositories.around(by_root.values(), _folders(run.paths), run.start)
     except GitError as error:
-        workspace, commits = Workspace(run.start, run.start, {}), {}
+        together, commits = Repositories(run.start, run.start, {}), {}
         missing |= dict.fromkeys(files, error.message)
-    return _Found(workspace, commits, files, missing)
+    return _Found(together, commits, files, missing)
 
 
 def _declaration_folders(run: Run) -> dict[str, Path]:
@@ -304,10 +306,10 @@ def _kept(path: Path | None, found: _Found) -> Results | None:
     return own_results(results.pairs, f"{found.label}, {path.as_posix()}", found.checkouts)
 
 
-def _measured(found: _Found, run: Run, measure: Measure) -> Baseline:
+def _measured(found: _Found, run: Run, measure: MeasureAll) -> Baseline:
     """The base measured with this very tool in a temporary copy."""
     commits = {root: base.commit for root, base in found.bases.items()}
-    with found.workspace.at(commits) as copy:
+    with found.repositories.at(commits) as copy:
         declared, wrong = declared_in(copy.start, run.paths, run.start, run.boards)
         pairs = [each for each in declared if not isinstance(each, Check)]
         measured = [
@@ -357,7 +359,7 @@ def _committed(found: _Found, run: Run) -> Results | None:
         pairs += results.pairs
     if not {each.id for each in run.pairs} <= {pair.id for pair in pairs}:
         return None
-    names = ", ".join(relative(file, found.workspace.start) for file in files)
+    names = ", ".join(relative(file, found.repositories.start) for file in files)
     return own_results(pairs, f"{found.label}, {names}", found.checkouts) if pairs else None
 
 
@@ -372,7 +374,8 @@ def _is_stale(found: _Found, results: Results) -> bool:
         if pair.model_sha256 and pair.model_source.endswith(".tflite")
     }
     return any(
-        hashlib.sha256(_content(found, found.workspace.start / source) or b"").hexdigest() != sha256
+        hashlib.sha256(_content(found, found.repositories.start / source) or b"").hexdigest()
+        != sha256
         for source, sha256 in sources
     )
 
@@ -383,5 +386,5 @@ def _content(found: _Found, file: Path) -> bytes | None:
     for root, base in found.bases.items():
         if path.is_relative_to(root):
             inside = path.relative_to(root).as_posix()
-            return found.workspace.repositories[root].content(base.commit, inside)
+            return found.repositories.by_root[root].content(base.commit, inside)
     return None

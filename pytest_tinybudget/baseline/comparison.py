@@ -21,17 +21,23 @@ from pytest_tinybudget.results.types import PairResult
 #: another estimator, for another runtime or after another conversion, see ``Change.notes``.
 Status = Literal["new", "removed", "renamed", "changed", "unchanged", "not comparable"]
 
-Kind = Literal["added", "removed", "changed"]
+LayerChangeKind = Literal["added", "removed", "changed"]
 
 
 class Delta(Struct, frozen=True):
-    """Flash or RAM of a pair on both sides; ``None`` where that side has no such figure.
+    """One size of a pair on both sides, bytes; ``None`` where that side has no such figure.
 
-    ``bytes`` and ``percent`` are what the newer side takes more (negative: less); they are
-    ``None`` where a side is missing, ``percent`` also where the base used nothing.
-    ``already_over_on_base``: the base exceeded the newer side's limit as well.
-    ``too_much_growth``: more than ``max_increase`` allows, and not accepted.
-    ``accepted`` is the agreement that lets the increase (or the overrun) pass.
+    Args:
+        metric: Which size.
+        base_used: What the base takes.
+        used: What the newer side takes.
+        base_limit: The limit on the base.
+        limit: The limit of the newer side.
+        bytes: What the newer side takes more (negative: less), ``None`` where a side is missing.
+        percent: The same in percent of the base, ``None`` also where the base used nothing.
+        already_over_on_base: Whether the base exceeded the newer side's limit as well.
+        too_much_growth: Whether it is more than ``max_increase`` allows, and not accepted.
+        accepted: The agreement that lets the increase (or the overrun) pass.
     """
 
     metric: Metric
@@ -47,13 +53,20 @@ class Delta(Struct, frozen=True):
 
 
 class LayerChange(Struct, frozen=True):
-    """A layer that was added, removed or changed.
+    """A layer that was added, removed or changed; its sizes are differences, newer minus base.
 
-    ``before`` and ``after`` describe it in words (output type and shape), empty on the side
-    where it is not; the ``_bytes`` are differences (newer minus base).
+    Args:
+        kind: What happened to it.
+        operator: Its operator, by TFLM's name.
+        name: The name of its first output.
+        before: Type and shape of its output on the base in words, empty where it is not there.
+        after: The same on the newer side.
+        weights_bytes: Constants that it reads.
+        activation_bytes: Its outputs.
+        persistent_bytes: Persistent data that it requests.
     """
 
-    kind: Kind
+    kind: LayerChangeKind
     operator: str
     name: str
     before: str
@@ -64,7 +77,13 @@ class LayerChange(Struct, frozen=True):
 
 
 class PeakTensor(Struct, frozen=True):
-    """A buffer alive at the arena's peak, ``None`` bytes on the side where it is not."""
+    """A buffer that is alive at the arena's peak.
+
+    Args:
+        owner: Its tensor's name, or ``scratch of OP #i``.
+        base_bytes: Its size on the base, ``None`` where it is not alive at the peak.
+        bytes: The same on the newer side.
+    """
 
     owner: str
     base_bytes: int | None
@@ -72,7 +91,14 @@ class PeakTensor(Struct, frozen=True):
 
 
 class PartChange(Struct, frozen=True):
-    """A part of flash or RAM whose size differs (margins included), 0 where it is not."""
+    """A part of flash or RAM whose size differs, margins included.
+
+    Args:
+        metric: The size that it is a part of.
+        name: What takes the memory.
+        base_bytes: Its size on the base, 0 where it is not there.
+        bytes: The same on the newer side.
+    """
 
     metric: Metric
     name: str
@@ -88,9 +114,12 @@ class PartChange(Struct, frozen=True):
 class OperatorChange(Struct, frozen=True):
     """An operator that is new to the flash, or that is no longer in it.
 
-    ``flash_bytes`` is what it alone is responsible for: the firmware links that much less
-    without it (0 where that was not computed). ``pulls_in`` says of what that is made, largest
-    first, bytes by name of part: its own code, and the libraries that nothing else needs.
+    Args:
+        kind: Which of the two.
+        operator: Its name.
+        flash_bytes: What the firmware links less without it, 0 where that was not computed.
+        pulls_in: Of what that is made, largest first: bytes by name of part, its own code and
+            the libraries that nothing else needs.
     """
 
     kind: Literal["added", "removed"]
@@ -100,11 +129,16 @@ class OperatorChange(Struct, frozen=True):
 
 
 class Causes(Struct, frozen=True):
-    """Why sizes differ, each part largest difference first.
+    """Why sizes differ.
 
-    ``weights_bytes`` is the difference of all constants, each counted once.
-    ``peak`` is filled where the arena's head differs: every buffer alive at either peak;
-    ``base_peak_at`` and ``peak_at`` name the layers where the peaks are.
+    Args:
+        layers: The layers that differ.
+        weights_bytes: The difference of all constants, each counted once.
+        operators: The operators that came or went.
+        parts: The parts that differ, those of a metric together, largest difference first.
+        peak: Every buffer that is alive at either peak, where the arena's head differs.
+        base_peak_at: The layers where the base's peak is.
+        peak_at: The layers where the newer side's peak is.
     """
 
     layers: tuple[LayerChange, ...] = ()
@@ -119,10 +153,19 @@ class Causes(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """One model on one board, on both sides.
 
-    ``id`` is the newer side's node id (the base's where the pair was removed), ``base_id``
-    the base's, which differs where it was renamed; empty for a new pair. ``notes`` say, a line
-    each, what the numbers do not: a limit that changed, why it is not comparable.
-    ``model_changed``: the model file's content differs.
+    Args:
+        id: The newer side's node id, the base's where the pair was removed.
+        base_id: The base's, which differs where it was renamed; empty for a new pair.
+        model: The model's name.
+        board: The board's id.
+        status: What became of the pair.
+        base: The base's result, ``None`` for a new pair.
+        head: The newer side's result, ``None`` for a removed pair.
+        deltas: The sizes that either side has.
+        causes: Why they differ.
+        notes: What the numbers do not say, a line each: a limit that changed, why it is not
+            comparable.
+        model_changed: Whether the content of the model's file differs.
     """
 
     id: str
@@ -151,11 +194,14 @@ class Change(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """Two sets of results, pair by pair, worst first (failing, then by bytes grown, then id).
+    """Two sets of results, pair by pair.
 
-    ``base`` and ``head`` name the sides for people (``"commit 1a2b3c4d5e6f"``, a path);
-    ``base`` is empty where there is no baseline: every pair is then ``new``, and ``notes`` say
-    why. Notes are information, a line each, never a reason to fail.
+    Args:
+        base: The older side for people (``"commit 1a2b3c4d5e6f"``, a path); empty where there is
+            no baseline: every pair is then ``new``, and ``notes`` say why.
+        head: The newer side for people.
+        changes: The pairs, worst first: failing, then by bytes grown, then by id.
+        notes: Information, a line each, never a reason to fail.
     """
 
     base: str

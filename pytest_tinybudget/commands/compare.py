@@ -31,6 +31,7 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
+from pytest_tinybudget.results.metrics import ALWAYS
 from pytest_tinybudget.results.metrics import LABELS
 
 
@@ -280,7 +281,6 @@ def _record(placing: Placing) -> dict[str, object]:
         "fits": placing.fits,
         "outcome": verdict.outcome,
         "headline": verdict.headline,
-        "flash": sizes.get("flash"),
-        "ram": sizes.get("ram"),
+        **{metric: sizes.get(metric) for metric in ALWAYS},
         "latency": {"low": latency.low, "high": latency.high, "basis": latency.basis},
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated
 from typing import Literal
+from typing import get_args
 
 from msgspec import Struct
 from msgspec import field
 
-from pytest_tinybudget.base.fields import ABSENT
 from pytest_tinybudget.base.fields import about
+from pytest_tinybudget.base.fields import absent
 from pytest_tinybudget.base.fields import integer
 from pytest_tinybudget.base.fields import size
 
@@ -18,6 +19,10 @@ from pytest_tinybudget.base.fields import size
 #: ``exact``: the device's number to the byte; ``table``: read off measured tables;
 #: ``estimated``: with the margin given; ``declared``: the user's own figure.
 Method = Literal["exact", "table", "estimated", "declared"]
+
+#: The memories that a model's parts lie in: flash, RAM on the chip, external RAM.
+Memory = Literal["flash", "ram", "psram"]
+MEMORIES: tuple[Memory, ...] = get_args(Memory)
 
 #: How the models of a group share RAM: one arena that is set up anew for whichever runs
 #: (``max``), one allocator for all their interpreters (``multitenant``), an arena each (``sum``).
@@ -159,8 +164,7 @@ UNNOTICED: tuple[Stage, ...] = ("wrong", "undefined")
 class Refusal(Struct, frozen=True, gc=False):
     """Why TFLM would not run the model, or not as it is meant.
 
-    ``ends`` says that the whole program ends there, where otherwise an error is returned. It is
-    known where a model is measured, and not in files.
+    ``ends`` is known where a model is measured, and not in files.
     """
 
     stage: Annotated[
@@ -175,7 +179,9 @@ class Refusal(Struct, frozen=True, gc=False):
     subgraph: Annotated[int, integer("Index of its subgraph.")]
     index: Annotated[int, integer("Its place in the subgraph; -1: it belongs to the model.")]
     reason: Annotated[str, about("Why.")]
-    ends: Annotated[bool, ABSENT] = False
+    ends: Annotated[
+        bool, absent("Whether the whole program ends there, not only the call with an error.")
+    ] = False
 
     @property
     def where(self) -> str:
@@ -218,12 +224,9 @@ class Footprint(Struct, frozen=True, gc=False):
     of RAM lies in ``psram_parts`` (external RAM) is up to ``layout.laid_out``.
     """
 
-    #: The id of the runtime that it was measured for.
-    runtime: Annotated[str, ABSENT]
-    #: What takes flash. The margins count.
-    flash_parts: Annotated[tuple[Part, ...], ABSENT]
-    #: What takes RAM on the chip. The margins count.
-    ram_parts: Annotated[tuple[Part, ...], ABSENT]
+    runtime: Annotated[str, absent("The runtime that it was measured for, by name.")]
+    flash_parts: Annotated[tuple[Part, ...], absent("What lies in flash, the model included.")]
+    ram_parts: Annotated[tuple[Part, ...], absent("What lies in RAM on the chip.")]
     arena: Annotated[Arena | None, about("The tensor arena; null when not planned.")]
     stack: Annotated[int, size("Bytes of stack, margin included; null when not measured.")]
     layers: Annotated[tuple[Layer, ...], about("In the order they run in each subgraph.")]
@@ -244,22 +247,31 @@ class Footprint(Struct, frozen=True, gc=False):
             largest_first=("flash", "change"),
         ),
     ] = ()
-    psram_parts: Annotated[tuple[Part, ...], ABSENT] = ()
+    psram_parts: Annotated[tuple[Part, ...], absent("What lies in external RAM.")] = ()
+
+    def parts_in(self, memory: Memory) -> tuple[Part, ...]:
+        """The parts that lie in ``memory``."""
+        parts = {"flash": self.flash_parts, "ram": self.ram_parts, "psram": self.psram_parts}
+        return parts[memory]
+
+    def size_in(self, memory: Memory) -> int:
+        """Bytes of ``memory``, upper bound where a part is estimated."""
+        return sum(part.bytes + part.margin_bytes for part in self.parts_in(memory))
 
     @property
     def flash(self) -> int:
         """Bytes of flash, upper bound where a part is estimated."""
-        return sum(part.bytes + part.margin_bytes for part in self.flash_parts)
+        return self.size_in("flash")
 
     @property
     def ram(self) -> int:
         """Bytes of RAM on the chip, upper bound where a part is estimated."""
-        return sum(part.bytes + part.margin_bytes for part in self.ram_parts)
+        return self.size_in("ram")
 
     @property
     def psram(self) -> int:
         """Bytes of external RAM, upper bound where a part is estimated."""
-        return sum(part.bytes + part.margin_bytes for part in self.psram_parts)
+        return self.size_in("psram")
 
     @property
     def known(self) -> bool:

@@ -177,7 +177,7 @@ class Gate:
                     result = self._with_artifacts(pair, artifacts, result)
         except TinybudgetError as error:
             return failed_result(pair, self._with_log(pair, error, artifacts))
-        return result if details or result.failed else result.in_brief()
+        return result if details or result.failed else result.without_details()
 
     def model(self, declared: DeclaredModel) -> Model:
         """The graph of a declared model, its file read once.

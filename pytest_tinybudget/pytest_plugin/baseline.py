@@ -84,7 +84,7 @@ def send_baseline(config: pytest.Config, workerinput: dict[str, Any]) -> None:
     sent = _Sent(
         results.origin if results else "",
         results.estimator if results else "",
-        tuple(pair.in_brief() for pair in results.pairs) if results else None,
+        tuple(pair.without_details() for pair in results.pairs) if results else None,
         baseline.reason,
         baseline.missing,
         baseline.complete,

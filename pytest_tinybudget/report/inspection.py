@@ -12,9 +12,11 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.footprint.result import MEMORIES
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import LiveBuffer
+from pytest_tinybudget.footprint.result import Memory
 from pytest_tinybudget.footprint.result import Saving
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
@@ -41,7 +43,6 @@ from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
 from pytest_tinybudget.results.form import Json
 from pytest_tinybudget.results.metrics import LABELS
-from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.results.types import Identity
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import memory_of_arena
@@ -196,17 +197,14 @@ def _operators(model: Model, style: Style) -> list[str]:
     return columns(rows, ["right", "left", "left"], style, flexible=1, indent=_INDENT)
 
 
-def _size_title(inspection: Inspection, metric: Metric) -> str:
+def _size_title(inspection: Inspection, memory: Memory) -> str:
     for measure in inspection.measures:
-        if measure.metric == metric:
+        if measure.metric == memory:
             return measure_line(measure)
     footprint = inspection.footprint
-    if metric == "flash":
-        return f"flash: {_both(footprint.flash)}"
-    if metric == "psram":
-        return f"{LABELS[metric]}: {_both(footprint.psram)}"
-    label = "RAM" if footprint.arena else "RAM besides the arena"
-    return f"{label}: {_both(footprint.ram)}"
+    without_arena = memory == "ram" and footprint.arena is None
+    label = f"{LABELS[memory]} besides the arena" if without_arena else LABELS[memory]
+    return f"{label}: {_both(footprint.size_in(memory))}"
 
 
 def _both(size_bytes: int) -> str:
@@ -284,12 +282,14 @@ def render_json(inspection: Inspection) -> str:
                 for name, version, custom, count in _operator_counts(model)
             ],
         },
-        "flash": {"used": footprint.flash, "parts": parts_json(footprint.flash_parts)},
-        "ram": {"used": footprint.ram, "parts": parts_json(footprint.ram_parts)},
-        "psram": {"used": footprint.psram, "parts": parts_json(footprint.psram_parts)},
+        **{memory: _memory_json(footprint, memory) for memory in MEMORIES},
         **footprint_json(replace(footprint, savings=inspection.savings)),
     }
     return to_text(content)
+
+
+def _memory_json(footprint: Footprint, memory: Memory) -> Json:
+    return {"used": footprint.size_in(memory), "parts": parts_json(footprint.parts_in(memory))}
 
 
 def render_svg(inspection: Inspection) -> str:

@@ -32,7 +32,7 @@ from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.results.metrics import Metric
-from pytest_tinybudget.results.metrics import shown_metrics
+from pytest_tinybudget.results.metrics import table_metrics
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import Outcome
 from pytest_tinybudget.results.types import PairResult
@@ -76,7 +76,7 @@ def render(
     writer = _Writer(limit - _RESERVE)
     writer.add("\n".join(_heading(results, comparison)))
     compared = comparison is not None and bool(comparison.base)
-    metrics = shown_metrics(each.metric for row in rows for each in row.result.measures)
+    metrics = table_metrics(each.metric for row in rows for each in row.result.measures)
     head = _head(metrics, compared)
     writer.table(head, [_cells(row, metrics, compared) for row in shown], "pair")
     for row in shown:

@@ -17,7 +17,7 @@ from pytest_tinybudget.report.escape import openmetrics_label
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.metrics import RESULT_KEYS
 from pytest_tinybudget.results.metrics import Metric
-from pytest_tinybudget.results.metrics import shown_metrics
+from pytest_tinybudget.results.metrics import table_metrics
 from pytest_tinybudget.results.types import PairResult
 
 
@@ -39,7 +39,7 @@ def render(results: Iterable[PairResult]) -> str:
 
 def _shown(pairs: Sequence[PairResult]) -> Iterator[Metric]:
     """Metrics that any pair may have, and those that only some have where one does."""
-    yield from shown_metrics(measure.metric for pair in pairs for measure in pair.measures)
+    yield from table_metrics(measure.metric for pair in pairs for measure in pair.measures)
 
 
 def _sizes(metric: Metric) -> Iterator[_Kind]:

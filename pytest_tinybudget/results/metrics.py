@@ -75,7 +75,7 @@ ARENA_METRICS: tuple[Metric, ...] = ("arena", "persistent_arena", "non_persisten
 ALWAYS: tuple[Metric, ...] = ("flash", "ram")
 
 
-def shown_metrics(found: Iterable[Metric]) -> tuple[Metric, ...]:
+def table_metrics(found: Iterable[Metric]) -> tuple[Metric, ...]:
     """The metrics that a table has columns for: flash, RAM, and what else is ``found``."""
     present = {*ALWAYS, *found}
     return tuple(metric for metric in METRICS if metric in present)

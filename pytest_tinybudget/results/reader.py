@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import shown
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.footprint.result import MEMORIES
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.results.file import strict_file
 from pytest_tinybudget.results.form import Json
@@ -184,13 +185,8 @@ def _footprint(stored: Json, measures: tuple[Measure, ...]) -> Footprint:
     plain = {field.key: stored[field.key] for field in form.fields if field.key in stored}
     form.undo(plain)
     unmeasured: Json = {"runtime": stored["runtime"], "flash_parts": (), "ram_parts": ()}
-    parts = {measure.metric: measure.parts for measure in measures}
-    return replace(
-        msgspec.convert({**plain, **unmeasured}, Footprint),
-        flash_parts=parts.get("flash", ()),
-        ram_parts=parts.get("ram", ()),
-        psram_parts=parts.get("psram", ()),
-    )
+    parts = {f"{each.metric}_parts": each.parts for each in measures if each.metric in MEMORIES}
+    return replace(msgspec.convert({**plain, **unmeasured}, Footprint), **parts)
 
 
 def _checkout(stored: Json) -> Checkout:

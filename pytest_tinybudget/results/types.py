@@ -21,8 +21,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.fields import ABSENT
 from pytest_tinybudget.base.fields import about
+from pytest_tinybudget.base.fields import absent
 from pytest_tinybudget.base.fields import integer
 from pytest_tinybudget.base.fields import size
 from pytest_tinybudget.base.quantities import Unit
@@ -65,8 +65,7 @@ class Identity(Struct, frozen=True, gc=False):
     nothing up. In a file the tool stands once, at its head.
     """
 
-    #: The version of this package.
-    tool: Annotated[str, ABSENT]
+    tool: Annotated[str, absent("The version of this package that measured.")]
     tflm: Annotated[
         str,
         about(
@@ -171,8 +170,7 @@ def own_provenance(checkouts: tuple[Checkout, ...] = ()) -> Provenance:
 class Measure(Struct, frozen=True, gc=False):
     """One size of a pair, such as flash or RAM, against its limit; bytes."""
 
-    #: Which size; in a file the key that it stands under.
-    metric: Annotated[Metric, ABSENT]
+    metric: Annotated[Metric, absent("Which size; in a file it is under that key.")]
     used: Annotated[int, size("Sum of the parts and their margins.")]
     limit: Annotated[int, size("The smaller of the budget and the board's room.")]
     limit_from: Annotated[Literal["budget", "board"], about("What set the limit.")]
@@ -194,7 +192,7 @@ class Measure(Struct, frozen=True, gc=False):
         """Whether a part of it is an estimate."""
         return any(part.method == "estimated" for part in self.parts)
 
-    def in_brief(self) -> Measure:
+    def without_details(self) -> Measure:
         """The numbers, with those parts that are estimates."""
         estimates = tuple(part for part in self.parts if part.method == "estimated")
         return Measure(self.metric, self.used, self.limit, self.limit_from, "", estimates)
@@ -235,8 +233,8 @@ class Placed(Struct, frozen=True, gc=False):
     name: Annotated[str, about("What lies there.")] = "arena"
 
     @property
-    def is_told(self) -> bool:
-        """Whether a table of pairs says it: one arena that the linker places is the usual case."""
+    def is_unusual(self) -> bool:
+        """Whether a table of pairs names it: one arena that the linker places is the usual case."""
         return self.placement != "static" or not self.name.startswith("arena")
 
     @property
@@ -342,10 +340,14 @@ class PairResult(Struct, frozen=True, gc=False):
     ] = ""
     declared_at: Annotated[str, about("FILE:LINE to edit.", always=True)] = ""
     message: Annotated[str, about("The declaration's own message; may be empty.", always=True)] = ""
-    #: Each stands in the file under the name of its metric (``metrics.RESULT_KEYS``).
-    measures: Annotated[tuple[Measure, ...], ABSENT] = ()
-    #: Its fields stand in the file among those of the pair.
-    footprint: Annotated[Footprint | None, ABSENT] = None
+    measures: Annotated[
+        tuple[Measure, ...],
+        absent("The sizes against their limits; each is in a file under its `RESULT_KEYS`."),
+    ] = ()
+    footprint: Annotated[
+        Footprint | None,
+        absent("What was measured; its fields are in a file among those of the pair."),
+    ] = None
     accepted: Annotated[
         tuple[Acceptance, ...],
         about("Agreements without which the pair would fail.", always=True),
@@ -384,8 +386,7 @@ class PairResult(Struct, frozen=True, gc=False):
             "and `board.id` repeats it."
         ),
     ] = "pair"
-    #: The code of an error; in the file the first of ``codes``.
-    code: Annotated[str, ABSENT] = ""
+    code: Annotated[str, absent("The code of an error; in a file the first of `codes`.")] = ""
     placed: Annotated[
         Placed | None,
         about("Where the arena lies; null where no arena is known, or it is split."),
@@ -461,13 +462,13 @@ class PairResult(Struct, frozen=True, gc=False):
             f"{self.model} on {self.board}" if self.kind == "pair" else f"{self.model}: {self.kind}"
         )
 
-    def in_brief(self) -> PairResult:
+    def without_details(self) -> PairResult:
         """What a table tells of a pair that passes: of 20,000 the rest would fill the memory."""
         return replace(
             self,
-            measures=tuple(measure.in_brief() for measure in self.measures),
+            measures=tuple(measure.without_details() for measure in self.measures),
             footprint=None,
-            placed=self.placed if self.placed and self.placed.is_told else None,
+            placed=self.placed if self.placed and self.placed.is_unusual else None,
         )
 
     @property

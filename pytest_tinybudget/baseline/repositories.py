@@ -25,7 +25,7 @@ from pytest_tinybudget.baseline.git import Repository
 
 
 class Copy(Struct, frozen=True):
-    """A workspace as it was. ``top`` and ``start`` are the places of those of the workspace.
+    """Repositories as they were. ``top`` and ``start`` are the places of their ``Repositories``.
 
     ``missing`` says why repositories are not there, by their roots; ``notes`` tell of submodules.
     """
@@ -40,22 +40,22 @@ class Copy(Struct, frozen=True):
         return text.replace(f"{self.start}{os.sep}", "").replace(f"{self.top}{os.sep}", "")
 
 
-class Workspace(Struct, frozen=True):
+class Repositories(Struct, frozen=True):
     """Repositories below one folder.
 
     ``start`` is the folder that ids are relative to, ``top`` the one that holds it and everything
-    else; ``repositories`` are by root, outer ones first.
+    else; ``by_root`` has them by their roots, outer ones first.
     """
 
     start: Path
     top: Path
-    repositories: Mapping[Path, Repository]
+    by_root: Mapping[Path, Repository]
 
     @classmethod
     def around(
         cls, repositories: Iterable[Repository], paths: Iterable[str], start: Path
-    ) -> Workspace:
-        """The workspace of ``repositories`` in which ``paths`` are looked up from ``start``.
+    ) -> Repositories:
+        """Those of ``repositories``, in which ``paths`` are looked up from ``start``.
 
         Raises:
             GitError: they lie on different drives.
@@ -71,7 +71,7 @@ class Workspace(Struct, frozen=True):
 
     @contextmanager
     def at(self, commits: Mapping[Path, str]) -> Iterator[Copy]:
-        """A temporary copy of the workspace with the repositories at ``commits``, by their roots.
+        """A temporary copy of the repositories at ``commits``, by their roots.
 
         A submodule is at the commit that its repository names; it comes from where it is checked
         out now, without the network.
@@ -84,8 +84,8 @@ class Workspace(Struct, frozen=True):
             for root, commit in commits.items():
                 place = self.place(copy, root)
                 try:
-                    repository = self.repositories[root]
-                    notes += _check_out(repository, commit, place, stack, self.repositories)
+                    repository = self.by_root[root]
+                    notes += _check_out(repository, commit, place, stack, self.by_root)
                 except (GitError, OSError) as error:
                     missing[root] = str(error)
             start = self.place(copy, self.start)
@@ -93,7 +93,7 @@ class Workspace(Struct, frozen=True):
             yield Copy(copy, start, missing, tuple(notes))
 
     def place(self, copy: Path, path: Path) -> Path:
-        """Where ``path`` is in a ``copy`` of the workspace."""
+        """Where ``path`` is in a ``copy``."""
         return copy / path.relative_to(self.top)
 
     def name(self, root: Path) -> str:
