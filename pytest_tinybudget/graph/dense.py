@@ -1,4 +1,4 @@
-"""Dense layers whose weights have a scale for each output, and the same model without that."""
+"""Replaces the scales for each output of dense layers by one scale for the whole weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_tinybudget.graph.model import Tensor
 
 
 def per_tensor_dense(model: Model) -> Model | None:
-    """``model`` with one scale for each dense layer's weights; ``None`` if it is so already."""
+    """``model`` with one scale for each dense layer's weights; ``None`` where it has that."""
     subgraphs = tuple(_with_per_tensor_dense(subgraph) for subgraph in model.subgraphs)
     return None if subgraphs == model.subgraphs else dataclasses.replace(model, subgraphs=subgraphs)
 

@@ -1,4 +1,4 @@
-"""FlatBuffers without trust: tables, vectors and strings of a file, every access bounds-checked.
+"""Reads FlatBuffers that may come from anyone: every access is checked against the file's bounds.
 
 Works from a description of the tables (``schema.json``) instead of generated classes. Whatever
 is wrong with the file raises ``ModelError`` with the byte where it is wrong. Time and memory are
@@ -30,15 +30,15 @@ _WIDTHS = {"?": 1, "b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 
 _INT32 = struct.Struct("<i")
 _UINT32 = struct.Struct("<I")
 
-#: Bytes decoded may be this many times the file's size before it counts as malicious. A plain
-#: file decodes each byte once at most; files that share vtables and vectors stay below that.
+#: The decoded bytes may be so many times the file's size. More is an attack: a normal file decodes
+#: each byte once, or a few times where tables share vtables and vectors.
 _WORK_FACTOR = 4
-#: What looking at a table costs at least, in bytes of that budget.
+#: Bytes of that budget that each table costs at least.
 _LEAST_TABLE_COST = 16
 
 
 class TableType(Struct, frozen=True, eq=False):
-    """A table of the schema: per field its ``struct`` code, default, and whether it refers.
+    """A table of the schema: for each field its ``struct`` code, default, and if it is a reference.
 
     A field that refers to a vector, string or table has code ``"I"`` and default 0.
     """
@@ -50,7 +50,7 @@ class TableType(Struct, frozen=True, eq=False):
 
 
 class _Layout(Struct, frozen=True):
-    """Where one vtable puts the fields of one table type: read all at once, then reordered."""
+    """The places of a table type's fields by one vtable: read all at once, then reordered."""
 
     object_bytes: int
     cost: int
@@ -61,10 +61,10 @@ class _Layout(Struct, frozen=True):
 
 
 class FlatBuffer:
-    """The bytes of one file. ``label`` is how messages call it.
+    """The bytes of one file. Messages call it ``label``.
 
-    ``strings_bytes`` counts what the strings read so far take in the file, with length word,
-    terminator and padding; each string counts once.
+    ``strings_bytes`` is the size of the strings read so far, with length, terminator and padding.
+    Each string counts once.
     """
 
     def __init__(self, content: bytes, label: str) -> None:
@@ -150,7 +150,7 @@ class FlatBuffer:
         return known
 
     def _target(self, position: int, offset: int) -> int:
-        """Where the reference at ``position`` leads: at least a length or vtable offset fits."""
+        """Target of the reference at ``position``, with room for a length or a vtable offset."""
         target = position + offset
         if target + 4 > self._bytes or not offset:
             self.fail(

@@ -1,4 +1,4 @@
-"""Reads FlexBuffers, in which custom operators keep their options: strict and bounds-checked.
+"""Reads FlexBuffers, which hold the options of custom operators. Every offset is checked.
 
 The layout is that of ``flatbuffers/flexbuffers.h``: the last byte is the root's width, the one
 before it the root's packed type; every offset points backwards from where it is stored.
@@ -14,9 +14,9 @@ FlexValue: TypeAlias = (
     "bool | int | float | str | bytes | tuple[FlexValue, ...] | dict[str, FlexValue] | None"
 )
 
-#: How deep maps and vectors may nest; no options of TFLM's operators go deeper than 2.
+#: The deepest nesting of maps and vectors. Options of TFLM's operators have a depth of 2.
 MAX_DEPTH = 8
-#: How many values one buffer may hold in all, shared ones counted each time they are reached.
+#: The most values in a buffer. Shared ones count each time that they are reached.
 MAX_VALUES = 4096
 
 _INTEGERS = {1: "bhiq", 2: "BHIQ"}

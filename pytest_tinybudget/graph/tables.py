@@ -1,8 +1,8 @@
-"""A ``.tflite`` file as its tables: taken apart whole, changed, and put together again.
+"""Takes a ``.tflite`` file apart into its tables, and writes changed tables as a file again.
 
-For what must stay as it is but for a change: every field that the schema knows is kept, bytes are
-kept as bytes, and what the file refers to in several places is written once. The reader
-(``tflite.py``) makes of a file what it means; here nothing is interpreted.
+It keeps what is not changed: every field that the schema knows, and bytes as they are. What the
+file refers to in several places is written once. Nothing is interpreted here; ``tflite.py`` does
+that.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pytest_tinybudget.graph.flatbuffer import FlatBuffer
 from pytest_tinybudget.graph.schema import load_schema
 
 
-#: Contents of tensors lie at multiples of this, as the schema asks and kernels rely on. So do
-#: custom options, whose readers take whole words of them.
+#: Alignment of tensors' contents, as the schema demands, and of custom options, which kernels read
+#: in whole words.
 _WIDE_ALIGNMENT = 16
 _WIDE = frozenset({("Buffer", "data"), ("Operator", "custom_options")})
 
 _IDENTIFIER = b"TFL3"
 
-#: The ``struct`` codes that bytes of a width are read and written by unchanged.
+#: By width in bytes: the ``struct`` code that reads and writes values unchanged.
 _WORDS = {2: "H", 4: "I", 8: "Q"}
-#: Strings and vectors may be this many times the file's size before it counts as malicious.
+#: Strings and vectors may be so many times the file's size. More is an attack.
 _WORK_FACTOR = 4
 
-#: What a reference to a table leads to, by table and field; options are told by their union.
+#: The table that a reference leads to, by table and field. For options their union says it.
 _CHILDREN = {
     ("Model", "operator_codes"): "OperatorCode",
     ("Model", "subgraphs"): "SubGraph",
@@ -54,7 +54,7 @@ _UNIONS = {
 
 @dataclass(slots=True, eq=False)
 class Leaf:
-    """A vector of numbers, or a string (``is_text``): its ``count`` of entries, their bytes."""
+    """A vector of numbers, or a string (``is_text``): number of entries, and their bytes."""
 
     count: int
     content: bytes | memoryview
@@ -71,7 +71,7 @@ class Vector:
 
 @dataclass(slots=True, eq=False)
 class Table:
-    """A table: ``values`` by the schema's field names; what is absent has the default.
+    """A table: ``values`` by the schema's field names. Absent fields have their default.
 
     A value is a number, a ``Leaf``, a ``Table`` or a ``Vector``.
     """
@@ -96,7 +96,7 @@ class Table:
 
 
 class UnknownTableError(ModelError):
-    """A file has a table that would be lost, because its fields are not known here."""
+    """The file has a table that would be lost, because its fields are not known here."""
 
 
 def take_apart(content: bytes, label: str) -> Table:
@@ -170,7 +170,7 @@ class _Reader:
         return self._counted(Leaf(len(content) // width, content, alignment))
 
     def _counted(self, leaf: Leaf) -> Leaf:
-        """``leaf``; those of a crafted file may overlap, and would multiply when written."""
+        """``leaf``, counted: in a crafted file they overlap, and the written file would be huge."""
         self.leaves_bytes += len(leaf.content)
         if self.leaves_bytes > _WORK_FACTOR * len(self.flat.content):
             self.flat.fail("damaged: its parts overlap")
@@ -203,7 +203,7 @@ def _rows() -> dict[str, list[list[Any]]]:
 
 
 def _scalars() -> dict[str, str]:
-    """``struct`` codes of what is stored in the table itself, enumerations too."""
+    """``struct`` codes of the types that are stored in the table itself, enumerations too."""
     from pytest_tinybudget.graph.flatbuffer_writer import schema
 
     if not _CODES:
@@ -226,7 +226,7 @@ class _Shape(Struct, frozen=True):
 
 
 class _Writer:
-    """Lays objects out, each behind all that refer to it, as references only lead forward."""
+    """Places each object behind all that refer to it, because references lead forward."""
 
     def __init__(self) -> None:
         self.out = bytearray(struct.pack("<I4s", 0, _IDENTIFIER))
@@ -257,7 +257,7 @@ class _Writer:
             self.out += b"\0" if each.is_text else b""
 
     def _start(self, each: Leaf | Vector, alignment: int, count: int) -> int:
-        """Write the length, so that what follows is aligned; where it lies."""
+        """Write the length so that what follows is aligned. Returns the length's position."""
         self._pad(4)
         self.out += bytes(-(len(self.out) + 4) % alignment)
         at = self.positions[id(each)] = len(self.out)
@@ -313,7 +313,7 @@ def _shape(kind: str, present: tuple[str, ...]) -> _Shape:
 
 
 def _parents_first(root: Table) -> list[Table | Leaf | Vector]:
-    """All that ``root`` leads to, each behind all that refer to it."""
+    """All objects that ``root`` leads to, each behind all that refer to it."""
     seen = {id(root)}
     order: list[Table | Leaf | Vector] = []
     stack: list[tuple[Table | Leaf | Vector, Iterator[Table | Leaf | Vector]]]

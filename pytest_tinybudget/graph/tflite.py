@@ -1,4 +1,4 @@
-"""``.tflite`` files to the typed graph; what does not hold together is a ``ModelError``."""
+"""Reads ``.tflite`` files into the typed graph. An inconsistent file is a ``ModelError``."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ MAX_RANK = 16
 _IDENTIFIER = b"TFL3"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NO_QUANTIZATION = Quantization()
-#: ``QuantizationDetails``, a union of tables that say more than scale and zero point.
+#: Tables of the union ``QuantizationDetails``, which say more than scale and zero point.
 _DETAILS = {1: "a custom method", 2: "blocks"}
-#: Option types that are taken from the table as they are.
+#: Types of options whose value in the table is taken as it is.
 _PLAIN = frozenset(SCALAR_CODES)
 
 
 def load_model(path: Path, shown: str = "") -> Model:
-    """Read the file at ``path``; the model is called by the file's stem, or the array's name.
+    """Read the file at ``path``. The model's name is the file's stem, or the array's name.
 
-    A C or C++ file is read for the array that holds the model; ``FILE::ARRAY`` names one of
-    several. ``shown`` is what messages call the file instead of ``path``.
+    In a C or C++ file it is the array that holds a model; ``FILE::ARRAY`` names one of several.
+    Messages call the file ``shown`` instead of ``path`` where it is given.
 
     Raises:
         ModelError: missing, no regular file, too large, or not a sound TF Lite model.
@@ -64,7 +64,7 @@ def load_model(path: Path, shown: str = "") -> Model:
 
 
 def load_content(path: Path, label: str) -> bytes:
-    """The bytes of the model at ``path``, as ``load_model`` finds them, not looked at yet.
+    """The bytes of the model at ``path``, as ``load_model`` finds them, not checked yet.
 
     Raises:
         ModelError: missing, no regular file, too large, or a source file without a model.
@@ -84,7 +84,7 @@ def load_content(path: Path, label: str) -> bytes:
 
 
 def _refuse_foreign(path: Path, label: str, content: bytes = b"") -> None:
-    """Say of a model file of another kind how it becomes a source."""
+    """Raise an error for a model file of another format, which says how it becomes a source."""
     if content[4:8] == _IDENTIFIER or content.startswith(_LFS_POINTER):
         return
     from pytest_tinybudget.graph.foreign import foreign_words
@@ -96,7 +96,7 @@ def _refuse_foreign(path: Path, label: str, content: bytes = b"") -> None:
 
 def _content(path: Path, label: str) -> bytes:
     try:
-        # Looked at before it is opened: opening a pipe would wait for its writer.
+        # Checked before it is opened: opening a pipe would wait for its writer.
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             _refuse_foreign(path, label)
@@ -265,7 +265,7 @@ class _Reader:
         return tensor
 
     def _check_size(self, tensor: Tensor) -> None:
-        """Refuse shapes no memory holds, and constants that do not fill their shape."""
+        """Refuse shapes that no memory holds, and constants that do not fill their shape."""
         if len(tensor.shape) > MAX_RANK:
             self.fail(
                 f"tensor {tensor.index} '{printable(tensor.name)}' has {len(tensor.shape):,}"

@@ -392,7 +392,7 @@ def _calculate_transpose_op_data(node: Preparation, data_type: str) -> None:
     if data_type != "INT16":
         return
     if node.kernels.library == "cmsis-nn":
-        # Its Prepare asks the bias for its type without a look whether there is one.
+        # Its Prepare does not work without a bias.
         node.ensure(bias is not None, "CMSIS-NN's int16 kernel needs a bias", ends=True)
     if bias is not None and bias.type == "INT16":
         node.scratch(8 * bias.elements)
