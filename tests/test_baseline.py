@@ -264,7 +264,7 @@ def test_a_pair_that_could_not_be_measured_before_says_so() -> None:
     change = only(samples.error("kws"), samples.pair("kws"))
     assert change.status == "changed"
     assert change.notes == (
-        "was error, is fits",
+        "verdict: not measured → fits",
         f"could not be measured on the base: {samples.error().headline}",
     )
 

@@ -790,9 +790,9 @@ def test_a_raised_budget_is_in_whole_kilobytes_and_of_what_is_over_alone(
     parts = (Part("runtime", used, "exact"),)
     footprint = replace(kws(), flash_parts=parts, ram_parts=parts, arena=None)
     room = "arduino-nano-33-ble itself has room: a budget of"
-    both = f'{room} {{ flash = "{enough}", ram = "{enough}" }} would do'
+    both = f'{room} {{ flash = "{enough}", ram = "{enough}" }} is enough'
     assert offered(footprint, Budget(flash=used - 1, ram=used - 1)) == [both]
-    flash = f'{room} {{ flash = "{enough}" }} would do'
+    flash = f'{room} {{ flash = "{enough}" }} is enough'
     assert offered(footprint, Budget(flash=used - 1, ram=used)) == [flash]
 
 

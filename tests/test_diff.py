@@ -320,7 +320,7 @@ def test_a_base_with_a_broken_declaration_never_blocks(
     (repository / "tinybudget.toml").write_text(good, encoding="utf-8")
     assert run("diff", "--base", "HEAD") == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert f"compared with nothing: commit {broken[:12]} (HEAD) has no results" in shown
+    assert f"not compared: commit {broken[:12]} (HEAD) has no results" in shown
     assert f"kws, {BOARD}" in shown
 
 
@@ -343,7 +343,7 @@ def test_outside_a_repository_the_pairs_are_shown_without_a_base(
     declare(tmp_path)
     assert run("diff", "--base", "auto") == 0
     shown = capsys.readouterr().out
-    assert "compared with nothing: git: " in shown
+    assert "not compared: git: " in shown
     assert "68." in shown or f"kws, {BOARD}" in shown
 
 

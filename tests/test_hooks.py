@@ -1,4 +1,4 @@
-"""The hooks for other plugins, through the examples of ``docs/hooks.md`` as they stand there."""
+"""The hooks for other plugins, through the examples of ``docs/hooks.md``."""
 
 from __future__ import annotations
 

@@ -321,7 +321,7 @@ def test_without_results_of_that_commit_nothing_is_compared_and_the_report_says_
     put_base(uploaded, B, 100 * 1024, A)
     shown = report(uploaded, capsys)
     assert "Compared with" not in shown
-    assert f"compared with nothing: {(uploaded / 'base').as_posix()} has no results of" in shown
+    assert f"not compared: {(uploaded / 'base').as_posix()} has no results of" in shown
     assert B[:12] in shown
 
 

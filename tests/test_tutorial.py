@@ -1,4 +1,4 @@
-"""The tutorial, step by step: its commands run as they stand and do what it says."""
+"""The tutorial, step by step: its commands are run unchanged and do what it says."""
 
 from __future__ import annotations
 

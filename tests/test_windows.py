@@ -104,7 +104,7 @@ def test_a_declaration_on_another_drive_is_in_none_of_the_commits_here(
     shutil.copytree(folder, elsewhere, ignore=shutil.ignore_patterns(".git"))
     assert run("diff", "--base", "HEAD", str(elsewhere)) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "compared with nothing: git: not a git repository" in shown
+    assert "not compared: git: not a git repository" in shown
     assert f"new kws, {BOARD}" in shown
 
 

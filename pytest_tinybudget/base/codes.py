@@ -69,9 +69,9 @@ CODES: dict[str, Code] = {
         "without sparsity, with its data in the file.",
     ),
     "TB020": Code(
-        "fits, but misses a demand",
+        "fits, but misses a requirement",
         "`strict`, `require_int8` or `--tinybudget-verify` asks for more than fitting.",
-        "The headline says which; drop the demand, or give what it asks for.",
+        "The headline says which; drop the requirement, or meet it.",
     ),
     "TB021": Code(
         "grew more than allowed",

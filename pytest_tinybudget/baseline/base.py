@@ -283,7 +283,7 @@ def _folders(paths: Iterable[str]) -> list[str]:
 def _nothing(missing: Mapping[str, str], notes: tuple[str, ...] = ()) -> Baseline:
     """A baseline of nothing but reasons."""
     reasons = dict.fromkeys(missing.values())
-    told = tuple(f"compared with nothing: {reason}" for reason in reasons)
+    told = tuple(f"not compared: {reason}" for reason in reasons)
     return Baseline(reason=next(iter(reasons), ""), missing=missing, notes=(*told, *notes))
 
 

@@ -192,6 +192,17 @@ def _measure(result: PairResult | None, metric: Metric) -> Measure | None:
     return next((measure for measure in measures if measure.metric == metric), None)
 
 
+#: Outcomes in words, for what is said of a pair whose outcome changed.
+_VERDICTS: dict[Outcome, str] = {
+    "fits": "fits",
+    "warns": "fits with a warning",
+    "over": "over budget",
+    "refused": "refused by TFLM",
+    "unmet": "requirement not met",
+    "error": "not measured",
+}
+
+
 def _notes(base: PairResult, head: PairResult) -> Iterator[str]:
     for metric in METRICS:
         old, new = _measure(base, metric), _measure(head, metric)
@@ -201,7 +212,7 @@ def _notes(base: PairResult, head: PairResult) -> Iterator[str]:
                 f"{LABELS[metric]} limit: {before} ({old.limit_from}) → {after} ({new.limit_from})"
             )
     if _outcome(base) != _outcome(head):
-        yield f"was {_outcome(base)}, is {_outcome(head)}"
+        yield f"verdict: {_VERDICTS[_outcome(base)]} → {_VERDICTS[_outcome(head)]}"
     if _outcome(base) == "error":
         yield f"could not be measured on the base: {base.headline}"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def add_base_options(parser: argparse.ArgumentParser) -> None:
-    """``--base`` and what goes with it."""
+    """Add ``--base`` and the options that belong to it."""
     parser.add_argument(
         "--base",
         metavar="auto|REV",

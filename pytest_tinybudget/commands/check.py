@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _require_declarations(arguments: argparse.Namespace) -> None:
-    """Raise where a base is asked for that a model alone does not have."""
+    """Check that no option asks for a base: a single model has none."""
     models = [path for path in arguments.paths if is_model(path)]
     if models and arguments.base:
         raise TinybudgetError(
@@ -117,5 +117,5 @@ def _require_declarations(arguments: argparse.Namespace) -> None:
 
 
 def _show_progress(model: str, step: str) -> None:
-    """Which model is being converted, on a line that the next one takes the place of."""
+    """Show which model is being converted, on one line that is overwritten each time."""
     print(f"\r\x1b[Kconverting {model}: {step}", end="", file=sys.stderr, flush=True)

@@ -61,7 +61,7 @@ class Placing(Struct, frozen=True):
 
     @property
     def fits(self) -> bool:
-        """Whether TFLM runs it there and it is within the board's room."""
+        """Whether TFLM runs the model, and it is within the board's memory."""
         return self.verdict.outcome in ("fits", "warns")
 
     @property
@@ -151,7 +151,7 @@ def _share(measure: Measure) -> float:
 
 
 def _one_model(placings: Sequence[Placing], style: Style) -> list[str]:
-    """A line a board: those it fits by the RAM that is left, then the others."""
+    """A line for each board: first those that fit, by free RAM, then the others."""
     rows = [_HEAD, *(_row(placing) for placing in placings)]
     lines = columns(
         rows,
@@ -171,7 +171,7 @@ def _refusals(placings: Sequence[Placing]) -> dict[str, None]:
 
 
 def _warned_everywhere(placings: Sequence[Placing]) -> list[str]:
-    """What every board's verdict warns of: it is the model's, and told once."""
+    """The warnings that all boards share: they concern the model, and are printed once."""
     first, *others = (placing.verdict.warnings for placing in placings)
     return [text for text in first if all(text in warnings for warnings in others)]
 
@@ -225,7 +225,7 @@ def _boards(count: int) -> str:
 
 
 def _several_models(placings: dict[str, list[Placing]], style: Style) -> list[str]:
-    """A line a board, a column a model: the tighter limit's share; most fitting boards first."""
+    """A line for each board, a column for each model: the share of the tighter limit."""
     by_board: dict[str, list[Placing]] = {}
     for found in placings.values():
         for placing in found:
@@ -252,7 +252,7 @@ def _names(paths: Iterable[str], style: Style) -> list[str]:
 
 
 def _cell(placing: Placing) -> str:
-    """Rounded up: what is over its limit never reads as 100 %."""
+    """The share in percent, rounded up, so that 100 % is never over the limit."""
     if placing.verdict.outcome == "refused":
         return "refused"
     worst = placing.worst

@@ -37,7 +37,7 @@ _WORDS: dict[State, str] = {"ok": "ok", "absent": "-", "broken": "!!"}
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was looked at; ``advice`` is what to do where it is not well."""
+    """One item that was examined; ``advice`` says what to do if it is not in order."""
 
     topic: str
     name: str
@@ -62,7 +62,7 @@ def add_commands(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look, print, and return 1 where something is broken.
+    """Examine the installation, print the findings, and return 1 if something is broken.
 
     Raises:
         TinybudgetError: the path is no folder.

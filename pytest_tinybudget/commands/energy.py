@@ -42,7 +42,7 @@ _HOURS_A_DAY, _DAYS_A_YEAR = 24.0, 365.25
 
 
 class _Cycle(Struct, frozen=True):
-    """What the battery is asked for: SI units, and inferences an hour."""
+    """How the device is used: SI units, and inferences per hour."""
 
     capacity: float
     per_hour: float
@@ -168,7 +168,7 @@ def _quantity(arguments: argparse.Namespace, option: str, unit: Declarable) -> f
 
 
 def _cycle(arguments: argparse.Namespace, board: Board) -> _Cycle | None:
-    """The duty cycle, all of it or nothing."""
+    """The duty cycle; ``None`` where none of its options is given."""
     capacity, sleep = _quantity(arguments, "capacity", "Ah"), board.power.sleep_amperes
     per_hour = arguments.per_hour
     if (capacity, per_hour, arguments.sleep_current) == (None, None, None):

@@ -44,7 +44,7 @@ _IDENTIFIER = re.compile(
     re.IGNORECASE,
 )
 
-#: So many files of other kinds are told where there is no model.
+#: How many files of other kinds are named where there is no model.
 _MOST_OTHERS = 5
 
 #: Characters that ``source`` would take for a pattern.
@@ -227,7 +227,7 @@ def _read(folder: Path, path: Path) -> _Source:
 
 
 def _other_kinds(folder: Path) -> Iterator[str]:
-    """What is said of models of other kinds, where there are no others."""
+    """The message about model files of other kinds, where there is no TF Lite model."""
     from pytest_tinybudget.declaration.search import find_files
     from pytest_tinybudget.graph.foreign import foreign_words
     from pytest_tinybudget.graph.locations import is_model_name
@@ -336,7 +336,7 @@ def _declared(name: str, source: str, footprint: Footprint) -> str:
 
 
 def _budget(used_bytes: int) -> str:
-    """What is used and the headroom, rounded up to whole KB."""
+    """The used bytes plus headroom, rounded up to whole KB."""
     wanted = used_bytes * (100 + _HEADROOM_PERCENT)
     return f"{-(-wanted // (100 * 1024))} KB"
 

@@ -1,4 +1,4 @@
-"""What commands that judge pairs do with results: files, the text for people, the exit code."""
+"""How commands that judge pairs report results: files, text for people, the exit code."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def add_format_option(parser: argparse.ArgumentParser, *, required: bool) -> Non
 
 
 def require_one_stdout(arguments: argparse.Namespace) -> None:
-    """Raise where two reports would be written to stdout, or one in a format that is not there.
+    """Check the report options before anything is measured.
 
     Raises:
-        TinybudgetError: they would, or it is not.
+        TinybudgetError: two reports would go to stdout, or a format does not exist.
     """
     if _paths(arguments).count("-") > 1:
         raise TinybudgetError(
@@ -72,13 +72,13 @@ def require_one_stdout(arguments: argparse.Namespace) -> None:
 
 
 def _paths(arguments: argparse.Namespace) -> list[str | None]:
-    """Where reports go."""
+    """The paths of all reports that were asked for."""
     others = (request.path for request in _requests(arguments))
     return [arguments.json, arguments.junit_xml, arguments.html, *others]
 
 
 def _requests(arguments: argparse.Namespace) -> list[Request]:
-    """What ``--report`` asks for."""
+    """The reports that ``--report`` asks for."""
     if not arguments.report:
         return []
     from pytest_tinybudget.report.formats import requested

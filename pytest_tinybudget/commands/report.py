@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _base(arguments: argparse.Namespace, head: Results) -> Baseline | None:
-    """What ``head`` is shown against, if anything."""
+    """The baseline that ``head`` is compared with, or ``None``."""
     from pytest_tinybudget.baseline.base import base_in
     from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.results.reader import load_results

@@ -94,7 +94,7 @@ def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
     """Whether ``footprint`` fits ``board`` within ``terms``.
 
     A limit is the smaller of the board's room (capacity less reserve) and the declared budget.
-    Refused by TFLM comes before over a limit, that before an unmet demand.
+    Refused by TFLM comes before over a limit, that before a requirement not met.
 
     Raises:
         TinybudgetError: the board has no memory of the kind that the arena is to lie in, or the

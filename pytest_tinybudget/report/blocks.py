@@ -64,7 +64,7 @@ LAYER_SIZES = (
 def largest_parts(
     parts: Sequence[Part], most: int | None = None
 ) -> tuple[Sequence[Part], Sequence[Part]]:
-    """Parts that take anything, largest first: those to list, and those that share a line.
+    """The parts that are not empty, largest first: those with a line each, and the others.
 
     At most ``most`` are listed, or one more where a single part would be left to share a line.
     """
@@ -75,7 +75,7 @@ def largest_parts(
 
 
 def parts_table(parts: Sequence[Part], style: Style, *, most: int | None = None) -> list[str]:
-    """Parts of flash or RAM, largest first, upper bounds; they add up to what is used.
+    """A table of the parts of flash or RAM, largest first; the upper bounds add up to the total.
 
     Beyond ``most``, small parts share a line.
     """
@@ -91,13 +91,13 @@ def parts_table(parts: Sequence[Part], style: Style, *, most: int | None = None)
     if max(map(cells, lines)) > style.width:
         lines = _parts_rows(rows, total, style, notes=False)
     margin = sum(part.margin_bytes for part in parts)
-    return [*lines, f"{_INDENT}{format_size(margin)} of it are margin"] if margin else lines
+    return [*lines, f"{_INDENT}includes a margin of {format_size(margin)}"] if margin else lines
 
 
 def _parts_rows(
     rows: Sequence[tuple[int, str, str, str]], total: int, style: Style, *, notes: bool
 ) -> list[str]:
-    """``rows`` of size, name, method and note; what is said of a part stands in one column."""
+    """Lines for ``rows`` of size, name, method and note; method and note share the last column."""
     texts = [
         (
             format_size(size),
@@ -112,7 +112,7 @@ def _parts_rows(
 
 
 def upper_bound(part: Part) -> int:
-    """What a part takes at most, bytes: its margin included."""
+    """The upper bound of a part's size in bytes: its margin is included."""
     return part.bytes + part.margin_bytes
 
 
@@ -122,7 +122,7 @@ def share_text(size: int, total: int) -> str:
 
 
 def _note(part: Part) -> str:
-    """The part's note, and its margin where it is an estimate: tables' margins are small."""
+    """The part's note, and the margin of an estimate; other margins are too small to list."""
     estimate = part.method == "estimated" and part.margin_bytes
     margin = f"{format_size(part.margin_bytes)} margin" if estimate else ""
     return "; ".join(filter(None, (margin, part.note)))
@@ -167,7 +167,7 @@ def _owner(buffer: LiveBuffer) -> str:
 
 
 def persistent_table(arena: Arena, style: Style, *, most: int | None = None) -> list[str]:
-    """What persists in the arena, by what it is and for which kind of operator, largest first."""
+    """The persistent memory of the arena by cause and kind of operator, largest first."""
     shares = sorted(arena.persistent, key=lambda each: (-each.bytes, each.operator, each.cause))
     shown = shares if most is None or len(shares) <= most + 1 else shares[:most]
     rows = [
@@ -247,7 +247,7 @@ def output_text(layer: Layer) -> str:
 
 
 def refusals_title(refusals: Sequence[Refusal]) -> str:
-    """What ``refusals`` are about."""
+    """The title over a list of ``refusals``."""
     noticed = any(refusal.stage not in UNNOTICED for refusal in refusals)
     return "TFLM would refuse this model" if noticed else "TFLM would run this model wrongly"
 
@@ -255,7 +255,7 @@ def refusals_title(refusals: Sequence[Refusal]) -> str:
 def refusals_list(
     refusals: Sequence[Refusal], style: Style, *, most: int | None = MOST_LISTED
 ) -> list[str]:
-    """What TFLM would refuse, an item each."""
+    """A list with an item for each refusal."""
     lines = [
         f"{refusal.where} ({_STAGES[refusal.stage]}): {refusal.reason}"
         if refusal.where
@@ -266,7 +266,7 @@ def refusals_list(
 
 
 def bullets(texts: Sequence[str], style: Style, *, most: int | None = MOST_LISTED) -> list[str]:
-    """``texts`` as a list; beyond ``most``, they are counted."""
+    """``texts`` as a list; the ones after the first ``most`` are only counted."""
     shown = list(texts[:most])
     if len(shown) < len(texts):
         shown.append(f"and {len(texts) - len(shown)} more")

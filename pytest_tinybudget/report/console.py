@@ -33,7 +33,7 @@ class Console(Struct, frozen=True):
         return Style(shutil.get_terminal_size().columns, encodable(self.stream.encoding))
 
     def print(self, lines: Iterable[Line]) -> None:
-        """Print every line, colored as asked for."""
+        """Print every line, in color where that is on."""
         colored = self._colored()
         for line in lines:
             codes = ";".join(str(_CODES[keyword]) for keyword in line.markup)
@@ -41,7 +41,7 @@ class Console(Struct, frozen=True):
             self.stream.write(f"\x1b[{codes}m{line.text}\x1b[0m\n" if wrapped else f"{line.text}\n")
 
     def _colored(self) -> bool:
-        """``NO_COLOR`` and ``FORCE_COLOR`` are heeded, as pytest does."""
+        """Whether to color: ``NO_COLOR`` and ``FORCE_COLOR`` decide first, as in pytest."""
         if self.color != "auto":
             return self.color == "yes"
         if os.environ.get("NO_COLOR"):

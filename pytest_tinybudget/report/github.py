@@ -93,7 +93,7 @@ def annotation_lines(results: Sequence[PairResult], prefix: str = "") -> Iterato
 
 
 def _unchecked_line(pairs: Sequence[PairResult]) -> str:
-    """A warning that growth was not checked, where not every pair's own annotation is one."""
+    """A warning that growth was not checked, unless each pair's annotation says so already."""
     why = pairs[0].growth_unchecked
     several = len({pair.growth_unchecked for pair in pairs}) > 1
     text = f"growth not checked for {counted(len(pairs), 'pair')}: {why}"
@@ -102,7 +102,7 @@ def _unchecked_line(pairs: Sequence[PairResult]) -> str:
 
 
 def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dict[str, str | int]:
-    """What later steps may ask for; only words of ours and integers, so nothing to escape."""
+    """The step outputs for later steps: fixed words and integers, so nothing needs escaping."""
     failed = sum(pair.failed for pair in results)
     changed = len(comparison.different) if comparison and comparison.base else 0
     return {

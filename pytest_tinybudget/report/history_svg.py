@@ -63,7 +63,7 @@ def render(history: History) -> str:
 
 
 class _Scale(Struct, frozen=True):
-    """Where a point of a trend stands: ``low`` and ``high`` are bytes at the plot's edges."""
+    """The scales of a trend's plot: ``low`` and ``high`` are the bytes at its edges."""
 
     count: int
     low: int
@@ -79,7 +79,7 @@ class _Scale(Struct, frozen=True):
 
 
 def _scale(trend: Trend) -> _Scale:
-    """From the smallest size to the largest, with the limits that are near."""
+    """The range of bytes to plot: all sizes, and the limits that are near them."""
     limits = [point.limit for point in trend.points if point.limit is not None]
     top = max(trend.sizes)
     sizes = [*trend.sizes, *(each for each in limits if each <= top * _LIMIT_IN_SIGHT)]
@@ -115,7 +115,7 @@ def _panel(trend: Trend) -> Iterator[str]:
 
 
 def _runs(points: tuple[Point, ...]) -> Iterator[list[tuple[int, int]]]:
-    """Stretches of points that belong on one line, with their numbers."""
+    """Runs of consecutive points that one line connects, each point with its number."""
     run: list[tuple[int, int]] = []
     for number, point in enumerate(points):
         if run and (point.used is None or not point.comparable):
@@ -128,7 +128,7 @@ def _runs(points: tuple[Point, ...]) -> Iterator[list[tuple[int, int]]]:
 
 
 def _limits(trend: Trend, scale: _Scale) -> Iterator[str]:
-    """The limit as a line of steps where it is near, else in words."""
+    """The limit as a stepped line where it is near the sizes, else as text."""
     steps = [
         (number, point.limit)
         for number, point in enumerate(trend.points)

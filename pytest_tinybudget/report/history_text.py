@@ -27,7 +27,7 @@ _ALIGN: tuple[Align, ...] = ("left", "left", "left", "right", "right", "right")
 
 
 def history_lines(history: History, style: Style = PLAIN) -> list[Line]:
-    """Each pair's flash and RAM: first and last size, and how it went in between."""
+    """The flash and RAM of each pair: first size, last size, and a small chart between."""
     width = max(8, min(_MOST_CELLS, style.width - _OTHER_COLUMNS))
     rows = [["model, board", "", "trend", "first", "last", "change"]]
     rows += [_row(trend, width, style) for trend in history.trends]

@@ -208,7 +208,7 @@ def _size_title(inspection: Inspection, memory: Memory) -> str:
 
 
 def _both(size_bytes: int) -> str:
-    """A size for people, and its bytes where the first rounds."""
+    """A size for people, followed by the exact bytes where it is rounded."""
     rounded, exact = format_size(size_bytes), format_size(size_bytes, exact=True)
     return exact if rounded == exact else f"{rounded} ({exact})"
 
@@ -267,7 +267,7 @@ def _peak(inspection: Inspection, style: Style) -> list[str]:
 
 
 def render_json(inspection: Inspection) -> str:
-    """The same for programs, deterministic; the fields are those of the results file."""
+    """The report for programs, the same text for the same model; fields as in the results file."""
     model, footprint = inspection.model, inspection.footprint
     content: Json = {
         **tool_json(own_provenance(), [(footprint.runtime, inspection.identity)]),

@@ -45,14 +45,14 @@ class Line(Struct, frozen=True):
 
 
 class Style(Struct, frozen=True):
-    """What the terminal can show: its width in cells, and whether it prints beyond ASCII."""
+    """What the terminal can show: its width in cells, and whether it prints more than ASCII."""
 
     width: int = 80
     unicode: bool = True
 
     @property
     def ellipsis(self) -> str:
-        """What stands for the part of a name that was cut out."""
+        """The mark in place of the part of a name that was cut out."""
         return "…" if self.unicode else "..."
 
 
@@ -61,7 +61,7 @@ PLAIN = Style()
 
 
 def encodable(encoding: str | None) -> bool:
-    """Whether a stream with this encoding prints the characters that reports use beyond ASCII."""
+    """Whether a stream with this encoding prints the non-ASCII characters that reports use."""
     try:
         "█░…".encode(encoding or "ascii")
     except (LookupError, UnicodeEncodeError):

@@ -90,7 +90,7 @@ def render(
 
 
 def anything_to_say(results: Sequence[PairResult], comparison: Comparison | None) -> bool:
-    """Whether a reviewer needs to see more than that all is as it was."""
+    """Whether a pair fails or changed, so that a reviewer needs the report."""
     return any(not _is_quiet(row) for row in _rows(results, comparison))
 
 
@@ -119,7 +119,7 @@ class _Writer:
         self._blocks.append(f"{opening}{self._fitting(head, rows, noun)}{closing}")
 
     def text(self) -> str:
-        """All of it, with what was left out at the end."""
+        """The text, with a count of what was left out at the end."""
         blocks = list(self._blocks)
         if self._left_out:
             counts = [counted(count, noun) for noun, count in self._left_out.items()]
@@ -147,7 +147,7 @@ class _Writer:
 
 
 def _rows(results: Sequence[PairResult], comparison: Comparison | None) -> list[_Row]:
-    """Worst first: the comparison's own order where there is one."""
+    """The rows worst first; with a comparison in the order of its changes."""
     if comparison is None:
         return [_Row(result, None) for result in sorted(results, key=worst_first)]
     return [_Row(change.shown, change) for change in comparison.changes]

@@ -16,7 +16,7 @@ _ITEM = "  - "
 
 
 class Section(Struct, frozen=True):
-    """Lines that belong together, and when they give way where there is no room.
+    """Lines that belong together, and when they are cut if there is not enough room.
 
     Of all sections the one with the lowest ``cut`` is first cut to ``least`` lines, and the one
     with the lowest ``drop`` left out, both in one order. 0: never.
@@ -29,7 +29,7 @@ class Section(Struct, frozen=True):
 
 
 def fitted(sections: Sequence[Section], most: int, style: Style) -> list[Section]:
-    """``sections`` without empty ones, in at most ``most`` rows of the terminal where they may."""
+    """The non-empty ``sections``, cut to ``most`` rows of the terminal as far as they allow it."""
     kept = [section for section in sections if section.lines]
     steps: list[tuple[int, int, Callable[[Section, int, Style], Section]]]
     steps = [(section.cut, index, _cut) for index, section in enumerate(kept) if section.cut]
@@ -42,7 +42,7 @@ def fitted(sections: Sequence[Section], most: int, style: Style) -> list[Section
 
 
 def _height(sections: Sequence[Section], style: Style) -> int:
-    """Rows of all sections with an empty one between them."""
+    """The number of rows of all sections, with an empty row between two."""
     shown = [section for section in sections if section.lines]
     return sum(rows(section.lines, style) for section in shown) + max(0, len(shown) - 1)
 
@@ -68,7 +68,7 @@ def _cut(section: Section, excess: int, style: Style) -> Section:
 
 
 def _continues(lines: Sequence[str], count: int) -> bool:
-    """Whether a list item would be left without its end."""
+    """Whether a cut here would leave a list item without its end."""
     return lines[count].startswith(" " * len(_ITEM)) and any(
         line.startswith(_ITEM) for line in lines[1:3]
     )

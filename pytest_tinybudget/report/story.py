@@ -101,7 +101,7 @@ def _measure(measure: Measure, style: Style) -> list[str]:
 
 
 def _methods(pair: PairResult) -> list[str]:
-    """What each method that occurs in the pair means, with how many bytes rest on it."""
+    """The meaning of each method that the pair's sizes use, with the bytes that come from it."""
     totals: dict[str, int] = {}
     for measure in pair.measures:
         for part in measure.parts:

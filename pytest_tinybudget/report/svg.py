@@ -71,12 +71,13 @@ _LABEL_STEP, _LABEL_CELLS, _LABEL_HEIGHT = 17, 22, 128
 #: A size is written into a shape of at least this width and height.
 _TEXT_WIDTH, _TEXT_HEIGHT = 46, 13
 
-#: A limit far above the arena is told in words: drawn, it would flatten the picture.
+#: A limit further above the arena than this factor is written as text: a line that far up would
+#: flatten the picture.
 _LIMIT_IN_SIGHT = 1.5
 
 
 class Limit(Struct, frozen=True):
-    """What the RAM's limit leaves for the arena, bytes, and whose limit it is."""
+    """The bytes that the RAM limit leaves for the arena, and where the limit comes from."""
 
     bytes: int
     label: str
@@ -214,7 +215,7 @@ def _persistent(arena: Arena, scale: _Scale) -> Iterator[str]:
 
 
 def _band(kind: str, offset: int, size: int, words: str, scale: _Scale) -> str:
-    """A part of the arena that stays as it is for the whole run."""
+    """A part of the arena that does not change during the run."""
     y, height = scale.y(offset + size), scale.height(size)
     shown = html(words)
     text = (
@@ -252,7 +253,7 @@ def _buffers(
 
 
 def _drawn(arena: Arena, most: int) -> list[LiveBuffer]:
-    """What to draw: at most ``most``, the largest, and those at the peak first.
+    """The buffers to draw: at most ``most``, first those at the peak, then the largest.
 
     A buffer that is never alive has no place; a damaged results file may have others that lie
     outside the arena.
@@ -292,7 +293,7 @@ def _moment(time: int, at_time: dict[int, Layer]) -> str:
 def _operators(
     scale: _Scale, at_time: dict[int, Layer], peak_time: int, most: int
 ) -> Iterator[str]:
-    """Names below the columns, as many as there is room for; that of the peak always, in bold."""
+    """Operator names below the columns where there is room; the peak's always, in bold."""
     crowded = -(-_LABEL_STEP // max(1, int(scale.step)))
     every = max(1, crowded, -(-len(at_time) // most))
     shown = [

@@ -66,13 +66,13 @@ _WORST_FIRST: tuple[Outcome, ...] = ("refused", "over", "unmet", "error", "warns
 _COUNTED: dict[Outcome, str] = {
     "refused": "refused by TFLM",
     "over": "over budget",
-    "unmet": "short of a demand",
+    "unmet": "with a requirement not met",
     "error": "not measured",
     "warns": "with a warning",
     "fits": "fit",
 }
 
-#: A failure is to be read, not studied: ``tinybudget inspect`` shows everything.
+#: How much a failure lists; ``tinybudget inspect`` shows everything.
 _PARTS_LISTED, _LAYERS_NAMED, _PERSISTENT_LISTED = 8, 2, 7
 
 #: So many rows of the terminal does a failure take by default.
@@ -91,7 +91,7 @@ _OTHER_COLUMNS = 74
 def failure(
     pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0, most: int = MOST_LINES
 ) -> str:
-    """Why a pair failed: the headline, then where the bytes are and what to change.
+    """The text of a failed pair: the headline, where the bytes are, and what to change.
 
     At most ``most`` rows of the terminal, unless ``verbosity`` is above 0.
     """
@@ -151,18 +151,18 @@ def measure_line(measure: Measure) -> str:
 
 
 def figures_title(pair: PairResult) -> str:
-    """What a pair's figures are beside; what a check rests on are its own."""
+    """The title over a pair's figures; those of a check are what it is judged by."""
     return "besides flash and RAM" if pair.kind == "pair" else "what it rests on"
 
 
 def figure_lines(pair: PairResult, style: Style) -> list[str]:
-    """What is known besides flash and RAM, with what each rests on, as a list."""
+    """A list of the figures besides flash and RAM, each with its basis."""
     lines = [f"{figure.text}: {figure.basis}" for figure in pair.figures]
     return bullets(lines, style, most=None)
 
 
 def _evidence(pair: PairResult, style: Style) -> Iterator[Section]:
-    """What the headline rests on: sizes where they decide, else what TFLM refuses."""
+    """The sections that support the headline: the sizes, or what TFLM refuses."""
     footprint = pair.footprint
     if pair.outcome == "error":
         return  # where there are sizes, they are not what is wrong
@@ -190,7 +190,7 @@ def _evidence(pair: PairResult, style: Style) -> Iterator[Section]:
 def persistent_block(
     footprint: Footprint, style: Style, *, most: int | None = _PERSISTENT_LISTED
 ) -> list[str]:
-    """What of the arena's tail is what: by operator kind and cause."""
+    """The persistent memory of the arena's tail by operator kind and cause."""
     arena = footprint.arena
     if arena is None:
         return []
@@ -215,7 +215,7 @@ def _titled(title: str, lines: list[str], style: Style) -> list[str]:
 
 
 def title_lines(title: str, style: Style) -> list[str]:
-    """A title over a block; where it is long, its other lines are set in more than the block."""
+    """The lines of a title; the second and later ones are indented further than the block below."""
     return wrapped(title, style, indent=" " * 4, start="")
 
 
@@ -328,7 +328,7 @@ def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 
 
 def _remarks(pair: PairResult, style: Style) -> list[Line]:
-    """What a row of numbers does not say: why there are none, and what to look at."""
+    """Lines below a pair's row: why it has no numbers, its limited figures and its warnings."""
     figures = [figure.text for figure in pair.figures if figure.limit is not None]
     if pair.outcome in ("refused", "unmet", "error") or not pair.measures:
         remarks = [pair.headline]
@@ -351,7 +351,7 @@ def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 
 
 def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> list[Line]:
-    """Layers and possible savings of each model on each runtime, once however many boards."""
+    """Layers and possible savings of each model and runtime, once for all boards."""
     shown = {(pair.model, pair.runtime_text): pair.footprint for pair in reversed(pairs)}
     lines = []
     for (model, runtime), footprint in sorted(shown.items()):
@@ -372,7 +372,7 @@ def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> 
 
 
 def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
-    """What is good to know of each model, once however many boards."""
+    """The notes of each model, once for all its boards."""
     lines = []
     for model, notes in sorted({pair.model: pair.notes for pair in pairs if pair.notes}.items()):
         headings = (Line(text, ("bold",)) for text in wrapped(f"notes on {model}", style))
@@ -381,7 +381,7 @@ def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 
 
 def counted_for(pairs: Sequence[PairResult]) -> list[str]:
-    """What counted the sizes of ``pairs`` and for which runtimes, a text for each of the two."""
+    """The tool that counted the sizes of ``pairs``, and the runtimes: a text for each."""
     tools = sorted({pair.identity.tool for pair in pairs if pair.identity})
     runtimes = sorted({(pair.runtime, pair.runtime_text) for pair in pairs if pair.measures})
     by = [f"by pytest-tinybudget {', '.join(tools)}"] if tools else []
@@ -389,7 +389,7 @@ def counted_for(pairs: Sequence[PairResult]) -> list[str]:
 
 
 def count_text(pairs: Sequence[PairResult]) -> str:
-    """How many pairs there are and how they came out, in words."""
+    """The number of pairs, and of each outcome, in words."""
     outcomes = Counter(pair.outcome for pair in pairs)
     held_back = sum(pair.outcome == "error" and bool(pair.growth_unchecked) for pair in pairs)
     outcomes["error"] -= held_back
@@ -403,7 +403,7 @@ def count_text(pairs: Sequence[PairResult]) -> str:
 
 
 def verdict(pairs: Sequence[PairResult]) -> str:
-    """The gate in a few words: ``1 of 6 pairs fails``, ``all pairs fit``.
+    """The verdict on the run in a few words: ``1 of 6 pairs fails``, ``all pairs fit``.
 
     It says as well for how many pairs a limit of growth was not checked.
     """

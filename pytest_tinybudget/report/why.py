@@ -1,4 +1,4 @@
-"""Why sizes changed, in words: the same lines for Markdown and HTML, each with its own markup."""
+"""Why sizes changed, in words. Markdown and HTML share the lines and differ in markup."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.results.metrics import LABELS
 
 
-#: A cause is to be seen at a glance: ``tinybudget diff`` lists them all.
+#: How many causes are listed; ``tinybudget diff`` lists all of them.
 _LISTED = 5
 
 _NAME_CELLS = 60
 
 
 class Markup(Struct, frozen=True):
-    """How a format writes words and names that it did not choose itself: escaped."""
+    """How a format escapes text that comes from models and declarations."""
 
     text: Callable[[str], str]
     code: Callable[[str], str]
@@ -58,7 +58,7 @@ def delta_text(delta: Delta | None) -> str:
 
 
 def cause_lines(causes: Causes, markup: Markup) -> Iterator[str]:
-    """What made the difference, a line each, the most telling first."""
+    """The causes of a change, a line each, the most important first."""
     for operator in causes.operators[:_LISTED]:
         yield _operator(operator, markup)
     for layer in causes.layers[:_LISTED]:

@@ -45,7 +45,7 @@ from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 #: ``fits``; ``warns`` (fits, but above ``warn_at`` or with a notice that asks for attention);
 #: ``over`` (a limit is exceeded); ``refused`` (TFLM would not load or run the model, or
 #: run it wrongly);
-#: ``unmet`` (fits, but a demand of the declaration is not met: strict, require_int8, verify);
+#: ``unmet`` (fits, but a requirement of the declaration is not met: strict, require_int8, verify);
 #: ``error`` (could not be measured).
 Outcome = Literal["fits", "warns", "over", "refused", "unmet", "error"]
 

@@ -237,5 +237,5 @@ def _basis(board: Board, timing: _Timing, bounded: Iterable[str]) -> str:
     if board.clock_mhz > timing.fastest_mhz:
         parts.append(f"at most as at {timing.fastest_mhz} MHz, the fastest that was timed")
     others = "" if timing.own else " and on other chips of the core"
-    parts.append(f"as wide as networks left out{others} were off")
+    parts.append(f"the range is the worst error on held-out networks{others}")
     return "; ".join(parts)

@@ -268,7 +268,7 @@ def _said(effect: _Effect, *, about: bool) -> str:
 
 
 def meet(result: PairResult, models: Sequence[Model], terms: Terms) -> Iterator[str]:
-    """What would meet a demand that is not met: of ``strict`` and ``require_int8`` alone."""
+    """What would meet a requirement that is not met: ``strict`` and ``require_int8`` only."""
     footprint = result.footprint
     if footprint is None or result.outcome != "unmet":
         return

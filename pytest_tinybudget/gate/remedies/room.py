@@ -18,7 +18,7 @@ from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.results.types import PairResult
 
 
-#: How many boards that would do are named.
+#: How many boards with enough room are named.
 _BOARDS_NAMED = 3
 
 
@@ -40,7 +40,7 @@ def more_room(
     raised = _raised(result, terms.budget)
     terms = Terms(placement=terms.placement)
     if _has_room(footprint, board, terms):
-        yield f"{board.id} itself has room: a budget of {raised} would do"
+        yield f"{board.id} itself has room: a budget of {raised} is enough"
         return
     fitting = (
         other
