@@ -36,7 +36,7 @@ from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
@@ -136,7 +136,7 @@ def analysis(path: Path) -> Iterator[Row]:
         print(f"{path}: not there, left out")
         return
     board = find_board("arduino-nano-33-ble")
-    terms = Terms(budget=Budget(), warn_at_percent=90, require_int8="warn", strict=False)
+    terms = Demands(budget=Budget(), warn_at_percent=90, require_int8="warn", strict=False)
 
     def ours() -> object:
         return judge(measure(load_model(path), RUNTIME), board, terms)

@@ -24,11 +24,12 @@ from pytest_tinybudget.convert.live import Source
 from pytest_tinybudget.convert.live import on_disk
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import Budget
-from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import DeclaredModel
-from pytest_tinybudget.declaration import DeclaredRuntime
+from pytest_tinybudget.declaration.pairs import Location
 from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.project import Project
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.gate.measurement import measurement
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.gate.verdict import DEFAULT_WARN_AT_PERCENT
 from pytest_tinybudget.graph.locations import model_name
@@ -40,7 +41,7 @@ from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placement
 from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.placement import SplitPlacement
-from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.workspace import Workspace
 
 
 #: Limits by ``"flash"``, ``"ram"``, ``"psram"`` and ``"arena"``: ``"200 KB"``, or bytes; by
@@ -114,7 +115,8 @@ def check(
     Raises:
         TinybudgetError: the model cannot be read or converted, or board or budget are wrong.
     """
-    with on_disk(model, representative_data) as (path, data), closing(Gate()) as gate:
+    on_this_disk = on_disk(model, representative_data)
+    with on_this_disk as (path, data), closing(Workspace()) as workspace:
         pair = pair_of(
             path,
             board=board,
@@ -134,7 +136,7 @@ def check(
             ),
             operators=operators,
         )
-        return checked(gate, pair)
+        return checked(Gate(workspace), pair)
 
 
 def measure(
@@ -169,7 +171,8 @@ def measure(
     Raises:
         TinybudgetError: the model cannot be read, or there is no such board.
     """
-    with on_disk(model, representative_data) as (path, data), closing(Gate()) as gate:
+    on_this_disk = on_disk(model, representative_data)
+    with on_this_disk as (path, data), closing(Workspace()) as workspace:
         pair = pair_of(
             path,
             board=board,
@@ -178,7 +181,7 @@ def measure(
             conversion=Conversion(Path.cwd(), data, input_shapes=shapes_of(input_shapes)),
             operators=operators,
         )
-        return gate.footprint(pair)
+        return measurement(pair, workspace, details=True).footprint
 
 
 def checked(gate: Gate, pair: Pair) -> PairResult:
@@ -187,7 +190,7 @@ def checked(gate: Gate, pair: Pair) -> PairResult:
     Raises:
         TinybudgetError: its model cannot be measured.
     """
-    gate.footprint(pair)
+    measurement(pair, gate.workspace, details=True)
     return gate.check(pair)
 
 
@@ -228,12 +231,9 @@ def pair_of(
         artifact_name=name,
         conversion=conversion or Conversion(Path.cwd()),
         placements=placements or Placements(),
+        operators=_costs(operators or {}),
     )
-    runtimes = {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}
-    declaration = Declaration(
-        path, {model.name: model}, runtimes=runtimes, operators=_costs(operators or {})
-    )
-    return Pair(path.parent.as_posix(), declaration, model, found)
+    return Pair(Location(path.parent.as_posix()), Project(path), model, found)
 
 
 def shapes_of(declared: Shapes | None) -> tuple[tuple[str, tuple[int, ...]], ...]:

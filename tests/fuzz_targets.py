@@ -67,6 +67,7 @@ from pytest_tinybudget.results.reader import own_results
 from pytest_tinybudget.results.reader import read_results
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.workspace import Workspace
 
 
 ROOT = Path(__file__).parents[1]
@@ -167,7 +168,7 @@ class _WholeWay:
         declared.write_text(_MODEL_DECLARATION, encoding="utf-8")
         found = declared_pairs("tinybudget.toml", load_declaration(declared))
         self._pairs = [pair for pair in found if isinstance(pair, Pair)]
-        sound = (Gate(cached=False).check(pair) for pair in self._pairs)
+        sound = (Gate(Workspace(cached=False)).check(pair) for pair in self._pairs)
         self._base = Results("base", own_results((), "").estimator, tuple(sound))
 
     def __call__(self, content: bytes) -> None:
@@ -175,7 +176,7 @@ class _WholeWay:
         pair = self._pairs[turn % len(self._pairs)]
         model = read_model(content, "fuzz")
         self._file.write_bytes(content)
-        result = Gate(cached=False).check(pair)
+        result = Gate(Workspace(cached=False)).check(pair)
         reports(result, self._base, turn)
         if turn % 3 == 0:
             for line in story.render(result, describe(pair.board)):

@@ -35,6 +35,7 @@ from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.workspace import Workspace
 
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +101,7 @@ def check(folder: Path, board: str, content: bytes, model: str = "") -> PairResu
     folder.joinpath("tinybudget.toml").write_text(text, encoding="utf-8")
     (pair,) = pairs("tinybudget.toml", load_declaration(folder / "tinybudget.toml"))
     assert isinstance(pair, Pair)
-    return Gate(cached=False).check(pair)
+    return Gate(Workspace(cached=False)).check(pair)
 
 
 def parts(result: PairResult, metric: str) -> dict[str, tuple[int, str]]:

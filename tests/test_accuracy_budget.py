@@ -33,6 +33,7 @@ from pytest_tinybudget.evaluation.worker import metrics
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.workspace import Workspace
 
 
 ROOT = Path(__file__).parents[1]
@@ -94,11 +95,11 @@ def results(declaration: str, *, cached: bool = True) -> dict[str, PairResult]:
     """What the checks of ``declaration``, in the working directory, come to, by kind."""
     path = Path("tinybudget.toml").absolute()
     path.write_text(declaration, encoding="utf-8")
-    gate = Gate(cached=cached)
+    gate = Gate(Workspace(cached=cached))
     try:
         found = [gate.check(pair) for pair in pairs("tinybudget.toml", load_declaration(path))]
     finally:
-        gate.close()
+        gate.workspace.close()
     return {result.kind: result for result in found if result.kind != "pair"}
 
 

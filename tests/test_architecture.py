@@ -23,6 +23,7 @@ LAYERS = (
     ("artifacts", "convert", "results", "speed", "toolchain"),
     ("hooks", "rollout", "update"),
     ("declaration",),
+    ("workspace",),
     ("accelerators", "baseline", "evaluation"),
     ("gate", "report"),
     ("api",),
@@ -41,6 +42,7 @@ MUST_NOT_KNOW = {
     "artifacts": {"boards"},
     "convert": {"boards"},
     "evaluation": {"boards"},
+    "workspace": {"boards", "results"},
 }
 
 #: Packages that only these rooms or modules import when they are imported themselves.
@@ -59,10 +61,6 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-
-
-#: The circles that are being opened: this goes with them.
-OPENING = {("evaluation.check", "gate.pipeline"), ("gate.checks", "gate.pipeline")}
 
 
 def room_of(module: str) -> str:
@@ -102,8 +100,8 @@ def module_of(name: str) -> str | None:
 @cache
 def imported(module: str) -> frozenset[str]:
     """The package's other modules that ``module`` imports, at whatever time and for types."""
-    found = {module_of(name) for name in imports(tree_of(module))} - {None, module}
-    return frozenset(each for each in found if (module, each) not in OPENING)
+    found = map(module_of, imports(tree_of(module)))
+    return frozenset(each for each in found if each not in (None, module))
 
 
 def imported_rooms(module: str) -> set[str]:

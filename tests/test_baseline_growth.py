@@ -18,11 +18,13 @@ from small_projects import put
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.baseline.baseline import Baseline
+from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.declaration import MaxIncrease
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.gate.growth import Allowed
-from pytest_tinybudget.gate.growth import hold
+from pytest_tinybudget.gate.growth import GrowthRules
+from pytest_tinybudget.gate.growth import with_growth
+from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.reader import Results
@@ -58,7 +60,7 @@ def check(tmp_path: Path) -> Check:
         declaration = load_declaration(tmp_path / "tinybudget.toml")
         baseline = Baseline(own_results([base], "base")) if base else None
         (pair,) = pairs("tinybudget.toml", declaration)
-        return Gate(baseline=baseline, today=today).check(pair)
+        return Gate(rules=Rules(today=today), baselines=Baselines(baseline)).check(pair)
 
     return checked
 
@@ -173,7 +175,7 @@ def test_a_base_of_another_version_holds_nothing_back_and_warns(
     declaration = load_declaration(tmp_path / "tinybudget.toml")
     (pair,) = pairs("tinybudget.toml", declaration)
     old = Results("base", "pytest-tinybudget 0.0.1, TFLM 90b983c2", (small,))
-    result = Gate(baseline=Baseline(old)).check(pair)
+    result = Gate(baselines=Baselines(Baseline(old))).check(pair)
     assert result.outcome == "warns"
     assert "measured by pytest-tinybudget 0.0.1" in result.growth_unchecked
 
@@ -211,9 +213,9 @@ def test_the_agreement_that_is_offered_would_do(check: Check) -> None:
 def test_the_agreement_that_is_offered_is_rounded_up_to_whole_kilobytes(
     check: Check, ram: int, agreed: str
 ) -> None:
-    allowed = Allowed("models.kws", MaxIncrease(bytes=0), (), TODAY)
+    allowed = GrowthRules("models.kws", MaxIncrease(bytes=0), (), TODAY)
     base = check(SMALL)
-    (line,) = hold(with_used(base, ram=ram), base, allowed).reasons
+    (line,) = with_growth(with_used(base, ram=ram), base, allowed).reasons
     assert f'metric = "ram", up_to = "{agreed}"' in line
 
 
@@ -363,7 +365,8 @@ def test_a_group_is_held_to_its_growth_as_well(tmp_path: Path) -> None:
         )
         declaration = load_declaration(tmp_path / "tinybudget.toml")
         pair = list(pairs("tinybudget.toml", declaration))[-1]
-        return Gate(baseline=base and Baseline(base), today=TODAY).check(pair)
+        baselines = Baselines(base and Baseline(base))
+        return Gate(rules=Rules(today=TODAY), baselines=baselines).check(pair)
 
     put(tmp_path, kws=SMALL, vad=SMALL)
     base = own_results([checked(None)], "base")

@@ -28,6 +28,7 @@ from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import DeclaredRuntime
+from pytest_tinybudget.declaration.pairs import Location
 from pytest_tinybudget.declaration.toml import parse as parse_toml
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.resolve import EDGE_TPU
@@ -40,7 +41,7 @@ from pytest_tinybudget.gate.remedies import more_room
 from pytest_tinybudget.gate.remedies import peak_relief
 from pytest_tinybudget.gate.remedies import per_tensor_hints
 from pytest_tinybudget.gate.remedies.advice import meet
-from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
@@ -52,6 +53,7 @@ from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.workspace import Workspace
 
 
 RUNTIME = RUNTIMES["m4_cmsisnn"]
@@ -105,7 +107,7 @@ def custom_model(operator: str = "AcmeFilter") -> ModelMaker:
 
 def test_a_footprint_as_large_as_its_budget_fits() -> None:
     exact = Budget(flash=kws().flash, ram=kws().ram)
-    verdict = judge(kws(), NANO, Terms(exact))
+    verdict = judge(kws(), NANO, Demands(exact))
     assert verdict.outcome == "fits"
     assert [measure.free for measure in verdict.measures] == [0, 0]
 
@@ -113,7 +115,7 @@ def test_a_footprint_as_large_as_its_budget_fits() -> None:
 @pytest.mark.parametrize("metric", ["flash", "ram"])
 def test_one_byte_above_the_budget_is_over_and_shown_in_bytes(metric: str) -> None:
     used = getattr(kws(), metric)
-    verdict = judge(kws(), NANO, Terms(Budget(**{metric: used - 1})))
+    verdict = judge(kws(), NANO, Demands(Budget(**{metric: used - 1})))
     assert verdict.outcome == "over"
     label = {"flash": "flash", "ram": "RAM"}[metric]
     assert verdict.headline.startswith(f"{label} over by 1 B ({used:,} of {used - 1:,} B); ")
@@ -122,9 +124,9 @@ def test_one_byte_above_the_budget_is_over_and_shown_in_bytes(metric: str) -> No
 def test_the_smaller_of_board_and_budget_limits_and_is_named() -> None:
     roomy = Budget(flash=NANO.flash * 2, ram=NANO.ram * 2)
     for budget, origin in ((Budget(1000, 1000), "budget"), (roomy, "board"), (Budget(), "board")):
-        measures = judge(kws(), NANO, Terms(budget)).measures
+        measures = judge(kws(), NANO, Demands(budget)).measures
         assert [measure.limit_from for measure in measures] == [origin, origin]
-    flash, ram = judge(kws(), NANO, Terms()).measures
+    flash, ram = judge(kws(), NANO, Demands()).measures
     assert (flash.limit, ram.limit) == (NANO.flash_room, NANO.ram_room)
     assert flash.limit_note.startswith(f"{NANO.id}: ")
     assert "reserved" in flash.limit_note
@@ -133,23 +135,23 @@ def test_the_smaller_of_board_and_budget_limits_and_is_named() -> None:
 
 def test_a_budget_as_large_as_the_board_is_named_instead_of_it() -> None:
     whole = Budget(flash=NANO.flash_room, ram=NANO.ram_room)
-    measures = judge(kws(), NANO, Terms(whole)).measures
+    measures = judge(kws(), NANO, Demands(whole)).measures
     assert [measure.limit_from for measure in measures] == ["budget", "budget"]
 
 
 def test_a_measure_says_what_it_is_made_of() -> None:
-    flash, ram = judge(kws(), NANO, Terms()).measures
+    flash, ram = judge(kws(), NANO, Demands()).measures
     assert (flash.parts, ram.parts) == (kws().flash_parts, kws().ram_parts)
 
 
 def test_what_the_board_reserves_is_not_there_for_the_model() -> None:
     full = replace(NANO, reserved_ram=NANO.usable_ram - kws().ram + 1)
-    verdict = judge(kws(), full, Terms())
+    verdict = judge(kws(), full, Demands())
     assert verdict.headline.startswith("RAM over by 1 B")
 
 
 def test_more_reserved_than_there_is_leaves_no_room() -> None:
-    verdict = judge(kws(), replace(NANO, reserved_flash=NANO.flash * 2), Terms())
+    verdict = judge(kws(), replace(NANO, reserved_flash=NANO.flash * 2), Demands())
     flash = verdict.measures[0]
     assert (verdict.outcome, flash.limit, flash.over) == ("over", 0, kws().flash)
 
@@ -158,8 +160,8 @@ def test_the_arena_must_fit_the_largest_block_of_ram() -> None:
     arena = kws().arena
     assert arena is not None
     fits = replace(NANO, largest_ram=arena.required)
-    assert judge(kws(), fits, Terms()).outcome == "fits"
-    verdict = judge(kws(), replace(fits, largest_ram=arena.required - 16), Terms())
+    assert judge(kws(), fits, Demands()).outcome == "fits"
+    verdict = judge(kws(), replace(fits, largest_ram=arena.required - 16), Demands())
     assert verdict.headline.startswith("RAM over by 16 B")
     ram = verdict.measures[1]
     assert ram.limit_from == "board"
@@ -168,17 +170,17 @@ def test_the_arena_must_fit_the_largest_block_of_ram() -> None:
 
 def test_ram_counts_as_well_where_an_estimator_knows_no_arena() -> None:
     footprint = replace(kws(), arena=None)
-    verdict = judge(footprint, NANO, Terms(Budget(ram=kws().ram - 1)))
+    verdict = judge(footprint, NANO, Demands(Budget(ram=kws().ram - 1)))
     assert verdict.headline.startswith("RAM over by 1 B")
-    assert judge(footprint, NANO, Terms()).outcome == "fits"
+    assert judge(footprint, NANO, Demands()).outcome == "fits"
 
 
 def test_a_limit_says_where_it_comes_from() -> None:
     board = replace(NANO, reserved_ram=2048)
-    declared = judge(kws(), board, Terms(Budget(ram=20_000))).measures[1]
+    declared = judge(kws(), board, Demands(Budget(ram=20_000))).measures[1]
     assert (declared.limit_from, declared.limit_note) == ("budget", "declared budget")
     for footprint in (kws(), replace(kws(), arena=None)):
-        ram = judge(footprint, board, Terms()).measures[1]
+        ram = judge(footprint, board, Demands()).measures[1]
         assert (ram.limit_from, ram.limit) == ("board", board.ram_room)
         assert ram.limit_note == "arduino-nano-33-ble: 256.0 KB, 255.5 KB usable, 2.0 KB reserved"
 
@@ -211,34 +213,34 @@ def test_a_static_arena_on_an_esp32_shares_the_linkers_block_with_all_other_stat
     statics = besides_arena(kws()) - kws().stack
     assert statics > 0
     full = with_arena(168_000 - statics)
-    assert judge(full, esp32, Terms()).outcome == "fits"
-    over = judge(with_arena(168_001 - statics), esp32, Terms())
+    assert judge(full, esp32, Demands()).outcome == "fits"
+    over = judge(with_arena(168_001 - statics), esp32, Demands())
     assert over.headline.startswith("RAM over by 1 B")
     assert "the largest block of RAM, 164.1 KB (DRAM)" in over.measures[1].limit_note
 
 
 def test_the_heap_of_an_esp32_has_a_larger_block_than_its_linker_hands_out(esp32: Board) -> None:
-    heap, room = Terms(placement="heap"), 180 * 1024 - (besides_arena(kws()) - kws().stack)
+    heap, room = Demands(placement="heap"), 180 * 1024 - (besides_arena(kws()) - kws().stack)
     assert judge(with_arena(room), esp32, heap).outcome == "fits"
     over = judge(with_arena(room + 1), esp32, heap)
     assert over.headline.startswith("RAM over by 1 B")
     assert "largest free block of the heap at boot, 180.0 KB (DRAM)" in over.measures[1].limit_note
-    assert judge(with_arena(room), esp32, Terms()).outcome == "over"
+    assert judge(with_arena(room), esp32, Demands()).outcome == "over"
 
 
 def test_a_heap_that_nobody_published_warns() -> None:
-    verdict = judge(kws(), NANO, Terms(placement="heap"))
+    verdict = judge(kws(), NANO, Demands(placement="heap"))
     assert verdict.outcome == "warns"
     assert "declare largest_heap" in verdict.warnings[0]
     measured = replace(NANO, largest_heap=100 * 1024)
-    assert judge(kws(), measured, Terms(placement="heap")).outcome == "fits"
-    assert judge(with_arena(100 * 1024 + 1), measured, Terms(placement="heap")).outcome == "over"
+    assert judge(kws(), measured, Demands(placement="heap")).outcome == "fits"
+    assert judge(with_arena(100 * 1024 + 1), measured, Demands(placement="heap")).outcome == "over"
 
 
 def test_external_ram_holds_the_arena_and_nothing_else() -> None:
-    camera, external = find_board("esp32-cam"), Terms(placement="psram")
+    camera, external = find_board("esp32-cam"), Demands(placement="psram")
     large = with_arena(4 * 1024 * 1024)
-    assert judge(large, camera, Terms()).outcome == "over"
+    assert judge(large, camera, Demands()).outcome == "over"
     verdict = judge(large, camera, external)
     assert verdict.outcome == "fits"
     assert verdict.placed == Placed("psram", "PSRAM", 4 * 1024 * 1024, 0)
@@ -255,10 +257,10 @@ def test_external_ram_holds_the_arena_and_nothing_else() -> None:
 def test_the_arena_leaves_the_chip_for_external_ram_whatever_its_part_is_called() -> None:
     camera, arena = find_board("esp32-cam"), 4 * 1024 * 1024
     unnamed = replace(with_arena(arena), ram_parts=(Part("work memory", arena, "exact"),))
-    verdict = judge(unnamed, camera, Terms(placement="psram"))
+    verdict = judge(unnamed, camera, Demands(placement="psram"))
     assert verdict.placed == Placed("psram", "PSRAM", arena, 0)
     assert [part.name for part in verdict.measures[2].parts] == ["arena"]
-    larger = judge(with_arena(arena + 1), camera, Terms(placement="psram")).measures[2]
+    larger = judge(with_arena(arena + 1), camera, Demands(placement="psram")).measures[2]
     assert (larger.metric, larger.over, larger.limit_from) == ("psram", 1, "board")
     assert larger.limit_note == "esp32-cam: 4.00 MB external RAM (PSRAM)"
 
@@ -267,13 +269,13 @@ def test_where_all_else_fills_the_block_no_room_is_left_for_an_arena() -> None:
     full = replace(NANO, reserved_ram=NANO.usable_ram)
     arena = kws().arena
     assert arena is not None
-    placed = judge(kws(), full, Terms()).placed
+    placed = judge(kws(), full, Demands()).placed
     assert placed is not None
     assert (placed.room, placed.free) == (0, -arena.required)
 
 
 def test_a_group_with_an_arena_each_has_them_all_in_external_ram() -> None:
-    camera, external = find_board("esp32-cam"), Terms(placement="psram")
+    camera, external = find_board("esp32-cam"), Demands(placement="psram")
     arena = with_arena(2 * 1024 * 1024)
     second = Part("arena of vad", 2 * 1024 * 1024, "exact")
     both = replace(arena, ram_parts=(*arena.ram_parts, second))
@@ -289,8 +291,8 @@ def test_the_arenas_of_a_group_on_the_chip_need_not_share_one_block() -> None:
     second = Part("arena of vad", 40 * 1024, "exact")
     both = replace(arena, ram_parts=(*arena.ram_parts, second))
     blocks = replace(NANO, largest_ram=40 * 1024)
-    assert judge(both, blocks, Terms()).outcome == "fits"
-    smaller = judge(both, replace(blocks, largest_ram=40 * 1024 - 16), Terms())
+    assert judge(both, blocks, Demands()).outcome == "fits"
+    smaller = judge(both, replace(blocks, largest_ram=40 * 1024 - 16), Demands())
     assert smaller.headline.startswith("RAM over by 16 B")
 
 
@@ -300,12 +302,12 @@ def test_a_board_without_external_ram_says_what_it_has() -> None:
         "it has flash (1.00 MB), SRAM (256.0 KB)"
     )
     with pytest.raises(TinybudgetError, match=f"^{re.escape(message)}$"):
-        judge(kws(), NANO, Terms(placement="psram"))
+        judge(kws(), NANO, Demands(placement="psram"))
 
 
 def test_a_board_whose_memories_nobody_listed_says_only_what_it_lacks() -> None:
     with pytest.raises(TinybudgetError, match=r"^placement.* has no external RAM$"):
-        judge(kws(), replace(NANO, regions=()), Terms(placement="psram"))
+        judge(kws(), replace(NANO, regions=()), Demands(placement="psram"))
 
 
 @pytest.mark.parametrize(
@@ -313,25 +315,30 @@ def test_a_board_whose_memories_nobody_listed_says_only_what_it_lacks() -> None:
     [("esp32", "DRAM"), ("arduino-portenta-h7", "AXI SRAM"), ("raspberry-pi-pico", "striped SRAM")],
 )
 def test_the_block_that_the_arena_uses_and_what_is_left_there(board: str, region: str) -> None:
-    verdict = judge(kws(), find_board(board), Terms())
+    verdict = judge(kws(), find_board(board), Demands())
     arena = kws().arena
     assert arena is not None
     assert verdict.placed is not None
     assert (verdict.placed.placement, verdict.placed.region) == ("static", region)
     assert verdict.placed.room == arena.required + verdict.placed.free
     grown = with_arena(verdict.placed.room)
-    assert judge(grown, find_board(board), Terms()).outcome == "fits"
-    assert judge(with_arena(verdict.placed.room + 1), find_board(board), Terms()).outcome == "over"
+    assert judge(grown, find_board(board), Demands()).outcome == "fits"
+    assert (
+        judge(with_arena(verdict.placed.room + 1), find_board(board), Demands()).outcome == "over"
+    )
 
 
 def test_a_budget_does_not_change_what_is_left_in_the_block() -> None:
-    roomy, tight = judge(kws(), NANO, Terms()), judge(kws(), NANO, Terms(Budget(ram=1)))
+    roomy, tight = (
+        judge(kws(), NANO, Demands()),
+        judge(kws(), NANO, Demands(Budget(ram=1))),
+    )
     assert roomy.placed == tight.placed
 
 
 def test_an_sdk_of_which_not_all_is_known_warns() -> None:
     zephyr = next(sdk for sdk in find_board("nrf52840-dk").sdks if sdk.name == "zephyr")
-    verdict = judge(kws(), find_board("nrf52840-dk").with_sdk(zephyr), Terms())
+    verdict = judge(kws(), find_board("nrf52840-dk").with_sdk(zephyr), Demands())
     assert verdict.outcome == "warns"
     assert 'sdk = "zephyr"' in verdict.warnings[0]
 
@@ -365,7 +372,7 @@ def tiny_camera() -> Board:
     ],
 )
 def test_the_first_line_has_what_is_over_first(budget: Budget, pattern: str) -> None:
-    assert re.fullmatch(pattern, judge(kws(), NANO, Terms(budget)).headline)
+    assert re.fullmatch(pattern, judge(kws(), NANO, Demands(budget)).headline)
 
 
 # Warnings
@@ -373,7 +380,7 @@ def test_the_first_line_has_what_is_over_first(budget: Budget, pattern: str) -> 
 
 @pytest.mark.parametrize(("percent", "outcome"), [(99.9, "warns"), (100.0, "fits")])
 def test_above_the_warn_tier_a_pair_passes_with_a_warning(percent: float, outcome: str) -> None:
-    terms = Terms(Budget(ram=kws().ram), warn_at_percent=percent)
+    terms = Demands(Budget(ram=kws().ram), warn_at_percent=percent)
     verdict = judge(kws(), NANO, terms)
     assert verdict.outcome == outcome
     assert [line.startswith("RAM above 99.9 % of its limit") for line in verdict.warnings] == [
@@ -382,13 +389,13 @@ def test_above_the_warn_tier_a_pair_passes_with_a_warning(percent: float, outcom
 
 
 def test_what_is_over_does_not_warn_as_well() -> None:
-    verdict = judge(kws(), NANO, Terms(Budget(ram=100), warn_at_percent=10))
+    verdict = judge(kws(), NANO, Demands(Budget(ram=100), warn_at_percent=10))
     assert verdict.outcome == "over"
     assert verdict.warnings == ()
 
 
 def test_a_board_that_nobody_verified_warns() -> None:
-    verdict = judge(kws(), replace(NANO, verified=False, notes="from memory"), Terms())
+    verdict = judge(kws(), replace(NANO, verified=False, notes="from memory"), Demands())
     assert verdict.outcome == "warns"
     (warning,) = verdict.warnings
     assert warning.startswith("board arduino-nano-33-ble is not verified")
@@ -396,7 +403,7 @@ def test_a_board_that_nobody_verified_warns() -> None:
 
 
 def test_an_unverified_board_without_notes_warns_without_empty_brackets() -> None:
-    verdict = judge(kws(), replace(NANO, verified=False, notes=""), Terms())
+    verdict = judge(kws(), replace(NANO, verified=False, notes=""), Demands())
     (warning,) = verdict.warnings
     assert warning.endswith("check its memory before you rely on it")
 
@@ -416,9 +423,9 @@ def test_scratch_of_an_unknown_release_of_esp_nn_counts_upward_and_says_so(board
     assert sum(part.bytes + part.margin_bytes for part in arena) == footprint.arena.required
     assert {part.method for part in arena} == {"estimated"}
     assert sum(part.margin_bytes for part in arena) > 2000
-    (warning,) = [line for line in judge(footprint, board, Terms()).warnings if "esp-nn" in line]
+    (warning,) = [line for line in judge(footprint, board, Demands()).warnings if "esp-nn" in line]
     assert f"{footprint.arena.required:,} B; " in warning
-    assert judge(footprint, board, Terms(strict=True)).outcome == "unmet"
+    assert judge(footprint, board, Demands(strict=True)).outcome == "unmet"
     settings = render(model, name="kws", footprints=[footprint])["kws_model_settings.h"].decode()
     assert f"bounded, not known: {warning.removeprefix('bounded, not known: ')}\n" in settings
     assert f"_TENSOR_ARENA_SIZE {footprint.arena.required}\n" in settings
@@ -429,11 +436,11 @@ def test_scratch_of_an_unknown_release_of_esp_nn_counts_upward_and_says_so(board
 
 def test_a_model_that_is_not_int8_warns_and_fails_only_if_demanded() -> None:
     footprint = measured(float_model())
-    warned = judge(footprint, NANO, Terms(require_int8="warn"))
+    warned = judge(footprint, NANO, Demands(require_int8="warn"))
     assert warned.outcome == "warns"
     assert "features (FLOAT32)" in warned.warnings[0]
-    assert judge(footprint, NANO, Terms(require_int8=False)).outcome == "fits"
-    failed = judge(footprint, NANO, Terms(require_int8=True))
+    assert judge(footprint, NANO, Demands(require_int8=False)).outcome == "fits"
+    failed = judge(footprint, NANO, Demands(require_int8=True))
     assert failed.outcome == "unmet"
     assert failed.headline.startswith("require_int8: the model is not full INT8: features")
 
@@ -447,7 +454,7 @@ def test_quantized_integers_of_another_type_at_the_edge_are_full_int8(kind: str)
     graph.output(edge)
     footprint = measured(maker)
     assert footprint.not_int8 == ()
-    assert judge(footprint, NANO, Terms(require_int8=True)).outcome == "fits"
+    assert judge(footprint, NANO, Demands(require_int8=True)).outcome == "fits"
 
 
 @pytest.mark.parametrize("kind", ["INT32", "INT64", "UINT32", "UINT8", "BOOL"])
@@ -458,7 +465,7 @@ def test_plain_integers_such_as_indices_and_states_are_full_int8(kind: str) -> N
     graph.output(graph.dense(graph.input((1, 8)), units=2), graph.reshape(state, (4,)))
     footprint = measured(maker)
     assert footprint.not_int8 == ()
-    assert judge(footprint, NANO, Terms(require_int8=True)).outcome == "fits"
+    assert judge(footprint, NANO, Demands(require_int8=True)).outcome == "fits"
 
 
 def test_float_activations_on_int8_weights_are_not_full_int8() -> None:
@@ -479,10 +486,10 @@ def test_a_float_output_behind_an_int8_model_is_named_alone() -> None:
 def test_an_operator_that_nobody_knows_warns_and_fails_when_strict() -> None:
     model = model_of(custom_model(EDGE_TPU).build())
     footprint = measure(model, RUNTIME.beside("edge-tpu"))
-    warned = judge(footprint, NANO, Terms())
+    warned = judge(footprint, NANO, Demands())
     assert warned.outcome == "warns"
     assert EDGE_TPU in warned.warnings[0]
-    failed = judge(footprint, NANO, Terms(strict=True))
+    failed = judge(footprint, NANO, Demands(strict=True))
     assert failed.outcome == "unmet"
     assert failed.headline.startswith(f"strict: not exact: {EDGE_TPU}")
 
@@ -496,7 +503,7 @@ def test_an_operator_of_the_users_own_is_refused_with_the_lines_that_declare_it(
     cost = OperatorCost(**{key: int(size.removesuffix(" B")) for key, size in table.items()})
     own, coral = model_of(custom_model().build()), model_of(custom_model(EDGE_TPU).build())
     declared = measure(own, Firmware(RUNTIME).with_costs({"AcmeFilter": cost}))
-    assert judge(declared, NANO, Terms()).outcome == "fits"
+    assert judge(declared, NANO, Demands()).outcome == "fits"
     bounded = measure(coral, RUNTIME.beside("edge-tpu"))
     assert declared.flash - own.bytes == bounded.flash - coral.bytes
     assert declared.ram == bounded.ram
@@ -504,15 +511,15 @@ def test_an_operator_of_the_users_own_is_refused_with_the_lines_that_declare_it(
 
 def test_an_estimated_part_fails_when_strict_and_names_its_margin() -> None:
     footprint = measure(model_of(keyword_model()), replace(RUNTIME, flash_margin_percent=15.0))
-    assert judge(footprint, NANO, Terms()).outcome == "fits"
-    verdict = judge(footprint, NANO, Terms(strict=True))
+    assert judge(footprint, NANO, Demands()).outcome == "fits"
+    verdict = judge(footprint, NANO, Demands(strict=True))
     assert verdict.outcome == "unmet"
     assert "is estimated" in verdict.headline
     assert "margin included" in verdict.headline
 
 
 def test_an_exact_footprint_passes_when_strict() -> None:
-    assert judge(kws(), NANO, Terms(strict=True)).outcome == "fits"
+    assert judge(kws(), NANO, Demands(strict=True)).outcome == "fits"
 
 
 def test_what_is_unknown_is_told_once_with_how_much_more_there_is() -> None:
@@ -522,17 +529,17 @@ def test_what_is_unknown_is_told_once_with_how_much_more_there_is() -> None:
         (("a", "b", "c"), "a (and 2 more)"),
         (("x" * 1000,), "x" * 159 + "…"),
     ):
-        (warning,) = judge(replace(kws(), unknown=lines), NANO, Terms()).warnings
+        (warning,) = judge(replace(kws(), unknown=lines), NANO, Demands()).warnings
         assert warning == f"bounded, not known: {told}"
 
 
 def test_every_demand_that_is_not_met_is_told_before_the_sizes() -> None:
     footprint = replace(kws(), unknown=("a",), not_int8=("b",))
-    verdict = judge(footprint, NANO, Terms(strict=True, require_int8=True))
+    verdict = judge(footprint, NANO, Demands(strict=True, require_int8=True))
     assert verdict.headline.startswith(
         "strict: not exact: a; require_int8: the model is not full INT8: b; flash ok"
     )
-    assert verdict.placed == judge(kws(), NANO, Terms()).placed
+    assert verdict.placed == judge(kws(), NANO, Demands()).placed
     assert verdict.warnings == ()
 
 
@@ -540,7 +547,7 @@ def test_every_demand_that_is_not_met_is_told_before_the_sizes() -> None:
 
 
 def test_a_refusal_names_step_operator_layer_and_reason() -> None:
-    verdict = judge(measured(hybrid_model()), NANO, Terms(Budget(flash=1)))
+    verdict = judge(measured(hybrid_model()), NANO, Demands(Budget(flash=1)))
     assert verdict.outcome == "refused"
     assert re.match(
         r"TFLM would fail in AllocateTensors\(\): CONV_2D #0 \(graph0/t\d\): .*hybrid",
@@ -550,7 +557,7 @@ def test_a_refusal_names_step_operator_layer_and_reason() -> None:
 
 def turned_down(refusal: Refusal, *layers: Layer) -> str:
     """The first line of the verdict on a model that is refused so."""
-    return judge(replace(kws(), refusals=(refusal,), layers=layers), NANO, Terms()).headline
+    return judge(replace(kws(), refusals=(refusal,), layers=layers), NANO, Demands()).headline
 
 
 @pytest.mark.parametrize(
@@ -589,19 +596,19 @@ def test_a_long_layer_name_does_not_hide_the_reason() -> None:
 
 
 def test_a_model_refused_before_planning_claims_no_ram() -> None:
-    verdict = judge(measured(hybrid_model()), NANO, Terms())
+    verdict = judge(measured(hybrid_model()), NANO, Demands())
     assert [measure.metric for measure in verdict.measures] == ["flash"]
     assert verdict.placed is None
 
 
 def test_what_has_no_part_in_flash_has_no_flash_measure() -> None:
-    verdict = judge(replace(kws(), flash_parts=()), NANO, Terms())
+    verdict = judge(replace(kws(), flash_parts=()), NANO, Demands())
     assert [measure.metric for measure in verdict.measures] == ["ram"]
 
 
 def test_a_model_refused_after_planning_says_where_its_arena_lies() -> None:
     refused = replace(kws(), refusals=(Refusal("invoke", "GELU", 0, 0, "no kernel"),))
-    verdict, runs = judge(refused, NANO, Terms()), judge(kws(), NANO, Terms())
+    verdict, runs = judge(refused, NANO, Demands()), judge(kws(), NANO, Demands())
     assert verdict.outcome == "refused"
     assert (verdict.placed, verdict.measures) == (runs.placed, runs.measures)
 
@@ -610,7 +617,7 @@ def test_an_operator_that_tflm_lacks_is_refused_by_name() -> None:
     maker = ModelMaker()
     graph = maker.graph()
     graph.output(graph.unary("GELU", graph.input((1, 8), "FLOAT32")))
-    verdict = judge(measured(maker), NANO, Terms())
+    verdict = judge(measured(maker), NANO, Demands())
     assert verdict.outcome == "refused"
     assert verdict.headline.startswith("TFLM would not find the operator: GELU #0")
 
@@ -632,11 +639,11 @@ def fixes(
         path = Path(folder, "kws.tflite")
         path.write_bytes(content)
         pair = pair_of(path, board=board)
-        declaration = replace(pair.declaration, operators=costs or {}, lines={("models", "kws"): 3})
+        location = Location("tinybudget.toml", 3)
         chosen = None if runtime is RUNTIME else DeclaredRuntime(runtime.name, runtime)
-        model = replace(pair.model, budget=budget, runtime=chosen, **terms)
-        pair = replace(pair, file="tinybudget.toml", declaration=declaration, model=model)
-        return list(Gate(cached=False).check(pair).reasons)
+        model = replace(pair.model, budget=budget, runtime=chosen, operators=costs or {}, **terms)
+        pair = replace(pair, location=location, model=model)
+        return list(Gate(Workspace(cached=False)).check(pair).reasons)
 
 
 def measured_on(model: Model, board: Board) -> Footprint:
@@ -770,17 +777,17 @@ def test_a_budget_that_the_board_has_room_for_may_be_raised() -> None:
     lines = fixes(keyword_model(), Budget(flash=1024, ram=1024))
     line = next(matching(lines, "arduino-nano-33-ble itself has room"))
     flash, ram = (int(number) * 1024 for number in re.findall(r'"(\d+) KB"', line))
-    assert judge(kws(), NANO, Terms(Budget(flash, ram))).outcome == "fits"
-    assert judge(kws(), NANO, Terms(Budget(flash - 1024, ram - 1024))).outcome == "over"
+    assert judge(kws(), NANO, Demands(Budget(flash, ram))).outcome == "fits"
+    assert judge(kws(), NANO, Demands(Budget(flash - 1024, ram - 1024))).outcome == "over"
 
 
 def offered(
     footprint: Footprint, budget: Budget, board: Board = NANO, **boards: Board
 ) -> list[str]:
     """What is offered to a model that takes ``footprint``; elsewhere it takes what ``kws`` does."""
-    result = paired(judge(footprint, board, Terms(budget)), footprint, board)
+    result = paired(judge(footprint, board, Demands(budget)), footprint, board)
     measured = partial(measured_on, model_of(keyword_model()))
-    return list(more_room(result, board, Terms(budget), boards, measured))
+    return list(more_room(result, board, Demands(budget), boards, measured))
 
 
 @pytest.mark.parametrize(("used", "enough"), [(9 * 1024, "9 KB"), (9 * 1024 + 1, "10 KB")])
@@ -825,7 +832,7 @@ def test_the_smallest_board_with_room_is_named_where_this_one_has_not() -> None:
     fitting = [
         board
         for board in catalog().values()
-        if board.verified and judge(measured_on(model, board), board, Terms()).outcome != "over"
+        if board.verified and judge(measured_on(model, board), board, Demands()).outcome != "over"
     ]
     fitting.sort(key=lambda board: (board.ram, board.flash, board.id))
     assert named == [board.id for board in fitting[:3]]
@@ -846,7 +853,7 @@ def test_an_unverified_board_is_no_remedy() -> None:
     small = replace(NANO, id="small", ram=1024, largest_ram=1024, reserved_ram=0, regions=())
     named = named_boards(fixes(keyword_model(), Budget(), small))
     uno = find_board("arduino-uno-r4")
-    roomy = judge(measured_on(model_of(keyword_model()), uno), uno, Terms())
+    roomy = judge(measured_on(model_of(keyword_model()), uno), uno, Demands())
     assert not uno.verified
     assert roomy.outcome == "warns"
     assert uno.ram < find_board(named[0]).ram
@@ -858,8 +865,8 @@ def test_another_board_is_no_remedy_alone_where_the_budget_is_too_small_as_well(
     lines = fixes(keyword_model(), Budget(flash=2048, ram=1024), small)
     line = next(matching(lines, "smallest board with room for it: "))
     flash, ram = (int(number) * 1024 for number in re.findall(r'"(\d+) KB"', line))
-    assert judge(kws(), NANO, Terms(Budget(flash, ram))).outcome in ("fits", "warns")
-    assert judge(kws(), NANO, Terms(Budget(2048, ram))).outcome == "over"
+    assert judge(kws(), NANO, Demands(Budget(flash, ram))).outcome in ("fits", "warns")
+    assert judge(kws(), NANO, Demands(Budget(2048, ram))).outcome == "over"
 
 
 def test_the_cost_of_an_unknown_operator_is_asked_for() -> None:
@@ -889,10 +896,10 @@ def test_the_cost_of_an_operator_that_is_stated_is_not_asked_for_again() -> None
 def test_strict_names_an_estimated_stack_and_how_to_state_it() -> None:
     estimated = Part("stack", 2048, "estimated")
     footprint = replace(kws(), ram_parts=(estimated,))
-    terms = Terms(strict=True)
+    terms = Demands(strict=True)
     verdict = judge(footprint, NANO, terms)
     assert verdict.headline.startswith("strict: not exact: stack is estimated; ")
     result = paired(verdict, footprint, NANO)
     (line,) = meet(result, [model_of(keyword_model())], terms)
     assert line == 'state the stack that you measured: stack = "…" (tinybudget.toml:3)'
-    assert not list(meet(result, [model_of(keyword_model())], Terms()))
+    assert not list(meet(result, [model_of(keyword_model())], Demands()))

@@ -40,6 +40,7 @@ from pytest_tinybudget.graph.layers import model_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.workspace import Workspace
 
 
 if find_spec("tensorflow") is None:
@@ -375,10 +376,10 @@ def test_a_pair_that_passes_hears_what_dense_layers_per_tensor_save(
             f'representative_data = "random"\nboards = ["arduino-nano-33-ble"]\n{line}\n',
             encoding="utf-8",
         )
-        gate = Gate(cached=False)
+        gate = Gate(Workspace(cached=False))
         (pair,) = pairs(path.name, load_declaration(path))
         result = gate.check(pair)
-        gate.close()
+        gate.workspace.close()
         assert result.outcome == "warns", result.headline  # of random data
         return result.footprint.arena.required, [
             note for note in result.notes if note.startswith("per_channel_dense = false would save")

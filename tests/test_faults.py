@@ -42,6 +42,7 @@ from pytest_tinybudget.evaluation.interpreters import MODULES
 from pytest_tinybudget.gate.cross_check import cross_check
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.workspace import Workspace
 
 
 if sys.platform != "linux":
@@ -858,7 +859,7 @@ def test_an_evaluation_that_goes_wrong_is_one_line_and_leaves_nothing(
         if isinstance(pair, Check)
     ]
 
-    result = Gate(cached=False).check(check)
+    result = Gate(Workspace(cached=False)).check(check)
 
     assert result.outcome == "error"
     assert said in result.headline

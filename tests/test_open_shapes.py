@@ -42,6 +42,7 @@ from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.workspace import Workspace
 
 
 Project = Callable[..., pytest.Pytester]
@@ -104,7 +105,7 @@ def check(folder: Path, content: bytes, more: str = "", board: str = PICO) -> Pa
     (folder / "tinybudget.toml").write_text(text, encoding="utf-8")
     (pair,) = pairs("tinybudget.toml", load_declaration(folder / "tinybudget.toml"))
     assert isinstance(pair, Pair)
-    return Gate(cached=False).check(pair)
+    return Gate(Workspace(cached=False)).check(pair)
 
 
 # The shapes of all tensors
@@ -483,7 +484,7 @@ def test_a_group_tells_at_which_shapes_its_members_count(tmp_path: Path) -> None
     )
     found = pairs("tinybudget.toml", load_declaration(tmp_path / "tinybudget.toml"))
     (group,) = (pair for pair in found if isinstance(pair, GroupPair))
-    result = Gate(cached=False).check(group)
+    result = Gate(Workspace(cached=False)).check(group)
     assert result.outcome == "fits"
     assert result.notes[0] == "kws: input_shapes: counted with image at 1x24x24x3"
     assert result.notes[1].startswith("vad: the batch of ")

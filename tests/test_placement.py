@@ -45,11 +45,12 @@ from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.footprint.result import SplitArena
+from pytest_tinybudget.gate.artifacts import Artifacts
 from pytest_tinybudget.gate.groups import combine
-from pytest_tinybudget.gate.growth import Allowed
-from pytest_tinybudget.gate.growth import hold
+from pytest_tinybudget.gate.growth import GrowthRules
+from pytest_tinybudget.gate.growth import with_growth
 from pytest_tinybudget.gate.pipeline import Gate
-from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
@@ -70,6 +71,7 @@ from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.placement import SplitPlacement
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.workspace import Workspace
 
 
 RUNTIME = RUNTIMES["m4_cmsisnn"]
@@ -88,7 +90,7 @@ def placed(placements: Placements = Placements()) -> Footprint:  # noqa: B008
 
 
 def verdict_of(placements: Placements, board: Board = CAMERA, **budget: int) -> Any:
-    terms = Terms(Budget(**budget), placement=placements.arena)
+    terms = Demands(Budget(**budget), placement=placements.arena)
     return judge(placed(placements), board, terms)
 
 
@@ -239,9 +241,9 @@ def test_many_arrays_are_laid_out_without_trying_every_way() -> None:
     assert arena is not None
     rest = group.ram - 12 * arena.required
     enough = blocks(*[3 * arena.required] * 4, rest)
-    assert judge(group, enough, Terms()).outcome == "fits"
+    assert judge(group, enough, Demands()).outcome == "fits"
     short = blocks(*[3 * arena.required - 16] * 4, rest + 64)
-    assert judge(group, short, Terms()).headline.startswith("RAM over by 16 B")
+    assert judge(group, short, Demands()).headline.startswith("RAM over by 16 B")
 
 
 # A split arena.
@@ -318,9 +320,9 @@ def test_where_both_parts_lie_is_told() -> None:
 
 
 def test_another_estimator_cannot_say_what_a_split_arena_takes() -> None:
-    gate = Gate(cached=False, estimator=lambda _model, _runtime: placed())
+    workspace = Workspace(cached=False, estimator=lambda _model, _runtime: placed())
     with pytest.raises(TinybudgetError, match=r"^a split arena: another estimator"):
-        gate.measured(keyword(), Firmware(RUNTIME, placements=SPLIT))
+        workspace.footprint(keyword(), Firmware(RUNTIME, placements=SPLIT))
 
 
 def test_interpreters_that_share_a_split_allocator_add_up_what_persists_alone() -> None:
@@ -381,7 +383,7 @@ def declared(tmp_path: Path) -> Callable[..., list[PairResult]]:
         head = '[models.kws]\nsource = "kws.tflite"\nboards = ["esp32-cam"]\n'
         (tmp_path / "tinybudget.toml").write_text(f"schema = 1\n{head}{lines}\n", "utf-8")
         declaration = load_declaration(tmp_path / "tinybudget.toml")
-        gate = Gate(cached=False)
+        gate = Gate(Workspace(cached=False))
         return [gate.check(pair) for pair in pairs("tinybudget.toml", declaration)]
 
     return results
@@ -442,12 +444,12 @@ def test_growth_of_a_size_with_a_budget_is_held(declared: Any, metric: Any) -> N
         for each in result.measures
     )
     base = replace(result, measures=shrunk)
-    allowed = Allowed("models.kws", MaxIncrease(bytes=16), (), datetime.date(2026, 1, 1))
-    grown = hold(result, base, allowed)
+    allowed = GrowthRules("models.kws", MaxIncrease(bytes=16), (), datetime.date(2026, 1, 1))
+    grown = with_growth(result, base, allowed)
     assert (grown.outcome, grown.grown) == ("unmet", (metric,))
     assert grown.headline.startswith(f"{LABELS[metric]} grew by 32 B")
-    within = Allowed("models.kws", MaxIncrease(bytes=32), (), datetime.date(2026, 1, 1))
-    assert not hold(result, base, within).grown
+    within = GrowthRules("models.kws", MaxIncrease(bytes=32), (), datetime.date(2026, 1, 1))
+    assert not with_growth(result, base, within).grown
 
 
 def test_advice_on_a_model_in_ram_names_flash(declared: Any) -> None:
@@ -649,7 +651,7 @@ def test_artifacts_of_a_declaration_follow_the_placement(declared: Any, tmp_path
     declaration = load_declaration(tmp_path / "tinybudget.toml")
     (pair,) = pairs("tinybudget.toml", declaration)
     assert isinstance(pair, Pair)
-    Gate(cached=False).write_artifacts(pair, tmp_path / "out")
+    Artifacts().write_c_files(pair, tmp_path / "out", Workspace(cached=False))
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert "kws_model_data.tflite" in names
 
@@ -707,7 +709,7 @@ def test_budgets_of_arenas_are_tightened(
     capsys.readouterr()
     declaration = load_declaration(tmp_path / "tinybudget.toml")
     budget = declaration.models["kws"].budget
-    gate = Gate(cached=False)
+    gate = Gate(Workspace(cached=False))
     (pair,) = pairs("tinybudget.toml", declaration)
     used = {each.metric: each.used for each in gate.check(pair).measures}
     assert budget.arena is not None

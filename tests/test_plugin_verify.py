@@ -79,16 +79,16 @@ def test_a_crash_or_a_hang_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_head_that_differs_from_the_simulated_one_fails() -> None:
-    verdict = cross_check.RealRun(head=1024, simulated_head=1008).amend(FITS)
+    verdict = cross_check.RealRun(head=1024, simulated_head=1008).applied_to(FITS)
     assert verdict.outcome == "unmet"
     assert "1,024 B" in verdict.headline
     assert "1,008 B" in verdict.headline
-    assert cross_check.RealRun(head=1008, simulated_head=1008).amend(FITS) is FITS
+    assert cross_check.RealRun(head=1008, simulated_head=1008).applied_to(FITS) is FITS
 
 
 def test_a_pair_that_fails_already_keeps_its_reason() -> None:
     over = Verdict("over", "flash over by 1 B", ())
-    assert cross_check.RealRun(failure="no registration").amend(over) is over
+    assert cross_check.RealRun(failure="no registration").applied_to(over) is over
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,9 @@ from msgspec.structs import replace
 from test_shrink import labeled_model
 
 from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.baseline import baseline_file
+from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.convert.converter import Converted
@@ -30,6 +32,9 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.workspace import Workspace
+from pytest_tinybudget.workspace.models import Models
+from pytest_tinybudget.workspace.workspace import Estimator
 
 
 ROOT = Path(__file__).parents[1]
@@ -48,11 +53,14 @@ class Project:
     def model(self, content: bytes, name: str = "kws") -> None:
         self.folder.joinpath(f"{name}.tflite").write_bytes(content)
 
-    def check(self, text: str, **options: object) -> PairResult:
+    def check(
+        self, text: str, *, baseline: Baseline | None = None, estimator: Estimator | None = None
+    ) -> PairResult:
         """The first pair's result."""
         path = self.folder / "tinybudget.toml"
         path.write_text(text, encoding="utf-8")
-        with closing(Gate(cached=False, **options)) as gate:  # type: ignore[arg-type]
+        with closing(Workspace(estimator, cached=False)) as workspace:
+            gate = Gate(workspace, baselines=Baselines(baseline))
             return gate.check(next(iter(pairs("tinybudget.toml", load_declaration(path)))))
 
 
@@ -301,14 +309,14 @@ def test_the_scales_of_dense_layers_are_flash_as_well(project: Project) -> None:
 def converting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A converter that needs no TensorFlow: it makes the same network of either type."""
 
-    def conversion(_: Gate, declared: DeclaredModel) -> Converted:
+    def conversion(_: Models, declared: DeclaredModel) -> Converted:
         maker = ModelMaker()
         graph = maker.graph()
         kind = declared.conversion.activations.upper()
         graph.output(graph.conv2d(graph.input((1, 16, 16, 8), kind), filters=8))
         return Converted(maker.build(), (), (), (), kind, cached=True)
 
-    monkeypatch.setattr(Gate, "conversion", conversion)
+    monkeypatch.setattr(Models, "conversion", conversion)
 
 
 def test_16_bit_activations_are_told_what_8_bits_save(
@@ -503,10 +511,10 @@ def test_measuring_changes_leaves_nothing_behind(project: Project) -> None:
     project.model(labeled_model())
     path = project.folder / "tinybudget.toml"
     path.write_text(declared('budget = { flash = "1 KB" }'))
-    gate = Gate(cached=False)
+    gate = Gate(Workspace(cached=False))
     (pair,) = pairs("tinybudget.toml", load_declaration(path))
     assert gate.check(pair).failed
-    assert len(gate._measured) == 1
+    assert len(gate.workspace._measured) == 1
 
 
 # Growth
@@ -580,7 +588,7 @@ def test_a_group_is_told_what_its_models_together_can_do(project: Project) -> No
         path = project.folder / "tinybudget.toml"
         path.write_text(text.replace("DEFAULTS", defaults).replace("BUDGET", budget))
         declared_pairs = list(pairs("tinybudget.toml", load_declaration(path)))
-        return Gate(cached=False).check(declared_pairs[-1])
+        return Gate(Workspace(cached=False)).check(declared_pairs[-1])
 
     least = group("strip = true", "")
     budget = f'budget = {{ flash = "{used(least)["flash"]} B" }}'

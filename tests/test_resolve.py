@@ -31,6 +31,7 @@ from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.workspace import Workspace
 
 
 Project = Callable[..., pytest.Pytester]
@@ -75,7 +76,7 @@ def check(folder: Path, content: bytes, more: str = "", board: str = PICO) -> Pa
     folder.joinpath("tinybudget.toml").write_text(text, encoding="utf-8")
     (pair,) = pairs("tinybudget.toml", load_declaration(folder / "tinybudget.toml"))
     assert isinstance(pair, Pair)
-    return Gate(cached=False).check(pair)
+    return Gate(Workspace(cached=False)).check(pair)
 
 
 def model_of(content: bytes) -> Model:

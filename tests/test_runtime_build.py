@@ -25,6 +25,7 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.toolchain.linker_map import read_section_sizes
 from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 from pytest_tinybudget.toolchain.runtime_build import build_runtime
+from pytest_tinybudget.workspace import Workspace
 
 
 pytest.importorskip("elftools")
@@ -425,7 +426,7 @@ def test_the_declaration_that_is_printed_counts_the_kernels_of_a_vector_unit(
     )
     declaration = load_declaration(tmp_path / "tinybudget.toml")
     (pair,) = pairs("tinybudget.toml", declaration)
-    footprint = Gate(cached=False).check(pair).footprint
+    footprint = Gate(Workspace(cached=False)).check(pair).footprint
     assert footprint is not None
     assert footprint.arena is not None
     scratch = sum(layer.scratch_bytes for layer in footprint.layers)

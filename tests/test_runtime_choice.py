@@ -23,6 +23,7 @@ from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.stand_ins import stand_ins
+from pytest_tinybudget.workspace import Workspace
 
 
 ALL = {name: DeclaredRuntime(name, runtime) for name, runtime in RUNTIMES.items()}
@@ -56,7 +57,7 @@ def warnings(text: str) -> tuple[str, ...]:
     path = Path("tinybudget.toml").absolute()
     path.write_text(text, encoding="utf-8")
     (pair,) = pairs("tinybudget.toml", load_declaration(path))
-    return Gate(cached=False).check(pair).warnings
+    return Gate(Workspace(cached=False)).check(pair).warnings
 
 
 # Which runtime suits which core
@@ -274,7 +275,7 @@ def test_models_that_share_a_board_warn_of_a_lesser_runtime_as_one_does() -> Non
     path.write_text(text, encoding="utf-8")
     *_, group = pairs("tinybudget.toml", load_declaration(path))
     assert group.name == "groups.both"
-    told = Gate(cached=False).check(group).warnings
+    told = Gate(Workspace(cached=False)).check(group).warnings
     assert any(line.startswith("runtime m4_cmsisnn counts code for Cortex-M4F") for line in told)
 
 
@@ -290,7 +291,7 @@ def test_a_runtime_of_ones_own_says_which_vector_unit_its_kernels_are_for() -> N
     own = declaration.firmware_for(kws, kws.boards[0]).runtime
     assert own.kernels == RUNTIMES["esp32s3_espnn"].kernels
     (pair,) = pairs("tinybudget.toml", declaration)
-    footprint = Gate(cached=False).check(pair).footprint
+    footprint = Gate(Workspace(cached=False)).check(pair).footprint
     shipped = api.measure("kws.tflite", board="esp32-s3-devkitc-1")
     assert footprint is not None
     assert footprint.arena == shipped.arena
@@ -311,6 +312,6 @@ def test_reference_kernels_on_a_vector_unit_ask_for_no_scratch() -> None:
     path = Path("tinybudget.toml").absolute()
     path.write_text(text + 'kernels = "reference"\n', encoding="utf-8")
     (pair,) = pairs("tinybudget.toml", load_declaration(path))
-    footprint = Gate(cached=False).check(pair).footprint
+    footprint = Gate(Workspace(cached=False)).check(pair).footprint
     assert footprint is not None
     assert [layer.scratch_bytes for layer in footprint.layers] == [0, 0]

@@ -47,6 +47,7 @@ from pytest_tinybudget.speed.work import Work
 from pytest_tinybudget.speed.work import total_macs
 from pytest_tinybudget.speed.work import uncounted
 from pytest_tinybudget.speed.work import work_of
+from pytest_tinybudget.workspace import Workspace
 
 
 ROOT = Path(__file__).parents[1]
@@ -679,5 +680,5 @@ def test_a_time_is_worked_out_where_it_is_read(
     section = '[models.kws]\nsource = "kws.tflite"\nboards = ["nucleo-l4r5zi"]\n'
     file.write_text(f"schema = 1\n{section}{budget}\n", encoding="utf-8")
     (pair,) = pairs("tinybudget.toml", load_declaration(file))
-    figures = Gate(cached=False).check(pair, details=details).figures
+    figures = Gate(Workspace(cached=False)).check(pair, details=details).figures
     assert ("latency" in [figure.name for figure in figures]) is told

@@ -24,6 +24,7 @@ from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
@@ -33,6 +34,7 @@ from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.workspace import Workspace
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
@@ -203,9 +205,9 @@ def of_own_table(folder: Path, *lines: str, extends: str = "m4_cmsisnn") -> Path
 def ram_of(path: Path) -> tuple[tuple[Part, ...], tuple[str, ...], str, str]:
     """The parts of RAM of a declaration's one pair, its warnings, outcome, and ``strict``'s."""
     (pair,) = pairs("tinybudget.toml", load_declaration(path))
-    result = Gate(cached=False).check(pair)
+    result = Gate(Workspace(cached=False)).check(pair)
     assert result.footprint is not None
-    strict = Gate(strict=True, cached=False).check(pair).outcome
+    strict = Gate(Workspace(cached=False), Rules(strict=True)).check(pair).outcome
     return result.footprint.ram_parts, result.warnings, result.outcome, strict
 
 

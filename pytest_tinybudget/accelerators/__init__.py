@@ -7,7 +7,7 @@ beside the figures of the CPU; on a Jetson memory and time have lower bounds.
 from __future__ import annotations
 
 from pytest_tinybudget.accelerators.accelerated import Accelerated
-from pytest_tinybudget.accelerators.dispatch import accelerate
+from pytest_tinybudget.accelerators.dispatch import accelerated
 
 
-__all__ = ["Accelerated", "accelerate"]
+__all__ = ["Accelerated", "accelerated"]

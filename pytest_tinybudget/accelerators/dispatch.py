@@ -10,11 +10,10 @@ from msgspec.structs import replace
 from pytest_tinybudget.accelerators.accelerated import Accelerated
 from pytest_tinybudget.accelerators.coral import is_compiled
 from pytest_tinybudget.accelerators.coral import lint
-from pytest_tinybudget.accelerators.ethos_u import Measure
 from pytest_tinybudget.accelerators.ethos_u import on_ethos_u
 from pytest_tinybudget.accelerators.jetson import AT_LEAST
 from pytest_tinybudget.accelerators.jetson import on_jetson
-from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards.accelerator import find_accelerator
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration.pairs import Pair
@@ -22,34 +21,48 @@ from pytest_tinybudget.footprint.resolve import EDGE_TPU
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.workspace import Workspace
 
 
-def accelerate(pair: Pair, model: Model, measure: Measure, cache: Cache | None) -> Accelerated:
-    """``pair``'s ``model`` on the accelerator of its board, which has one.
+def accelerated(pair: Pair, workspace: Workspace) -> Accelerated:
+    """What the accelerator of a pair's board, which has one, makes of its model: made once.
 
     Raises:
-        TinybudgetError: the model cannot be compiled for it, or the compiler is missing.
+        TinybudgetError: the model cannot be read or compiled for it, or the compiler is missing.
     """
+    if pair.model.placements.model != "flash":
+        raise TinybudgetError(
+            f"{pair.declared_at}: placement_model on {pair.board.id}: what its accelerator "
+            "reads of a model, and where that lies, is for its compiler to say",
+            code="TB200",
+        )
+    model = workspace.model(pair.model)
+    key = ("accelerated", pair.id)
+    return workspace.once(model, key, lambda: _accelerated(pair, model, workspace))
+
+
+def _accelerated(pair: Pair, model: Model, workspace: Workspace) -> Accelerated:
     board = pair.board
     kind = find_accelerator(board.accelerator).kind
     if kind == "ethos-u" and openness(model).problems:
-        found = Accelerated(measure(model, pair.firmware), model)  # which TFLM refuses
+        footprint = workspace.footprint(model, pair.firmware, details=True)
+        found = Accelerated(footprint, model)  # which TFLM refuses
     elif kind == "ethos-u":
         strips = pair.model.conversion.strip
-        found = on_ethos_u(model, board, pair.firmware, measure, cache, strips=strips)
+        found = on_ethos_u(model, board, pair.firmware, workspace, strips=strips)
     elif kind == "jetson":
         found = on_jetson(model, board, require_int8=pair.model.require_int8 is True)
     else:
-        found = _beside_edge_tpu(pair, model, measure)
+        found = _beside_edge_tpu(pair, model, workspace)
     figures = tuple(_limited(found.figures, pair.model.budget, board.accelerator))
     if kind == "jetson" and pair.model.budget.flash is not None:
         figures = (*figures, _stored(model, pair.model.budget.flash))
     return replace(found, figures=figures)
 
 
-def _beside_edge_tpu(pair: Pair, model: Model, measure: Measure) -> Accelerated:
+def _beside_edge_tpu(pair: Pair, model: Model, workspace: Workspace) -> Accelerated:
     """The CPU's figures, and in words what the Edge TPU may take over."""
-    footprint = measure(model, pair.firmware.beside("edge-tpu"))
+    footprint = workspace.footprint(model, pair.firmware.beside("edge-tpu"), details=True)
     if is_compiled(model):
         return Accelerated(footprint, model, notes=tuple(_compiled(model)))
     found = lint(model)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,6 @@ from pytest_tinybudget.accelerators.accelerated import Accelerated
 from pytest_tinybudget.accelerators.vela import NPU_OPERATOR
 from pytest_tinybudget.accelerators.vela import Compiled
 from pytest_tinybudget.accelerators.vela import compile_model
-from pytest_tinybudget.base.cache import Cache
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
@@ -30,10 +28,8 @@ from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.shrink import strip
+from pytest_tinybudget.workspace import Workspace
 
-
-#: Measures a model in a firmware.
-Measure = Callable[[Model, Firmware], Footprint]
 
 #: Operators that only keep or name values: the CPU runs them on any board.
 _KEEPING = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"})
@@ -46,12 +42,11 @@ def on_ethos_u(
     model: Model,
     board: Board,
     firmware: Firmware,
-    measure: Measure,
-    cache: Cache | None = None,
+    workspace: Workspace,
     *,
     strips: bool = False,
 ) -> Accelerated:
-    """``model`` compiled for the board's Ethos-U, and its footprint there.
+    """``model`` compiled for the board's Ethos-U, and its footprint in ``firmware`` there.
 
     ``strips`` is whether what Vela wrote is stripped as well: it gives tensors names of its own.
     A declared cost of the operator ``ethos-u`` stands for kernel and driver together.
@@ -59,10 +54,10 @@ def on_ethos_u(
     Raises:
         TinybudgetError: Vela is missing or cannot compile the model (``compile_model``).
     """
-    compiled = compile_model(model, board.accelerator, board.vela, cache)
+    compiled = compile_model(model, board.accelerator, board.vela, workspace.cache())
     if strips:
         compiled = replace(compiled, model=strip(compiled.model).model)
-    footprint = measure(compiled.model, firmware.beside("ethos-u"))
+    footprint = workspace.footprint(compiled.model, firmware.beside("ethos-u"), details=True)
     declared = firmware.cost_of(NPU_OPERATOR)
     code = () if firmware.fixed else tuple(_code(footprint, board.accelerator, declared))
     rest = tuple(part for part in footprint.flash_parts if part.name != _CODE_PART)

@@ -244,7 +244,7 @@ def _find(revision: str, run: Run) -> _Found:
 
 
 def _declaration_folders(run: Run) -> dict[str, Path]:
-    return {each.file: each.declaration.path.parent.resolve() for each in run.pairs}
+    return {each.file: each.project.path.parent.resolve() for each in run.pairs}
 
 
 def _model_folders(run: Run) -> dict[tuple[str, Path], None]:
@@ -342,7 +342,7 @@ def _committed(found: _Found, run: Run) -> Results | None:
     not renewed.
     """
     pairs: list[PairResult] = []
-    declared = {each.declaration.baseline for each in run.pairs}
+    declared = {each.project.baseline for each in run.pairs}
     files = sorted(path for path in declared if path is not None)
     if None in declared:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def baseline_of(
     written = Path(arguments.json) if arguments.json and arguments.json != "-" else None
     if arguments.baseline is not None:
         return baseline_file(arguments.baseline, written=written)
-    declared = {each.file: each.declaration.baseline for each in selected}
+    declared = {each.file: each.project.baseline for each in selected}
     return declared_baselines(declared, written=written)
 
 
@@ -74,15 +75,17 @@ def base_of(arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declar
     """
     from pytest_tinybudget.baseline import base
     from pytest_tinybudget.baseline.baseline import Baseline
+    from pytest_tinybudget.baseline.baselines import Baselines
     from pytest_tinybudget.results import writer
 
     def measure(pairs: Sequence[Declared]) -> Iterator[PairResult]:
-        gate.prepare(pairs)
+        gate.workspace.prepare(pairs)
         for pair in pairs:
-            yield gate.check(pair)
+            yield base_gate.check(pair)
 
     store = base.Store(arguments.store, writer.render) if arguments.store else None
-    gate.baseline = Baseline()  # the base is held to no base of its own
+    # The base is held to no base of its own.
+    base_gate = replace(gate, baselines=Baselines(chosen=Baseline()))
     written = Path(arguments.json) if arguments.json and str(arguments.json) != "-" else None
     run = base.Run(arguments.paths, selected, Path.cwd(), written=written)
     return base.base_of(arguments.base, run, measure, store=store)

@@ -143,11 +143,14 @@ def _fitting(
     """Those of ``boards`` that hold the model, the smallest first, with the verdict on each."""
     from pytest_tinybudget.footprint.measure import measure
     from pytest_tinybudget.gate.remedies import smallest_first
-    from pytest_tinybudget.gate.verdict import Terms
+    from pytest_tinybudget.gate.verdict import Demands
     from pytest_tinybudget.gate.verdict import judge
     from pytest_tinybudget.runtimes.firmware import Firmware
 
-    model, terms = given_model(arguments, arguments.fits), Terms(placement=arguments.placement)
+    model, terms = (
+        given_model(arguments, arguments.fits),
+        Demands(placement=arguments.placement),
+    )
     costs = declared_costs(arguments)
     footprints: dict[Runtime, Footprint] = {}
     verdicts = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from pytest_tinybudget.base.errors import TinybudgetError
@@ -76,32 +77,32 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: a path or a declaration is wrong, or a report cannot be written.
     """
+    from pytest_tinybudget.gate.artifacts import Artifacts
     from pytest_tinybudget.gate.cross_check import require_interpreter
+    from pytest_tinybudget.gate.judgement import Rules
     from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.workspace import Workspace
 
     require_one_stdout(arguments)
     if arguments.verify:
         require_interpreter()
     _require_declarations(arguments)
     selected = select(arguments.paths, arguments.board, given_by(arguments))
-    gate = Gate(
-        artifacts_required=arguments.artifacts is not None,
-        strict=arguments.strict,
-        verify=arguments.verify,
-        cached=not arguments.no_cache,
-        require_base=arguments.require_base,
-        progress=_show_progress if sys.stderr.isatty() and not arguments.quiet else None,
-    )
-    try:
-        gate.baseline = baseline = baseline_of(arguments, gate, selected)
-        gate.prepare(selected)
-        if gate.progress is not None:
+    progress = _show_progress if sys.stderr.isatty() and not arguments.quiet else None
+    with closing(Workspace(cached=not arguments.no_cache, progress=progress)) as workspace:
+        gate = Gate(
+            workspace,
+            Rules(arguments.strict, arguments.verify, arguments.require_base),
+            artifacts=Artifacts(required=arguments.artifacts is not None),
+        )
+        baseline = baseline_of(arguments, gate, selected)
+        gate.baselines.chosen = baseline
+        workspace.prepare(selected)
+        if progress is not None:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         results = [
-            gate.check(pair, arguments.artifacts or pair.declaration.artifacts) for pair in selected
+            gate.check(pair, arguments.artifacts or pair.project.artifacts) for pair in selected
         ]
-    finally:
-        gate.close()
     comparison = None if baseline is None else compared(baseline, results)
     return tell(arguments, results, comparison, baseline.provenance if baseline else None)
 

@@ -126,22 +126,22 @@ def _placings(path: str, boards: Sequence[Board], given: Given) -> list[Placing]
     from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.convert.settings import Conversion
     from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.gate.pipeline import Gate
-    from pytest_tinybudget.gate.verdict import Terms
+    from pytest_tinybudget.gate.verdict import Demands
     from pytest_tinybudget.gate.verdict import judge
     from pytest_tinybudget.runtimes.firmware import Firmware
     from pytest_tinybudget.speed.latency import latency_of
+    from pytest_tinybudget.workspace import Workspace
 
-    with closing(Gate()) as gate:
+    with closing(Workspace()) as workspace:
         conversion = Conversion(Path.cwd(), input_shapes=given.shapes)
-        model = gate.model(pair_of(path, board=boards[0], conversion=conversion).model)
+        model = workspace.model(pair_of(path, board=boards[0], conversion=conversion).model)
     footprints: dict[Runtime, Footprint] = {}
     found = []
     for board in boards:
         runtime = runtime_of(board)
         if runtime not in footprints:
             footprints[runtime] = measure(model, Firmware(runtime).with_costs(given.costs))
-        verdict = judge(footprints[runtime], board, Terms())
+        verdict = judge(footprints[runtime], board, Demands())
         found.append(Placing(board, verdict, latency_of(model, board, runtime.kernels)))
     return sorted(found, key=lambda placing: (not placing.fits, -(placing.free("ram") or 0)))
 

@@ -111,17 +111,20 @@ def _files(arguments: argparse.Namespace) -> Comparison:
 
 
 def _commit(arguments: argparse.Namespace) -> Comparison:
+    from contextlib import closing
+
+    from pytest_tinybudget.gate.judgement import Rules
     from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.workspace import Workspace
 
     arguments.paths = arguments.paths or ["."]
     selected = select(arguments.paths)
-    gate = Gate(require_base=arguments.require_base)
-    try:
-        gate.baseline = baseline = base_of(arguments, gate, selected)
-        gate.prepare(selected)
+    with closing(Workspace()) as workspace:
+        gate = Gate(workspace, Rules(require_base=arguments.require_base))
+        baseline = base_of(arguments, gate, selected)
+        gate.baselines.chosen = baseline
+        workspace.prepare(selected)
         results = [gate.check(pair) for pair in selected]
-    finally:
-        gate.close()
     base = baseline.results
     if arguments.save_base is not None and base is not None:
         write_results(arguments.save_base, base.pairs, base.provenance)

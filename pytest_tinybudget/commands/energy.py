@@ -84,19 +84,20 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: model, board or a quantity are wrong, or the inferences take too long.
     """
-    from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.speed.energy import battery_life
     from pytest_tinybudget.speed.energy import energy_of
     from pytest_tinybudget.speed.energy import power_of
     from pytest_tinybudget.speed.latency import latency_of
+    from pytest_tinybudget.workspace import Workspace
 
     pair = _pair(arguments)
     board = _powered(pair.board, arguments)
     cycle = _cycle(arguments, board)
-    with closing(Gate()) as gate:
-        model = gate.model(pair.model)
-    kernels = pair.firmware.kernels
-    latency = latency_of(model, board, kernels, external=pair.model.placements.reaches_psram)
+    with closing(Workspace()) as workspace:
+        model = workspace.model(pair.model)
+    firmware = pair.firmware
+    kernels = firmware.kernels
+    latency = latency_of(model, board, kernels, external=firmware.placements.reaches_psram)
     power = power_of(board)
     energy = energy_of(latency, power)
     battery = None

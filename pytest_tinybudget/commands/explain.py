@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 import textwrap
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
@@ -61,18 +62,17 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.boards.describe import describe
     from pytest_tinybudget.declaration.pairs import Check
+    from pytest_tinybudget.gate.judgement import Rules
     from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.report import story
     from pytest_tinybudget.report.console import Console
+    from pytest_tinybudget.workspace import Workspace
 
     if _CODE.fullmatch(arguments.node_id):
         return _explain_code(arguments.node_id.upper())
     pair = _pair(arguments.node_id, arguments.board, given_by(arguments))
-    gate = Gate(strict=arguments.strict)
-    try:
-        result = gate.check(pair)
-    finally:
-        gate.close()
+    with closing(Workspace()) as workspace:
+        result = Gate(workspace, Rules(strict=arguments.strict)).check(pair)
     console = Console(sys.stdout, arguments.color)
     board = [] if isinstance(pair, Check) else describe(pair.board)
     console.print(story.render(result, board, console.style))

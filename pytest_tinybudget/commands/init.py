@@ -159,9 +159,11 @@ def _checked(target: Path) -> int:
     from pytest_tinybudget.declaration import load_declaration
     from pytest_tinybudget.declaration.pairs import pairs
     from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.workspace import Workspace
 
     declared = list(pairs(target.as_posix(), load_declaration(target)))
-    with closing(Gate()) as gate:
+    with closing(Workspace()) as workspace:
+        gate = Gate(workspace)
         results = [gate.check(pair, details=False) for pair in declared]
     failed = [result for result in results if result.failed]
     for result in failed:
@@ -274,10 +276,10 @@ def _other_boards() -> list[Board]:
 
 
 def _fits(footprint: Footprint, board: Board) -> bool:
-    from pytest_tinybudget.gate.verdict import Terms
+    from pytest_tinybudget.gate.verdict import Demands
     from pytest_tinybudget.gate.verdict import judge
 
-    return judge(footprint, board, Terms()).outcome != "over"
+    return judge(footprint, board, Demands()).outcome != "over"
 
 
 def _measure(source: _Source, board: Board, kept: dict[tuple[str, Runtime], _Found]) -> _Found:

@@ -72,8 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.footprint.link import what_if
     from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.gate.pipeline import sha256_of
-    from pytest_tinybudget.gate.verdict import Terms
+    from pytest_tinybudget.gate.verdict import Demands
     from pytest_tinybudget.gate.verdict import judge
     from pytest_tinybudget.report import inspection
     from pytest_tinybudget.report.console import Console
@@ -88,10 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
     footprint = measure(model, firmware)
     found = inspection.Inspection(
         model=model,
-        sha256=sha256_of(model),
+        sha256=model.sha256,
         footprint=footprint,
         savings=what_if(model, firmware),
-        measures=judge(footprint, board, Terms(placement=firmware.placements.arena)).measures
+        measures=judge(footprint, board, Demands(placement=firmware.placements.arena)).measures
         if board
         else (),
         relief=_relief(model, footprint),

@@ -295,21 +295,21 @@ def _footprint(
 ) -> PackagedFootprint:
     """What the model takes on the board, with the declaration's runtimes where there is one."""
     from pytest_tinybudget.api import pair_of
-    from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.declaration.pairs import project_of
     from pytest_tinybudget.runtimes.fingerprint import fingerprint
     from pytest_tinybudget.update.manifest import PackagedFootprint
+    from pytest_tinybudget.workspace import Workspace
 
     pair = pair_of(arguments.model, board=board)
     if declaration is not None:
-        own = replace(
-            pair.declaration, runtimes=declaration.runtimes, operators=declaration.operators
-        )
-        pair = replace(pair, declaration=own)
-    found = Gate().measured(model, pair.firmware.beside(_kind(board)))
+        declared = replace(pair.model, operators=declaration.operators)
+        pair = replace(pair, project=project_of(declaration), model=declared)
+    firmware = pair.firmware
+    found = Workspace().footprint(model, firmware.beside(_kind(board)))
     require_runnable(found, arguments.model.as_posix())
     return PackagedFootprint(
         runtime=found.runtime,
-        table=fingerprint(pair.firmware.runtime),
+        table=fingerprint(firmware.runtime),
         flash=found.flash,
         ram=found.ram,
         arena=found.arena.required if found.arena else None,

@@ -85,6 +85,7 @@ def _of_model(argument: str, boards: Sequence[str], given: Given) -> Iterator[De
     from pytest_tinybudget.base.files import relative
     from pytest_tinybudget.commands.options import boards_of
     from pytest_tinybudget.convert.settings import Conversion
+    from pytest_tinybudget.declaration.pairs import Location
 
     file, *names = argument.split(SEPARATOR)
     path = Path(file)
@@ -104,8 +105,8 @@ def _of_model(argument: str, boards: Sequence[str], given: Given) -> Iterator[De
     conversion = Conversion(Path.cwd(), input_shapes=given.shapes)
     for board in chosen:
         pair = pair_of(path, board=board, conversion=conversion)
-        declaration = replace(pair.declaration, operators=given.costs)
-        yield replace(pair, declaration=declaration, file=relative(Path(file), Path()))
+        model = replace(pair.model, operators=given.costs)
+        yield replace(pair, model=model, location=Location(relative(Path(file), Path())))
 
 
 def _target(name: str, selected: Iterable[Declared]) -> str:

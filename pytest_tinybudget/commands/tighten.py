@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -52,33 +53,34 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: a path, a declaration or the margin is wrong, or cannot be written.
     """
     from pytest_tinybudget.baseline.baseline import Baseline
+    from pytest_tinybudget.baseline.baselines import Baselines
     from pytest_tinybudget.declaration.pairs import Check
     from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.gate.tighten import Margin
+    from pytest_tinybudget.workspace import Workspace
 
     margin = Margin.parsed(arguments.margin)
     if any("::" in path for path in arguments.paths):
         raise TinybudgetError("tighten: a budget may hold many pairs; name declarations or folders")
     selected = [each for each in select(arguments.paths) if not isinstance(each, Check)]
-    gate = Gate(baseline=Baseline())
-    try:
-        gate.prepare(selected)
+    with closing(Workspace()) as workspace:
+        gate = Gate(workspace, baselines=Baselines(chosen=Baseline()))
+        workspace.prepare(selected)
         for file, of_file in groupby(selected, key=lambda pair: pair.file):
             _tighten(file, list(of_file), gate, margin, dry_run=arguments.dry_run)
-    finally:
-        gate.close()
     return 0
 
 
 def _tighten(
     file: str, pairs: list[Pair | GroupPair], gate: Gate, margin: Margin, *, dry_run: bool
 ) -> None:
+    from pytest_tinybudget.declaration import load_declaration
     from pytest_tinybudget.declaration.edit import edited
     from pytest_tinybudget.declaration.edit import save
     from pytest_tinybudget.gate.tighten import Tightened
     from pytest_tinybudget.gate.tighten import tightened
 
-    declaration = pairs[0].declaration
+    declaration = load_declaration(pairs[0].project.path)
     results = [(pair, gate.check(pair)) for pair in pairs]
     found = list(tightened(declaration, results, margin))
     lower = [each for each in found if isinstance(each, Tightened)]

@@ -109,7 +109,8 @@ class DeclaredModel(Struct, frozen=True):
     ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
     ``checks`` are what else is declared of the model; ``placements`` is where arena and model lie.
     ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
-    ``max_increase`` is declared and there was nothing to compare with.
+    ``max_increase`` is declared and there was nothing to compare with. ``operators`` is what
+    operators without a rule take in its firmware, by name.
     """
 
     name: str
@@ -136,6 +137,7 @@ class DeclaredModel(Struct, frozen=True):
     deployed: Path | None = None
     accuracy: Accuracy | None = None
     agreement: Agreement | None = None
+    operators: Mapping[str, OperatorCost] = {}
 
 
 class DeclaredGroup(Struct, frozen=True):
@@ -192,31 +194,43 @@ class Declaration(Struct, frozen=True):
     def firmware_for(self, model: DeclaredModel, board: Board) -> Firmware:
         """The firmware of a pair. Its runtime is the model's, or the defaults', or the board's own.
 
-        A board whose core has no table of its own keeps its flash margin, unless the flash comes
-        from the user's own section graph or is a fixed cost.
-
         Raises:
             TinybudgetError: the board's core or runtime is not known, or does not suit the other.
         """
-        if model.runtime is None and not board.runs_tflm:
-            raise TinybudgetError(
-                f"{board.id} runs no TFLM: it has no core that firmware is built for", code="TB200"
-            )
-        declared = model.runtime or self.runtimes.get(board.runtime)
-        if declared is None:
-            raise unknown("runtime", board.runtime, self.runtimes)
-        if declared.runtime is not None and suitability(declared.runtime, board) == "other":
-            names = ", ".join(suitable(self.runtimes, board))
-            text = does_not_run(declared.name, declared.runtime, board)
-            raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
-        runtime = declared.runtime or RUNTIMES[find_stand_in(board.core).runtime]
-        if not declared.own_table and declared.fixed is None:
-            runtime = runtime.with_margin(board.flash_margin_percent)
-        return Firmware(
-            runtime=runtime,
-            registrations=model.registrations,
-            fixed=declared.fixed,
-            stack=model.stack,
-            placements=model.placements,
-            label="" if declared.name == runtime.name else declared.name,
-        ).with_costs(self.operators)
+        return firmware_for(model, board, self.runtimes)
+
+
+def firmware_for(
+    model: DeclaredModel, board: Board, runtimes: Mapping[str, DeclaredRuntime]
+) -> Firmware:
+    """The firmware of a pair, with the runtime of the model, or else the one that the board names.
+
+    A board whose core has no table of its own keeps its flash margin, unless the flash comes
+    from the user's own section graph or is a fixed cost.
+
+    Raises:
+        TinybudgetError: the board's core or runtime is not among ``runtimes``, or does not suit the
+            other.
+    """
+    if model.runtime is None and not board.runs_tflm:
+        raise TinybudgetError(
+            f"{board.id} runs no TFLM: it has no core that firmware is built for", code="TB200"
+        )
+    declared = model.runtime or runtimes.get(board.runtime)
+    if declared is None:
+        raise unknown("runtime", board.runtime, runtimes)
+    if declared.runtime is not None and suitability(declared.runtime, board) == "other":
+        names = ", ".join(suitable(runtimes, board))
+        text = does_not_run(declared.name, declared.runtime, board)
+        raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
+    runtime = declared.runtime or RUNTIMES[find_stand_in(board.core).runtime]
+    if not declared.own_table and declared.fixed is None:
+        runtime = runtime.with_margin(board.flash_margin_percent)
+    return Firmware(
+        runtime=runtime,
+        registrations=model.registrations,
+        fixed=declared.fixed,
+        stack=model.stack,
+        placements=model.placements,
+        label="" if declared.name == runtime.name else declared.name,
+    ).with_costs(model.operators)

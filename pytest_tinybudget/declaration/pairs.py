@@ -1,9 +1,13 @@
-"""The pairs of a declaration: each model, and each group of models, on each of its boards."""
+"""The pairs of a declaration: each model, and each group of models, on each of its boards.
+
+A pair has only what is its own, and what its project shares; no other model, and no line but its
+own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,14 +18,39 @@ from pytest_tinybudget.declaration.declared import CheckKind
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
+from pytest_tinybudget.declaration.declared import firmware_for
+from pytest_tinybudget.declaration.project import Project
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.placement import Placements
 
 
-@lru_cache(maxsize=1024)
-def _place(file: str, line: int) -> str:
-    """``tinybudget.toml:12``: one text for all boards of a model."""
-    return f"{file}:{line}"
+if TYPE_CHECKING:
+    from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.update.slots import Slots
+
+
+class Location(Struct, frozen=True):
+    """Where something is declared: one for all boards of a model.
+
+    Attributes:
+        file: of the declaration, a POSIX path as reports show it; else what node ids begin with.
+        line: the one to edit (from 1), 0 where nothing is declared.
+        growth_line: of ``max_increase``, 0 where that is not declared.
+    """
+
+    file: str
+    line: int = 0
+    growth_line: int = 0
+
+    @property
+    def text(self) -> str:
+        """``tinybudget.toml:12``; empty for what no file declares."""
+        return f"{self.file}:{self.line}" if self.line else ""
+
+    @property
+    def growth_text(self) -> str:
+        """As ``text``, of what limits growth."""
+        return f"{self.file}:{self.growth_line}" if self.growth_line else self.text
 
 
 class _Item(Struct, frozen=True, gc=False):
@@ -30,8 +59,8 @@ class _Item(Struct, frozen=True, gc=False):
     Structs cannot be abstract: each kind says what is not implemented here.
     """
 
-    file: str
-    declaration: Declaration
+    location: Location
+    project: Project
 
     @property
     def name(self) -> str:
@@ -44,9 +73,14 @@ class _Item(Struct, frozen=True, gc=False):
         raise NotImplementedError
 
     @property
-    def line(self) -> int:
-        """Line of the declaration to edit (from 1)."""
+    def models(self) -> tuple[DeclaredModel, ...]:
+        """The models that it is of."""
         raise NotImplementedError
+
+    @property
+    def file(self) -> str:
+        """The declaration, as reports show it."""
+        return self.location.file
 
     @property
     def id(self) -> str:
@@ -56,11 +90,11 @@ class _Item(Struct, frozen=True, gc=False):
     @property
     def declared_at(self) -> str:
         """``tinybudget.toml:12``; empty for what no file declares."""
-        return _place(self.file, self.line) if self.declaration.lines else ""
+        return self.location.text
 
 
 class Pair(_Item, frozen=True, gc=False):
-    """A model on a board, declared in ``file`` (POSIX path as reports show it)."""
+    """A model on a board."""
 
     model: DeclaredModel
     board: Board
@@ -76,14 +110,28 @@ class Pair(_Item, frozen=True, gc=False):
         return self.board.id
 
     @property
-    def line(self) -> int:
-        """Line of the declaration to edit (from 1)."""
-        return _budget_line(self.declaration, "models", self.model.section)
+    def section(self) -> str:
+        """Its table in the declaration: ``models.kws``."""
+        return f"models.{self.model.section}"
+
+    @property
+    def models(self) -> tuple[DeclaredModel, ...]:
+        """Its model."""
+        return (self.model,)
 
     @property
     def firmware(self) -> Firmware:
-        """The firmware it is measured in."""
-        return self.declaration.firmware_for(self.model, self.board)
+        """The firmware that the model is measured in.
+
+        Raises:
+            TinybudgetError: the board's core or runtime is not known, or does not suit the other.
+        """
+        return firmware_for(self.model, self.board, self.project.runtimes)
+
+    @property
+    def slots(self) -> Slots | None:
+        """How the board divides its flash for updates, where that is declared."""
+        return self.project.slots.get(self.board.id)
 
 
 class GroupPair(_Item, frozen=True, gc=False):
@@ -103,50 +151,63 @@ class GroupPair(_Item, frozen=True, gc=False):
         return self.board.id
 
     @property
-    def line(self) -> int:
-        """Line of the declaration to edit (from 1)."""
-        return _budget_line(self.declaration, "groups", self.group.name)
+    def section(self) -> str:
+        """Its table in the declaration."""
+        return self.name
+
+    @property
+    def models(self) -> tuple[DeclaredModel, ...]:
+        """The group's models."""
+        return self.group.models
 
     @property
     def members(self) -> tuple[Pair, ...]:
         """The group's models on its board."""
         return tuple(
-            Pair(self.file, self.declaration, model, self.board) for model in self.group.models
+            Pair(self.location, self.project, model, self.board) for model in self.group.models
         )
 
     @property
     def firmware(self) -> Firmware:
-        """The firmware that holds the group.
+        """The firmware that holds the group, without a stack: that of the deepest model counts.
 
-        It has typed registrations only where they are for every model: one generic registration
-        links all. Where its models lie, each says for itself.
+        Registrations are typed only where they are for every model: one generic registration links
+        all.
 
         Raises:
             TinybudgetError: the models are declared for different runtimes.
         """
-        members = [member.firmware for member in self.members]
-        choices = {(each.name, each.runtime, each.fixed) for each in members}
-        if len(choices) > 1:
-            names = ", ".join(sorted(name for name, _, _ in choices))
+        firmwares = [member.firmware for member in self.members]
+        if len({(each.name, each.runtime, each.fixed) for each in firmwares}) > 1:
+            names = ", ".join(sorted({each.name for each in firmwares}))
             raise TinybudgetError(
-                f"{self.file}:{self.line}: the models of {self.name} are in one firmware, "
+                f"{self.declared_at}: the models of {self.name} are in one firmware, "
                 f"but are declared for different runtimes: {names}",
                 code="TB200",
             )
-        generic = any(firmware.registrations == "generic" for firmware in members)
+        generic = any(each.registrations == "generic" for each in firmwares)
         return replace(
-            members[0],
+            firmwares[0],
             registrations="generic" if generic else "typed",
             stack=None,
             placements=Placements(self.group.placement),
         )
 
+    @property
+    def slots(self) -> Slots | None:
+        """How the board divides its flash for updates, where that is declared."""
+        return self.project.slots.get(self.board.id)
+
 
 class Check(_Item, frozen=True, gc=False):
-    """What is declared of a model, or (without one) of the whole file, besides fitting a board."""
+    """What is declared of a model, or (without one) of the whole file, besides fitting a board.
+
+    ``rollout`` is what a check of that kind is about.
+    """
 
     kind: CheckKind
     model: DeclaredModel | None = None
+    rollout: RolloutTerms | None = None
 
     @property
     def name(self) -> str:
@@ -159,10 +220,9 @@ class Check(_Item, frozen=True, gc=False):
         return self.kind if self.model is not None else "policy"
 
     @property
-    def line(self) -> int:
-        """Line of the declaration to edit (from 1)."""
-        keys = (self.kind,) if self.model is None else ("models", self.model.section, self.kind)
-        return self.declaration.line_of(*keys)
+    def models(self) -> tuple[DeclaredModel, ...]:
+        """The model, or none."""
+        return () if self.model is None else (self.model,)
 
 
 #: Everything that a declaration asks for: an item each.
@@ -171,21 +231,41 @@ Declared = Pair | GroupPair | Check
 
 def pairs(file: str, declaration: Declaration) -> Iterator[Declared]:
     """All that ``declaration`` asks for: models with their checks, groups, checks of the file."""
+    project = project_of(declaration)
     for model in declaration.models.values():
+        location = _location(file, declaration, "models", model.section)
         for board in model.boards:
-            yield Pair(file, declaration, model, board)
+            yield Pair(location, project, model, board)
         for kind in model.checks:
-            yield Check(file, declaration, kind, model)
+            line = declaration.line_of("models", model.section, kind)
+            yield Check(Location(file, line), project, kind, model)
     for group in declaration.groups.values():
+        location = _location(file, declaration, "groups", group.name)
         for board in group.boards:
-            yield GroupPair(file, declaration, group, board)
+            yield GroupPair(location, project, group, board)
     for kind in declaration.checks:
-        yield Check(file, declaration, kind)
+        location = Location(file, declaration.line_of(kind))
+        yield Check(location, project, kind, rollout=declaration.rollout)
 
 
-def _budget_line(declaration: Declaration, table: str, name: str) -> int:
-    """Where the budget of ``[table.name]`` is written: there, in the defaults, or nowhere yet."""
-    for keys in ((table, name, "budget"), ("defaults", "budget")):
-        if keys in declaration.lines:
-            return declaration.lines[keys]
-    return declaration.line_of(table, name)
+def project_of(declaration: Declaration) -> Project:
+    """What the pairs of ``declaration`` share."""
+    return Project(
+        path=declaration.path,
+        boards=declaration.boards,
+        runtimes=declaration.runtimes,
+        slots=declaration.slots,
+        update=declaration.update,
+        artifacts=declaration.artifacts,
+        baseline=declaration.baseline,
+    )
+
+
+def _location(file: str, declaration: Declaration, table: str, name: str) -> Location:
+    """Where ``[table.name]`` has its budget, or would have it, and its limit of growth."""
+    found = {}
+    for key in ("budget", "max_increase"):
+        places = ((table, name, key), ("defaults", key))
+        found[key] = next((line for each in places if (line := declaration.lines.get(each))), 0)
+    line = found["budget"] or declaration.line_of(table, name)
+    return Location(file, line, found["max_increase"])

@@ -53,6 +53,7 @@ from pytest_tinybudget.declaration.schema import UpdateTable
 from pytest_tinybudget.results.metrics import ARENA_METRICS
 from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.results.types import Acceptance
+from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.placement import ArenaPlacement
 from pytest_tinybudget.runtimes.placement import Placement
 from pytest_tinybudget.runtimes.placement import Placements
@@ -94,7 +95,10 @@ def resolved(
     context = Context(path, problems)
     runtimes = {**inherited.runtimes, **runtimes_of(context, document.runtime)}
     boards = _boards(context, document, catalog, inherited, runtimes)
-    models = _Models(context, document, boards, runtimes, inherited.settings)
+    operators = {
+        name: operator_cost(context, name, table) for name, table in document.operators.items()
+    }
+    models = _Models(context, document, boards, runtimes, inherited.settings, operators)
     groups = models.resolve()
     artifacts, baseline = document.defaults.artifacts, document.defaults.baseline
     return Declaration(
@@ -107,9 +111,7 @@ def resolved(
         rollout=_rollout_terms(context, document.rollout),
         checks=() if document.rollout is None else ("rollout",),
         runtimes=runtimes,
-        operators={
-            name: operator_cost(context, name, table) for name, table in document.operators.items()
-        },
+        operators=operators,
         artifacts=None if artifacts is None else path.parent / artifacts,
         baseline=None if baseline is None else path.parent / baseline,
         lines=problems.lines,
@@ -206,6 +208,7 @@ class _Models:
     boards: Boards
     runtimes: dict[str, DeclaredRuntime]
     built_in: _Settings
+    operators: dict[str, OperatorCost] = field(default_factory=dict)
     by_name: dict[str, DeclaredModel] = field(default_factory=dict)
     identifiers: dict[str, DeclaredModel] = field(default_factory=dict)
 
@@ -396,6 +399,7 @@ class _Models:
                 deployed=deployed,
                 accuracy=quality,
                 agreement=shadow,
+                operators=self.operators,
             )
             other = self.by_name.setdefault(name, model)
             if other is not model:

@@ -52,7 +52,7 @@ class RealRun(Struct, frozen=True):
     head: int = 0
     simulated_head: int = 0
 
-    def amend(self, verdict: Verdict) -> Verdict:
+    def applied_to(self, verdict: Verdict) -> Verdict:
         """``verdict`` after the cross-check; one that fails already keeps its reason."""
         if verdict.outcome not in ("fits", "warns"):
             return verdict

@@ -15,8 +15,7 @@ from pytest_tinybudget.base.quantities import Unit
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.layout import model_in_flash
-from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.gate.measurement import Measurement
 from pytest_tinybudget.results.types import Figure
 
 
@@ -27,28 +26,24 @@ if TYPE_CHECKING:
 
 _STATE_POWER = 'state what the board draws: active_power = "40 mW" in a [boards.NAME] of your own'
 
-Source = Callable[[Pair, Model, Footprint, bool], Iterable[Figure]]
+Source = Callable[[Pair, Measurement, bool], Iterable[Figure]]
 
 
-def _slots(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iterable[Figure]:
-    return slots_of(pair, model.bytes, footprint)
-
-
-def slots_of(pair: Pair | GroupPair, model_bytes: int, footprint: Footprint) -> Iterable[Figure]:
+def _slots(pair: Pair | GroupPair, found: Measurement, _details: bool = False) -> Iterable[Figure]:
     """Whether firmware and models fit the slots that the board has for updates."""
-    slots = pair.declaration.slots.get(pair.board.id)
+    slots, footprint = pair.slots, found.footprint
     if slots is None:
         return ()
     from pytest_tinybudget.update.slots import slot_figures
 
     estimated = any(part.method == "estimated" for part in footprint.flash_parts)
     firmware_bytes = footprint.flash + pair.board.reserved_flash
-    return slot_figures(slots, firmware_bytes, model_bytes, estimated=estimated)
+    return slot_figures(slots, firmware_bytes, found.model_bytes, estimated=estimated)
 
 
-def _update(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iterable[Figure]:
+def _update(pair: Pair, found: Measurement, _details: bool) -> Iterable[Figure]:
     """What an update sends, where a budget for it or ``[update]`` is declared."""
-    terms, limit = pair.declaration.update, pair.model.budget.update
+    terms, limit = pair.project.update, pair.model.budget.update
     if terms is None and limit is None:
         return ()
     from pytest_tinybudget.base.text import printable
@@ -57,7 +52,8 @@ def _update(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iter
     from pytest_tinybudget.update.payload import payload_figures
     from pytest_tinybudget.update.terms import UpdateTerms
 
-    slots, deployed = pair.declaration.slots.get(pair.board.id), pair.model.deployed
+    slots, deployed = pair.slots, pair.model.deployed
+    footprint, (model,) = found.footprint, found.in_firmware
     firmware_bytes = footprint.flash + pair.board.reserved_flash - model_in_flash(footprint)
     payload = Payload(
         model.content,
@@ -69,19 +65,19 @@ def _update(pair: Pair, model: Model, footprint: Footprint, _told: bool) -> Iter
     return payload_figures(payload, terms or UpdateTerms(), limit)
 
 
-def _speed(pair: Pair, model: Model, footprint: Footprint, told: bool) -> Iterable[Figure]:
+def _speed(pair: Pair, found: Measurement, details: bool) -> Iterable[Figure]:
     """How long an inference takes and what it costs, where known or a budget asks for it."""
     budget, board = pair.model.budget, pair.board
-    if footprint.refusals or board.accelerator:
+    if found.footprint.refusals or board.accelerator:
         return ()  # what a board's accelerator takes, its own room says
-    if not told and budget.latency is None and budget.energy is None:
+    if not details and budget.latency is None and budget.energy is None:
         return ()
     from pytest_tinybudget.speed.energy import energy_of
     from pytest_tinybudget.speed.energy import power_of
     from pytest_tinybudget.speed.latency import latency_of
 
-    kernels = pair.firmware.kernels
-    latency = latency_of(model, board, kernels, external=pair.model.placements.reaches_psram)
+    firmware, (model,) = pair.firmware, found.in_firmware
+    latency = latency_of(model, board, firmware.kernels, external=firmware.placements.reaches_psram)
     power = power_of(board)
     energy = energy_of(latency, power)
     wanted = (
@@ -99,16 +95,18 @@ def _inference(
     return Figure(name, unit, value.low, value.high, method, value.basis, limit, advice=advice)
 
 
-#: In the order of the reports.
+#: Of a model, in the order of the reports.
 _SOURCES: tuple[Source, ...] = (_speed, _slots, _update)
 
 
 def figures_of(
-    pair: Pair, model: Model, footprint: Footprint, *, told: bool = True
+    pair: Pair | GroupPair, found: Measurement, *, details: bool = True
 ) -> tuple[Figure, ...]:
-    """All figures of ``pair``; without ``told``, none of an inference that has no limit.
+    """All figures of ``pair``; without ``details``, none of an inference that has no limit.
 
     Raises:
         TinybudgetError: what is declared of one of them cannot be computed.
     """
-    return tuple(figure for source in _SOURCES for figure in source(pair, model, footprint, told))
+    if isinstance(pair, GroupPair):
+        return tuple(_slots(pair, found))
+    return tuple(figure for source in _SOURCES for figure in source(pair, found, details))

@@ -25,8 +25,8 @@ from pytest_tinybudget.results.types import PairResult
 _LONGEST_REASON = 160
 
 
-class Allowed(Struct, frozen=True):
-    """What a pair's declaration allows: ``section`` is its table, such as ``models.kws``.
+class GrowthRules(Struct, frozen=True):
+    """How much a pair may grow; ``section`` is its table in TOML, such as ``models.kws``.
 
     An acceptance counts through its last day; ``today`` decides. ``require_base`` makes it an
     error where a limit is declared and nothing was there to compare with.
@@ -66,7 +66,7 @@ class Allowed(Struct, frozen=True):
 
 
 def accept_overruns(
-    verdict: Verdict, budget: Budget, allowed: Allowed, judged: Callable[[Budget], Verdict]
+    verdict: Verdict, budget: Budget, rules: GrowthRules, judged: Callable[[Budget], Verdict]
 ) -> tuple[Verdict, tuple[Acceptance, ...]]:
     """``verdict``, and the agreements by which a pair over ``budget`` passes after all.
 
@@ -74,7 +74,7 @@ def accept_overruns(
     the room of the board. The measures keep the declared limits.
     """
     overruns = [measure for measure in verdict.measures if measure.over]
-    found = [allowed.acceptance(measure.metric, measure.used) for measure in overruns]
+    found = [rules.acceptance(measure.metric, measure.used) for measure in overruns]
     accepted = tuple(each for each in found if each is not None)
     if verdict.outcome != "over" or len(accepted) < len(overruns):
         return verdict, ()
@@ -95,8 +95,8 @@ def accept_overruns(
     )
 
 
-def hold(
-    result: PairResult, base: PairResult | None, allowed: Allowed, *, why_no_base: str = ""
+def with_growth(
+    result: PairResult, base: PairResult | None, rules: GrowthRules, *, why_no_base: str = ""
 ) -> PairResult:
     """``result`` held to what it may grow over ``base``, if that is comparable and given.
 
@@ -105,12 +105,12 @@ def hold(
     missing: a declared limit of growth was then not checked, which is a warning, and an error
     where a base is required. It is empty for a new pair, which has nothing to grow over.
     """
-    if why_no_base and allowed.max_increase.given:
-        result = _unchecked(result, why_no_base, allowed)
+    if why_no_base and rules.max_increase.given:
+        result = _unchecked(result, why_no_base, rules)
     if base is None and not result.failed:
         return result
-    grown = [] if base is None else list(_too_much(result, base, allowed))
-    accepted = {metric: allowed.acceptance(metric, used) for metric, used, _ in grown}
+    grown = [] if base is None else list(_too_much(result, base, rules))
+    accepted = {metric: rules.acceptance(metric, used) for metric, used, _ in grown}
     warnings = tuple(
         f"{text}, {_until(acceptance)}"
         for metric, _, text in grown
@@ -129,14 +129,14 @@ def hold(
     if refused and not result.failed:
         said = "; ".join(text for _, text in refused)
         result = replace(result, outcome="unmet", headline=f"{said}; {result.headline}")
-    return replace(result, reasons=(*result.reasons, *_reasons(result, base, allowed)))
+    return replace(result, reasons=(*result.reasons, *_reasons(result, base, rules)))
 
 
-def _unchecked(result: PairResult, why: str, allowed: Allowed) -> PairResult:
+def _unchecked(result: PairResult, why: str, rules: GrowthRules) -> PairResult:
     """``result`` with a limit of growth that nobody could check: never plain green."""
     text = f"growth not checked: {why}"
     result = replace(result, growth_unchecked=why)
-    if allowed.require_base and not result.failed:
+    if rules.require_base and not result.failed:
         return replace(
             result,
             outcome="error",
@@ -151,14 +151,14 @@ def _unchecked(result: PairResult, why: str, allowed: Allowed) -> PairResult:
 
 
 def _too_much(
-    result: PairResult, base: PairResult, allowed: Allowed
+    result: PairResult, base: PairResult, rules: GrowthRules
 ) -> Iterator[tuple[Metric, int, str]]:
     """Metric, bytes used and a text for each metric that grew beyond ``max_increase``."""
     before = {measure.metric: measure for measure in base.measures}
     for measure in result.measures:
         old = before.get(measure.metric)
-        if old is not None and _exceeds(measure.used - old.used, old.used, allowed.max_increase):
-            yield measure.metric, measure.used, _growth_text(measure, old, allowed.max_increase)
+        if old is not None and _exceeds(measure.used - old.used, old.used, rules.max_increase):
+            yield measure.metric, measure.used, _growth_text(measure, old, rules.max_increase)
 
 
 def _exceeds(growth: int, base_used: int, limit: MaxIncrease) -> bool:
@@ -182,7 +182,7 @@ def _growth_text(measure: Measure, old: Measure, limit: MaxIncrease) -> str:
     )
 
 
-def _reasons(result: PairResult, base: PairResult | None, allowed: Allowed) -> Iterator[str]:
+def _reasons(result: PairResult, base: PairResult | None, rules: GrowthRules) -> Iterator[str]:
     """What base and agreements have to do with a failure."""
     before = {measure.metric: measure for measure in (base.measures if base else ())}
     for measure in result.measures:
@@ -191,13 +191,13 @@ def _reasons(result: PairResult, base: PairResult | None, allowed: Allowed) -> I
         label, old = LABELS[measure.metric], before.get(measure.metric)
         if old is not None and measure.over and old.used > measure.limit:
             yield f"{label} was already over on the base: {format_size(old.used)} there"
-        shortfall = allowed.shortfall(measure.metric, measure.used)
+        shortfall = rules.shortfall(measure.metric, measure.used)
         if shortfall:
             yield shortfall
         elif measure.metric in result.grown:
             agreed = f"{-(-measure.used // 1024)} KB"
             yield (
-                f"if the increase of {label} is agreed: [[{allowed.section}.accept]] with "
+                f"if the increase of {label} is agreed: [[{rules.section}.accept]] with "
                 f'metric = "{measure.metric}", up_to = "{agreed}", reason and until'
             )
 

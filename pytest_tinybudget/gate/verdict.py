@@ -59,7 +59,7 @@ _LONGEST_LINE, _LONGEST_NAME = 160, 60
 _MOST_WAYS = 4096
 
 
-class Terms(Struct, frozen=True):
+class Demands(Struct, frozen=True):
     """What a pair is held to besides its board's room.
 
     ``budget`` is in bytes. Above ``warn_at_percent`` of a limit the pair passes with a warning.
@@ -73,6 +73,10 @@ class Terms(Struct, frozen=True):
     require_int8: bool | Literal["warn"] = "warn"
     strict: bool = False
     placement: ArenaPlacement = "static"
+
+    def within(self, budget: Budget) -> Demands:
+        """The same with another budget."""
+        return self if budget is self.budget else replace(self, budget=budget)
 
 
 class Verdict(Struct, frozen=True, gc=False):
@@ -90,8 +94,8 @@ class Verdict(Struct, frozen=True, gc=False):
     arrays: tuple[Placed, ...] = ()
 
 
-def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
-    """Whether ``footprint`` fits ``board`` within ``terms``.
+def judge(footprint: Footprint, board: Board, demands: Demands) -> Verdict:
+    """Whether ``footprint`` fits ``board`` within ``demands``.
 
     A limit is the smaller of the board's room (capacity less reserve) and the declared budget.
     Refused by TFLM comes before over a limit, that before a requirement not met.
@@ -100,28 +104,28 @@ def judge(footprint: Footprint, board: Board, terms: Terms) -> Verdict:
         TinybudgetError: the board has no memory of the kind that the arena is to lie in, or the
             budget is for another kind of arena.
     """
-    footprint = laid_out(footprint, Placements(terms.placement))
-    block = _block(board, terms.placement)
-    flash = _measure("flash", footprint.flash, footprint.flash_parts, _flash_limits(board, terms))
+    footprint = laid_out(footprint, Placements(demands.placement))
+    block = _block(board, demands.placement)
+    flash = _measure("flash", footprint.flash, footprint.flash_parts, _flash_limits(board, demands))
     measures: tuple[Measure, ...] = (flash,) if footprint.flash_parts else ()
     places: tuple[Placed, ...] = ()
     if footprint.arena is not None or not footprint.refusals:
-        limits, places = _memory(footprint, board, terms.placement)
-        declared = [*_declared(terms.budget.ram), *limits]
+        limits, places = _memory(footprint, board, demands.placement)
+        declared = [*_declared(demands.budget.ram), *limits]
         measures = (
             *measures,
             _measure("ram", footprint.ram, footprint.ram_parts, declared),
-            *_external(footprint, board, terms),
-            *_arenas(footprint, terms),
+            *_external(footprint, board, demands),
+            *_arenas(footprint, demands),
         )
     sizes = _headline(measures)
     if footprint.refusals:
         refusal = refusal_text(footprint, footprint.refusals[0])
         return _verdict("refused", refusal, measures, (), places)
-    warnings = _warnings(footprint, board, block, terms, measures)
+    warnings = _warnings(footprint, board, block, demands, measures)
     if any(measure.over for measure in measures):
         return _verdict("over", sizes, measures, warnings, places)
-    unmet = _unmet(footprint, terms)
+    unmet = _unmet(footprint, demands)
     if unmet:
         return _verdict("unmet", f"{'; '.join(unmet)}; {sizes}", measures, warnings, places)
     return _verdict("warns" if warnings else "fits", sizes, measures, warnings, places)
@@ -192,9 +196,9 @@ def _no_external(board: Board, wanted: str) -> TinybudgetError:
     )
 
 
-def _flash_limits(board: Board, terms: Terms) -> list[_Limit]:
+def _flash_limits(board: Board, demands: Demands) -> list[_Limit]:
     note = _room_note(board.id, board.usable_flash, board.flash, board.reserved_flash)
-    return [*_declared(terms.budget.flash), _Limit(board.flash_room, "board", note)]
+    return [*_declared(demands.budget.flash), _Limit(board.flash_room, "board", note)]
 
 
 def _memory(
@@ -309,20 +313,20 @@ def _external_block(board: Board) -> Block:
     return block
 
 
-def _external(footprint: Footprint, board: Board, terms: Terms) -> Iterator[Measure]:
+def _external(footprint: Footprint, board: Board, demands: Demands) -> Iterator[Measure]:
     """External RAM, where anything lies in it."""
     if footprint.psram_parts:
         block = _external_block(board)
         note = f"{board.id}: {format_size(block.room)} external RAM ({block.region})"
-        limits = [*_declared(terms.budget.psram), _Limit(block.room, "board", note)]
+        limits = [*_declared(demands.budget.psram), _Limit(block.room, "board", note)]
         yield _measure("psram", footprint.psram, footprint.psram_parts, limits)
 
 
-def _arenas(footprint: Footprint, terms: Terms) -> Iterator[Measure]:
+def _arenas(footprint: Footprint, demands: Demands) -> Iterator[Measure]:
     """The arena, or the parts of a split one, against budgets of their own."""
-    is_split = isinstance(terms.placement, SplitPlacement)
+    is_split = isinstance(demands.placement, SplitPlacement)
     for metric in ARENA_METRICS:
-        budget: int | None = getattr(terms.budget, metric)
+        budget: int | None = getattr(demands.budget, metric)
         if budget is None or footprint.arena is None:
             continue
         check_arena_budget(metric, is_split=is_split)
@@ -414,10 +418,10 @@ def _warnings(
     footprint: Footprint,
     board: Board,
     block: Block,
-    terms: Terms,
+    demands: Demands,
     measures: tuple[Measure, ...],
 ) -> tuple[str, ...]:
-    warnings = [_tier(measure, terms.warn_at_percent) for measure in measures]
+    warnings = [_tier(measure, demands.warn_at_percent) for measure in measures]
     if not block.published:
         warnings.append(
             f"board {board.id} has no published largest free block of its heap at boot: "
@@ -428,9 +432,9 @@ def _warnings(
         warnings.append(f'board {board.id}, sdk = "{sdk.name}": {sdk.notes}')
     if not board.verified:
         warnings.append(_unverified(board.id, board.notes))
-    if footprint.unknown and not terms.strict:
+    if footprint.unknown and not demands.strict:
         warnings.append(f"bounded, not known: {_first(footprint.unknown)}")
-    if footprint.not_int8 and terms.require_int8 == "warn":
+    if footprint.not_int8 and demands.require_int8 == "warn":
         warnings.append(_not_int8(footprint))
     return tuple(filter(None, warnings))
 
@@ -451,11 +455,11 @@ def _tier(measure: Measure, warn_at_percent: float) -> str:
     )
 
 
-def _unmet(footprint: Footprint, terms: Terms) -> list[str]:
+def _unmet(footprint: Footprint, demands: Demands) -> list[str]:
     unmet = []
-    if terms.strict and not footprint.known:
+    if demands.strict and not footprint.known:
         unmet.append(f"strict: not exact: {_first(_inexact(footprint))}")
-    if terms.require_int8 is True and footprint.not_int8:
+    if demands.require_int8 is True and footprint.not_int8:
         unmet.append(f"require_int8: {_not_int8(footprint)}")
     return unmet
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,7 +40,7 @@ def measure_base(config: pytest.Config) -> None:
 
     try:
         gate = gate_of(config)
-        gate.baseline = keep_baseline(config, _measured(config, revision, gate))
+        gate.baselines.chosen = keep_baseline(config, _measured(config, revision, gate))
     except TinybudgetError as error:
         raise pytest.UsageError(f"--tinybudget-base: {error.told}") from None
 
@@ -48,17 +49,19 @@ def _measured(config: pytest.Config, revision: str, gate: Gate) -> Baseline:
     from pytest_tinybudget.baseline.base import Run
     from pytest_tinybudget.baseline.base import base_of
     from pytest_tinybudget.baseline.baseline import Baseline
+    from pytest_tinybudget.baseline.baselines import Baselines
     from pytest_tinybudget.baseline.scope import declared_in
     from pytest_tinybudget.pytest_plugin.process import boards_of
 
     def measure(pairs: Sequence[Declared]) -> Iterator[PairResult]:
-        gate.prepare(pairs)
+        gate.workspace.prepare(pairs)
         for pair in pairs:
-            yield gate.check(pair)
+            yield base_gate.check(pair)
 
     root, paths, boards = config.rootpath, list(_paths(config)), boards_of(config)
     selected, _ = declared_in(root, paths, root, boards)  # what is wrong is told by collection
-    gate.baseline = Baseline()  # the base is held to no base of its own
+    # The base is held to no base of its own.
+    base_gate = replace(gate, baselines=Baselines(chosen=Baseline()))
     written = path_setting(config, "tinybudget_json")
     return base_of(revision, Run(paths, selected, root, boards, written), measure)
 

@@ -24,8 +24,10 @@ from pytest_tinybudget.convert.live import Data
 from pytest_tinybudget.convert.live import Source
 from pytest_tinybudget.convert.live import on_disk
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.declaration.pairs import Location
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.gate.measurement import measurement
 from pytest_tinybudget.pytest_plugin.process import boards_of
 from pytest_tinybudget.pytest_plugin.process import gate_of
 from pytest_tinybudget.pytest_plugin.settings import RESULTS
@@ -130,7 +132,7 @@ class Tinybudget:
                 ),
                 operators=operators,
             )
-            return gate_of(self._config).footprint(pair)
+            return measurement(pair, gate_of(self._config).workspace, details=True).footprint
 
     def _board(self, board: str | Board) -> Board:
         return board if isinstance(board, Board) else find_board(board, boards_of(self._config))
@@ -140,6 +142,5 @@ class Tinybudget:
         source = pair.model.source.name
         if isinstance(model, (str, PathLike)):
             source = Path(model).as_posix()
-        return replace(
-            pair, file=self._node.nodeid, model=replace(pair.model, declared_source=source)
-        )
+        declared = replace(pair.model, declared_source=source)
+        return replace(pair, location=Location(self._node.nodeid), model=declared)

@@ -38,7 +38,7 @@ def convert_sources(session: pytest.Session) -> None:
     selected = [item.pair for item in session.items if isinstance(item, BudgetPair)]
     if not selected:
         return
-    gate_of(session.config).prepare(selected)
+    gate_of(session.config).workspace.prepare(selected)
     clear_progress(session.config)
 
 
@@ -79,10 +79,11 @@ class BudgetFile(pytest.File):
     def _pairs(self) -> list[Declared]:
         declaration = declaration_at(self.config, self.path)
         declared = list(pairs(self.nodeid, declaration))
-        gate, folder = gate_of(self.config), artifacts_folder(self.config, declaration)
+        artifacts = gate_of(self.config).artifacts
+        folder = artifacts_folder(self.config, declaration)
         for pair in declared:
             if isinstance(pair, Pair):
-                gate.claim_artifacts(pair, folder)
+                artifacts.claim(pair, folder)
         return declared
 
 
@@ -127,7 +128,7 @@ class BudgetPair(pytest.Item):
         return file
 
     def setup(self) -> None:
-        folder = artifacts_folder(self.config, self.pair.declaration)
+        folder = artifacts_folder(self.config, self.pair.project)
         gate, details = gate_of(self.config), self._file.details
         self._result = gate.check(self.pair, folder, details=details)
         if self._result.outcome == "error":
@@ -149,4 +150,4 @@ class BudgetPair(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, self.pair.line - 1, f"{self.pair.name} on {self.pair.target}"
+        return self.path, self.pair.location.line - 1, f"{self.pair.name} on {self.pair.target}"

@@ -12,8 +12,12 @@ import pytest
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import DEFAULT_DIRECTORY
 from pytest_tinybudget.base.files import write
+from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.project import Project
+from pytest_tinybudget.gate.artifacts import Artifacts
+from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
 from pytest_tinybudget.pytest_plugin.settings import SHARED_FOLDER
@@ -24,6 +28,7 @@ from pytest_tinybudget.pytest_plugin.settings import setting
 from pytest_tinybudget.pytest_plugin.settings import worker_input
 from pytest_tinybudget.pytest_plugin.terminal import show_progress
 from pytest_tinybudget.pytest_plugin.worker_files import queue_files
+from pytest_tinybudget.workspace import Workspace
 
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ _DECLARATIONS = pytest.StashKey[dict[Path, Declaration]]()
 
 
 def gate_of(config: pytest.Config) -> Gate:
-    """The gate of this process, which keeps what it has measured for the whole run.
+    """The gate of this process, whose workspace keeps what it has measured for the whole run.
 
     Raises:
         TinybudgetError: ``verify`` is asked for, and the interpreter is not installed.
@@ -53,30 +58,36 @@ def gate_of(config: pytest.Config) -> Gate:
         given = worker_input(config)
         shared = None
         if SHARED_FOLDER in given:
-            from pytest_tinybudget.gate.shared_footprints import SharedFootprints
+            from pytest_tinybudget.workspace.shared_footprints import SharedFootprints
 
             shared = SharedFootprints(Path(given[SHARED_FOLDER]))
-        config.stash[_GATE] = Gate(
-            artifacts_required=artifacts_required(config),
-            strict=setting(config, "tinybudget_strict"),
-            verify=setting(config, "tinybudget_verify"),
+        workspace = Workspace(
             estimator=lambda model, runtime: estimator(model=model, runtime=runtime),
-            baseline=chosen_baseline(config),
-            written=path_setting(config, "tinybudget_json"),
-            require_base=setting(config, "tinybudget_require_base"),
             cached=not setting(config, "tinybudget_no_cache"),
             progress=partial(show_progress, config),
-            write=partial(queue_files, config) if in_worker(config) else write,
             shared=shared,
         )
-        config.add_cleanup(config.stash[_GATE].close)
+        rules = Rules(
+            strict=setting(config, "tinybudget_strict"),
+            verify=setting(config, "tinybudget_verify"),
+            require_base=setting(config, "tinybudget_require_base"),
+        )
+        written = path_setting(config, "tinybudget_json")
+        writer = partial(queue_files, config) if in_worker(config) else write
+        config.stash[_GATE] = Gate(
+            workspace,
+            rules,
+            Baselines(chosen_baseline(config), written),
+            Artifacts(artifacts_required(config), writer),
+        )
+        config.add_cleanup(workspace.close)
     return config.stash[_GATE]
 
 
 def forget(config: pytest.Config, pairs: Sequence[Declared]) -> None:
-    """Drop what the gate keeps for ``pairs``, which have run."""
+    """Drop what the workspace keeps for ``pairs``, which have run."""
     if _GATE in config.stash:
-        config.stash[_GATE].forget(pairs)
+        config.stash[_GATE].workspace.forget(pairs)
 
 
 def boards_of(config: pytest.Config) -> Mapping[str, Board]:
@@ -113,7 +124,7 @@ def declaration_at(config: pytest.Config, path: Path) -> Declaration:
     return kept[path]
 
 
-def artifacts_folder(config: pytest.Config, declaration: Declaration) -> Path:
+def artifacts_folder(config: pytest.Config, declaration: Declaration | Project) -> Path:
     """Where C files go: the option, else the ini value, the declaration, or beside it."""
     chosen = path_setting(config, "tinybudget_artifacts") or declaration.artifacts
     return chosen or declaration.path.parent / DEFAULT_DIRECTORY

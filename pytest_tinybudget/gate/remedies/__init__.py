@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Mapping
+from functools import partial
 
-from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.gate.remedies.advice import Again
 from pytest_tinybudget.gate.remedies.advice import advice
 from pytest_tinybudget.gate.remedies.advice import meet
@@ -17,8 +16,10 @@ from pytest_tinybudget.gate.remedies.peak import peak_relief
 from pytest_tinybudget.gate.remedies.peak import per_tensor_hints
 from pytest_tinybudget.gate.remedies.peak import smaller_tensor
 from pytest_tinybudget.gate.remedies.room import more_room
+from pytest_tinybudget.gate.remedies.room import other_boards
 from pytest_tinybudget.gate.remedies.room import smallest_first
-from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.remedies.trial import Trial
+from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.types import PairResult
 
 
@@ -34,27 +35,28 @@ __all__ = [
 
 
 def remedies(
-    result: PairResult,
-    candidate: Candidate,
-    again: Again,
-    *,
-    terms: Terms,
-    boards: Mapping[str, Board],
-    measured_on: Callable[[Board], Footprint],
-) -> Iterator[str]:
+    result: PairResult, pair: Pair | GroupPair, models: tuple[Model, ...], trial: Trial
+) -> tuple[str, ...]:
     """What to change so that ``result`` passes, a line each, the cheapest for the user first.
 
-    ``candidate`` is the pair as it is, ``again`` measures it as it would be. ``boards`` are those
-    that may be named instead and ``measured_on`` what the pair takes on one of them.
+    ``pair`` is what failed and ``models`` are its models; ``trial`` measures them as they would be.
     """
+    with trial.workspace.trial():
+        return tuple(_remedies(result, Candidate(pair, models), trial))
+
+
+def _remedies(result: PairResult, candidate: Candidate, trial: Trial) -> Iterator[str]:
     footprint = result.footprint
     if result.outcome == "refused" and footprint is not None:
         for model in candidate.models:
             yield from own_kernels(footprint, model)
     if result.outcome in ("error", "refused"):
         return
-    yield from advice(result, candidate, again)
+    demands = trial.rules.demands(candidate.pair)
+    yield from advice(result, candidate, trial.result)
     if result.outcome == "over":
-        yield from more_room(result, candidate.pair.board, terms, boards, measured_on)
+        board, others = candidate.pair.board, other_boards(candidate.pair)
+        measured_on = partial(trial.footprint_on, candidate)
+        yield from more_room(result, board, demands, others, measured_on)
     yield from smaller_tensor(result, candidate)
-    yield from meet(result, candidate.models, terms)
+    yield from meet(result, candidate.models, demands)

@@ -22,7 +22,7 @@ from pytest_tinybudget.gate.remedies.changes import COSTS
 from pytest_tinybudget.gate.remedies.changes import Candidate
 from pytest_tinybudget.gate.remedies.changes import Change
 from pytest_tinybudget.gate.remedies.changes import changes
-from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.types import Figure
@@ -267,12 +267,12 @@ def _said(effect: _Effect, *, about: bool) -> str:
     return ", ".join(filter(None, (saves, end)))
 
 
-def meet(result: PairResult, models: Sequence[Model], terms: Terms) -> Iterator[str]:
+def meet(result: PairResult, models: Sequence[Model], demands: Demands) -> Iterator[str]:
     """What would meet a requirement that is not met: ``strict`` and ``require_int8`` only."""
     footprint = result.footprint
     if footprint is None or result.outcome != "unmet":
         return
-    if terms.strict and not footprint.known:
+    if demands.strict and not footprint.known:
         operators = {
             each.name for model in models for graph in model.subgraphs for each in graph.operators
         }
@@ -283,5 +283,5 @@ def meet(result: PairResult, models: Sequence[Model], terms: Terms) -> Iterator[
             )
         if any(part.name == "stack" and part.method == "estimated" for part in footprint.ram_parts):
             yield f'state the stack that you measured: stack = "…" ({result.declared_at})'
-    if terms.require_int8 is True and footprint.not_int8:
+    if demands.require_int8 is True and footprint.not_int8:
         yield f'convert to full INT8, or set require_int8 = "warn" ({result.declared_at})'

@@ -60,7 +60,7 @@ class Candidate(Struct, frozen=True):
     def with_activations(self, activations: Literal["int8", "int16"]) -> Candidate:
         """With other activations, of which only the converter can say what they take."""
         pair = self.pair
-        changed = [_with_activations(model, activations) for model in models_of(pair)]
+        changed = [_with_activations(model, activations) for model in pair.models]
         if isinstance(pair, Pair):
             pair = replace(pair, model=changed[0])
         else:
@@ -73,7 +73,7 @@ class Candidate(Struct, frozen=True):
         Raises:
             TinybudgetError: a model cannot be converted, or its file not be changed.
         """
-        models = tuple(map(load, models_of(self.pair))) if self.converted else self.models
+        models = tuple(map(load, self.pair.models)) if self.converted else self.models
         for edit in self.edits:
             models = tuple(edit(model) or model for model in models)
         return models
@@ -137,11 +137,6 @@ def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
             yield from kind
 
 
-def models_of(pair: Pair | GroupPair) -> tuple[DeclaredModel, ...]:
-    """The declared models of a pair."""
-    return (pair.model,) if isinstance(pair, Pair) else pair.group.models
-
-
 def _with_activations(model: DeclaredModel, activations: Literal["int8", "int16"]) -> DeclaredModel:
     return replace(model, conversion=replace(model.conversion, activations=activations))
 
@@ -171,7 +166,7 @@ def _stripped(candidate: Candidate) -> Iterator[Change]:
 
 def _typed(candidate: Candidate) -> Iterator[Change]:
     pair = candidate.pair
-    if any(model.registrations == "generic" for model in models_of(pair)):
+    if any(model.registrations == "generic" for model in pair.models):
         yield Change(
             "registrations",
             "free",
@@ -217,7 +212,7 @@ def _larger_partition(result: PairResult, candidate: Candidate) -> Iterator[Chan
     """The smallest application partition that would hold the firmware."""
     pair, board = candidate.pair, candidate.pair.board
     largest = largest_partition(board)
-    if board.id in pair.declaration.slots or not largest or result.footprint is None:
+    if board.id in pair.project.slots or not largest or result.footprint is None:
         return
     wanted = align_up(board.reserved_flash + result.footprint.flash, PARTITION_BYTES)
     size = min(wanted, largest)
@@ -253,13 +248,13 @@ def _with_psram(candidate: Candidate) -> Iterator[Change]:
 
 def _where(pair: Pair | GroupPair, board: Board) -> str:
     """Where a key of a board is declared."""
-    if board.id in pair.declaration.boards:
+    if board.id in pair.project.boards:
         return f"in [boards.{board.id}]"
     return f'in a [boards.NAME] that extends = "{board.id}"'
 
 
 def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
-    wide = [each for each in models_of(candidate.pair) if each.conversion.activations == "int16"]
+    wide = [each for each in candidate.pair.models if each.conversion.activations == "int16"]
     if any(each.planned is None and converts(each.source, each.conversion) for each in wide):
         yield Change(
             "activations",
@@ -271,7 +266,7 @@ def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
     if any(per_tensor(model) for model in candidate.models):
         by_key = all(
             each.planned is None and each.source.suffix.lower() != ".tflite"
-            for each in models_of(candidate.pair)
+            for each in candidate.pair.models
         )
         how = "per_channel_dense = false" if by_key else "a setting of the converter"
         yield Change(
@@ -293,11 +288,12 @@ def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
 
 def _reference_kernels(candidate: Candidate) -> Iterator[Change]:
     pair = candidate.pair
-    if pair.firmware.fixed is not None:
+    firmware = pair.firmware
+    if firmware.fixed is not None:
         return
-    reference = reference_of(pair.firmware.runtime)
-    declared = pair.declaration.runtimes.get(reference.name) if reference else None
-    library = LIBRARIES[pair.firmware.runtime.kernels.library].label
+    reference = reference_of(firmware.runtime)
+    declared = pair.project.runtimes.get(reference.name) if reference else None
+    library = LIBRARIES[firmware.runtime.kernels.library].label
     if declared is not None:
         yield Change(
             "runtime",

@@ -12,8 +12,11 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration import Budget
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.gate.verdict import Terms
+from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.results.types import PairResult
 
@@ -25,7 +28,7 @@ _BOARDS_NAMED = 3
 def more_room(
     result: PairResult,
     board: Board,
-    terms: Terms,
+    demands: Demands,
     boards: Mapping[str, Board],
     measured_on: Callable[[Board], Footprint],
 ) -> Iterator[str]:
@@ -37,15 +40,15 @@ def more_room(
     footprint = result.footprint
     if footprint is None or not any(measure.over for measure in result.measures):
         return
-    raised = _raised(result, terms.budget)
-    terms = Terms(placement=terms.placement)
-    if _has_room(footprint, board, terms):
+    raised = _raised(result, demands.budget)
+    demands = Demands(placement=demands.placement)
+    if _has_room(footprint, board, demands):
         yield f"{board.id} itself has room: a budget of {raised} is enough"
         return
     fitting = (
         other
         for other in smallest_first(boards.values())
-        if other.verified and _fits(other, terms, measured_on)
+        if other.verified and _fits(other, demands, measured_on)
     )
     named = list(islice(fitting, _BOARDS_NAMED))
     if named:
@@ -59,20 +62,37 @@ def more_room(
         )
 
 
+def other_boards(pair: Pair | GroupPair) -> dict[str, Board]:
+    """The boards that may be named instead; a runtime that models declare is for its core only."""
+    from pytest_tinybudget.boards import catalog
+
+    known = {**catalog(), **pair.project.boards}
+    # What an accelerator makes of a model is known only once it is compiled for it.
+    boards = {name: board for name, board in known.items() if not board.accelerator}
+    if all(model.runtime is None for model in pair.models):
+        return boards
+    runtime = pair.firmware.runtime
+    return {
+        name: board
+        for name, board in boards.items()
+        if board.runtime == pair.board.runtime and suitability(runtime, board) != "other"
+    }
+
+
 def smallest_first(boards: Iterable[Board]) -> list[Board]:
     """``boards`` by RAM, then by flash."""
     return sorted(boards, key=lambda board: (board.ram, board.flash, board.id))
 
 
-def _fits(board: Board, terms: Terms, measured_on: Callable[[Board], Footprint]) -> bool:
+def _fits(board: Board, demands: Demands, measured_on: Callable[[Board], Footprint]) -> bool:
     try:
-        return _has_room(measured_on(board), board, terms)
+        return _has_room(measured_on(board), board, demands)
     except TinybudgetError:
         return False  # its runtime has no tables, or it has no memory of that kind
 
 
-def _has_room(footprint: Footprint, board: Board, terms: Terms) -> bool:
-    return judge(footprint, board, terms).outcome in ("fits", "warns")
+def _has_room(footprint: Footprint, board: Board, demands: Demands) -> bool:
+    return judge(footprint, board, demands).outcome in ("fits", "warns")
 
 
 def _raised(result: PairResult, budget: Budget) -> str:

@@ -25,7 +25,7 @@ from pytest_tinybudget.results.types import PairResult
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.workspace import Workspace
 
 
 _TITLES = {"accuracy": "accuracy", "top_5": "top-5 accuracy", "auc": "AUC", "mae": "MAE",
@@ -79,7 +79,7 @@ class _Demand(Struct, frozen=True):
         )
 
 
-def accuracy_result(check: Check, gate: Gate) -> PairResult:
+def accuracy_result(check: Check, workspace: Workspace) -> PairResult:
     """The item of ``[models.NAME.accuracy]``.
 
     Raises:
@@ -91,15 +91,15 @@ def accuracy_result(check: Check, gate: Gate) -> PairResult:
     asked = model.accuracy
     found = answer(
         Question(
-            model=gate.model(model),
+            model=workspace.model(model),
             shown=model.declared_source,
             data=asked.data,
             limits=model.conversion,
             labels=asked.labels,
             metric=asked.metric,
-            other=_reference(asked, model, gate),
+            other=_reference(asked, model, workspace),
         ),
-        gate.cache(),
+        workspace.cache(),
     )
     demands = [_quality(asked, found)]
     if "drop" in found.facts:
@@ -110,10 +110,10 @@ def accuracy_result(check: Check, gate: Gate) -> PairResult:
             *reasons,
             "calibrate with more or other data (representative_data), or train quantization-aware",
         )
-    return _result(check, gate, found, demands, reasons)
+    return _result(check, workspace, found, demands, reasons)
 
 
-def agreement_result(check: Check, gate: Gate) -> PairResult:
+def agreement_result(check: Check, workspace: Workspace) -> PairResult:
     """The item of ``[models.NAME.agreement]``.
 
     Raises:
@@ -128,14 +128,14 @@ def agreement_result(check: Check, gate: Gate) -> PairResult:
     asked, name = model.agreement, model.deployed.name
     found = answer(
         Question(
-            model=gate.model(model),
+            model=workspace.model(model),
             shown=model.declared_source,
             data=asked.data,
             limits=model.conversion,
             tolerance=asked.tolerance,
             other=Other(name, load_model(model.deployed, name)),
         ),
-        gate.cache(),
+        workspace.cache(),
     )
     facts = found.facts
     demand = _Demand(
@@ -153,10 +153,10 @@ def agreement_result(check: Check, gate: Gate) -> PairResult:
         ok=f"agreement with {name}",
         failed=f"agreement with {name} too low:",
     )
-    return _result(check, gate, found, [demand], _where_they_differ(facts, name))
+    return _result(check, workspace, found, [demand], _where_they_differ(facts, name))
 
 
-def _reference(asked: Accuracy, model: DeclaredModel, gate: Gate) -> Other | None:
+def _reference(asked: Accuracy, model: DeclaredModel, workspace: Workspace) -> Other | None:
     """The float model to compare with, where that is asked for.
 
     Raises:
@@ -172,7 +172,7 @@ def _reference(asked: Accuracy, model: DeclaredModel, gate: Gate) -> Other | Non
     if asked.max_drop is None:
         return None
     shown = f"{model.declared_source} (float)"
-    if gate.conversion(model) is None:
+    if workspace.conversion(model) is None:
         raise TinybudgetError(
             f"{model.declared_source}: max_drop needs the float model: it is INT8 already, so give "
             "'reference', a float .tflite",
@@ -270,12 +270,16 @@ def _where_they_differ(facts: dict[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _result(
-    check: Check, gate: Gate, found: Answer, demands: list[_Demand], reasons: tuple[str, ...]
+    check: Check,
+    workspace: Workspace,
+    found: Answer,
+    demands: list[_Demand],
+    reasons: tuple[str, ...],
 ) -> PairResult:
     """What is not met comes first in the headline; the point estimates decide."""
     model = check.model
     assert model is not None
-    converted, graph = gate.conversion(model), gate.model(model)
+    converted, graph = workspace.conversion(model), workspace.model(model)
     warnings = (*(converted.warnings if converted else ()), *found.facts["warnings"])
     failed = any(demand.figure.unmet for demand in demands)
     ordered = sorted(demands, key=lambda demand: not demand.figure.unmet)

@@ -13,13 +13,13 @@ from pytest_tinybudget.results.types import PairResult
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.workspace import Workspace
 
 
-def _rollout(check: Check, _gate: Gate) -> PairResult:
+def _rollout(check: Check, _workspace: Workspace) -> PairResult:
     from pytest_tinybudget.rollout import verdict
 
-    terms = check.declaration.rollout
+    terms = check.rollout
     assert terms is not None
     costs = verdict.costs(terms)
     result = PairResult(
@@ -37,29 +37,29 @@ def _rollout(check: Check, _gate: Gate) -> PairResult:
     return with_figures(result, verdict.figures(terms, costs))
 
 
-def _accuracy(check: Check, gate: Gate) -> PairResult:
-    from pytest_tinybudget.evaluation.check import accuracy_result
+def _accuracy(check: Check, workspace: Workspace) -> PairResult:
+    from pytest_tinybudget.evaluation.verdict import accuracy_result
 
-    return accuracy_result(check, gate)
-
-
-def _agreement(check: Check, gate: Gate) -> PairResult:
-    from pytest_tinybudget.evaluation.check import agreement_result
-
-    return agreement_result(check, gate)
+    return accuracy_result(check, workspace)
 
 
-_RESULTS: Mapping[CheckKind, Callable[[Check, Gate], PairResult]] = {
+def _agreement(check: Check, workspace: Workspace) -> PairResult:
+    from pytest_tinybudget.evaluation.verdict import agreement_result
+
+    return agreement_result(check, workspace)
+
+
+_RESULTS: Mapping[CheckKind, Callable[[Check, Workspace], PairResult]] = {
     "accuracy": _accuracy,
     "agreement": _agreement,
     "rollout": _rollout,
 }
 
 
-def result_of(check: Check, gate: Gate) -> PairResult:
-    """The result of ``check``; ``gate`` has the models.
+def result_of(check: Check, workspace: Workspace) -> PairResult:
+    """The result of ``check``; ``workspace`` has the models.
 
     Raises:
         TinybudgetError: it cannot be found out.
     """
-    return _RESULTS[check.kind](check, gate)
+    return _RESULTS[check.kind](check, workspace)

@@ -1,0 +1,41 @@
+"""The baselines of a run: the one that was chosen for all pairs, or those that are declared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.once import once
+from pytest_tinybudget.baseline.baseline import NO_BASE
+from pytest_tinybudget.baseline.baseline import Baseline
+from pytest_tinybudget.baseline.baseline import baseline_file
+from pytest_tinybudget.results.types import PairResult
+
+
+@dataclass(slots=True)
+class Baselines:
+    """What each pair of a run is compared with; every file is read once.
+
+    ``chosen`` takes the place of the declarations' own. One of these need not exist where the run
+    writes it, to ``written``.
+    """
+
+    chosen: Baseline | None = None
+    written: Path | None = None
+    _files: dict[Path, Baseline | TinybudgetError] = field(default_factory=dict, repr=False)
+
+    def find(self, result: PairResult, declared: Path | None) -> tuple[PairResult | None, str]:
+        """The base of ``result``, whose declaration names ``declared``; else why there is none.
+
+        Raises:
+            TinybudgetError: the declared baseline is missing, or is no results file.
+        """
+        if self.chosen is not None:
+            return self.chosen.find(result)
+        if declared is None:
+            return None, NO_BASE
+        return once(
+            self._files, declared, lambda: baseline_file(declared, written=self.written)
+        ).find(result)

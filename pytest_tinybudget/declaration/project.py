@@ -1,0 +1,46 @@
+"""What the pairs of one declaration share; of a file that is named alone, what is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec import field
+
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.update.slots import Slots
+    from pytest_tinybudget.update.terms import UpdateTerms
+
+
+def shipped_runtimes() -> dict[str, DeclaredRuntime]:
+    """The runtimes that come with the package, by name."""
+    return {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}
+
+
+class Project(Struct, frozen=True):
+    """What pairs share that are declared together.
+
+    Attributes:
+        path: the declaration, or the model's own file where there is none.
+        boards: the project's own boards, by id.
+        runtimes: every runtime that a board or a model may name, shipped and own.
+        slots: how boards divide their flash for updates, by id.
+        update: how updates are sent.
+        artifacts: the folder of C files.
+        baseline: the results file that growth is held to.
+    """
+
+    path: Path
+    boards: Mapping[str, Board] = {}
+    runtimes: Mapping[str, DeclaredRuntime] = field(default_factory=shipped_runtimes)
+    slots: Mapping[str, Slots] = {}
+    update: UpdateTerms | None = None
+    artifacts: Path | None = None
+    baseline: Path | None = None

@@ -1,0 +1,136 @@
+"""What a run writes of its pairs besides reports: C files, and logs of failed conversions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.base.files import write
+from pytest_tinybudget.base.once import once
+from pytest_tinybudget.base.text import c_identifier
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.declaration.pairs import Declared
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.gate.measurement import measurement
+from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.results.types import without_artifacts
+from pytest_tinybudget.workspace import Workspace
+
+
+#: Writes files (contents by name) into a folder; returns their paths.
+Write = Callable[[Path, Mapping[str, bytes]], tuple[Path, ...]]
+
+
+@dataclass(slots=True)
+class Artifacts:
+    """The files of one run: each model's are written once, under names that no two share.
+
+    ``required`` is whether this run was asked for C files: they are part of its result. ``write``
+    writes all files.
+    """
+
+    required: bool = False
+    write: Write = write
+    _owners: dict[tuple[Path, str], str] = field(default_factory=dict, repr=False)
+    _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(
+        default_factory=dict, repr=False
+    )
+
+    def claim(self, pair: Pair, folder: Path) -> None:
+        """Keep the names of a model's C files in ``folder`` for it.
+
+        Raises:
+            TinybudgetError: a model of another declaration has the same.
+        """
+        key = (folder, c_identifier(pair.model.artifact_name).casefold())
+        mine = f"{pair.file}::{pair.name}"
+        owner = self._owners.setdefault(key, mine)
+        if owner != mine:
+            raise TinybudgetError(
+                f"{pair.declared_at}: the C files of {pair.name} would overwrite those of "
+                f"{owner}: give one another name with 'artifacts', or another folder",
+                code="TB200",
+            )
+
+    def add(self, pair: Pair, folder: Path, result: PairResult, workspace: Workspace) -> PairResult:
+        """``result`` once the pair's C files are written.
+
+        A folder that nobody asked for in this run and that cannot be written, as in a read-only
+        checkout, is a warning: the verdict does not hang on it.
+
+        Raises:
+            TinybudgetError: the files cannot be made, or not be written where they were asked for.
+        """
+        try:
+            self.write_c_files(pair, folder, workspace)
+        except TinybudgetError as error:
+            if self.required or error.code != CANNOT_BE_WRITTEN:
+                raise
+            return without_artifacts(result, error)
+        return result
+
+    def write_c_files(self, pair: Pair, folder: Path, workspace: Workspace) -> tuple[Path, ...]:
+        """Write the C array of a pair's model and the constants beside it; the paths written.
+
+        The constants are those of all boards that the model is declared for, whichever run. For a
+        board with an accelerator they have its name, and the model that was compiled for it.
+
+        Raises:
+            TinybudgetError: the model cannot be measured, or ``folder`` cannot be written.
+        """
+
+        def write_once() -> tuple[Path, ...]:
+            files = _c_files(pair, workspace)
+            return self.write(folder, files) if files else ()
+
+        self.claim(pair, folder)
+        board = pair.board.id if pair.board.accelerator else ""
+        return once(self._written, (pair.file, pair.model.name, board, folder), write_once)
+
+    def with_log(
+        self, error: TinybudgetError, pair: Declared, folder: Path | None
+    ) -> TinybudgetError:
+        """``error`` with the file that keeps what a failed conversion printed."""
+        if not (isinstance(error, ConversionError) and error.log):
+            return error
+        parent = pair.project.path.parent
+        folder = folder or pair.project.artifacts or parent / DEFAULT_DIRECTORY
+        try:
+            (path,) = self.write(folder, {f"{c_identifier(pair.name)}_conversion.log": error.log})
+        except TinybudgetError:
+            return error  # what went wrong first matters more
+        return TinybudgetError(
+            error.message, details=(*error.details, f"log: {path}"), code=error.code
+        )
+
+
+def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
+    """The contents by name; none where the board's accelerator runs without firmware."""
+    from pytest_tinybudget import artifacts
+
+    name, boards = pair.model.artifact_name, [pair.board]
+    model = workspace.model(pair.model)
+    if pair.board.accelerator:
+        made = measurement(pair, workspace).accelerated
+        if made is None or made.model is None:
+            return {}
+        name, model = f"{name}_{pair.board.id}", made.model
+    else:
+        boards = [board for board in pair.model.boards if not board.accelerator]
+    return artifacts.render(
+        model,
+        name=name,
+        footprints=[
+            measurement(replace(pair, board=board), workspace).footprint for board in boards
+        ],
+        registrations=pair.model.registrations,
+        placements=pair.model.placements,
+    )

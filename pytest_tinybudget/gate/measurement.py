@@ -1,0 +1,101 @@
+"""What a pair takes: its models from the workspace, alone, together, or on an accelerator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.workspace import Workspace
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.accelerators import Accelerated
+
+
+class Measurement(Struct, frozen=True, gc=False):
+    """A pair's models, as declared, and what they take together.
+
+    ``accelerated`` is what the board's accelerator makes of the model, if it has one.
+    """
+
+    models: tuple[Model, ...]
+    footprint: Footprint
+    accelerated: Accelerated | None = None
+
+    @property
+    def in_firmware(self) -> tuple[Model, ...]:
+        """The models that the firmware holds: an accelerator's compiler makes another file."""
+        made = self.accelerated and self.accelerated.model
+        return (made,) if made else self.models
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the files that the firmware holds."""
+        return sum(model.bytes for model in self.in_firmware)
+
+
+def measurement(
+    pair: Pair | GroupPair, workspace: Workspace, *, details: bool = False
+) -> Measurement:
+    """What ``pair`` takes; only with ``details`` what changes of the firmware would save.
+
+    Raises:
+        TinybudgetError: a model cannot be read or measured, or not in a group on its board.
+    """
+    if isinstance(pair, GroupPair) and pair.board.accelerator:
+        raise TinybudgetError(
+            f"{pair.declared_at}: a group on {pair.board.id}, which has an accelerator, cannot "
+            "be counted: declare its models for the board one by one",
+            code="TB200",
+        )
+    models = tuple(map(workspace.model, pair.models))
+    if isinstance(pair, Pair) and pair.board.accelerator:
+        from pytest_tinybudget.accelerators import accelerated
+
+        made = accelerated(pair, workspace)
+        return Measurement(models, made.footprint, made)
+    return Measurement(models, footprint_with(pair, models, workspace, details=details))
+
+
+def footprint_with(
+    pair: Pair | GroupPair,
+    models: tuple[Model, ...],
+    workspace: Workspace,
+    *,
+    details: bool = False,
+) -> Footprint:
+    """What ``pair`` takes with ``models`` in the place of its own, without an accelerator.
+
+    Raises:
+        TinybudgetError: it cannot be measured, or no group can hold the models.
+    """
+    if isinstance(pair, Pair):
+        return workspace.footprint(models[0], pair.firmware, details=details)
+    from pytest_tinybudget.gate.groups import combine
+
+    members = pair.members
+    firmwares = [_in_arena_of(pair, member) for member in members]
+    return combine(
+        {member.name: model for member, model in zip(members, models, strict=True)},
+        [
+            workspace.footprint(model, firmware)
+            for model, firmware in zip(models, firmwares, strict=True)
+        ],
+        pair.firmware,
+        arena=pair.group.arena,
+        placements=[firmware.placements for firmware in firmwares],
+    )
+
+
+def _in_arena_of(pair: GroupPair, member: Pair) -> Firmware:
+    """The firmware of ``member`` with its arena where the group's lies."""
+    firmware = member.firmware
+    return replace(firmware, placements=replace(firmware.placements, arena=pair.group.placement))

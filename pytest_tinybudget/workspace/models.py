@@ -1,0 +1,155 @@
+"""The models of a run: each file read, converted and stripped once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.base.once import once
+from pytest_tinybudget.convert.sources import converts
+from pytest_tinybudget.graph.locations import model_name
+from pytest_tinybudget.graph.model import Model
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.base.cache import Cache
+    from pytest_tinybudget.base.errors import TinybudgetError
+    from pytest_tinybudget.convert.converter import Converted
+    from pytest_tinybudget.convert.converter import Converter
+    from pytest_tinybudget.convert.converter import Progress
+    from pytest_tinybudget.convert.converter import Request
+    from pytest_tinybudget.declaration import DeclaredModel
+
+
+@dataclass(slots=True)
+class Models:
+    """Reads and converts models, and keeps them until they are dropped.
+
+    ``cached`` is whether conversions are kept on disk, from run to run; ``progress`` is told of
+    their steps.
+    """
+
+    cached: bool
+    progress: Progress | None
+    _graphs: dict[Hashable, Model | TinybudgetError] = field(default_factory=dict)
+    _conversions: dict[Hashable, Converted | TinybudgetError | None] = field(default_factory=dict)
+    #: How many bytes stripping left out of files that were not converted here.
+    _stripped: dict[Hashable, int] = field(default_factory=dict)
+    _converter: Converter | None = None
+
+    def graph(self, declared: DeclaredModel) -> Model:
+        """The graph of a declared model, its file read once.
+
+        Raises:
+            TinybudgetError: it cannot be read or converted.
+        """
+        return once(self._graphs, _file_of(declared), lambda: self._read(declared))
+
+    def conversion(self, declared: DeclaredModel) -> Converted | None:
+        """How a declared model was converted to INT8; ``None`` where its file is taken as it is.
+
+        Raises:
+            TinybudgetError: it cannot be converted.
+        """
+
+        def convert() -> Converted | None:
+            if not _is_converted(declared):
+                return None
+            return self._converting().convert(_request(declared))
+
+        return once(self._conversions, _file_of(declared), convert)
+
+    def stripped_bytes(self, declared: DeclaredModel) -> int:
+        """How many bytes ``strip`` left out of a file that was not converted here."""
+        return self._stripped.get(_file_of(declared), 0)
+
+    def prepare(self, declared: Iterable[DeclaredModel]) -> None:
+        """Convert those that need it side by side; what fails is raised when they are read."""
+        requests = {_request(each): None for each in declared if _is_converted(each)}
+        if requests:
+            self._converting().prepare(requests)
+
+    def drop(self, declared: DeclaredModel) -> Model | None:
+        """Keep a model no longer; the one that was kept."""
+        key = _file_of(declared)
+        graph = self._graphs.pop(key, None)
+        self._conversions.pop(key, None)
+        self._stripped.pop(key, None)
+        return graph if isinstance(graph, Model) else None
+
+    def kept(self) -> tuple[set[Hashable], set[Hashable]]:
+        """What is kept now, for ``drop_all_but``."""
+        return set(self._graphs), set(self._conversions)
+
+    def drop_all_but(self, kept: tuple[set[Hashable], set[Hashable]]) -> None:
+        """Keep nothing that was made after ``kept``."""
+        for key in set(self._graphs) - kept[0]:
+            del self._graphs[key]
+        for key in set(self._conversions) - kept[1]:
+            del self._conversions[key]
+
+    def cache(self) -> Cache | None:
+        """Where made files are kept on disk, if they are."""
+        from pytest_tinybudget.base.cache import Cache
+        from pytest_tinybudget.base.cache import default_folder
+        from pytest_tinybudget.base.cache import limit_bytes
+
+        return Cache(default_folder(), limit_bytes()) if self.cached else None
+
+    def close(self) -> None:
+        """End the processes that convert models."""
+        if self._converter is not None:
+            self._converter.close()
+
+    def _read(self, declared: DeclaredModel) -> Model:
+        from pytest_tinybudget.graph.tflite import load_model
+        from pytest_tinybudget.graph.tflite import read_model
+
+        if declared.planned is not None:
+            from pytest_tinybudget.graph.layers import model_of
+
+            planned = model_of(declared.planned, declared.name)
+            return self._ready(declared, read_model(planned, declared.name))
+        converted = self.conversion(declared)
+        if converted is not None:  # stripped with the conversion
+            return read_model(converted.content, model_name(declared.source))
+        return self._ready(declared, load_model(declared.source, declared.declared_source))
+
+    def _ready(self, declared: DeclaredModel, model: Model) -> Model:
+        """``model`` at its declared shapes, stripped where that is declared."""
+        from pytest_tinybudget.graph.closing import closed
+
+        model = closed(model, dict(declared.conversion.input_shapes))
+        if not declared.conversion.strip:
+            return model
+        from pytest_tinybudget.shrink import strip
+
+        stripped = strip(model)
+        self._stripped[_file_of(declared)] = stripped.saved_bytes
+        return stripped.model
+
+    def _converting(self) -> Converter:
+        from pytest_tinybudget.convert.converter import Converter
+
+        if self._converter is None:
+            progress = self.progress or (lambda _model, _step: None)
+            self._converter = Converter(self.cache(), progress)
+        return self._converter
+
+
+def _file_of(declared: DeclaredModel) -> Hashable:
+    """What decides the content of a model's file."""
+    return (declared.source, declared.conversion, declared.planned)
+
+
+def _is_converted(declared: DeclaredModel) -> bool:
+    return declared.planned is None and converts(declared.source, declared.conversion)
+
+
+def _request(declared: DeclaredModel) -> Request:
+    from pytest_tinybudget.convert.converter import Request
+
+    return Request(declared.source, declared.declared_source, declared.conversion)
