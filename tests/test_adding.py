@@ -74,6 +74,7 @@ class Copy:
             cwd=self.folder,
             capture_output=True,
             encoding="utf-8",
+            errors="replace",
             check=False,
         )
 

@@ -119,7 +119,7 @@ def test_a_public_type_says_what_its_methods_do(kind: type) -> None:
     ids=lambda kind: kind.__name__,
 )
 def test_a_public_type_says_what_its_fields_hold(kind: type) -> None:
-    fields = [name for name in vars(kind).get("__annotations__", {}) if not name.startswith("_")]
+    fields = [name for name in inspect.get_annotations(kind) if not name.startswith("_")]
     told = fields_with_docstrings(kind) | fields_with_descriptions(kind) if fields else set()
     missing = [name for name in fields if name not in told and not is_told(name, kind.__doc__)]
     assert missing == []
