@@ -1,6 +1,8 @@
 """Memory budgets for machine-learning models on microcontrollers, as pytest items and a CI gate.
 
-``check`` says whether a model fits a board, ``measure`` what it takes; sizes are bytes.
+``check`` says whether a model fits a board, ``measure`` what it takes; sizes are bytes. The public
+modules are this one, ``pytest_tinybudget.api`` and ``pytest_tinybudget.hooks``, and of these the
+names in ``__all__``. All other modules are private, whatever their names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Check and measure models from Python: what ``import pytest_tinybudget`` offers."""
+"""The API: models are checked and measured from Python, with the types of what goes in and out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import get_args
 
 import msgspec
 
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.quantities import Declarable
 from pytest_tinybudget.base.quantities import parse_quantity
@@ -28,12 +30,17 @@ from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration.pairs import Location
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.project import Project
+from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Layer
+from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.gate.measurement import measurement
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.gate.verdict import DEFAULT_WARN_AT_PERCENT
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.results.metrics import METRICS
+from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.placement import ModelPlacement
@@ -56,6 +63,30 @@ Shapes = Mapping[str, Sequence[int]]
 
 #: Where the arena goes; of a split one, where ``"persistent"`` and ``"non_persistent"`` go.
 ArenaPlace = Placement | Mapping[str, Placement]
+
+#: What other code may import from here; what else there is may change in any release.
+__all__ = [
+    "Arena",
+    "ArenaPlace",
+    "Board",
+    "Data",
+    "DeclarationError",
+    "Figure",
+    "Footprint",
+    "Layer",
+    "Limits",
+    "Measure",
+    "ModelError",
+    "OperatorCosts",
+    "PairResult",
+    "Part",
+    "Shapes",
+    "Source",
+    "TinybudgetError",
+    "check",
+    "find_board",
+    "measure",
+]
 
 _SIZES = (*METRICS, "update")
 

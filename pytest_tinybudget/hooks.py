@@ -1,24 +1,81 @@
 """Hooks through which other plugins extend pytest-tinybudget: boards, estimators, reports.
 
 Implement them in a ``conftest.py`` or a plugin, as any pytest hook; ``docs/hooks.md`` has an
-example of each.
+example of each. What an implementation needs is imported from here as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.base.errors import TinybudgetError
+    from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.boards import find_board
+    from pytest_tinybudget.boards.board import Block
     from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.boards.board import Region
+    from pytest_tinybudget.footprint.result import Arena
     from pytest_tinybudget.footprint.result import Footprint
+    from pytest_tinybudget.footprint.result import Layer
+    from pytest_tinybudget.footprint.result import Part
     from pytest_tinybudget.graph.model import Model
+    from pytest_tinybudget.graph.model import Operator
+    from pytest_tinybudget.graph.model import Tensor
+    from pytest_tinybudget.results.types import Measure
     from pytest_tinybudget.results.types import PairResult
+    from pytest_tinybudget.results.types import Provenance
     from pytest_tinybudget.runtimes.runtime import Runtime
+
+
+__all__ = [
+    "Arena",
+    "Block",
+    "Board",
+    "Comparison",
+    "Footprint",
+    "Layer",
+    "Measure",
+    "Model",
+    "Operator",
+    "PairResult",
+    "Part",
+    "Provenance",
+    "Region",
+    "Runtime",
+    "Tensor",
+    "TinybudgetError",
+    "find_board",
+    "pytest_tinybudget_boards",
+    "pytest_tinybudget_estimator",
+    "pytest_tinybudget_report",
+]
+
+#: The modules of what is imported on first use: pytest loads this one in every project where the
+#: package is installed.
+_HOMES = {
+    "base.errors": ("TinybudgetError",),
+    "baseline.comparison": ("Comparison",),
+    "boards": ("find_board",),
+    "boards.board": ("Block", "Board", "Region"),
+    "footprint.result": ("Arena", "Footprint", "Layer", "Part"),
+    "graph.model": ("Model", "Operator", "Tensor"),
+    "results.types": ("Measure", "PairResult", "Provenance"),
+    "runtimes.runtime": ("Runtime",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"pytest_tinybudget.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @pytest.hookspec

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 import pytest_tinybudget
+from pytest_tinybudget import api
 from pytest_tinybudget import hooks
 from pytest_tinybudget.baseline import comparison
 from pytest_tinybudget.boards import board
@@ -28,7 +29,12 @@ from pytest_tinybudget.graph import model
 from pytest_tinybudget.results import types
 
 
-PUBLIC = [getattr(pytest_tinybudget, name) for name in pytest_tinybudget.__all__]
+PUBLIC = [
+    getattr(public, name)
+    for public in (pytest_tinybudget, api, hooks)
+    for name in public.__all__
+    if isinstance(getattr(public, name), (type, FunctionType))
+]
 HOOKS = [each for name, each in vars(hooks).items() if name.startswith("pytest_tinybudget_")]
 
 

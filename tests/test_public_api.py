@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from conftest import keyword_model
 from msgspec.structs import replace
 
-import pytest_tinybudget
 from pytest_tinybudget import TinybudgetError
+from pytest_tinybudget import api
 from pytest_tinybudget import check
 from pytest_tinybudget import measure
 from pytest_tinybudget.boards import find_board
@@ -32,14 +34,58 @@ def kws(tmp_path: Path) -> Path:
 # import pytest_tinybudget
 
 
-def test_every_public_name_is_there_and_documented() -> None:
-    for name in pytest_tinybudget.__all__:
-        assert getattr(pytest_tinybudget, name).__doc__
+#: All that other code may import. A name that goes, or changes its meaning, is a breaking change.
+SURFACE = {
+    "pytest_tinybudget": "Board Footprint PairResult TinybudgetError check measure",
+    "pytest_tinybudget.api": (
+        "Arena ArenaPlace Board Data DeclarationError Figure Footprint Layer Limits Measure "
+        "ModelError OperatorCosts PairResult Part Shapes Source TinybudgetError check find_board "
+        "measure"
+    ),
+    "pytest_tinybudget.hooks": (
+        "Arena Block Board Comparison Footprint Layer Measure Model Operator PairResult Part "
+        "Provenance Region Runtime Tensor TinybudgetError find_board pytest_tinybudget_boards "
+        "pytest_tinybudget_estimator pytest_tinybudget_report"
+    ),
+}
+
+ROOT = Path(__file__).parents[1]
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+@pytest.mark.parametrize("module", SURFACE)
+def test_the_public_names_are_these(module: str) -> None:
+    imported = import_module(module)
+    assert imported.__all__ == SURFACE[module].split()
+    for name in imported.__all__:
+        member = getattr(imported, name)
+        assert member is getattr(api, name, member), "one name is one thing"
+
+
+@pytest.mark.parametrize("module", SURFACE)
+def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
     with pytest.raises(AttributeError, match="no attribute 'chekc'"):
-        pytest_tinybudget.chekc  # noqa: B018
+        import_module(module).chekc  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.py"),
+        ROOT / "README.md",
+    ],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_docs_and_examples_import_public_names_alone(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for module, names in re.findall(
+        r"^\s*from (pytest_tinybudget[\w.]*) import ([\w, ]+)", text, re.MULTILINE
+    ):
+        assert set(names.split(", ")) <= set(SURFACE[module].split())
+    for name in re.findall(r"auto\w+:: (pytest_tinybudget\S+)", text):
+        module, _, member = name.rpartition(".")
+        assert member in SURFACE[module].split()
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

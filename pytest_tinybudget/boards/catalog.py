@@ -43,7 +43,7 @@ def with_others(boards: Mapping[str, Board], others: Mapping[str, Board]) -> Map
 
 
 def find_board(board_id: str, boards: Mapping[str, Board] | None = None) -> Board:
-    """The board with this id or everyday name, out of ``boards`` or the catalog.
+    """The board with the id or everyday name ``board_id``, out of ``boards`` or the catalog.
 
     Raises:
         TinybudgetError: no such board, or the name is a chip's or a family's that several boards
