@@ -16,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_tinybudget.base.errors import TinybudgetError
+    from pytest_tinybudget.baseline.comparison import Change
     from pytest_tinybudget.baseline.comparison import Comparison
     from pytest_tinybudget.boards import find_board
     from pytest_tinybudget.boards.board import Block
@@ -38,6 +39,7 @@ __all__ = [
     "Arena",
     "Block",
     "Board",
+    "Change",
     "Comparison",
     "Footprint",
     "Layer",
@@ -61,7 +63,7 @@ __all__ = [
 #: package is installed.
 _HOMES = {
     "base.errors": ("TinybudgetError",),
-    "baseline.comparison": ("Comparison",),
+    "baseline.comparison": ("Change", "Comparison"),
     "boards": ("find_board",),
     "boards.board": ("Block", "Board", "Region"),
     "footprint.result": ("Arena", "Footprint", "Layer", "Part"),
