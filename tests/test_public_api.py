@@ -43,9 +43,9 @@ SURFACE = {
         "measure"
     ),
     "pytest_tinybudget.hooks": (
-        "Arena Block Board Change Comparison Footprint Layer Measure Model Operator PairResult Part "
-        "Provenance Region Runtime Tensor TinybudgetError find_board pytest_tinybudget_boards "
-        "pytest_tinybudget_estimator pytest_tinybudget_report"
+        "Arena Block Board Change Comparison Footprint Layer Measure Model Operator PairResult "
+        "Part Provenance Region Runtime Tensor TinybudgetError find_board "
+        "pytest_tinybudget_boards pytest_tinybudget_estimator pytest_tinybudget_report"
     ),
 }
 
