@@ -101,6 +101,8 @@ def fields_with_docstrings(kind: type) -> set[str]:
 
 def fields_with_descriptions(kind: type) -> set[str]:
     """Fields whose annotation has a description, from which the JSON Schema is made."""
+    if not issubclass(kind, msgspec.Struct):
+        return set()
     return {
         name
         for name, hint in get_type_hints(kind, include_extras=True).items()
