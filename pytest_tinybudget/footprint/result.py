@@ -1,6 +1,8 @@
-"""What a model takes on a runtime: flash and RAM in parts, each with how it was got."""
+"""What a model takes on a runtime: flash and RAM in parts, each with how it was got.
 
-from __future__ import annotations
+These structs are part of the results file: what they say of their fields is its definition
+(``base/fields.py``). The annotations are evaluated here: as text, each would be compiled later.
+"""
 
 from collections import Counter
 from typing import Annotated
