@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 import pytest_tinybudget
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import SplitArena
@@ -131,10 +132,14 @@ def refused(file: Any) -> str:
     return str(raised.value)
 
 
-def test_the_schema_in_the_repository_is_that_of_the_code() -> None:
+def test_the_schema_in_the_repository_is_that_of_the_code_which_a_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """``tinybudget schema --results -o schemas/results.schema.json`` writes it."""
     stored = (ROOT / "schemas" / "results.schema.json").read_text("utf-8")
     assert stored == json.dumps(json_schema(), indent=2) + "\n"
+    assert main(["schema", "--results"]) == 0
+    assert capsys.readouterr().out == stored
 
 
 def test_a_pair_with_every_field_follows_the_schema_and_survives_the_file() -> None:
