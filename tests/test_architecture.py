@@ -55,6 +55,7 @@ HEAVY = {
     "flatbuffers": ("convert.worker",),
     "elftools": (),
     "tomlkit": (),
+    "wcwidth": (),
 }
 
 MODULES = {

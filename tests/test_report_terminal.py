@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+import wcwidth
 from msgspec.structs import replace
 from report_samples import KB
 from report_samples import error
@@ -17,6 +21,7 @@ from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.report import junit
+from pytest_tinybudget.report import layout
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
@@ -527,6 +532,44 @@ def test_wide_characters_count_for_two_cells_when_cut() -> None:
     cut = shorten("猫の検出モデル", 9, USUAL)
     assert "…" in cut
     assert cells(cut) <= 9
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("kws_Ünï×2 → 48 KB …", 19, id="one cell each"),
+        pytest.param("猫の検出", 8, id="wide"),
+        pytest.param("e\N{COMBINING ACUTE ACCENT}", 1, id="a mark on a letter"),
+        pytest.param("ที่", 1, id="Thai: vowel and tone stand above the consonant"),
+        pytest.param("각", 2, id="Hangul of three parts"),
+        pytest.param("⚠\N{VARIATION SELECTOR-16}", 2, id="a symbol as a picture"),
+        pytest.param("👍🏽", 2, id="a picture in a color"),
+    ],
+)
+def test_text_takes_the_cells_that_terminals_give_it(text: str, expected: int) -> None:
+    assert cells(text) == expected
+
+
+def test_a_letter_and_its_marks_are_never_cut_apart() -> None:
+    letters = "ที่" * 12
+    cut = shorten(letters, 9, USUAL)
+    assert cut == "ที่" * 4 + "…" + "ที่" * 4
+
+
+def test_usual_reports_load_no_tables_of_characters() -> None:
+    code = (
+        "import sys; from pytest_tinybudget.report.layout import *; "
+        "shorten('kws_Ünï × 48 KB → –', 9, PLAIN), pad('≤ 3 µs', 9), bar(0.5, 9, PLAIN); "
+        "assert 'wcwidth' not in sys.modules; assert cells('猫') == 2; "
+        "assert 'wcwidth' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_counts_as_one_cell_without_a_table_is_one_cell() -> None:
+    for code in range(0x20, 0x3000):
+        if layout._ONE_CELL.fullmatch(chr(code)):
+            assert wcwidth.wcwidth(chr(code)) == 1, hex(code)
 
 
 @pytest.mark.parametrize(

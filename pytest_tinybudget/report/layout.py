@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-import unicodedata
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -33,6 +32,10 @@ _RUNNER_COMMAND = re.compile(r"\A *(?=::)|#(?=#\[)")
 #: What is to be copied into a declaration stays on one line: ``{ flash = "94 KB" }``.
 _INLINE_TABLE = re.compile(r"\{ [^{}]* \}")
 _NO_BREAK = "\N{NO-BREAK SPACE}"
+
+#: Characters of one cell each: ASCII, Latin letters, and what reports print besides. For these the
+#: tables of all other characters, which take longer to import than reports to make, are not needed.
+_ONE_CELL = re.compile("[ -~\u00a1-\u00ac\u00ae-\u02af–—…−≤≥↑→▁▂▃▄▅▆▇█░✓✗]*")
 
 _ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": ">=", "≤": "<=", "µ": "u"})
 
@@ -77,15 +80,11 @@ def write_lines(lines: Iterable[Line], write: Callable[..., None]) -> None:
 
 def cells(text: str) -> int:
     """Terminal cells that ``text`` takes: 2 for a wide character, 0 for a combining mark."""
-    if text.isascii():
+    if _ONE_CELL.fullmatch(text):
         return len(text)
-    return sum(_cells_of(character) for character in text)
+    from wcwidth import width
 
-
-def _cells_of(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return width(text, control_codes="ignore")
 
 
 def clean(text: str, style: Style) -> str:
@@ -105,18 +104,29 @@ def shorten(text: str, width: int, style: Style) -> str:
         return text
     room = width - len(style.ellipsis)
     if room < 2:
-        return _start(text, width)
-    tail = _start(text[::-1], room // 2)[::-1]
-    return _start(text, room - cells(tail)) + style.ellipsis + tail
+        return "".join(_start(_characters(text), width))
+    characters = _characters(text)
+    tail = "".join(reversed(_start(characters[::-1], room // 2)))
+    return "".join(_start(characters, room - cells(tail))) + style.ellipsis + tail
 
 
-def _start(text: str, width: int) -> str:
+def _characters(text: str) -> Sequence[str]:
+    """What a reader takes for one character each: a letter with the marks that belong to it."""
+    if _ONE_CELL.fullmatch(text):
+        return text
+    from wcwidth import iter_graphemes
+
+    return list(iter_graphemes(text))
+
+
+def _start(characters: Sequence[str], width: int) -> Sequence[str]:
+    """The first of ``characters`` that take at most ``width`` cells together."""
     taken = 0
-    for position, character in enumerate(text):
-        taken += _cells_of(character)
+    for position, character in enumerate(characters):
+        taken += cells(character)
         if taken > width:
-            return text[:position]
-    return text
+            return characters[:position]
+    return characters
 
 
 def wrapped(text: str, style: Style, *, indent: str = "", start: str | None = None) -> list[str]:
