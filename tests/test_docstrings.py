@@ -17,7 +17,6 @@ from typing import get_type_hints
 import msgspec
 import pytest
 
-import pytest_tinybudget
 from pytest_tinybudget import api
 from pytest_tinybudget import hooks
 from pytest_tinybudget.baseline import comparison
@@ -29,13 +28,13 @@ from pytest_tinybudget.graph import model
 from pytest_tinybudget.results import types
 
 
+#: The declared surface: what users call, and what hooks give to plugins and take from them.
 PUBLIC = [
-    getattr(public, name)
-    for public in (pytest_tinybudget, api, hooks)
-    for name in public.__all__
-    if isinstance(getattr(public, name), (type, FunctionType))
+    each
+    for module in (api, hooks)
+    for each in (getattr(module, name) for name in module.__all__)
+    if isinstance(each, (type, FunctionType))
 ]
-HOOKS = [each for name, each in vars(hooks).items() if name.startswith("pytest_tinybudget_")]
 
 
 def defined_in(module: Any) -> list[Any]:
@@ -54,7 +53,6 @@ DOCUMENTED = list(
     dict.fromkeys(
         [
             *PUBLIC,
-            *HOOKS,
             *defined_in(model),
             *defined_in(board),
             *defined_in(comparison),
