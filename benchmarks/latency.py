@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_tinybudget.base.quantities import format_quantity
-from pytest_tinybudget.base.quantities import format_range
+from pytest_tinybudget.base.units import format_quantity
+from pytest_tinybudget.base.units import format_range
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.footprint.measure import measure

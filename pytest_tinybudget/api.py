@@ -15,10 +15,10 @@ import msgspec
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.quantities import Declarable
-from pytest_tinybudget.base.quantities import parse_quantity
-from pytest_tinybudget.base.sizes import parse_size
 from pytest_tinybudget.base.suggest import unknown
+from pytest_tinybudget.base.units import Declarable
+from pytest_tinybudget.base.units import parse_quantity
+from pytest_tinybudget.base.units import parse_size
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.convert.live import Data

@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: int = arguments.run(arguments)
             sys.stdout.flush()
     except TinybudgetError as error:
-        lines = (printable(line, limit=_LINE_CHARACTERS) for line in error.told.split("\n"))
+        lines = (printable(line, limit=_LINE_CHARACTERS) for line in error.full_text.split("\n"))
         print("tinybudget:", "\n".join(lines), file=sys.stderr)
         return WRONG_INPUT
     except BrokenPipeError:

@@ -16,7 +16,7 @@ from small_projects import keywords
 from small_projects import put
 
 from pytest_tinybudget.base.errors import DeclarationError
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.declaration import MaxIncrease

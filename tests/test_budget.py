@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.api import pair_of
 from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import find_board

@@ -24,7 +24,7 @@ from test_open_shapes import opened
 from test_open_shapes import small_cnn
 
 from pytest_tinybudget.base.cache import Cache
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.convert.converter import Converted
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request

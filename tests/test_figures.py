@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from report_samples import pair
 
-from pytest_tinybudget.base.quantities import Unit
-from pytest_tinybudget.base.quantities import format_quantity
-from pytest_tinybudget.base.quantities import format_range
+from pytest_tinybudget.base.units import Unit
+from pytest_tinybudget.base.units import format_quantity
+from pytest_tinybudget.base.units import format_range
 from pytest_tinybudget.gate.verdict import with_figures
 from pytest_tinybudget.report import html
 from pytest_tinybudget.report import junit

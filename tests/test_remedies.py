@@ -20,7 +20,7 @@ from modelmaker import write
 from msgspec.structs import replace
 from test_shrink import labeled_model
 
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.baseline import baseline_file
 from pytest_tinybudget.baseline.baselines import Baselines

@@ -23,9 +23,9 @@ from random_models import models as random_models
 import pytest_tinybudget
 from pytest_tinybudget import cli
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.quantities import Declarable
-from pytest_tinybudget.base.quantities import format_quantity
-from pytest_tinybudget.base.quantities import parse_quantity
+from pytest_tinybudget.base.units import Declarable
+from pytest_tinybudget.base.units import format_quantity
+from pytest_tinybudget.base.units import parse_quantity
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.boards import find_board

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from pytest_tinybudget import hooks as hook_specifications
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.cli import command_line_parser
 from pytest_tinybudget.declaration.json_schema import json_schema

@@ -18,8 +18,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.accelerator import find_accelerator
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.resolve import EDGE_TPU as COMPILED

@@ -25,7 +25,7 @@ from msgspec import Struct
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import file_digest
 from pytest_tinybudget.base.locks import locked
-from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.units import parse_size
 
 
 FOLDER_VARIABLE = "TINYBUDGET_CACHE"

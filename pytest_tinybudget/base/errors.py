@@ -32,7 +32,7 @@ class TinybudgetError(Exception):
         self.code = code or self.default_code
 
     @property
-    def told(self) -> str:
+    def full_text(self) -> str:
         """The message with its code, then the details: what people see of it."""
         return "\n".join((f"{self.message} [{self.code}]", *self.details))
 

@@ -1,4 +1,4 @@
-"""Writing generated files: whole or not at all, and only where something changed."""
+"""Files: written whole or not at all, and only where something changed; hashed."""
 
 from __future__ import annotations
 
@@ -94,22 +94,6 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 _CHUNK_BYTES = 1 << 20
-
-
-def shown(path: Path) -> str:
-    """``path`` as messages name it: relative to the working directory where it lies below it."""
-    try:
-        return path.relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return path.as_posix()
-
-
-def relative(path: Path, folder: Path) -> str:
-    """``path`` as reports show it: from ``folder``, or whole where it is on another drive."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # drives of Windows
-        return Path(os.path.normpath(path)).as_posix()
 
 
 def file_digest(path: Path) -> bytes:

@@ -16,8 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.files import relative
 from pytest_tinybudget.base.files import write_file
+from pytest_tinybudget.base.paths import relative_path
 from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.git import Base
 from pytest_tinybudget.baseline.git import GitError
@@ -359,7 +359,7 @@ def _committed(found: _Found, run: Run) -> Results | None:
         pairs += results.pairs
     if not {each.id for each in run.pairs} <= {pair.id for pair in pairs}:
         return None
-    names = ", ".join(relative(file, found.repositories.start) for file in files)
+    names = ", ".join(relative_path(file, found.repositories.start) for file in files)
     return own_results(pairs, f"{found.label}, {names}", found.checkouts) if pairs else None
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec import field
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.files import relative
+from pytest_tinybudget.base.paths import relative_path
 from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.baseline.compare import incomparable
@@ -75,7 +75,7 @@ def baseline_file(path: Path, *, written: Path | None = None) -> Baseline:
     Raises:
         TinybudgetError: it is missing, or is no results file.
     """
-    path = Path(relative(path, Path()))
+    path = Path(relative_path(path, Path()))
     if path.exists():
         return Baseline(load_results(path))
     if written is not None and written.resolve() == path.resolve():

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import msgspec
 
-from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.baseline.causes import causes
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import Change

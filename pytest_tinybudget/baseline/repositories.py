@@ -17,8 +17,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.files import relative
 from pytest_tinybudget.base.folders import temporary_folder
+from pytest_tinybudget.base.paths import relative_path
 from pytest_tinybudget.baseline.git import SHORT_COMMIT
 from pytest_tinybudget.baseline.git import GitError
 from pytest_tinybudget.baseline.git import Repository
@@ -98,7 +98,7 @@ class Repositories(Struct, frozen=True):
 
     def name(self, root: Path) -> str:
         """A repository's folder as results have it: from ``start``, POSIX."""
-        return relative(root, self.start)
+        return relative_path(root, self.start)
 
 
 def repository_of(folder: Path, start: Path) -> Repository:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.files import relative
+from pytest_tinybudget.base.paths import relative_path
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration import FILE_NAME
 from pytest_tinybudget.declaration import load_declaration
@@ -38,7 +38,7 @@ def declared_in(
         except ValueError:  # another drive of Windows is no part of the tree
             continue
         for declaration in filter(Path.exists, declarations_at(inside)):
-            file = relative(declaration, root)
+            file = relative_path(declaration, root)
             try:
                 declared = list(pairs(file, load_declaration(declaration, boards)))
             except TinybudgetError as error:

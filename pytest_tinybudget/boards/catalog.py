@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.lazy import OnDemand
-from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.lazy_mapping import LazyMapping
 from pytest_tinybudget.base.suggest import unknown
+from pytest_tinybudget.base.units import parse_size
 from pytest_tinybudget.boards.board import BARE_METAL
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
@@ -33,7 +33,7 @@ def catalog() -> Mapping[str, Board]:
         content = msgspec.json.decode(file.read_bytes())
         for row in content["boards"]:
             rows[row["id"]] = (row, content["vendor"])
-    return OnDemand(dict(sorted(rows.items())), lambda _, row: _board(*row))
+    return LazyMapping(dict(sorted(rows.items())), lambda _, row: _board(*row))
 
 
 def with_others(boards: Mapping[str, Board], others: Mapping[str, Board]) -> Mapping[str, Board]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.units import parse_size
 from pytest_tinybudget.boards.board import Board
 
 

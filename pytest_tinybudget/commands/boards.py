@@ -15,10 +15,10 @@ from typing import get_args
 from msgspec import to_builtins
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
-from pytest_tinybudget.base.sizes import parse_size
 from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_size
+from pytest_tinybudget.base.units import parse_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.catalog import catalog
 from pytest_tinybudget.boards.catalog import search

@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.base.cache import Cache
     from pytest_tinybudget.base.cache import default_folder
     from pytest_tinybudget.base.cache import limit_bytes
-    from pytest_tinybudget.base.sizes import format_size
     from pytest_tinybudget.base.text import printable
+    from pytest_tinybudget.base.units import format_size
 
     cache = Cache(default_folder(), limit_bytes())
     if arguments.action == "clear":

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.quantities import format_range
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_range
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.commands.options import Subparsers

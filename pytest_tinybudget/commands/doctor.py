@@ -141,7 +141,7 @@ def _cache() -> Iterator[Finding]:
     from pytest_tinybudget.base.cache import Cache
     from pytest_tinybudget.base.cache import default_folder
     from pytest_tinybudget.base.cache import limit_bytes
-    from pytest_tinybudget.base.sizes import format_size
+    from pytest_tinybudget.base.units import format_size
 
     try:
         cache = Cache(default_folder(), limit_bytes())

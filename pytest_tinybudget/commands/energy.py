@@ -13,10 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.quantities import Declarable
-from pytest_tinybudget.base.quantities import format_quantity
-from pytest_tinybudget.base.quantities import format_range
-from pytest_tinybudget.base.quantities import parse_quantity
+from pytest_tinybudget.base.units import Declarable
+from pytest_tinybudget.base.units import format_quantity
+from pytest_tinybudget.base.units import format_range
+from pytest_tinybudget.base.units import parse_quantity
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.graph.locations import is_c_source
@@ -25,8 +25,8 @@ from pytest_tinybudget.report.layout import wrapped
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.base.quantities import Electrical
-    from pytest_tinybudget.base.quantities import Unit
+    from pytest_tinybudget.base.units import Electrical
+    from pytest_tinybudget.base.units import Unit
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.declaration.pairs import Pair
     from pytest_tinybudget.speed.energy import Battery

@@ -323,8 +323,8 @@ def render(board: Board, models: Sequence[_Found]) -> str:
 
 
 def _declared(name: str, source: str, footprint: Footprint) -> str:
-    from pytest_tinybudget.base.sizes import format_size
     from pytest_tinybudget.base.text import toml_key
+    from pytest_tinybudget.base.units import format_size
 
     return _MODEL.format(
         name=toml_key(name),

@@ -171,7 +171,7 @@ def declared_costs(arguments: argparse.Namespace) -> dict[str, OperatorCost]:
     Raises:
         TinybudgetError: one is not ``NAME=PERSISTENT,SCRATCH,FLASH``.
     """
-    from pytest_tinybudget.base.sizes import parse_size
+    from pytest_tinybudget.base.units import parse_size
     from pytest_tinybudget.runtimes.firmware import OperatorCost
 
     costs = {}

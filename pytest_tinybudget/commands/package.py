@@ -258,7 +258,7 @@ def _offset(arguments: argparse.Namespace) -> int | None:
 
 def _size(arguments: argparse.Namespace, name: str, *, least: int = 0) -> int:
     """Bytes of the option ``name``: a size, or a hexadecimal number."""
-    from pytest_tinybudget.base.sizes import parse_size
+    from pytest_tinybudget.base.units import parse_size
 
     text, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
     try:

@@ -82,7 +82,7 @@ def _select(argument: str, boards: Sequence[str], given: Given) -> list[Declared
 def _of_model(argument: str, boards: Sequence[str], given: Given) -> Iterator[Declared]:
     """The pairs of a model that is named itself: ``FILE[::MODEL][::BOARD]``."""
     from pytest_tinybudget.api import pair_of
-    from pytest_tinybudget.base.files import relative
+    from pytest_tinybudget.base.paths import relative_path
     from pytest_tinybudget.commands.options import boards_of
     from pytest_tinybudget.convert.settings import Conversion
     from pytest_tinybudget.declaration.pairs import Location
@@ -106,7 +106,7 @@ def _of_model(argument: str, boards: Sequence[str], given: Given) -> Iterator[De
     for board in chosen:
         pair = pair_of(path, board=board, conversion=conversion)
         model = replace(pair.model, operators=given.costs)
-        yield replace(pair, model=model, location=Location(relative(Path(file), Path())))
+        yield replace(pair, model=model, location=Location(relative_path(Path(file), Path())))
 
 
 def _target(name: str, selected: Iterable[Declared]) -> str:
@@ -133,10 +133,10 @@ def _target(name: str, selected: Iterable[Declared]) -> str:
 
 def _pairs(path: Path) -> Iterator[Declared]:
     """The pairs of the declaration ``path``, or of those in and below a folder."""
-    from pytest_tinybudget.base.files import relative
+    from pytest_tinybudget.base.paths import relative_path
     from pytest_tinybudget.declaration import load_declaration
     from pytest_tinybudget.declaration.pairs import pairs
     from pytest_tinybudget.declaration.search import declarations_at
 
     for file in declarations_at(path):
-        yield from pairs(relative(file, Path()), load_declaration(file))
+        yield from pairs(relative_path(file, Path()), load_declaration(file))

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.selection import select
@@ -95,8 +95,8 @@ def _tighten(
 
 
 def _line(file: str, found: Tightened | LeftAlone, *, dry_run: bool) -> str:
-    from pytest_tinybudget.base.sizes import format_pair
     from pytest_tinybudget.base.text import printable
+    from pytest_tinybudget.base.units import format_pair
     from pytest_tinybudget.declaration.problems import dotted
     from pytest_tinybudget.gate.tighten import Tightened
 

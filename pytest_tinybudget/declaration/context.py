@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.files import relative
-from pytest_tinybudget.base.quantities import EXAMPLES
-from pytest_tinybudget.base.quantities import Declarable
-from pytest_tinybudget.base.quantities import parse_quantity
-from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.paths import relative_path
 from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.base.units import EXAMPLES
+from pytest_tinybudget.base.units import Declarable
+from pytest_tinybudget.base.units import parse_quantity
+from pytest_tinybudget.base.units import parse_size
 from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
@@ -104,7 +104,7 @@ class Context(Struct, frozen=True):
         try:
             return path.relative_to(self.path.parent).as_posix()
         except ValueError:
-            return relative(path, self.path.parent)
+            return relative_path(path, self.path.parent)
 
 
 def separator_hint(declared: str) -> str:

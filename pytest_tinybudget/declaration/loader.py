@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tinybudget.base.errors import DeclarationError
-from pytest_tinybudget.base.files import shown
+from pytest_tinybudget.base.paths import displayed_path
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.declared import Declaration
@@ -91,24 +91,24 @@ def _inherited(
 def _text(path: Path) -> str:
     if is_model_name(path) or holds_model(path):
         raise DeclarationError(
-            f"{shown(path)}: is a model, not a declaration; to measure it alone: "
-            f"tinybudget check {shown(path)} --board ID",
+            f"{displayed_path(path)}: is a model, not a declaration; to measure it alone: "
+            f"tinybudget check {displayed_path(path)} --board ID",
             code="TB100",
         )
     try:
         if path.stat().st_size > _LARGEST_BYTES:
-            raise DeclarationError(f"{shown(path)}: larger than 1 MB, not a declaration")
+            raise DeclarationError(f"{displayed_path(path)}: larger than 1 MB, not a declaration")
         content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise DeclarationError(f"{shown(path)}: cannot be read: {reason}") from None
+        raise DeclarationError(f"{displayed_path(path)}: cannot be read: {reason}") from None
     try:
         # Editors on Windows may put a byte order mark in front.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DeclarationError(
-            f"{shown(path)}:{line}: not UTF-8 text (byte {error.start}); save it as UTF-8"
+            f"{displayed_path(path)}:{line}: not UTF-8 text (byte {error.start}); save it as UTF-8"
         ) from None
 
 
@@ -117,13 +117,15 @@ def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.count(".") > _MOST_DOTS:
             reason = f"more than {_MOST_DOTS} dots in a line: break it up"
-            raise DeclarationError(f"{shown(path)}:{number}: {reason}")
+            raise DeclarationError(f"{displayed_path(path)}:{number}: {reason}")
     try:
         return parse(text), key_lines(text)
     except TOMLDecodeError as error:
-        raise DeclarationError(_syntax_error(str(error), text, shown(path))) from None
+        raise DeclarationError(_syntax_error(str(error), text, displayed_path(path))) from None
     except RecursionError:
-        raise DeclarationError(f"{shown(path)}: tables or lists nested too deeply") from None
+        raise DeclarationError(
+            f"{displayed_path(path)}: tables or lists nested too deeply"
+        ) from None
 
 
 def _syntax_error(message: str, text: str, file: str) -> str:

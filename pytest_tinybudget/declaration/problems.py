@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import DeclarationError
-from pytest_tinybudget.base.files import shown
+from pytest_tinybudget.base.paths import displayed_path
 from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.text import printable
 
@@ -90,7 +90,7 @@ class Problems:
         """
         if not self.found:
             return
-        file = shown(self.path)
+        file = displayed_path(self.path)
         ordered = sorted(dict.fromkeys(self.found), key=lambda problem: problem.line)
         told = [line for problem in ordered[:_MOST_SHOWN] for line in problem.lines(file)]
         if len(ordered) > _MOST_SHOWN:

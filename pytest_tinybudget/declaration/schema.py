@@ -13,7 +13,7 @@ from msgspec import Meta
 from msgspec import Struct
 from msgspec import field
 
-from pytest_tinybudget.base.quantities import quantity_pattern
+from pytest_tinybudget.base.units import quantity_pattern
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.runtimes.kernels import LibraryName
@@ -28,7 +28,7 @@ from pytest_tinybudget.update.terms import LINK_RATE_PATTERN
 OPERATORS = "runtime.ops"
 #: Models, boards, groups and runtimes: they become parts of node ids and file names.
 NAME_PATTERN = r"^[A-Za-z0-9._-]+$(?!\n)"
-#: What ``sizes.parse_size`` reads (which also refuses a fraction of a byte).
+#: What ``parse_size`` reads (which also refuses a fraction of a byte).
 SIZE_PATTERN = r"^\s*[0-9]{1,18}(\.[0-9]{1,16})?\s*([bB]|[kKmM]([iI]?[bB])?)?\s*$"
 
 _NAME = {"expected": "a name of letters, digits, '.', '_' and '-'"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.quantities import Unit
+from pytest_tinybudget.base.units import Unit
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.held_out import ERRORS

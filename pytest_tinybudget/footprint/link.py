@@ -17,8 +17,8 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import toml_key
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.footprint.registrations import typed_registrations
 from pytest_tinybudget.footprint.result import Method
 from pytest_tinybudget.footprint.result import Part

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from typing import Literal
 
-from pytest_tinybudget.base.quantities import Unit
+from pytest_tinybudget.base.units import Unit
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.layout import model_in_flash

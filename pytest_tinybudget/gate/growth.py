@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pytest_tinybudget.base.sizes import format_pair
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_pair
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import MaxIncrease
 from pytest_tinybudget.gate.verdict import Verdict

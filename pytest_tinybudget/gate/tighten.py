@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.units import parse_size
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair

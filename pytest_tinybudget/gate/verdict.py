@@ -19,10 +19,10 @@ from msgspec import field
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_pair
-from pytest_tinybudget.base.sizes import format_ratio
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_pair
+from pytest_tinybudget.base.units import format_ratio
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.board import Block
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration import Budget

@@ -72,7 +72,7 @@ def check_baseline(config: pytest.Config) -> None:
         written = path_setting(config, "tinybudget_json")
         keep_baseline(config, baseline_file(path, written=written))
     except TinybudgetError as error:
-        raise pytest.UsageError(f"--tinybudget-baseline: {error.told}") from None
+        raise pytest.UsageError(f"--tinybudget-baseline: {error.full_text}") from None
 
 
 def send_baseline(config: pytest.Config, workerinput: dict[str, Any]) -> None:

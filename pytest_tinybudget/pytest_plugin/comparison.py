@@ -42,7 +42,7 @@ def measure_base(config: pytest.Config) -> None:
         gate = gate_of(config)
         gate.baselines.chosen = keep_baseline(config, _measured(config, revision, gate))
     except TinybudgetError as error:
-        raise pytest.UsageError(f"--tinybudget-base: {error.told}") from None
+        raise pytest.UsageError(f"--tinybudget-base: {error.full_text}") from None
 
 
 def _measured(config: pytest.Config, revision: str, gate: Gate) -> Baseline:

@@ -191,7 +191,7 @@ def _requested_reports(config: pytest.Config) -> Iterator[tuple[str, Path]]:
         try:
             request = requested(text, option)
         except TinybudgetError as error:
-            raise pytest.UsageError(error.told) from None
+            raise pytest.UsageError(error.full_text) from None
         path = folder / request.path
         if path.is_dir():
             raise pytest.UsageError(f"{option}: {path} is a folder")
@@ -202,4 +202,4 @@ def _write(option: str, path: Path, text: str) -> None:
     try:
         write_file(path, text.encode())
     except TinybudgetError as error:
-        raise pytest.UsageError(f"{option}: {error.told}") from None
+        raise pytest.UsageError(f"{option}: {error.full_text}") from None

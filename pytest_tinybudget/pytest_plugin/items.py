@@ -72,7 +72,7 @@ class BudgetFile(pytest.File):
         try:
             declared = self._pairs()
         except TinybudgetError as error:
-            raise self.CollectError(error.told) from None
+            raise self.CollectError(error.full_text) from None
         for name, of_model in groupby(declared, key=lambda pair: pair.name):
             yield BudgetModel.from_parent(self, name=name, pairs=list(of_model))
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from pytest_tinybudget.base.sizes import format_delta
-from pytest_tinybudget.base.sizes import format_pair
-from pytest_tinybudget.base.sizes import format_percent_delta
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_delta
+from pytest_tinybudget.base.units import format_pair
+from pytest_tinybudget.base.units import format_percent_delta
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison

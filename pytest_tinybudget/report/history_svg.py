@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.sizes import format_pair
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_pair
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import Point
 from pytest_tinybudget.baseline.history import Trend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tinybudget.base.sizes import format_pair
+from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import Trend
 from pytest_tinybudget.report.diff_text import signed

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.sizes import format_ratio
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_ratio
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.baseline.comparison import Delta

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import layers_table
 from pytest_tinybudget.report.blocks import parts_table

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from pytest_tinybudget.base.sizes import format_pair
-from pytest_tinybudget.base.sizes import format_ratio
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_pair
+from pytest_tinybudget.base.units import format_ratio
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import bullets

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.sizes import format_delta
-from pytest_tinybudget.base.sizes import format_pair
-from pytest_tinybudget.base.sizes import format_percent_delta
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_delta
+from pytest_tinybudget.base.units import format_pair
+from pytest_tinybudget.base.units import format_percent_delta
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import Delta
 from pytest_tinybudget.baseline.comparison import LayerChange

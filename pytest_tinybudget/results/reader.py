@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.files import shown
+from pytest_tinybudget.base.paths import displayed_path
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.footprint.result import MEMORIES
 from pytest_tinybudget.footprint.result import Footprint
@@ -101,7 +101,7 @@ def load_results(path: Path) -> Results:
     Raises:
         TinybudgetError: it cannot be read, or is not a results file of this version.
     """
-    origin = printable(shown(path))
+    origin = printable(displayed_path(path))
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise TinybudgetError(f"{origin}: larger than 256 MB, not a results file", code="TB500")

@@ -24,11 +24,11 @@ from pytest_tinybudget.base.fields import about
 from pytest_tinybudget.base.fields import absent
 from pytest_tinybudget.base.fields import integer
 from pytest_tinybudget.base.fields import size
-from pytest_tinybudget.base.quantities import Unit
-from pytest_tinybudget.base.quantities import format_quantity
-from pytest_tinybudget.base.quantities import format_range
-from pytest_tinybudget.base.sizes import format_ratio
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import Unit
+from pytest_tinybudget.base.units import format_quantity
+from pytest_tinybudget.base.units import format_range
+from pytest_tinybudget.base.units import format_ratio
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.footprint.layout import ARENA
 from pytest_tinybudget.footprint.layout import NON_PERSISTENT
 from pytest_tinybudget.footprint.layout import PERSISTENT

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import ModelError
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.tables import Table

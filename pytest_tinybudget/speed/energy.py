@@ -14,8 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.quantities import format_quantity
-from pytest_tinybudget.base.quantities import format_range
+from pytest_tinybudget.base.units import format_quantity
+from pytest_tinybudget.base.units import format_range
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.speed.latency import Latency
 

@@ -9,8 +9,8 @@ from functools import cache
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.quantities import format_quantity
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_quantity
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.kernels import LIBRARIES

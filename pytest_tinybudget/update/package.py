@@ -10,8 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.update.image import HEADER_FIELDS_BYTES
 from pytest_tinybudget.update.image import LARGEST_HEADER_BYTES
 from pytest_tinybudget.update.image import UpdateImage

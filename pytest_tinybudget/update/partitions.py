@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_size
 
 
 #: The offset of the first partition. By default the table is at 0x8000 and takes one sector.

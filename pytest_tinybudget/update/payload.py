@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.update.terms import Sent
 from pytest_tinybudget.update.terms import UpdateTerms

@@ -19,8 +19,8 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.folders import temporary_folder
 from pytest_tinybudget.base.processes import module
 from pytest_tinybudget.base.processes import run
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.update.image import Version
 
 

@@ -17,8 +17,8 @@ from typing import Literal
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.suggest import unknown
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.update.partitions import Partition
 

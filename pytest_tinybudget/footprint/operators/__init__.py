@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 
-from pytest_tinybudget.base.lazy import OnDemand
+from pytest_tinybudget.base.lazy_mapping import LazyMapping
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 
 
@@ -60,7 +60,7 @@ MODULES: dict[str, str] = {
 def rules() -> Mapping[str, OperatorRule]:
     """Every operator rule by the operator's schema name or custom code."""
     modules = {name: module for module, names in MODULES.items() for name in names.split()}
-    return OnDemand(modules, _rule)
+    return LazyMapping(modules, _rule)
 
 
 def _rule(operator: str, module: str) -> OperatorRule:

@@ -14,9 +14,9 @@ from itertools import islice
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.text import toml_key
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.footprint.operators import rules
 from pytest_tinybudget.gate.remedies.changes import COSTS
 from pytest_tinybudget.gate.remedies.changes import Candidate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_tinybudget.base.sizes import format_size
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.layout import ACTIVATIONS

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.sizes import format_size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration.pairs import GroupPair

@@ -12,7 +12,7 @@ _Source = TypeVar("_Source")
 _Value = TypeVar("_Value")
 
 
-class OnDemand(Mapping[str, _Value]):
+class LazyMapping(Mapping[str, _Value]):
     """``make`` of each of ``sources``, once, in their order."""
 
     def __init__(

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from pytest_tinybudget.base.sizes import format_delta
-from pytest_tinybudget.base.sizes import format_pair
-from pytest_tinybudget.base.sizes import format_percent_delta
-from pytest_tinybudget.base.sizes import format_ratio
-from pytest_tinybudget.base.sizes import format_size
-from pytest_tinybudget.base.sizes import parse_size
+from pytest_tinybudget.base.units import format_delta
+from pytest_tinybudget.base.units import format_pair
+from pytest_tinybudget.base.units import format_percent_delta
+from pytest_tinybudget.base.units import format_ratio
+from pytest_tinybudget.base.units import format_size
+from pytest_tinybudget.base.units import parse_size
 
 
 @pytest.mark.parametrize(
