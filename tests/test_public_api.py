@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import json
 import re
 import subprocess
@@ -9,7 +11,9 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from conftest import keyword_model
 from msgspec.structs import replace
@@ -19,6 +23,11 @@ from pytest_tinybudget import api
 from pytest_tinybudget import check
 from pytest_tinybudget import measure
 from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.commands.check import add_commands
+from pytest_tinybudget.declaration.schema import ModelTable
+from pytest_tinybudget.declaration.settings import DEFAULTS
+from pytest_tinybudget.pytest_plugin.fixture import Tinybudget
 
 
 Project = Callable[..., pytest.Pytester]
@@ -244,3 +253,86 @@ def test_a_wrong_argument_of_the_fixture_points_at_the_test(project: Project) ->
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E *ModelError: *none.tflite: no such file"])
     assert "gate.py" not in result.stdout.str()
+
+
+# One definition of a model's settings
+
+
+def keys_of(function: Callable[..., object]) -> list[str]:
+    """The names of its settings; ``self``, ``model`` and ``board`` are none."""
+    names = inspect.signature(function).parameters
+    return [name for name in names if name not in ("self", "model", "board")]
+
+
+def check_options() -> set[str]:
+    """The names of the options of ``tinybudget check``, as the settings have them."""
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+    arguments = parser.parse_args(["check"])
+    other = {"op": "operators", "input_shape": "input_shapes"}
+    return {other.get(name, name) for name in vars(arguments)}
+
+
+def test_the_three_checks_offer_the_same_settings() -> None:
+    assert keys_of(check) == keys_of(Tinybudget.check) == list(DEFAULTS)
+    assert set(DEFAULTS) <= check_options()
+
+
+def test_what_is_measured_depends_on_the_settings_that_measure_offers() -> None:
+    assert keys_of(measure) == keys_of(Tinybudget.measure)
+    assert set(keys_of(check)) - set(keys_of(measure)) == {"budget", "require_int8", "strict"}
+
+
+def test_every_setting_is_a_key_of_a_declared_model_or_of_its_firmware() -> None:
+    keys = {each.encode_name for each in msgspec.structs.fields(ModelTable)}
+    assert set(DEFAULTS) - keys == {"operators"}  # [runtime.ops.NAME]
+
+
+@pytest.mark.parametrize("function", [check, measure])
+def test_an_unknown_setting_is_a_type_error(kws: Path, function: Callable[..., object]) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'plcement'"):
+        function(kws, board="esp32", plcement="heap")
+
+
+#: A setting in Python, and the same for the command line.
+SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"stack": "3 KB"}, ["--stack", "3KB"]),
+    ({"runtime": "m4_ref"}, ["--runtime", "m4_ref"]),
+    ({"registrations": "typed"}, ["--registrations", "typed"]),
+    ({"placement": "heap"}, ["--placement", "heap"]),
+    ({"placement_model": "ram"}, ["--placement-model", "ram"]),
+    ({"budget": {"ram": "1 KB"}}, ["--budget", "ram=1KB"]),
+    ({"strip": True}, ["--strip"]),
+]
+
+
+@pytest.mark.parametrize(("keys", "options"), SETTINGS, ids=lambda each: "-".join(each))
+def test_python_and_the_command_come_to_the_same(
+    kws: Path, tmp_path: Path, keys: dict[str, Any], options: list[str]
+) -> None:
+    board, results = "arduino-nano-33-ble", tmp_path / "results.json"
+    result = check(kws, board=board, **keys)
+    main(["check", str(kws), "--board", board, *options, "--json", str(results), "--quiet"])
+    (pair,) = json.loads(results.read_text())["pairs"]
+    assert pair["outcome"] == result.outcome
+    assert pair["runtime"] == result.runtime
+    for measured in result.measures:
+        assert pair[measured.metric]["used"] == measured.used
+        assert pair[measured.metric]["limit"] == measured.limit
+    plain = check(kws, board=board)
+    assert (plain.measures, plain.notes, plain.placed) != (
+        result.measures,
+        result.notes,
+        result.placed,
+    )
+
+
+def test_settings_of_a_named_model_are_an_error_for_a_declaration(
+    kws: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(kws.parent)
+    Path("tinybudget.toml").write_text(
+        '[models.kws]\nsource = "kws.tflite"\nboards = ["esp32"]\n', encoding="utf-8"
+    )
+    assert main(["check", "--stack", "3KB"]) == 2
+    assert "--stack is for a model that is named itself" in capsys.readouterr().err

@@ -13,9 +13,8 @@ from pytest_tinybudget.commands.base import baseline_of
 from pytest_tinybudget.commands.base import compared
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.commands.options import add_cost_option
-from pytest_tinybudget.commands.options import add_shape_option
-from pytest_tinybudget.commands.options import given_by
+from pytest_tinybudget.commands.options import add_settings_options
+from pytest_tinybudget.commands.options import given_settings
 from pytest_tinybudget.commands.outcome import EXIT_CODES
 from pytest_tinybudget.commands.outcome import add_report_options
 from pytest_tinybudget.commands.outcome import require_one_stdout
@@ -52,8 +51,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--baseline", metavar="PATH", type=Path, help="results file to compare with"
     )
-    add_cost_option(parser)
-    add_shape_option(parser)
+    add_settings_options(parser)
     add_base_options(parser)
     parser.add_argument(
         "--artifacts", metavar="DIR", type=Path, help="write the C files of each model here"
@@ -87,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.verify:
         require_interpreter()
     _require_declarations(arguments)
-    selected = select(arguments.paths, arguments.board, given_by(arguments))
+    selected = select(arguments.paths, arguments.board, given_settings(arguments))
     progress = _show_progress if sys.stderr.isatty() and not arguments.quiet else None
     with closing(Workspace(cached=not arguments.no_cache, progress=progress)) as workspace:
         gate = Gate(

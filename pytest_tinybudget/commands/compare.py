@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +17,13 @@ from msgspec import Struct
 from pytest_tinybudget.base.units import format_range
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.commands.options import MODEL_HELP
-from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
-from pytest_tinybudget.commands.options import given_by
+from pytest_tinybudget.commands.options import declared_costs
+from pytest_tinybudget.commands.options import declared_shapes
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.report.console import Console
@@ -37,9 +38,11 @@ from pytest_tinybudget.results.metrics import LABELS
 
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.declaration.settings import Shapes
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.gate.verdict import Verdict
     from pytest_tinybudget.results.types import Measure
+    from pytest_tinybudget.runtimes.firmware import OperatorCost
     from pytest_tinybudget.runtimes.runtime import Runtime
     from pytest_tinybudget.speed.latency import Latency
 
@@ -106,8 +109,10 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.boards import catalog
 
     boards = boards_of(arguments.board) if arguments.board else list(catalog().values())
-    given = given_by(arguments)
-    placings = {path: _placings(path, boards, given) for path in dict.fromkeys(arguments.models)}
+    costs, shapes = declared_costs(arguments), declared_shapes(arguments)
+    placings = {
+        path: _placings(path, boards, costs, shapes) for path in dict.fromkeys(arguments.models)
+    }
     if arguments.json:
         sys.stdout.write(json.dumps(_records(placings), indent=2) + "\n")
         return 0
@@ -121,10 +126,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _placings(path: str, boards: Sequence[Board], given: Given) -> list[Placing]:
+def _placings(
+    path: str, boards: Sequence[Board], costs: Mapping[str, OperatorCost], shapes: Shapes
+) -> list[Placing]:
     """A model on each of ``boards``, measured once for each of their runtimes."""
     from pytest_tinybudget.api import pair_of
-    from pytest_tinybudget.convert.settings import Conversion
     from pytest_tinybudget.footprint.measure import measure
     from pytest_tinybudget.gate.verdict import Demands
     from pytest_tinybudget.gate.verdict import judge
@@ -133,14 +139,14 @@ def _placings(path: str, boards: Sequence[Board], given: Given) -> list[Placing]
     from pytest_tinybudget.workspace import Workspace
 
     with closing(Workspace()) as workspace:
-        conversion = Conversion(Path.cwd(), input_shapes=given.shapes)
-        model = workspace.model(pair_of(path, board=boards[0], conversion=conversion).model)
+        pair = pair_of(path, board=boards[0], settings={"input_shapes": shapes})
+        model = workspace.model(pair.model)
     footprints: dict[Runtime, Footprint] = {}
     found = []
     for board in boards:
         runtime = runtime_of(board)
         if runtime not in footprints:
-            footprints[runtime] = measure(model, Firmware(runtime).with_costs(given.costs))
+            footprints[runtime] = measure(model, Firmware(runtime).with_costs(costs))
         verdict = judge(footprints[runtime], board, Demands())
         found.append(Placing(board, verdict, latency_of(model, board, runtime.kernels)))
     return sorted(found, key=lambda placing: (not placing.fits, -(placing.free("ram") or 0)))

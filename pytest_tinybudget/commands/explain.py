@@ -10,18 +10,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
-from pytest_tinybudget.commands.options import add_cost_option
-from pytest_tinybudget.commands.options import add_shape_option
-from pytest_tinybudget.commands.options import given_by
+from pytest_tinybudget.commands.options import add_settings_options
+from pytest_tinybudget.commands.options import given_settings
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import Declared
+    from pytest_tinybudget.declaration.settings import Settings
 
 
 _CODE = re.compile(r"TB[0-9]{1,4}", re.IGNORECASE)
@@ -45,8 +44,7 @@ def add_commands(subparsers: Subparsers) -> None:
         help="as pytest prints it; FILE is ./tinybudget.toml where it is left out, or a model",
     )
     parser.add_argument("--board", metavar="ID", help="of MODEL, or of a model's file, on this one")
-    add_cost_option(parser)
-    add_shape_option(parser)
+    add_settings_options(parser)
     parser.add_argument(
         "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
     )
@@ -70,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if _CODE.fullmatch(arguments.node_id):
         return _explain_code(arguments.node_id.upper())
-    pair = _pair(arguments.node_id, arguments.board, given_by(arguments))
+    pair = _pair(arguments.node_id, arguments.board, given_settings(arguments))
     with closing(Workspace()) as workspace:
         result = Gate(workspace, Rules(strict=arguments.strict)).check(pair)
     console = Console(sys.stdout, arguments.color)
@@ -93,7 +91,7 @@ def _explain_code(name: str) -> int:
     return 0
 
 
-def _pair(node_id: str, board: str | None, given: Given) -> Declared:
+def _pair(node_id: str, board: str | None, given: Settings) -> Declared:
     """The one pair of ``node_id``, on ``board`` where that is named."""
     from pytest_tinybudget.declaration import FILE_NAME
 

@@ -6,18 +6,17 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import TypeAlias
-
-from msgspec import Struct
+from typing import cast
 
 from pytest_tinybudget.base.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.declaration.settings import Settings
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.graph.model import Model
     from pytest_tinybudget.rollout.policy import RolloutTerms
@@ -38,13 +37,6 @@ DEFAULT_RUNTIME = "m4_cmsisnn"
 
 #: Extents of a shape: at most six, each at most five digits.
 _EXTENTS = re.compile(r"[1-9][0-9]{0,4}(,[1-9][0-9]{0,4}){0,5}")
-
-
-class Given(Struct, frozen=True):
-    """What the command line says of a model's operators and open inputs, by their names."""
-
-    costs: Mapping[str, OperatorCost] = {}
-    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 def add_command(
@@ -123,17 +115,22 @@ def chosen_placements(arguments: argparse.Namespace) -> Placements:
     Raises:
         TinybudgetError: an unknown place, or too many of them.
     """
-    from pytest_tinybudget.api import placements_of
+    from pytest_tinybudget.declaration.settings import placements_of
+
+    arena = _arena_place(arguments.placement)
+    return placements_of(arena, arguments.placement_model, arguments.storage_model)
+
+
+def _arena_place(places: str) -> str | dict[str, str]:
+    """``--placement`` as a declaration has it: a place, or one for each part."""
     from pytest_tinybudget.runtimes.placement import SplitPlacement
 
-    places = str(arguments.placement).split(",")
-    parts = SplitPlacement.__struct_fields__
-    if len(places) > len(parts):
+    split, parts = places.split(","), SplitPlacement.__struct_fields__
+    if len(split) > len(parts):
         raise TinybudgetError(
-            f"--placement: expected one place, or two as in static,psram, got {arguments.placement}"
+            f"--placement: expected one place, or two as in static,psram, got {places}"
         )
-    arena = places[0] if len(places) == 1 else dict(zip(parts, places, strict=True))
-    return placements_of(arena, arguments.placement_model, arguments.storage_model)
+    return places if len(split) == 1 else dict(zip(parts, split, strict=True))
 
 
 def declared_shapes(arguments: argparse.Namespace) -> dict[str, tuple[int, ...]]:
@@ -189,13 +186,86 @@ def declared_costs(arguments: argparse.Namespace) -> dict[str, OperatorCost]:
     return costs
 
 
-def given_by(arguments: argparse.Namespace) -> Given:
-    """What ``--op`` and ``--input-shape`` say.
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """The settings of a model that is named itself: each key of ``Settings`` but ``--strict``."""
+    add_placement_options(parser)
+    add_cost_option(parser)
+    add_shape_option(parser)
+    parser.add_argument(
+        "--registrations",
+        choices=("generic", "typed"),
+        default="generic",
+        help="kernels as Register_CONV_2D() or, smaller, Register_CONV_2D_INT8()",
+    )
+    parser.add_argument("--runtime", metavar="NAME", help="in the place of the board's own")
+    parser.add_argument("--stack", metavar="SIZE", help="the stack that was measured")
+    parser.add_argument(
+        "--budget",
+        metavar="NAME=LIMIT",
+        action="append",
+        default=[],
+        help="a limit besides the board's room: flash=200KB, latency=100ms; may be repeated",
+    )
+    parser.add_argument(
+        "--require-int8",
+        choices=("yes", "warn", "no"),
+        default="warn",
+        help="of a model that is not full INT8: fail, warn (default), say nothing",
+    )
+    parser.add_argument(
+        "--representative-data", metavar="PATH", help="samples to calibrate a conversion with"
+    )
+    parser.add_argument(
+        "--custom-objects", metavar="MODULE", help="module with the model's own layers"
+    )
+    parser.add_argument(
+        "--strip", action="store_true", help="leave out names, signatures and metadata"
+    )
+    parser.add_argument(
+        "--per-channel-dense",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="a scale for each output of a dense layer",
+    )
+    parser.add_argument(
+        "--activations", choices=("int8", "int16"), default="int8", help="of a conversion"
+    )
+
+
+def given_settings(arguments: argparse.Namespace) -> Settings:
+    """What the options of ``add_settings_options`` say, without what they leave as it is.
 
     Raises:
         TinybudgetError: one of them is malformed.
     """
-    return Given(declared_costs(arguments), tuple(declared_shapes(arguments).items()))
+    from msgspec.structs import asdict
+
+    from pytest_tinybudget.declaration.settings import DEFAULTS
+
+    costs = {name: asdict(cost) for name, cost in declared_costs(arguments).items()}
+    int8 = {"yes": True, "warn": "warn", "no": False}
+    said: dict[str, object] = {
+        "budget": _budgets(arguments.budget),
+        "require_int8": int8[arguments.require_int8],
+        "placement": _arena_place(arguments.placement),
+        "operators": costs or None,
+        "input_shapes": declared_shapes(arguments) or None,
+    }
+    for key in DEFAULTS:
+        if key not in said and key != "strict":
+            said[key] = getattr(arguments, key)
+    given = {key: value for key, value in said.items() if value != DEFAULTS[key]}  # type: ignore[literal-required]
+    return cast("Settings", given)
+
+
+def _budgets(options: Iterable[str]) -> dict[str, str | int] | None:
+    limits: dict[str, str | int] = {}
+    for text in options:
+        name, separator, limit = text.partition("=")
+        if not separator:
+            raise TinybudgetError(f"--budget {text!r}: expected NAME=LIMIT, such as flash=200KB")
+        limits[name] = limit
+    return limits or None
 
 
 def require_runnable(footprint: Footprint, shown: str, otherwise: str = "") -> None:

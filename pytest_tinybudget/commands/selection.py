@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.commands.options import Given
 from pytest_tinybudget.graph.locations import SEPARATOR
 from pytest_tinybudget.graph.locations import holds_model
 from pytest_tinybudget.graph.locations import is_c_source
@@ -21,10 +20,11 @@ from pytest_tinybudget.graph.locations import model_name
 
 if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import Declared
+    from pytest_tinybudget.declaration.settings import Settings
 
 
 def select(
-    arguments: Iterable[str], boards: Sequence[str] = (), given: Given | None = None
+    arguments: Iterable[str], boards: Sequence[str] = (), given: Settings | None = None
 ) -> list[Declared]:
     """The pairs that ``arguments`` stand for, each once.
 
@@ -36,7 +36,7 @@ def select(
         TinybudgetError: a path, a declaration or a name in an argument is wrong, or a model has
             no board.
     """
-    given = given or Given()
+    given = given or {}
     found = (pair for each in arguments for pair in _select(each, boards, given))
     return list({pair.id: pair for pair in found}.values())
 
@@ -51,17 +51,17 @@ def is_model(argument: str) -> bool:
     return is_model_name(path) or holds_model(path)
 
 
-def _select(argument: str, boards: Sequence[str], given: Given) -> list[Declared]:
+def _select(argument: str, boards: Sequence[str], given: Settings) -> list[Declared]:
     from pytest_tinybudget.base.suggest import unknown
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration.search import split_argument
 
     if is_model(argument):
         return list(_of_model(argument, boards, given))
-    if given != Given():
+    if given:
         raise TinybudgetError(
-            f"{argument}: --op and --input-shape are for a model that is named itself: a "
-            "declaration has [runtime.ops.NAME] and input_shapes"
+            f"{argument}: {_options(given)} is for a model that is named itself: a declaration "
+            "says it in [models.NAME], operators in [runtime.ops.NAME]"
         )
     path, model, board = split_argument(argument)
     selected = list(_pairs(Path(path)))
@@ -79,12 +79,11 @@ def _select(argument: str, boards: Sequence[str], given: Given) -> list[Declared
     return selected
 
 
-def _of_model(argument: str, boards: Sequence[str], given: Given) -> Iterator[Declared]:
+def _of_model(argument: str, boards: Sequence[str], given: Settings) -> Iterator[Declared]:
     """The pairs of a model that is named itself: ``FILE[::MODEL][::BOARD]``."""
     from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.base.paths import relative_path
     from pytest_tinybudget.commands.options import boards_of
-    from pytest_tinybudget.convert.settings import Conversion
     from pytest_tinybudget.declaration.pairs import Location
 
     file, *names = argument.split(SEPARATOR)
@@ -102,11 +101,15 @@ def _of_model(argument: str, boards: Sequence[str], given: Given) -> Iterator[De
             f"{argument}: a model is checked on a board: --board raspberry-pi-pico, which may be "
             f"repeated; tinybudget compare {file} tells of all"
         )
-    conversion = Conversion(Path.cwd(), input_shapes=given.shapes)
     for board in chosen:
-        pair = pair_of(path, board=board, conversion=conversion)
-        model = replace(pair.model, operators=given.costs)
-        yield replace(pair, model=model, location=Location(relative_path(Path(file), Path())))
+        pair = pair_of(path, board=board, settings=given)
+        yield replace(pair, location=Location(relative_path(Path(file), Path())))
+
+
+def _options(given: Settings) -> str:
+    """The options that said ``given``."""
+    names = {"operators": "op", "input_shapes": "input-shape"}
+    return ", ".join(f"--{names.get(key, key.replace('_', '-'))}" for key in given)
 
 
 def _target(name: str, selected: Iterable[Declared]) -> str:
