@@ -261,7 +261,7 @@ def _image(graph: SectionGraph, operators: Mapping[str, bool], typed: Mapping[st
     image: _Image | None = graph.walked.get(key)
     if image is None:
         known = [name for name in operators if name in graph.operators]
-        image = graph.walked[key] = _Firmware(graph, known, operators, used).image()
+        image = graph.walked[key] = _LinkedFirmware(graph, known, operators, used).image()
     return image
 
 
@@ -328,7 +328,7 @@ class _Image(Struct, frozen=True):
         return sum(size for kind, size in self.sizes.items() if kind != "bss")
 
 
-class _Firmware:
+class _LinkedFirmware:
     """One firmware image: the sections that a set of registrations links, placed."""
 
     def __init__(
@@ -466,7 +466,7 @@ def _place(graph: SectionGraph, nodes: set[int], main_text: int) -> dict[int, in
     return added
 
 
-def _flash_parts(firmware: _Firmware) -> list[Part]:
+def _flash_parts(firmware: _LinkedFirmware) -> list[Part]:
     """Every linked byte once: by library, else by the operators that reach it."""
     graph = firmware.graph
     core = _reach(graph, firmware.core_roots)

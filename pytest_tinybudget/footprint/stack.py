@@ -175,17 +175,21 @@ def _path(subgraph: Subgraph, operator: Operator, kernels: Kernels) -> str:
         if options["adj_x"] or not options["adj_y"]:
             return f"transposes_{len(second.shape)}"
         return ""
-    if operator.name == "FULLY_CONNECTED":
-        return _dense_path(first, second, output, kernels)
     own = _LIBRARY_PATHS.get(kernels.library)
-    return own(operator, (first, second, output), kernels) if own else ""
+    found = own(operator, (first, second, output), kernels) if own else ""
+    if operator.name == "FULLY_CONNECTED" and not found:
+        return "per_channel" if len(second.quantization.scales) > 1 else ""
+    return found
 
 
 def _cmsis_nn_path(
     operator: Operator, tensors: tuple[Tensor, Tensor, Tensor], kernels: Kernels
 ) -> str:
-    """The function of CMSIS-NN that a convolution is handed to."""
+    """The function of CMSIS-NN that an operator is handed to; dense layers of batches convolve."""
     first, second, output = tensors
+    if operator.name == "FULLY_CONNECTED":
+        inputs = second.shape[-1] if second.shape else 1
+        return "convolve_1x1" if len(output.shape) > 2 and inputs % 4 == 0 else ""
     if (operator.name, first.type) == ("CONV_2D", "INT16"):
         return _columns_path(output, kernels)
     if first.type != "INT8":
@@ -225,15 +229,6 @@ def _int(operator: Operator, option: str) -> int:
             f"{operator.name} #{operator.index}: {option} is no number", code="TB300"
         )
     return value
-
-
-def _dense_path(first: Tensor, weights: Tensor, output: Tensor, kernels: Kernels) -> str:
-    """FULLY_CONNECTED: per channel or per tensor; CMSIS-NN convolves where there are batches."""
-    per_channel = len(weights.quantization.scales) > 1
-    inputs = weights.shape[-1] if weights.shape else 1
-    if kernels.library == "cmsis-nn" and len(output.shape) > 2 and inputs % 4 == 0:
-        return "convolve_1x1"
-    return "per_channel" if per_channel else ""
 
 
 def _pads(operator: Operator, first: Tensor, weights: Tensor) -> tuple[int, int]:

@@ -79,7 +79,7 @@ class Calibration(Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-class Firmware(Struct, frozen=True):
+class FirmwareFile(Struct, frozen=True):
     """A linked image: its segments, its symbols (empty when stripped), its bytes."""
 
     label: str
@@ -96,7 +96,7 @@ class Firmware(Struct, frozen=True):
         return None
 
 
-def read_firmware(path: Path) -> Firmware:
+def read_firmware(path: Path) -> FirmwareFile:
     """The linked image at ``path``.
 
     Raises:
@@ -136,11 +136,11 @@ def read_firmware(path: Path) -> Firmware:
                 table = section_bytes(content, header)
                 strings = section_bytes(content, headers[header["sh_link"]])
                 symbols = tuple(read_symbols(table, strings, format_of(elf)))
-        return Firmware(label, elf["e_machine"], content, segments, symbols)
+        return FirmwareFile(label, elf["e_machine"], content, segments, symbols)
 
 
 def calibrate(
-    firmware: Firmware,
+    firmware: FirmwareFile,
     regions: Sequence[MapRegion] = (),
     *,
     model: bytes = b"",
@@ -201,7 +201,7 @@ def _rest(items: Sequence[Item], memory: Memory) -> int:
 class _Memory:
     """Which addresses are flash and which are RAM, and what the image puts there."""
 
-    def __init__(self, firmware: Firmware, regions: Sequence[MapRegion]) -> None:
+    def __init__(self, firmware: FirmwareFile, regions: Sequence[MapRegion]) -> None:
         self.segments = firmware.segments
         self.regions = regions
         self.notes: list[str] = []
@@ -272,7 +272,7 @@ class _ModelArray(Struct, frozen=True):
 
 
 def _model_arrays(
-    firmware: Firmware, model: bytes, model_symbols: Sequence[str]
+    firmware: FirmwareFile, model: bytes, model_symbols: Sequence[str]
 ) -> list[_ModelArray]:
     """The arrays that hold models: named, or with ``model``'s content, or by their usual names."""
     if model and not model_symbols:
@@ -293,14 +293,14 @@ def _model_arrays(
     ]
 
 
-def _holds_model(firmware: Firmware, symbol: Symbol) -> bool:
+def _holds_model(firmware: FirmwareFile, symbol: Symbol) -> bool:
     """Whether the object's content begins as a TF Lite file does."""
     offset = firmware.file_offset(symbol.value)
     return offset is not None and firmware.content[offset + 4 : offset + 8] == b"TFL3"
 
 
 def _named(
-    firmware: Firmware, names: Sequence[str], usual: re.Pattern[str], option: str
+    firmware: FirmwareFile, names: Sequence[str], usual: re.Pattern[str], option: str
 ) -> list[Symbol]:
     """Objects by exact (or mangled) name, or by their usual names; one for each address."""
     objects = {
@@ -323,7 +323,7 @@ def _named(
     return found
 
 
-def _static_objects(firmware: Firmware) -> list[Symbol]:
+def _static_objects(firmware: FirmwareFile) -> list[Symbol]:
     """Interpreter and resolver, where the firmware keeps them in static memory."""
     interpreters = _named(firmware, (), _INTERPRETER_NAME, "")
     resolvers = _named(firmware, (), _RESOLVER_NAME, "")
@@ -338,7 +338,7 @@ def _static_objects(firmware: Firmware) -> list[Symbol]:
     ]
 
 
-def _runtime_items(firmware: Firmware, runtime_flash: int, notes: list[str]) -> list[Item]:
+def _runtime_items(firmware: FirmwareFile, runtime_flash: int, notes: list[str]) -> list[Item]:
     if not runtime_flash:
         notes.append("TFLM's own code stays counted: give --model to take it off")
         return []
@@ -348,7 +348,7 @@ def _runtime_items(firmware: Firmware, runtime_flash: int, notes: list[str]) -> 
     return [Item("flash", -runtime_flash, "TFLM with the model's operators, predicted")]
 
 
-def _reserves(firmware: Firmware) -> list[str]:
+def _reserves(firmware: FirmwareFile) -> list[str]:
     """Heap and stack that the linker script sets aside: they stay counted."""
     return [
         f"{printable(symbol.name)} = {symbol.value:,} B stays counted, if the script places it"
