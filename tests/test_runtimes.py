@@ -40,6 +40,7 @@ from pytest_tinybudget.runtimes.versions import Version
 from pytest_tinybudget.runtimes.versions import changes
 from pytest_tinybudget.runtimes.versions import find_version
 from pytest_tinybudget.runtimes.versions import version
+from pytest_tinybudget.workspace import Workspace
 
 
 M4 = RUNTIMES["m4_cmsisnn"]
@@ -201,7 +202,7 @@ def test_a_jetson_has_no_runtime_of_tflm(tmp_path: Path) -> None:
 
 
 def test_a_result_on_a_jetson_belongs_to_no_tables_and_to_no_tflm(tmp_path: Path) -> None:
-    result = Gate(cached=False).check(jetson(tmp_path))
+    result = Gate(Workspace(cached=False)).check(jetson(tmp_path))
     assert (result.outcome, result.runtime, result.table) == ("warns", "jetson-orin-nano", "")
     assert result.identity is not None
     assert (result.identity.tflm, result.identity.kernels) == ("", "")
