@@ -41,19 +41,33 @@ _NOT_IN_THE_RESULT = ("shown", "data", "data_shown", "other_shown", "source", "t
                       "memory_bytes")  # fmt: skip
 
 
-class Other(Struct, frozen=True):
-    """What a model is compared with: another ``model``, or the float model of a ``source``."""
+class ReferenceModel(Struct, frozen=True):
+    """What a model is compared with.
+
+    Attributes:
+        shown: its name in messages.
+        model: the model, where it is a ``.tflite`` file.
+        source: what the float model is made from, where it is not.
+    """
 
     shown: str
     model: Model | None = None
     source: Request | None = None
 
 
-class Question(Struct, frozen=True):
-    """What is to be found out about ``model``, which messages call ``shown``.
+class EvaluationRequest(Struct, frozen=True):
+    """What is to be found out about a model.
 
-    With ``metric`` it is rated by ``labels``, without one its decisions are compared with the
-    ``other`` model's. ``limits`` has the time and memory of a conversion.
+    Attributes:
+        model: the model.
+        shown: its name in messages.
+        data: the held-out samples.
+        limits: time and memory that a conversion may take, and so may this.
+        labels: the array of ``data`` that a ``metric`` compares with.
+        metric: what rates the model; without one, its decisions are compared with those of
+            ``reference``.
+        tolerance: how far outputs may lie apart and still agree.
+        reference: what the model is compared with.
     """
 
     model: Model
@@ -63,13 +77,16 @@ class Question(Struct, frozen=True):
     labels: str = ""
     metric: str = ""
     tolerance: float | None = None
-    other: Other | None = None
+    reference: ReferenceModel | None = None
 
 
-class Answer(Struct, frozen=True):
-    """``facts`` as the worker tells them, found by the interpreter called ``interpreter``.
+class EvaluationResult(Struct, frozen=True):
+    """What was found out.
 
-    ``doubt`` is why they are not kept, where they should be and cannot.
+    Attributes:
+        facts: figures by name, as ``evaluation/worker/`` returns them.
+        interpreter: the title of the interpreter that ran the model.
+        doubt: why the facts are not kept in the cache, where they should be and cannot.
     """
 
     facts: dict[str, Any]
@@ -77,37 +94,37 @@ class Answer(Struct, frozen=True):
     doubt: str = ""
 
 
-def answer(question: Question, cache: Cache | None) -> Answer:
-    """What is found out, in a child process or before.
+def evaluate(request: EvaluationRequest, cache: Cache | None) -> EvaluationResult:
+    """Run the model on the data in a child process, or take what an earlier run found.
 
     Raises:
         TinybudgetError: no interpreter is installed, the data does not fit the model, or a model
             cannot be run.
     """
-    other = question.other
-    models = [question.model, *([other.model] if other and other.model else [])]
+    other = request.reference
+    models = [request.model, *([other.model] if other and other.model else [])]
     interpreter = interpreter_for(*models)
-    job = _job(question, interpreter)
+    job = _job(request, interpreter)
     if cache is None:
-        return Answer(_evaluated(question, job), interpreter.title)
-    key, root = _key(question, job, interpreter), question.limits.root
+        return EvaluationResult(_evaluated(request, job), interpreter.title)
+    key, root = _key(request, job, interpreter), request.limits.root
     kept, doubt = cache.get(key, root), ""
     if kept is None:
         with cache.locked([key]):
             kept = cache.get(key, root)  # another process may have made it meanwhile
             if kept is None:
-                facts = _evaluated(question, job)
-                kept = Entry(b"", {**facts, "source": f"{question.shown}, evaluated"})
+                facts = _evaluated(request, job)
+                kept = Entry(b"", {**facts, "source": f"{request.shown}, evaluated"})
                 doubt = cache.put(key, kept)
-    return Answer(kept.report, interpreter.title, doubt)
+    return EvaluationResult(kept.report, interpreter.title, doubt)
 
 
-def _job(question: Question, interpreter: Interpreter) -> Job:
+def _job(request: EvaluationRequest, interpreter: Interpreter) -> Job:
     from pytest_tinybudget.convert.converter import job_of
 
-    data, other = question.data, question.other
+    data, other = request.data, request.reference
     return Job(
-        shown=question.shown,
+        shown=request.shown,
         engine=interpreter.name,
         data=str(data.path.absolute()),
         data_shown=data.shown,
@@ -115,54 +132,54 @@ def _job(question: Question, interpreter: Interpreter) -> Job:
         normalize=data.normalize,
         output=data.output,
         threshold=data.threshold,
-        labels=question.labels,
-        metric=question.metric,
-        tolerance=question.tolerance,
+        labels=request.labels,
+        metric=request.metric,
+        tolerance=request.tolerance,
         other_shown=other.shown if other else "",
         source=job_of(other.source) if other and other.source else None,
-        timeout_seconds=question.limits.timeout_seconds,
-        memory_bytes=question.limits.memory_bytes,
+        timeout_seconds=request.limits.timeout_seconds,
+        memory_bytes=request.limits.memory_bytes,
     )
 
 
-def _evaluated(question: Question, job: Job) -> dict[str, Any]:
+def _evaluated(request: EvaluationRequest, job: Job) -> dict[str, Any]:
     from pytest_tinybudget.convert.files import JobFolder
     from pytest_tinybudget.evaluation.child import run
 
     try:
         with temporary_folder() as folder:
-            folder.joinpath(MODEL).write_bytes(question.model.content)
-            if question.other and question.other.model:
-                folder.joinpath(OTHER).write_bytes(question.other.model.content)
+            folder.joinpath(MODEL).write_bytes(request.model.content)
+            if request.reference and request.reference.model:
+                folder.joinpath(OTHER).write_bytes(request.reference.model.content)
             return run(job, JobFolder(folder))
     except OSError as error:
         raise TinybudgetError(
-            f"{question.shown}: not evaluated, temporary files cannot be written: "
+            f"{request.shown}: not evaluated, temporary files cannot be written: "
             f"{error.strerror or error}",
             code="TB102",
         ) from None
 
 
-def _key(question: Question, job: Job, interpreter: Interpreter) -> str:
+def _key(request: EvaluationRequest, job: Job, interpreter: Interpreter) -> str:
     """The hash of all that the result depends on."""
     digest = hashlib.sha256()
-    for part in _parts(question, job, interpreter):
+    for part in _parts(request, job, interpreter):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
 
 
-def _parts(question: Question, job: Job, interpreter: Interpreter) -> Iterator[bytes]:
+def _parts(request: EvaluationRequest, job: Job, interpreter: Interpreter) -> Iterator[bytes]:
     yield f"evaluation {_REVISION} {interpreter.title} {machine()}".encode()
     settings = asdict(replace(job, source=None))
     yield repr([item for item in settings.items() if item[0] not in _NOT_IN_THE_RESULT]).encode()
-    yield hashlib.sha256(question.model.content).digest()
+    yield hashlib.sha256(request.model.content).digest()
     try:
-        yield file_digest(question.data.path)
-        if question.other and question.other.source:
-            source = question.other.source
+        yield file_digest(request.data.path)
+        if request.reference and request.reference.source:
+            source = request.reference.source
             yield fingerprint(source.source, kind_of(source.source), source.settings).encode()
     except OSError as error:
         raise TinybudgetError(f"{error.filename}: cannot be read: {error.strerror}") from None
-    if question.other and question.other.model:
-        yield hashlib.sha256(question.other.model.content).digest()
+    if request.reference and request.reference.model:
+        yield hashlib.sha256(request.reference.model.content).digest()

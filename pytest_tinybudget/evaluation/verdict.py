@@ -16,10 +16,10 @@ from pytest_tinybudget.declaration.held_out import ERRORS
 from pytest_tinybudget.declaration.held_out import Accuracy
 from pytest_tinybudget.declaration.held_out import Agreement
 from pytest_tinybudget.declaration.pairs import Check
-from pytest_tinybudget.evaluation.measure import Answer
-from pytest_tinybudget.evaluation.measure import Other
-from pytest_tinybudget.evaluation.measure import Question
-from pytest_tinybudget.evaluation.measure import answer
+from pytest_tinybudget.evaluation.measure import EvaluationRequest
+from pytest_tinybudget.evaluation.measure import EvaluationResult
+from pytest_tinybudget.evaluation.measure import ReferenceModel
+from pytest_tinybudget.evaluation.measure import evaluate
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.results.types import PairResult
 
@@ -89,15 +89,15 @@ def accuracy_result(check: Check, workspace: Workspace) -> PairResult:
     assert model is not None
     assert model.accuracy is not None
     asked = model.accuracy
-    found = answer(
-        Question(
+    found = evaluate(
+        EvaluationRequest(
             model=workspace.model(model),
             shown=model.declared_source,
             data=asked.data,
             limits=model.conversion,
             labels=asked.labels,
             metric=asked.metric,
-            other=_reference(asked, model, workspace),
+            reference=_reference(asked, model, workspace),
         ),
         workspace.cache(),
     )
@@ -126,14 +126,14 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
     assert model.agreement is not None
     assert model.deployed is not None
     asked, name = model.agreement, model.deployed.name
-    found = answer(
-        Question(
+    found = evaluate(
+        EvaluationRequest(
             model=workspace.model(model),
             shown=model.declared_source,
             data=asked.data,
             limits=model.conversion,
             tolerance=asked.tolerance,
-            other=Other(name, load_model(model.deployed, name)),
+            reference=ReferenceModel(name, load_model(model.deployed, name)),
         ),
         workspace.cache(),
     )
@@ -156,7 +156,9 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
     return _result(check, workspace, found, [demand], _where_they_differ(facts, name))
 
 
-def _reference(asked: Accuracy, model: DeclaredModel, workspace: Workspace) -> Other | None:
+def _reference(
+    asked: Accuracy, model: DeclaredModel, workspace: Workspace
+) -> ReferenceModel | None:
     """The float model to compare with, where that is asked for.
 
     Raises:
@@ -168,7 +170,7 @@ def _reference(asked: Accuracy, model: DeclaredModel, workspace: Workspace) -> O
 
     if asked.reference is not None:
         path, shown = asked.reference
-        return Other(shown, load_model(path, shown))
+        return ReferenceModel(shown, load_model(path, shown))
     if asked.max_drop is None:
         return None
     shown = f"{model.declared_source} (float)"
@@ -180,11 +182,13 @@ def _reference(asked: Accuracy, model: DeclaredModel, workspace: Workspace) -> O
         )
     if kind_of(model.source) == "tflite":
         shapes = dict(model.conversion.input_shapes)
-        return Other(shown, closed(load_model(model.source, shown), shapes))
-    return Other(shown, source=Request(model.source, model.declared_source, model.conversion))
+        return ReferenceModel(shown, closed(load_model(model.source, shown), shapes))
+    return ReferenceModel(
+        shown, source=Request(model.source, model.declared_source, model.conversion)
+    )
 
 
-def _quality(asked: Accuracy, found: Answer) -> _Demand:
+def _quality(asked: Accuracy, found: EvaluationResult) -> _Demand:
     """The metric itself against ``min`` or ``max``."""
     title, facts = _TITLES[asked.metric], found.facts
     unit: Unit = "%" if asked.metric in _SHARES else ""
@@ -205,7 +209,7 @@ def _quality(asked: Accuracy, found: Answer) -> _Demand:
     return _Demand(figure, (low * factor, high * factor), ok=title, failed=f"{title} too {size}:")
 
 
-def _drop(asked: Accuracy, found: Answer) -> _Demand:
+def _drop(asked: Accuracy, found: EvaluationResult) -> _Demand:
     """How much worse than float, against ``max_drop``."""
     facts = found.facts
     less, more = ("more", "less") if asked.metric in ERRORS else ("below", "above")
@@ -237,7 +241,7 @@ def _reference_value(asked: Accuracy, facts: dict[str, Any]) -> tuple[float, Uni
     return facts["reference"], ""
 
 
-def _basis(asked: Accuracy | Agreement, found: Answer) -> str:
+def _basis(asked: Accuracy | Agreement, found: EvaluationResult) -> str:
     facts = found.facts
     samples = f"{facts['hits']} of {facts['count']}" if "hits" in facts else f"{facts['count']}"
     return f"{samples} samples of {asked.data.shown}, {found.interpreter}"
@@ -272,7 +276,7 @@ def _where_they_differ(facts: dict[str, Any], name: str) -> tuple[str, ...]:
 def _result(
     check: Check,
     workspace: Workspace,
-    found: Answer,
+    found: EvaluationResult,
     demands: list[_Demand],
     reasons: tuple[str, ...],
 ) -> PairResult:
