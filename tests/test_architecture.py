@@ -150,3 +150,14 @@ def test_every_room_is_in_the_architecture() -> None:
         if not top.startswith("__"):
             shown = f"`{top}/`" if (PACKAGE / top).is_dir() else f"`{top}.py`"
             assert shown in text, module
+
+
+def test_only_the_loader_makes_declarations() -> None:
+    """What measures one file makes a pair: of a declaration it would need the smallest part."""
+    makers = {
+        module
+        for module in MODULES
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Declaration"
+    }
+    assert makers == {"declaration.resolve"}
