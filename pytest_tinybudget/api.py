@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
-from contextlib import contextmanager
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,18 +13,14 @@ from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.convert.live import Data
 from pytest_tinybudget.convert.live import Source
-from pytest_tinybudget.convert.live import on_disk
-from pytest_tinybudget.declaration.pairs import Location
-from pytest_tinybudget.declaration.pairs import Pair
-from pytest_tinybudget.declaration.project import Project
 from pytest_tinybudget.declaration.settings import ArenaPlace
 from pytest_tinybudget.declaration.settings import Limits
 from pytest_tinybudget.declaration.settings import MeasuredSettings
 from pytest_tinybudget.declaration.settings import OperatorCosts
 from pytest_tinybudget.declaration.settings import Settings
 from pytest_tinybudget.declaration.settings import Shapes
-from pytest_tinybudget.declaration.settings import declared_model
 from pytest_tinybudget.declaration.settings import offers
+from pytest_tinybudget.declaration.single import pair_with
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
@@ -109,7 +102,7 @@ def check(model: Source, *, board: str | Board, **settings: Unpack[Settings]) ->
         TypeError: there is no such setting.
     """
     with closing(Workspace()) as workspace, pair_with(model, board, settings, Path()) as pair:
-        return checked(Gate(workspace), pair)
+        return Gate(workspace).check_or_raise(pair)
 
 
 @offers(MeasuredSettings)
@@ -145,49 +138,3 @@ def measure(
     """
     with closing(Workspace()) as workspace, pair_with(model, board, settings, Path()) as pair:
         return measurement(pair, workspace, details=True).footprint
-
-
-def checked(gate: Gate, pair: Pair) -> PairResult:
-    """The result of ``pair``.
-
-    Raises:
-        TinybudgetError: its model cannot be measured.
-    """
-    measurement(pair, gate.workspace, details=True)
-    return gate.check(pair)
-
-
-@contextmanager
-def pair_with(
-    model: Source, board: str | Board, settings: Settings | MeasuredSettings, folder: Path
-) -> Iterator[Pair]:
-    """The pair of a model and a board, with ``settings``; it can be measured inside the block.
-
-    Relative paths are below ``folder``.
-
-    Raises:
-        TinybudgetError: model, board or a setting are wrong.
-    """
-    with on_disk(model, settings.get("representative_data")) as (path, data):
-        given: Settings = {**settings, "representative_data": data}
-        yield pair_of(folder / path, board=board, root=folder.absolute(), settings=given)
-
-
-def pair_of(
-    path: str | PathLike[str],
-    *,
-    board: str | Board,
-    root: Path | None = None,
-    settings: Settings | None = None,
-) -> Pair:
-    """The pair that a declaration of this one model and board would make.
-
-    Relative paths in ``settings`` are below ``root``, by default the working directory.
-
-    Raises:
-        TinybudgetError: the board or a setting is wrong.
-    """
-    path = Path(path)
-    found = board if isinstance(board, Board) else find_board(board)
-    model = declared_model(path, found, settings or {}, root or Path.cwd())
-    return Pair(Location(path.parent.as_posix()), Project(path), model, found)

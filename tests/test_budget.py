@@ -19,7 +19,6 @@ from modelmaker import SCALE
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
-from pytest_tinybudget.api import pair_of
 from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.units import format_size
@@ -29,6 +28,7 @@ from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import DeclaredRuntime
 from pytest_tinybudget.declaration.pairs import Location
+from pytest_tinybudget.declaration.single import pair_of
 from pytest_tinybudget.declaration.toml import parse as parse_toml
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.resolve import EDGE_TPU

@@ -71,6 +71,17 @@ def test_the_public_names_are_these(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", SURFACE)
+def test_what_a_public_module_defines_is_public_or_says_that_it_is_not(module: str) -> None:
+    imported = import_module(module)
+    defined = {
+        name
+        for name, each in vars(imported).items()
+        if getattr(each, "__module__", None) == module and not name.startswith("_")
+    }
+    assert defined <= set(imported.__all__)
+
+
+@pytest.mark.parametrize("module", SURFACE)
 def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
     with pytest.raises(AttributeError, match="no attribute 'chekc'"):
         import_module(module).chekc  # noqa: B018

@@ -130,7 +130,7 @@ def _placings(
     path: str, boards: Sequence[Board], costs: Mapping[str, OperatorCost], shapes: Shapes
 ) -> list[Placing]:
     """A model on each of ``boards``, measured once for each of their runtimes."""
-    from pytest_tinybudget.api import pair_of
+    from pytest_tinybudget.declaration.single import pair_of
     from pytest_tinybudget.footprint.measure import measure
     from pytest_tinybudget.gate.verdict import Demands
     from pytest_tinybudget.gate.verdict import judge

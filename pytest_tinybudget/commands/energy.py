@@ -124,10 +124,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _pair(arguments: argparse.Namespace) -> Pair:
     """The pair of a declaration that MODEL names, or of a file and a board of the catalog."""
-    from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.boards.everyday import boards_called
     from pytest_tinybudget.commands.selection import select
     from pytest_tinybudget.declaration.pairs import Pair
+    from pytest_tinybudget.declaration.single import pair_of
 
     if "::" not in arguments.model or is_c_source(Path(arguments.model)):
         if arguments.board is None:

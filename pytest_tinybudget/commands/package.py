@@ -294,8 +294,8 @@ def _footprint(
     arguments: argparse.Namespace, model: Model, board: Board, declaration: Declaration | None
 ) -> PackagedFootprint:
     """What the model takes on the board, with the declaration's runtimes where there is one."""
-    from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.declaration.pairs import project_of
+    from pytest_tinybudget.declaration.single import pair_of
     from pytest_tinybudget.runtimes.fingerprint import fingerprint
     from pytest_tinybudget.update.manifest import PackagedFootprint
     from pytest_tinybudget.workspace import Workspace

@@ -81,10 +81,10 @@ def _select(argument: str, boards: Sequence[str], given: Settings) -> list[Decla
 
 def _of_model(argument: str, boards: Sequence[str], given: Settings) -> Iterator[Declared]:
     """The pairs of a model that is named itself: ``FILE[::MODEL][::BOARD]``."""
-    from pytest_tinybudget.api import pair_of
     from pytest_tinybudget.base.paths import relative_path
     from pytest_tinybudget.commands.options import boards_of
     from pytest_tinybudget.declaration.pairs import Location
+    from pytest_tinybudget.declaration.single import pair_of
 
     file, *names = argument.split(SEPARATOR)
     path = Path(file)

@@ -114,7 +114,7 @@ class Artifacts:
 
 def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
     """The contents by name; none where the board's accelerator runs without firmware."""
-    from pytest_tinybudget import artifacts
+    from pytest_tinybudget.artifacts import render
 
     name, boards = pair.model.artifact_name, [pair.board]
     model = workspace.model(pair.model)
@@ -125,7 +125,7 @@ def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
         name, model = f"{name}_{pair.board.id}", made.model
     else:
         boards = [board for board in pair.model.boards if not board.accelerator]
-    return artifacts.render(
+    return render(
         model,
         name=name,
         footprints=[

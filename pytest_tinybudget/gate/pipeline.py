@@ -88,6 +88,15 @@ class Gate:
             return _unmeasured(pair, self.artifacts.with_log(error, pair, artifacts))
         return result if details or result.failed else result.without_details()
 
+    def check_or_raise(self, pair: Pair) -> PairResult:
+        """As ``check``, but a model that cannot be measured is an exception and not a result.
+
+        Raises:
+            TinybudgetError: the model cannot be measured.
+        """
+        measurement(pair, self.workspace, details=True)
+        return self.check(pair)
+
     def _on_a_board(self, pair: Pair | GroupPair, *, details: bool) -> PairResult:
         found = measurement(pair, self.workspace, details=details)
         result = judged(pair, found, self.rules, run=self._real_run(found), details=details)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from pytest_tinybudget.api import checked
-from pytest_tinybudget.api import pair_with
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
@@ -20,6 +18,7 @@ from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.settings import MeasuredSettings
 from pytest_tinybudget.declaration.settings import Settings
 from pytest_tinybudget.declaration.settings import offers
+from pytest_tinybudget.declaration.single import pair_with
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.gate.measurement import measurement
 from pytest_tinybudget.pytest_plugin.process import boards_of
@@ -62,7 +61,7 @@ class Tinybudget:
         root = self._config.rootpath
         try:
             with pair_with(model, self._board(board), settings, root) as pair:
-                result = checked(gate_of(self._config), self._named(pair, model))
+                result = gate_of(self._config).check_or_raise(self._named(pair, model))
         except TinybudgetError as error:
             raise error.with_traceback(None) from None  # the test's own line is the place
         self._node.stash.setdefault(RESULTS, []).append(result)
