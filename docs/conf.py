@@ -30,7 +30,6 @@ suppress_warnings = ["misc.highlighting_failure"]
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 
 html_theme = "furo"
