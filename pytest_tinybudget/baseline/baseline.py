@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec import field
@@ -12,14 +13,12 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.paths import relative_path
 from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.text import printable
-from pytest_tinybudget.baseline.compare import incomparable
-from pytest_tinybudget.baseline.compare import other_estimator
-from pytest_tinybudget.results.reader import Results
-from pytest_tinybudget.results.reader import joined
-from pytest_tinybudget.results.reader import load_results
-from pytest_tinybudget.results.reader import own_estimator
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import Provenance
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.results.reader import Results
 
 
 #: Why growth is not checked where nobody says what to compare with.
@@ -62,6 +61,10 @@ class Baseline(Struct, frozen=True):
             return None, "" if self.complete else new
         if not base.measures:
             return None, f"could not be measured on {self.results.origin}: {base.headline}"
+        from pytest_tinybudget.baseline.compare import incomparable
+        from pytest_tinybudget.baseline.compare import other_estimator
+        from pytest_tinybudget.results.reader import own_estimator
+
         reason = other_estimator(self.results.estimator, own_estimator())
         reason = reason or incomparable(base, head)
         return (None, reason) if reason else (base, "")
@@ -77,6 +80,8 @@ def baseline_file(path: Path, *, written: Path | None = None) -> Baseline:
     """
     path = Path(relative_path(path, Path()))
     if path.exists():
+        from pytest_tinybudget.results.reader import load_results
+
         return Baseline(load_results(path))
     if written is not None and written.resolve() == path.resolve():
         note = f"no baseline yet at {printable(path.as_posix())}: this run writes it"
@@ -112,6 +117,8 @@ def declared_baselines(
     paths = dict.fromkeys(path for path in files.values() if path is not None)
     if not paths:
         return None
+    from pytest_tinybudget.results.reader import joined
+
     found = {path: baseline_file(path, written=written) for path in paths}
     missing = {file: NO_BASE for file, path in files.items() if path is None}
     for file, path in files.items():
