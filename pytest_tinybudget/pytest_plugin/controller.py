@@ -28,6 +28,7 @@ from pytest_tinybudget.pytest_plugin.settings import artifacts_required
 from pytest_tinybudget.pytest_plugin.settings import path_setting
 from pytest_tinybudget.pytest_plugin.settings import setting
 from pytest_tinybudget.pytest_plugin.terminal import style_of
+from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
 from pytest_tinybudget.pytest_plugin.wire import details_wanted
 from pytest_tinybudget.pytest_plugin.wire import results_of
 from pytest_tinybudget.pytest_plugin.worker_files import write_files
@@ -141,7 +142,7 @@ class Controller:
         results = self.results
         if not results:
             return
-        verbosity = self._config.get_verbosity()
+        verbosity = verbosity_of(self._config)
         if verbosity >= 0:
             terminalreporter.write_sep("=", "tinybudget")
         style = style_of(self._config)

@@ -24,6 +24,7 @@ from pytest_tinybudget.pytest_plugin.settings import COLLECTED
 from pytest_tinybudget.pytest_plugin.settings import RESULTS
 from pytest_tinybudget.pytest_plugin.terminal import clear_progress
 from pytest_tinybudget.pytest_plugin.terminal import style_of
+from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
 from pytest_tinybudget.pytest_plugin.wire import details_wanted
 from pytest_tinybudget.report.terminal import failure
 
@@ -138,7 +139,7 @@ class BudgetPair(pytest.Item):
     def runtest(self) -> None:
         self.stash[RESULTS] = [self._result]
         if self._result.failed:
-            verbosity = self.config.get_verbosity()
+            verbosity = verbosity_of(self.config)
             text = failure(self._result, style_of(self.config), verbosity=verbosity)
             raise OverBudgetError(text)
 

@@ -21,10 +21,19 @@ def style_of(config: pytest.Config) -> Style:
     return Style(config.get_terminal_writer().fullwidth, encodable(sys.stdout.encoding))
 
 
+def verbosity_of(config: pytest.Config) -> int:
+    """How much the run shows, as ``-v`` and ``-q`` say: 0 where there is no terminal to ask.
+
+    The option is the terminal plugin's: pytest 8 raises where ``-p no:terminal`` left it out.
+    """
+    verbosity: int = config.getoption("verbose", 0)
+    return verbosity
+
+
 def show_progress(config: pytest.Config, model: str, step: str) -> None:
     """Show which model is being converted, and on a terminal at which step."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or config.get_verbosity() < 0:
+    if reporter is None or verbosity_of(config) < 0:
         return
     if reporter.isatty:
         reporter.rewrite(f"converting {model}: {step} ", erase=True)

@@ -25,6 +25,7 @@ from pytest_tinybudget.pytest_plugin.settings import names_base
 from pytest_tinybudget.pytest_plugin.settings import path_setting
 from pytest_tinybudget.pytest_plugin.settings import setting
 from pytest_tinybudget.pytest_plugin.settings import worker_input
+from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
 from pytest_tinybudget.pytest_plugin.worker_files import attach_files
 from pytest_tinybudget.report import is_github_step
 from pytest_tinybudget.report.terminal import failure
@@ -76,7 +77,7 @@ def details_wanted(config: pytest.Config) -> bool:
         return bool(given[DETAILS])
     files = ("tinybudget_json", "tinybudget_html")
     return bool(
-        config.getoption("verbose", 0) > 0
+        verbosity_of(config) > 0
         or any(path_setting(config, name) for name in files)
         or setting(config, "tinybudget_report")
         or names_base(config)
