@@ -1,13 +1,18 @@
-"""Small projects for the tests of baselines: keyword models by size, declarations, git commits."""
+"""Small projects for tests that run commands: keyword models by size, declarations, git commits."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelmaker import ModelMaker
 
 from pytest_tinybudget import cli
+
+
+if TYPE_CHECKING:
+    import pytest
 
 
 BOARD = "arduino-nano-33-ble"
@@ -71,3 +76,28 @@ def commit(folder: Path, message: str) -> str:
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
     return git(folder, "rev-parse", "HEAD")
+
+
+def assert_all_commands_refuse(
+    words: str, folder: Path, capsys: pytest.CaptureFixture[str], board: str = "raspberry-pi-pico"
+) -> None:
+    """Every command that measures ``kws.tflite`` of ``folder`` says ``words``; none writes files.
+
+    ``folder`` is the working directory, with a declaration of the model on ``board``.
+    """
+    for exit_code, *command in (
+        (1, "check"),
+        (1, "check", "--artifacts", "out"),
+        (1, "explain", f"kws::{board}"),
+        (0, "inspect", "kws.tflite", "--board", board),
+        (0, "compare", "kws.tflite", "--board", board),
+        (2, "boards", "--fits", "kws.tflite"),
+        (2, "carray", "kws.tflite", "-o", "out"),
+        (2, "package", "kws.tflite", "--version", "1.0.0", "--slot-size", "64KB",
+         "--board", board, "-o", "out"),
+    ):  # fmt: skip
+        assert cli.main(command) == exit_code, command
+        captured = capsys.readouterr()
+        shown = " ".join((captured.out + captured.err).split())
+        assert words in shown, command
+        assert not (folder / "out").exists(), command

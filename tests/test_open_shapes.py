@@ -18,6 +18,7 @@ from modelmaker import Graph
 from modelmaker import ModelMaker
 from random_models import control_flow
 from random_models import models
+from small_projects import assert_all_commands_refuse
 
 import pytest_tinybudget
 from pytest_tinybudget import cli
@@ -498,22 +499,7 @@ def test_the_gate_and_every_command_refuse_what_is_open(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     check(tmp_path, opened(small_cnn()))
-    for exit_code, *command in (
-        (1, "check"),
-        (1, "check", "--artifacts", "out"),
-        (1, "explain", f"kws::{PICO}"),
-        (0, "inspect", "kws.tflite", "--board", PICO),
-        (0, "compare", "kws.tflite", "--board", PICO),
-        (2, "boards", "--fits", "kws.tflite"),
-        (2, "carray", "kws.tflite", "-o", "out"),
-        (2, "package", "kws.tflite", "--version", "1.0.0", "--slot-size", "64KB",
-         "--board", PICO, "-o", "out"),
-    ):  # fmt: skip
-        assert cli.main(command) == exit_code, command
-        captured = capsys.readouterr()
-        shown = " ".join((captured.out + captured.err).split())
-        assert "declare input_shapes = { image = [1, …, …, …] }" in shown, command
-        assert not (tmp_path / "out").exists(), command
+    assert_all_commands_refuse("declare input_shapes = { image = [1, …, …, …] }", tmp_path, capsys)
 
 
 def test_every_command_measures_and_writes_the_model_that_was_closed(

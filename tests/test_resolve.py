@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from modelmaker import ModelMaker
+from small_projects import assert_all_commands_refuse
 
 import pytest_tinybudget
 from pytest_tinybudget import cli
@@ -210,22 +211,7 @@ def test_the_gate_and_every_command_agree(
     result = check(tmp_path, model_with("FlexAtan"))
     assert result.outcome == "refused"
     assert result.headline.startswith("TFLM would not find the operator: FlexAtan #0 (hidden): ")
-    for exit_code, *command in (
-        (1, "check"),
-        (1, "check", "--artifacts", "out"),
-        (1, "explain", f"kws::{PICO}"),
-        (0, "inspect", "kws.tflite", "--board", PICO),
-        (0, "compare", "kws.tflite", "--board", PICO),
-        (2, "boards", "--fits", "kws.tflite"),
-        (2, "carray", "kws.tflite", "-o", "out"),
-        (2, "package", "kws.tflite", "--version", "1.0.0", "--slot-size", "64KB",
-         "--board", PICO, "-o", "out"),
-    ):  # fmt: skip
-        assert cli.main(command) == exit_code, command
-        captured = capsys.readouterr()
-        shown = " ".join((captured.out + captured.err).split())
-        assert "SELECT_TF_OPS" in shown, command
-        assert not (tmp_path / "out").exists(), command
+    assert_all_commands_refuse("SELECT_TF_OPS", tmp_path, capsys)
 
 
 def test_pytest_fails_it_and_the_fixture_and_the_results_file_agree(project: Project) -> None:
