@@ -35,6 +35,7 @@ from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.kernels import LibraryName
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tables import choose_table
 
 
 _TEXT = KINDS.index("text")
@@ -100,6 +101,7 @@ def link(model: Model, firmware: Firmware | Runtime) -> Linked:
     typed = typed_for(model, runtime) if firmware.registrations == "typed" else {}
     image = _image(graph, operators, typed)
     parts, unknown = _with_margin(image.parts, runtime, graph), []
+    parts += _beyond(parts, runtime)
     for name in operators:
         if name in graph.operators:
             continue
@@ -281,8 +283,8 @@ def _largest_operator(table: str) -> tuple[str, int]:
 
 
 def _table(runtime: Runtime) -> str:
-    """The section graph that stands for ``runtime``: the user's own, else the shipped one."""
-    return runtime.graph or runtime.table
+    """The section graph that stands for ``runtime``: the user's own, else the nearest shipped."""
+    return runtime.graph or choose_table(runtime).name
 
 
 def reference_of(runtime: Runtime) -> Runtime | None:
@@ -292,6 +294,8 @@ def reference_of(runtime: Runtime) -> Runtime | None:
     """
     if runtime.graph or runtime.kernels.library not in _compared_libraries():
         return None
+    if choose_table(runtime).name != runtime.table:
+        return None  # its build is another than that of the tables with reference kernels
     cores = [core.name for core in runtime.cores]
     return next(
         (
@@ -496,8 +500,10 @@ def _flash_parts(firmware: _LinkedFirmware) -> list[Part]:
 
 def _with_margin(parts: Sequence[Part], runtime: Runtime, graph: SectionGraph) -> list[Part]:
     """``parts`` with the runtime's margin spread over them in proportion; its sum is rounded up."""
-    estimated = runtime.flash_margin_percent > 0
-    percent = runtime.flash_margin_percent if estimated else graph.margin_percent
+    percent = runtime.flash_margin_percent or graph.margin_percent
+    estimated = runtime.flash_margin_percent > 0 or not (
+        runtime.graph or choose_table(runtime).is_of_its_build
+    )
     method: Method = "estimated" if estimated else "table"
     result = []
     seen = given = 0
@@ -507,6 +513,20 @@ def _with_margin(parts: Sequence[Part], runtime: Runtime, graph: SectionGraph) -
         given += margin
         result.append(replace(part, method=method, margin_bytes=margin))
     return result
+
+
+def _beyond(parts: Sequence[Part], runtime: Runtime) -> list[Part]:
+    """What may come on top of ``parts``: a part for each difference from the table's build.
+
+    ``parts`` are those of the table, with its margin.
+    """
+    if runtime.graph:
+        return []
+    flash = sum(part.bytes + part.margin_bytes for part in parts)
+    return [
+        Part(f"margin: {each.what}", 0, "estimated", margin_bytes=each.bytes, note=each.note)
+        for each in choose_table(runtime).margins(flash)
+    ]
 
 
 def _ram_parts(model: Model, runtime: Runtime, image: _Image) -> tuple[Part, ...]:

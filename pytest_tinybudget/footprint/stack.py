@@ -81,6 +81,8 @@ def stack_part(model: Model, runtime: Runtime) -> Part:
         note = _NEIGHBOR
     elif runtime.tflm.commit != TFLM_COMMIT:
         note = f"measured with TFLM {TFLM_COMMIT}"
+    elif runtime.optimize or runtime.tflm.log_strings:
+        note = "measured with TFLM's own flags"
     return Part("stack", size, "estimated" if note else "table", note=note)
 
 

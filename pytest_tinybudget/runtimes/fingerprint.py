@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tables import choose_table
 from pytest_tinybudget.runtimes.tables import section_graph_path
 from pytest_tinybudget.runtimes.tables import stack_table_path
 
@@ -31,7 +32,9 @@ def fingerprint(runtime: Runtime) -> str:
         runtime.table,
         runtime.flash_margin_percent,
     )
-    return _digest(repr(settings), tuple(_tables(runtime)))
+    # What a table is built otherwise; of the very build, there is nothing to add.
+    differences = choose_table(runtime).differences if not runtime.graph else ()
+    return _digest(repr((*settings, *differences)), tuple(_tables(runtime)))
 
 
 @lru_cache(maxsize=64)
@@ -43,19 +46,16 @@ def _digest(settings: str, tables: tuple[bytes, ...]) -> str:
 
 
 def _tables(runtime: Runtime) -> list[bytes]:
-    contents = list(_packaged(runtime.table)) if runtime.table else []
+    stack = [_packaged(stack_table_path(runtime.table))] if runtime.table else []
     if not runtime.graph:
-        return contents
+        graph = choose_table(runtime).name
+        return [*stack, _packaged(section_graph_path(graph))] if graph else stack
     try:
-        return [*contents[:1], Path(runtime.graph).read_bytes()]
+        return [*stack, Path(runtime.graph).read_bytes()]
     except OSError as error:
         raise TinybudgetError(f"runtime table {runtime.graph}: {error.strerror}") from error
 
 
-@lru_cache(maxsize=16)
-def _packaged(table: str) -> tuple[bytes, bytes]:
-    """The packaged stack table and section graph called ``table``."""
-    return (
-        stack_table_path(table).read_bytes(),
-        section_graph_path(table).read_bytes(),
-    )
+@lru_cache(maxsize=32)
+def _packaged(path: Path) -> bytes:
+    return path.read_bytes()

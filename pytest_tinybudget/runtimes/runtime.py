@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -15,6 +17,15 @@ from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Version
 
 
+#: How GCC optimizes TFLM and the firmware: ``-Os``, ``-O2``, ``-O3``, or as TFLM's own make does it
+#: (its core ``-Os``, its kernels ``-O2``).
+Optimize = Literal["", "s", "2", "3"]
+
+#: What of libc the application has anyway, so that TFLM does not pay for it: nothing; printf with
+#: its kin, malloc, memory and string functions; what the runtime of pico-sdk or ESP-IDF has.
+AppLibc = Literal["none", "printf", "pico-sdk", "esp-idf"]
+
+
 class Runtime(Struct, frozen=True):
     """What a model runs on: TFLM, kernels, and the core that both are built for.
 
@@ -22,9 +33,13 @@ class Runtime(Struct, frozen=True):
         cores: those that its code was built for: several where one table stands for all. Data
             is laid out as on the first.
         kernels: the kernel library.
-        table: names the section graph and the stack table (``data/graphs``, ``data/stack``)
-            that stand for it; empty where there are none.
+        table: names the stack table (``data/stack``) that stands for it, and the section graph
+            (``data/graphs``) where no other is nearer (``tables.py``); empty where there are none.
         tflm: the version of TFLM and how it is built.
+        distribution: the name and release of what its sources came with, such as
+            ``"zephyr 4.4"``; empty where that is TFLM itself.
+        optimize: how the compiler optimizes it, which flash alone depends on.
+        app_libc: what of libc the application has anyway, which flash alone depends on.
         flash_margin_percent: 0 where the table was made for this very core and kernel library,
             else how far the truth may lie above what the table gives.
         graph: path of a section graph that the user built (``[runtime.NAME] table``). It takes
@@ -37,6 +52,9 @@ class Runtime(Struct, frozen=True):
     kernels: Kernels
     table: str
     tflm: Tflm = Tflm()
+    distribution: str = ""
+    optimize: Optimize = ""
+    app_libc: AppLibc = "none"
     flash_margin_percent: float = 0.0
     graph: str = ""
     label: str = ""
@@ -61,6 +79,11 @@ class Runtime(Struct, frozen=True):
     def abi(self) -> Abi:
         """The layout of C data in its code."""
         return self.cores[0].abi
+
+    @property
+    def built_from(self) -> str:
+        """What its sources came with: a distribution, or TFLM itself with its commit."""
+        return self.distribution or f"tflite-micro {self.tflm.commit}".rstrip()
 
     @property
     def tflm_commit(self) -> str:

@@ -25,6 +25,8 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
         version: its name is upstream's commit, empty where it is not known.
         static_memory: whether it is built with TF_LITE_STATIC_MEMORY, which makes structs
             smaller: TFLM's own make does, Zephyr's module does not.
+        log_strings: whether it keeps its log strings: TFLM's own release builds strip them
+            (TF_LITE_STRIP_ERROR_STRINGS). The arena depends on it in versions of 2022 alone.
         compression: whether it is built with USE_TFLM_COMPRESSION (compressed constant tensors),
             which makes structs larger.
         recording_allocator: whether firmware uses RecordingMicroAllocator, which is itself larger.
@@ -36,6 +38,7 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
 
     version: Version = Version(TFLM_COMMIT)
     static_memory: bool = True
+    log_strings: bool = False
     compression: bool = False
     recording_allocator: bool = False
     variables_in_arena: bool = False

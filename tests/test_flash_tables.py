@@ -1,0 +1,117 @@
+"""Which section graph stands for a runtime, and its margin where none is of the same build."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from test_link import _model
+
+from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.section_graph import load_graph
+from pytest_tinybudget.runtimes.abi import CORES
+from pytest_tinybudget.runtimes.fingerprint import fingerprint
+from pytest_tinybudget.runtimes.kernels import LIBRARIES
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tables import choose_table
+from pytest_tinybudget.runtimes.tables import section_graph_path
+from pytest_tinybudget.runtimes.tables import tables
+
+
+GRAPHS = files("pytest_tinybudget.runtimes") / "data" / "graphs"
+M4 = RUNTIMES["m4_cmsisnn"]
+
+
+def built(runtime: Runtime, *, log_strings: bool | None = None, **changes: Any) -> Runtime:
+    """``runtime`` with other flags."""
+    if log_strings is not None:
+        changes["tflm"] = replace(runtime.tflm, log_strings=log_strings)
+    return replace(runtime, **changes)
+
+
+def test_every_shipped_section_graph_has_a_row_and_every_row_a_graph() -> None:
+    shipped = {path.name for path in GRAPHS.iterdir() if path.name.endswith(".json.gz")}
+    assert shipped == {section_graph_path(name).name for name in tables()}
+
+
+@pytest.mark.parametrize("name", tables())
+def test_a_row_says_what_its_graph_is(name: str) -> None:
+    table = tables()[name]
+    assert table.margin_percent == load_graph(name).margin_percent
+    assert table.core in CORES
+    assert table.kernels in LIBRARIES
+    assert table.links >= 20
+    assert all(aside.percent >= 0 and aside.bytes >= 0 for aside in table.asides)
+
+
+@pytest.mark.parametrize("name", [name for name in RUNTIMES if RUNTIMES[name].table == name])
+def test_a_runtime_with_a_table_of_its_own_has_no_other(name: str) -> None:
+    choice = choose_table(RUNTIMES[name])
+    assert (choice.name, choice.differences) == (name, ())
+    parts = link(_model("CONV_2D"), RUNTIMES[name]).parts
+    assert {part.method for part in parts} == {"table"}
+
+
+def test_a_runtime_without_tables_has_none() -> None:
+    assert choose_table(RUNTIMES["x86_64_ref"]).name == ""
+
+
+def test_log_strings_that_no_table_of_the_core_has_add_their_measured_worst() -> None:
+    model = _model("CONV_2D", "SOFTMAX")
+    m7 = RUNTIMES["m7_ref"]
+    plain, logging = link(model, m7), link(model, built(m7, log_strings=True))
+    assert plain.flash == logging.flash
+    (margin,) = (part for part in logging.parts if part.name.startswith("margin: "))
+    assert margin.name == "margin: log strings"
+    assert margin.method == "estimated"
+    assert "operator sets" in margin.note
+    assert margin.margin_bytes > 0.27 * plain.flash
+    assert logging.margin_bytes == plain.margin_bytes + margin.margin_bytes
+
+
+def test_no_part_is_a_plain_figure_where_the_table_is_of_another_build() -> None:
+    parts = link(_model("ADD"), built(M4, optimize="3")).parts
+    assert {part.method for part in parts} == {"estimated"}
+
+
+def test_margins_of_several_differences_come_one_on_top_of_the_other() -> None:
+    model = _model("CONV_2D")
+    m7 = RUNTIMES["m7_ref"]
+
+    def margin(**changes: Any) -> int:
+        return link(model, built(m7, **changes)).margin_bytes
+
+    alone = margin(optimize="3") + margin(log_strings=True) - margin()
+    assert margin(optimize="3", log_strings=True) > alone
+
+
+def test_less_than_a_table_counts_takes_no_margin_but_is_an_estimate() -> None:
+    model = _model("ADD")
+    parts = link(model, built(RUNTIMES["m7_ref"], app_libc="printf")).parts
+    (margin,) = (part for part in parts if part.name == "margin: libc")
+    assert (margin.margin_bytes, margin.note) == (
+        0, "the table counts what of libc the application has anyway",
+    )  # fmt: skip
+    assert {part.method for part in parts} == {"estimated"}
+
+
+def test_a_boards_own_margin_is_kept_besides() -> None:
+    model = _model("CONV_2D")
+    logging = built(RUNTIMES["m7_ref"], log_strings=True)
+    on_a_board = link(model, logging.with_margin(45))
+    (margin,) = (part for part in on_a_board.parts if part.name == "margin: log strings")
+    assert on_a_board.margin_bytes - margin.margin_bytes >= 0.45 * on_a_board.flash
+    assert on_a_board.margin_bytes > 0.45 * on_a_board.flash + link(model, logging).margin_bytes
+
+
+def test_a_table_of_another_build_has_another_fingerprint() -> None:
+    prints = {
+        fingerprint(M4),
+        fingerprint(built(M4, optimize="3")),
+        fingerprint(built(M4, log_strings=True)),
+        fingerprint(built(M4, app_libc="pico-sdk", log_strings=True)),
+    }
+    assert len(prints) == 4
