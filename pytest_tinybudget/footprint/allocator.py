@@ -73,6 +73,10 @@ class Memory:
         self.need(self.temp)
         self._note("T", size, alignment, start)
 
+    def spare_temporaries(self) -> None:
+        """The temporaries up to here are not read again."""
+        self._spare = self.temp - self.head
+
     def reset_temporaries(self) -> None:
         self.temp = self.head
         self._spare = 0

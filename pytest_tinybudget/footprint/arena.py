@@ -236,6 +236,10 @@ class _Interpreter:
         return self._finish(offline)
 
     def _resolve(self) -> None:
+        count = len(self.model.subgraphs)
+        if count != 1 and not self.tflm.has("several subgraphs"):
+            reason = f"it has {count} subgraphs, this version of TFLM takes one"
+            self.node.refusals.append(Refusal("load", "", 0, -1, reason))
         for operator in self._operators():
             reason = why_unresolved(operator, self.firmware)
             if reason:
@@ -250,6 +254,8 @@ class _Interpreter:
                     reason = "its data is stored outside the flatbuffer, where TFLM does not look"
                 elif tensor.type not in ELEMENT_BYTES:
                     reason = f"TFLM has no memory for tensors of type {tensor.type}"
+                elif tensor.type in self.tflm.version.untyped:
+                    reason = f"this version of TFLM has no memory for tensors of type {tensor.type}"
                 else:
                     continue
                 self.node.refusals.append(_tensor_refusal(graph, tensor, reason))
@@ -263,12 +269,17 @@ class _Interpreter:
         if data is None:
             return None
         words = memoryview(bytes(data[: len(data) // 4 * 4])).cast("i").tolist()
-        tensors = self._tensor_count()
-        if len(words) < 3 + tensors or words[2] != tensors:
+        counts = [len(graph.tensors) for graph in self.model.subgraphs]
+        tensors = sum(counts)
+        version = self.tflm
+        covered = {tensors} if version.has("subgraphs are planned together") else set(counts)
+        if len(words) < 3 + max(covered) or set(words[2:3]) != covered:
             reason = f"its offline memory plan does not cover the {tensors} tensors of the model"
             self.node.refusals.append(Refusal("load", "", 0, -1, reason))
             return None
-        return tuple(words[3 : 3 + tensors])
+        if version.has("offline plans of several subgraphs"):
+            return tuple(words[3 : 3 + tensors])
+        return tuple(offset for count in counts for offset in words[3 : 3 + count])
 
     def _construct(self) -> None:
         """MicroAllocator::Create, and MicroResourceVariables::Create where it shares the arena."""
@@ -290,15 +301,20 @@ class _Interpreter:
         elif self.tflm.recording_allocator:
             buffers, micro = "RecordingSingleArenaBufferAllocator", "RecordingMicroAllocator"
         self._keep(_OWN_OBJECTS)
-        for struct in (buffers, "GreedyMemoryPlanner", micro):
-            self._allocate(struct)
+        self._allocate(buffers)
+        if self.tflm.has("the planner lies in the arena"):
+            self._allocate("GreedyMemoryPlanner")
+        self._allocate(micro)
 
     def _start_model_allocation(self) -> None:
         self._keep(_OWN_OBJECTS)
-        self._allocate("MicroBuiltinDataAllocator")
+        several = self.tflm.has("several subgraphs")
+        if several:
+            self._allocate("MicroBuiltinDataAllocator")
         self._resize_scratch_requests()
         graphs = self.model.subgraphs
-        self._allocate("SubgraphAllocations", len(graphs))
+        if several:
+            self._allocate("SubgraphAllocations", len(graphs))
         self._keep("tensor records")
         for graph in graphs:
             self.memory.record("eval_tensor", *self._array("TfLiteEvalTensor", len(graph.tensors)))
@@ -319,6 +335,8 @@ class _Interpreter:
                 self.node.run(rule.init, "operator data")
 
     def _prepare(self) -> None:
+        version = self.tflm
+        hidden = version.has("several subgraphs") and not version.has("Prepare's errors are told")
         for operator in self._operators():
             self.memory.stage = f"preparing {operator.name} #{operator.index}"
             before = len(self.node.refusals)
@@ -329,6 +347,8 @@ class _Interpreter:
                 self.node.run(rule.prepare, "buffers and tables")
             if self.tflm.any_version:
                 self.node.run(request_for_any_version, "other versions of TFLM")
+            if hidden and self.node.hide_refusals(before):
+                return
             self._check_outputs(operator)
             running = self.node.subgraph.index in self.node.running
             if rule is not None and running and len(self.node.refusals) == before:
@@ -347,13 +367,18 @@ class _Interpreter:
         for index in operator.outputs:
             tensor = graph.tensors[index]
             shape = self.node.shape(graph, tensor)
-            if shape != (0,) and any(extent <= 0 for extent in shape):
+            least = 0 if self.tflm.has("empty outputs are refused") else -1
+            if shape != (0,) and any(extent <= least for extent in shape):
                 self.node.note_refusal(
                     "prepare", f"the shape {list(shape)} of its output '{tensor.name}' is dynamic"
                 )
 
     def _check_intermediates(self) -> None:
-        """ValidateSubgraph."""
+        """ValidateSubgraph, and what the oldest versions' AddTensors refuses."""
+        if not self.tflm.has("unread tensors are taken"):
+            self._check_read()
+        if not self.tflm.has("intermediate tensors are refused"):
+            return
         for operator in self._operators():
             graph = self.node.subgraph
             for index in operator.intermediates:
@@ -363,39 +388,94 @@ class _Interpreter:
                         "prepare", f"its intermediate tensor '{name}' is not empty"
                     )
 
+    def _check_read(self) -> None:
+        for graph, spans in zip(self.model.subgraphs, self._lifetimes().tensors, strict=True):
+            for tensor, span in zip(graph.tensors, spans, strict=True):
+                if not tensor.is_constant and not tensor.is_variable and span.last == -1:
+                    reason = "nothing reads it, which this version of TFLM refuses"
+                    self.node.refusals.append(_tensor_refusal(graph, tensor, reason))
+
     def _finish(self, offline: tuple[int, ...] | None) -> Simulation:
         """FinishModelAllocation, then the interpreter's own input and output tensors."""
-        memory = self.memory
-        memory.stage = "planning"
-        self._keep("scratch handles")
-        requests = self.node.scratch_requests
-        if requests:
-            self._allocate("ScratchBufferHandle", len(requests))
-        pointer = self.abi.pointer_bytes
-        memory.temporary(len(self.model.subgraphs) * pointer, pointer)
-        memory.temporary(*self._array("AllocationInfo", self._tensor_count() + len(requests)))
-        self._allocate_variables(offline)
-        spans = lifetimes(self.model, [(item.subgraph, item.operator) for item in requests])
-        buffers = [*self._tensor_buffers(spans, offline), *self._scratch_buffers(spans)]
-        planned, _ = self._array("GreedyMemoryPlanner, a buffer", len(buffers))
-        memory.need(align_up(memory.temp, ALIGNMENT) + planned, ALIGNMENT)
-        placed, live = _place(buffers)
-        memory.reset_temporaries()
-        memory.resize_head(0, 1)
-        memory.commit_plan(_plan_bytes(placed) + max(self.node.on_top.values(), default=0))
+        self.memory.stage = "planning"
+        spans = self._lifetimes()
+        if self.tflm.has("subgraphs are planned together"):
+            placed, live = self._plan_together(spans, offline)
+        else:
+            placed, live = self._plan_one_by_one(spans, offline)
         self._allocate_model_tensors(self.model.main.inputs)
         self._allocate_model_tensors(self.model.main.outputs)
         return self._simulation(self._arena(placed, live), spans, live)
 
-    def _allocate_variables(self, offline: tuple[int, ...] | None) -> None:
-        self._keep(VARIABLES)
+    def _plan_together(
+        self, spans: Lifetimes, offline: tuple[int, ...] | None
+    ) -> tuple[tuple[LiveBuffer, ...], list[int]]:
+        memory = self.memory
+        once = self.tflm.has("scratch handles are allocated once")
+        for _ in range(1 if once else len(self.model.subgraphs)):
+            self._allocate_scratch_handles()
+        pointer = self.abi.pointer_bytes
+        memory.temporary(len(self.model.subgraphs) * pointer, pointer)
+        self._allocate_allocation_info(self._tensor_count())
         for graph in self.model.subgraphs:
-            for tensor in graph.tensors:
-                # TFLM looks the tensor up by its number inside the subgraph, so in any
-                # subgraph but the first this is another tensor's offset.
-                if tensor.is_variable and (offline is None or offline[tensor.index] == _ONLINE):
-                    size = self.node.bytes(graph, tensor)
-                    self.memory.record("variable_buffer", size, ALIGNMENT)
+            self._allocate_variables(graph, offline)
+        buffers = [*self._tensor_buffers(spans, offline), *self._scratch_buffers(spans)]
+        self._need_planner(len(buffers))
+        placed, live = _place(buffers)
+        memory.reset_temporaries()
+        memory.resize_head(0, 1)
+        memory.commit_plan(_plan_bytes(placed) + max(self.node.on_top.values(), default=0))
+        return placed, live
+
+    def _plan_one_by_one(
+        self, spans: Lifetimes, offline: tuple[int, ...] | None
+    ) -> tuple[tuple[LiveBuffer, ...], list[int]]:
+        """As before March 2022; the buffers that are returned are those of the largest plan."""
+        memory = self.memory
+        tensors = list(self._tensor_buffers(spans, offline))
+        scratch = list(self._scratch_buffers(spans))
+        plans = []
+        for graph in self.model.subgraphs:
+            self._allocate_scratch_handles()
+            self._allocate_allocation_info(len(graph.tensors))
+            buffers = [item for item in tensors if item[1].subgraph == graph.index] + scratch
+            self._need_planner(len(buffers))
+            placed, live = _place(buffers)
+            memory.reset_temporaries()
+            # The plan has to fit behind the head, which still holds the scratch requests.
+            memory.need(align_up(memory.head, ALIGNMENT) + _plan_bytes(placed), ALIGNMENT)
+            memory.commit_plan(_plan_bytes(placed))
+            self._allocate_variables(graph, offline)
+            plans.append((placed, live))
+        return max(plans, key=lambda plan: _plan_bytes(plan[0]))
+
+    def _lifetimes(self) -> Lifetimes:
+        owners = [(item.subgraph, item.operator) for item in self.node.scratch_requests]
+        return lifetimes(self.model, owners, self.tflm.version)
+
+    def _allocate_scratch_handles(self) -> None:
+        self._keep("scratch handles")
+        if self.node.scratch_requests:
+            self._allocate("ScratchBufferHandle", len(self.node.scratch_requests))
+
+    def _allocate_allocation_info(self, tensors: int) -> None:
+        count = tensors + len(self.node.scratch_requests)
+        self.memory.temporary(*self._array("AllocationInfo", count))
+
+    def _need_planner(self, buffers: int) -> None:
+        planned, _ = self._array("GreedyMemoryPlanner, a buffer", buffers)
+        self.memory.need(align_up(self.memory.temp, ALIGNMENT) + planned, ALIGNMENT)
+
+    def _allocate_variables(self, graph: Subgraph, offline: tuple[int, ...] | None) -> None:
+        self._keep(VARIABLES)
+        if not self.tflm.has("offline plans of variables"):
+            offline = None
+        for tensor in graph.tensors:
+            # TFLM looks the tensor up by its number inside the subgraph, so in any
+            # subgraph but the first this is another tensor's offset.
+            if tensor.is_variable and (offline is None or offline[tensor.index] == _ONLINE):
+                size = self.node.bytes(graph, tensor)
+                self.memory.record("variable_buffer", size, ALIGNMENT)
 
     def _tensor_buffers(
         self, spans: Lifetimes, offline: tuple[int, ...] | None
@@ -405,27 +485,30 @@ class _Interpreter:
         for graph in self.model.subgraphs:
             for tensor, span in zip(graph.tensors, spans.tensors[graph.index], strict=True):
                 offset = next(offsets)
-                size = self.node.bytes(graph, tensor)
-                if tensor.is_variable:
-                    planned = offset != _ONLINE
-                else:
-                    key = (graph.index, tensor.index)
-                    planned = size > 0 and not tensor.is_constant and key not in self.node.unplanned
-                if planned:
-                    place = None if offset == _ONLINE else offset
-                    request = Request(align_up(size, ALIGNMENT), span.first, span.last, place)
-                    yield (
-                        request,
-                        LiveBuffer(
-                            tensor.name, "tensor", request.size_bytes, 0,
-                            span.first, span.last, graph.index, tensor.index,
-                        ),
-                    )  # fmt: skip
+                if not self._is_planned(graph, tensor, offset):
+                    continue
+                size = align_up(self.node.bytes(graph, tensor), ALIGNMENT)
+                place = None if offset == _ONLINE else offset
+                yield (
+                    Request(size, span.first, span.last, place),
+                    LiveBuffer(
+                        tensor.name, "tensor", size, 0,
+                        span.first, span.last, graph.index, tensor.index,
+                    ),
+                )  # fmt: skip
+
+    def _is_planned(self, graph: Subgraph, tensor: Tensor, offset: int) -> bool:
+        version = self.tflm
+        if tensor.is_variable:
+            return offset != _ONLINE and version.has("offline plans of variables")
+        if tensor.is_constant or (graph.index, tensor.index) in self.node.unplanned:
+            return False
+        return self.node.bytes(graph, tensor) > 0 or not version.has("empty tensors are unplanned")
 
     def _scratch_buffers(self, spans: Lifetimes) -> Iterator[tuple[Request, LiveBuffer]]:
         for item, span in zip(self.node.scratch_requests, spans.scratch, strict=True):
             name = self.model.subgraphs[item.subgraph].operators[item.operator].name
-            if span.first == -1:
+            if span.first == -1 and item.operator >= 0:
                 reason = (
                     "TFLM plans a scratch buffer for it whose size nobody sets, because nothing"
                     f" calls subgraph {item.subgraph}: remove the subgraph, or call it"

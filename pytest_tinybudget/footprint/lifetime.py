@@ -2,6 +2,9 @@
 
 One counter runs over the whole model: one more for each operator and for each called subgraph,
 which is walked in place. A buffer that no walk reaches keeps the lifetime [-1, -1].
+
+Before March 2022 every subgraph was planned by itself, in the numbers of its operators
+(``subgraph_lifetimes``).
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from msgspec import Struct
 
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.runtimes.versions import Version
 
 
 #: Options that name the subgraphs which TFLM's planner walks, in its order.
@@ -45,11 +50,16 @@ class Lifetimes(Struct, frozen=True):
     scratch: tuple[Span, ...]
 
 
-def lifetimes(model: Model, scratch_owners: Sequence[tuple[int, int]]) -> Lifetimes:
+def lifetimes(
+    model: Model, scratch_owners: Sequence[tuple[int, int]], version: Version | None = None
+) -> Lifetimes:
     """Walk ``model`` as TFLM's planner does.
 
     ``scratch_owners`` are subgraph and operator of every scratch request, in request order.
     """
+    version = version or Version()
+    if not version.has("subgraphs are planned together"):
+        return _subgraph_lifetimes(model, scratch_owners, version)
     found = Lifetimes(
         tensors=tuple(tuple(Span() for _ in graph.tensors) for graph in model.subgraphs),
         operators=tuple(tuple(Span() for _ in graph.operators) for graph in model.subgraphs),
@@ -58,7 +68,8 @@ def lifetimes(model: Model, scratch_owners: Sequence[tuple[int, int]]) -> Lifeti
     requests: dict[tuple[int, int], list[Span]] = {}
     for owner, span in zip(scratch_owners, found.scratch, strict=True):
         requests.setdefault(owner, []).append(span)
-    _walk(model, 0, 0, found, requests)
+    walk = _Walk(model, found, requests, version)
+    walk.subgraph(0, 0)
     return found
 
 
@@ -70,37 +81,76 @@ def called_subgraphs(operator: Operator) -> tuple[int, ...]:
     return tuple(index for index in indices if isinstance(index, int) and index != -1)
 
 
-def _walk(
-    model: Model,
-    subgraph: int,
-    time: int,
-    found: Lifetimes,
-    requests: Mapping[tuple[int, int], list[Span]],
-) -> int:
-    graph = model.subgraphs[subgraph]
-    tensors = found.tensors[subgraph]
-    for index in graph.inputs:
-        tensors[index].create(time)
-        tensors[index].last = time
-    for operator in graph.operators:
-        time += 1
-        start = time
-        for index in operator.outputs:
+class _Walk(Struct, frozen=True):
+    """One walk of the planner of ``version``."""
+
+    model: Model
+    found: Lifetimes
+    requests: Mapping[tuple[int, int], list[Span]]
+    version: Version
+
+    def subgraph(self, subgraph: int, time: int) -> int:
+        """Walk a subgraph from ``time`` on; returns the time after it."""
+        graph = self.model.subgraphs[subgraph]
+        tensors = self.found.tensors[subgraph]
+        for index in graph.inputs:
             tensors[index].create(time)
+            if self.version.has("unused inputs are planned"):
+                tensors[index].last = time
+        for operator in graph.operators:
+            time = self._operator(subgraph, operator, time + 1)
+        for index in graph.outputs:
+            if self.version.has("outputs that nothing writes are planned"):
+                tensors[index].create(time)
+            tensors[index].last = time
+        return time
+
+    def _operator(self, subgraph: int, operator: Operator, start: int) -> int:
+        tensors = self.found.tensors[subgraph]
+        time = start
+        for index in operator.outputs:
+            tensors[index].create(start)
         for called in called_subgraphs(operator):
-            time = _walk(model, called, time + 1, found, requests)
+            time = self.subgraph(called, time + 1)
         for index in operator.inputs:
             if index >= 0:
                 tensors[index].last = time
         for index in operator.outputs:
             tensors[index].last = time
         for span in (
-            found.operators[subgraph][operator.index],
-            *requests.get((subgraph, operator.index), ()),
+            self.found.operators[subgraph][operator.index],
+            *self.requests.get((subgraph, operator.index), ()),
         ):
             span.create(start)
             span.last = time
+        return time
+
+
+def _subgraph_lifetimes(
+    model: Model, scratch_owners: Sequence[tuple[int, int]], version: Version
+) -> Lifetimes:
+    """Every subgraph by itself. A tensor that nothing reads ends at -1 in the oldest versions."""
+    written = version.has("unused outputs are planned")
+    return Lifetimes(
+        tensors=tuple(tuple(_tensor_spans(graph, written)) for graph in model.subgraphs),
+        operators=tuple(
+            tuple(Span(index, index) for index in range(len(graph.operators)))
+            for graph in model.subgraphs
+        ),
+        scratch=tuple(Span(operator, operator) for _, operator in scratch_owners),
+    )
+
+
+def _tensor_spans(graph: Subgraph, written: bool) -> list[Span]:
+    spans = [Span() for _ in graph.tensors]
+    for index in graph.inputs:
+        spans[index].first = 0
     for index in graph.outputs:
-        tensors[index].create(time)
-        tensors[index].last = time
-    return time
+        spans[index].last = len(graph.operators) - 1
+    for operator in graph.operators:
+        read = [index for index in operator.inputs if index >= 0]
+        for index in (*read, *operator.outputs) if written else read:
+            spans[index].last = max(spans[index].last, operator.index)
+        for index in operator.outputs:
+            spans[index].create(operator.index)
+    return spans

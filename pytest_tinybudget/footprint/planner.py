@@ -17,6 +17,8 @@ from msgspec import Struct
 class Request(Struct, frozen=True):
     """A buffer to place: ``size_bytes`` while ``first <= time <= last`` (-1: never used).
 
+    Older versions of TFLM ask for buffers that end before they begin. Such a buffer meets no
+    other, so that it lies at offset 0, and any other may lie over it.
     ``offline_offset`` is the place that the model's own plan gives it, if any.
     """
 
@@ -54,8 +56,9 @@ def live_bytes(requests: Sequence[Request]) -> list[int]:
     end = max((request.last for request in requests), default=-1) + 3
     change = [0] * end
     for request in requests:
-        change[request.first + 1] += request.size_bytes
-        change[request.last + 2] -= request.size_bytes
+        if request.first <= request.last:
+            change[request.first + 1] += request.size_bytes
+            change[request.last + 2] -= request.size_bytes
     total, live = 0, []
     for difference in change[:-1]:
         total += difference
@@ -86,6 +89,8 @@ class _Placed:
         self._starts: list[tuple[int, tuple[int, int]]] = []
 
     def add(self, request: Request, offset: int) -> None:
+        if request.last < request.first:
+            return
         entry = (offset, offset + request.size_bytes)
         insort(self._starts, (request.first, entry))
         low = request.first + 1 + self._leaves
@@ -101,6 +106,8 @@ class _Placed:
             high >>= 1
 
     def alive_with(self, request: Request) -> list[tuple[int, int]]:
+        if request.last < request.first:
+            return []
         begin = bisect_right(self._starts, request.first, key=_start)
         end = bisect_left(self._starts, request.last + 1, key=_start)
         found = [entry for _, entry in self._starts[begin:end]]

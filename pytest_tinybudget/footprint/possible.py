@@ -13,6 +13,7 @@ from pytest_tinybudget.footprint.operators.esp_nn import RELEASES
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
+from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Version
 from pytest_tinybudget.runtimes.versions import largest_structs
 
@@ -26,7 +27,7 @@ def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
     if not runtime.tflm.is_known:
         found = {
             f"TFLM {TFLM_COMMIT}": replace(
-                runtime, tflm=replace(runtime.tflm, version=Version(TFLM_COMMIT))
+                runtime, tflm=replace(runtime.tflm, version=Tflm().version)
             ),
             "TFLM of any known version": replace(
                 runtime,

@@ -92,6 +92,7 @@ class Node(Trusted):
         self.abi = runtime.abi
         self.tflm = runtime.tflm
         self.kernels = runtime.kernels
+        self.tflm = runtime.tflm
         self.subgraph: Subgraph = model.main
         self.operator: Operator = model.main.operators[0]
         self.handles: dict[tuple[int, int], tuple[str, str]] = {}
@@ -140,10 +141,13 @@ class Node(Trusted):
         try:
             step(self)
         except MisreadError as misread:
-            if self.operator.index in self._useful_here():
-                self.note_refusal("wrong", str(misread))
+            self._note_wrong(str(misread))
         except RefusedError as refused:
             self.note_refusal("undefined", str(refused))
+
+    def _note_wrong(self, reason: str) -> None:
+        if self.operator.index in self._useful_here():
+            self.note_refusal("wrong", reason)
 
     def note_refusal(self, stage: Stage, reason: str, *, ends: bool = False) -> None:
         """Note that the device fails at the current operator."""
@@ -151,6 +155,26 @@ class Node(Trusted):
         self.refusals.append(
             Refusal(stage, operator.name, self.subgraph.index, operator.index, reason, ends)
         )
+
+    def hide_refusals(self, known: int) -> bool:
+        """Whether the current operator's Prepare fails, after the first ``known`` refusals.
+
+        From May to November 2021 AllocateTensors passed over such an error, left all operators
+        behind it unprepared, and planned what there was: the model fails when it runs.
+        """
+        refused = [item for item in self.refusals[known:] if item.stage == "prepare"]
+        for item in refused:
+            self.refusals.remove(item)
+            self.note_refusal("invoke", f"{item.reason}, which AllocateTensors does not tell")
+        if refused:
+            self.scratch_requests = [
+                replace(request, operator=-1)
+                if (request.subgraph, request.operator)
+                == (self.subgraph.index, self.operator.index)
+                else request
+                for request in self.scratch_requests
+            ]
+        return bool(refused)
 
     def shape(self, subgraph: Subgraph, tensor: Tensor) -> tuple[int, ...]:
         """The tensor's shape after the ``Prepare`` of the operators so far, in elements."""
@@ -185,6 +209,9 @@ class Node(Trusted):
     def temp_input(self, position: int) -> Tensor:
         return self._temporary(self.input(position))
 
+    def temp_intermediate(self, position: int) -> Tensor:
+        return self._temporary(self._get(self.operator.intermediates, position, "intermediate"))
+
     def temp_optional_input(self, position: int) -> Tensor | None:
         return self.temp_input(position) if self.has_input(position) else None
 
@@ -194,6 +221,9 @@ class Node(Trusted):
     def persistent(self, size_bytes: int, cause: str = "") -> None:
         self._memory.cause = (self.operator.name, cause or self._cause)
         self._memory.record("persistent_buffer", size_bytes, ALIGNMENT)
+
+    def spare_temporaries(self) -> None:
+        self._memory.spare_temporaries()
 
     def scratch(self, size_bytes: int) -> None:
         request = ScratchRequest(self.subgraph.index, self.operator.index, size_bytes)
@@ -241,6 +271,10 @@ class Node(Trusted):
 
     def bounded(self, reason: str) -> None:
         self.unknown.append(f"{self.operator.name} #{self.operator.index}: {reason}")
+
+    def computes_wrongly(self, before: str, reason: str) -> None:
+        if not self.tflm.has(before) and self.subgraph.index in self.running:
+            self._note_wrong(reason)
 
     def library_release(self) -> str:
         self.depends_on_release = True

@@ -13,6 +13,7 @@ from pytest_tinybudget.runtimes.versions import known
 
 #: The TFLM commit that the operator rules and tables were read from and measured on.
 TFLM_COMMIT = "90b983c2"
+_NEWEST = Version(TFLM_COMMIT, date="2026-08-20T16:47")
 #: The ``tflite-micro`` package that the x86-64 runtime stands for: a build of a later commit,
 #: with compression. Its one known difference is FULLY_CONNECTED's parameters, 16 bytes longer.
 PACKAGE_VERSION = "tflite-micro 0.dev20261023182759"
@@ -36,7 +37,7 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
             asks for the most that one of them asks for.
     """
 
-    version: Version = Version(TFLM_COMMIT)
+    version: Version = _NEWEST
     static_memory: bool = True
     log_strings: bool = False
     compression: bool = False
@@ -59,10 +60,20 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
         """Whether a change of TFLM's history is in it, by the name in ``data/versions``."""
         return self.version.has(change)
 
+    def runs(self, operator: str, library: str, type_: str) -> bool:
+        """Whether an operator's kernel of a library takes this type, where the newest does."""
+        return self.version.runs(operator, library, type_)
+
+    def layout(self, of: str, newest: str) -> str:
+        """The C layout of an operator's struct in this version (``Change.before``)."""
+        return self.version.layout(of, newest)
+
     def struct(self, name: str) -> str:
         """The C layout of one of TFLM's own structs (``structs.py``) in this version and build."""
-        newest = STRUCTS[name]
-        if not self.static_memory:
-            newest = WITHOUT_STATIC_MEMORY.get(name, newest)
-        layout = self.version.layout(name, newest)
+        if not self.static_memory and name in WITHOUT_STATIC_MEMORY:
+            layout = WITHOUT_STATIC_MEMORY[name]  # the same in all versions
+        else:
+            layout = self.version.layout(name, STRUCTS[name])
+        if self.log_strings:
+            layout = self.version.layout(f"{name}, log strings", layout)
         return layout + ADDED_BY_COMPRESSION.get(name, "") if self.compression else layout

@@ -3,7 +3,8 @@
 ``data/versions/LIBRARY.json`` lists the changes of a library's history that move a byte, a refusal
 or an output, the newest first, each with what held *before* it. A version lacks the changes that
 came after it. The newest lacks none, and the operator rules are written for it. Those that the
-rules hold for stand in ``data/versions/known.json``, each with its date.
+rules hold for stand in ``data/versions/known.json``, each with its date: those that figures were
+measured on, and those in ``read``, whose changes were read from the history alone.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec import field
 
 
-Library = Literal["tflm"]
+Library = Literal["tflm", "cmsis-nn"]
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,8 +32,13 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
         date: when, ISO, UTC.
         about: what it changed, in words.
         before: the C layouts that it replaced (``Abi.size_of``), by what they are of: the name
-            of a struct, or ``"CONV_2D parameters"``.
+            of a struct (``"MicroAllocator, log strings"`` in builds with these alone),
+            ``"CONV_2D parameters"``, ``"CONV_2D data"``, or ``"CONV_2D data, cmsis-nn"``.
         registers: the operators that TFLM's resolver has had since.
+        types: the tensor types that TFLM has had memory for since.
+        kernels: the types that an operator's kernel has run since, by operator
+            (``"ADD, cmsis-nn"`` in one library alone).
+        outputs: whether models ran before with other outputs, without an error.
     """
 
     name: str
@@ -40,9 +47,12 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
     about: str = ""
     before: dict[str, str] = {}
     registers: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    kernels: dict[str, tuple[str, ...]] = {}
+    outputs: bool = False
 
 
-class Version(Struct, frozen=True, repr_omit_defaults=True):
+class Version(Struct, frozen=True):
     """A version of a library.
 
     Attributes:
@@ -51,16 +61,36 @@ class Version(Struct, frozen=True, repr_omit_defaults=True):
         unregistered: operators that its resolver does not have.
         layouts: the C layouts that differ from the newest version's, by what they are of (as in
             ``Change.before``), sorted.
+        untyped: tensor types that it has no memory for.
+        unrun: operator and type of what its kernels do not run.
+        date: of its commit, ISO, UTC; empty where nobody has said it.
     """
 
     name: str = ""
     lacks: frozenset[str] = frozenset()
     unregistered: frozenset[str] = frozenset()
     layouts: tuple[tuple[str, str], ...] = ()
+    untyped: frozenset[str] = frozenset()
+    unrun: frozenset[tuple[str, str]] = frozenset()
+    date: str = ""
+
+    def __repr__(self) -> str:
+        """What differs from the newest version; the same in every process, for fingerprints."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        parts = [
+            f"{name}={sorted(value) if isinstance(value, frozenset) else value!r}"
+            for name, value in values.items()
+            if value and name != "date"
+        ]
+        return f"Version({', '.join(parts)})"
 
     def has(self, change: str) -> bool:
         """Whether the change of this name is in it."""
         return change not in self.lacks
+
+    def runs(self, operator: str, library: str, type_: str) -> bool:
+        """Whether an operator's kernel of a library takes this type, where the newest does."""
+        return not {(operator, type_), (f"{operator}, {library}", type_)} & self.unrun
 
     def layout(self, of: str, newest: str) -> str:
         """The C layout of ``of`` in this version; ``newest`` is the newest version's."""
@@ -92,15 +122,44 @@ def version(name: str, date: str, history: Iterable[Change]) -> Version:
         frozenset(change.name for change in missing),
         frozenset(operator for change in missing for operator in change.registers),
         tuple(sorted(layouts.items())),
+        frozenset(type_ for change in missing for type_ in change.types),
+        frozenset(
+            (operator, type_)
+            for change in missing
+            for operator, types in change.kernels.items()
+            for type_ in types
+        ),
+        date,
     )
 
 
 @cache
 def known(library: Library) -> Mapping[str, Version]:
     """The versions that the operator rules hold for, by name, the newest first."""
-    file = Path(__file__).parent / "data" / "versions" / "known.json"
-    dates = msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, str]])[library]
+    dates = _known().dates(library)
     return {name: version(name, date, changes(library)) for name, date in dates.items()}
+
+
+def was_measured(name: str) -> bool:
+    """Whether figures of the known version of TFLM ``name`` were measured, not read alone."""
+    return name in _known().tflm and name not in _known().read
+
+
+class _Known(Struct, frozen=True):
+    """``known.json``: dates by name; ``read`` are those of which nothing was measured."""
+
+    tflm: dict[str, str]
+    cmsis_nn: dict[str, str] = field(name="cmsis-nn")
+    read: tuple[str, ...]
+
+    def dates(self, library: Library) -> Mapping[str, str]:
+        return self.tflm if library == "tflm" else self.cmsis_nn
+
+
+@cache
+def _known() -> _Known:
+    file = Path(__file__).parent / "data" / "versions" / "known.json"
+    return msgspec.json.decode(file.read_bytes(), type=_Known)
 
 
 def find_version(library: Library, name: str) -> Version:
@@ -114,4 +173,6 @@ def find_version(library: Library, name: str) -> Version:
 @cache
 def largest_structs(library: Library) -> Version:
     """A version with all changes, but with structs as large as in any: it bounds all versions."""
-    return Version(layouts=version("", "", changes(library)).layouts)
+    last = "allocators without an error reporter"
+    before = next(change.before for change in changes(library) if change.name == last)
+    return Version(layouts=tuple(sorted(before.items())))

@@ -35,7 +35,7 @@ _LOG2_TOLERANCE = 1e-3
 
 def _prepare_relu(node: Preparation) -> None:
     source, result = node.temp_input(0), node.temp_output(0)
-    if source.type == "INT16":
+    if source.type == "INT16" and node.tflm.runs("RELU", node.kernels.library, "INT16"):
         zero_point_is(node, source, 0)
         zero_point_is(node, result, 0)
     runs_with(node, source, "FLOAT32", "INT8", "INT16")
@@ -54,7 +54,7 @@ def _prepare_leaky_relu(node: Preparation) -> None:
 
 def _prepare_prelu(node: Preparation) -> None:
     source, slope, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
-    if result.type == "INT16":
+    if result.type == "INT16" and node.tflm.runs("PRELU", node.kernels.library, "INT16"):
         accepts(node, slope, "INT8")
     runs_with(node, source, "FLOAT32", "INT8", "INT16")
     if source.type == "FLOAT32":
@@ -101,6 +101,11 @@ def _prepare_tanh(node: Preparation) -> None:
 
 
 def _check_int16_saturation(node: Preparation, source: Tensor, result: Tensor) -> None:
+    if not node.tflm.has("int16 TANH and LOGISTIC are prepared"):
+        node.computes_wrongly(
+            "int16 TANH and LOGISTIC are prepared", "INT16 is computed as if of another scale"
+        )
+        return
     zero_point_is(node, source, 0)
     zero_point_is(node, result, 0)
     found = scale(result)

@@ -22,13 +22,14 @@ _TYPES = ("FLOAT32", "INT8", "INT16", "INT32")
 def _prepare_add(node: Preparation) -> None:
     first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     if node.kernels.library == "cmsis-nn":
-        same_type(node, first, output)
-        accepts(node, first, *_TYPES)
-        same_type(node, first, second)
-        if output.type == "INT16":
+        if node.tflm.has("CMSIS-NN checks types early"):
+            same_type(node, first, output)
+            accepts(node, first, *_TYPES)
+            same_type(node, first, second)
+        if first.type == "INT16" and node.tflm.has("CMSIS-NN int16 is symmetric"):
             _check_symmetric(node, first, second, output)
     _check_multipliers(node, first, second, output)
-    if output.type == "INT32":
+    if output.type == "INT32" and node.tflm.has("int32 sums"):
         _check_unquantized(node, first, second)
     runs_with(node, output, *_TYPES)
 
@@ -36,7 +37,7 @@ def _prepare_add(node: Preparation) -> None:
 def _prepare_sub(node: Preparation) -> None:
     first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     _check_multipliers(node, first, second, output)
-    if output.type == "INT32":
+    if output.type == "INT32" and node.tflm.has("int32 differences"):
         _check_unquantized(node, first, second, output)
     runs_with(node, output, *_TYPES)
 
@@ -45,15 +46,21 @@ def _prepare_mul(node: Preparation) -> None:
     first, second, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     takes(node, 2, 1)
     same_type(node, first, second)
-    if first.type == "INT16" and output.type in ("INT8", "INT16"):
+    rescaled = ("INT8", "INT16") if node.tflm.has("int16 products are rescaled") else ("INT8",)
+    if first.type == "INT16" and output.type in rescaled and "INT16" in rescaled:
         _check_symmetric(node, first, second, output)
-    if output.type in ("INT8", "INT16"):
+    if output.type in rescaled:
         activation_range(node, output.type, scale(output))
+    if output.type == "INT16" and node.tflm.runs("MUL", node.kernels.library, "INT16"):
+        node.computes_wrongly("int16 products are rescaled", "INT16 products are not rescaled")
     runs_with(node, first, *_TYPES)
 
 
 def _check_multipliers(node: Preparation, first: Tensor, second: Tensor, output: Tensor) -> None:
-    if output.type in ("INT8", "INT16"):
+    operator, library = node.operator.name, node.kernels.library
+    if output.type == "INT8" or (
+        output.type == "INT16" and node.tflm.runs(operator, library, "INT16")
+    ):
         shift = 15 if output.type == "INT16" else 20
         rescalable(node, output, first, second, left_shift=shift)
         activation_range(node, output.type, scale(output))

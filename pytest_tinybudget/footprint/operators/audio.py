@@ -97,7 +97,9 @@ def _element_bytes(tensor_type: str) -> int:
 
 def _init_rfft(node: Preparation) -> None:
     tensor_type, length = _fft_type(node, _FFT_TYPES), _fft_length(node)
-    _persistent(node, _RFFT)
+    _persistent(node, node.tflm.layout("SignalRfft data", _RFFT))
+    if not node.tflm.has("SignalRfft works in a scratch buffer"):
+        node.persistent(length * _element_bytes(tensor_type))
     node.persistent(_fft_state_bytes(node, tensor_type, length))
 
 
@@ -150,7 +152,8 @@ def _is_supported_length(length: int) -> bool:
 
 def _prepare_rfft(node: Preparation) -> None:
     tensor_type, length = _check_fft(node), _fft_length(node)
-    node.scratch(length * _element_bytes(tensor_type))
+    if node.tflm.has("SignalRfft works in a scratch buffer"):
+        node.scratch(length * _element_bytes(tensor_type))
     source = node.input(0)
     if source.shape and source.shape[-1] > length:
         node.fails_at_invoke(

@@ -23,13 +23,23 @@ def takes(node: Preparation, inputs: int, outputs: int) -> None:
 
 def accepts(node: Preparation, tensor: Tensor, *types: str) -> None:
     """Refuse a tensor of any other type, as Prepare does."""
+    types = _known(node, types)
     node.ensure(tensor.type in types, _unsupported(tensor, types))
 
 
 def runs_with(node: Preparation, tensor: Tensor, *types: str) -> None:
     """A tensor of any other type passes Prepare and makes Eval return an error."""
+    types = _known(node, types)
     if tensor.type not in types:
         node.fails_at_invoke(_unsupported(tensor, types))
+
+
+def _known(node: Preparation, types: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that the kernel takes in this version of TFLM."""
+    if not node.tflm.version.unrun:
+        return types
+    operator, library = node.operator.name, node.kernels.library
+    return tuple(type_ for type_ in types if node.tflm.runs(operator, library, type_))
 
 
 def same_type(node: Preparation, first: Tensor, second: Tensor) -> None:

@@ -25,6 +25,13 @@ def _prepare_if(node: Preparation) -> None:
         condition.type == "BOOL" and condition.elements == 1,
         f"its condition '{condition.name}' is no single BOOL",
     )
+    if node.tflm.has("IF copies through buffers") and not node.tflm.has("IF copies in place"):
+        for count, tensor in (
+            (len(node.operator.inputs) - 1, lambda position: node.temp_input(position + 1)),
+            (len(node.operator.outputs), node.temp_output),
+        ):
+            tensors = [tensor(position) for position in range(count)]
+            node.persistent(sum(item.elements * item.element_bytes for item in tensors))
     then = _called(node, "then_subgraph_index")
     _called(node, "else_subgraph_index")
     node.ensure(

@@ -27,9 +27,23 @@ def _prepare_quantize(node: Preparation) -> None:
         output.quantization.is_affine and len(output.quantization.scales) == 1,
         f"its output '{output.name}' is not quantized per tensor",
     )
-    accepts(node, input_, *_QUANTIZE_KERNELS)
-    accepts(node, output, "INT8", "INT16", "INT32", "UINT8")
-    runs_with(node, output, *_QUANTIZE_KERNELS[input_.type])
+    sources, results = set(_QUANTIZE_KERNELS), {"INT8", "INT16", "INT32", "UINT8"}
+    pairs = {(source, to) for source, types in _QUANTIZE_KERNELS.items() for to in types}
+    for change, source, result in (
+        ("UINT8 is quantized and dequantized", "UINT8", "UINT8"),
+        ("INT32 is quantized", "INT32", ""),
+    ):
+        if not node.tflm.has(change):
+            sources.discard(source)
+            results.discard(result)
+            pairs = {pair for pair in pairs if not {source, result} & set(pair)} | (
+                pairs & {("INT8", "INT32"), ("INT16", "INT32")}
+            )
+    if not node.tflm.has("INT8 is quantized to INT16"):
+        pairs.discard(("INT8", "INT16"))
+    accepts(node, input_, *sorted(sources))
+    accepts(node, output, *sorted(results))
+    runs_with(node, output, *sorted(to for source, to in pairs if source == input_.type))
 
 
 def _prepare_dequantize(node: Preparation) -> None:

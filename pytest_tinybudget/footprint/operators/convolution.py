@@ -59,6 +59,13 @@ def populate_convolution_quantization(
 
 def _check_scales(node: Preparation, filter_: Tensor, channels: int) -> None:
     node.ensure(filter_.quantization.is_affine, f"its weights '{filter_.name}' are not quantized")
+    quantization = filter_.quantization
+    node.ensure(
+        len(quantization.scales) == len(quantization.zero_points)
+        or node.tflm.has("one zero point for all channels"),
+        f"its weights '{filter_.name}' have {len(quantization.zero_points)} zero points for"
+        f" {len(quantization.scales)} scales, which this version of TFLM refuses",
+    )
     node.ensure(
         len(filter_.quantization.scales) in (1, channels),
         f"its weights '{filter_.name}' have {len(filter_.quantization.scales)} scales"
@@ -97,12 +104,18 @@ def _calculate_op_data(
         )
 
 
+_WEIGHTS = (("FLOAT32", "FLOAT32"), ("INT16", "INT8"), ("INT8", "INT4"), ("INT8", "INT8"))
+
+
 def _check_types(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
-    node.ensure(
-        (input_.type, filter_.type)
-        in (("FLOAT32", "FLOAT32"), ("INT16", "INT8"), ("INT8", "INT4"), ("INT8", "INT8")),
-        unsupported_weights(input_, filter_),
-    )
+    node.ensure((input_.type, filter_.type) in _WEIGHTS, unsupported_weights(input_, filter_))
+
+
+def _check_types_at_run_time(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
+    """In older versions of TFLM the model loads, and Eval returns an error."""
+    missing = ("INT4", "INT16") if not node.tflm.has("int16 convolutions") else ()
+    if (input_.type, filter_.type) not in _WEIGHTS or input_.type in missing:
+        node.fails_at_invoke(unsupported_weights(input_, filter_))
 
 
 def _geometry(
@@ -146,14 +159,18 @@ def _prepare_conv(node: Preparation) -> None:
 
 def _prepare_conv_reference(node: Preparation) -> None:
     output, input_, filter_ = node.temp_output(0), node.temp_input(0), node.temp_input(1)
-    same_type(node, input_, output)
-    _check_types(node, input_, filter_)
+    if node.tflm.has("convolutions check types early"):
+        same_type(node, input_, output)
+        _check_types(node, input_, filter_)
+    else:
+        _check_types_at_run_time(node, input_, filter_)
     _check_rank(node, input_, filter_, output)
     channels = filter_.shape[0]
     _per_channel_arrays(node, channels)
-    if input_.type in ("INT8", "INT16"):
+    if input_.type == "INT8" or (input_.type == "INT16" and node.tflm.has("int16 convolutions")):
         _check_scales(node, filter_, channels)
     _calculate_op_data(node, input_.type, channel_axis=0)
+    _check_conv_bias(node, input_)
     if filter_.type == "INT4":
         node.scratch(filter_.elements)
     if node.kernels.library == "esp-nn":
@@ -165,30 +182,70 @@ def _prepare_conv_reference(node: Preparation) -> None:
                 node.scratch(size)
 
 
+def _check_absent_bias(node: Preparation, change: str) -> None:
+    """Before ``change`` the kernel releases a bias that is not there, and AllocateTensors fails."""
+    released = node.tflm.has("tensors must be released") and not node.tflm.has(change)
+    node.ensure(
+        node.has_input(2) or not released,
+        "it has no bias, which this version of TFLM trips over",
+    )
+
+
+def _check_conv_bias(node: Preparation, input_: Tensor) -> None:
+    _check_absent_bias(node, "convolutions without a bias")
+    bias = node.optional_input(2)
+    if input_.type == "INT16" and bias is not None and bias.type == "INT32":
+        node.computes_wrongly(
+            "int16 convolutions with an int32 bias", "it reads its INT32 bias as INT64"
+        )
+
+
 def _prepare_conv_cmsis_nn(node: Preparation) -> None:
     input_, filter_, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     # The kernel looks for the bias among the outputs, so it never learns the bias' type.
-    if len(node.operator.outputs) > 2:
+    if len(node.operator.outputs) > 2 and node.tflm.has("convolutions check types early"):
         node.temp_output(2)
-    same_type(node, input_, output)
-    _check_types(node, input_, filter_)
+    if node.tflm.has("convolutions check types early"):
+        same_type(node, input_, output)
+        _check_types(node, input_, filter_)
+    else:
+        _check_types_at_run_time(node, input_, filter_)
     _check_rank(node, input_, filter_, output)
     node.ensure(input_.shape[0] == output.shape[0], "its input and output differ in batches")
-    _check_groups(node, input_, filter_)
-    if input_.type != "FLOAT32":
+    if node.tflm.has("CMSIS-NN convolves in groups"):
+        _check_groups(node, input_, filter_)
+    elif input_.type != "FLOAT32" and filter_.shape[3] != input_.shape[3]:
+        node.computes_wrongly(
+            "CMSIS-NN convolves in groups", "its channels are in groups, which CMSIS-NN ignores"
+        )
+    quantized = ("INT8", "INT16") if node.tflm.has("CMSIS-NN int16 convolutions") else ("INT8",)
+    if input_.type in quantized:
         _per_channel_arrays(node, filter_.shape[0])
     _calculate_op_data(node, input_.type, channel_axis=0)
-    if input_.type == "FLOAT32":
+    _check_conv_bias(node, input_)
+    if input_.type not in quantized:
         return
+    if filter_.type == "INT4" and not node.tflm.has("CMSIS-NN int4 weights"):
+        node.scratch(filter_.elements)
     geometry = _geometry(node, input_, filter_, output, filter_.shape[3])
     if input_.type == "INT8":
         size = _conv_s8_buffer(node, geometry)
     else:
-        zero_point_is(node, input_, 0)
-        zero_point_is(node, output, 0)
-        size = 8 * align_up(geometry.columns, 8) if node.kernels.mve else 4 * geometry.columns
+        if node.tflm.has("CMSIS-NN int16 is symmetric"):
+            zero_point_is(node, input_, 0)
+            zero_point_is(node, output, 0)
+        size = _conv_s16_buffer(node, geometry)
     if size > 0:
         node.scratch(size)
+
+
+def _conv_s16_buffer(node: Preparation, geometry: Geometry) -> int:
+    """arm_convolve_wrapper_s16_get_buffer_size."""
+    if node.kernels.version.has("int16 convolutions always need a buffer"):
+        return 8 * align_up(geometry.columns, 8) if node.kernels.mve else 4 * geometry.columns
+    undilated = geometry.dilation_width == geometry.dilation_height == 1
+    fast = node.kernels.dsp and not node.kernels.mve and undilated and geometry.columns < 512
+    return 4 * geometry.columns if fast else 0
 
 
 def _check_groups(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
@@ -200,9 +257,12 @@ def _check_groups(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
 
 def _conv_s8_buffer(node: Preparation, geometry: Geometry) -> int:
     """arm_convolve_wrapper_s8_get_buffer_size."""
+    version = node.kernels.version
     same_channels = geometry.input_channels == geometry.filter_channels
+    unit_stride = geometry.stride_width == geometry.stride_height == 1
     if (
-        geometry.padding_width == geometry.padding_height == 0
+        (unit_stride or version.has("1x1 convolutions of any stride"))
+        and geometry.padding_width == geometry.padding_height == 0
         and geometry.filter_width == geometry.filter_height == 1
         and geometry.dilation_width == geometry.dilation_height == 1
         and same_channels
@@ -212,17 +272,25 @@ def _conv_s8_buffer(node: Preparation, geometry: Geometry) -> int:
         geometry.input_height == 1
         and geometry.dilation_width == 1
         and geometry.filter_height == 1
-        and geometry.stride_width * geometry.input_channels % 4 == 0
+        and (
+            geometry.stride_width * geometry.input_channels % 4 == 0
+            if version.has("1xN by stride and channels")
+            else geometry.output_width % 4 == 0
+        )
         and same_channels
     )
     if one_row and node.kernels.mve:
-        return _conv_1_x_n_mve_buffer(geometry)
+        in_buffer = version.has("1xN convolutions pad in a buffer")
+        return _conv_1_x_n_mve_buffer(geometry) if in_buffer else 0
     return _im2col_buffer(node, geometry.columns)
 
 
 def _im2col_buffer(node: Preparation, columns: int) -> int:
     """arm_convolve_s8_get_buffer_size."""
-    return 4 * align_up(columns, 16 if node.kernels.mve else 4)
+    version = node.kernels.version
+    if node.kernels.mve:
+        return 4 * align_up(columns, 16 if version.has("MVE columns in blocks of 16") else 8)
+    return 4 * (align_up(columns, 4) if version.has("columns aligned to 4") else columns)
 
 
 def _conv_1_x_n_mve_buffer(geometry: Geometry) -> int:
@@ -254,11 +322,17 @@ def _prepare_depthwise_reference(node: Preparation) -> None:
     _per_channel_arrays(node, channels)
     if input_.type == "INT8":
         _check_scales(node, filter_, channels)
-    if input_.type != filter_.type:
+    int16 = node.tflm.has("int16 depthwise convolutions")
+    if input_.type != filter_.type and node.tflm.has("depthwise convolutions check types"):
         _check_types(node, input_, filter_)
+        node.ensure(
+            input_.type != "INT16" or int16,
+            "this version of TFLM takes no INT16 activations in a depthwise convolution",
+        )
     if filter_.type == "INT4":
         node.scratch(filter_.elements)
     _calculate_op_data(node, input_.type, channel_axis=3)
+    _check_absent_bias(node, "depthwise convolutions without a bias")
     if node.kernels.vectors and input_.type == "INT8":
         geometry = _geometry(node, input_, filter_, output, channels)
         multiplier = option(node, "depth_multiplier")
@@ -266,9 +340,7 @@ def _prepare_depthwise_reference(node: Preparation) -> None:
         size = depthwise_scratch(node.kernels.vectors, release, geometry, multiplier)
         if size > 0:
             node.scratch(size)
-    if (input_.type, filter_.type) not in (
-        ("FLOAT32", "FLOAT32"), ("INT8", "INT4"), ("INT8", "INT8"), ("INT16", "INT8"),
-    ):  # fmt: skip
+    if (input_.type, filter_.type) not in (*_WEIGHTS,) or (input_.type == "INT16" and not int16):
         node.fails_at_invoke(
             f"{input_.type} activations with {filter_.type} weights are not supported"
         )
@@ -276,20 +348,28 @@ def _prepare_depthwise_reference(node: Preparation) -> None:
 
 def _prepare_depthwise_cmsis_nn(node: Preparation) -> None:
     input_, filter_, output = node.temp_input(0), node.temp_input(1), node.temp_output(0)
-    same_type(node, input_, output)
-    _check_types(node, input_, filter_)
+    if node.tflm.has("CMSIS-NN checks types early"):
+        same_type(node, input_, output)
+        _check_types(node, input_, filter_)
+    else:
+        _check_types_at_run_time(node, input_, filter_)
     _check_rank(node, input_, filter_, output)
     channels = filter_.shape[3]
-    if input_.type != "FLOAT32":
-        if input_.type == "INT16":
+    int16 = ("INT16",) if node.tflm.has("CMSIS-NN int16 depthwise convolutions") else ()
+    if input_.type in ("INT8", *int16):
+        if input_.type == "INT16" and node.tflm.has("CMSIS-NN int16 is symmetric"):
             zero_point_is(node, input_, 0)
             zero_point_is(node, output, 0)
         _check_scales(node, filter_, channels)
         _per_channel_arrays(node, channels)
     _calculate_op_data(node, input_.type, channel_axis=3)
+    _check_absent_bias(node, "depthwise convolutions without a bias")
     if input_.type == "INT8":
         geometry = _geometry(node, input_, filter_, output, channels)
-        if filter_.type == "INT8":
+        older = filter_.type == "INT4" and not node.tflm.has("CMSIS-NN int4 weights")
+        if older:
+            node.scratch(filter_.elements)
+        if filter_.type == "INT8" or older:
             size = _depthwise_s8_buffer(node, geometry)
         else:
             size = _depthwise_opt_buffer(node, geometry, plain_uses_dsp=True)
@@ -299,10 +379,18 @@ def _prepare_depthwise_cmsis_nn(node: Preparation) -> None:
 
 def _depthwise_s8_buffer(node: Preparation, geometry: Geometry) -> int:
     """arm_depthwise_conv_wrapper_s8_get_buffer_size."""
-    if node.kernels.mve and geometry.input_channels == 1 and geometry.output_channels > 1:
+    version = node.kernels.version
+    as_conv = version.has("depthwise of one channel as convolution")
+    if (
+        as_conv
+        and node.kernels.mve
+        and geometry.input_channels == 1
+        and geometry.output_channels > 1
+    ):
         return _depthwise_as_conv_buffer(node, geometry)
     if (
-        not node.kernels.mve
+        version.has("depthwise 3x3 without a buffer")
+        and not node.kernels.mve
         and geometry.filter_width == geometry.filter_height == 3
         and geometry.padding_height <= 1
         and geometry.padding_width <= 1
@@ -350,33 +438,42 @@ def _depthwise_as_conv_buffer(node: Preparation, geometry: Geometry) -> int:
     return size + weights
 
 
+def _transposes_with_cmsis_nn(node: Preparation) -> bool:
+    return node.kernels.library == "cmsis-nn" and node.tflm.has("CMSIS-NN transposed convolutions")
+
+
 def _prepare_transpose_conv(node: Preparation) -> None:
-    cmsis_nn = node.kernels.library == "cmsis-nn"
+    cmsis_nn = _transposes_with_cmsis_nn(node)
     output, input_, filter_ = node.temp_output(0), node.temp_input(2), node.temp_input(1)
     if cmsis_nn:
         same_type(node, input_, output)
         node.ensure(filter_.type != "INT4", "INT4 weights are not supported")
         _check_types(node, input_, filter_)
-    elif (input_.type, filter_.type) != ("INT16", "INT8"):
-        node.ensure(
-            input_.type == filter_.type,
-            unsupported_weights(input_, filter_),
-        )
+    elif (input_.type, filter_.type) != ("INT16", "INT8") and input_.type != filter_.type:
+        if node.tflm.has("depthwise convolutions check types"):
+            node.refuse(unsupported_weights(input_, filter_))
+        node.fails_at_invoke(unsupported_weights(input_, filter_))
     _check_rank(node, input_, filter_, output)
     channels = filter_.shape[0]
     _per_channel_arrays(node, channels)
     elements = prod(output.shape)
     if input_.type == "INT8":
         if cmsis_nn:
-            _request_transpose_conv_s8(node, input_, filter_)
+            _request_transpose_conv_s8(node, input_, filter_, output)
         else:
             node.scratch(4 * elements)
-    if input_.type == "INT16":
+    int16 = ("INT16",) if node.tflm.has("int16 convolutions") else ()
+    if input_.type in int16:
         node.scratch(8 * elements)
-    if input_.type in ("INT8", "INT16"):
+    if input_.type in ("INT8", *int16):
         _check_scales(node, filter_, channels)
     _calculate_transpose_op_data(node, input_.type)
-    if input_.type not in ("FLOAT32", "INT8", "INT16"):
+    activation = str(node.operator.options.get("fused_activation_function", "NONE"))
+    if activation != "NONE" and not cmsis_nn:
+        node.computes_wrongly(
+            "transposed convolutions are activated", f"its fused {activation} is left out"
+        )
+    if input_.type not in ("FLOAT32", "INT8", *int16):
         node.fails_at_invoke(f"activations of type {input_.type} are not supported")
     elif input_.type != output.type:
         node.fails_at_invoke(f"its input is {input_.type}, its output {output.type}")
@@ -391,19 +488,29 @@ def _calculate_transpose_op_data(node: Preparation, data_type: str) -> None:
     populate_convolution_quantization(node, input_, filter_, output, filter_.shape[0])
     if data_type != "INT16":
         return
-    if node.kernels.library == "cmsis-nn":
-        # Its Prepare does not work without a bias.
-        node.ensure(bias is not None, "CMSIS-NN's int16 kernel needs a bias", ends=True)
-    if bias is not None and bias.type == "INT16":
+    if _transposes_with_cmsis_nn(node) or (
+        not node.tflm.has("transposed convolutions without a bias")
+        and node.tflm.has("transposed convolutions widen their bias")
+    ):
+        # Its Prepare asks the bias for its type without a look whether there is one.
+        node.ensure(bias is not None, "the int16 kernel needs a bias", ends=True)
+    wide = node.tflm.has("transposed convolutions widen their bias")
+    if bias is not None and bias.type == "INT16" and wide:
         node.scratch(8 * bias.elements)
 
 
-def _request_transpose_conv_s8(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
+def _request_transpose_conv_s8(
+    node: Preparation, input_: Tensor, filter_: Tensor, output: Tensor
+) -> None:
     """arm_transpose_conv_s8_get_buffer_size and its reverse_conv kin; both always requested."""
     stride_h, stride_w = option(node, "stride_h"), option(node, "stride_w")
     _, _, width, channels = input_.shape
     output_channels, filter_h, filter_w, _ = filter_.shape
     columns = filter_w * filter_h * channels
+    if not node.tflm.has("CMSIS-NN transposed convolutions in rows"):
+        node.scratch(4 * filter_w * filter_h * input_.shape[1] * width * output_channels)
+        node.scratch(4 * prod(output.shape[1:]))
+        return
     if stride_w <= 2 and stride_h <= 2 and channels > _REVERSE_CONVOLUTION_CHANNELS:
         node.scratch(_im2col_buffer(node, columns))
         node.scratch(columns * output_channels)

@@ -17,6 +17,7 @@ from pytest_tinybudget.footprint.operators.rule import op_data
 
 # OpDataAbsRsqrt; TfLiteQuantizationType is declared as wide as an int on every target.
 _ABS_RSQRT = "4i b i e"
+_init_quantized = op_data(_ABS_RSQRT)
 
 
 def _mathematics(*types: str) -> Callable[[Preparation], None]:
@@ -31,7 +32,15 @@ def _mathematics(*types: str) -> Callable[[Preparation], None]:
     return prepare
 
 
+def _init_abs_rsqrt(node: Preparation) -> None:
+    if node.tflm.has("quantized ABS and RSQRT"):
+        _init_quantized(node)
+
+
 def _prepare_abs_rsqrt(node: Preparation) -> None:
+    if not node.tflm.has("quantized ABS and RSQRT"):
+        _mathematics("FLOAT32")(node)
+        return
     takes(node, 1, 1)
     source, result = node.temp_input(0), node.temp_output(0)
     same_type(node, source, result)
@@ -58,8 +67,26 @@ def _check_float_at_run_time(node: Preparation) -> None:
 def _prepare_cast(node: Preparation) -> None:
     takes(node, 1, 1)
     source, result = node.temp_input(0), node.temp_output(0)
-    runs_with(node, source, "INT8", "INT16", "INT32", "UINT32", "FLOAT32", "BOOL")
-    runs_with(node, result, "INT8", "INT16", "INT32", "UINT32", "FLOAT32")
+    results = {"INT8", "INT16", "INT32", "UINT32", "FLOAT32"}
+    for change, types in (
+        ("CAST to UINT32", {"UINT32"}),
+        ("CAST to INT32", {"INT32"}),
+        ("CAST to INT16", {"INT16"}),
+    ):
+        results -= set() if node.tflm.has(change) else types
+    sources = {
+        type_
+        for type_ in ("INT8", "INT16", "INT32", "UINT32", "FLOAT32", "BOOL")
+        if node.tflm.runs("CAST", node.kernels.library, type_)
+    }
+    for tensor, types in ((source, sources), (result, results)):
+        if tensor.type in types:
+            continue
+        reason = f"'{tensor.name}' is {tensor.type}, supported: {', '.join(sorted(types))}"
+        if node.tflm.has("CAST refuses types"):
+            node.fails_at_invoke(reason)
+        else:
+            node.computes_wrongly("CAST refuses types", f"{reason}; it leaves its result as it is")
 
 
 def _prepare_zeros_like(node: Preparation) -> None:
@@ -72,7 +99,7 @@ def _prepare_zeros_like(node: Preparation) -> None:
 _FLOAT_ONLY_AT_RUN_TIME = OperatorRule(prepare=_mathematics("FLOAT32"))
 _FLOAT_ONLY = OperatorRule(prepare=_prepare_float)
 _UNPREPARED_FLOAT_ONLY = OperatorRule(prepare=_check_float_at_run_time)
-_ABSOLUTE_OR_ROOT = OperatorRule(init=op_data(_ABS_RSQRT), prepare=_prepare_abs_rsqrt)
+_ABSOLUTE_OR_ROOT = OperatorRule(init=_init_abs_rsqrt, prepare=_prepare_abs_rsqrt)
 
 RULES: dict[str, OperatorRule] = {
     "ABS": _ABSOLUTE_OR_ROOT,

@@ -16,6 +16,7 @@ from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import scale
+from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -34,7 +35,21 @@ def calculate_fully_connected(
 ) -> bool:
     """CalculateOpDataFullyConnected for quantized types; whether the weights are per channel."""
     scales = filter_.quantization.scales if filter_.quantization.is_affine else ()
+    if len(scales) > 1 and not node.tflm.has("dense layers per channel"):
+        node.ensure(
+            not node.tflm.has("dense layers per channel are refused"),
+            "this version of TFLM takes no dense layers quantized per channel",
+        )
+        node.computes_wrongly(
+            "dense layers per channel",
+            "its weights are quantized per channel, and it computes with the first scale",
+        )
+        scales = scales[:1]
     if len(scales) > 1:
+        node.ensure(
+            input_.type == "INT8" or node.tflm.has("int16 dense layers per channel"),
+            "INT16 activations with weights per channel are not supported",
+        )
         node.ensure(
             input_.type in ("INT8", "INT16") and filter_.type != "INT4",
             f"{filter_.type} weights per channel with {input_.type} activations are not supported",
@@ -78,10 +93,28 @@ def _check_types(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
     )
 
 
+def _check_types_by_version(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
+    """In between two changes a hybrid layer runs, and reads its weights as floats."""
+    if node.kernels.library == "cmsis-nn":
+        checks = node.tflm.has("CMSIS-NN checks types early")
+    else:
+        checks = node.tflm.has("dense layers check their weights' type")
+    if checks:
+        _check_types(node, input_, filter_)
+    elif not node.tflm.has("int16 dense layers"):
+        node.ensure(input_.type == filter_.type, unsupported_weights(input_, filter_))
+    elif input_.type == "FLOAT32" != filter_.type:
+        cmsis_nn = node.kernels.library == "cmsis-nn"
+        node.computes_wrongly(
+            "CMSIS-NN checks types early" if cmsis_nn else "dense layers check their weights' type",
+            f"it reads its {filter_.type} weights '{filter_.name}' as FLOAT32",
+        )
+
+
 def _prepare_reference(
     node: Preparation, input_: Tensor, filter_: Tensor, bias: Tensor | None, output: Tensor
 ) -> None:
-    _check_types(node, input_, filter_)
+    _check_types_by_version(node, input_, filter_)
     if filter_.type == "INT4":
         node.scratch(filter_.elements)
     if input_.type != "FLOAT32":
@@ -92,8 +125,11 @@ def _prepare_reference(
 def _prepare_cmsis_nn(
     node: Preparation, input_: Tensor, filter_: Tensor, bias: Tensor | None, output: Tensor
 ) -> None:
-    accepts(node, input_, "FLOAT32", "INT8", "INT16")
-    _check_types(node, input_, filter_)
+    if node.tflm.has("CMSIS-NN checks types early"):
+        accepts(node, input_, "FLOAT32", "INT8", "INT16")
+    else:
+        runs_with(node, input_, "FLOAT32", "INT8", "INT16")
+    _check_types_by_version(node, input_, filter_)
     if input_.type == "FLOAT32":
         return
     per_channel = calculate_fully_connected(node, input_, filter_, bias, output.type, scale(output))
@@ -103,10 +139,19 @@ def _prepare_cmsis_nn(
         " (convert dense layers per tensor)",
     )
     if input_.type == "INT16":
-        zero_point_is(node, input_, 0)
-        zero_point_is(node, output, 0)
-    elif filter_.type == "INT8":
+        if node.tflm.has("CMSIS-NN int16 is symmetric"):
+            zero_point_is(node, input_, 0)
+            zero_point_is(node, output, 0)
+    elif zero_point(filter_) and not node.tflm.has("CMSIS-NN dense layers of any zero point"):
+        node.computes_wrongly(
+            "CMSIS-NN dense layers fall back", "it takes the zero point of its weights for 0"
+        )
+        if not node.tflm.has("CMSIS-NN dense layers fall back"):
+            _request_s8(node, filter_, bias, output, per_channel=per_channel)
+    elif filter_.type == "INT8" or not node.tflm.has("CMSIS-NN int4 weights"):
         _request_s8(node, filter_, bias, output, per_channel=per_channel)
+        if filter_.type == "INT4":
+            node.scratch(filter_.elements)
 
 
 def _request_s8(
@@ -118,10 +163,16 @@ def _request_s8(
     depth = filter_.shape[-1]
     outputs = output.shape[-1]
     if len(output.shape) > 2 and depth % 4 == 0:
-        if not per_channel:
+        if not node.tflm.has("dense layers per channel"):
+            if node.tflm.has("CMSIS-NN dense layers as convolutions"):
+                node.spare_temporaries()
+                node.persistent(4 * outputs)
+                node.persistent(4 * outputs)
+        elif not per_channel:
             node.scratch(8 * outputs)
     elif node.kernels.mve:
-        if filter_.is_constant and (bias is None or bias.is_constant):
+        kept = filter_.is_constant and (bias is None or bias.is_constant)
+        if kept and node.tflm.has("CMSIS-NN dense layers keep kernel sums"):
             node.persistent(4 * outputs, KERNEL_SUMS)
         else:
             node.scratch(4 * outputs)

@@ -58,7 +58,8 @@ def _prepare_gather_nd(node: Preparation) -> None:
         f"'{indices.name}' indexes {depth} dimensions of '{source.name}' {list(source.shape)},"
         f" expected at most {min(len(source.shape), _MOST_INDEXED_DIMENSIONS)}",
     )
-    node.copy_output_shape(0)
+    if node.tflm.has("GATHER_ND copies its shape"):
+        node.copy_output_shape(0)
     node.set_output_shape(0, indices.shape[:-1] + source.shape[depth:])
 
 
@@ -108,11 +109,15 @@ def _prepare_fill(node: Preparation) -> None:
     shape, value, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     rank_within(node, value, 0, 0)
     same_type(node, value, result)
-    constant(node, shape)
+    if node.tflm.has("FILL checks its shape"):
+        constant(node, shape)
     rank_within(node, shape, 1, 1)
-    accepts(node, shape, "INT8", "INT16", "INT32", "INT64")
     node.ensure(
-        shape.elements == len(result.shape) and integers(shape) == result.shape,
+        shape.type in ("INT8", "INT16", "INT32", "INT64"), f"'{shape.name}' is {shape.type}"
+    )
+    node.ensure(
+        not shape.is_constant
+        or (shape.elements == len(result.shape) and integers(shape) == result.shape),
         f"'{result.name}' is {list(result.shape)}, which is not what '{shape.name}' asks for",
     )
     runs_with(node, value, "FLOAT32", "INT32", "INT8")

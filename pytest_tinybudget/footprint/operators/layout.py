@@ -35,10 +35,25 @@ def _prepare_concatenation(node: Preparation) -> None:
     same_type(node, first, output)
     count = len(node.operator.inputs)
     node.ensure(count <= _MOST_CONCATENATED, f"it has {count} inputs, at most 10 are supported")
+    if not node.tflm.has("concatenation keeps no arrays"):
+        _prepare_older_concatenation(node, first, count)
+        return
     for position in range(count):
         _check_concatenated(node, node.temp_input(position), output)
     if output.type == "INT16":
         zero_point_is(node, output, 0)
+
+
+def _prepare_older_concatenation(node: Preparation, first: Tensor, count: int) -> None:
+    most = _MOST_DIMENSIONS if node.tflm.has("concatenation of 5 dimensions") else 4
+    for position in range(count):
+        rank_within(node, node.temp_input(position), 0, most)
+    node.temp_output(0)
+    if first.type == "INT8":
+        node.persistent(4 * count)
+        node.persistent(4 * count)
+        for position in range(count):
+            node.temp_input(position)
 
 
 def _check_concatenated(node: Preparation, tensor: Tensor, output: Tensor) -> None:
@@ -68,7 +83,8 @@ def _prepare_reshape(node: Preparation) -> None:
     for extent in shape:
         known *= 1 if extent == -1 else extent
     for axis in open_dimensions:
-        node.copy_output_shape(0)
+        if node.tflm.has("reshape copies open shapes"):
+            node.copy_output_shape(0)
         node.ensure(known != 0, "its output has an empty dimension beside an open one")
         shape[axis] = input_.elements // known
         known *= shape[axis]
@@ -104,6 +120,11 @@ def _prepare_pad(node: Preparation) -> None:
             "its padding value and its output are quantized differently",
         )
     runs_with(node, input_, "FLOAT32", "INT8", "INT16", "INT32")
+    optimized = node.kernels.library == "cmsis-nn" and node.tflm.has("CMSIS-NN paddings")
+    if optimized and input_.type == "INT8" and len(input_.shape) != 4:
+        node.computes_wrongly(
+            "CMSIS-NN paddings of all ranks", "CMSIS-NN takes it as if it had 4 dimensions"
+        )
 
 
 def _check_padded_shape(

@@ -21,8 +21,12 @@ _EVAL_TENSOR = "2p e"
 _QUANTIZATION = "7i"
 
 
+def _optimized(node: Preparation) -> bool:
+    return node.kernels.library == "cmsis-nn" and node.tflm.has("CMSIS-NN batch matrix products")
+
+
 def _prepare(node: Preparation) -> None:
-    optimized = node.kernels.library == "cmsis-nn"
+    optimized = _optimized(node)
     takes(node, 2, 1)
     left, right, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     accepts(node, left, "FLOAT32", "INT8", "INT16")
@@ -31,6 +35,7 @@ def _prepare(node: Preparation) -> None:
     for operand in (left, right):
         rank_within(node, operand, 2, 4 if optimized else 5)
     shape = _product(node, left, right)
+    _check_outputs(node, left, right, optimized=optimized)
     if left.type == "INT16":
         for tensor in (left, right, result):
             zero_point_is(node, tensor, 0)
@@ -47,6 +52,24 @@ def _prepare(node: Preparation) -> None:
     if left.type == "INT8" and node.kernels.mve:
         # arm_fully_connected_s8_get_buffer_size of the output's shape.
         node.scratch(4 * shape[-1])
+
+
+def _check_outputs(node: Preparation, left: Tensor, right: Tensor, *, optimized: bool) -> None:
+    if optimized and left.type != "FLOAT32":
+        node.computes_wrongly(
+            "CMSIS-NN batch matrix products of its shapes", "its shapes are taken as transposed"
+        )
+    ranks = min(len(left.shape), len(right.shape))
+    if (
+        node.operator.options["adj_x"]
+        and ranks > 2
+        and right.shape[-3] == 1
+        and left.shape[-3] != 1
+    ):
+        node.computes_wrongly(
+            "batch matrix products of transposed batches",
+            "its transposed batches are multiplied as one matrix",
+        )
 
 
 def _allocate_transposed(node: Preparation, operand: Tensor) -> None:

@@ -55,16 +55,25 @@ _ORDER = _comparison("FLOAT32", "INT32", "INT64", "INT8")
 def _check_extremum(node: Preparation) -> None:
     result = node.output(0)
     runs_with(node, result, "FLOAT32", "INT8", "INT16", "INT32", "INT64")
-    if node.kernels.library == "cmsis-nn":
+    if node.kernels.library != "cmsis-nn":
+        return
+    if node.tflm.has("CMSIS-NN maxima of all ranks"):
         for tensor in (node.input(0), node.input(1), result):
             runs_with_rank(node, tensor, 4)
+    elif node.tflm.has("CMSIS-NN maxima") and result.type == "INT8":
+        ranks = {len(tensor.shape) for tensor in (node.input(0), node.input(1), result)}
+        if result.elements > 1 and not ranks <= {2, 3, 4}:
+            node.computes_wrongly(
+                "CMSIS-NN maxima of all ranks",
+                "CMSIS-NN computes its first element alone, unless it has 2 to 4 dimensions",
+            )
 
 
 def _prepare_div(node: Preparation) -> None:
     first, second, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     same_type(node, first, second)
     same_type(node, first, result)
-    if result.type == "INT32":
+    if result.type == "INT32" and node.tflm.runs("DIV", node.kernels.library, "INT32"):
         for tensor in (first, second):
             node.ensure(
                 not tensor.quantization.is_affine, f"'{tensor.name}' is INT32 and quantized"
@@ -98,7 +107,8 @@ def _prepare_squared_difference(node: Preparation) -> None:
     takes(node, 2, 1)
     first, second, result = node.temp_input(0), node.temp_input(1), node.temp_output(0)
     same_type(node, first, second)
-    if first.type in ("INT8", "INT16"):
+    int16 = node.tflm.runs("SQUARED_DIFFERENCE", node.kernels.library, "INT16")
+    if first.type == "INT8" or (first.type == "INT16" and int16):
         quantized(node, first)
         quantized(node, second)
     for tensor in (first, second, result):
@@ -107,7 +117,7 @@ def _prepare_squared_difference(node: Preparation) -> None:
                 -128 <= zero_point(tensor) <= 127,
                 f"'{tensor.name}' has the zero point {zero_point(tensor)}, expected -128 to 127",
             )
-        elif first.type == "INT16":
+        elif first.type == "INT16" and int16:
             zero_point_is(node, tensor, 0)
     runs_with(node, result, "FLOAT32", "INT32", "INT8", "INT16")
 
@@ -120,7 +130,12 @@ def _prepare_select(node: Preparation) -> None:
     same_type(node, first, second)
     sources = (condition, first, second)
     one_shape = condition.shape == first.shape == second.shape
-    if not one_shape and any(tensor.elements != 1 for tensor in (*sources, result)):
+    scalars = all(tensor.elements == 1 for tensor in (*sources, result))
+    node.ensure(
+        not scalars or node.tflm.has("SELECT_V2 of scalars"),
+        "this version of TFLM does not release its tensors when all are scalars",
+    )
+    if not one_shape and not scalars:
         node.ensure(
             _broadcast(sources) == result.shape,
             f"the shapes of its inputs do not broadcast to {list(result.shape)}",

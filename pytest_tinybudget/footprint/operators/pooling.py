@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import rank_within
+from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.geometry import Window
@@ -21,12 +22,20 @@ _OP_DATA = "8i"
 
 def _prepare(node: Preparation) -> None:
     input_, output = node.temp_input(0), node.temp_output(0)
-    if input_.type in ("INT8", "INT16"):
+    checked = node.tflm.has("pooling checks quantization")
+    if input_.type in ("INT8", "INT16") and checked:
         node.ensure(
             abs(scale(input_) - scale(output)) <= 1e-6 and zero_point(input_) == zero_point(output),
             "its input and output are quantized differently",
         )
-    accepts(node, input_, "FLOAT32", "INT8", "INT16")
+    if node.tflm.has("int16 pooling"):
+        accepts(node, input_, "FLOAT32", "INT8", "INT16")
+    else:
+        runs_with(node, input_, "FLOAT32", "INT8")
+    if node.kernels.library == "cmsis-nn" and input_.type != "FLOAT32" and input_.shape[:1] > (1,):
+        node.computes_wrongly(
+            "CMSIS-NN pools all batches", "CMSIS-NN pools the first of several batches alone"
+        )
 
 
 def _prepare_average(node: Preparation) -> None:
@@ -36,7 +45,8 @@ def _prepare_average(node: Preparation) -> None:
     input_ = node.temp_input(0)
     node.temp_output(0)
     rank_within(node, input_, 4, 4)
-    if input_.type != "FLOAT32" and node.kernels.dsp and not node.kernels.mve:
+    buffered = ("INT8", "INT16") if node.tflm.has("int16 pooling") else ("INT8",)
+    if input_.type in buffered and node.kernels.dsp and not node.kernels.mve:
         node.scratch(4 * input_.shape[-1])
 
 

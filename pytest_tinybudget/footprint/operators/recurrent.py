@@ -23,6 +23,8 @@ _ARITHMETIC_PARAMS = "b14i2q2h5i"
 _LSTM_OP_DATA = f"(b4i)(ihi)e 8({_FULLY_CONNECTED_PARAMS}) 3({_ARITHMETIC_PARAMS}) 4i"
 _CMSIS_NN_LSTM_PARAMS = "15i 4(2i2p2i3pe)"
 
+_UNSUPPORTED_PEEPHOLES = (9, 10, 11)
+
 # Positions of an LSTM's inputs.
 _INPUT = 0
 _WEIGHTS = range(1, 9)
@@ -68,7 +70,8 @@ def _prepare_svdf(node: Preparation) -> None:
     _check_int8_svdf(node, feature, time, state, bias, output)
     node.scratch(4 * batches * filters)
     node.scratch(4 * batches * units)
-    if node.kernels.library == "cmsis-nn" and node.kernels.mve:
+    sums = node.tflm.has("CMSIS-NN dense layers keep kernel sums")
+    if node.kernels.library == "cmsis-nn" and node.kernels.mve and sums:
         constant(node, feature)
         node.persistent(4 * filters, KERNEL_SUMS)
 
@@ -81,13 +84,18 @@ def _check_float_svdf(node: Preparation, *tensors: Tensor) -> None:
         )
 
 
+def _svdf_types(node: Preparation) -> tuple[str, ...]:
+    library = "CMSIS-NN " if node.kernels.library == "cmsis-nn" else ""
+    return ("INT16", "INT8") if node.tflm.has(f"{library}SVDF with int8 state") else ("INT16",)
+
+
 def _check_int8_svdf(
     node: Preparation, feature: Tensor, time: Tensor, state: Tensor, bias: Tensor, output: Tensor
 ) -> None:
     for tensor, types in (
         (feature, ("INT8",)),
-        (time, ("INT16", "INT8")),
-        (state, ("INT16", "INT8")),
+        (time, _svdf_types(node)),
+        (state, _svdf_types(node)),
         (bias, ("INT32",)),
         (output, ("INT8",)),
     ):
@@ -99,7 +107,10 @@ def _check_int8_svdf(
 
 
 def _prepare_lstm(node: Preparation) -> None:
-    cmsis_nn = node.kernels.library == "cmsis-nn"
+    if not node.tflm.has("redesigned LSTM"):
+        _prepare_older_lstm(node)
+        return
+    cmsis_nn = node.kernels.library == "cmsis-nn" and node.tflm.has("CMSIS-NN LSTM")
     takes(node, 24, 1)
     tensors = [node.temp_optional_input(position) for position in range(24)]
     output = node.temp_output(0)
@@ -117,17 +128,80 @@ def _prepare_lstm(node: Preparation) -> None:
     accepts(node, cell, "FLOAT32", "INT16")
     if cell.type == "INT16":
         _prepare_gates(node, present)
-    ported = cmsis_nn and cell.type == "INT16" and input_.type in ("INT8", "INT16")
-    if ported:
+    ported = ("INT8", "INT16") if node.tflm.has("CMSIS-NN int16 LSTM") else ("INT8",)
+    sums = cmsis_nn and cell.type == "INT16" and input_.type in ported
+    if sums:
         for _ in range(8):
             node.persistent((4 if input_.type == "INT8" else 8) * state_size, KERNEL_SUMS)
-    for _ in range(3 if ported else 4):
+    for _ in range(3 if sums and node.tflm.has("CMSIS-NN LSTM by gates") else 4):
         node.scratch(batches * state_size * cell.element_bytes)
     weight_type = present[1].type
     if (input_.type, weight_type) not in (
         ("FLOAT32", "FLOAT32"), ("INT8", "INT8"), ("INT16", "INT8"),
     ) and input_.type != "FLOAT32":  # fmt: skip
         node.fails_at_invoke(f"{input_.type} activations with {weight_type} weights")
+
+
+def _prepare_older_lstm(node: Preparation) -> None:
+    """As ported from TensorFlow Lite; it keeps products of zero points and weights."""
+    count = len(node.operator.inputs)
+    node.ensure(count in (20, 24), f"it has {count} inputs, expected 20 or 24")
+    normalized = count == 24 and node.temp_optional_input(21) is not None
+    input_ = node.temp_input(_INPUT)
+    integer = input_.type == "INT8"
+    weights, recurrent = node.temp_input(4), node.temp_input(8)
+    rank_within(node, input_, 2, 3)
+    for tensor in (weights, recurrent):
+        rank_within(node, tensor, 2, 2)
+    batches = input_.shape[1 if node.operator.options["time_major"] else 0]
+    cells, outputs = weights.shape[0], recurrent.shape[1]
+    for position in (1, 2, 3, 5, 6, 7, *_UNSUPPORTED_PEEPHOLES, *_BIASES, 16, 17):
+        node.temp_optional_input(position)
+    for position in range(20, 24) if normalized else ():
+        node.temp_optional_input(position)
+    output = node.temp_output(0)
+    hidden, cell = node.temp_input(_HIDDEN_STATE), node.temp_input(_CELL_STATE)
+    node.ensure(
+        hidden.is_variable
+        and cell.is_variable
+        and hidden.elements == batches * outputs
+        and cell.elements == batches * cells
+        and output.shape == (*input_.shape[:2], outputs),
+        "the shapes of its tensors do not fit together",
+    )
+    node.ensure(
+        not integer or len(node.operator.intermediates) == 5,
+        f"it has {len(node.operator.intermediates)} intermediate tensors, expected 5",
+    )
+    gates = 4 if node.temp_optional_input(1) is not None else 3
+    if integer:
+        _prepare_older_gates(node, batches * cells)
+    else:
+        node.scratch(batches * cells * gates * input_.element_bytes)
+    node.ensure(
+        integer or weights.type == input_.type, f"{weights.type} weights with {input_.type}"
+    )
+
+
+def _prepare_older_gates(node: Preparation, size: int) -> None:
+    node.temp_input(_CELL_STATE)
+    node.temp_output(0)
+    positions = (_INPUT, *_WEIGHTS, *_UNSUPPORTED_PEEPHOLES, 20, 21, 22, 23, 16, _HIDDEN_STATE)
+    for position in positions:
+        node.temp_optional_input(position)
+    node.temp_intermediate(4)
+    wide = not node.tflm.has("LSTM without a buffer of 32 bits")
+    for element_bytes in (2, 2, 2, 2, 1, *((4,) if wide else ())):
+        node.scratch(size * element_bytes)
+    for position in (_INPUT, _HIDDEN_STATE, *_WEIGHTS, 16, 17):
+        node.temp_optional_input(position)
+    node.temp_intermediate(4)
+    for bias, weights in ((13, 2), (14, 3), (15, 4), (12, 1)):
+        node.temp_optional_input(bias)
+        for position in (weights, weights + 4):
+            tensor = node.optional_input(position)
+            if tensor is not None:
+                node.persistent(4 * tensor.shape[0])
 
 
 def _prepare_gates(node: Preparation, tensors: dict[int, Tensor]) -> None:

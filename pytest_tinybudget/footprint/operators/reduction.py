@@ -40,6 +40,13 @@ def _temp_operands(node: Preparation) -> tuple[Tensor, Tensor, Tensor]:
     return source, result, axis
 
 
+def _in_general_buffers(node: Preparation) -> bool:
+    """Two days in June 2022: buffers of 4 bytes for each element, of the input as well."""
+    return node.tflm.has("reducers in general buffers") and not node.tflm.has(
+        "reducers without general buffers"
+    )
+
+
 def _request_iteration(node: Preparation, source: Tensor, axis: Tensor) -> None:
     node.scratch(_INT * len(source.shape))
     node.scratch(_INT * axis.elements)
@@ -53,10 +60,18 @@ def _runs_within(node: Preparation, source: Tensor, axis: Tensor) -> None:
 
 
 def _prepare_sum(node: Preparation) -> None:
-    source, result, axis = _temp_operands(node)
-    if source.type in ("INT8", "INT16"):
+    source, result = node.temp_input(0), node.temp_output(0)
+    general = _in_general_buffers(node)
+    axis = node.input(1)
+    if node.tflm.has("reducers count their axes") or general:
+        node.temp_input(1)
+    if source.type == "INT8" or (source.type == "INT16" and node.tflm.has("int16 means")):
         node.scratch(_INT * result.elements)
-    _request_iteration(node, source, axis)
+    if general:
+        for elements in (result.elements, result.elements, axis.elements, source.elements):
+            node.scratch(_INT * elements)
+    if node.tflm.has("reducers iterate in scratch buffers"):
+        _request_iteration(node, source, axis)
     _prepare_simple(node)
     runs_with(node, source, "FLOAT32", "INT8", "INT16")
     if source.type == "FLOAT32":
@@ -84,6 +99,8 @@ def _prepare_extremum(node: Preparation) -> None:
     _prepare_simple(node)
     source, result, axis = _temp_operands(node)
     _request_iteration(node, source, axis)
+    if _in_general_buffers(node):
+        node.scratch(_INT * source.elements)
     runs_with(node, source, "FLOAT32", "INT8")
     _runs_within(node, source, axis)
     _runs_with_one_type(node, source, result)

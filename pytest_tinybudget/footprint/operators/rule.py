@@ -127,6 +127,24 @@ class Preparation(Protocol):
         """
         ...
 
+    def temp_intermediate(self, position: int) -> Tensor:
+        """An intermediate tensor for which the kernel makes a temporary struct.
+
+        ``MicroContext::AllocateTempIntermediateTensor``, with the memory of ``temp_input``.
+
+        Raises:
+            RefusedError: The operator does not have it: the model is refused.
+        """
+        ...
+
+    def spare_temporaries(self) -> None:
+        """Let what the kernel reserves from here on grow into its temporaries.
+
+        No function of TFLM: it lets the tail grow into them. The kernel does not read them again,
+        and does not write while it prepares what it reserves.
+        """
+        ...
+
     def persistent(self, size_bytes: int, cause: str = "") -> None:
         """Reserve memory that the operator keeps: ``TfLiteContext::AllocatePersistentBuffer``.
 
@@ -232,6 +250,18 @@ class Preparation(Protocol):
         """
         ...
 
+    def computes_wrongly(self, before: str, reason: str) -> None:
+        """Note that a version of before the change ``before`` computes other values.
+
+        It runs the operator without an error, but computes other values than TensorFlow Lite and
+        than later versions do.
+
+        Args:
+            before: The name of the change that put it right (``data/versions``).
+            reason: As for ``refuse``.
+        """
+        ...
+
     def bounded(self, reason: str) -> None:
         """Note that a cost just stated is an upper bound, not the device's number.
 
@@ -288,7 +318,12 @@ def op_data(
         layout = layouts.get(node.kernels.library, "")
         if node.tflm.compression:
             layout = layout or compression
-        node.persistent(node.abi.size_of(layout or reference))
+        layout = layout or reference
+        if node.tflm.version.layouts:
+            of = f"{node.operator.name} data"
+            older = node.tflm.layout(f"{of}, {node.kernels.library}", "")
+            layout = older or node.tflm.layout(of, layout)
+        node.persistent(node.abi.size_of(layout))
 
     return init
 

@@ -37,6 +37,10 @@ def _prepare_assign(node: Preparation) -> None:
     )
     value = node.temp_input(1)
     variable = node.handles.get((node.subgraph.index, handle.index))
+    node.ensure(
+        variable is not None or node.tflm.has("assignments to handles of elsewhere"),
+        f"its handle '{handle.name}' is not of its own subgraph, which this version of TFLM needs",
+    )
     if variable is not None and variable not in node.allocated_variables:
         size = value.elements * value.element_bytes
         node.allocated_variables[variable] = size
