@@ -37,10 +37,10 @@ from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.gate.pipeline import Gate
-from pytest_tinybudget.gate.remedies import more_room
-from pytest_tinybudget.gate.remedies import peak_relief
-from pytest_tinybudget.gate.remedies import per_tensor_hints
-from pytest_tinybudget.gate.remedies.advice import meet
+from pytest_tinybudget.gate.remedies.advice import unmet_requirements
+from pytest_tinybudget.gate.remedies.peak import peak_relief
+from pytest_tinybudget.gate.remedies.peak import per_tensor_hints
+from pytest_tinybudget.gate.remedies.room import more_room
 from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.gate.verdict import judge
@@ -900,6 +900,6 @@ def test_strict_names_an_estimated_stack_and_how_to_state_it() -> None:
     verdict = judge(footprint, NANO, terms)
     assert verdict.headline.startswith("strict: not exact: stack is estimated; ")
     result = paired(verdict, footprint, NANO)
-    (line,) = meet(result, [model_of(keyword_model())], terms)
+    (line,) = unmet_requirements(result, [model_of(keyword_model())], terms)
     assert line == 'state the stack that you measured: stack = "…" (tinybudget.toml:3)'
-    assert not list(meet(result, [model_of(keyword_model())], Demands()))
+    assert not list(unmet_requirements(result, [model_of(keyword_model())], Demands()))

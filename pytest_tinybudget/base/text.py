@@ -10,7 +10,7 @@ import re
 _VALID_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 #: TOML keys that need no quotes.
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
+_BARE_KEY = r"[A-Za-z0-9_-]+\Z"
 
 #: Keywords of C11 and C++20 and alternative operators: no constant may be called so.
 _C_KEYWORDS = frozenset(
@@ -54,7 +54,7 @@ def is_valid_name(name: str) -> bool:
 
 def toml_key(name: str) -> str:
     """``name`` as a key in TOML, in quotes where it needs them."""
-    return name if _BARE_KEY.match(name) else json.dumps(printable(name))
+    return name if re.match(_BARE_KEY, name) else json.dumps(printable(name))
 
 
 def c_identifier(name: str) -> str:

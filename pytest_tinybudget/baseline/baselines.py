@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.once import once
@@ -14,8 +15,7 @@ from pytest_tinybudget.baseline.baseline import baseline_file
 from pytest_tinybudget.results.types import PairResult
 
 
-@dataclass(slots=True)
-class Baselines:
+class Baselines(Struct, eq=False):
     """What each pair of a run is compared with; every file is read once.
 
     ``chosen`` takes the place of the declarations' own. One of these need not exist where the run
@@ -24,7 +24,7 @@ class Baselines:
 
     chosen: Baseline | None = None
     written: Path | None = None
-    _files: dict[Path, Baseline | TinybudgetError] = field(default_factory=dict, repr=False)
+    _files: dict[Path, Baseline | TinybudgetError] = field(default_factory=dict)
 
     def find(self, result: PairResult, declared: Path | None) -> tuple[PairResult | None, str]:
         """The base of ``result``, whose declaration names ``declared``; else why there is none.

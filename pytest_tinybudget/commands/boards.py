@@ -142,7 +142,7 @@ def _fitting(
 ) -> tuple[list[Board], dict[str, Verdict]]:
     """Those of ``boards`` that hold the model, the smallest first, with the verdict on each."""
     from pytest_tinybudget.footprint.measure import measure
-    from pytest_tinybudget.gate.remedies import smallest_first
+    from pytest_tinybudget.gate.remedies.room import smallest_first
     from pytest_tinybudget.gate.verdict import Demands
     from pytest_tinybudget.gate.verdict import judge
     from pytest_tinybudget.runtimes.firmware import Firmware

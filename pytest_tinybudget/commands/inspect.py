@@ -119,7 +119,7 @@ def _edge_tpu(model: Model, *, as_json: bool) -> str:
 
 def _relief(model: Model, footprint: Footprint) -> tuple[LiveBuffer, int] | None:
     """The buffer whose halving lowers the arena's peak most; none with an offline memory plan."""
-    from pytest_tinybudget.gate.remedies import peak_relief
+    from pytest_tinybudget.gate.remedies.peak import peak_relief
 
     if footprint.arena is None or "OfflineMemoryAllocation" in model.metadata:
         return None

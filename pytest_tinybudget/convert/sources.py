@@ -20,7 +20,7 @@ _SUFFIXES: dict[str, Kind] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".t
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 #: Absolute names, or with "..": Keras never writes them, and unpacking might follow them.
-_LEADS_OUT = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)")
+_LEADS_OUT = r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)"
 
 #: The largest description of a network, bytes. Real ones have kilobytes.
 _MAX_CONFIG_BYTES = 64 * 1024**2
@@ -94,7 +94,7 @@ def _check_archive(path: Path, shown: str) -> None:
     if len(sizes) < len(members):
         raise ConversionError(f"{shown}: not a .keras archive: it has a member twice")
     for name in sizes:
-        if _LEADS_OUT.search(name):
+        if re.search(_LEADS_OUT, name):
             told = printable(name, limit=60)
             raise ConversionError(f"{shown}: its member {told!r} leads out of the archive")
     if "config.json" not in sizes:

@@ -33,7 +33,7 @@ _LARGEST_BYTES = 1024 * 1024
 _MOST_DOTS = 100
 #: The longest chain of files that extend files.
 _DEEPEST = 20
-_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
+_PLACE = r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z"
 
 
 def load(path: Path, boards: Mapping[str, Board]) -> Declaration:
@@ -130,7 +130,7 @@ def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 def _syntax_error(message: str, text: str, file: str) -> str:
     """The parser's message with file and line in front, which editors and terminals link."""
-    place = _PLACE.search(message)
+    place = re.search(_PLACE, message)
     hint = "; folders are separated by '/'" if message.startswith("Unescaped") else ""
     if place is None:
         return f"{file}: not valid TOML: {message}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec import field
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.units import format_size
@@ -46,8 +46,7 @@ _SIZES = (
 _DEEPEST = 20
 
 
-@dataclass(slots=True)
-class Boards:
+class Boards(Struct, eq=False):
     """Resolves ``tables``, the file's own boards, one after the other into ``own``.
 
     ``slots`` has the slots of boards by id; a board has those of the board that it extends.

@@ -6,12 +6,11 @@ import datetime
 import json
 from collections.abc import Iterable
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.paths import displayed_path
@@ -55,8 +54,7 @@ class Problem(Struct, frozen=True):
         return [printable(line, limit=_LONGEST_LINE) for line in lines]
 
 
-@dataclass(slots=True)
-class Problems:
+class Problems(Struct, eq=False):
     """The problems of one file, as they are found."""
 
     path: Path

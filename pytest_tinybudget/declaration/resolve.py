@@ -6,8 +6,6 @@ import glob
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -199,8 +197,7 @@ class Inherited(msgspec.Struct, frozen=True):
     runtimes: Mapping[str, DeclaredRuntime] = msgspec.field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Models:
+class _Models(msgspec.Struct, eq=False):
     """Resolves models and groups. ``built_in`` has the settings that no defaults change."""
 
     context: Context
@@ -208,9 +205,9 @@ class _Models:
     boards: Boards
     runtimes: dict[str, DeclaredRuntime]
     built_in: _Settings
-    operators: dict[str, OperatorCost] = field(default_factory=dict)
-    by_name: dict[str, DeclaredModel] = field(default_factory=dict)
-    identifiers: dict[str, DeclaredModel] = field(default_factory=dict)
+    operators: dict[str, OperatorCost] = msgspec.field(default_factory=dict)
+    by_name: dict[str, DeclaredModel] = msgspec.field(default_factory=dict)
+    identifiers: dict[str, DeclaredModel] = msgspec.field(default_factory=dict)
 
     def resolve(self) -> dict[str, DeclaredGroup]:
         """Fill ``by_name`` with the models; returns the groups."""

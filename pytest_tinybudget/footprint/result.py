@@ -4,6 +4,8 @@ These structs are part of the results file: what they say of their fields is its
 (``base/fields.py``). The annotations are evaluated here: as text, each would be compiled later.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from typing import Annotated
 from typing import Literal

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec import field
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
@@ -29,8 +29,7 @@ from pytest_tinybudget.workspace import Workspace
 Write = Callable[[Path, Mapping[str, bytes]], tuple[Path, ...]]
 
 
-@dataclass(slots=True)
-class Artifacts:
+class Artifacts(Struct, eq=False):
     """The files of one run: each model's are written once, under names that no two share.
 
     ``required`` is whether this run was asked for C files: they are part of its result. ``write``
@@ -39,10 +38,8 @@ class Artifacts:
 
     required: bool = False
     write: Write = write
-    _owners: dict[tuple[Path, str], str] = field(default_factory=dict, repr=False)
-    _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(
-        default_factory=dict, repr=False
-    )
+    _owners: dict[tuple[Path, str], str] = field(default_factory=dict)
+    _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(default_factory=dict)
 
     def claim(self, pair: Pair, folder: Path) -> None:
         """Keep the names of a model's C files in ``folder`` for it.

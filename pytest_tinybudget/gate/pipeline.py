@@ -8,11 +8,11 @@ A pair comes in once, by ``Gate.check``, and goes down: measured (``measurement.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec import field
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.converter import Converted
     from pytest_tinybudget.declaration import DeclaredModel
     from pytest_tinybudget.gate.cross_check import RealRun
-    from pytest_tinybudget.gate.remedies.trial import Trial
     from pytest_tinybudget.graph.model import Model
 
 
@@ -50,8 +49,7 @@ _PLANNED = "counted from a layer list: names and metadata of the trained file ma
 _LONGEST_NAME = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True, eq=False):
     """Checks pairs by the rules of a run.
 
     Attributes:
@@ -106,7 +104,7 @@ class Gate:
         result = _at_its_limit(pair, with_growth(result, base, rules, why_no_base=why_not))
         if result.failed and not details:
             return self._on_a_board(pair, details=True)  # a failure tells all
-        return _advised(pair, found, result, self._trial(base))
+        return self._advised(pair, found, result, base)
 
     def _real_run(self, found: Measurement) -> RealRun | None:
         """What the real interpreter makes of a model, where that is asked for: of one alone."""
@@ -117,28 +115,27 @@ class Gate:
         (model,) = found.models
         return self.workspace.once(model, "real run", lambda: cross_check(model))
 
-    def _trial(self, base: PairResult | None) -> Trial:
-        from pytest_tinybudget.gate.remedies.trial import Trial
+    def _advised(
+        self,
+        pair: Pair | GroupPair,
+        found: Measurement,
+        result: PairResult,
+        base: PairResult | None,
+    ) -> PairResult:
+        """``result`` with what would make it pass, each change measured; a hint where it passes."""
+        if found.accelerated is not None:
+            lines = found.accelerated.advice if result.outcome == "over" else ()
+        elif result.outcome == "error":
+            return result  # it fits: what is missing is a base
+        elif not result.failed:
+            hints = _dense_hints(pair, result, self.workspace)
+            return replace(result, notes=(*result.notes, *hints)) if hints else result
+        else:
+            from pytest_tinybudget.gate.remedies.remedies import remedies
+            from pytest_tinybudget.gate.remedies.trial import Trial
 
-        return Trial(self.workspace, self.rules, base)
-
-
-def _advised(
-    pair: Pair | GroupPair, found: Measurement, result: PairResult, trial: Trial
-) -> PairResult:
-    """``result`` with what would make it pass, each change measured; a hint where it passes."""
-    if found.accelerated is not None:
-        lines = found.accelerated.advice if result.outcome == "over" else ()
-    elif result.outcome == "error":
-        return result  # it fits: what is missing is a base
-    elif not result.failed:
-        hints = _dense_hints(pair, result, trial.workspace)
-        return replace(result, notes=(*result.notes, *hints)) if hints else result
-    else:
-        from pytest_tinybudget.gate.remedies import remedies
-
-        lines = remedies(result, pair, found.models, trial)
-    return replace(result, reasons=(*result.reasons, *lines))
+            lines = remedies(result, pair, found.models, Trial(self.workspace, self.rules, base))
+        return replace(result, reasons=(*result.reasons, *lines))
 
 
 def _dense_hints(
@@ -153,7 +150,7 @@ def _dense_hints(
     # Of a .tflite, ai-edge-quantizer leaves no choice.
     if chosen or workspace.conversion(model) is None or kind_of(model.source) == "tflite":
         return ()
-    from pytest_tinybudget.gate.remedies import per_tensor_hints
+    from pytest_tinybudget.gate.remedies.peak import per_tensor_hints
 
     return per_tensor_hints(arena, workspace.model(model), pair.firmware)
 

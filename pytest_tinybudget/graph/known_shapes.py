@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import field
+from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import OptionValue
@@ -21,8 +21,7 @@ class UnknownShapeError(Exception):
     """The shape of an operator's result is not known. The message says why."""
 
 
-@dataclass(slots=True)
-class Shapes:
+class Shapes(Struct, eq=False):
     """The shapes of a model's tensors: ``known`` ones, and why each other is ``unknown``."""
 
     known: dict[Key, Shape] = field(default_factory=dict)
@@ -30,8 +29,7 @@ class Shapes:
     values: dict[Key, Shape] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True, eq=False):
     """One operator, with the shapes of its inputs as computed so far."""
 
     operator: Operator

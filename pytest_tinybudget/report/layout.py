@@ -27,10 +27,10 @@ _NAME_CELLS, _LEAST_NAME_CELLS = 20, 8
 _LINE_CHARACTERS = 2000
 
 #: What GitHub's runner acts upon, after blanks at the start of a line and anywhere in it.
-_RUNNER_COMMAND = re.compile(r"\A *(?=::)|#(?=#\[)")
+_RUNNER_COMMAND = r"\A *(?=::)|#(?=#\[)"
 
 #: What is to be copied into a declaration stays on one line: ``{ flash = "94 KB" }``.
-_INLINE_TABLE = re.compile(r"\{ [^{}]* \}")
+_INLINE_TABLE = r"\{ [^{}]* \}"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 #: Characters of one cell each: ASCII, Latin letters, and what reports print besides. For these the
@@ -92,7 +92,7 @@ def clean(text: str, style: Style) -> str:
 
     Nothing in it is a command to a CI system that reads the log.
     """
-    text = _RUNNER_COMMAND.sub(r"\g<0>\\", printable(text, limit=_LINE_CHARACTERS))
+    text = re.sub(_RUNNER_COMMAND, r"\g<0>\\", printable(text, limit=_LINE_CHARACTERS))
     if style.unicode:
         return text
     return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
@@ -135,7 +135,7 @@ def wrapped(text: str, style: Style, *, indent: str = "", start: str | None = No
     ``indent`` stands before each; ``start`` instead of it before the first.
     """
     lines = textwrap.wrap(
-        _INLINE_TABLE.sub(lambda table: table[0].replace(" ", _NO_BREAK), clean(text, style)),
+        re.sub(_INLINE_TABLE, lambda table: table[0].replace(" ", _NO_BREAK), clean(text, style)),
         max(style.width, len(indent) + 20),
         initial_indent=indent if start is None else start,
         subsequent_indent=indent,

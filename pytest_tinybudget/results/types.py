@@ -9,6 +9,8 @@ writer, the strict reader, the JSON Schema and the reference pages come from tha
 are evaluated here: as text, each would be compiled when the first file is written.
 """
 
+from __future__ import annotations
+
 import datetime
 from collections.abc import Iterable
 from functools import cache
@@ -191,7 +193,7 @@ class Measure(Struct, frozen=True, gc=False):
         """Whether a part of it is an estimate."""
         return any(part.method == "estimated" for part in self.parts)
 
-    def without_details(self) -> "Measure":
+    def without_details(self) -> Measure:
         """The numbers, with those parts that are estimates."""
         estimates = tuple(part for part in self.parts if part.method == "estimated")
         return Measure(self.metric, self.used, self.limit, self.limit_from, "", estimates)
@@ -461,7 +463,7 @@ class PairResult(Struct, frozen=True, gc=False):
             f"{self.model} on {self.board}" if self.kind == "pair" else f"{self.model}: {self.kind}"
         )
 
-    def without_details(self) -> "PairResult":
+    def without_details(self) -> PairResult:
         """What a table tells of a pair that passes: of 20,000 the rest would fill the memory."""
         return replace(
             self,

@@ -14,7 +14,7 @@ Sent = Literal["raw", "compressed", "delta"]
 #: ``"5 kbit/s"``, ``"1.5 Mbit/s"``, ``"20 kB/s"``.
 LINK_RATE_PATTERN = r"^\s*[0-9]{1,12}(\.[0-9]{1,6})?\s*[kM]?(bit|B)/s\s*$(?!\n)"
 
-_LINK_RATE = re.compile(r"\s*(?P<number>[0-9.]+)\s*(?P<prefix>[kM]?)(?P<unit>bit|B)/s\s*")
+_LINK_RATE = r"\s*(?P<number>[0-9.]+)\s*(?P<prefix>[kM]?)(?P<unit>bit|B)/s\s*"
 _PREFIXES = {"": 1, "k": 1000, "M": 1000**2}
 
 
@@ -31,7 +31,7 @@ def parse_link_rate(text: str) -> float:
     Raises:
         ValueError: not a rate, or none above 0.
     """
-    match = _LINK_RATE.fullmatch(text)
+    match = re.fullmatch(_LINK_RATE, text)
     rate = float(match["number"]) * _PREFIXES[match["prefix"]] if match else 0.0
     if match is None or not rate:
         raise ValueError(f"expected a rate such as '5 kbit/s', got {text!r}")

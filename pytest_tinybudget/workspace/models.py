@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from collections.abc import Iterable
-from dataclasses import dataclass
-from dataclasses import field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec import field
 
 from pytest_tinybudget.base.once import once
 from pytest_tinybudget.convert.sources import converts
@@ -24,16 +25,15 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration import DeclaredModel
 
 
-@dataclass(slots=True)
-class Models:
+class Models(Struct, eq=False):
     """Reads and converts models, and keeps them until they are dropped.
 
     ``cached`` is whether conversions are kept on disk, from run to run; ``progress`` is told of
     their steps.
     """
 
-    cached: bool
-    progress: Progress | None
+    cached: bool = True
+    progress: Progress | None = None
     _graphs: dict[Hashable, Model | TinybudgetError] = field(default_factory=dict)
     _conversions: dict[Hashable, Converted | TinybudgetError | None] = field(default_factory=dict)
     #: How many bytes stripping left out of files that were not converted here.

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec import field
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.once import once
@@ -58,8 +57,7 @@ class _Measurements(Struct, gc=False):
     answers: dict[Runtime, Footprint | None] = {}
 
 
-@dataclass(slots=True)
-class Workspace:
+class Workspace(Struct, eq=False):
     """The models of one run and what they take: whatever was made is kept for the next pair.
 
     ``estimator`` is asked before the built-in one. ``cached`` is whether conversions are kept on
@@ -71,10 +69,10 @@ class Workspace:
     cached: bool = True
     progress: Progress | None = None
     shared: SharedFootprints | None = None
-    _models: Models = field(init=False, repr=False)
-    _measured: dict[str, _Measurements] = field(default_factory=dict, repr=False)
+    _models: Models = field(default_factory=Models)
+    _measured: dict[str, _Measurements] = field(default_factory=dict)
     #: SHA-256 of finished models, the first of them first.
-    _finished: dict[str, None] = field(default_factory=dict, repr=False)
+    _finished: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._models = Models(self.cached, self.progress)

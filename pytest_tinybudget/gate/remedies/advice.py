@@ -30,7 +30,7 @@ from pytest_tinybudget.results.types import PairResult
 
 
 #: Measures a pair as it would be; raises ``TinybudgetError`` where that cannot be.
-Again = Callable[[Candidate], PairResult]
+Remeasure = Callable[[Candidate], PairResult]
 
 #: How many combinations of changes are measured.
 _COMBINATIONS = 24
@@ -77,14 +77,14 @@ class _Tried(Struct, frozen=True, eq=False):
         return next((effect for effect in self.effects if effect.name == name), None)
 
 
-def advice(result: PairResult, candidate: Candidate, again: Again) -> Iterator[str]:
+def advice(result: PairResult, candidate: Candidate, remeasure: Remeasure) -> Iterator[str]:
     """Changes that move what ``result`` fails by, a line each, the cheapest first.
 
     Where no single change brings a quantity within its limit, the smallest combination of those
     that cost no more follows; in the end the one that comes nearest.
     """
     if _failing(result):
-        yield from map(_line, _Search(result, candidate, again).found())
+        yield from map(_line, _Search(result, candidate, remeasure).found())
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class _Search:
 
     result: PairResult
     candidate: Candidate
-    again: Again
+    remeasure: Remeasure
     useful: list[_Tried] = field(default_factory=list)
     solved: set[str] = field(default_factory=set)
     tried: dict[tuple[Change, ...], _Tried | None] = field(default_factory=dict)
@@ -165,7 +165,7 @@ class _Search:
     def attempt(self, made: tuple[Change, ...]) -> _Tried | None:
         """What comes of ``made``; ``None`` where it cannot be measured."""
         if made not in self.tried:
-            self.tried[made] = _try(self.result, self.candidate, made, self.again)
+            self.tried[made] = _try(self.result, self.candidate, made, self.remeasure)
         return self.tried[made]
 
 
@@ -180,13 +180,13 @@ def _nearest(name: str, tried: Iterable[_Tried | None]) -> _Tried | None:
 
 
 def _try(
-    result: PairResult, candidate: Candidate, made: tuple[Change, ...], again: Again
+    result: PairResult, candidate: Candidate, made: tuple[Change, ...], remeasure: Remeasure
 ) -> _Tried | None:
     """What comes of ``made``; ``None`` where it cannot be measured."""
     try:
         for change in made:
             candidate = change.apply(candidate)
-        after = again(candidate)
+        after = remeasure(candidate)
     except TinybudgetError:
         return None
     if after.outcome in ("error", "refused") or set(_failing(after)) - set(_failing(result)):
@@ -267,7 +267,9 @@ def _said(effect: _Effect, *, about: bool) -> str:
     return ", ".join(filter(None, (saves, end)))
 
 
-def meet(result: PairResult, models: Sequence[Model], demands: Demands) -> Iterator[str]:
+def unmet_requirements(
+    result: PairResult, models: Sequence[Model], demands: Demands
+) -> Iterator[str]:
     """What would meet a requirement that is not met: ``strict`` and ``require_int8`` only."""
     footprint = result.footprint
     if footprint is None or result.outcome != "unmet":
