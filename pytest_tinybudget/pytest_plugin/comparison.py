@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
