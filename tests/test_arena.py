@@ -29,7 +29,10 @@ from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.arena import simulate_multitenant
-from pytest_tinybudget.footprint.operators.esp_nn import RELEASES
+from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
+from pytest_tinybudget.footprint.operators.esp_nn import depthwise_scratch
+from pytest_tinybudget.footprint.operators.esp_nn import runs
+from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
@@ -51,6 +54,7 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.runtimes.versions import known
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
@@ -672,7 +676,7 @@ def test_an_unknown_release_of_esp_nn_counts_as_the_one_that_needs_most(runtime:
     model, unit = convolutions(), RUNTIMES[runtime].kernels.vectors
     arenas = {
         run: simulate(model, with_release(runtime, release)).arena
-        for release, run in RELEASES[unit].items()
+        for release, run in runs(unit).items()
     }
     sizes = {run: arena.required for run, arena in arenas.items() if arena is not None}
     simulation = simulate(model, RUNTIMES[runtime])
@@ -683,9 +687,80 @@ def test_an_unknown_release_of_esp_nn_counts_as_the_one_that_needs_most(runtime:
     assert simulation.least.required == min(sizes.values())
     (line,) = simulation.unknown
     most, least = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
+    first = most.partition(" ")[0]  # later runs of the same size are named with it
     counted, other = line.split("; ")
-    assert re.fullmatch(rf"arena: counted for esp-nn {most}.*, {sizes[most]:,} B", counted)
-    assert re.fullmatch(rf"esp-nn {least}.* needs {sizes[least]:,} B", other)
+    oldest, newest = ("1.0.0-rc1" if unit == "esp32s3" else "1.1.0"), "1.2.3"
+    asks = f"asks for most of {oldest} to {newest}"
+    assert re.fullmatch(rf"arena: esp-nn {first}.* {asks}, {sizes[most]:,} B", counted)
+    assert re.fullmatch(rf"esp-nn {least.partition(' ')[0]}.* for {sizes[least]:,} B", other)
+
+
+def on_the_s3(**kernels: Any) -> Runtime:
+    """The ESP32-S3's runtime, with this known of its kernel library."""
+    shipped = RUNTIMES["esp32s3_espnn"]
+    return replace(shipped, kernels=replace(shipped.kernels, **kernels))
+
+
+def test_the_releases_that_are_allowed_alone_count_and_are_named() -> None:
+    maker, graph = new_graph()
+    graph.output(graph.conv2d(graph.input((1, 49, 10, 1)), filters=64, kernel=(10, 4)))
+    model = read_model(maker.build(), "model")
+    old, new = (
+        simulate(model, with_release("esp32s3_espnn", release)).arena
+        for release in ("1.1.1", "1.2.3")
+    )
+    assert old is not None
+    assert new is not None
+    assert old.required > new.required
+    allowed = simulate(model, on_the_s3(releases=("1.1.1", "1.2.0", "1.2.3")))
+    assert (allowed.arena, allowed.least) == (old, new)
+    (line,) = allowed.unknown
+    assert line == (
+        "arena: esp-nn 1.1.1 to 1.2.0 asks for most of 1.1.1 to 1.2.3,"
+        f" {old.required:,} B; esp-nn 1.2.3 for {new.required:,} B"
+    )
+    pinned = simulate(model, on_the_s3(releases=("1.2.3",)))
+    assert (pinned.arena, pinned.unknown) == (new, ())
+
+
+def test_a_release_that_is_not_known_counts_as_the_hungriest_that_is() -> None:
+    unnamed = simulate(convolutions(), RUNTIMES["esp32s3_espnn"])
+    newer = simulate(convolutions(), with_release("esp32s3_espnn", "1.4.0"))
+    assert (newer.arena, newer.least) == (unnamed.arena, unnamed.least)
+    (line,) = newer.unknown
+    assert line == f"{unnamed.unknown[0]}; esp-nn 1.4.0 is not known and may need more"
+
+
+def test_releases_that_ask_for_the_same_are_one_run() -> None:
+    assert tuple(runs("esp32s3").values()) == (
+        "1.0.0-rc1 to 1.1.2", "1.2.0", "1.2.1 to 1.2.2", "1.2.3",
+    )  # fmt: skip
+    assert tuple(runs("esp32p4").values()) == ("1.1.0 to 1.2.2", "1.2.3")
+    assert runs("esp32s3", ("1.2.1", "1.1.2", "1.1.0")) == {
+        "1.1.2": "1.1.0 to 1.1.2", "1.2.1": "1.2.1",
+    }  # fmt: skip
+
+
+def test_scratch_is_what_esp_nn_s_own_functions_return_in_every_release() -> None:
+    content = (Path(__file__).parent / "data" / "esp_nn_scratch.json").read_text("utf-8")
+    measured = json.loads(content)
+    wrong = []
+    for layer in measured["layers"]:
+        geometry = Geometry(
+            1, *layer["input"], *layer["filter"], layer["input"][2], *layer["output"],
+            *layer["stride"], 1, 1, *layer["padding"],
+        )  # fmt: skip
+        for unit, sizes in layer["bytes"].items():
+            for release, size in zip(measured["releases"], sizes, strict=True):
+                if layer["operator"] == "CONV_2D":
+                    found = conv_scratch(unit, release, geometry)
+                else:
+                    found = depthwise_scratch(unit, release, geometry, layer["multiplier"])
+                if found != size:
+                    wrong.append((layer, unit, release, found))
+    assert len(measured["layers"]) == 160
+    assert set(measured["releases"]) == set(known("esp-nn"))
+    assert not wrong
 
 
 def test_a_model_that_asks_the_same_of_every_known_release_still_says_what_was_counted() -> None:
@@ -696,7 +771,7 @@ def test_a_model_that_asks_the_same_of_every_known_release_still_says_what_was_c
     assert simulation.least == simulation.arena
     assert simulation.unknown == (
         (
-            "arena: counted for esp-nn 1.1.0 to 1.2.2 or 1.2.3,"
+            "arena: counted for esp-nn 1.1.0 to 1.2.3,"
             f" {simulation.arena.required:,} B; others may need more"
         ),
     )
@@ -715,25 +790,25 @@ def test_models_that_share_an_allocator_take_what_the_hungriest_release_needs() 
     models = [convolutions(), convolutions()]
     sizes = [
         arena.required
-        for release in RELEASES["esp32s3"]
+        for release in runs("esp32s3")
         if (arena := simulate_multitenant(models, with_release("esp32s3_espnn", release)))
     ]
     arena = simulate_multitenant(models, RUNTIMES["esp32s3_espnn"])
     assert arena is not None
-    assert len(sizes) == len(RELEASES["esp32s3"])
+    assert len(sizes) == len(runs("esp32s3"))
     assert arena.required == max(sizes) > min(sizes)
 
 
 @needs_truth
 def test_arenas_on_the_esp32s3_are_those_of_every_release_of_esp_nn() -> None:
     rows = json.loads((SHARED / "tflm" / "espnn" / "s3_arena_by_version.json").read_text("utf-8"))
-    runs = {"1.0.0-1.1.2": "1.1.2", "1.2.0": "1.2.0", "1.2.3": "1.2.3"}
+    measured = {"1.0.0-1.1.2": "1.0.2", "1.2.0": "1.2.0", "1.2.3": "1.2.3"}
     wrong = []
     for row in rows:
         model = shared_model(row["model"])
         assert model is not None
         for run, required in row["versions"].items():
-            arena = simulate(model, with_release("esp32s3_espnn", runs[run])).arena
+            arena = simulate(model, with_release("esp32s3_espnn", measured[run])).arena
             if arena is None or arena.required != required:
                 wrong.append((row["model"], run, required, arena and arena.required))
     assert rows

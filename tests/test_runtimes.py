@@ -40,6 +40,7 @@ from pytest_tinybudget.runtimes.versions import Change
 from pytest_tinybudget.runtimes.versions import Version
 from pytest_tinybudget.runtimes.versions import changes
 from pytest_tinybudget.runtimes.versions import find_version
+from pytest_tinybudget.runtimes.versions import known
 from pytest_tinybudget.runtimes.versions import version
 from pytest_tinybudget.workspace import Workspace
 
@@ -182,6 +183,20 @@ def test_a_version_is_found_by_any_abbreviation(name: str) -> None:
 
 def test_a_version_that_nobody_measured_has_a_name_alone() -> None:
     assert find_version("tflm", "0123abc") == Version("0123abc")
+
+
+def test_a_release_is_not_abbreviated() -> None:
+    assert find_version("esp-nn", "1.2.0") == known("esp-nn")["1.2.0"]
+    assert find_version("esp-nn", "1.2") == Version("1.2")
+    assert find_version("esp-nn", "1.2.0~2") == Version("1.2.0~2")
+
+
+def test_a_release_lacks_what_later_ones_brought() -> None:
+    versions = known("esp-nn")
+    gathers = "ESP32-S3: CONV_2D gathers windows"
+    assert gathers in {change.name for change in changes("esp-nn")}
+    having = [name for name, version in versions.items() if version.has(gathers)]
+    assert having == ["1.2.3", "1.2.2", "1.2.1"]
     assert not Tflm(Version("0123abc")).is_known
 
 

@@ -30,6 +30,8 @@ from pytest_tinybudget.footprint.operators.trust import check_variable
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import plan
+from pytest_tinybudget.footprint.possible import RELEASED
+from pytest_tinybudget.footprint.possible import open_range
 from pytest_tinybudget.footprint.possible import possible_runtimes
 from pytest_tinybudget.footprint.preparation import ELEMENT_BYTES
 from pytest_tinybudget.footprint.preparation import SCRATCH_REQUESTS_PER_OPERATOR
@@ -52,6 +54,7 @@ from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import as_firmware
+from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
@@ -111,7 +114,7 @@ def simulate(
     counted = max(found, key=lambda name: _required(found[name].arena))
     if trace is not None:
         _Interpreter(model, possible[counted], Memory(trace, split=split)).run()
-    return _with_range(found, counted)
+    return _with_range(found, counted, firmware.runtime.kernels)
 
 
 def _possible(firmware: Firmware) -> dict[str, Firmware]:
@@ -156,7 +159,7 @@ def _required(arena: Arena | None) -> int:
     return arena.required if arena is not None else 0
 
 
-def _with_range(found: Mapping[str, Simulation], counted: str) -> Simulation:
+def _with_range(found: Mapping[str, Simulation], counted: str, kernels: Kernels) -> Simulation:
     """The simulation that is ``counted`` among those ``found``, with how much less it may be."""
     most = found[counted]
     arenas = {name: each.arena for name, each in found.items() if each.arena is not None}
@@ -164,14 +167,23 @@ def _with_range(found: Mapping[str, Simulation], counted: str) -> Simulation:
         return most
     sizes = {name: arena.required for name, arena in arenas.items()}
     least = min(sizes, key=lambda name: sizes[name])
-    text = f"arena: counted for {_named(sizes, sizes[counted])}, {sizes[counted]:,} B; "
-    if sizes[least] == sizes[counted]:
-        text += "others may need more"
-    else:
-        text += f"{_named(sizes, sizes[least])} needs {sizes[least]:,} B"
+    text = _said_of_range(sizes, counted, least, open_range(kernels))
+    if open_range(kernels) and kernels.version.name:
+        text += f"; {kernels.library} {kernels.version.name} is not known and may need more"
     counted_for = most.arena if most.arena.split is None else _most(list(arenas.values()))
     unknown = (*most.unknown, text)
     return replace(most, arena=counted_for, least=arenas[least], unknown=unknown)
+
+
+def _said_of_range(sizes: Mapping[str, int], counted: str, least: str, among: str) -> str:
+    """Which version is ``counted``, among which, and what the one that needs ``least`` does."""
+    most, other = _named(sizes, sizes[counted]), _named(sizes, sizes[least])
+    counted_bytes, least_bytes = f"{sizes[counted]:,} B", f"{sizes[least]:,} B"
+    if sizes[least] == sizes[counted]:
+        return f"arena: counted for {most}, {counted_bytes}; others may need more"
+    if among and most.startswith(RELEASED):
+        return f"arena: {most} asks for most of {among}, {counted_bytes}; {other} for {least_bytes}"
+    return f"arena: counted for {most}, {counted_bytes}; {other} needs {least_bytes}"
 
 
 def _most(arenas: Sequence[Arena]) -> Arena:
@@ -187,9 +199,24 @@ def _most(arenas: Sequence[Arena]) -> Arena:
 
 
 def _named(sizes: Mapping[str, int], size: int) -> str:
-    """The versions that need ``size`` bytes: what they are of, said once."""
-    names = [name.partition(" ") for name, bytes_ in sizes.items() if bytes_ == size]
-    return f"{names[0][0]} {' or '.join(version for _, _, version in names)}"
+    """The versions that need ``size`` bytes: what they are of, said once.
+
+    Runs of releases that follow each other are one (``"esp-nn 1.1.1 to 1.2.0"``).
+    """
+    spans: list[tuple[str, str, str]] = []
+    follows = False
+    for name, bytes_ in sizes.items():
+        if bytes_ == size:
+            text, library, releases = name.rpartition(f"{RELEASED} ")
+            first, _, last = releases.partition(" to ")
+            if follows and library and spans[-1][0] == text + library:
+                spans[-1] = (text + library, spans[-1][1], last or first)
+            else:
+                spans.append((text + library, first, last))
+        follows = bytes_ == size
+    names = [text + " to ".join(filter(None, span)) for text, *span in spans]
+    what = names[0].partition(" ")[0]
+    return f"{what} {' or '.join(name.partition(' ')[2] for name in names)}"
 
 
 class _Interpreter:

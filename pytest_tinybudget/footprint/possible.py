@@ -9,13 +9,21 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from pytest_tinybudget.footprint.operators.esp_nn import RELEASES
+from pytest_tinybudget.footprint.operators.esp_nn import possible_releases
+from pytest_tinybudget.footprint.operators.esp_nn import runs
+from pytest_tinybudget.footprint.operators.esp_nn import span
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 from pytest_tinybudget.runtimes.tflm import Tflm
+from pytest_tinybudget.runtimes.versions import Library
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.runtimes.versions import known
 from pytest_tinybudget.runtimes.versions import largest_structs
+
+
+#: The library whose releases differ in what they ask for.
+RELEASED: Library = "esp-nn"
 
 
 def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
@@ -48,9 +56,20 @@ def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
 
 def _possible_kernels(kernels: Kernels) -> Mapping[str, Kernels]:
     """What the kernel library may be: each run of its releases that ask for the same."""
-    if kernels.version.name or not kernels.vectors:
+    if not is_open(kernels):
         return {"": kernels}
+    found = known(RELEASED)
     return {
-        f"esp-nn {run}": replace(kernels, version=Version(release))
-        for release, run in RELEASES[kernels.vectors].items()
+        f"{RELEASED} {run}": replace(kernels, version=found[release])
+        for release, run in runs(kernels.vectors, kernels.releases).items()
     }
+
+
+def is_open(kernels: Kernels) -> bool:
+    """Whether ``kernels`` may be any of several releases that ask for different buffers."""
+    return bool(kernels.vectors) and kernels.version.name not in known(RELEASED)
+
+
+def open_range(kernels: Kernels) -> str:
+    """The releases that ``kernels`` may be (``"1.1.1 to 1.2.3"``); empty for just one."""
+    return span(possible_releases(kernels.vectors, kernels.releases)) if is_open(kernels) else ""

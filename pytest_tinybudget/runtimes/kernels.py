@@ -70,8 +70,10 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
         mve: built for Arm's Helium (MVE).
         vectors: the Espressif chip whose vector unit the kernels are written for, ``""`` for
             kernels in plain C.
-        version: the library's release. Where it has no name, what any release would ask for is
-            looked at, and the largest arena counts.
+        version: the library's release. Where it has no name, or one that is not known, what
+            each known release would ask for is looked at, and the largest arena counts.
+        releases: those that it may be where nobody has said which, as a distribution allows
+            them (names of ``known``); empty for any.
         ethos_u: with the kernel that hands a model to an Ethos-U.
         edge_tpu: with the kernel that hands a model to an Edge TPU.
     """
@@ -81,6 +83,7 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
     mve: bool = False
     vectors: Vectors = ""
     version: Version = Version()
+    releases: tuple[str, ...] = ()
     ethos_u: bool = False
     edge_tpu: bool = False
 

@@ -20,7 +20,10 @@ from msgspec import Struct
 from msgspec import field
 
 
-Library = Literal["tflm", "cmsis-nn"]
+Library = Literal["tflm", "cmsis-nn", "esp-nn"]
+
+#: Libraries whose versions are releases ("1.2.3"), not commits.
+_NAMED_BY_RELEASE: tuple[Library, ...] = ("esp-nn",)
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,10 +153,11 @@ class _Known(Struct, frozen=True):
 
     tflm: dict[str, str]
     cmsis_nn: dict[str, str] = field(name="cmsis-nn")
+    esp_nn: dict[str, str] = field(name="esp-nn")
     read: tuple[str, ...]
 
     def dates(self, library: Library) -> Mapping[str, str]:
-        return self.tflm if library == "tflm" else self.cmsis_nn
+        return {"tflm": self.tflm, "cmsis-nn": self.cmsis_nn, "esp-nn": self.esp_nn}[library]
 
 
 @cache
@@ -163,9 +167,13 @@ def _known() -> _Known:
 
 
 def find_version(library: Library, name: str) -> Version:
-    """The known version that ``name`` is, in full or abbreviated as Git does; else a bare name."""
+    """The known version that ``name`` is; else a bare name.
+
+    A commit may be in full or abbreviated as Git does, a release is spelled as it is.
+    """
     for each in known(library).values():
-        if name.startswith(each.name) or each.name.startswith(name):
+        abbreviated = name.startswith(each.name) or each.name.startswith(name)
+        if name == each.name or (abbreviated and library not in _NAMED_BY_RELEASE):
             return each
     return Version(name)
 
