@@ -17,7 +17,6 @@ from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Library
-from pytest_tinybudget.runtimes.versions import Version
 from pytest_tinybudget.runtimes.versions import known
 from pytest_tinybudget.runtimes.versions import largest_structs
 
