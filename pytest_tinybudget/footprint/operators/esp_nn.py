@@ -48,7 +48,7 @@ def possible_releases(unit: str, among: Iterable[str] = ()) -> tuple[str, ...]:
     """The known releases of ``among``, the oldest first; if none, all with kernels for ``unit``."""
     names = set(among)
     kernels, _ = _CHANGES[unit]
-    versions = tuple(reversed(known("esp-nn").values()))
+    versions = tuple(known("esp-nn").values())[::-1]
     chosen = tuple(each.name for each in versions if each.name in names)
     return chosen or tuple(each.name for each in versions if not kernels or each.has(kernels))
 
