@@ -30,7 +30,7 @@ from pytest_tinybudget.rollout.decision import tail
 from pytest_tinybudget.rollout.policy import Allowance
 from pytest_tinybudget.rollout.policy import Policy
 from pytest_tinybudget.rollout.policy import PolicyError
-from pytest_tinybudget.rollout.policy import RolloutTerms
+from pytest_tinybudget.rollout.policy import RolloutSettings
 from pytest_tinybudget.rollout.simulation import simulate
 from pytest_tinybudget.rollout.simulation import simulate_naive
 from pytest_tinybudget.rollout.verdict import costs
@@ -380,35 +380,37 @@ def test_nothing_is_exposed_beyond_the_first_stage_when_every_device_fails():
 
 
 def test_the_worst_fleet_counts():
-    terms = RolloutTerms(SPRT, (100, 10_000), Allowance(exposed_percent=60))
+    settings = RolloutSettings(SPRT, (100, 10_000), Allowance(exposed_percent=60))
 
-    _, share = figures(terms, costs(terms))
+    _, share = figures(settings, costs(settings))
 
     assert "100 devices" in share.basis
     assert (share.unit, share.exceeded) == ("%", False)
 
-    terms = RolloutTerms(SPRT, (100, 10_000), Allowance(exposed_devices=60))
+    settings = RolloutSettings(SPRT, (100, 10_000), Allowance(exposed_devices=60))
 
-    _, count = figures(terms, costs(terms))
+    _, count = figures(settings, costs(settings))
 
     assert "10,000 devices" in count.basis
     assert (count.unit, count.exceeded) == ("", True)
 
 
 def test_a_limit_within_the_error_is_settled_by_more_runs():
-    (cost,) = costs(RolloutTerms(SPRT, (100,), Allowance(good_failure_percent=1)))
+    (cost,) = costs(RolloutSettings(SPRT, (100,), Allowance(good_failure_percent=1)))
     assert cost.good.runs == 20_000
     close = cost.good.halted_range_percent[1] - 1e-6
 
-    terms = RolloutTerms(SPRT, (100,), Allowance(good_failure_percent=1, halt_good_percent=close))
+    settings = RolloutSettings(
+        SPRT, (100,), Allowance(good_failure_percent=1, halt_good_percent=close)
+    )
 
-    assert costs(terms)[0].good.runs == 400_000
+    assert costs(settings)[0].good.runs == 400_000
 
 
 def test_the_upper_end_of_the_error_counts():
-    terms = RolloutTerms(SPRT, (100,), Allowance(halt_good_percent=1.6))
+    settings = RolloutSettings(SPRT, (100,), Allowance(halt_good_percent=1.6))
 
-    halting, _ = figures(terms, costs(terms))
+    halting, _ = figures(settings, costs(settings))
 
     assert halting.low is not None
     assert halting.high is not None
@@ -419,19 +421,19 @@ def test_the_upper_end_of_the_error_counts():
 # The declaration
 
 
-def rollout_of(folder: Path, text: str) -> RolloutTerms | None:
+def rollout_of(folder: Path, text: str) -> RolloutSettings | None:
     put(folder, kws=b"")
     declare(folder, text)
     return load_declaration(folder / "tinybudget.toml").rollout
 
 
 def test_an_empty_section_is_the_default_policy(tmp_path: Path):
-    assert rollout_of(tmp_path, "[rollout]") == RolloutTerms()
+    assert rollout_of(tmp_path, "[rollout]") == RolloutSettings()
     assert rollout_of(tmp_path, "") is None
 
 
 def test_what_is_declared_is_the_policy(tmp_path: Path):
-    terms = rollout_of(
+    settings = rollout_of(
         tmp_path,
         """
         [rollout]
@@ -449,7 +451,7 @@ def test_what_is_declared_is_the_policy(tmp_path: Path):
         """,
     )
 
-    assert terms == RolloutTerms(
+    assert settings == RolloutSettings(
         Policy((0.5, 100), 97.5, 30, 1.5, False, "sprt", 1, 5, 0.01, 0.1),
         (500, 20),
         Allowance(0.5, 5, halt_good_percent=2, exposed_devices=40),

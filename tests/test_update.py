@@ -29,13 +29,13 @@ from pytest_tinybudget.update.payload import Payload
 from pytest_tinybudget.update.payload import compressed_bytes
 from pytest_tinybudget.update.payload import delta_bytes
 from pytest_tinybudget.update.payload import payload_figures
+from pytest_tinybudget.update.settings import UpdateSettings
+from pytest_tinybudget.update.settings import parse_link_rate
 from pytest_tinybudget.update.slots import Layout
 from pytest_tinybudget.update.slots import Overhead
 from pytest_tinybudget.update.slots import Slot
 from pytest_tinybudget.update.slots import Slots
 from pytest_tinybudget.update.slots import slot_figures
-from pytest_tinybudget.update.terms import UpdateTerms
-from pytest_tinybudget.update.terms import parse_link_rate
 
 
 KB = 1024
@@ -488,7 +488,7 @@ def _update(*lines: str) -> str:
 
 
 def test_airtime_is_what_is_sent_at_the_links_rate() -> None:
-    terms = UpdateTerms("raw", link_rate=8000)
+    terms = UpdateSettings("raw", link_rate=8000)
     airtime = list(payload_figures(Payload(b"x" * 5000), terms, None))[-1]
     assert (airtime.name, airtime.unit, airtime.high) == ("airtime", "s", 5.0)
 

@@ -147,7 +147,7 @@ def _fitting(
     from pytest_tinybudget.gate.verdict import judge
     from pytest_tinybudget.runtimes.firmware import Firmware
 
-    model, terms = (
+    model, demands = (
         given_model(arguments, arguments.fits),
         Demands(placement=arguments.placement),
     )
@@ -160,7 +160,7 @@ def _fitting(
         runtime = runtime_of(board)
         if runtime not in footprints:
             footprints[runtime] = measure(model, Firmware(runtime).with_costs(costs))
-        verdicts[board.id] = judge(footprints[runtime], board, terms)
+        verdicts[board.id] = judge(footprints[runtime], board, demands)
     fitting = [board for board in boards if _passes(verdicts.get(board.id))]
     if not fitting:
         refused = [each.headline for each in verdicts.values() if each.outcome == "refused"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.settings import Settings
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.graph.model import Model
-    from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.rollout.policy import RolloutSettings
     from pytest_tinybudget.runtimes.firmware import Firmware
     from pytest_tinybudget.runtimes.firmware import OperatorCost
     from pytest_tinybudget.runtimes.placement import Placements
@@ -360,7 +360,7 @@ def write_output(path: str, text: str) -> None:
     write_file(Path(path), text.encode("utf-8"))
 
 
-def declared_rollout(file: Path | None) -> RolloutTerms:
+def declared_rollout(file: Path | None) -> RolloutSettings:
     """What ``[rollout]`` in ``file`` says; the defaults where no file is named or there.
 
     Raises:
@@ -368,13 +368,13 @@ def declared_rollout(file: Path | None) -> RolloutTerms:
     """
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration import load_declaration
-    from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.rollout.policy import RolloutSettings
 
     path = file or Path(FILE_NAME)
     if file is None and not path.exists():
-        return RolloutTerms()
-    terms = load_declaration(path).rollout
-    if terms is None and file is not None:
+        return RolloutSettings()
+    settings = load_declaration(path).rollout
+    if settings is None and file is not None:
         example = ('    example: [rollout] with stages = ["1%", "10%", "100%"]',)
         raise TinybudgetError(f"{file}: declares no [rollout]", details=example)
-    return terms or RolloutTerms()
+    return settings or RolloutSettings()

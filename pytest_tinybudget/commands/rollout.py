@@ -158,9 +158,9 @@ def simulate(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: the declaration is wrong.
     """
-    terms = declared_rollout(arguments.file)
-    for fleet_devices in arguments.fleet or terms.fleets:
-        rows = _rows(terms.policy, fleet_devices, arguments)
+    settings = declared_rollout(arguments.file)
+    for fleet_devices in arguments.fleet or settings.fleets:
+        rows = _rows(settings.policy, fleet_devices, arguments)
         worst = 0.0
         cells = [["rule", *(f"{rate:g} % fail" for rate in arguments.rates)]]
         for rule, outcomes in rows:

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.held_out import Accuracy
     from pytest_tinybudget.declaration.held_out import Agreement
     from pytest_tinybudget.graph.layers import LayerList
-    from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.rollout.policy import RolloutSettings
+    from pytest_tinybudget.update.settings import UpdateSettings
     from pytest_tinybudget.update.slots import Slots
-    from pytest_tinybudget.update.terms import UpdateTerms
 
 
 #: What may be declared besides models on boards, an item each.
@@ -180,8 +180,8 @@ class Declaration(Struct, frozen=True):
     runtimes: Mapping[str, DeclaredRuntime] = field(default_factory=dict)
     operators: Mapping[str, OperatorCost] = field(default_factory=dict)
     slots: Mapping[str, Slots] = field(default_factory=dict)
-    update: UpdateTerms | None = None
-    rollout: RolloutTerms | None = None
+    update: UpdateSettings | None = None
+    rollout: RolloutSettings | None = None
     artifacts: Path | None = None
     baseline: Path | None = None
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)

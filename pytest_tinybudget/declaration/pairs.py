@@ -25,7 +25,7 @@ from pytest_tinybudget.runtimes.placement import Placements
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.rollout.policy import RolloutSettings
     from pytest_tinybudget.update.slots import Slots
 
 
@@ -207,7 +207,7 @@ class Check(_Item, frozen=True, gc=False):
 
     kind: CheckKind
     model: DeclaredModel | None = None
-    rollout: RolloutTerms | None = None
+    rollout: RolloutSettings | None = None
 
     @property
     def name(self) -> str:

@@ -15,8 +15,8 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.update.settings import UpdateSettings
     from pytest_tinybudget.update.slots import Slots
-    from pytest_tinybudget.update.terms import UpdateTerms
 
 
 def shipped_runtimes() -> dict[str, DeclaredRuntime]:
@@ -41,6 +41,6 @@ class Project(Struct, frozen=True):
     boards: Mapping[str, Board] = {}
     runtimes: Mapping[str, DeclaredRuntime] = field(default_factory=shipped_runtimes)
     slots: Mapping[str, Slots] = {}
-    update: UpdateTerms | None = None
+    update: UpdateSettings | None = None
     artifacts: Path | None = None
     baseline: Path | None = None

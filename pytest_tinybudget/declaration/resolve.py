@@ -62,9 +62,9 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.held_out import Accuracy
     from pytest_tinybudget.declaration.held_out import Agreement
     from pytest_tinybudget.graph.layers import LayerList
-    from pytest_tinybudget.rollout.policy import RolloutTerms
+    from pytest_tinybudget.rollout.policy import RolloutSettings
+    from pytest_tinybudget.update.settings import UpdateSettings
     from pytest_tinybudget.update.slots import Slots
-    from pytest_tinybudget.update.terms import UpdateTerms
 
 
 #: Each multiplies what is searched, links to folders as well.
@@ -105,8 +105,8 @@ def resolved(
         groups=groups,
         boards={**inherited.boards, **boards.own},
         slots=boards.slots,
-        update=_update_terms(context, document.update),
-        rollout=_rollout_terms(context, document.rollout),
+        update=_update_settings(context, document.update),
+        rollout=_rollout_settings(context, document.rollout),
         checks=() if document.rollout is None else ("rollout",),
         runtimes=runtimes,
         operators=operators,
@@ -561,20 +561,20 @@ def _arena_placement(
     return first(declared, otherwise)
 
 
-def _update_terms(context: Context, table: UpdateTable | None) -> UpdateTerms | None:
+def _update_settings(context: Context, table: UpdateTable | None) -> UpdateSettings | None:
     if table is None:
         return None
-    from pytest_tinybudget.declaration.updates import update_terms
+    from pytest_tinybudget.declaration.updates import update_settings
 
-    return update_terms(context, table)
+    return update_settings(context, table)
 
 
-def _rollout_terms(context: Context, table: RolloutTable | None) -> RolloutTerms | None:
+def _rollout_settings(context: Context, table: RolloutTable | None) -> RolloutSettings | None:
     if table is None:
         return None
-    from pytest_tinybudget.declaration.rollouts import rollout_terms
+    from pytest_tinybudget.declaration.rollouts import rollout_settings
 
-    return rollout_terms(context, table)
+    return rollout_settings(context, table)
 
 
 def _percent(declared: str | None, otherwise: float) -> float:

@@ -9,7 +9,7 @@ from pytest_tinybudget.declaration.schema import RolloutTable
 from pytest_tinybudget.rollout.policy import Allowance
 from pytest_tinybudget.rollout.policy import Policy
 from pytest_tinybudget.rollout.policy import PolicyError
-from pytest_tinybudget.rollout.policy import RolloutTerms
+from pytest_tinybudget.rollout.policy import RolloutSettings
 
 
 _HOURS = {"min": 1 / 60, "h": 1.0, "d": 24.0}
@@ -28,7 +28,7 @@ _EXAMPLES = {
 }
 
 
-def rollout_terms(context: Context, table: RolloutTable) -> RolloutTerms | None:
+def rollout_settings(context: Context, table: RolloutTable) -> RolloutSettings | None:
     """The policy of ``[rollout]``; ``None`` where it contradicts itself."""
     keys = ("rollout",)
     try:
@@ -46,7 +46,7 @@ def rollout_terms(context: Context, table: RolloutTable) -> RolloutTerms | None:
             f"bad one on {allowance.bad_failure_percent:g} %; expected fewer failures of the good"
         )
         context.problems.add((*keys, "allow"), text, example='allow = { halt_good = "1%" }')
-    return RolloutTerms(policy, tuple(dict.fromkeys(table.fleets)), allowance)
+    return RolloutSettings(policy, tuple(dict.fromkeys(table.fleets)), allowance)
 
 
 def _policy(table: RolloutTable) -> Policy:

@@ -21,7 +21,7 @@ from pytest_tinybudget.runtimes.kernels import Vectors
 from pytest_tinybudget.runtimes.placement import ModelPlacement
 from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placement
-from pytest_tinybudget.update.terms import LINK_RATE_PATTERN
+from pytest_tinybudget.update.settings import LINK_RATE_PATTERN
 
 
 #: ``[runtime.ops]`` once lifted out of ``[runtime]``, whose other tables are runtimes.

@@ -11,14 +11,14 @@ from pytest_tinybudget.declaration.schema import SlotsTable
 from pytest_tinybudget.declaration.schema import UpdateTable
 from pytest_tinybudget.update.partitions import Partition
 from pytest_tinybudget.update.partitions import load_partitions
+from pytest_tinybudget.update.settings import UpdateSettings
+from pytest_tinybudget.update.settings import parse_link_rate
 from pytest_tinybudget.update.slots import Overhead
 from pytest_tinybudget.update.slots import Slots
 from pytest_tinybudget.update.slots import partition_named
-from pytest_tinybudget.update.terms import UpdateTerms
-from pytest_tinybudget.update.terms import parse_link_rate
 
 
-def update_terms(context: Context, table: UpdateTable) -> UpdateTerms:
+def update_settings(context: Context, table: UpdateTable) -> UpdateSettings:
     """How updates are sent."""
     try:
         rate = None if table.link_rate is None else parse_link_rate(table.link_rate)
@@ -26,7 +26,7 @@ def update_terms(context: Context, table: UpdateTable) -> UpdateTerms:
         keys = ("update", "link_rate")
         context.problems.add(keys, str(error), example='link_rate = "5 kbit/s"')
         rate = None
-    return UpdateTerms(table.send, rate)
+    return UpdateSettings(table.send, rate)
 
 
 def board_slots(context: Context, table: SlotsTable, board: Board) -> Slots | None:

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 def _rollout(check: Check, _workspace: Workspace) -> PairResult:
     from pytest_tinybudget.rollout import verdict
 
-    terms = check.rollout
-    assert terms is not None
-    costs = verdict.costs(terms)
+    settings = check.rollout
+    assert settings is not None
+    costs = verdict.costs(settings)
     result = PairResult(
         id=check.id,
         model=check.name,
         board=check.kind,
         runtime="",
         outcome="fits",
-        headline=verdict.headline(terms.policy),
+        headline=verdict.headline(settings.policy),
         reasons=(),
         declared_at=check.declared_at,
         notes=tuple(cost.text for cost in costs),
         kind=check.kind,
     )
-    return with_figures(result, verdict.figures(terms, costs))
+    return with_figures(result, verdict.figures(settings, costs))
 
 
 def _accuracy(check: Check, workspace: Workspace) -> PairResult:

@@ -43,14 +43,14 @@ def _slots(pair: Pair | GroupPair, found: Measurement, _details: bool = False) -
 
 def _update(pair: Pair, found: Measurement, _details: bool) -> Iterable[Figure]:
     """What an update sends, where a budget for it or ``[update]`` is declared."""
-    terms, limit = pair.project.update, pair.model.budget.update
-    if terms is None and limit is None:
+    settings, limit = pair.project.update, pair.model.budget.update
+    if settings is None and limit is None:
         return ()
     from pytest_tinybudget.base.text import printable
     from pytest_tinybudget.graph.tflite import load_content
     from pytest_tinybudget.update.payload import Payload
     from pytest_tinybudget.update.payload import payload_figures
-    from pytest_tinybudget.update.terms import UpdateTerms
+    from pytest_tinybudget.update.settings import UpdateSettings
 
     slots, deployed = pair.slots, pair.model.deployed
     footprint, (model,) = found.footprint, found.in_firmware
@@ -62,7 +62,7 @@ def _update(pair: Pair, found: Measurement, _details: bool) -> Iterable[Figure]:
         deployed=load_content(deployed, printable(deployed.name)) if deployed else b"",
         trained=pair.model.planned is None,
     )
-    return payload_figures(payload, terms or UpdateTerms(), limit)
+    return payload_figures(payload, settings or UpdateSettings(), limit)
 
 
 def _speed(pair: Pair, found: Measurement, details: bool) -> Iterable[Figure]:

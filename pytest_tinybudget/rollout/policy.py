@@ -127,7 +127,7 @@ class Allowance(Struct, frozen=True):
     exposed_devices: int | None = None
 
 
-class RolloutTerms(Struct, frozen=True):
+class RolloutSettings(Struct, frozen=True):
     """What a declaration says of rollouts; ``fleets`` are the sizes that the policy is for."""
 
     policy: Policy = field(default_factory=Policy)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.rollout.policy import Allowance
 from pytest_tinybudget.rollout.policy import Policy
-from pytest_tinybudget.rollout.policy import RolloutTerms
+from pytest_tinybudget.rollout.policy import RolloutSettings
 from pytest_tinybudget.rollout.simulation import Outcome
 from pytest_tinybudget.rollout.simulation import simulate
 
@@ -37,14 +37,14 @@ class Cost(Struct, frozen=True):
         )
 
 
-def costs(terms: RolloutTerms) -> tuple[Cost, ...]:
+def costs(settings: RolloutSettings) -> tuple[Cost, ...]:
     """The simulated cost for each declared fleet size."""
-    return tuple(_cost(terms, fleet_devices) for fleet_devices in terms.fleets)
+    return tuple(_cost(settings, fleet_devices) for fleet_devices in settings.fleets)
 
 
-def figures(terms: RolloutTerms, costs: Iterable[Cost]) -> tuple[Figure, ...]:
+def figures(settings: RolloutSettings, costs: Iterable[Cost]) -> tuple[Figure, ...]:
     """The figures of the worst fleet: halted good releases, and devices that get a bad one."""
-    costs, allowance = tuple(costs), terms.allowance
+    costs, allowance = tuple(costs), settings.allowance
     good = max((cost.good for cost in costs), key=lambda outcome: outcome.halted_range_percent[1])
     low, high = good.halted_range_percent
     halting = Figure(
@@ -80,8 +80,8 @@ def headline(policy: Policy) -> str:
     return f"stages of {stages} %, success at least {policy.minimum_success_percent:g} %"
 
 
-def _cost(terms: RolloutTerms, fleet_devices: int) -> Cost:
-    policy, allowance = terms.policy, terms.allowance
+def _cost(settings: RolloutSettings, fleet_devices: int) -> Cost:
+    policy, allowance = settings.policy, settings.allowance
     for runs in _RUNS:
         good = simulate(policy, fleet_devices, allowance.good_failure_percent, runs)
         bad = simulate(policy, fleet_devices, allowance.bad_failure_percent, runs)

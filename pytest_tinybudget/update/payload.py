@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.results.types import Figure
-from pytest_tinybudget.update.terms import Sent
-from pytest_tinybudget.update.terms import UpdateTerms
+from pytest_tinybudget.update.settings import Sent
+from pytest_tinybudget.update.settings import UpdateSettings
 
 
 #: LZMA2 settings of ``imgtool sign --compression lzma2``. The device needs the dictionary in RAM.
@@ -115,14 +115,16 @@ def delta_bytes(old: bytes, new: bytes) -> tuple[int, int]:
     return least, least + margin
 
 
-def payload_figures(payload: Payload, terms: UpdateTerms, limit: int | None) -> Iterator[Figure]:
+def payload_figures(
+    payload: Payload, settings: UpdateSettings, limit: int | None
+) -> Iterator[Figure]:
     """Figures: the bytes of each way to send the update, and the airtime of the declared way.
 
     ``limit`` is the budget for the bytes that are sent. Where a delta is declared and nothing is
     deployed yet, the whole update is sent compressed.
     """
     ways: tuple[Sent, ...] = ("raw", "compressed", *(("delta",) if payload.deployed else ()))
-    sent = terms.sent if terms.sent in ways else "compressed"
+    sent = settings.sent if settings.sent in ways else "compressed"
     for way in ways:
         least, most = payload.sizes(way)
         counts = way == sent
@@ -137,15 +139,15 @@ def payload_figures(payload: Payload, terms: UpdateTerms, limit: int | None) -> 
             limit=limit if counts else None,
             advice=_smaller(payload, ways, most) if over else "",
         )
-    if terms.link_rate is not None:
+    if settings.link_rate is not None:
         least, most = payload.sizes(sent)
         yield Figure(
             name="airtime",
             unit="s",
-            low=least * 8 / terms.link_rate,
-            high=most * 8 / terms.link_rate,
+            low=least * 8 / settings.link_rate,
+            high=most * 8 / settings.link_rate,
             method="estimated",
-            basis=f"update {sent} at {terms.link_rate:,.0f} bit/s, without headers and repeats",
+            basis=f"update {sent} at {settings.link_rate:,.0f} bit/s, without headers and repeats",
         )
 
 

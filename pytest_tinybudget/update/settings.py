@@ -18,7 +18,7 @@ _LINK_RATE = r"\s*(?P<number>[0-9.]+)\s*(?P<prefix>[kM]?)(?P<unit>bit|B)/s\s*"
 _PREFIXES = {"": 1, "k": 1000, "M": 1000**2}
 
 
-class UpdateTerms(Struct, frozen=True):
+class UpdateSettings(Struct, frozen=True):
     """What is declared of updates: how they are ``sent``, and the link's rate, bits a second."""
 
     sent: Sent = "compressed"
