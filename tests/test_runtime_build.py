@@ -25,6 +25,7 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.toolchain.linker_map import read_section_sizes
 from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 from pytest_tinybudget.toolchain.runtime_build import build_runtime
+from pytest_tinybudget.toolchain.tflm_symbols import operator_symbols
 from pytest_tinybudget.workspace import Workspace
 
 
@@ -334,6 +335,27 @@ def test_finds_tflms_operators_by_their_names(tflm_library: Path) -> None:
     assert built.undefined == ()
     added = sizes_of(built.graph, {"ADD": False})["text"] - sizes_of(built.graph, {})["text"]
     assert added > 0
+
+
+def test_registrations_in_older_namespaces_are_found() -> None:
+    """Until 2023 some lay in ``tflite::ops::micro``; where there are two, the newer one counts."""
+    symbols = (
+        "_ZN6tflite3ops5micro16Register_RESHAPEEv",
+        "_ZN6tflite3ops5micro11activations13Register_RELUEv",
+        "_ZN6tflite3ops5micro12Register_ADDEv",
+        "_ZN6tflite12Register_ADDEv",
+        "_ZN6tflite12Register_COSEi",
+        "_ZN6vendor12Register_SINEv",
+        "_ZN6tflite8ParseAddEPKNS_8OperatorEPNS_13ErrorReporterEPNS_20BuiltinDataAllocatorEPPv",
+        "_ZN6tflite999Register_ABSEv",
+    )
+    found = operator_symbols(dict.fromkeys(symbols), {})
+    assert {name: entry.symbols[-1] for name, entry in found.items()} == {
+        "RESHAPE": symbols[0],
+        "RELU": symbols[1],
+        "ADD": symbols[3],
+    }
+    assert found["ADD"].symbols[0] == symbols[6]
 
 
 def test_command_builds_a_table_that_links(

@@ -148,9 +148,10 @@ def _nearest_runtime(built: BuiltRuntime) -> str:
     """
     from pytest_tinybudget.runtimes.abi import CORES
     from pytest_tinybudget.runtimes.runtime import RUNTIMES
+    from pytest_tinybudget.toolchain.target import FAMILIES
 
     kernels = built.kernels
-    family = _FAMILIES.get(built.graph.description["machine"], "RISC-V")
+    family = FAMILIES.get(built.graph.description["machine"], "RISC-V")
     core = CORES.get(built.core)
     of_its_family = [
         runtime
@@ -169,10 +170,6 @@ def _nearest_runtime(built: BuiltRuntime) -> str:
         )
 
     return max(of_its_family, key=likeness).name
-
-
-#: Families of cores by the machine that ELF files name.
-_FAMILIES = {"EM_ARM": "Arm", "EM_RISCV": "RISC-V", "EM_XTENSA": "Xtensa", "EM_X86_64": "x86-64"}
 
 
 def _in_common(one: Core, other: Core) -> int:

@@ -12,6 +12,7 @@ from msgspec import field
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.toolchain.build_attributes import build_attributes
 from pytest_tinybudget.toolchain.elf import ElfFormat
 from pytest_tinybudget.toolchain.elf import Symbol
 from pytest_tinybudget.toolchain.elf import damage_told
@@ -322,7 +323,7 @@ class _Reader:
         """Arm's build attributes, which say what a kernel library was compiled for."""
         for index, header in enumerate(self.headers):
             if header["sh_type"] == "SHT_ARM_ATTRIBUTES":
-                return _build_attributes(self._data(index), self.layout)
+                return build_attributes(self._data(index), self.layout)
         return {}
 
 
@@ -336,40 +337,3 @@ def _can_merge(header: Any, alignment: int) -> bool:
     if entry < alignment:
         return strings and entry & (entry - 1) == 0
     return bool(entry % alignment == 0)
-
-
-def _build_attributes(data: bytes, layout: ElfFormat) -> dict[int, int]:
-    """Numbers in an Arm build attributes section by tag (addenda to the ABI, section 3)."""
-    found: dict[int, int] = {}
-    position = 1
-    while position + 5 < len(data):
-        (length,) = struct.unpack_from(layout.order + "I", data, position)
-        end = min(position + length, len(data))
-        vendor_end = data.find(b"\0", position + 4, end)
-        if length < 6 or vendor_end < 0:
-            break
-        if data[position + 4 : vendor_end] == b"aeabi" and data[vendor_end + 1] == 1:
-            _file_attributes(data[vendor_end + 6 : end], found)
-        position = end
-    return found
-
-
-def _file_attributes(data: bytes, found: dict[int, int]) -> None:
-    position = 0
-    while position < len(data):
-        tag, position = _uleb128(data, position)
-        is_text = tag in (4, 5) or (tag > 32 and tag % 2 == 1)
-        if tag == 32 or not is_text:
-            found[tag], position = _uleb128(data, position)
-        if tag == 32 or is_text:
-            position = data.index(b"\0", position) + 1
-
-
-def _uleb128(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80 or shift > 63:
-            return value, position

@@ -24,10 +24,7 @@ from pytest_tinybudget.footprint.section_graph import OperatorRoots
 from pytest_tinybudget.footprint.section_graph import SectionGraph
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
-from pytest_tinybudget.runtimes.kernels import KernelLibrary
 from pytest_tinybudget.runtimes.kernels import Kernels
-from pytest_tinybudget.runtimes.kernels import Vectors
-from pytest_tinybudget.runtimes.kernels import library_of
 from pytest_tinybudget.toolchain.archive import Archive
 from pytest_tinybudget.toolchain.archive import ObjectFile
 from pytest_tinybudget.toolchain.archive import is_archive
@@ -47,6 +44,9 @@ from pytest_tinybudget.toolchain.output_sections import merge_key
 from pytest_tinybudget.toolchain.output_sections import suffixes
 from pytest_tinybudget.toolchain.resolution import Program
 from pytest_tinybudget.toolchain.resolution import resolve
+from pytest_tinybudget.toolchain.target import core_of
+from pytest_tinybudget.toolchain.target import enum_bytes_of
+from pytest_tinybudget.toolchain.target import kernels_of
 from pytest_tinybudget.toolchain.tflm_symbols import BASELINE
 from pytest_tinybudget.toolchain.tflm_symbols import OperatorSymbols
 from pytest_tinybudget.toolchain.tflm_symbols import Roots
@@ -63,28 +63,6 @@ _FROM_FIRMWARE = re.compile(
     r"|__heap\w*|_?_?(exit|sbrk|write|read|close|open|lseek|fstat|isatty|kill|getpid|gettimeofday"
     r"|times|unlink|link|stat|fork|wait|execve|environ))\Z"
 )
-
-#: Tags of Arm's build attributes ("Addenda to, and Errata in, the ABI for the Arm Architecture").
-_TAG_ARCHITECTURE, _TAG_FPU, _TAG_ENUM_SIZE, _TAG_DSP, _TAG_MVE = 6, 10, 26, 46, 48
-_ARCHITECTURE_V7E_M = 13
-#: Cores by architecture, without and with an FPU; of the architectures that have several, those
-#: with the FPU of Armv8 (FPv5) are set apart.
-_ARM_CORES = {
-    10: ("Cortex-M3", "Cortex-M3"),
-    11: ("Cortex-M0+", "Cortex-M0+"),
-    12: ("Cortex-M0+", "Cortex-M0+"),
-    _ARCHITECTURE_V7E_M: ("Cortex-M4", "Cortex-M4F"),
-    16: ("Cortex-M23", "Cortex-M23"),
-    17: ("Cortex-M33", "Cortex-M33F"),
-    21: ("Cortex-M55", "Cortex-M55"),
-}
-_FPU_OF_ARMV8 = 7
-#: What esp-nn's functions for a vector unit end in, and the core that has it.
-_VECTOR_CORES: dict[Vectors, str] = {
-    "esp32s3": "Xtensa LX7 with vectors",
-    "esp32p4": "RV32IMAFC with vectors",
-}
-_SHORT_ENUMS = 1
 
 
 class BuiltRuntime(Struct, frozen=True):
@@ -132,12 +110,13 @@ def build_runtime(
     _require_one_machine(program)
     builder = _GraphBuilder(program, section_sizes or {})
     graph = builder.graph(name, found, roots, always_linked=len(objects))
-    kernels = _kernels(program)
+    attributes = _attributes(program)
+    kernels = kernels_of(program.definitions, attributes)
     return BuiltRuntime(
         graph=graph,
         kernels=kernels,
-        core=_core(program, kernels),
-        enum_bytes=_enum_bytes(program),
+        core=core_of(attributes, kernels),
+        enum_bytes=enum_bytes_of(item.attributes for item in program.objects),
         pointer_bytes=program.objects[0].layout.bits // 8,
         undefined=builder.undefined,
         without=tuple(
@@ -186,40 +165,6 @@ def _require_one_machine(program: Program) -> None:
             )
 
 
-def _kernels(program: Program) -> Kernels:
-    """The kernel library and extensions, as far as symbols and build attributes tell."""
-    attributes = _attributes(program)
-    dsp = attributes.get(_TAG_ARCHITECTURE) == _ARCHITECTURE_V7E_M or bool(attributes.get(_TAG_DSP))
-    mve = bool(attributes.get(_TAG_MVE))
-    names = program.definitions
-    library = library_of(names)
-    return Kernels(
-        library.name,
-        dsp="dsp" in library.extensions and (dsp or mve),
-        mve="mve" in library.extensions and mve,
-        vectors=_vectors(names, library) if "vectors" in library.extensions else "",
-    )
-
-
-def _vectors(names: Iterable[str], library: KernelLibrary) -> Vectors:
-    """The chip whose vector unit the library's functions are for, by the ends of their names."""
-    for chip in _VECTOR_CORES:
-        if any(name.startswith(library.functions) and name.endswith(f"_{chip}") for name in names):
-            return chip
-    return ""
-
-
-def _core(program: Program, kernels: Kernels) -> str:
-    """The core that the code was built for, as far as build attributes and kernels tell."""
-    if kernels.vectors:
-        return _VECTOR_CORES[kernels.vectors]
-    attributes = _attributes(program)
-    architecture, fpu = attributes.get(_TAG_ARCHITECTURE, 0), attributes.get(_TAG_FPU, 0)
-    if architecture == _ARCHITECTURE_V7E_M and fpu >= _FPU_OF_ARMV8:
-        return "Cortex-M7F"
-    return _ARM_CORES.get(architecture, ("", ""))[fpu > 0]
-
-
 def _attributes(program: Program) -> dict[int, int]:
     """Arm's build attributes: the most that any object asks for, as the linker takes them."""
     attributes: dict[int, int] = {}
@@ -227,12 +172,6 @@ def _attributes(program: Program) -> dict[int, int]:
         for tag, value in item.attributes.items():
             attributes[tag] = max(value, attributes.get(tag, 0))
     return attributes
-
-
-def _enum_bytes(program: Program) -> int:
-    """Width of enumerations: Arm objects say it, other ABIs have four bytes."""
-    sizes = {item.attributes.get(_TAG_ENUM_SIZE) for item in program.objects}
-    return 1 if _SHORT_ENUMS in sizes else 4
 
 
 class _Firmware(Struct, frozen=True):

@@ -79,22 +79,75 @@ def _matching(available: Iterable[str], patterns: Sequence[re.Pattern[str]]) -> 
     return tuple(symbol for symbol in found if symbol is not None)
 
 
+#: The outermost namespace of TFLM.
+_NAMESPACE = "tflite"
+_FUNCTION = re.compile(r"(Register_\w+|Parse[A-Z]\w*)\Z")
+
+
+def _tflm_function(symbol: str) -> tuple[str, int] | None:
+    """The name of a registration or a parser of TFLM, and in how many namespaces it lies.
+
+    Versions differ in where registrations are: until 2023 many lay in ``tflite::ops::micro``, and
+    those of some operators in namespaces of their own.
+    """
+    if not symbol.startswith("_ZN6tflite"):
+        return None
+    parts, position = [], 3
+    while match := re.compile(r"\d{1,3}").match(symbol, position):
+        start = match.end()
+        position = start + int(match[0])
+        parts.append(symbol[start:position])
+    arguments = symbol[position:]
+    found = _FUNCTION.match(parts[-1]) if parts[0] == _NAMESPACE else None
+    takes = "Ev" if parts[-1].startswith("Register_") else "EPKNS_8OperatorE"
+    if found is None or not arguments.startswith(takes) or (takes == "Ev" != arguments):
+        return None
+    return found[1], len(parts)
+
+
+def _tflm_functions(symbols: Iterable[str]) -> dict[str, str]:
+    """Registrations and parsers by name: the one in the fewest namespaces, where there are two."""
+    found: dict[str, tuple[int, str]] = {}
+    for symbol in symbols:
+        function = _tflm_function(symbol)
+        if function is not None:
+            name, depth = function
+            if name not in found or depth < found[name][0]:
+                found[name] = (depth, symbol)
+    return {name: symbol for name, (_, symbol) in found.items()}
+
+
+def _register(operator: str, *, custom: bool, method: str) -> str:
+    """The name of the function that registers an operator."""
+    if not custom:
+        return f"Register_{operator}"
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", method.removeprefix("Add"))
+    return _CUSTOM_FUNCTIONS.get(operator, f"Register_{words.upper()}")
+
+
+def registered_operators(functions: Iterable[str]) -> tuple[str, ...]:
+    """TFLM's operators that a linked program registers, generic or for one type, by name."""
+    names = _tflm_functions(functions)
+    return tuple(
+        operator
+        for (operator, custom), entry in registrations().items()
+        if _is_registered(_register(operator, custom=custom, method=entry.method), names)
+    )
+
+
+def _is_registered(register: str, names: Iterable[str]) -> bool:
+    typed = re.compile(rf"{re.escape(register)}(_INT\w+)?\Z")
+    return any(typed.match(name) for name in names)
+
+
 def operator_symbols(
     available: Mapping[str, None], declared: Mapping[str, str]
 ) -> dict[str, OperatorSymbols]:
     """Registration symbols by operator: TFLM's by their mangled names, and declared ones."""
-    functions: dict[str, str] = {}
-    for symbol in available:
-        match = re.match(r"_ZN6tflite(?:11tflm_signal)?\d+(Register_\w+?)Ev\Z", symbol)
-        match = match or re.match(r"_ZN6tflite\d+(Parse[A-Z]\w*?)EPKNS_8OperatorE", symbol)
-        if match:
-            functions.setdefault(match[1], symbol)
+    functions = _tflm_functions(available)
     found = {}
     for (operator, custom), entry in registrations().items():
-        register = f"Register_{operator}"
-        if custom:
-            words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", entry.method.removeprefix("Add"))
-            register = _CUSTOM_FUNCTIONS.get(operator, f"Register_{words.upper()}")
+        register = _register(operator, custom=custom, method=entry.method)
         if register not in functions:
             continue
         parser = _PARSERS.get(operator, f"Parse{entry.method.removeprefix('Add')}")
