@@ -8,6 +8,7 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.layouts import with_layouts
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
 from pytest_tinybudget.declaration.schema import OperatorTable
@@ -35,7 +36,7 @@ _OTHER_KERNELS_MARGIN_PERCENT = 100.0
 #: Keys of a runtime with tables, which say nothing beside a fixed cost.
 _OF_A_TABLE = (
     "table", "core", "kernels", "dsp", "mve", "vectors", "enum_bytes", "pointer_bytes", "tflm",
-    "static_memory",
+    "static_memory", "layouts",
 )  # fmt: skip
 
 
@@ -144,6 +145,7 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
         pointer_bytes=table.pointer_bytes or base.abi.pointer_bytes,
     )
     tflm = _tflm(base.tflm, table)
+    tflm = with_layouts(context, tflm, table.layouts, (*keys, "layouts"))
     built_for = base.cores
     if table.core is not None:
         core = context.look_up("core", table.core, CORES, (*keys, "core"))

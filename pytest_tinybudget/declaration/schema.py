@@ -806,6 +806,14 @@ class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
     pointer_bytes: Annotated[
         Literal[4, 8] | None, Meta(description="width of pointers", examples=[4])
     ] = None
+    layouts: Annotated[
+        dict[str, Text] | None,
+        Meta(
+            description="structs that differ from that version's, as `tinybudget runtime read` "
+            "finds them in a firmware: member codes by a struct's name",
+            examples=[{"TfLiteTensor": "e 2p (2i) e p 3p i 2b (ep) 2p"}],
+        ),
+    ] = None
     flash: Annotated[
         Size | None, Meta(description="fixed cost: flash besides the model", examples=["20 KB"])
     ] = None

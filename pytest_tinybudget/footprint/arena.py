@@ -351,11 +351,10 @@ class _Interpreter:
             self.memory.record("node_and_registration", *nodes)
 
     def _parse_and_initialize(self) -> None:
-        version = self.tflm.version
         for operator in self._operators():
             rule = self._rule(operator)
             if rule is not None:
-                self.node.parse(version.parameters(operator.name, rule.parameters))
+                self.node.parse(self.tflm.parameters(operator.name, rule.parameters))
         for operator in self._operators():
             rule = self._rule(operator)
             if rule is not None and rule.init is not None:

@@ -6,6 +6,7 @@ runs.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Literal
 
@@ -34,6 +35,30 @@ class Abi(Struct, frozen=True):
     def align_of(self, layout: str) -> int:
         """Alignment of the struct that ``size_of`` measures (1 for an empty one)."""
         return _layout(layout.replace(" ", ""), self.pointer_bytes, self.enum_bytes)[1]
+
+
+#: The most that one struct may hold, and how deep others may lie in it: TFLM's have 21 members,
+#: two levels and tables of 256.
+_MOST_COUNTED, _DEEPEST, _LARGEST_STRUCT = 1 << 16, 8, 1 << 20
+
+
+def is_layout(text: str) -> bool:
+    """Whether ``text`` is a layout (``Abi.size_of``), of a size that a struct may have."""
+    depth = 0
+    rest = text.replace(" ", "")
+    while rest:
+        match = _PIECE.match(rest)
+        if match is None or int(match["count"] or 1) not in range(1, _MOST_COUNTED + 1):
+            return False
+        depth += {"(": 1, ")": -1}.get(match["code"], 0)
+        if not 0 <= depth <= _DEEPEST or (match["code"] == ")" and match["count"]):
+            return False
+        rest = rest[match.end() :]
+    is_whole = depth == 0 and bool(text.strip()) and "()" not in text.replace(" ", "")
+    return is_whole and X86_64.size_of(text) <= _LARGEST_STRUCT
+
+
+_PIECE = re.compile(r"(?P<count>[0-9]{0,5})(?P<code>[bhiqpe()])")
 
 
 def align_up(value: int, alignment: int) -> int:

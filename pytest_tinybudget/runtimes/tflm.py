@@ -35,6 +35,8 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
             arena of their own).
         any_version: stands for no version but for all that were measured: each operator then
             asks for the most that one of them asks for.
+        layouts: C layouts that the user has declared, of what ``Change.before`` names: those of a
+            fork, read off its firmware. They hold whatever the version says.
     """
 
     version: Version = _NEWEST
@@ -44,6 +46,7 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
     recording_allocator: bool = False
     variables_in_arena: bool = False
     any_version: bool = False
+    layouts: tuple[tuple[str, str], ...] = ()
 
     @property
     def commit(self) -> str:
@@ -66,10 +69,27 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
 
     def layout(self, of: str, newest: str) -> str:
         """The C layout of an operator's struct in this version (``Change.before``)."""
-        return self.version.layout(of, newest)
+        return self._declared(of.partition(", ")[0]) or self.version.layout(of, newest)
+
+    def parameters(self, operator: str, newest: str) -> str:
+        """The C layout of an operator's builtin parameters; ``newest`` is the newest version's."""
+        if self.layouts:
+            return self.layout(f"{operator} parameters", newest)
+        return self.version.parameters(operator, newest)
+
+    @property
+    def has_other_layouts(self) -> bool:
+        """Whether any struct differs from the newest version's."""
+        return bool(self.version.layouts or self.layouts)
+
+    def _declared(self, of: str) -> str:
+        return next((layout for name, layout in self.layouts if name == of), "")
 
     def struct(self, name: str) -> str:
         """The C layout of one of TFLM's own structs (``structs.py``) in this version and build."""
+        declared = self._declared(name)
+        if declared:
+            return declared
         if not self.static_memory and name in WITHOUT_STATIC_MEMORY:
             layout = WITHOUT_STATIC_MEMORY[name]  # the same in all versions
         else:

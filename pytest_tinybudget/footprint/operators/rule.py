@@ -319,7 +319,7 @@ def op_data(
         if node.tflm.compression:
             layout = layout or compression
         layout = layout or reference
-        if node.tflm.version.layouts:
+        if node.tflm.has_other_layouts:
             of = f"{node.operator.name} data"
             older = node.tflm.layout(f"{of}, {node.kernels.library}", "")
             layout = older or node.tflm.layout(of, layout)
