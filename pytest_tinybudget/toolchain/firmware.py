@@ -167,7 +167,7 @@ def calibrate(
     memory = _Memory(firmware, regions)
     items = list(memory.totals())
     notes = list(memory.notes)
-    arrays = _model_arrays(firmware, model, model_symbols)
+    arrays = model_arrays(firmware, model, model_symbols)
     if not arrays:
         notes.append("no model array found: name it with --model-symbol, or give --model FILE")
     for array in arrays:
@@ -175,7 +175,7 @@ def calibrate(
         items += taken
         if any(item.memory == "ram" for item in taken):
             notes.append(f"{array.name} is copied to RAM: declare it const to keep it in flash")
-    arenas = _named(firmware, arena_symbols, _ARENA_NAME, "--arena-symbol")
+    arenas = arena_arrays(firmware, arena_symbols)
     if not arenas:
         notes.append(
             "no tensor arena found: name it with --arena-symbol; one on the heap is 0 here"
@@ -265,32 +265,47 @@ def _covered(blocks: Sequence[tuple[int, int]]) -> int:
     return total
 
 
-class _ModelArray(Struct, frozen=True):
+class ModelArray(Struct, frozen=True):
+    """An array that holds a model: what it is called, where it lies, how many bytes it has."""
+
     name: str
     address: int
     bytes: int
 
 
-def _model_arrays(
-    firmware: FirmwareFile, model: bytes, model_symbols: Sequence[str]
-) -> list[_ModelArray]:
-    """The arrays that hold models: named, or with ``model``'s content, or by their usual names."""
+def model_arrays(
+    firmware: FirmwareFile, model: bytes = b"", model_symbols: Sequence[str] = ()
+) -> list[ModelArray]:
+    """The arrays that hold models: named, or with ``model``'s content, or by their usual names.
+
+    Raises:
+        TinybudgetError: no array has the name or the content.
+    """
     if model and not model_symbols:
         for segment in firmware.segments:
             start = segment.content_offset
             found = firmware.content.find(model, start, start + segment.file_bytes)
             if found >= 0:
                 address = segment.run_address + found - start
-                return [_ModelArray("(found by content)", address, len(model))]
+                return [ModelArray("(found by content)", address, len(model))]
         raise TinybudgetError(
             f"{printable(firmware.label)} does not hold this model's bytes: give the model that "
             "it was built with, or name its array with --model-symbol"
         )
     return [
-        _ModelArray(printable(symbol.name), symbol.value, symbol.size)
+        ModelArray(printable(symbol.name), symbol.value, symbol.size)
         for symbol in _named(firmware, model_symbols, _MODEL_NAME, "--model-symbol")
         if model_symbols or _holds_model(firmware, symbol)
     ]
+
+
+def arena_arrays(firmware: FirmwareFile, arena_symbols: Sequence[str] = ()) -> list[Symbol]:
+    """The tensor arenas in static memory: named, or by their usual names.
+
+    Raises:
+        TinybudgetError: no object has the name.
+    """
+    return _named(firmware, arena_symbols, _ARENA_NAME, "--arena-symbol")
 
 
 def _holds_model(firmware: FirmwareFile, symbol: Symbol) -> bool:
