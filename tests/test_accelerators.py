@@ -157,7 +157,7 @@ def test_an_ethos_u_is_no_part_of_a_module(tmp_path: Path) -> None:
 def test_the_arena_of_a_compiled_model_is_the_devices(cpu: bool, required: int, used: int) -> None:
     """Measured on an emulated Cortex-M4 with a driver that does nothing."""
     runtime = RUNTIMES["m4_ref"]
-    runtime = replace(runtime, kernels=replace(runtime.kernels, ethos_u=True))
+    runtime = runtime.beside("ethos-u")
     arena = simulate(model_of(compiled_by_hand(cpu=cpu)), runtime).arena
     assert arena is not None
     assert (arena.required, arena.used) == (required, used)

@@ -1121,7 +1121,7 @@ def test_an_operator_behind_a_custom_one_is_looked_up_as_well(first: str) -> Non
     graph.operator(first, (graph.input((1, 8)),), (hidden,), {}, custom_options=b"\0")
     graph.output(graph.unary("GELU", hidden))
     runtime = RUNTIMES["m4_ref"]
-    npu = replace(runtime, kernels=replace(runtime.kernels, ethos_u=True))
+    npu = runtime.beside("ethos-u")
     costs = {"MyOp": OperatorCost()}
     refusals = simulate(
         read_model(maker.build(), "model"), Firmware(npu).with_costs(costs)

@@ -67,14 +67,15 @@ def why_unresolved(operator: Operator, firmware: Firmware) -> str:
     """
     runtime = firmware.runtime
     if operator.name == ETHOS_U and operator.is_custom:
-        if runtime.kernels.ethos_u:
+        if runtime.kernels.hands_over_to == "ethos-u":
             return ""
         return "compiled for an Ethos-U NPU, whose kernel this runtime does not register"
     if (operator.name, operator.is_custom) in registrations():
         if operator.name in runtime.tflm.version.unregistered:
             return f"TFLM {runtime.tflm.commit} has no registration for this operator yet"
         return ""
-    if operator.name == EDGE_TPU and operator.is_custom and runtime.kernels.edge_tpu:
+    edge_tpu = operator.name == EDGE_TPU and operator.is_custom
+    if edge_tpu and runtime.kernels.hands_over_to == "edge-tpu":
         return ""
     other = foreign(operator)
     if other is not None and other.never:

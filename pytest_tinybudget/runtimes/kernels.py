@@ -16,6 +16,9 @@ Vectors = Literal["", "esp32s3", "esp32p4"]
 #: What users write for a library: those of ``LIBRARIES``.
 LibraryName = Literal["reference", "cmsis-nn", "esp-nn"]
 
+#: Accelerators that TFLM has a kernel for, ``""`` for none.
+HandsOverTo = Literal["", "ethos-u", "edge-tpu"]
+
 #: Parts of an instruction set that kernels may be built for.
 Extension = Literal["dsp", "mve", "vectors"]
 
@@ -74,8 +77,8 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
             each known release would ask for is looked at, and the largest arena counts.
         releases: those that it may be where nobody has said which, as a distribution allows
             them (names of ``known``); empty for any.
-        ethos_u: with the kernel that hands a model to an Ethos-U.
-        edge_tpu: with the kernel that hands a model to an Edge TPU.
+        hands_over_to: the kind of accelerator that one of the kernels hands a model to, ``""`` for
+            none.
     """
 
     library: LibraryName
@@ -84,8 +87,7 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
     vectors: Vectors = ""
     version: Version = Version()
     releases: tuple[str, ...] = ()
-    ethos_u: bool = False
-    edge_tpu: bool = False
+    hands_over_to: HandsOverTo = ""
 
     @property
     def label(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal
+from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.abi import Abi
 from pytest_tinybudget.runtimes.abi import Core
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
+from pytest_tinybudget.runtimes.kernels import HandsOverTo
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.tflm import PACKAGE_VERSION
 from pytest_tinybudget.runtimes.tflm import Tflm
@@ -98,9 +100,8 @@ class Runtime(Struct, frozen=True):
 
     def beside(self, kind: str) -> Runtime:
         """The same with the kernel that hands over to an accelerator of ``kind``, if it has one."""
-        kernels = self.kernels
-        ethos_u, edge_tpu = kind == "ethos-u", kind == "edge-tpu"
-        return replace(self, kernels=replace(kernels, ethos_u=ethos_u, edge_tpu=edge_tpu))
+        hands_over_to = next((each for each in get_args(HandsOverTo) if each == kind), "")
+        return replace(self, kernels=replace(self.kernels, hands_over_to=hands_over_to))
 
 
 _REFERENCE = Kernels("reference")
