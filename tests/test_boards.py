@@ -339,13 +339,10 @@ def test_an_own_board_chooses_an_sdk_of_the_board_that_it_extends(own):
     assert (boards["none"].reserved_flash, boards["none"].reserved_ram) == (0, 0)
 
 
-def test_an_sdk_that_a_board_has_not_is_an_error_that_names_those_it_has(own):
-    message = (
-        "tinybudget.toml:6: boards.b.sdk: unknown sdk 'zephyr': "
-        "raspberry-pi-pico has arduino, mbed, bare-metal"
-    )
+def test_an_sdk_that_nobody_knows_is_an_error_that_names_the_nearest(own):
+    message = "tinybudget.toml:6: boards.b.sdk: unknown sdk 'zefyr'; did you mean 'zephyr'?"
     with pytest.raises(TinybudgetError, match=re.escape(message)):
-        own('[boards.b]\nextends = "raspberry-pi-pico"\nsdk = "zephyr"\n')
+        own('[boards.b]\nextends = "raspberry-pi-pico"\nsdk = "zefyr"\n')
 
 
 def test_a_complete_board_keeps_the_reserve_that_it_declares(own):

@@ -60,7 +60,8 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--runtime",
         metavar="NAME",
-        help=f"measure for this runtime, such as m0plus_ref (default: {DEFAULT_RUNTIME})",
+        help=f"measure for this runtime, as 'tinybudget runtime' lists them "
+        f"(default: {DEFAULT_RUNTIME})",
     )
 
 
@@ -318,19 +319,17 @@ def chosen_firmware(arguments: argparse.Namespace, board: Board | None) -> Firmw
     )
 
 
-def runtime_named(name: str | None) -> Runtime:
+def runtime_named(name: str | None, core: str = "") -> Runtime:
     """The shipped runtime called ``name``, or what is measured for where none is named.
+
+    A distribution is built for ``core``, and for its usual one where no core is given.
 
     Raises:
         TinybudgetError: there is no such runtime.
     """
-    from pytest_tinybudget.base.suggest import unknown
-    from pytest_tinybudget.runtimes.runtime import RUNTIMES
+    from pytest_tinybudget.runtimes.distributions import runtime_called
 
-    name = name or DEFAULT_RUNTIME
-    if name not in RUNTIMES:
-        raise unknown("runtime", name, RUNTIMES)
-    return RUNTIMES[name]
+    return runtime_called(name or DEFAULT_RUNTIME, core)
 
 
 def runtime_of(board: Board) -> Runtime:
@@ -339,11 +338,9 @@ def runtime_of(board: Board) -> Runtime:
     Raises:
         TinybudgetError: the board runs no TFLM.
     """
-    from pytest_tinybudget.runtimes.runtime import RUNTIMES
-
     if not board.runs_tflm:
         raise TinybudgetError(f"{board.id} runs no TFLM: it has no core that firmware is built for")
-    return RUNTIMES[board.runtime].with_margin(board.flash_margin_percent)
+    return runtime_named(board.runtime, board.core).with_margin(board.flash_margin_percent)
 
 
 def write_output(path: str, text: str) -> None:

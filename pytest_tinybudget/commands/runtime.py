@@ -1,4 +1,4 @@
-"""``tinybudget runtime build``: a runtime table from your own archives and object files."""
+"""``tinybudget runtime``, and ``build``: a runtime table from your own archives and objects."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.commands.distributions import add_show
+from pytest_tinybudget.commands.distributions import run_list
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 
@@ -20,10 +22,22 @@ if TYPE_CHECKING:
 
 
 def add_commands(subparsers: Subparsers) -> None:
-    """Add ``runtime``, with ``build``."""
-    runtime = subparsers.add_parser("runtime", help="make a runtime table from your own archives")
+    """Add ``runtime``, which lists the shipped ones, with ``show`` and ``build``."""
+    runtime = add_command(
+        subparsers,
+        "runtime",
+        "list the runtimes that may be named, or make one of your own",
+        details="A distribution is TFLM as people get it: an Arduino library, a component of "
+        "ESP-IDF, Zephyr's\nmodule, each release with its commit of TFLM, its kernels and its "
+        "flags.",
+        example='tinybudget runtime\ntinybudget runtime show "esp-tflite-micro 1.3.3.1"',
+    )
+    runtime.add_argument("--json", action="store_true", help="print JSON")
+    runtime.set_defaults(run=run_list)
+    commands = runtime.add_subparsers(title="commands", metavar="COMMAND")
+    add_show(commands)
     parser = add_command(
-        runtime.add_subparsers(title="commands", metavar="COMMAND", required=True),
+        commands,
         "build",
         "make a section graph from archives and object files",
         details="Reads what a linker would read (any GNU ELF target), so that other kernels, "

@@ -139,6 +139,8 @@ def _example(kind: str, keys: KeyPath) -> str:
     name = {
         "board": "esp32",
         "runtime": "m4_cmsisnn",
+        "release of esp-nn": "1.2.3",
+        "sdk": "zephyr",
         "core": "Cortex-M4F",
         "model": "kws",
         "accelerator": "ethos-u55-128",

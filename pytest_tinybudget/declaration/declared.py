@@ -20,8 +20,8 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.declaration.suitability import does_not_run
-from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.declaration.suitability import suitable
+from pytest_tinybudget.declaration.suitability import suits
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.results.types import Acceptance
 from pytest_tinybudget.runtimes.firmware import Firmware
@@ -89,13 +89,19 @@ class DeclaredRuntime(Struct, frozen=True):
 
     ``runtime`` is ``None`` for a fixed cost without ``extends``: the arena is then simulated
     with the runtime of the board's core. ``own_table`` is whether its flash comes from the
-    user's own section graph.
+    user's own section graph. A distribution makes another runtime for each core that it is built
+    for: those are ``by_core``, and ``runtime`` is that of its usual core.
     """
 
     name: str
     runtime: Runtime | None
     fixed: FixedCost | None = None
     own_table: bool = False
+    by_core: Mapping[str, Runtime] = {}
+
+    def on(self, core: str) -> Runtime | None:
+        """The runtime for a board with ``core``; ``None`` as ``runtime`` is."""
+        return self.by_core.get(core, self.runtime)
 
 
 class DeclaredModel(Struct, frozen=True):
@@ -219,11 +225,11 @@ def firmware_for(
     declared = model.runtime or runtimes.get(board.runtime)
     if declared is None:
         raise unknown("runtime", board.runtime, runtimes)
-    if declared.runtime is not None and suitability(declared.runtime, board) == "other":
+    if suits(declared, board) == "other":
         names = ", ".join(suitable(runtimes, board))
-        text = does_not_run(declared.name, declared.runtime, board)
+        text = does_not_run(declared, board)
         raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
-    runtime = declared.runtime or RUNTIMES[find_stand_in(board.core).runtime]
+    runtime = declared.on(board.core) or RUNTIMES[find_stand_in(board.core).runtime]
     if not declared.own_table and declared.fixed is None:
         runtime = runtime.with_margin(board.flash_margin_percent)
     return Firmware(
@@ -232,5 +238,5 @@ def firmware_for(
         fixed=declared.fixed,
         stack=model.stack,
         placements=model.placements,
-        label="" if declared.name == runtime.name else declared.name,
+        label=declared.name if declared.fixed is not None else "",
     ).with_costs(model.operators)

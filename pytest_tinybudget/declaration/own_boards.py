@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -25,6 +26,11 @@ from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.schema import BoardTable
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
+from pytest_tinybudget.declaration.sdks import is_known
+from pytest_tinybudget.declaration.sdks import with_reserve
+from pytest_tinybudget.declaration.sdks import with_runtime
+from pytest_tinybudget.runtimes.distributions import default_runtime
+from pytest_tinybudget.runtimes.distributions import sdks
 from pytest_tinybudget.runtimes.stand_ins import stand_ins
 
 
@@ -51,16 +57,19 @@ class Boards(Struct, eq=False):
 
     ``slots`` has the slots of boards by id; a board has those of the board that it extends.
     ``catalog`` has all other boards, ``inherited`` those of them that come from a file which this
-    one extends. A board with a fixed-cost runtime of its own adds it to ``runtimes``.
+    one extends. ``sdk`` is that of ``[defaults]``. A board with a fixed-cost runtime of its own
+    adds it to ``runtimes``.
     """
 
     context: Context
     tables: Mapping[str, BoardTable]
     catalog: Mapping[str, Board]
-    runtimes: dict[str, DeclaredRuntime]
+    runtimes: MutableMapping[str, DeclaredRuntime]
     inherited: Mapping[str, Board] = field(default_factory=dict)
     own: dict[str, Board] = field(default_factory=dict)
     slots: dict[str, Slots] = field(default_factory=dict)
+    sdk: str = ""
+    _with_default_sdk: dict[str, Board] = field(default_factory=dict)
     _wrong: set[str] = field(default_factory=set)
 
     def resolve(self) -> None:
@@ -88,7 +97,7 @@ class Boards(Struct, eq=False):
             seen.add(board_id)
             board = self.own.get(board_id)
             if board is None and board_id not in self.tables:
-                board = self.catalog[board_id]
+                board = self._of_catalog(board_id)
             if board is not None:
                 found.append(board)
         return tuple(found)
@@ -162,7 +171,7 @@ class Boards(Struct, eq=False):
         if extends in self.tables and extends not in self.catalog:
             return self._own_board(extends, extending)
         found = extends if extends in self.catalog else self._id_of(extends, keys)
-        return None if found is None else self.catalog[found]
+        return None if found is None else self._of_catalog(found)
 
     def _board(self, name: str, table: BoardTable, parent: Board | None) -> Board | None:
         keys = ("boards", name)
@@ -181,15 +190,20 @@ class Boards(Struct, eq=False):
 
     def _with_sdk(self, parent: Board, table: BoardTable, keys: KeyPath) -> Board:
         """``parent`` with the reserve of the SDK that is named."""
-        if table.sdk is None:
+        if table.sdk is None or not is_known(self.context, table.sdk, (*keys, "sdk"), parent):
             return parent
-        sdks = {sdk.name: sdk for sdk in parent.sdks}
-        if table.sdk not in sdks:
-            text = f"unknown sdk {table.sdk!r}: {parent.id} has {', '.join(sdks)}"
-            example = f'sdk = "{next(iter(sdks))}"'
-            self.context.problems.add((*keys, "sdk"), text, example=example)
-            return parent
-        return parent.with_sdk(sdks[table.sdk])
+        return with_reserve(parent, table.sdk)
+
+    def _of_catalog(self, board_id: str) -> Board:
+        """The board of the catalog, with the SDK that ``[defaults]`` chooses."""
+        board = self.catalog[board_id]
+        if not self.sdk or board_id in self.inherited or not board.runs_tflm:
+            return board
+        if board_id not in self._with_default_sdk:
+            chosen = with_reserve(board, self.sdk)
+            keys = ("defaults", "sdk")
+            self._with_default_sdk[board_id] = with_runtime(self.context, chosen, self.sdk, keys)
+        return self._with_default_sdk[board_id]
 
     def _complete_board(
         self, name: str, table: BoardTable, sizes: Mapping[str, int]
@@ -240,9 +254,13 @@ class Boards(Struct, eq=False):
             board = replace(
                 board,
                 core=table.core,
-                runtime=core.runtime if core else "",
+                runtime=default_runtime(table.core, board.sdk) if core else "",
                 flash_margin_percent=core.flash_margin_percent if core else 0.0,
             )
+        sdk = table.sdk or (self.sdk if table.core is not None else "")
+        if sdk in sdks() and runtime is None:
+            here = (*keys, "sdk") if table.sdk else ("defaults", "sdk")
+            board = with_runtime(self.context, board, sdk, here)
         if runtime is not None:
             own = runtime.name
             if isinstance(table.runtime, FixedRuntimeTable):

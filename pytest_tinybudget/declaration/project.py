@@ -11,17 +11,12 @@ from msgspec import field
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
-from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.declaration.shipped import shipped_runtimes
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.update.settings import UpdateSettings
     from pytest_tinybudget.update.slots import Slots
-
-
-def shipped_runtimes() -> dict[str, DeclaredRuntime]:
-    """The runtimes that come with the package, by name."""
-    return {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}
 
 
 class Project(Struct, frozen=True):

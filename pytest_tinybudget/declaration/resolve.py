@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import re
+from collections import ChainMap
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -48,6 +50,8 @@ from pytest_tinybudget.declaration.schema import ModelTable
 from pytest_tinybudget.declaration.schema import RolloutTable
 from pytest_tinybudget.declaration.schema import SplitPlacementTable
 from pytest_tinybudget.declaration.schema import UpdateTable
+from pytest_tinybudget.declaration.sdks import is_known
+from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.results.metrics import ARENA_METRICS
 from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.results.types import Acceptance
@@ -91,7 +95,7 @@ def resolved(
 ) -> Declaration:
     """The declaration of ``document``. What cannot be resolved is noted in ``problems``."""
     context = Context(path, problems)
-    runtimes = {**inherited.runtimes, **runtimes_of(context, document.runtime)}
+    runtimes = _runtimes({**inherited.runtimes, **runtimes_of(context, document.runtime)})
     boards = _boards(context, document, catalog, inherited, runtimes)
     operators = {
         name: operator_cost(context, name, table) for name, table in document.operators.items()
@@ -137,12 +141,20 @@ def handed_down(
         if getattr(document.defaults, key) is not None:
             text = "names what each declaration has of its own: say it there"
             problems.add(("defaults", key), text)
-    runtimes = {**inherited.runtimes, **runtimes_of(context, {})}
+    runtimes = _runtimes(inherited.runtimes)
     boards = _boards(context, document, catalog, inherited, runtimes)
     models = _Models(context, document, boards, runtimes, inherited.settings)
     defaults = models.defaults()
     models.check_runtime(document.defaults, defaults, ("defaults",))
-    return Inherited(defaults, {**inherited.boards, **boards.own}, boards.slots, runtimes)
+    own = runtimes.maps[0]
+    every = {**inherited.boards, **boards.own}
+    return Inherited(defaults, every, boards.slots, own, boards.sdk)
+
+
+def _runtimes(own: Mapping[str, DeclaredRuntime]) -> ChainMap[str, DeclaredRuntime]:
+    """The runtimes that are declared, to which boards add theirs, and those that are shipped."""
+    # Only the first is written to, which ChainMap's annotations do not foresee.
+    return ChainMap(dict(own), shipped_runtimes())  # type: ignore[arg-type]
 
 
 def _boards(
@@ -150,8 +162,11 @@ def _boards(
     document: Document,
     catalog: Mapping[str, Board],
     inherited: Inherited,
-    runtimes: dict[str, DeclaredRuntime],
+    runtimes: MutableMapping[str, DeclaredRuntime],
 ) -> Boards:
+    sdk = document.defaults.sdk
+    if sdk is not None and not is_known(context, sdk, ("defaults", "sdk")):
+        sdk = None
     boards = Boards(
         context=context,
         tables=document.boards,
@@ -159,6 +174,7 @@ def _boards(
         runtimes=runtimes,
         inherited=inherited.boards,
         slots=dict(inherited.slots),
+        sdk=first(sdk, inherited.sdk),
     )
     boards.resolve()
     return boards
@@ -188,13 +204,15 @@ class _Settings(msgspec.Struct, frozen=True):
 class Inherited(msgspec.Struct, frozen=True):
     """What a declaration inherits from the file that it extends; empty where it extends none.
 
-    ``boards`` and ``slots`` by board id; ``runtimes`` by name, with those of the boards.
+    ``boards`` and ``slots`` by board id; ``runtimes`` of its boards by name, without the shipped.
+    ``sdk`` is for boards of the catalog: those of the file are made already.
     """
 
     settings: _Settings = msgspec.field(default_factory=_Settings)
     boards: Mapping[str, Board] = msgspec.field(default_factory=dict)
     slots: Mapping[str, Slots] = msgspec.field(default_factory=dict)
     runtimes: Mapping[str, DeclaredRuntime] = msgspec.field(default_factory=dict)
+    sdk: str = ""
 
 
 class _Models(msgspec.Struct, eq=False):
@@ -203,7 +221,7 @@ class _Models(msgspec.Struct, eq=False):
     context: Context
     document: Document
     boards: Boards
-    runtimes: dict[str, DeclaredRuntime]
+    runtimes: Mapping[str, DeclaredRuntime]
     built_in: _Settings
     operators: dict[str, OperatorCost] = msgspec.field(default_factory=dict)
     by_name: dict[str, DeclaredModel] = msgspec.field(default_factory=dict)

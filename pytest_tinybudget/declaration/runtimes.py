@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
@@ -13,19 +15,24 @@ from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
 from pytest_tinybudget.declaration.schema import OperatorTable
 from pytest_tinybudget.declaration.schema import RuntimeTable
+from pytest_tinybudget.declaration.shipped import called
+from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.declaration.suitability import does_not_run
-from pytest_tinybudget.declaration.suitability import suitability
 from pytest_tinybudget.declaration.suitability import suitable
+from pytest_tinybudget.declaration.suitability import suits
 from pytest_tinybudget.runtimes.abi import CORES
+from pytest_tinybudget.runtimes.distributions import nearest_names
 from pytest_tinybudget.runtimes.firmware import FixedCost
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.kernels import Kernels
+from pytest_tinybudget.runtimes.kernels import LibraryName
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Version
 from pytest_tinybudget.runtimes.versions import find_version
+from pytest_tinybudget.runtimes.versions import known
 
 
 #: How far the flash of other kernels may lie above a table's: esp-nn's on Xtensa was published
@@ -36,13 +43,13 @@ _OTHER_KERNELS_MARGIN_PERCENT = 100.0
 #: Keys of a runtime with tables, which say nothing beside a fixed cost.
 _OF_A_TABLE = (
     "table", "core", "kernels", "dsp", "mve", "vectors", "enum_bytes", "pointer_bytes", "tflm",
-    "static_memory", "layouts",
+    "cmsis_nn", "esp_nn", "static_memory", "log_strings", "optimize", "app_libc", "layouts",
 )  # fmt: skip
 
 
 def runtimes_of(context: Context, tables: dict[str, RuntimeTable]) -> dict[str, DeclaredRuntime]:
-    """Every runtime by name: the shipped ones, then those of ``[runtime.NAME]``."""
-    runtimes = {name: DeclaredRuntime(name, shipped) for name, shipped in RUNTIMES.items()}
+    """The runtimes of ``[runtime.NAME]`` by name."""
+    runtimes = {}
     for name, table in tables.items():
         if name in RUNTIMES:
             text = "is the name of a shipped runtime: choose another"
@@ -54,7 +61,7 @@ def runtimes_of(context: Context, tables: dict[str, RuntimeTable]) -> dict[str, 
 
 def runtime_reference(
     context: Context,
-    runtimes: dict[str, DeclaredRuntime],
+    runtimes: Mapping[str, DeclaredRuntime],
     reference: str | FixedRuntimeTable | None,
     keys: KeyPath,
 ) -> DeclaredRuntime | None:
@@ -67,23 +74,30 @@ def runtime_reference(
         return DeclaredRuntime("fixed-cost", None, FixedCost(flash, stack))
     if reference is None:
         return None
-    return context.look_up("runtime", reference, runtimes, keys)
+    return _look_up(context, reference, runtimes, keys)
+
+
+def _look_up(
+    context: Context, name: str, runtimes: Mapping[str, DeclaredRuntime], keys: KeyPath
+) -> DeclaredRuntime | None:
+    if name not in runtimes:
+        name = called(name)
+    valid = runtimes if name in runtimes else dict.fromkeys(nearest_names(name) or runtimes)
+    return context.look_up("runtime", name, valid, keys) and runtimes[name]
 
 
 def check_suitable(
     context: Context,
-    runtimes: dict[str, DeclaredRuntime],
+    runtimes: Mapping[str, DeclaredRuntime],
     chosen: DeclaredRuntime | None,
     board: Board,
     keys: KeyPath,
 ) -> None:
     """A runtime that does not run on the board is a problem at ``keys``, where it is chosen."""
-    if chosen is None or chosen.runtime is None:
-        return
-    if suitability(chosen.runtime, board) != "other":
+    if chosen is None or suits(chosen, board) != "other":
         return
     valid = suitable(runtimes, board)
-    text = does_not_run(chosen.name, chosen.runtime, board)
+    text = does_not_run(chosen, board)
     if keys == ("extends",):
         text += "; the file that is extended chooses it"
     example = f'runtime = "{valid[0]}"' if valid else ""
@@ -104,20 +118,31 @@ def _runtime(context: Context, name: str, table: RuntimeTable) -> DeclaredRuntim
     keys = ("runtime", name)
     base = None
     if table.extends is not None:
-        base = context.look_up("runtime", table.extends, RUNTIMES, (*keys, "extends"))
+        base = _look_up(context, table.extends, shipped_runtimes(), (*keys, "extends"))
     if table.flash is not None or table.stack is not None:
-        return DeclaredRuntime(name, base, _fixed_cost(context, table, keys))
+        fixed = _fixed_cost(context, table, keys)
+        extended = DeclaredRuntime(name, None) if base is None else base
+        return DeclaredRuntime(name, extended.runtime, fixed, by_core=extended.by_core)
     if table.extends is None and not context.problems.concerns(*keys):
         context.problems.add(
             keys,
             "needs 'extends' (the shipped runtime it starts from), or 'flash' and 'stack'",
             example='extends = "m4_cmsisnn"',
         )
-    if base is None:
+    if base is None or base.runtime is None:
         return DeclaredRuntime(name, None)
-    return DeclaredRuntime(
-        name, _changed(context, name, base, table), own_table=table.table is not None
-    )
+    own_table = table.table is not None
+    if not base.by_core:
+        return DeclaredRuntime(name, _changed(context, name, base.runtime, table), None, own_table)
+    cores = base.by_core
+    if table.core is not None:  # it is for that core alone
+        core = context.look_up("core", table.core, base.by_core, (*keys, "core"))
+        if core is None:
+            return DeclaredRuntime(name, None)
+        cores = {table.core: core}
+    # What is wrong with a key is so on every core, and is a problem once.
+    by_core = {core: _changed(context, name, each, table) for core, each in cores.items()}
+    return DeclaredRuntime(name, next(iter(by_core.values())), None, own_table, by_core)
 
 
 def _fixed_cost(context: Context, table: RuntimeTable, keys: KeyPath) -> FixedCost | None:
@@ -144,10 +169,10 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
         enum_bytes=table.enum_bytes or base.abi.enum_bytes,
         pointer_bytes=table.pointer_bytes or base.abi.pointer_bytes,
     )
-    tflm = _tflm(base.tflm, table)
+    tflm = _tflm(base, table)
     tflm = with_layouts(context, tflm, table.layouts, (*keys, "layouts"))
     built_for = base.cores
-    if table.core is not None:
+    if table.core is not None and not base.distribution:
         core = context.look_up("core", table.core, CORES, (*keys, "core"))
         built_for = built_for if core is None else (core,)
     built_for = tuple(replace(core, abi=abi) for core in built_for)
@@ -164,18 +189,30 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
         cores=built_for,
         kernels=kernels,
         tflm=tflm,
+        distribution=base.distribution if table.tflm is None else "",
+        optimize=first(table.optimize, base.optimize),
+        app_libc=first(table.app_libc, base.app_libc),
         graph=graph,
         flash_margin_percent=margin,
     )
 
 
-def _tflm(base: Tflm, table: RuntimeTable) -> Tflm:
-    """The version of TFLM that ``table`` names; nobody knows that of a table of the user's own."""
-    version = base.version if table.table is None else Version()
+def _tflm(base: Runtime, table: RuntimeTable) -> Tflm:
+    """TFLM as ``table`` names it.
+
+    A table of the user's own is of a version that nobody knows, unless what it extends is a
+    distribution: that was chosen as what the table was built from.
+    """
+    version = base.tflm.version
+    if table.table is not None and not base.distribution:
+        version = Version()
     if table.tflm is not None:
         version = find_version("tflm", table.tflm.lower())
     return replace(
-        base, version=version, static_memory=first(table.static_memory, base.static_memory)
+        base.tflm,
+        version=version,
+        static_memory=first(table.static_memory, base.tflm.static_memory),
+        log_strings=first(table.log_strings, base.tflm.log_strings),
     )
 
 
@@ -195,4 +232,25 @@ def _kernels(context: Context, base: Kernels, table: RuntimeTable, keys: KeyPath
         dsp=first(table.dsp, base.dsp),
         mve=first(table.mve, base.mve),
         vectors=vectors,
+        version=_kernels_version(context, base, library, table, keys),
     )
+
+
+def _kernels_version(
+    context: Context, base: Kernels, library: LibraryName, table: RuntimeTable, keys: KeyPath
+) -> Version:
+    """The version of the kernel library, which has a key of its own."""
+    versions: tuple[tuple[str, LibraryName, str | None], ...] = (
+        ("cmsis_nn", "cmsis-nn", table.cmsis_nn),
+        ("esp_nn", "esp-nn", table.esp_nn),
+    )
+    for key, of, said in versions:
+        if said is not None and library != of:
+            text = f"is a version of {LIBRARIES[of].label}, these kernels are {library}"
+            context.problems.add((*keys, key), text, example=f'kernels = "{of}"')
+    if library == "cmsis-nn" and table.cmsis_nn is not None:
+        return find_version("cmsis-nn", table.cmsis_nn.lower())
+    if library == "esp-nn" and table.esp_nn is not None:
+        kind, here = "release of esp-nn", (*keys, "esp_nn")
+        return context.look_up(kind, table.esp_nn, known("esp-nn"), here) or Version()
+    return base.version if library == base.library else Version()

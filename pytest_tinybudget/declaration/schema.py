@@ -21,6 +21,8 @@ from pytest_tinybudget.runtimes.kernels import Vectors
 from pytest_tinybudget.runtimes.placement import ModelPlacement
 from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placement
+from pytest_tinybudget.runtimes.runtime import AppLibc
+from pytest_tinybudget.runtimes.runtime import Optimize
 from pytest_tinybudget.update.settings import LINK_RATE_PATTERN
 
 
@@ -31,6 +33,10 @@ NAME_PATTERN = r"^[A-Za-z0-9._-]+$(?!\n)"
 #: What ``parse_size`` reads (which also refuses a fraction of a byte).
 SIZE_PATTERN = r"^\s*[0-9]{1,18}(\.[0-9]{1,16})?\s*([bB]|[kKmM]([iI]?[bB])?)?\s*$"
 
+#: A runtime's name, or a distribution's and its release: ``zephyr 4.1``.
+RUNTIME_PATTERN = r"^[A-Za-z0-9._-]+( +[A-Za-z0-9._~-]+)?$(?!\n)"
+
+_RUNTIME = {"expected": "a runtime's name, or a distribution's and its release (\"zephyr 4.1\")"}
 _NAME = {"expected": "a name of letters, digits, '.', '_' and '-'"}
 _SIZE = {"expected": 'a size ("256 KB", "1 MB", "812 B" or bytes)'}
 
@@ -109,11 +115,13 @@ class FixedRuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
     stack: Annotated[Size, Meta(description="stack", examples=["2 KB"])]
 
 
+RuntimeName = Annotated[str, Meta(pattern=RUNTIME_PATTERN, extra=_RUNTIME)]
 RuntimeReference = Annotated[
-    Name | FixedRuntimeTable,
+    RuntimeName | FixedRuntimeTable,
     Meta(
-        description="a runtime by name, or a fixed cost; the board's own when absent",
-        examples=["m4_ref"],
+        description="a runtime by name (`tinybudget runtime` lists what is shipped), or a fixed "
+        "cost; the board's own when absent",
+        examples=["esp-tflite-micro 1.3.3.1"],
     ),
 ]
 Budget = Annotated[
@@ -136,6 +144,15 @@ Strict = Annotated[
 Registrations = Annotated[
     Literal["generic", "typed"],
     Meta(description="how the firmware registers operators", examples=["typed"]),
+]
+Sdk = Annotated[
+    Name,
+    Meta(
+        description="what the firmware is built with: its share of a board's memory is reserved, "
+        "and the TFLM that it ships is the board's runtime (arduino, esp-idf, pico-sdk, zephyr, "
+        "bare-metal, or another that `tinybudget boards show` lists)",
+        examples=["zephyr"],
+    ),
 ]
 _ARENA_PLACE = {"expected": '"static", "heap" or "psram"'}
 ArenaPlace = Annotated[Placement, Meta(extra=_ARENA_PLACE)]
@@ -437,6 +454,7 @@ class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
 class DefaultsTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
     """What models and groups take unless they say otherwise."""
 
+    sdk: Sdk | None = None
     artifacts: Annotated[
         Text | None,
         Meta(description="folder for the generated C files", examples=["build/tinybudget"]),
@@ -671,13 +689,7 @@ class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
     psram: Annotated[
         Size | None, Meta(description="external RAM for an arena", examples=["8 MB"])
     ] = None
-    sdk: Annotated[
-        Name | None,
-        Meta(
-            description="whose reserve counts, of those that `tinybudget boards show` lists",
-            examples=["esp-idf"],
-        ),
-    ] = None
+    sdk: Sdk | None = None
     reserved_flash: Annotated[
         Size | None,
         Meta(description="what SDK and application take of the flash", examples=["300 KB"]),
@@ -742,8 +754,11 @@ class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
     """A runtime of your own: a shipped one with changes, or a fixed cost (flash and stack)."""
 
     extends: Annotated[
-        Name | None,
-        Meta(description="shipped runtime that this one starts from", examples=["m4_cmsisnn"]),
+        RuntimeName | None,
+        Meta(
+            description="shipped runtime or distribution that this one starts from",
+            examples=["zephyr 4.1"],
+        ),
     ] = None
     table: Annotated[
         Text | None,
@@ -773,6 +788,49 @@ class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
             description="whether TFLM is built with TF_LITE_STATIC_MEMORY, which makes its "
             "structs smaller",
             examples=[False],
+        ),
+    ] = None
+    log_strings: Annotated[
+        bool | None,
+        Meta(
+            description="whether the texts of TFLM's errors are in the firmware: false with "
+            "TF_LITE_STRIP_ERROR_STRINGS",
+            examples=[True],
+        ),
+    ] = None
+    optimize: Annotated[
+        Annotated[
+            Optimize,
+            Meta(extra={"expected": '"s", "2", "3", or "" as TFLM\'s own make files do it'}),
+        ]
+        | None,
+        Meta(description="level that the compiler optimizes TFLM for", examples=["s"]),
+    ] = None
+    app_libc: Annotated[
+        AppLibc | None,
+        Meta(
+            description="what of the C library the application has anyway, so that TFLM does not "
+            "pay for it",
+            examples=["printf"],
+        ),
+    ] = None
+    cmsis_nn: Annotated[
+        Annotated[
+            str,
+            Meta(
+                pattern="^[0-9a-fA-F]{7,40}$",
+                extra={"expected": "a commit of CMSIS-NN, 7 to 40 hexadecimal digits"},
+            ),
+        ]
+        | None,
+        Meta(description="commit of CMSIS-NN, with its kernels", examples=["22080c68"]),
+    ] = None
+    esp_nn: Annotated[
+        Text | None,
+        Meta(
+            description="release of esp-nn, with its kernels; without it the release of those "
+            "allowed that asks for the most counts",
+            examples=["1.2.1"],
         ),
     ] = None
     core: Annotated[

@@ -29,8 +29,11 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.shipped import called
+from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.results.metrics import METRICS
+from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.firmware import Registrations
 from pytest_tinybudget.runtimes.placement import ModelPlacement
@@ -38,7 +41,6 @@ from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placement
 from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.placement import SplitPlacement
-from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
@@ -181,9 +183,10 @@ def declared_model(path: Path, board: Board, settings: Settings, root: Path) -> 
 def _runtime(name: str | None) -> DeclaredRuntime | None:
     if name is None:
         return None
-    if name not in RUNTIMES:
-        raise unknown("runtime", name, RUNTIMES)
-    return DeclaredRuntime(name, RUNTIMES[name])
+    known = shipped_runtimes()
+    if called(name) not in known:
+        runtime_called(name)  # which tells what was meant
+    return known[called(name)]
 
 
 def _stack(size: str | int | None) -> int | None:

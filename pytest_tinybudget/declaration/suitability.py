@@ -6,8 +6,8 @@ Everywhere that a runtime is chosen asks here: the declaration at the line of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 from typing import Protocol
@@ -15,6 +15,7 @@ from typing import Protocol
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.abi import Core
+from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.stand_ins import stand_ins
@@ -23,6 +24,9 @@ from pytest_tinybudget.runtimes.stand_ins import stand_ins
 #: ``own``: built for the board's core, or the nearest there is; ``lesser``: built for another of
 #: its family, whose code the board's core runs; ``other``: does not run there.
 Suitability = Literal["own", "lesser", "other"]
+
+#: More cores than these are named by their families.
+_MOST_NAMED = 6
 
 
 def suitability(runtime: Runtime, board: Board) -> Suitability:
@@ -51,27 +55,51 @@ class Named(Protocol):
     """What a declaration knows under the name of a runtime."""
 
     @property
+    def name(self) -> str:
+        """What declarations call it."""
+
+    @property
     def runtime(self) -> Runtime | None:
         """The runtime; ``None`` where only its fixed cost is declared."""
 
+    @property
+    def by_core(self) -> Mapping[str, Runtime]:
+        """The runtimes of a distribution, by the core that each is for; else empty."""
+
+
+def suits(declared: Named, board: Board) -> Suitability:
+    """How a runtime that a declaration knows suits the core of ``board``.
+
+    A distribution is built for a core or it is not: firmware takes no other core's build of it.
+    """
+    if declared.by_core:
+        return "own" if board.core in declared.by_core or board.core not in CORES else "other"
+    return "own" if declared.runtime is None else suitability(declared.runtime, board)
+
 
 def suitable(runtimes: Mapping[str, Named], board: Board) -> list[str]:
-    """Names of the ``runtimes`` that run on ``board``: its own, others for its core, the rest."""
+    """Names of the ``runtimes`` that run on ``board``: its own, others for its core, the rest.
+
+    Of a distribution the newest release stands for all.
+    """
     found: dict[Suitability, list[str]] = {"own": [], "lesser": [], "other": []}
     for name, declared in runtimes.items():
-        if declared.runtime is not None:
-            found[suitability(declared.runtime, board)].append(name)
+        release = distributions().get(name)
+        if declared.runtime is not None and (release is None or release.newest):
+            found[suits(declared, board)].append(name)
     stand_in = stand_ins().get(board.core)
     usual = stand_in.runtime if stand_in else ""
     found["own"].sort(key=lambda name: (name != board.runtime, name != usual))
     return [*found["own"], *found["lesser"]]
 
 
-def does_not_run(name: str, runtime: Runtime, board: Board) -> str:
+def does_not_run(declared: Named, board: Board) -> str:
     """What is wrong with a runtime that does not suit ``board``."""
+    runtime = declared.runtime
+    cores = tuple(map(CORES.__getitem__, declared.by_core)) or (runtime.cores if runtime else ())
     return (
-        f"runtime {name!r} does not run on {board.id}: it is code for {_named(runtime.cores)}, and "
-        f"the board's core is {board.core}"
+        f"runtime {declared.name!r} does not run on {board.id}: it is code for {_named(cores)}, "
+        f"and the board's core is {board.core}"
     )
 
 
@@ -92,5 +120,9 @@ def for_a_lesser_core(name: str, runtime: Runtime, board: Board) -> str:
     return text if own is None else f"{text} ({own.name} counts that)"
 
 
-def _named(cores: Iterable[Core]) -> str:
-    return " or ".join(core.name for core in cores)
+def _named(cores: Sequence[Core]) -> str:
+    """The cores by name, or by family where there are too many to read."""
+    names = [core.name for core in cores]
+    if len(names) > _MOST_NAMED:
+        names = list(dict.fromkeys(core.family for core in cores))
+    return " or ".join(names)

@@ -101,11 +101,26 @@ class Identity(Struct, frozen=True, gc=False):
             "where it is not known."
         ),
     ] = ()
+    distribution: Annotated[
+        str,
+        about(
+            "Distribution and release that TFLM came with, as arduino-tflm 2023-12; null for TFLM "
+            "of its own repository.",
+            null=True,
+        ),
+    ] = ""
 
     @property
     def text(self) -> str:
-        """``"TFLM 90b983c2, Cortex-M4F, CMSIS-NN with DSP"``; empty where no TFLM is known."""
-        return ", ".join(filter(None, (f"TFLM {self.tflm}", self.description))) if self.tflm else ""
+        """``"TFLM 90b983c2, Cortex-M4F, CMSIS-NN with DSP"``; empty where no TFLM is known.
+
+        Of a distribution ``"zephyr 4.4 (TFLM 183da3e3), Cortex-M4F, CMSIS-NN with DSP"``.
+        """
+        if not self.tflm:
+            return ""
+        tflm = f"TFLM {self.tflm}"
+        source = f"{self.distribution} ({tflm})" if self.distribution else tflm
+        return ", ".join(filter(None, (source, self.description)))
 
 
 @cache
@@ -127,6 +142,7 @@ def identity_of(runtime: Runtime) -> Identity:
         kernels_version=runtime.kernels.version.name,
         abi=runtime.abi.name,
         cores=tuple(core.name for core in runtime.cores),
+        distribution=runtime.distribution,
     )
 
 
