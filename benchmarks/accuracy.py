@@ -3,9 +3,10 @@
 ``accuracy.py [--json PATH]`` takes the project's own models and what was measured of them, which
 are in the repository (``truth.py``). ``--models DIR --truth DIR`` takes a folder of models and one
 of measurements, ``arena_VARIANT.jsonl`` and ``flash_VARIANT.jsonl``, where a variant is a runtime's
-name. It predicts every model that it has, and prints for each variant and quantity how many
-predictions are exact and the worst error both ways; ``--all`` prints every row besides. It exits
-with 1 when a row breaks its rule:
+name, and ``--versions DIR`` one of what versions of TFLM took (``version_truth.py``), each a
+variant of its own. It predicts every model that it has, and prints for each variant and quantity
+how many predictions are exact and the worst error both ways; ``--all`` prints every row besides. It
+exits with 1 when a row breaks its rule:
 
 * arena (used, required, head, tail) and refused: no difference at all;
 * flash: at most 0.3 % off on Arm and 0.8 % on RV32;
@@ -40,10 +41,16 @@ from truth import TruthError
 from truth import measurements_in
 from truth import packed_measurements
 from truth import packed_models
+from version_truth import ISLANDS
+from version_truth import Measured
+from version_truth import measured_in
+from version_truth import packed
 
 from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
@@ -153,11 +160,7 @@ def _arena_rows(
     model: Model | ModelError, runtime: Runtime, record: Mapping[str, Any]
 ) -> Iterator[Row]:
     simulation = None if isinstance(model, ModelError) else simulate(model, runtime)
-    arena = simulation.arena if simulation else None
-    predicted = {
-        "arena_used": arena.used, "arena_required": arena.required,
-        "head": arena.head, "tail": arena.tail,
-    } if arena else {}  # fmt: skip
+    predicted = _predicted(simulation.arena if simulation else None)
     for quantity, name in _ARENA_FIELDS.items():
         if record.get(name) is not None:
             yield Row(
@@ -175,6 +178,42 @@ def _arena_rows(
             runtime.name, record["model"], "refused",
             int(simulation is None or bool(simulation.refusals)), int(record["status"] != "ok"),
         )  # fmt: skip
+
+
+def compare_versions(models: Models, measured: Iterable[Measured]) -> Iterator[Row]:
+    """The same of versions of TFLM: whether a model loads, and what it then takes and needs."""
+    for entry in measured:
+        runtime = entry.runtime()
+        for name, figures in entry.figures.items():
+            model = models.get(name)
+            if model is None:
+                continue
+            simulation = None if isinstance(model, ModelError) else simulate(model, runtime)
+            arena = simulation.arena if simulation is not None and _loads(simulation) else None
+            yield Row(entry.label, name, "refused", int(arena is None), int(figures is None))
+            if figures is None:
+                continue
+            head, tail, required = figures
+            truth = {"arena_used": head + tail, "head": head, "tail": tail}
+            if required and (entry.name, name) not in ISLANDS:
+                truth["arena_required"] = required
+            predicted = _predicted(arena)
+            for quantity, bytes_ in truth.items():
+                yield Row(entry.label, name, quantity, predicted.get(quantity), bytes_)
+
+
+def _loads(simulation: Simulation) -> bool:
+    """Whether AllocateTensors succeeds, which is all that was measured there."""
+    return all(refusal.stage in ("invoke", "wrong") for refusal in simulation.refusals)
+
+
+def _predicted(arena: Arena | None) -> dict[str, int]:
+    if arena is None:
+        return {}
+    return {
+        "arena_used": arena.used, "arena_required": arena.required,
+        "head": arena.head, "tail": arena.tail,
+    }  # fmt: skip
 
 
 def _flash_rows(
@@ -302,19 +341,21 @@ def print_summary(rows: Iterable[Row]) -> None:
     everywhere: dict[str, list[Row]] = {}
     for (_, quantity), group in groups.items():
         everywhere.setdefault(quantity, []).extend(group)
+    width = max(21, *(len(variant) + 1 for variant, _ in groups))
     print(
-        f"{'variant':21}{'quantity':16}{'rows':>6}{'exact':>7}{'share':>9}"
+        f"{'variant':{width}}{'quantity':16}{'rows':>6}{'exact':>7}{'share':>9}"
         f"{'below':>8}{'above':>8}{'median':>10}{'worst':>9}"
     )
     last = ""
     for variant, quantity in sorted(
         groups, key=lambda group: (group[0], QUANTITIES.index(group[1]))
     ):
-        _print_group("" if variant == last else variant, quantity, groups[variant, quantity])
+        name = "" if variant == last else variant
+        _print_group(f"{name:{width}}", quantity, groups[variant, quantity])
         last = variant
     for quantity in sorted(everywhere, key=QUANTITIES.index):
         name = "all variants" if quantity == min(everywhere, key=QUANTITIES.index) else ""
-        _print_group(name, quantity, everywhere[quantity])
+        _print_group(f"{name:{width}}", quantity, everywhere[quantity])
 
 
 def _print_group(variant: str, quantity: str, group: Sequence[Row]) -> None:
@@ -323,7 +364,7 @@ def _print_group(variant: str, quantity: str, group: Sequence[Row]) -> None:
     # Rounded down: only all of them are 100 %.
     share = 1000 * exact // len(group) / 10
     line = (
-        f"{variant:21}{quantity:16}{len(group):>6,}{exact:>7,}{share:>7.1f} %"
+        f"{variant}{quantity:16}{len(group):>6,}{exact:>7,}{share:>7.1f} %"
         f"{max(0, -min(differences, default=0)):>8,}{max(0, *differences, 0):>8,}"
     )
     if quantity == "flash":
@@ -334,12 +375,12 @@ def _print_group(variant: str, quantity: str, group: Sequence[Row]) -> None:
 
 def print_rows(rows: Iterable[Row]) -> None:
     """Every row on a line of its own."""
-    print(f"{'variant':21}{'model':36}{'quantity':16}{'predicted':>12}{'measured':>12}{'off':>8}")
+    print(f"{'variant':23}{'model':36}{'quantity':16}{'predicted':>12}{'measured':>12}{'off':>8}")
     for row in rows:
         predicted = "-" if row.predicted is None else f"{row.predicted:,}"
         off = "" if row.difference is None else f"{row.difference:+,}" if row.difference else "0"
         print(
-            f"{row.variant:21}{row.model:36}{row.quantity:16}"
+            f"{row.variant:23}{row.model:36}{row.quantity:16}"
             f"{predicted:>12}{row.measured:>12,}{off:>8}"
         )
 
@@ -363,6 +404,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--models", type=Path, metavar="DIR", help="models, NAME.tflite")
     parser.add_argument("--truth", type=Path, metavar="DIR", help="what was measured of them")
+    parser.add_argument(
+        "--versions", type=Path, metavar="DIR", help="what versions of TFLM took of them"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write all rows there")
     parser.add_argument("--all", action="store_true", help="print every row, not only the summary")
     parser.add_argument(
@@ -371,16 +415,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.models is None) != (options.truth is None):
         parser.error("--models and --truth go together; without them the repository's own are used")
-    for folder in filter(None, (options.models, options.truth)):
+    if options.versions is not None and options.models is None:
+        parser.error("--versions goes with --models")
+    for folder in filter(None, (options.models, options.truth, options.versions)):
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
     measured: Iterable[Measurements]
+    versions: Iterable[Measured] = ()
     if options.models is None:
         models, measured = Models.of_contents(packed_models()), packed_measurements()
+        versions = packed()
     else:
         models, measured = Models.of_folder(options.models), measurements_in(options.truth)
+        if options.versions is not None:
+            versions = measured_in(options.versions)
     try:
-        rows = list(compare(models, measured))
+        rows = [*compare(models, measured), *compare_versions(models, versions)]
     except TruthError as error:
         parser.error(str(error))
     if not rows:

@@ -10,6 +10,7 @@ from typing import Any
 import accuracy
 import pytest
 from conftest import keyword_model
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import link
@@ -72,6 +73,27 @@ def test_rows_say_what_was_predicted_and_measured(folders: Folders) -> None:
         "variant": VARIANT, "model": "kws", "quantity": "arena_used",
         "predicted": first["measured"], "measured": folders.arena["arena_used"],
     }  # fmt: skip
+
+
+def test_a_version_of_tflm_is_a_variant_of_its_own(folders: Folders) -> None:
+    figures = (folders.arena["head"], folders.arena["tail"], folders.arena["min_arena16"])
+    newest = accuracy.Measured("arena_new_ref", "90b983c2", "2026-08-20T16:47", cmsis_nn="4ab83cc3")
+    newest = replace(newest, cmsis_nn_date="2026-06-17T12:49", figures={"kws": figures})
+    models = accuracy.Models.of_folder(folders.models)
+    rows = list(accuracy.compare_versions(models, [newest]))
+    assert {row.variant for row in rows} == {"90b983c2 cmsisnn"}
+    assert [row.quantity for row in rows] == [
+        "refused", "arena_used", "head", "tail", "arena_required",
+    ]  # fmt: skip
+    assert [row.difference for row in rows] == [0] * 5
+
+
+def test_a_version_that_refuses_a_model_which_is_predicted_to_run_fails(folders: Folders) -> None:
+    models = accuracy.Models.of_folder(folders.models)
+    old = accuracy.Measured("arena_old", "c12bd762", "2023-03-01T18:37", figures={"kws": None})
+    (row,) = accuracy.compare_versions(models, [old])
+    assert (row.predicted, row.measured) == (0, 1)
+    assert accuracy.failures([row], accuracy.Explained())
 
 
 def test_an_arena_that_is_16_bytes_off_fails(

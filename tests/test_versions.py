@@ -19,6 +19,7 @@ import pytest
 import version_truth
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from version_truth import ISLANDS
 from version_truth import Measured
 
 from pytest_tinybudget.footprint.arena import Simulation
@@ -38,10 +39,6 @@ from pytest_tinybudget.runtimes.versions import version
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
 MODELS = Path(__file__).parent / "data" / "truth" / "models.tar.gz"
 PACKED = version_truth.packed()
-#: (Version, model) whose smallest arena is an island: it loads there, in none of some larger
-#: ones, and again in what is predicted and more. Before March 2022 a bias for whose quantization
-#: there was no room counted as absent, so that a dense layer was prepared in less.
-ISLANDS = {("arena_a37043ff_ref", "gen_fc3_i8"), ("arena_bd0df04a_ref", "gen_fc3_i8")}
 
 
 @cache
