@@ -15,6 +15,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from tflm_headers import headers_of
 
 from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.artifacts import render_array
@@ -27,90 +28,19 @@ from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 ARM = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb")
 RISCV = ("riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wundef", "-Werror")
 
-#: As little of TFLM as the generated resolver needs, under TFLM's own header and method names.
-STAND_IN = {
-    "tensorflow/lite/micro/micro_mutable_op_resolver.h": """
-        #pragma once
-        enum TfLiteStatus { kTfLiteOk, kTfLiteError };
-        struct TFLMRegistration { int kind; };
-        namespace tflite {
-        TFLMRegistration Register_CONV_2D(), Register_FULLY_CONNECTED(), Register_SOFTMAX();
-        template <unsigned int kCount> class MicroMutableOpResolver {
-         public:
-          TfLiteStatus AddConv2D(const TFLMRegistration& r = Register_CONV_2D()) { return Add(r); }
-          TfLiteStatus AddFullyConnected(const TFLMRegistration& r = Register_FULLY_CONNECTED()) {
-            return Add(r);
-          }
-          TfLiteStatus AddSoftmax(const TFLMRegistration& r = Register_SOFTMAX()) { return Add(r); }
-          TfLiteStatus AddRfft() { return Add({1}); }
-          TfLiteStatus AddCustom(const char* name, const TFLMRegistration* r) {
-            return name[0] == 0 ? kTfLiteError : Add(*r);
-          }
-         private:
-          TfLiteStatus Add(const TFLMRegistration& r) {
-            if (used_ == kCount) return kTfLiteError;
-            all_[used_++] = r;
-            return kTfLiteOk;
-          }
-          TFLMRegistration all_[kCount];
-          unsigned int used_ = 0;
-        };
-        }
-    """,
-    "tensorflow/lite/micro/kernels/conv.h": """
-        #pragma once
-        #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-        namespace tflite { TFLMRegistration Register_CONV_2D_INT8(), Register_CONV_2D_INT4(); }
-    """,
-    "tensorflow/lite/micro/kernels/fully_connected.h": """
-        #pragma once
-        #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-        namespace tflite { TFLMRegistration Register_FULLY_CONNECTED_INT8(); }
-    """,
-    "tensorflow/lite/micro/kernels/softmax.h": """
-        #pragma once
-        #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-        namespace tflite { TFLMRegistration Register_SOFTMAX_INT8(); }
-    """,
-}
-
-#: The rest of TFLM's interface that the firmware in docs/artifacts.md uses.
-INTERPRETER_STAND_IN = {
-    "tensorflow/lite/schema/schema_generated.h": """
-        #pragma once
-        namespace tflite {
-        struct Model { int version; };
-        inline const Model* GetModel(const void* content) {
-          return static_cast<const Model*>(content);
-        }
-        }
-    """,
-    "tensorflow/lite/micro/micro_interpreter.h": """
-        #pragma once
-        #include <cstddef>
-        #include <cstdint>
-        #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-        #include "tensorflow/lite/schema/schema_generated.h"
-        struct TfLiteTensor { union { int8_t* int8; float* f; } data; };
-        namespace tflite {
-        class MicroInterpreter {
-         public:
-          template <typename Resolver>
-          MicroInterpreter(const Model*, const Resolver&, uint8_t*, size_t) {}
-          TfLiteStatus AllocateTensors();
-          TfLiteStatus Invoke();
-          TfLiteTensor* input(size_t);
-          TfLiteTensor* output(size_t);
-        };
-        }
-    """,
-}
+#: A date for each form that TFLM's interface has had (``tflm_headers.py``).
+ERAS = (
+    "2021-04-10", "2021-10-01", "2022-06-07", "2022-08-01", "2022-10-11", "2023-03-01",
+    "2023-03-20", "2023-06-01", "2023-10-01", "2024-12-23", "2026-08-20",
+)  # fmt: skip
 
 
 def classifier(type_: str = "INT8", custom: str = "") -> Model:
@@ -124,6 +54,10 @@ def classifier(type_: str = "INT8", custom: str = "") -> Model:
         image = filtered
     graph.output(graph.softmax(graph.dense(graph.conv2d(image, filters=4), units=10)))
     return read_model(maker.build(), "classifier")
+
+
+def firmware(registrations_: str = "generic") -> Firmware:
+    return Firmware(RUNTIMES["m4_cmsisnn"], "typed" if registrations_ == "typed" else "generic")
 
 
 def footprint(runtime: str, *, required: int, used: int, decided_by: str = "used") -> Footprint:
@@ -363,8 +297,8 @@ def test_a_scale_that_no_literal_stands_for_is_an_error() -> None:
 
 def calls(model: Model, registrations_: str = "generic") -> list[str]:
     """The resolver's calls in the generated header."""
-    chosen = "typed" if registrations_ == "typed" else "generic"
-    text = render(model, name="kws", registrations=chosen)["kws_op_resolver.h"].decode()
+    chosen = firmware(registrations_)
+    text = render(model, name="kws", firmwares=[chosen])["kws_op_resolver.h"].decode()
     return re.findall(r"resolver\.(\w+\(.*\)) != kTfLiteOk", text)
 
 
@@ -428,9 +362,9 @@ def test_the_resolver_compiles_against_tflms_names(
     choice: str, custom: str, tmp_path: Path
 ) -> None:
     compiler_or_skip(ARM)
-    write_headers(tmp_path, STAND_IN)
-    chosen = "typed" if choice == "typed" else "generic"
-    write(tmp_path, render(classifier(custom=custom), name="kws", registrations=chosen))
+    write_headers(tmp_path, headers_of(ERAS[-1]))
+    model = classifier(custom=custom)
+    write(tmp_path, render(model, name="kws", firmwares=[firmware(choice)]))
     foreign = custom and custom != "SignalRfft"
     source = tmp_path / "use.cc"
     source.write_text(
@@ -454,7 +388,7 @@ def test_the_firmware_in_the_docs_compiles(tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "docs" / "artifacts.md").read_text(encoding="utf-8")
     source = tmp_path / "firmware.cc"
     source.write_text(page.partition("```cpp\n")[2].partition("```")[0], encoding="utf-8")
-    write_headers(tmp_path, STAND_IN | INTERPRETER_STAND_IN)
+    write_headers(tmp_path, headers_of(ERAS[-1]))
     footprints = [footprint("m4_ref", required=2048, used=2036)]
     write(tmp_path, render(classifier(), name="kws", footprints=footprints))
     target = compile_c(ARM, source, "-std=c++17", "-fno-threadsafe-statics", f"-I{tmp_path}")
@@ -479,6 +413,7 @@ def test_the_table_of_registrations_is_complete_and_consistent() -> None:
 
 def test_files_are_named_after_the_identifier() -> None:
     assert sorted(render(classifier(), name="../person-detect.v2")) == [
+        "person_detect_v2_interpreter.h",
         "person_detect_v2_model_data.cc",
         "person_detect_v2_model_data.h",
         "person_detect_v2_model_settings.h",

@@ -396,6 +396,7 @@ def test_carray_writes_array_settings_and_resolver(
     written = capsys.readouterr().out.split()
     assert written == sorted(str(path) for path in Path("out").iterdir())
     assert {Path(path).name for path in written} == {
+        "key_word_interpreter.h",
         "key_word_model_data.cc",
         "key_word_model_data.h",
         "key_word_model_settings.h",

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pytest_tinybudget.artifacts.array import Language
 from pytest_tinybudget.artifacts.array import render_array
 from pytest_tinybudget.artifacts.render import render
-from pytest_tinybudget.artifacts.resolver import Registrations
 from pytest_tinybudget.base.files import DEFAULT_DIRECTORY
 from pytest_tinybudget.base.files import write
 
@@ -16,7 +15,6 @@ from pytest_tinybudget.base.files import write
 __all__ = [
     "DEFAULT_DIRECTORY",
     "Language",
-    "Registrations",
     "render",
     "render_array",
     "write",

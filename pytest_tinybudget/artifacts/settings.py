@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from collections.abc import Sequence
 
+from pytest_tinybudget.artifacts.target import Target
 from pytest_tinybudget.artifacts.text import comment_text
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import c_identifier
@@ -28,7 +29,9 @@ _TFLITE_TYPES = {
 _ALIGNMENT = 16
 
 
-def render_settings(model: Model, name: str, footprints: Sequence[Footprint]) -> dict[str, bytes]:
+def render_settings(
+    model: Model, name: str, footprints: Sequence[Footprint], target: Target
+) -> dict[str, bytes]:
     """The header of constants (C and C++) by file name.
 
     The arena is the largest among ``footprints`` (one for each runtime that the model is built
@@ -38,8 +41,10 @@ def render_settings(model: Model, name: str, footprints: Sequence[Footprint]) ->
     prefix = identifier.upper()
     sha256 = model.sha256
     lines = [
-        f"/* {comment_text(name)}: constants. Written by pytest-tinybudget, do not edit.",
-        f" * For the model of {len(model.content)} bytes with sha256 {sha256} */",
+        target.top(
+            f"{comment_text(name)}: constants. Written by pytest-tinybudget, do not edit.\n"
+            f" * For the model of {len(model.content)} bytes with sha256 {sha256}"
+        ),
         f"#ifndef {prefix}_MODEL_SETTINGS_H_",
         f"#define {prefix}_MODEL_SETTINGS_H_",
         *_memory(prefix, footprints),

@@ -76,10 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         files = render(
             model,
             name=name,
+            firmwares=[firmware],
             footprints=[footprint],
-            registrations=firmware.registrations,
             language=arguments.language,
-            placements=firmware.placements,
         )
     source, _ = file_and_array(Path(arguments.model))
     for name in files:

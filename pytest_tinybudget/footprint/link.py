@@ -31,6 +31,7 @@ from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import Registrations
 from pytest_tinybudget.runtimes.firmware import as_firmware
+from pytest_tinybudget.runtimes.interface import interface_of
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.kernels import LibraryName
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
@@ -216,13 +217,14 @@ def typed_for(model: Model, runtime: Runtime) -> dict[str, str]:
     """Operators of ``model`` that ``runtime`` can register for one type: ``{"CONV_2D": "INT8"}``.
 
     Only those whose type-specific registration is a function of its own in the runtime; with
-    reference kernels the names are aliases and would change nothing.
+    reference kernels the names are aliases and would change nothing. None that its version of TFLM
+    does not take, as the table may be another version's.
     """
-    operators = load_graph(_table(runtime)).operators
+    operators, interface = load_graph(_table(runtime)).operators, interface_of(runtime.tflm)
     return {
         name: kind
         for name, kind in typed_registrations(model).items()
-        if name in operators and kind in operators[name].typed
+        if name in operators and kind in operators[name].typed and interface.takes(name, kind)
     }
 
 

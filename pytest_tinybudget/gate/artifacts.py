@@ -122,12 +122,10 @@ def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
         name, model = f"{name}_{pair.board.id}", made.model
     else:
         boards = [board for board in pair.model.boards if not board.accelerator]
+    pairs = [replace(pair, board=board) for board in boards]
     return render(
         model,
         name=name,
-        footprints=[
-            measurement(replace(pair, board=board), workspace).footprint for board in boards
-        ],
-        registrations=pair.model.registrations,
-        placements=pair.model.placements,
+        firmwares=[each.firmware for each in pairs],
+        footprints=[measurement(each, workspace).footprint for each in pairs],
     )

@@ -1,0 +1,292 @@
+"""The generated code by version of TFLM: it compiles with each, or is refused in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from modelmaker import Graph
+from modelmaker import ModelMaker
+from msgspec.structs import replace
+from test_artifacts import ARM
+from test_artifacts import ERAS
+from test_artifacts import classifier
+from test_artifacts import compile_c
+from test_artifacts import compiler_or_skip
+from test_artifacts import footprint
+from test_artifacts import write_headers
+from tflm_headers import headers_of
+
+from pytest_tinybudget.artifacts import render
+from pytest_tinybudget.artifacts import render_array
+from pytest_tinybudget.artifacts import write
+from pytest_tinybudget.artifacts.interpreter import render_interpreter
+from pytest_tinybudget.artifacts.resolver import render_resolver
+from pytest_tinybudget.artifacts.settings import render_settings
+from pytest_tinybudget.artifacts.target import Target
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.footprint.link import typed_for
+from pytest_tinybudget.footprint.registrations import registrations
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.interface import Interface
+from pytest_tinybudget.runtimes.interface import common_interface
+from pytest_tinybudget.runtimes.interface import interface_at
+from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.placement import SplitPlacement
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.tflm import Tflm
+from pytest_tinybudget.runtimes.versions import Version
+
+
+NEWEST = ERAS[-1]
+#: The last day of each type of registration, and of the error reporter, with one of the next.
+CHANGES = [
+    ("2022-06-07", "2023-03-01"), ("2023-03-01", "2023-03-20"), ("2023-03-20", "2023-06-01"),
+    ("2023-06-01", "2023-10-01"),
+]  # fmt: skip
+
+
+def model_with(add: Callable[[Graph, int], int]) -> Model:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(add(graph, graph.input((1, 8))))
+    return read_model(maker.build(), "model")
+
+
+def streaming() -> Model:
+    """A model with a resource variable."""
+
+    def add(graph: Graph, source: int) -> int:
+        handle = graph.tensor((), "RESOURCE")
+        graph.operator("VAR_HANDLE", (), (handle,), options={"container": "", "shared_name": "s"})
+        return graph.softmax(source)
+
+    return model_with(add)
+
+
+def code(model: Model, interface: Interface, **of_target: object) -> dict[str, bytes]:
+    """All files but the constants, for a TFLM of this interface."""
+    target = replace(Target(interface=interface), **of_target)
+    return {
+        **render_array(model, "kws", placements=target.placements),
+        **render_resolver(model, "kws", target),
+        **render_interpreter(model, "kws", target),
+    }
+
+
+def compile_use(folder: Path, date: str, files: dict[str, bytes], use: str) -> None:
+    """Compile ``use`` with ``files`` and the headers of a TFLM of ``date``; warnings fail."""
+    write_headers(folder, headers_of(date))
+    write(folder, files)
+    source = folder / "use.cc"
+    source.write_text(f'#include "kws_interpreter.h"\n{use}\n', encoding="utf-8")
+    compile_c(ARM, source, "-std=c++11", "-fno-threadsafe-statics", f"-I{folder}")
+
+
+USE = """
+alignas(16) static std::uint8_t arena[1024];
+TfLiteStatus start() {
+  static kws_model::OpResolver resolver;
+  if (kws_model::RegisterOperators(resolver) != kTfLiteOk) return kTfLiteError;
+  static kws_model::Interpreter interpreter(resolver, arena, sizeof(arena));
+  return interpreter.AllocateTensors();
+}
+"""
+USE_CUSTOM = """
+static REGISTRATION mine;
+TfLiteStatus start(kws_model::OpResolver& resolver) {
+  return kws_model::RegisterOperators(resolver, &mine);
+}
+"""
+USE_SPLIT = """
+alignas(16) static std::uint8_t one[512];
+alignas(16) static std::uint8_t other[512];
+kws_model::Interpreter& make(const kws_model::OpResolver& resolver) {
+  static kws_model::Interpreter made(resolver, one, sizeof(one), other, sizeof(other));
+  return made;
+}
+"""
+USE_VARIABLES = """
+alignas(16) static std::uint8_t arena[1024];
+kws_model::Interpreter& make(
+    const kws_model::OpResolver& resolver, tflite::MicroResourceVariables* variables) {
+  static kws_model::Interpreter made(resolver, arena, sizeof(arena), variables);
+  return made;
+}
+"""
+
+
+def registration_at(date: str) -> str:
+    return re.sub(r"const |\*", "", interface_at(date).registration)
+
+
+# One version
+
+
+@pytest.mark.parametrize("date", ERAS)
+@pytest.mark.parametrize("choice", ["generic", "typed"])
+def test_the_code_compiles_with_the_tflm_that_it_is_for(
+    choice: str, date: str, tmp_path: Path
+) -> None:
+    compiler_or_skip(ARM)
+    files = code(classifier(), interface_at(date), registrations=choice)
+    compile_use(tmp_path, date, files, USE)
+
+
+@pytest.mark.parametrize("date", ERAS)
+def test_a_custom_operator_is_handed_in_with_the_type_of_its_tflm(
+    date: str, tmp_path: Path
+) -> None:
+    compiler_or_skip(ARM)
+    files = code(classifier(custom="MY_OP"), interface_at(date))
+    use = USE_CUSTOM.replace("REGISTRATION", registration_at(date))
+    compile_use(tmp_path, date, files, use)
+
+
+@pytest.mark.parametrize(("older", "newer"), CHANGES)
+def test_the_code_of_one_version_does_not_compile_with_the_next(
+    older: str, newer: str, tmp_path: Path
+) -> None:
+    """Otherwise the tests here would prove nothing."""
+    compiler_or_skip(ARM)
+    model = classifier(custom="MY_OP")
+    use = USE_CUSTOM.replace("REGISTRATION", registration_at(older))
+    with pytest.raises(AssertionError, match=r"error: "):
+        compile_use(tmp_path, older, code(model, interface_at(newer)), use)
+
+
+@pytest.mark.parametrize("date", [date for date in ERAS if date > "2022-07-01"])
+def test_the_interpreter_takes_two_arenas_where_the_declaration_has_two(
+    date: str, tmp_path: Path
+) -> None:
+    compiler_or_skip(ARM)
+    files = code(classifier(), interface_at(date), placements=Placements(SplitPlacement()))
+    compile_use(tmp_path, date, files, USE_SPLIT)
+
+
+def test_two_arenas_are_refused_where_tflm_takes_one() -> None:
+    with pytest.raises(
+        TinybudgetError, match=r"^kws: an arena in two memories needs a TFLM of July 2022"
+    ):
+        code(classifier(), interface_at("2022-06-07"), placements=Placements(SplitPlacement()))
+
+
+@pytest.mark.parametrize("date", [date for date in ERAS if date > "2021-09-07"])
+def test_the_interpreter_takes_the_slots_of_resource_variables(date: str, tmp_path: Path) -> None:
+    compiler_or_skip(ARM)
+    compile_use(tmp_path, date, code(streaming(), interface_at(date)), USE_VARIABLES)
+
+
+@pytest.mark.parametrize("date", ERAS)
+def test_the_firmware_in_the_docs_compiles_with_every_version(date: str, tmp_path: Path) -> None:
+    compiler_or_skip(ARM)
+    page = (Path(__file__).parents[1] / "docs" / "artifacts.md").read_text(encoding="utf-8")
+    source = tmp_path / "firmware.cc"
+    source.write_text(page.partition("```cpp\n")[2].partition("```")[0], encoding="utf-8")
+    write_headers(tmp_path, headers_of(date))
+    model, target = classifier(), Target(interface=interface_at(date))
+    footprints = [footprint("m4_ref", required=2048, used=2036)]
+    write(tmp_path, code(model, target.interface))
+    write(tmp_path, render_settings(model, "kws", footprints, target))
+    compile_c(ARM, source, "-std=c++11", "-fno-threadsafe-statics", f"-I{tmp_path}")
+
+
+# Several versions, and unknown ones
+
+
+@pytest.mark.parametrize("date", ERAS)
+def test_code_for_boards_with_different_versions_compiles_with_each(
+    date: str, tmp_path: Path
+) -> None:
+    compiler_or_skip(ARM)
+    interface = common_interface([interface_at(each) for each in ERAS])
+    files = code(classifier(custom="MY_OP"), interface, registrations="typed")
+    reporter = ", reporter);" if date < "2022-09-19" else ");"
+    use = USE_CUSTOM.replace("REGISTRATION", registration_at(date))
+    use += f"""
+    alignas(16) static std::uint8_t arena[1024];
+    kws_model::Interpreter& make(
+        const kws_model::OpResolver& resolver, tflite::ErrorReporter* reporter) {{
+      static kws_model::Interpreter made(resolver, arena, sizeof(arena){reporter}
+      (void)reporter;
+      return made;
+    }}
+    """
+    compile_use(tmp_path, date, files, use)
+
+
+def test_code_for_several_versions_registers_for_one_type_what_all_of_them_can() -> None:
+    dates = ("2022-06-07", NEWEST)
+    interface = common_interface([interface_at(date) for date in dates])
+    model = model_with(lambda graph, source: graph.softmax(graph.dense(source, units=4)))
+    old = code(model, interface_at("2022-05-01"), registrations="typed")
+    both = code(model, interface, registrations="typed")
+    new = code(model, Interface(), registrations="typed")
+    assert both["kws_op_resolver.h"] == new["kws_op_resolver.h"]
+    assert b"AddSoftmax()" in old["kws_op_resolver.h"]
+    assert (
+        b"AddFullyConnected(tflite::Register_FULLY_CONNECTED_INT8())" in (old["kws_op_resolver.h"])
+    )
+
+
+@pytest.mark.parametrize("date", ERAS)
+def test_code_for_a_tflm_of_unknown_version_compiles_with_each(date: str, tmp_path: Path) -> None:
+    compiler_or_skip(ARM)
+    unknown = replace(RUNTIMES["m4_ref"], tflm=Tflm(Version(""), any_version=True))
+    files = render(classifier(custom="MY_OP"), name="kws", firmwares=[Firmware(unknown)])
+    assert b" * For m4_ref (TFLM of unknown version)." in files["kws_op_resolver.h"]
+    use = USE_CUSTOM.replace("REGISTRATION", registration_at(date))
+    compile_use(tmp_path, date, files, use)
+
+
+# What the files say
+
+
+def test_code_and_constants_name_the_runtimes_that_they_are_for() -> None:
+    firmwares = [Firmware(RUNTIMES[name]) for name in ("m7_cmsisnn", "m4_cmsisnn")]
+    files = render(classifier(), name="kws", firmwares=firmwares)
+    commit = RUNTIMES["m4_ref"].tflm_commit
+    said = f" * For m4_cmsisnn (TFLM {commit}).\n * For m7_cmsisnn (TFLM {commit}). */\n"
+    for name in ("kws_op_resolver.h", "kws_interpreter.h", "kws_model_settings.h"):
+        assert said in files[name].decode(), name
+
+
+def test_an_operator_that_the_version_lacks_is_an_error_that_says_since_when_there_is_one() -> None:
+    old = Version("c12bd762", unregistered=frozenset({"SOFTMAX"}))
+    runtime = replace(RUNTIMES["m4_cmsisnn"], tflm=Tflm(old), label="old")
+    with pytest.raises(
+        TinybudgetError, match=r"^kws: the resolver of old \(TFLM c12bd762\) has no SOFTMAX$"
+    ):
+        render(classifier(), name="kws", firmwares=[Firmware(runtime)])
+
+
+def test_a_custom_operator_that_the_version_lacks_is_handed_in_by_the_firmware() -> None:
+    old = Version("c12bd762", unregistered=frozenset({"SignalRfft"}))
+    runtime = replace(RUNTIMES["m4_cmsisnn"], tflm=Tflm(old))
+    files = render(classifier(custom="SignalRfft"), name="kws", firmwares=[Firmware(runtime)])
+    assert b'AddCustom("SignalRfft", custom_1)' in files["kws_op_resolver.h"]
+
+
+def test_flash_counts_no_registration_for_one_type_that_the_version_lacks() -> None:
+    """The link and the generated code agree, also where the table is another version's."""
+    runtime = RUNTIMES["m4_cmsisnn"]
+    assert set(typed_for(classifier(), runtime)) == {"CONV_2D", "FULLY_CONNECTED", "SOFTMAX"}
+    old = replace(runtime, tflm=Tflm(Version("old", date="2022-04-01")))
+    assert set(typed_for(classifier(), old)) == {"CONV_2D", "FULLY_CONNECTED"}
+    files = render(classifier(), name="kws", firmwares=[Firmware(old, "typed")])
+    assert b"AddSoftmax()" in files["kws_op_resolver.h"]
+
+
+# The data
+
+
+def test_every_registration_for_one_type_has_a_date_or_was_always_there() -> None:
+    first = interface_at("2021-04-09T18:17")
+    table = {(entry.operator, kind) for entry in registrations().values() for kind in entry.types}
+    assert table - first.not_typed == {("FULLY_CONNECTED", "INT8")}
+    assert first.not_typed <= table | {("UNIDIRECTIONAL_SEQUENCE_LSTM", "INT8")}
+    assert interface_at(NEWEST) == Interface()
