@@ -80,9 +80,11 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 #: What a table and a runtime may differ in.
-_Aspect = Literal["core", "kernels", "distribution", "optimize", "log_strings", "app_libc"]
+_Aspect = Literal[
+    "core", "kernels", "distribution", "release", "optimize", "log_strings", "app_libc"
+]
 _ASPECTS: tuple[_Aspect, ...] = (
-    "core", "kernels", "distribution", "optimize", "log_strings", "app_libc",
+    "core", "kernels", "distribution", "release", "optimize", "log_strings", "app_libc",
 )  # fmt: skip
 _Value = str | bool
 
@@ -198,6 +200,8 @@ def _choice(table: Table, runtime: Runtime) -> Choice | None:
     for aspect in _ASPECTS:
         if has[aspect] == wants[aspect]:
             continue
+        if aspect == "release" and has["distribution"] != wants["distribution"]:
+            continue  # that difference holds for all releases
         known = (
             each for each in _content().differences if each.of == aspect and each.holds(has, wants)
         )
@@ -224,6 +228,7 @@ def _of_table(table: Table) -> dict[_Aspect, _Value]:
         "core": table.core,
         "kernels": table.kernels,
         "distribution": table.distribution,
+        "release": table.built_from,
         "optimize": table.optimize,
         "log_strings": table.log_strings,
         "app_libc": table.app_libc,
@@ -235,6 +240,7 @@ def _of_runtime(runtime: Runtime) -> dict[_Aspect, _Value]:
         "core": runtime.cores[0].name,
         "kernels": runtime.kernels.library,
         "distribution": runtime.built_from.partition(" ")[0],
+        "release": runtime.built_from,
         "optimize": runtime.optimize,
         "log_strings": runtime.tflm.log_strings,
         "app_libc": runtime.app_libc,
