@@ -642,6 +642,104 @@ def _keras(folder: Path) -> Target:
     return Target("keras", [packed.getvalue()], read, mutated_bytes)
 
 
+# What a project flashes
+
+
+_PROJECT_FILES = {
+    "dependencies.lock": """\
+dependencies:
+  espressif/esp-tflite-micro: {source: {type: service}, version: 1.3.3~1}
+  espressif/esp-nn: {source: {git: "https://github.com/espressif/esp-nn.git"}, version: 0a1b2c3}
+target: esp32s3
+""",
+    "main/idf_component.yml": """\
+version: "1.0.0"
+dependencies:
+  espressif/esp-tflite-micro: {version: "^1.3.1", rules: [{if: "target in [esp32]"}]}
+  esp-nn: {git: "https://github.com/espressif/esp-nn.git", version: v1.1.0}
+""",
+    "west.yml": """\
+manifest:
+  remotes: [{name: zephyr, url-base: "https://github.com/zephyrproject-rtos"}]
+  defaults: {remote: zephyr, revision: v3.7.0}
+  projects:
+    - name: zephyr
+      import: {name-allowlist: [cmsis-nn]}
+    - {name: tflite-micro, revision: 8d404de7}
+  self: {path: app, import: [more/x.yml]}
+""",
+    "zephyr/module.yml": "name: tflite-micro\nbuild: {cmake-ext: True}\n",
+    "prj.conf": "CONFIG_TENSORFLOW_LITE_MICRO=y\nCONFIG_SPEED_OPTIMIZATIONS=y\n",
+    "sdkconfig": 'CONFIG_IDF_TARGET="esp32s3"\nCONFIG_NN_ANSI_C=y\n',
+    "library.properties": "name=Arduino_TensorFlowLite\nversion=2.4.0\ndepends=A,B (>=1)\n",
+    "sketch.yaml": """\
+profiles:
+  nano:
+    fqbn: arduino:mbed_nano:nano33ble
+    libraries: [Arduino_TensorFlowLite (2.4.0-ALPHA), {dependency: X (1.0)}]
+""",
+    "platformio.ini": """\
+[common]
+libs = esp-nn@^1.1
+[env:a]
+extends = common
+board = nano33ble
+build_flags = -D TF_LITE_STATIC_MEMORY -O3
+lib_deps = ${common.libs}
+    https://github.com/raspberrypi/pico-tflmicro.git#dfea53b
+""",
+    "CMakeLists.txt": """\
+set(TAG 71fba59b) # of May
+FetchContent_Declare(tflm GIT_REPOSITORY "https://github.com/tensorflow/tflite-micro" GIT_TAG ${TAG})
+CPMAddPackage("gh:raspberrypi/pico-tflmicro#dfea53b") #[[ a comment ]]
+target_compile_definitions(app PRIVATE TF_LITE_STATIC_MEMORY [[a b]])
+""",
+    ".gitmodules": """\
+[submodule "lib/tflm"]
+\tpath = lib/tflm
+\turl = https://github.com/tensorflow/tflite-micro.git
+""",
+    "device.yaml": """\
+esphome: {name: x, min_version: 2025.5.0}
+esp32: {board: esp32dev, framework: {components: [{name: espressif/esp-nn, ref: 1.1.2}]}}
+micro_wake_word:
+  models: [{model: okay_nabu}]
+external_components: [{source: github://a/b, components: [x]}]
+""",
+    "requirements.txt": "esphome==2025.6.1\n",
+    "components/x/__init__.py": 'add_idf_component(name="espressif/esp-nn", ref="1.1.2")\n',
+}
+
+
+def _project(folder: Path) -> Target:
+    """A file of each kind, which is told by its first line: its path in the project."""
+    from pytest_tinybudget.detection.detect import detect
+    from pytest_tinybudget.detection.releases import allowed
+
+    corpus = [f"{path}\n{text}".encode() for path, text in _PROJECT_FILES.items()]
+
+    def read(content: bytes) -> None:
+        name, _, text = content.partition(b"\n")
+        path = folder / "project" / name.decode()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+        try:
+            found = detect(folder / "project")
+        finally:
+            path.unlink()
+        for finding in found.findings:
+            allowed(finding.version, ["1.3.3", "1.3.3.1"])
+        for problem in found.problems:
+            assert "\n" not in problem.text
+            require_plain(problem.text)
+
+    def mutate(content: bytes, chance: random.Random) -> bytes:
+        name, _, text = content.partition(b"\n")
+        return name + b"\n" + mutated_text(text, chance)
+
+    return Target("project", corpus, read, mutate)
+
+
 TARGETS: dict[str, Callable[[Path], Target]] = {
     "tflite": _tflite,
     "c_source": _c_source,
@@ -657,4 +755,5 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "image": _image,
     "arrays": _arrays,
     "keras": _keras,
+    "project": _project,
 }

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "pytest_tinybudget"
 LAYERS = (
     ("base",),
     ("graph", "runtimes"),
-    ("boards", "footprint", "shrink"),
+    ("boards", "detection", "footprint", "shrink"),
     ("artifacts", "convert", "results", "speed", "toolchain"),
     ("rollout", "update"),
     ("declaration",),
@@ -36,6 +36,7 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 #: What a room must not know although it stands above.
 MUST_NOT_KNOW = {
     "footprint": {"boards"},
+    "detection": {"graph"},
     "results": {"boards", "graph"},
     "update": {"boards", "footprint", "graph"},
     "toolchain": {"boards", "declaration", "graph"},
@@ -56,6 +57,7 @@ HEAVY = {
     "elftools": (),
     "tomlkit": (),
     "wcwidth": (),
+    "yaml": (),
 }
 
 MODULES = {

@@ -19,7 +19,7 @@ from small_projects import keywords
 from small_projects import put
 from small_projects import run
 
-from pytest_tinybudget.baseline.git import GitError
+from pytest_tinybudget.base.git import GitError
 from pytest_tinybudget.baseline.git import Repository
 
 

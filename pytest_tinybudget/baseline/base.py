@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import write_file
+from pytest_tinybudget.base.git import GitError
 from pytest_tinybudget.base.paths import relative_path
 from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.git import Base
-from pytest_tinybudget.baseline.git import GitError
 from pytest_tinybudget.baseline.git import Repository
 from pytest_tinybudget.baseline.repositories import Repositories
 from pytest_tinybudget.baseline.repositories import repository_of

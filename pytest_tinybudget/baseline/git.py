@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.base.git import GitError
+from pytest_tinybudget.base.git import git_output
 
 
 #: Where CI systems say which branch a change goes to.
@@ -27,29 +26,11 @@ _TARGET_VARIABLES = (
 #: Usual names of the branch that changes go to, where nothing says.
 _USUAL_TARGETS = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
-#: What git sets for its hooks, and what would lead our commands to another repository or index.
-_HOOK_VARIABLES = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_PREFIX",
-)
-
 #: What stands before a submodule in the listing of a tree.
 _SUBMODULE = "160000 commit "
 
 #: So many digits of a commit are shown.
 SHORT_COMMIT = 12
-_SECONDS = 600
-
-
-class GitError(TinybudgetError):
-    """A git command that failed, with git's own first line."""
-
-    default_code = "TB600"
 
 
 class Base(Struct, frozen=True):
@@ -115,7 +96,7 @@ class Repository(Struct, frozen=True):
     def content(self, commit: str, path: str) -> bytes | None:
         """A file of ``commit``, ``path`` from the repository's root; ``None`` without it."""
         try:
-            return _git_bytes(self.root, "cat-file", "blob", f"{commit}:{path}")
+            return git_output(self.root, "cat-file", "blob", f"{commit}:{path}")
         except GitError:
             return None
 
@@ -247,29 +228,4 @@ def _targets(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    return _git_bytes(folder, *arguments).decode("utf-8", "surrogateescape").strip()
-
-
-def _git_bytes(folder: Path, *arguments: str) -> bytes:
-    environment = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
-    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(folder), *arguments],  # noqa: S607
-            capture_output=True,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            timeout=_SECONDS,
-            check=True,
-        )
-    except FileNotFoundError:
-        raise GitError("git is not installed, and a base commit needs it") from None
-    except subprocess.TimeoutExpired:
-        raise GitError(f"git {arguments[0]} took more than {_SECONDS} s") from None
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = (
-            printable(said[-1].removeprefix("fatal: ")) if said else f"exit code {error.returncode}"
-        )
-        raise GitError(f"git: {reason}") from None
-    return done.stdout
+    return git_output(folder, *arguments).decode("utf-8", "surrogateescape").strip()

@@ -18,9 +18,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from pytest_tinybudget.base.folders import temporary_folder
+from pytest_tinybudget.base.git import GitError
 from pytest_tinybudget.base.paths import relative_path
 from pytest_tinybudget.baseline.git import SHORT_COMMIT
-from pytest_tinybudget.baseline.git import GitError
 from pytest_tinybudget.baseline.git import Repository
 
 
