@@ -16,8 +16,7 @@ def parse_ini(text: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(
         interpolation=None,
         strict=False,
-        allow_no_value=True,
-        inline_comment_prefixes=(";",),
+        inline_comment_prefixes=("#", ";"),
         default_section="\0",
     )
     try:
