@@ -20,6 +20,7 @@ from typing import Any
 import accuracy
 import pytest
 import truth
+import version_truth
 from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.allocator import Event
@@ -291,9 +292,12 @@ def test_accuracy_compares_with_the_repositorys_measurements_by_default(
 ) -> None:
     accuracy.main([])
     lines = capsys.readouterr().out.splitlines()
-    printed = [line.split()[0] for line in lines if "arena_used" in line]
-    assert printed == [*RUN, "all"]
-    assert lines[-1].startswith(f"{sum(map(len, rows().values())):,} rows, ")
+    printed = [line.partition("  ")[0] for line in lines if "arena_used" in line]
+    versions = version_truth.packed()
+    assert printed == [*sorted([*RUN, *(entry.label for entry in versions)]), "all variants"]
+    models = accuracy.Models.of_contents(truth.packed_models())
+    count = sum(map(len, rows().values())) + len(list(accuracy.compare_versions(models, versions)))
+    assert lines[-1] == f"{count:,} rows, 0 of them not explained"
 
 
 @pytest.mark.parametrize("option", ["--models", "--truth"])
