@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +28,17 @@ from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.gate.measurement import measurement
 from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.gate.shrunken import firmwares_of
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.shrinking.options import Kept
+from pytest_tinybudget.shrinking.options import Rewrite
+from pytest_tinybudget.shrinking.parts import FilePart
+from pytest_tinybudget.shrinking.proof import Proof
+from pytest_tinybudget.shrinking.report import Arenas
+from pytest_tinybudget.shrinking.report import ShrinkReport
+from pytest_tinybudget.shrinking.report import Shrunk
 from pytest_tinybudget.workspace import Workspace
 
 
@@ -41,10 +50,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Arena",
     "ArenaPlace",
+    "Arenas",
     "Board",
     "Data",
     "DeclarationError",
     "Figure",
+    "FilePart",
     "Footprint",
     "Layer",
     "Limits",
@@ -53,12 +64,16 @@ __all__ = [
     "OperatorCosts",
     "PairResult",
     "Part",
+    "Proof",
     "Shapes",
+    "ShrinkReport",
+    "Shrunk",
     "Source",
     "TinybudgetError",
     "check",
     "find_board",
     "measure",
+    "shrink",
 ]
 
 
@@ -138,3 +153,39 @@ def measure(
     """
     with closing(Workspace()) as workspace, pair_with(model, board, settings, Path()) as pair:
         return measurement(pair, workspace, details=True).footprint
+
+
+def shrink(
+    model: bytes | str | Path,
+    *,
+    boards: Sequence[str | Board] = (),
+    keep: Sequence[Kept] = (),
+    without: Sequence[Rewrite] = (),
+) -> Shrunk:
+    """A model as a smaller file with the same outputs, and a memory plan for its boards.
+
+    Where TFLM's interpreter or LiteRT is installed, both files are run side by side, and
+    ``result.report.proof`` says so.
+
+    Args:
+        model: the bytes of a ``.tflite`` file, or its path.
+        boards: ids in the catalog, or a ``Board`` each: a memory plan is written where it makes
+            the arena smaller on one of them and larger on none.
+        keep: what stays although no interpreter needs it: ``"names"``, ``"signatures"``,
+            ``"metadata"``.
+        without: changes that are not made: ``"bias-scales"``, ``"equal-constants"``, ``"plan"``.
+
+    Raises:
+        TinybudgetError: the model cannot be read, there is no such board, or an output differs.
+    """
+    from pytest_tinybudget.graph.tflite import load_model
+    from pytest_tinybudget.graph.tflite import read_model
+    from pytest_tinybudget.shrinking import proven
+    from pytest_tinybudget.shrinking import shrink_model
+    from pytest_tinybudget.shrinking.options import shrink_options
+
+    options = shrink_options(keep, without)
+    given = read_model(model, "model") if isinstance(model, bytes) else load_model(Path(model))
+    found = [each if isinstance(each, Board) else find_board(each) for each in boards]
+    made = proven(shrink_model(given, firmwares_of(found), options), given)
+    return Shrunk(made.model.content, made.report)

@@ -40,12 +40,26 @@ from pytest_tinybudget.commands import report
 from pytest_tinybudget.commands import rollout
 from pytest_tinybudget.commands import runtime
 from pytest_tinybudget.commands import schema
+from pytest_tinybudget.commands import shrink
 from pytest_tinybudget.commands import tighten
 
 
 #: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
 _COMMANDS = (
-    *(check, explain, merge, diff, report, history, inspect, carray, package, init, tighten),
+    *(
+        check,
+        explain,
+        merge,
+        diff,
+        report,
+        history,
+        inspect,
+        shrink,
+        carray,
+        package,
+        init,
+        tighten,
+    ),
     *(rollout, cache, boards, compare, energy, schema, runtime, calibrate, doctor, fleet),
 )
 

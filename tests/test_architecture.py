@@ -19,7 +19,8 @@ PACKAGE = ROOT / "pytest_tinybudget"
 LAYERS = (
     ("base",),
     ("graph", "runtimes"),
-    ("boards", "detection", "footprint", "shrink"),
+    ("boards", "detection", "footprint"),
+    ("shrinking",),
     ("artifacts", "convert", "results", "speed", "toolchain"),
     ("rollout", "update"),
     ("declaration",),
@@ -37,6 +38,7 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 MUST_NOT_KNOW = {
     "footprint": {"boards"},
     "detection": {"graph"},
+    "shrinking": {"boards"},
     "results": {"boards", "graph"},
     "update": {"boards", "footprint", "graph"},
     "toolchain": {"boards", "declaration", "graph"},

@@ -45,11 +45,11 @@ def kws(tmp_path: Path) -> Path:
 
 #: All that other code may import. A name that goes, or changes its meaning, is a breaking change.
 SURFACE = {
-    "pytest_tinybudget": "Board Footprint PairResult TinybudgetError check measure",
+    "pytest_tinybudget": "Board Footprint PairResult TinybudgetError check measure shrink",
     "pytest_tinybudget.api": (
-        "Arena ArenaPlace Board Data DeclarationError Figure Footprint Layer Limits Measure "
-        "ModelError OperatorCosts PairResult Part Shapes Source TinybudgetError check find_board "
-        "measure"
+        "Arena ArenaPlace Arenas Board Data DeclarationError Figure FilePart Footprint Layer "
+        "Limits Measure ModelError OperatorCosts PairResult Part Proof Shapes ShrinkReport Shrunk "
+        "Source TinybudgetError check find_board measure shrink"
     ),
     "pytest_tinybudget.hooks": (
         "Arena Block Board Change Comparison Footprint Layer Measure Model Operator PairResult "

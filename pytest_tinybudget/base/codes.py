@@ -128,6 +128,13 @@ CODES: dict[str, Code] = {
         "Run `git lfs pull`, or write the file anew. A file that TFLM loads and this refuses is a "
         "bug here: report it.",
     ),
+    "TB310": Code(
+        "the shrunken model answers otherwise",
+        "A model that was made smaller (`shrink`) gave another output than the file that it was "
+        "made of, or did not run, in an interpreter on this machine. Nothing was written.",
+        "This is a bug here: report it, with the model if you can. `shrink = false` measures the "
+        "file as it is; `without` leaves out a change at a time.",
+    ),
     "TB400": Code(
         "the model could not be converted",
         "The source is damaged, its data do not fit its inputs, or the converter crashed, ran out "

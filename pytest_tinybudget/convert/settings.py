@@ -35,7 +35,7 @@ class Conversion(Struct, frozen=True):
         representative_data: Samples for calibration: a path, ``"package.module:function"``,
             ``RANDOM``, or ``None`` where none are declared.
         custom_objects: The module with the model's own layers, ``None`` without one.
-        strip: Whether names, signatures and metadata are left out (``shrink.strip``).
+        strip: Whether names, signatures and metadata are left out (``shrinking.strip``).
         per_channel_dense: Whether each output of a dense layer has a scale of its own. ``None``
             does so with int8 activations alone: CMSIS-NN has no such kernel for int16.
         activations: The type of the tensors between operators.

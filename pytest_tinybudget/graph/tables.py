@@ -26,7 +26,8 @@ from pytest_tinybudget.graph.schema import load_schema
 _WIDE_ALIGNMENT = 16
 _WIDE = frozenset({("Buffer", "data"), ("Operator", "custom_options")})
 
-_IDENTIFIER = b"TFL3"
+#: What every file has at byte 4.
+IDENTIFIER = b"TFL3"
 
 #: By width in bytes: the ``struct`` code that reads and writes values unchanged.
 _WORDS = {2: "H", 4: "I", 8: "Q"}
@@ -135,7 +136,7 @@ class _Reader:
                 if name and value != default
             }
             for name, (code, value) in present.items():
-                if code in _scalars():
+                if code in scalar_codes():
                     found.values[name] = value
                 else:
                     found.values[name] = self.reference(found, name, code, value)
@@ -190,6 +191,17 @@ class _Reader:
         return kind
 
 
+def stored_bytes(each: Table | Leaf | Vector) -> int:
+    """Bytes of an object without its vtable and what aligns it."""
+    if isinstance(each, Leaf):
+        return 4 + len(each.content) + each.is_text
+    if isinstance(each, Vector):
+        return 4 + 4 * len(each.tables)
+    codes = dict(fields_of(each.kind))
+    widths = (struct.calcsize(scalar_codes().get(codes[name], "I")) for name in each.values)
+    return 4 + sum(widths)
+
+
 def fields_of(kind: str) -> list[tuple[str | None, str]]:
     """Name and type of each field of a table, in the schema's order and words."""
     return [(row[0], row[1]) for row in _rows()[kind]]
@@ -202,7 +214,7 @@ def _rows() -> dict[str, list[list[Any]]]:
     return rows
 
 
-def _scalars() -> dict[str, str]:
+def scalar_codes() -> dict[str, str]:
     """``struct`` codes of the types that are stored in the table itself, enumerations too."""
     from pytest_tinybudget.graph.flatbuffer_writer import schema
 
@@ -216,7 +228,7 @@ def _scalars() -> dict[str, str]:
 _CODES: dict[str, str] = {}
 
 
-class _Shape(Struct, frozen=True):
+class Shape(Struct, frozen=True):
     """How the tables with one set of fields lie: place and code of each, bytes, alignment."""
 
     places: tuple[tuple[str, int, str, bool], ...]
@@ -229,15 +241,15 @@ class _Writer:
     """Places each object behind all that refer to it, because references lead forward."""
 
     def __init__(self) -> None:
-        self.out = bytearray(struct.pack("<I4s", 0, _IDENTIFIER))
+        self.out = bytearray(struct.pack("<I4s", 0, IDENTIFIER))
         self.positions: dict[int, int] = {}
         self.vtables: dict[bytes, int] = {}
-        self.shapes: dict[tuple[str, tuple[str, ...]], _Shape] = {}
+        self.shapes: dict[tuple[str, tuple[str, ...]], Shape] = {}
         self.patches: list[tuple[int, Table | Leaf | Vector]] = []
 
     def file(self, model: Table) -> bytes:
         self.patches.append((0, model))
-        for each in _parents_first(model):
+        for each in parents_first(model):
             self._put(each)
         for at, target in self.patches:
             struct.pack_into("<I", self.out, at, self.positions[id(target)] - at)
@@ -268,7 +280,7 @@ class _Writer:
         key = (table.kind, tuple(table.values))
         shape = self.shapes.get(key)
         if shape is None:
-            shape = self.shapes[key] = _shape(*key)
+            shape = self.shapes[key] = shape_of(*key)
         vtable = self.vtables.get(shape.vtable)
         if vtable is None:
             self._pad(2)
@@ -288,8 +300,8 @@ class _Writer:
         self.out += bytes(-len(self.out) % alignment)
 
 
-def _shape(kind: str, present: tuple[str, ...]) -> _Shape:
-    scalars, places, end = _scalars(), {}, 4
+def shape_of(kind: str, present: tuple[str, ...]) -> Shape:
+    scalars, places, end = scalar_codes(), {}, 4
     slots = {name: (slot, code) for slot, (name, code) in enumerate(fields_of(kind)) if name}
     widths = {name: struct.calcsize(scalars.get(slots[name][1], "I")) for name in present}
     for name in sorted(present, key=lambda each: (-widths[each], slots[each][0])):
@@ -301,7 +313,7 @@ def _shape(kind: str, present: tuple[str, ...]) -> _Shape:
     vtable = struct.pack("<HH", 4 + 2 * count, end) + b"".join(
         struct.pack("<H", by_slot.get(slot, 0)) for slot in range(count)
     )
-    return _Shape(
+    return Shape(
         places=tuple(
             (name, place, scalars.get(slots[name][1], "I"), slots[name][1] not in scalars)
             for name, place in places.items()
@@ -312,7 +324,7 @@ def _shape(kind: str, present: tuple[str, ...]) -> _Shape:
     )
 
 
-def _parents_first(root: Table) -> list[Table | Leaf | Vector]:
+def parents_first(root: Table) -> list[Table | Leaf | Vector]:
     """All objects that ``root`` leads to, each behind all that refer to it."""
     seen = {id(root)}
     order: list[Table | Leaf | Vector] = []

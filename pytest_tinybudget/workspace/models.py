@@ -125,7 +125,7 @@ class Models(Struct, eq=False):
         model = closed(model, dict(declared.conversion.input_shapes))
         if not declared.conversion.strip:
             return model
-        from pytest_tinybudget.shrink import strip
+        from pytest_tinybudget.shrinking import strip
 
         stripped = strip(model)
         self._stripped[_file_of(declared)] = stripped.saved_bytes

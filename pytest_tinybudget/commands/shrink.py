@@ -1,0 +1,149 @@
+"""``tinybudget shrink``: a model as a smaller file with the same outputs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.commands.options import MODEL_HELP
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_shape_option
+from pytest_tinybudget.commands.options import boards_of
+from pytest_tinybudget.commands.options import given_model
+from pytest_tinybudget.graph.locations import file_and_array
+from pytest_tinybudget.graph.locations import model_name
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Sequence
+
+    from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.graph.model import Model
+    from pytest_tinybudget.shrinking import ShrinkOptions
+    from pytest_tinybudget.shrinking import ShrunkModel
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``shrink``."""
+    parser = add_command(
+        subparsers,
+        "shrink",
+        "write a model as a smaller file with the same outputs",
+        details="Leaves out what no interpreter reads, writes equal parts once, and gives the file "
+        "a memory\nplan where that makes the arena smaller on a board that is named and larger on "
+        "none. With\nthe extra [verify] both files are run side by side; a difference is an error, "
+        "and nothing is\nwritten. The same model gives the same bytes.",
+        example="tinybudget shrink models/kws.tflite -o models/kws_small.tflite\n"
+        "tinybudget shrink models/kws.tflite --board raspberry-pi-pico --board esp32 --json",
+    )
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="the smaller file (default: NAME.small.tflite in this folder)",
+    )
+    parser.add_argument(
+        "--board",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="a board that the model runs on; may be repeated",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="WHAT",
+        action="append",
+        default=[],
+        help="names, signatures or metadata stay; may be repeated",
+    )
+    parser.add_argument(
+        "--without",
+        metavar="CHANGE",
+        action="append",
+        default=[],
+        help="do not make this change: bias-scales, equal-constants, plan; may be repeated",
+    )
+    parser.add_argument(
+        "--samples",
+        metavar="NPZ",
+        type=Path,
+        help="run both files on these inputs too: an array for each input, samples first",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
+    add_shape_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write ``arguments.model`` smaller, and say what it saves.
+
+    Raises:
+        TinybudgetError: the model cannot be read, a board or an option is unknown, an output
+            differs, or the file cannot be written.
+    """
+    from msgspec import to_builtins
+
+    from pytest_tinybudget.base.files import write_file
+    from pytest_tinybudget.shrinking.options import shrink_options
+
+    options = shrink_options(arguments.keep, arguments.without)
+    boards = boards_of(arguments.board)
+    if arguments.samples is not None and not arguments.samples.is_file():
+        raise TinybudgetError(f"{arguments.samples}: no such file")
+    model = given_model(arguments, Path(arguments.model))
+    target = _target(arguments)
+    made = list(_made(model, boards, options, target, arguments.samples))
+    for path, shrunk in made:
+        write_file(path, shrunk.model.content)
+    if arguments.json:
+        reports = [{"file": str(path), **to_builtins(each.report)} for path, each in made]
+        print(json.dumps(reports[0] if len(reports) == 1 else reports, indent=2))
+        return 0
+    for path, shrunk in made:
+        print("\n".join(shrunk.report.lines()))
+        print(f"  wrote {path}")
+    return 0
+
+
+def _made(
+    model: Model,
+    boards: Sequence[Board],
+    options: ShrinkOptions,
+    target: Path,
+    samples: Path | None,
+) -> Iterator[tuple[Path, ShrunkModel]]:
+    """The file for all boards, and one for each board that another serves better."""
+    from pytest_tinybudget.gate.shrunken import firmwares_of
+    from pytest_tinybudget.shrinking import proven
+    from pytest_tinybudget.shrinking import shrink_model
+
+    firmwares = firmwares_of(boards)
+    for_all = proven(shrink_model(model, firmwares, options), model, samples=samples)
+    yield target, for_all
+    for name in for_all.separate:
+        alone = shrink_model(model, {name: firmwares[name]}, options)
+        path = target.with_name(f"{target.stem}.{name}{target.suffix}")
+        yield path, proven(alone, model, samples=samples)
+
+
+def _target(arguments: argparse.Namespace) -> Path:
+    """Where the file goes.
+
+    Raises:
+        TinybudgetError: into a C source, or into a folder.
+    """
+    source = Path(arguments.model)
+    target: Path = arguments.output or Path(f"{model_name(source)}.small.tflite")
+    file, _ = file_and_array(source)
+    if target.is_dir():
+        raise TinybudgetError(f"{target}: is a folder, expected the name of a .tflite file")
+    if file != source and target.exists() and target.samefile(file):
+        raise TinybudgetError(f"{target}: would overwrite the source of the model: choose another")
+    return target

@@ -1,0 +1,254 @@
+"""Makes a model's file smaller and its arena no larger, with the same outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.packing import pack
+from pytest_tinybudget.graph.tables import Table
+from pytest_tinybudget.graph.tables import take_apart
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.shrinking.options import ShrinkOptions
+from pytest_tinybudget.shrinking.pack import PLAN
+from pytest_tinybudget.shrinking.pack import drop_texts
+from pytest_tinybudget.shrinking.pack import drop_unread
+from pytest_tinybudget.shrinking.pack import drop_unused
+from pytest_tinybudget.shrinking.pack import set_plan
+from pytest_tinybudget.shrinking.pack import share_bias_scales
+from pytest_tinybudget.shrinking.parts import compared
+from pytest_tinybudget.shrinking.parts import least_bytes
+from pytest_tinybudget.shrinking.parts import parts_of
+from pytest_tinybudget.shrinking.planning import overlaps
+from pytest_tinybudget.shrinking.planning import plans
+from pytest_tinybudget.shrinking.planning import why_unplanned
+from pytest_tinybudget.shrinking.proof import prove
+from pytest_tinybudget.shrinking.report import Arenas
+from pytest_tinybudget.shrinking.report import ShrinkReport
+from pytest_tinybudget.shrinking.sameness import difference
+from pytest_tinybudget.shrinking.tree import copied
+
+
+#: Arenas by board; ``None`` where TFLM does not load the model.
+_Arenas = Mapping[str, Arena | None]
+
+
+class ShrunkModel(Struct, frozen=True):
+    """A model, smaller; the given one where it cannot be made smaller. ``report`` says how.
+
+    ``separate`` are the boards for which a file of their own would need a smaller arena.
+    """
+
+    model: Model
+    report: ShrinkReport
+    separate: tuple[str, ...] = ()
+
+
+class _Candidate(Struct, frozen=True):
+    """A file that could be the result, and what is to be said of it."""
+
+    tree: Table
+    model: Model
+    arenas: _Arenas
+    plan: Literal["written", "kept", "none"] = "none"
+    notes: tuple[str, ...] = ()
+    separate: tuple[str, ...] = ()
+
+
+def shrink_model(
+    model: Model,
+    firmwares: Mapping[str, Firmware] | None = None,
+    options: ShrinkOptions | None = None,
+) -> ShrunkModel:
+    """``model`` as a smaller file that every interpreter runs alike.
+
+    Args:
+        model: What is shrunk.
+        firmwares: By board what the model is built into: a memory plan is written where it makes
+            the arena smaller on one of them and larger on none.
+        options: What is kept, and which changes are not made.
+
+    Raises:
+        ModelError: the shrunken file would not be the same model, which is a fault of ours.
+    """
+    firmwares, options = firmwares or {}, options or ShrinkOptions()
+    before = _arenas(model, firmwares)
+    reason = _why_not(model)
+    if reason:
+        return _unchanged(model, before, reason)
+    try:
+        root = take_apart(model.content, model.name)
+    except ModelError as error:
+        return _unchanged(model, before, error.message.removeprefix(f"{model.name}: "))
+    candidate = _best(_candidates(copied(root), model, firmwares, options), before)
+    if candidate is None or not _is_smaller(candidate, model, before):
+        return _unchanged(model, before, "it is as small as can be")
+    shrunken = candidate.model
+    fault = difference(model, shrunken, bias_scales="bias-scales" in options.without)
+    if fault:
+        raise ModelError(f"{model.name}: shrunken, it would not be the same model: {fault}")
+    after = take_apart(shrunken.content, shrunken.name)
+    report = ShrinkReport(
+        model.name,
+        model.bytes,
+        shrunken.bytes,
+        least_bytes(shrunken),
+        compared(parts_of(root, model.bytes), parts_of(after, shrunken.bytes)),
+        arenas=_compared(before, candidate.arenas, planned=candidate.plan == "written"),
+        plan=candidate.plan,
+        notes=candidate.notes,
+    )
+    return ShrunkModel(shrunken, report, candidate.separate)
+
+
+def proven(shrunk: ShrunkModel, before: Model, *, samples: Path | None = None) -> ShrunkModel:
+    """``shrunk`` with the proof that it answers as ``before`` does, run here where it can be.
+
+    Raises:
+        DiffersError: it does not.
+        TinybudgetError: temporary files cannot be written.
+    """
+    if shrunk.report.unchanged:
+        return shrunk
+    proof = prove(before, shrunk.model, samples=samples)
+    return replace(shrunk, report=replace(shrunk.report, proof=proof))
+
+
+def _unchanged(model: Model, arenas: _Arenas, reason: str) -> ShrunkModel:
+    report = ShrinkReport(
+        model.name,
+        model.bytes,
+        model.bytes,
+        least_bytes(model),
+        arenas=_compared(arenas, arenas),
+        plan="kept" if PLAN.decode() in model.metadata else "none",
+        unchanged=reason,
+    )
+    return ShrunkModel(model, report)
+
+
+def _why_not(model: Model) -> str:
+    """Why a model is left as it is: TFLM reads none of its outside or packed contents."""
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    if model.external_buffers or any(tensor.external for tensor in tensors):
+        return "contents lie outside the file"
+    if any(tensor.sparse for tensor in tensors):
+        return "it has sparse tensors"
+    if any(tensor.quantization.details for tensor in tensors):
+        return "it has tensors quantized in another way"
+    return ""
+
+
+def _candidates(
+    tree: Table, model: Model, firmwares: Mapping[str, Firmware], options: ShrinkOptions
+) -> Iterator[_Candidate]:
+    """The files that could be the result: with the model's own plan, without, with a new one."""
+    drop_texts(tree, options.keep)
+    drop_unread(tree)
+    if "bias-scales" not in options.without:
+        share_bias_scales(tree)
+    drop_unused(tree, merge_constants="equal-constants" not in options.without)
+    has_plan = PLAN.decode() in model.metadata
+    packed = _packed(tree, model.name, firmwares, "kept" if has_plan else "none")
+    if not firmwares or "plan" in options.without:
+        yield packed
+        return
+    bare = packed
+    if has_plan:
+        yield packed
+        if any(arena is not None and overlaps(arena) for arena in packed.arenas.values()):
+            return
+        tree = copied(tree)
+        set_plan(tree, None)
+        bare = _packed(tree, model.name, firmwares, "none")
+    loaded = {name: arena for name, arena in bare.arenas.items() if arena is not None}
+    reason = why_unplanned(bare.model, firmwares)
+    if reason or not loaded:
+        yield replace(bare, notes=(f"no memory plan: {reason}",) if reason else ())
+        return
+    yield bare
+    for offsets in plans(bare.model, loaded):
+        with_plan = copied(tree)
+        set_plan(with_plan, offsets)
+        yield _packed(with_plan, model.name, firmwares, "written")
+
+
+def _packed(
+    tree: Table,
+    name: str,
+    firmwares: Mapping[str, Firmware],
+    plan: Literal["written", "kept", "none"],
+) -> _Candidate:
+    model = read_model(pack(tree), name)
+    return _Candidate(tree, model, _arenas(model, firmwares), plan)
+
+
+def _best(candidates: Iterator[_Candidate], before: _Arenas) -> _Candidate | None:
+    """The file with the smallest arenas, larger on no board than ``before``; then the smallest."""
+    found = list(candidates)
+    fitting = [each for each in found if _is_no_higher(each.arenas, before)]
+    best = min(fitting, key=lambda each: (_sum(each.arenas), each.model.bytes), default=None)
+    if best is None:
+        return None
+    alone: dict[str, int] = {}
+    for each in found:
+        for name, arena in each.arenas.items():
+            if arena is not None:
+                alone[name] = min(arena.required, alone.get(name, arena.required))
+    now = {name: arena.required for name, arena in best.arenas.items() if arena is not None}
+    separate = tuple(name for name in alone if alone[name] < now.get(name, 0))
+    notes = tuple(
+        f"no one file is best for all boards: one for {name} alone needs an arena of "
+        f"{alone[name]:,} B"
+        for name in separate
+    )
+    return replace(best, separate=separate, notes=(*best.notes, *notes))
+
+
+def _is_no_higher(arenas: _Arenas, before: _Arenas) -> bool:
+    return all(
+        (now := arenas[name]) is not None and now.required <= was.required
+        for name, was in before.items()
+        if was is not None
+    )
+
+
+def _is_smaller(candidate: _Candidate, model: Model, before: _Arenas) -> bool:
+    """Whether a file is worth writing: no larger, and something of it is smaller."""
+    size = candidate.model.bytes
+    return size < model.bytes or (size == model.bytes and _sum(candidate.arenas) < _sum(before))
+
+
+def _sum(arenas: _Arenas) -> int:
+    return sum(arena.required for arena in arenas.values() if arena is not None)
+
+
+def _arenas(model: Model, firmwares: Mapping[str, Firmware]) -> _Arenas:
+    """The arena of each board, simulated once for equal firmware."""
+    known: dict[Firmware, Arena | None] = {}
+    for firmware in firmwares.values():
+        if firmware not in known:
+            known[firmware] = simulate(model, firmware).arena
+    return {name: known[firmware] for name, firmware in firmwares.items()}
+
+
+def _compared(before: _Arenas, after: _Arenas, *, planned: bool = False) -> tuple[Arenas, ...]:
+    return tuple(
+        Arenas(
+            name,
+            None if was is None else was.required,
+            None if (now := after[name]) is None else now.required,
+            planned=planned,
+        )
+        for name, was in before.items()
+    )

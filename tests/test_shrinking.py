@@ -1,0 +1,548 @@
+"""Shrinking: what goes, what stays, that every interpreter runs the result, and what plans save."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import struct
+from collections.abc import Callable
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from damage import fill
+from engines import Engine
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from modelmaker import ModelMaker
+from modelmaker import Table
+from modelmaker import write
+from msgspec.structs import replace
+from networks import calling_network
+from networks import small_network
+from shrink_campaign import graphs
+from shrink_campaign import judged
+
+import pytest_tinybudget
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.packing import pack
+from pytest_tinybudget.graph.tables import take_apart
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.shrinking import ShrinkOptions
+from pytest_tinybudget.shrinking import proven
+from pytest_tinybudget.shrinking import shrink_model
+from pytest_tinybudget.shrinking.proof import DiffersError
+from pytest_tinybudget.shrinking.proof import prove
+from pytest_tinybudget.shrinking.sameness import difference
+from pytest_tinybudget.shrinking.solver import Buffer
+from pytest_tinybudget.shrinking.solver import lower_bound
+from pytest_tinybudget.shrinking.solver import place
+
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", ROOT.parent / "shared"))
+M4 = {"m4": Firmware(RUNTIMES["m4_cmsisnn"])}
+BOARDS = {
+    name: Firmware(RUNTIMES[name])
+    for name in ("m4_cmsisnn", "m4_ref", "m55_cmsisnn", "rv32imc_ref")
+}
+PLAN = "OfflineMemoryAllocation"
+
+
+def made(maker: ModelMaker, name: str = "kws") -> Model:
+    return read_model(maker.build(), name)
+
+
+def convolutions(*, per_channel: bool = True) -> ModelMaker:
+    """Two convolutions and a dense layer, with weights that are not zero."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 8, 8, 2), name="spectrogram")
+    first = graph.conv2d(image, filters=8, per_channel=per_channel)
+    second = graph.conv2d(first, filters=8, per_channel=per_channel)
+    graph.output(graph.softmax(graph.dense(second, units=4)))
+    fill(maker, random.Random(1))
+    maker.metadata["labels.txt"] = b"word\n" * 40
+    maker.signature("serving_default", {"image": image}, {"scores": graph.outputs[0]})
+    return maker
+
+
+def gapped() -> ModelMaker:
+    """A chain of 7, 6, 6 and 7 parts, which TFLM's planner gives more than two of the largest."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 7, 16, 16))
+    shorter = graph.strided_slice(source, (0, 0, 0, 0), (1, 6, 16, 16), (1, 1, 1, 1))
+    same = graph.unary("RELU", shorter)
+    graph.output(graph.pad(same, ((0, 0), (0, 1), (0, 0), (0, 0))))
+    return maker
+
+
+# The file.
+
+
+def test_names_metadata_and_signatures_go() -> None:
+    model = made(convolutions())
+    small = shrink_model(model).model
+    assert (small.description, small.metadata, small.signatures) == ("", {}, ())
+    assert not any(tensor.name for tensor in small.main.tensors)
+    for text in (b"word", b"spectrogram", b"serving_default"):
+        assert text in model.content
+        assert text not in small.content
+
+
+@pytest.mark.parametrize(
+    ("keep", "text"),
+    [("names", b"spectrogram"), ("signatures", b"serving_default"), ("metadata", b"word\nword")],
+)
+def test_what_is_asked_for_stays(keep: str, text: bytes) -> None:
+    small = shrink_model(made(convolutions()), None, ShrinkOptions(keep=(keep,))).model  # type: ignore[arg-type]
+    assert text in small.content
+
+
+def test_signatures_that_stay_name_the_tensors_by_their_new_numbers() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.tensor((1, 64))  # used by nothing
+    image = graph.input((1, 8), name="image")
+    graph.output(graph.dense(image, units=4))
+    maker.signature("serving_default", {"image": image}, {"scores": graph.outputs[0]})
+    small = shrink_model(made(maker), None, ShrinkOptions(keep=("signatures",))).model
+    (signature,) = small.signatures
+    assert signature.inputs == {"image": small.main.inputs[0]}
+    assert signature.outputs == {"scores": small.main.outputs[0]}
+    assert len(small.main.tensors) == len(graph.tensors) - 1
+
+
+@pytest.mark.parametrize("network", [small_network, calling_network, convolutions])
+def test_all_that_interpreters_read_stays(network: Callable[[], ModelMaker]) -> None:
+    model = made(network())
+    small = shrink_model(model).model
+    assert small.bytes < model.bytes
+    assert difference(model, small, bias_scales=False) == ""
+
+
+def test_unused_tensors_buffers_codes_and_subgraphs_go() -> None:
+    maker = convolutions()
+    maker.graphs[0].tensor((1, 1024))
+    maker.graphs[0].constant((256,), values=range(256))
+    unused = maker.graph("never called")
+    unused.output(unused.unary("EXP", unused.input((1, 4), "FLOAT32")))
+    small = shrink_model(made(maker)).model
+    assert len(small.subgraphs) == 1
+    assert small.content == shrink_model(made(convolutions())).model.content
+
+
+def test_called_subgraphs_stay_and_are_called_by_their_new_numbers() -> None:
+    maker = calling_network()
+    uncalled = maker.graph("never called")
+    uncalled.output(uncalled.unary("EXP", uncalled.input((1, 4), "FLOAT32")))
+    maker.graphs.insert(1, maker.graphs.pop())
+    for graph in maker.graphs:
+        for each in graph.steps:
+            each.options = {
+                name: value + 1 if name.endswith("subgraph_index") else value
+                for name, value in each.options.items()
+            }
+    before = made(calling_network())
+    model = made(maker)
+    small = shrink_model(model).model
+    assert len(small.subgraphs) == len(before.subgraphs) == len(model.subgraphs) - 1
+    assert difference(before, small, bias_scales=False) == ""
+
+
+def test_equal_vectors_tables_strings_and_buffers_are_written_once() -> None:
+    one, two = made(convolutions()), convolutions()
+    root = two.table()
+    again = read_model(write(root), "kws")
+    assert shrink_model(one).model.content == shrink_model(again).model.content
+    small = shrink_model(one).model.content
+    zero_points = struct.pack("<I8q", 8, *[0] * 8)
+    assert one.content.count(zero_points) > small.count(zero_points) == 1
+
+
+def test_contents_of_tensors_start_at_multiples_of_16() -> None:
+    small = shrink_model(made(convolutions())).model
+    for tensor in small.main.tensors:
+        if tensor.is_constant:
+            assert small.content.index(bytes(tensor.data)) % 16 == 0
+
+
+def test_variables_share_no_buffer_with_contents() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.lstm(graph.input((1, 3, 4)), units=4))
+    small = shrink_model(made(maker)).model
+    variables = [tensor for tensor in small.main.tensors if tensor.is_variable]
+    assert len(variables) == 2, "equal tables, two tensors"
+    assert all(each.buffer == 0 and not each.data for each in variables)
+
+
+def test_a_bias_keeps_its_scale_where_there_is_one_for_all_channels() -> None:
+    def biases(model: Model) -> list[tuple[float, ...]]:
+        return [
+            model.main.tensors[each.inputs[2]].quantization.scales
+            for each in model.main.operators
+            if each.name in ("CONV_2D", "FULLY_CONNECTED")
+        ]
+
+    model = made(convolutions(per_channel=False))
+    assert biases(shrink_model(model).model) == biases(model)
+    channels = made(convolutions())
+    small = shrink_model(channels).model
+    assert [len(each) for each in biases(small)] == [len(each) for each in biases(channels)]
+    assert biases(small) != biases(channels)
+    kept = shrink_model(channels, None, ShrinkOptions(without=("bias-scales",))).model
+    assert biases(kept) == biases(channels)
+    assert kept.bytes > small.bytes
+
+
+def test_the_same_model_gives_the_same_bytes_and_a_small_one_stays() -> None:
+    model = made(convolutions())
+    first = shrink_model(model).model
+    assert shrink_model(made(convolutions())).model.content == first.content
+    again = shrink_model(first)
+    assert again.model.content == first.content
+    assert again.report.unchanged == "it is as small as can be"
+
+
+def test_a_file_with_contents_outside_is_left_as_it_is() -> None:
+    table = convolutions().table()
+    table.values["buffers"][1].values.update(data=None, offset=4096, size=8)
+    model = read_model(write(table), "kws")
+    shrunk = shrink_model(model)
+    assert shrunk.model is model
+    assert shrunk.report.unchanged == "contents lie outside the file"
+    assert "unchanged" in shrunk.report.headline
+
+
+def test_a_difference_in_what_is_read_is_told() -> None:
+    model, other = made(convolutions()), convolutions()
+    spec = next(each for each in other.graphs[0].tensors if each.type == "INT8" and each.data)
+    spec.data = bytes([1, *(spec.data or b"")[1:]])
+    assert "CONV_2D: other inputs" in difference(model, made(other))
+
+
+def test_compressed_models_keep_the_numbers_that_their_metadata_names() -> None:
+    maker = convolutions()
+    maker.graphs[0].tensor((1, 64))
+    maker.metadata["COMPRESSION_METADATA"] = b"\0" * 32
+    model = made(maker)
+    small = shrink_model(model).model
+    buffers = [each.buffer for each in model.main.tensors]
+    assert [each.buffer for each in small.main.tensors] == buffers
+    assert bytes(small.metadata["COMPRESSION_METADATA"]) == b"\0" * 32
+
+
+def test_the_parts_add_up_to_the_files() -> None:
+    report = shrink_model(made(convolutions())).report
+    assert sum(part.before for part in report.parts) == report.bytes_before
+    assert sum(part.after for part in report.parts) == report.bytes_after
+    assert report.least_bytes < report.bytes_after < report.bytes_before
+
+
+# Packing alone.
+
+
+@pytest.mark.parametrize("network", [small_network, calling_network, convolutions])
+def test_packing_changes_nothing_that_the_file_says(network: Callable[[], ModelMaker]) -> None:
+    model = made(network())
+    packed = read_model(pack(take_apart(model.content, "kws")), "kws")
+    assert packed.bytes < model.bytes
+    assert [graph.tensors for graph in packed.subgraphs] == [g.tensors for g in model.subgraphs]
+    assert packed.signatures == model.signatures
+    assert packed.description == model.description
+
+
+def test_values_that_only_look_alike_stay_apart() -> None:
+    tensors = [
+        Table("Tensor", {"shape": (1,), "type": "INT32", "buffer": 0, "name": name})
+        for name in ("ab", "ab\0", "")
+    ]
+    graph = Table("SubGraph", {"tensors": tensors, "operators": [], "name": "ab"})
+    root = Table("Model", {"version": 3, "subgraphs": [graph], "buffers": [Table("Buffer", {})]})
+    again = take_apart(pack(take_apart(write(root), "m")), "m")
+    names = [each.text("name") for each in again.tables("subgraphs")[0].tables("tensors")]
+    assert names == [b"ab", b"ab\0", b""]
+
+
+# The proof.
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[tuple[Engine, Engine | None]]:
+    pytest.importorskip("tflite_micro")
+    with Engine("tflm") as tflm:
+        if find_spec("ai_edge_litert") is None:
+            yield tflm, None
+            return
+        with Engine("litert") as litert:
+            yield tflm, litert
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(maker=graphs())
+def test_random_graphs_answer_alike_and_take_no_more(
+    maker: ModelMaker, engines: tuple[Engine, Engine | None]
+) -> None:
+    assert judged(maker, *engines).finding == ""
+
+
+@pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
+def test_the_proof_runs_both_files_on_eight_inputs() -> None:
+    model = made(convolutions())
+    proof = proven(shrink_model(model), model).report.proof
+    assert proof.is_verified
+    assert min(run.invocations for run in proof.runs) >= 8
+    assert "outputs equal byte for byte: TFLM 8" in proof.text
+
+
+@pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
+def test_a_file_that_answers_otherwise_is_an_error() -> None:
+    model, other = made(convolutions()), convolutions()
+    for spec in other.graphs[0].tensors:
+        if spec.type == "INT8" and spec.data:
+            spec.data = bytes(60 for _ in spec.data)
+    with pytest.raises(DiffersError, match="output 0 differs in TFLM's interpreter"):
+        prove(model, made(other))
+
+
+def test_without_interpreters_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    model = made(convolutions())
+    proof = proven(shrink_model(model), model).report.proof
+    assert not proof.is_verified
+    assert proof.text.startswith("not verified here")
+
+
+# The memory plan.
+
+
+def test_a_plan_closes_the_gaps_of_the_greedy_planner() -> None:
+    model = made(gapped())
+    before = simulate(model, BOARDS["m4_ref"]).arena
+    made_ = shrink_model(model, BOARDS)
+    assert before is not None
+    assert made_.report.plan == "written"
+    for name, firmware in BOARDS.items():
+        arena = simulate(made_.model, firmware).arena
+        assert arena is not None
+        assert arena.head == arena.optimum_head < before.head, name
+
+
+def test_without_boards_no_plan_is_written() -> None:
+    made_ = shrink_model(made(gapped()))
+    assert (made_.report.plan, made_.report.arenas) == ("none", ())
+    assert PLAN not in made_.model.metadata
+
+
+def test_a_plan_of_the_models_own_stays_where_its_buffers_overlap() -> None:
+    maker = gapped()
+    maker.offline_plan([0 if each.data is None else -1 for each in maker.graphs[0].tensors])
+    small = shrink_model(made(maker), BOARDS)
+    assert small.report.plan == "kept"
+    own = [0 if each.data is None else -1 for each in maker.graphs[0].tensors]
+    words = struct.unpack(f"<{3 + len(small.model.main.tensors)}i", small.model.metadata[PLAN])
+    assert set(words[3:]) == {0, -1}
+    assert words[3:].count(0) == own.count(0)
+
+
+def test_a_plan_that_tflm_would_misread_is_left_out() -> None:
+    model = made(calling_network())
+    runtime = RUNTIMES["m4_ref"]
+    old = Version("90b983c2", lacks=frozenset({"offline plans of several subgraphs"}))
+    firmware = Firmware(replace(runtime, tflm=replace(runtime.tflm, version=old)))
+    report = shrink_model(model, {"old": firmware}).report
+    assert report.plan == "none"
+    assert any("may misread a plan of several subgraphs" in note for note in report.notes)
+
+
+@pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
+def test_the_interpreter_needs_what_is_predicted_before_and_after() -> None:
+    firmware = Firmware(RUNTIMES["x86_64_ref"])
+    model = made(gapped())
+    small = shrink_model(model, {"here": firmware}).model
+    with Engine("tflm") as _, _oracle() as oracle:
+        for each in (model, small):
+            arena = simulate(each, firmware).arena
+            assert arena is not None
+            assert oracle.read(each.content, arena.required).status == "ok"
+            assert oracle.read(each.content, arena.required - 16).status != "ok"
+
+
+def _oracle() -> object:
+    from oracle import Oracle
+
+    return Oracle()
+
+
+def random_buffers(count: int, number: int) -> list[Buffer]:
+    """Buffers of a network with branches: most live shortly, some for long."""
+    chance = random.Random(number)
+    found = []
+    for _ in range(count):
+        first = chance.randrange(count)
+        last = first + (1 if chance.random() < 0.8 else chance.randrange(1, 12))
+        found.append(Buffer(16 * chance.randrange(1, 200), first, last))
+    return found
+
+
+def assert_apart(buffers: list[Buffer], offsets: tuple[int, ...]) -> None:
+    placed = list(zip(buffers, offsets, strict=True))
+    for index, (one, at) in enumerate(placed):
+        for other, there in placed[:index]:
+            if one.first <= other.last and other.first <= one.last:
+                assert at + one.size <= there or there + other.size <= at
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_500_buffers_are_placed_at_the_lower_bound(number: int) -> None:
+    buffers = random_buffers(500, number)
+    placed = place(buffers)
+    assert placed.peaks == placed.bounds == (lower_bound(buffers),)
+    assert_apart(buffers, placed.offsets)
+
+
+def test_one_plan_serves_boards_with_other_scratch_buffers() -> None:
+    buffers = [
+        Buffer(64, 0, 1),
+        Buffer(32, 1, 2),
+        Buffer(96, 1, 1, group=0),
+        Buffer(16, 2, 2, group=1),
+    ]
+    placed = place(buffers, limits=(400, 400))
+    assert placed.peaks == placed.bounds == (192, 96)
+
+
+def test_no_buffers_need_no_room() -> None:
+    assert place([]).peaks == (0,)
+
+
+# The command, and Python.
+
+
+def test_the_command_writes_the_file_and_says_what_it_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = made(convolutions())
+    Path("kws.tflite").write_bytes(model.content)
+    assert main(["shrink", "kws.tflite", "--board", "raspberry-pi-pico"]) == 0
+    out = capsys.readouterr().out
+    small = Path("kws.small.tflite").read_bytes()
+    assert small == shrink_model(model).model.content
+    assert f"({-100 * (model.bytes - len(small)) / model.bytes:.1f}%)" in out.splitlines()[0]
+    assert "no file goes below" in out
+    assert "raspberry-pi-pico: arena" in out
+    assert Path("kws.tflite").read_bytes() == model.content
+
+
+def test_the_command_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kws.tflite").write_bytes(made(convolutions()).content)
+    assert main(["shrink", "kws.tflite", "-o", "out/small.tflite", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["file"] == str(Path("out/small.tflite"))
+    assert said["bytes_after"] == Path("out/small.tflite").stat().st_size
+    assert {"bytes_before", "least_bytes", "parts", "arenas", "proof", "plan"} <= set(said)
+    assert "runs" in said["proof"]
+
+
+def test_a_difference_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def differs(*_: object, **__: object) -> None:
+        raise DiffersError("kws: shrunken, output 0 differs in TFLM's interpreter")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pytest_tinybudget.shrinking.shrink.prove", differs)
+    Path("kws.tflite").write_bytes(made(convolutions()).content)
+    assert main(["shrink", "kws.tflite"]) == 2
+    assert "[TB310]" in capsys.readouterr().err
+    assert not Path("kws.small.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--keep", "name"], "did you mean 'names'?"),
+        (["--without", "plans"], "did you mean 'plan'?"),
+        (["--board", "raspberry-pi-pic"], "did you mean 'raspberry-pi-pico'"),
+        (["--samples", "none.npz"], "none.npz: no such file"),
+        (["-o", "."], "is a folder"),
+    ],
+)
+def test_wrong_options_are_told(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kws.tflite").write_bytes(made(convolutions()).content)
+    assert main(["shrink", "kws.tflite", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_python_shrinks_bytes_and_files(tmp_path: Path) -> None:
+    content = made(gapped()).content
+    path = tmp_path / "kws.tflite"
+    path.write_bytes(content)
+    shrunk = pytest_tinybudget.shrink(content, boards=["raspberry-pi-pico"])
+    assert shrunk.content == pytest_tinybudget.shrink(path, boards=["raspberry-pi-pico"]).content
+    assert (shrunk.report.bytes_before, shrunk.report.bytes_after) == (
+        len(content),
+        len(shrunk.content),
+    )
+    (arena,) = shrunk.report.arenas
+    assert arena.planned
+    assert arena.after is not None
+    assert arena.before is not None
+    assert arena.after < arena.before
+
+
+# What the issue names.
+
+SAVED = {
+    "mlperf_kws_int8": 39.5,
+    "mlperf_vww_int8": 24.3,
+    "mww_okay_nabu": 28.3,
+    "mww_alexa": 27.7,
+    "person_detect": 16.3,
+    "mlperf_resnet_int8": 12.8,
+    "hello_world_int8": 45.0,
+}
+ARENAS = {"mlperf_vww_int8": 82_288, "mww_alexa": 16_880, "mlperf_kws_int8": 22_832}
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_public_models_shrink_at_least_so_much(name: str) -> None:
+    path = SHARED / "models" / f"{name}.tflite"
+    if not path.exists():
+        pytest.skip("needs ../shared")
+    report = shrink_model(read_model(path.read_bytes(), name), M4).report
+    assert 100 * report.saved_bytes / report.bytes_before >= SAVED[name] - 0.05
+    if name in ARENAS:
+        assert report.arenas[0].after == ARENAS[name]
+
+
+def test_every_public_model_has_a_plan_at_the_lower_bound() -> None:
+    paths = sorted((SHARED / "models").glob("*.tflite"))
+    if not paths:
+        pytest.skip("needs ../shared")
+    for path in paths:
+        arena = simulate(read_model(path.read_bytes(), path.stem), BOARDS["m4_cmsisnn"]).arena
+        if arena is not None:
+            buffers = [Buffer(each.bytes, each.first, each.last) for each in arena.buffers]
+            assert place(buffers).excess == 0, path.stem
