@@ -27,10 +27,17 @@ from pytest_tinybudget.artifacts.resolver import render_resolver
 from pytest_tinybudget.artifacts.settings import render_settings
 from pytest_tinybudget.artifacts.target import Target
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.footprint.link import typed_for
 from pytest_tinybudget.footprint.registrations import registrations
+from pytest_tinybudget.gate.artifacts import Artifacts
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.distributions import distributions
+from pytest_tinybudget.runtimes.distributions import find_distribution
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.interface import Interface
 from pytest_tinybudget.runtimes.interface import common_interface
@@ -40,6 +47,7 @@ from pytest_tinybudget.runtimes.placement import SplitPlacement
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.workspace import Workspace
 
 
 NEWEST = ERAS[-1]
@@ -195,6 +203,34 @@ def test_the_firmware_in_the_docs_compiles_with_every_version(date: str, tmp_pat
     compile_c(ARM, source, "-std=c++11", "-fno-threadsafe-statics", f"-I{tmp_path}")
 
 
+@pytest.mark.parametrize(
+    "name", {each.tflm: each.full_name for each in distributions().values()}.values()
+)
+def test_the_code_for_a_distribution_compiles_with_the_tflm_that_it_ships(
+    name: str, tmp_path: Path
+) -> None:
+    compiler_or_skip(ARM)
+    distribution = find_distribution(name)
+    runtime = distribution.usual
+    files = render(classifier(), name="kws", firmwares=[Firmware(runtime, "typed")])
+    said = f" * For {runtime.name} (TFLM {distribution.tflm})."
+    assert said.encode() in files["kws_op_resolver.h"]
+    if distribution.first_header:
+        (tmp_path / distribution.first_header).touch()
+    compile_use(tmp_path, distribution.tflm_date, files, USE)
+
+
+def test_code_for_arduino_includes_first_what_the_ide_finds_the_library_by() -> None:
+    arduino = Firmware(find_distribution("arduino-tflm 2023-12").usual)
+    resolver = render(classifier(), name="kws", firmwares=[arduino])["kws_op_resolver.h"]
+    includes = re.findall(r"#include (.+)", resolver.decode())
+    assert includes[0] == "<TensorFlowLite.h>"
+    # A board that has no such header has the same files.
+    both = [arduino, Firmware(find_distribution("zephyr 4.4").usual)]
+    files = render(classifier(), name="kws", firmwares=both)
+    assert b"TensorFlowLite" not in files["kws_op_resolver.h"] + files["kws_interpreter.h"]
+
+
 # Several versions, and unknown ones
 
 
@@ -244,6 +280,47 @@ def test_code_for_a_tflm_of_unknown_version_compiles_with_each(date: str, tmp_pa
 
 
 # What the files say
+
+
+def test_carray_writes_for_the_runtime_that_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "kws.tflite"
+    model.write_bytes(model_with(lambda graph, source: graph.softmax(source)).content)
+    arguments = ["carray", str(model), "-o", str(tmp_path), "--runtime", "arduino-tflm 2022-06"]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    written = (tmp_path / "kws_interpreter.h").read_text(encoding="utf-8")
+    assert " * For arduino-tflm 2022-06 (TFLM 87fb33be)." in written
+    assert "tflite::GetMicroErrorReporter()" in written
+
+
+def test_a_run_writes_one_set_of_files_for_boards_with_different_versions(tmp_path: Path) -> None:
+    model = model_with(lambda graph, source: graph.softmax(source))
+    (tmp_path / "kws.tflite").write_bytes(model.content)
+    declaration = tmp_path / "tinybudget.toml"
+    declaration.write_text(
+        """
+        [models.kws]
+        source = "kws.tflite"
+        boards = ["old", "raspberry-pi-pico"]
+        [boards.old]
+        extends = "arduino-nano-33-ble"
+        runtime = "arduino-tflm 2022-06"
+        """,
+        encoding="utf-8",
+    )
+    (old, pico) = pairs("tinybudget.toml", load_declaration(declaration))
+    assert isinstance(old, Pair)
+    assert isinstance(pico, Pair)
+    artifacts = Artifacts()
+    written = artifacts.write_c_files(old, tmp_path / "out", Workspace(cached=False))
+    again = artifacts.write_c_files(pico, tmp_path / "out", Workspace(cached=False))
+    assert written == again
+    text = (tmp_path / "out" / "kws_interpreter.h").read_text(encoding="utf-8")
+    assert " * For arduino-tflm 2022-06 (TFLM 87fb33be)." in text
+    assert f" * For {pico.firmware.name} (TFLM {pico.firmware.runtime.tflm.commit})." in text
+    assert "More... more" in text
 
 
 def test_code_and_constants_name_the_runtimes_that_they_are_for() -> None:

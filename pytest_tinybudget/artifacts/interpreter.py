@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from msgspec import Struct
+
 from pytest_tinybudget.artifacts.target import Target
 from pytest_tinybudget.artifacts.text import comment_text
 from pytest_tinybudget.base.text import c_identifier
@@ -10,6 +14,7 @@ from pytest_tinybudget.runtimes.interface import ERROR_REPORTER_HEADER
 
 
 _MICRO = "tensorflow/lite/micro"
+_SCHEMA = "tensorflow/lite/schema/schema_generated.h"
 
 _TEMPLATE = """\
 {top}
@@ -26,7 +31,7 @@ namespace {name}_model {{
 {about}
 class Interpreter : public tflite::MicroInterpreter {{
  public:
-{head}
+{template}  Interpreter({parameters})
       : tflite::MicroInterpreter({arguments}) {{}}
 }};
 
@@ -51,37 +56,10 @@ def render_interpreter(model: Model, name: str, target: Target) -> dict[str, byt
         TinybudgetError: the arena is split, and the target's TFLM takes one arena.
     """
     identifier = c_identifier(name)
-    reporter = target.interface.error_reporter
-    # Where the versions differ, the caller hands in what their constructors take besides.
-    more = ["more..."] if reporter is None else [reporter] if reporter else []
-    has_variables = _has_variables(model)
-    headers = {
-        f"{identifier}_model_data.h",
-        f"{identifier}_op_resolver.h",
-        f"{_MICRO}/micro_interpreter.h",
-        "tensorflow/lite/schema/schema_generated.h",
-    }
-    headers |= {ERROR_REPORTER_HEADER} if reporter else set()
-    headers |= {f"{_MICRO}/micro_resource_variable.h"} if has_variables else set()
-    parameters = ["const OpResolver& resolver"]
-    if target.placements.is_split:
-        target.require_split_arena(name)
-        headers.add(f"{_MICRO}/micro_allocator.h")
-        both = ["persistent", "persistent_size", "non_persistent", "non_persistent_size"]
-        memory = [f"tflite::MicroAllocator::Create({', '.join([*both, *more])})"]
-        parameters += [f"std::uint8_t* {both[0]}", f"std::size_t {both[1]}"]
-        parameters += [f"std::uint8_t* {both[2]}", f"std::size_t {both[3]}"]
-    else:
-        memory = ["arena", "arena_size"]
-        parameters += ["std::uint8_t* arena", "std::size_t arena_size"]
-    variables = ["variables"] if has_variables else []
-    parameters += ["tflite::MicroResourceVariables* variables"] if has_variables else []
-    parameters += ["More... more"] if reporter is None else []
-    arguments = [f"tflite::GetModel(g_{identifier}_model_data)", "resolver"]
-    arguments += [*memory, *more, *variables]
-    head = _wrapped("  Interpreter(", parameters)
-    if reporter is None:
-        head = f"  template <typename... More>\n{head}"
+    made = _constructor(model, name, target)
+    own = (f"{identifier}_model_data.h", f"{identifier}_op_resolver.h")
+    arguments = (f"tflite::GetModel(g_{identifier}_model_data)", "resolver", *made.arguments)
+    open_ended = target.interface.error_reporter is None
     return {
         f"{identifier}_interpreter.h": _TEMPLATE.format(
             top=target.top(
@@ -89,17 +67,52 @@ def render_interpreter(model: Model, name: str, target: Target) -> dict[str, byt
             ),
             name=identifier,
             guard=identifier.upper(),
-            includes="\n".join(f'#include "{header}"' for header in sorted(headers)),
-            about=_ABOUT if reporter is not None else _ABOUT_MORE,
-            head=head,
-            arguments=(",\n" + " " * 33).join(arguments),
+            includes=target.includes(own, made.headers),
+            about=_ABOUT_MORE if open_ended else _ABOUT,
+            template="  template <typename... More>\n" if open_ended else "",
+            parameters=_one_a_line(("const OpResolver& resolver", *made.parameters), 14),
+            arguments=_one_a_line(arguments, 33),
         ).encode("ascii")
     }
 
 
-def _wrapped(start: str, parameters: list[str]) -> str:
-    """A constructor's parameters, one a line."""
-    return start + (",\n" + " " * len(start)).join(parameters) + ")"
+class _Constructor(Struct, frozen=True):
+    """What the interpreter is made of besides model and resolver, and the headers for it."""
+
+    parameters: tuple[str, ...]
+    arguments: tuple[str, ...]
+    headers: tuple[str, ...]
+
+
+def _constructor(model: Model, name: str, target: Target) -> _Constructor:
+    reporter = target.interface.error_reporter
+    # Where the versions differ, the caller hands in what their constructors take besides.
+    more = ["more..."] if reporter is None else [reporter] if reporter else []
+    parameters, arguments, headers = [], [], [f"{_MICRO}/micro_interpreter.h", _SCHEMA]
+    if target.placements.is_split:
+        target.require_split_arena(name)
+        sizes = ("persistent", "persistent_size", "non_persistent", "non_persistent_size")
+        arguments.append(f"tflite::MicroAllocator::Create({', '.join([*sizes, *more])})")
+        parameters += ["std::uint8_t* persistent", "std::size_t persistent_size"]
+        parameters += ["std::uint8_t* non_persistent", "std::size_t non_persistent_size"]
+        headers.append(f"{_MICRO}/micro_allocator.h")
+    else:
+        arguments += ["arena", "arena_size"]
+        parameters += ["std::uint8_t* arena", "std::size_t arena_size"]
+    arguments += more
+    if _has_variables(model):
+        arguments.append("variables")
+        parameters.append("tflite::MicroResourceVariables* variables")
+        headers.append(f"{_MICRO}/micro_resource_variable.h")
+    if reporter:
+        headers.append(ERROR_REPORTER_HEADER)
+    if reporter is None:
+        parameters.append("More... more")
+    return _Constructor(tuple(parameters), tuple(arguments), tuple(headers))
+
+
+def _one_a_line(words: Sequence[str], indent: int) -> str:
+    return (",\n" + " " * indent).join(words)
 
 
 def _has_variables(model: Model) -> bool:

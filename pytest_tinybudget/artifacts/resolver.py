@@ -93,7 +93,7 @@ def render_resolver(model: Model, name: str, target: Target) -> dict[str, bytes]
             name=identifier,
             guard=identifier.upper(),
             count=max(1, len(used)),
-            includes="\n".join(f'#include "{header}"' for header in sorted(headers)),
+            includes=target.includes(headers),
             template="template <typename Registration>\n" if any_type else "",
             parameters=", ".join(parameters),
             calls="\n".join(_CALL.format(call=call) for call in calls),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from pytest_tinybudget.artifacts.text import comment_text
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.runtimes.distributions import named
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import Registrations
 from pytest_tinybudget.runtimes.interface import Interface
@@ -26,6 +28,7 @@ class Target(Struct, frozen=True):
         registrations: which kernels are registered.
         placements: where the arena and the model lie.
         interface: what code may say to TFLM.
+        first_header: what code includes before TFLM's headers, ``""`` for nothing.
         lines: a line of a comment for each runtime: ``"arduino-tflm 2023-12 (TFLM c12bd762)"``.
         lacking: which of them lacks the method for an operator, by operator.
     """
@@ -33,6 +36,7 @@ class Target(Struct, frozen=True):
     registrations: Registrations = "generic"
     placements: Placements = Placements()
     interface: Interface = Interface()
+    first_header: str = ""
     lines: tuple[str, ...] = ()
     lacking: dict[str, str] = {}
 
@@ -40,6 +44,13 @@ class Target(Struct, frozen=True):
         """The comment at the top of a file: ``text``, and what the file was made for."""
         lines = [f" * For {line}." for line in self.lines]
         return "\n".join((f"/* {text}", *lines)) + " */"
+
+    def includes(self, *groups: Iterable[str]) -> str:
+        """The lines that include headers, each group sorted."""
+        first = [f"#include <{self.first_header}>"] if self.first_header else []
+        return "\n".join(
+            (*first, *(f'#include "{header}"' for group in groups for header in sorted(group)))
+        )
 
     def require_method(self, operator: str, name: str) -> None:
         """Refuse a model whose ``operator`` one of the firmwares cannot register.
@@ -78,6 +89,7 @@ def target_of(firmwares: Sequence[Firmware]) -> Target:
         "typed" if typed else "generic",
         firmwares[0].placements,
         interface,
+        _first_header(firmwares),
         tuple(sorted({_line(firmware) for firmware in firmwares})),
         {
             operator: _line(firmware)
@@ -85,6 +97,13 @@ def target_of(firmwares: Sequence[Firmware]) -> Target:
             for operator in firmware.runtime.tflm.version.unregistered
         },
     )
+
+
+def _first_header(firmwares: Sequence[Firmware]) -> str:
+    """The header that all distributions of ``firmwares`` want first; the others have no such."""
+    found = [named(firmware.runtime.distribution) for firmware in firmwares]
+    headers = {each.first_header if each is not None else "" for each in found}
+    return headers.pop() if len(headers) == 1 else ""
 
 
 def _line(firmware: Firmware) -> str:

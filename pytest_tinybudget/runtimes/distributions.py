@@ -69,6 +69,8 @@ class Distribution(Struct, frozen=True):
         measured_ram: of which models its arena was measured; empty for none.
         measured_flash: of which links its flash was measured; empty for none.
         sources: where each kind of fact comes from.
+        first_header: what code includes before TFLM's headers, since the build finds them by it;
+            empty for none.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Distribution(Struct, frozen=True):
     measured_ram: str = ""
     measured_flash: str = ""
     sources: Mapping[str, str] = {}
+    first_header: str = ""
 
     @property
     def full_name(self) -> str:
@@ -146,6 +149,7 @@ class _Family(Struct, frozen=True, forbid_unknown_fields=True):
     app_libc: AppLibc
     sources: dict[str, str]
     releases: tuple[_Release, ...]
+    first_header: str = ""
 
 
 @cache
@@ -192,6 +196,7 @@ def _releases(name: str, family: _Family) -> Iterator[Distribution]:
                 measured_ram=row.measured_ram,
                 measured_flash=row.measured_flash,
                 sources=family.sources,
+                first_header=family.first_header,
             )
 
 
