@@ -499,6 +499,54 @@ def _firmware(folder: Path) -> Target:
     return Target("firmware", _compiled(folder)["firmware"], read, mutated_bytes)
 
 
+def _debug_information(folder: Path) -> Target:
+    """Firmware with structs of TFLM's names, in the forms of debug information."""
+    from struct_source import core_source
+
+    from pytest_tinybudget.runtimes.tflm import Tflm
+    from pytest_tinybudget.toolchain.reading import read_runtime
+
+    (folder / "micro_allocator.cc").write_text(
+        core_source(Tflm(), only=("TfLiteTensor", "GreedyMemoryPlanner", "CONV_2D"))
+        + "int main() { return sizeof(one_TfLiteTensor); }\n"
+    )
+    path, corpus = folder / "fuzzed.elf", []
+    for prefix, flags in _COMPILERS.items():
+        if shutil.which(f"{prefix}g++") is None:
+            continue
+        for form in ("-gdwarf-2", "-gdwarf-4 -fdebug-types-section", "-gdwarf-5", "-g -gz"):
+            command = [f"{prefix}g++", *flags, *form.split(), "-nostdlib", "-Wl,-e,main"]
+            subprocess.run(
+                [*command, "micro_allocator.cc", "-o", path.name],
+                cwd=folder, check=True, capture_output=True,
+            )  # fmt: skip
+            corpus.append(path.read_bytes())
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        read_runtime(path)
+
+    return Target("debug information", corpus, read, mutated_bytes)
+
+
+def _serial_log(folder: Path) -> Target:
+    from pytest_tinybudget.toolchain.serial_log import read_log
+
+    path = folder / "fuzzed.txt"
+    text = (
+        "I (30) app: arena_used_bytes: 22820\nArena: 22,820 of 30720 bytes used\n"
+        "[RecordingMicroAllocator] Arena allocation total 9568 bytes\n"
+        "[RecordingMicroAllocator] Arena allocation head 7744 bytes\n"
+        "[RecordingMicroAllocator] 'NodeAndRegistration struct' used 392 bytes with alignment\n"
+    )
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        read_log(path)
+
+    return Target("serial log", [text.encode()], read, mutated_text)
+
+
 def _archive(folder: Path) -> Target:
     from pytest_tinybudget.toolchain.runtime_build import build_runtime
 
@@ -516,12 +564,14 @@ def _archive(folder: Path) -> Target:
 def _linker_map(folder: Path) -> Target:
     from pytest_tinybudget.toolchain.linker_map import read_regions
     from pytest_tinybudget.toolchain.linker_map import read_section_sizes
+    from pytest_tinybudget.toolchain.linker_map import read_symbol_names
 
     path = folder / "fuzzed.map"
 
     def read(content: bytes) -> None:
         path.write_bytes(content)
         read_section_sizes(path)
+        read_symbol_names(path)
         read_regions(path)
 
     return Target("map", _compiled(folder)["map"], read, mutated_text)
@@ -750,6 +800,8 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "devices": _devices,
     "table": _table,
     "firmware": _firmware,
+    "debug": _debug_information,
+    "serial_log": _serial_log,
     "archive": _archive,
     "map": _linker_map,
     "manifest": _manifest,

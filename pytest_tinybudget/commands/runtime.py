@@ -13,16 +13,15 @@ from pytest_tinybudget.commands.distributions import add_show
 from pytest_tinybudget.commands.distributions import run_list
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.runtime_read import add_read
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.runtimes.abi import Core
-    from pytest_tinybudget.runtimes.runtime import Runtime
     from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 
 
 def add_commands(subparsers: Subparsers) -> None:
-    """Add ``runtime``, which lists the shipped ones, with ``show`` and ``build``."""
+    """Add ``runtime``, which lists the shipped ones, with ``show``, ``build`` and ``read``."""
     runtime = add_command(
         subparsers,
         "runtime",
@@ -36,6 +35,7 @@ def add_commands(subparsers: Subparsers) -> None:
     runtime.set_defaults(run=run_list)
     commands = runtime.add_subparsers(title="commands", metavar="COMMAND")
     add_show(commands)
+    add_read(commands)
     parser = add_command(
         commands,
         "build",
@@ -156,38 +156,11 @@ def _extensions(built: BuiltRuntime) -> list[str]:
 
 
 def _nearest_runtime(built: BuiltRuntime) -> str:
-    """The shipped runtime that stands for the stack, which archives do not tell.
+    """The shipped runtime that stands for the stack, which archives do not tell."""
+    from pytest_tinybudget.toolchain.target import nearest_runtime
 
-    Of those for its family the one with the same kernels, for the core or the nearest.
-    """
-    from pytest_tinybudget.runtimes.abi import CORES
-    from pytest_tinybudget.runtimes.runtime import RUNTIMES
-    from pytest_tinybudget.toolchain.target import FAMILIES
-
-    kernels = built.kernels
-    family = FAMILIES.get(built.graph.description["machine"], "RISC-V")
-    core = CORES.get(built.core)
-    of_its_family = [
-        runtime
-        for runtime in RUNTIMES.values()
-        if any(each.family == family for each in runtime.cores)
-    ]
-
-    def likeness(runtime: Runtime) -> tuple[bool, bool, bool, int]:
-        shared = max(_in_common(core, each) for each in runtime.cores) if core else 0
-        runs = core is None or any(core.runs_code_for(each) for each in runtime.cores)
-        return (
-            runtime.kernels.library == kernels.library,
-            runtime.kernels == kernels,
-            runs,
-            shared,
-        )
-
-    return max(of_its_family, key=likeness).name
-
-
-def _in_common(one: Core, other: Core) -> int:
-    return len({*one.extensions} & {*other.extensions})
+    machine = str(built.graph.description["machine"])
+    return nearest_runtime(machine, built.core, built.kernels).name
 
 
 def _listed(names: tuple[str, ...], limit: int = 8) -> str:

@@ -32,6 +32,33 @@ def write_reserves(path: Path, board: str, reserved_flash: int, reserved_ram: in
     save(path, edited(path, {(*table, key): f"{size} B" for key, size in reserves.items()}))
 
 
+def write_runtime(path: Path, name: str, keys: Mapping[str, Any]) -> None:
+    """Put ``[runtime.NAME]`` with ``keys`` into ``path``, in the place of one that it has.
+
+    A value that is a mapping becomes a table of its own below.
+
+    Raises:
+        TinybudgetError: no such file, no TOML, or it cannot be written.
+    """
+    import tomlkit
+
+    content = _content(path)
+    document = _parsed(content, path)
+    table = tomlkit.table()
+    for key, value in keys.items():
+        table[key] = value
+    runtimes: Any = document.get("runtime")
+    if runtimes is None:
+        runtimes = document["runtime"] = tomlkit.table(is_super_table=True)
+    if not hasattr(runtimes, "get"):
+        raise TinybudgetError(f"{_label(path)}: 'runtime' is no table in it")
+    runtimes[name] = table
+    text = document.as_string()
+    _check(text, {("runtime", name, key): value for key, value in keys.items()}, path)
+    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+    save(path, mark + text.encode())
+
+
 def edited(path: Path, values: Mapping[KeyPath, str | int]) -> bytes:
     """The text of ``path`` with ``values`` at their keys, in tables that the file already has.
 
@@ -98,7 +125,7 @@ def _replace(document: TOMLDocument, keys: KeyPath, value: str | int, path: Path
         table[last] = value
 
 
-def _check(text: str, values: Mapping[KeyPath, str | int], path: Path) -> None:
+def _check(text: str, values: Mapping[KeyPath, Any], path: Path) -> None:
     """Check that the edited text has the new values, before it replaces the old one."""
     try:
         document: Any = parse(text)

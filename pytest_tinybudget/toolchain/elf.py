@@ -90,6 +90,7 @@ def damage_told(label: str) -> Iterator[None]:
 def _damages() -> tuple[type[Exception], ...]:
     """What pyelftools raises on damaged input: it checks little, so far more than its own."""
     try:
+        from elftools.common.exceptions import DWARFError
         from elftools.common.exceptions import ELFError
         from elftools.construct import ConstructError
     except ImportError as error:
@@ -98,7 +99,7 @@ def _damages() -> tuple[type[Exception], ...]:
             code="TB103",
         ) from error
     return (
-        ELFError, ConstructError, struct.error, ValueError, LookupError, TypeError,
+        ELFError, DWARFError, ConstructError, struct.error, ValueError, LookupError, TypeError,
         AttributeError, ArithmeticError, AssertionError, RecursionError, EOFError,
     )  # fmt: skip
 

@@ -19,6 +19,10 @@ _SECTION = re.compile(r" (\.\S+)\s+0x[0-9a-f]+\s+0x([0-9a-f]{1,16})\s+(\S.*)\Z")
 _NAME_ONLY = re.compile(r" (\.\S+)\Z")
 _REST = re.compile(r"\s+0x[0-9a-f]+\s+0x([0-9a-f]{1,16})\s+(\S.*)\Z")
 
+#: A symbol that lies at an address, and a function's own section.
+_SYMBOL = re.compile(r"\s+0x0*[1-9a-f][0-9a-f]*\s{2,}([A-Za-z_$][^=]*?)\Z")
+_FUNCTION_SECTION = re.compile(r" \.text\.([A-Za-z_$][\w$]*)(?:\s+0x0*[1-9a-f][0-9a-f]*\s.*)?\Z")
+
 #: Region names in the linker scripts of common SDKs; flash that is mapped as instruction or data
 #: memory (``iram0_2_seg``, ``irom``, ``drom``) is named like RAM.
 _FLASH_NAME = re.compile(r"flash|rom|xip|iram0_2|qspi|nor\b", re.IGNORECASE)
@@ -110,6 +114,27 @@ def read_section_sizes(path: Path) -> dict[tuple[str, str], int]:
             "(-Wl,-Map=firmware.map)"
         )
     return {key: size for key, size in sizes.items() if key not in twice}
+
+
+def read_symbol_names(path: Path) -> tuple[str, ...]:
+    """What the link holds by name: symbols, and functions by the sections that they lie in.
+
+    Raises:
+        TinybudgetError: no map of GNU ld.
+    """
+    names: dict[str, None] = {}
+    linked = False
+    for line in _lines(path):
+        linked = linked or line.startswith("Linker script and memory map")
+        match = (_SYMBOL.match(line) or _FUNCTION_SECTION.match(line)) if linked else None
+        if match:
+            names[match[1]] = None
+    if not names:
+        raise TinybudgetError(
+            f"{printable(path.as_posix())}: no symbols; expected GNU ld's map "
+            "(-Wl,-Map=firmware.map)"
+        )
+    return tuple(names)
 
 
 def _lines(path: Path) -> Iterable[str]:

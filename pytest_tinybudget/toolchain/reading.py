@@ -109,7 +109,7 @@ class Reading(Struct, frozen=True):
         abi: how C data is laid out in it.
         core: the core that it was built for, by a name in ``CORES``.
         kernels: whose kernels it has.
-        is_stripped: whether it has no symbols.
+        is_stripped: whether it has no functions by name.
         has_debug_information: whether it tells of types.
         layouts: structs by what they are called in a declaration (``[runtime.NAME.layouts]``).
         structs: the same, as they were found.
@@ -148,10 +148,17 @@ class Reading(Struct, frozen=True):
         return self.firmware.content[start : start + model.bytes]
 
 
-def read_runtime(path: Path, *, model: bytes = b"", model_symbols: tuple[str, ...] = ()) -> Reading:
+def read_runtime(
+    path: Path,
+    *,
+    model: bytes = b"",
+    model_symbols: tuple[str, ...] = (),
+    also_named: Iterable[str] = (),
+) -> Reading:
     """What the firmware at ``path`` says of its runtime.
 
-    ``model`` is the file that it holds, found by its content.
+    ``model`` is the file that it holds, found by its content; ``also_named`` are functions that
+    are in it by the linker's map, for a file without symbols.
 
     Raises:
         TinybudgetError: damaged, no executable; it does not hold the model; pyelftools is missing.
@@ -161,7 +168,7 @@ def read_runtime(path: Path, *, model: bytes = b"", model_symbols: tuple[str, ..
         elf = open_elf(firmware.content)
         sections = _Sections(firmware.content, elf)
         attributes = sections.attributes()
-        functions = _functions(firmware.symbols)
+        functions = {**_functions(firmware.symbols), **dict.fromkeys(also_named)}
         kernels = kernels_of(functions, attributes)
         abi = _abi(firmware.machine, elf.elfclass, attributes)
         information = DebugInformation(firmware.content, elf)
@@ -175,7 +182,7 @@ def read_runtime(path: Path, *, model: bytes = b"", model_symbols: tuple[str, ..
         abi=abi,
         core=core_of(attributes, kernels, sections.riscv_architecture()),
         kernels=kernels,
-        is_stripped=not firmware.symbols,
+        is_stripped=not functions,
         has_debug_information=information.is_there,
         layouts=layouts,
         structs=structs,

@@ -8,10 +8,14 @@ import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 
+from pytest_tinybudget.runtimes.abi import CORES
+from pytest_tinybudget.runtimes.abi import Core
 from pytest_tinybudget.runtimes.kernels import KernelLibrary
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.kernels import Vectors
 from pytest_tinybudget.runtimes.kernels import library_of
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 #: Tags of Arm's build attributes ("Addenda to, and Errata in, the ABI for the Arm Architecture").
@@ -93,3 +97,34 @@ def enum_bytes_of(attributes: Iterable[Mapping[int, int]]) -> int:
     """The width of enumerations: Arm objects say it, other ABIs have four bytes."""
     sizes = {each.get(_TAG_ENUM_SIZE) for each in attributes}
     return 1 if _SHORT_ENUMS in sizes else 4
+
+
+def nearest_runtime(machine: str, core: str, kernels: Kernels) -> Runtime:
+    """The shipped runtime most like what was read: it stands for what files do not tell.
+
+    Of those for its family (by the machine that ELF files name) the one with the same kernels,
+    for the core or the nearest.
+    """
+    family = FAMILIES.get(machine, "RISC-V")
+    own = CORES.get(core)
+    of_its_family = [
+        runtime
+        for runtime in RUNTIMES.values()
+        if any(each.family == family for each in runtime.cores)
+    ]
+
+    def likeness(runtime: Runtime) -> tuple[bool, bool, bool, int]:
+        shared = max(_in_common(own, each) for each in runtime.cores) if own else 0
+        runs = own is None or any(own.runs_code_for(each) for each in runtime.cores)
+        return (
+            runtime.kernels.library == kernels.library,
+            runtime.kernels == kernels,
+            runs,
+            shared,
+        )
+
+    return max(of_its_family, key=likeness)
+
+
+def _in_common(one: Core, other: Core) -> int:
+    return len({*one.extensions} & {*other.extensions})

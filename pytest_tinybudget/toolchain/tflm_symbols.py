@@ -81,6 +81,7 @@ def _matching(available: Iterable[str], patterns: Sequence[re.Pattern[str]]) -> 
 
 #: The outermost namespace of TFLM.
 _NAMESPACE = "tflite"
+_DEMANGLED = re.compile(r"tflite::((?:\w+::)*)(Register_\w+)\(\)\Z")
 _FUNCTION = re.compile(r"(Register_\w+|Parse[A-Z]\w*)\Z")
 
 
@@ -90,6 +91,9 @@ def _tflm_function(symbol: str) -> tuple[str, int] | None:
     Versions differ in where registrations are: until 2023 many lay in ``tflite::ops::micro``, and
     those of some operators in namespaces of their own.
     """
+    demangled = _DEMANGLED.match(symbol)
+    if demangled is not None:  # as linker maps print it
+        return demangled[2], 2 + demangled[1].count("::")
     if not symbol.startswith("_ZN6tflite"):
         return None
     parts, position = [], 3
