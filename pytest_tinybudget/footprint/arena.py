@@ -33,6 +33,7 @@ from pytest_tinybudget.footprint.planner import plan
 from pytest_tinybudget.footprint.possible import RELEASED
 from pytest_tinybudget.footprint.possible import open_range
 from pytest_tinybudget.footprint.possible import possible_runtimes
+from pytest_tinybudget.footprint.possible import releases_of
 from pytest_tinybudget.footprint.preparation import ELEMENT_BYTES
 from pytest_tinybudget.footprint.preparation import SCRATCH_REQUESTS_PER_OPERATOR
 from pytest_tinybudget.footprint.preparation import Node
@@ -54,7 +55,6 @@ from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import as_firmware
-from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
 
 
@@ -91,6 +91,7 @@ def arena_key(firmware: Firmware) -> Hashable:
         runtime.kernels,
         runtime.tflm,
         runtime.graph,
+        tuple((each.name, each.kernels, each.tflm) for each in releases_of(runtime)),
     )
 
 
@@ -106,15 +107,28 @@ def simulate(
     split = firmware.placements.is_split
     possible = _possible(firmware)
     found: dict[str, Simulation] = {}
+    settled: set[Hashable] = set()
     for name, each in possible.items():
+        but_release = _but_release(each.runtime)
+        if but_release in settled:
+            continue  # this model asks for the same in all releases of the kernel library
         interpreter = _Interpreter(model, each, Memory(split=split))
         found[name] = interpreter.run()
-        if firmware.runtime.tflm.is_known and not interpreter.depends_on_release:
-            break
-    counted = max(found, key=lambda name: _required(found[name].arena))
+        if each.runtime.tflm.is_known and not interpreter.depends_on_release:
+            settled.add(but_release)
+    # What one of them refuses does not run on all of them.
+    counted = max(
+        found, key=lambda name: (bool(found[name].refusals), _required(found[name].arena))
+    )
     if trace is not None:
         _Interpreter(model, possible[counted], Memory(trace, split=split)).run()
-    return _with_range(found, counted, firmware.runtime.kernels)
+    return _with_range(found, counted, firmware.runtime)
+
+
+def _but_release(runtime: Runtime) -> Hashable:
+    """What of a runtime an arena depends on but the release of its kernel library."""
+    is_released = runtime.kernels.library == RELEASED
+    return runtime.tflm, runtime.kernels.library if is_released else runtime.kernels
 
 
 def _possible(firmware: Firmware) -> dict[str, Firmware]:
@@ -159,13 +173,19 @@ def _required(arena: Arena | None) -> int:
     return arena.required if arena is not None else 0
 
 
-def _with_range(found: Mapping[str, Simulation], counted: str, kernels: Kernels) -> Simulation:
+def _with_range(found: Mapping[str, Simulation], counted: str, runtime: Runtime) -> Simulation:
     """The simulation that is ``counted`` among those ``found``, with how much less it may be."""
-    most = found[counted]
+    most, kernels = found[counted], runtime.kernels
+    if runtime.one_of and most.refusals and not all(each.refusals for each in found.values()):
+        text = f"{counted} refuses it; what else the project may take does not"
+        return replace(most, unknown=(*most.unknown, text))
     arenas = {name: each.arena for name, each in found.items() if each.arena is not None}
     if most.arena is None or len(arenas) < 2:
         return most
     sizes = {name: arena.required for name, arena in arenas.items()}
+    closed = runtime.one_of and all(each.tflm.is_known for each in runtime.one_of)
+    if closed and all(arena == most.arena for arena in arenas.values()):
+        return most  # whichever release it is
     least = min(sizes, key=lambda name: sizes[name])
     text = _said_of_range(sizes, counted, least, open_range(kernels))
     if open_range(kernels) and kernels.version.name:

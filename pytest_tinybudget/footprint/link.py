@@ -94,6 +94,8 @@ def link(model: Model, firmware: Firmware | Runtime) -> Linked:
     """
     firmware = as_firmware(firmware)
     runtime = firmware.runtime
+    if runtime.one_of:
+        return _of_any(model, firmware)
     if not _table(runtime):
         line = f"runtime {runtime.name} has no section graph: its flash is not counted"
         return Linked((), (), (line,))
@@ -118,6 +120,25 @@ def link(model: Model, firmware: Firmware | Runtime) -> Linked:
             f'{format_size(bound)}; declare it: [runtime.ops.{toml_key(name)}] flash = "…"'
         )
     return Linked(tuple(parts), _ram_parts(model, runtime, image), tuple(unknown))
+
+
+def _of_any(model: Model, firmware: Firmware) -> Linked:
+    """The largest of what ``firmware`` may be, part of flash and RAM apart."""
+    runtimes = firmware.runtime.one_of
+    found = {each.name: link(model, replace(firmware, runtime=each)) for each in runtimes}
+    sizes = {name: _total(linked.parts) for name, linked in found.items()}
+    most = max(sizes, key=lambda name: sizes[name])
+    least = min(sizes, key=lambda name: sizes[name])
+    unknown = found[most].unknown
+    if sizes[most] != sizes[least]:
+        counted = f"{sizes[most]:,} B; {least} takes {sizes[least]:,} B"
+        unknown += (f"flash: counted for {most}, {counted}",)
+    ram_parts = max((linked.ram_parts for linked in found.values()), key=_total)
+    return Linked(found[most].parts, ram_parts, unknown)
+
+
+def _total(parts: tuple[Part, ...]) -> int:
+    return sum(part.bytes + part.margin_bytes for part in parts)
 
 
 def what_if(model: Model, firmware: Firmware | Runtime) -> tuple[Saving, ...]:

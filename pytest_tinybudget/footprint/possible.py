@@ -28,8 +28,15 @@ RELEASED: Library = "esp-nn"
 def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
     """The runtimes that ``runtime`` may stand for, by a name that tells them apart.
 
-    One entry where nothing is open.
+    One entry where nothing is open. Of releases that differ in nothing that an arena depends on,
+    the first stands for all.
     """
+    if runtime.one_of:
+        return {
+            ", ".join(filter(None, (each.name, name))): one
+            for each in releases_of(runtime)
+            for name, one in possible_runtimes(each).items()
+        }
     found = {"": runtime}
     if not runtime.tflm.is_known:
         found = {
@@ -51,6 +58,14 @@ def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
         for name, each in found.items()
         for run, kernels in _possible_kernels(each.kernels).items()
     }
+
+
+def releases_of(runtime: Runtime) -> tuple[Runtime, ...]:
+    """Those of ``runtime.one_of`` that differ in what an arena depends on."""
+    found: dict[tuple[Tflm, Kernels], Runtime] = {}
+    for each in runtime.one_of:
+        found.setdefault((each.tflm, each.kernels), each)
+    return tuple(found.values())
 
 
 def _possible_kernels(kernels: Kernels) -> Mapping[str, Kernels]:

@@ -25,6 +25,8 @@ def fingerprint(runtime: Runtime) -> str:
     Raises:
         TinybudgetError: the table of the user's own cannot be read.
     """
+    if runtime.one_of:
+        return _digest(" ".join(map(fingerprint, runtime.one_of)), ())
     settings = (
         runtime.abi,
         runtime.kernels,

@@ -48,6 +48,8 @@ class Runtime(Struct, frozen=True):
             the place of the table's for flash, while ``table`` still gives the stack.
         label: what the user calls it, where it is no shipped one.
         about: what it is, where core and kernels do not say it.
+        one_of: what it may be, where nobody has said which release it is, by names that differ:
+            the one that asks for most counts. It is itself as the first of them then.
     """
 
     cores: tuple[Core, ...]
@@ -61,6 +63,7 @@ class Runtime(Struct, frozen=True):
     graph: str = ""
     label: str = ""
     about: str = ""
+    one_of: tuple[Runtime, ...] = ()
 
     @property
     def id(self) -> str:
@@ -94,14 +97,18 @@ class Runtime(Struct, frozen=True):
 
     def with_margin(self, percent: float) -> Runtime:
         """The same on a core that was not measured itself: flash margin ``percent`` at least."""
-        if percent <= self.flash_margin_percent:
+        one_of = tuple(each.with_margin(percent) for each in self.one_of)
+        if percent <= self.flash_margin_percent and one_of == self.one_of:
             return self
-        return replace(self, flash_margin_percent=percent)
+        margin = max(percent, self.flash_margin_percent)
+        return replace(self, flash_margin_percent=margin, one_of=one_of)
 
     def beside(self, kind: str) -> Runtime:
         """The same with the kernel that hands over to an accelerator of ``kind``, if it has one."""
         hands_over_to = next((each for each in get_args(HandsOverTo) if each == kind), "")
-        return replace(self, kernels=replace(self.kernels, hands_over_to=hands_over_to))
+        one_of = tuple(each.beside(kind) for each in self.one_of)
+        kernels = replace(self.kernels, hands_over_to=hands_over_to)
+        return replace(self, kernels=kernels, one_of=one_of)
 
 
 _REFERENCE = Kernels("reference")
