@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 from test_link import _model
 
+from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.runtimes.abi import CORES
@@ -32,9 +33,70 @@ def built(runtime: Runtime, *, log_strings: bool | None = None, **changes: Any) 
     return replace(runtime, **changes)
 
 
+def of_distribution(table: str) -> Runtime:
+    """A runtime of the very build that the table called ``table`` is of."""
+    row = tables()[table]
+    near = next(
+        each
+        for each in RUNTIMES.values()
+        if each.cores[0].name == row.core and each.kernels.library == row.kernels
+    )
+    return built(
+        near,
+        distribution=row.built_from,
+        optimize=row.optimize,
+        app_libc=row.app_libc,
+        log_strings=row.log_strings,
+    )
+
+
+OF_DISTRIBUTIONS = sorted(name for name in tables() if name not in RUNTIMES)
+
+
 def test_every_shipped_section_graph_has_a_row_and_every_row_a_graph() -> None:
     shipped = {path.name for path in GRAPHS.iterdir() if path.name.endswith(".json.gz")}
     assert shipped == {section_graph_path(name).name for name in tables()}
+
+
+@pytest.mark.parametrize("name", OF_DISTRIBUTIONS)
+def test_a_distributions_build_has_its_own_table(name: str) -> None:
+    choice = choose_table(of_distribution(name))
+    assert (choice.name, choice.differences) == (name, ())
+
+
+@pytest.mark.parametrize("name", OF_DISTRIBUTIONS)
+def test_what_real_firmware_has_otherwise_widens_the_margin_and_says_why(name: str) -> None:
+    parts = link(_model("CONV_2D"), of_distribution(name)).parts
+    margins = {part.name: part for part in parts if part.name.startswith("margin: ")}
+    assert "margin: another compiler" in margins
+    assert ("margin: paths in log strings" in margins) == tables()[name].log_strings
+    assert all(margin.margin_bytes and margin.note for margin in margins.values())
+    assert {part.method for part in parts} == {"estimated"}
+
+
+def test_an_application_with_printf_pays_less_than_an_empty_program() -> None:
+    operators = {"CONV_2D": False, "SOFTMAX": False}
+    bare, app = of_distribution("zephyr_m4f_bare"), of_distribution("zephyr_m4f_app")
+    assert 6_900 < flash_of(bare, operators) - flash_of(app, operators) < 8_300
+
+
+def test_the_size_of_main_is_by_count_where_the_compiler_inlines_the_registrations() -> None:
+    main = load_graph("pico_m0plus_sdk").main
+    measured = dict(main.by_count)
+    assert measured[14] > measured[22] > measured[1]
+    graph = of_distribution("pico_m0plus_sdk")
+    names = [name for name, each in load_graph("pico_m0plus_sdk").operators.items()]
+    sizes = {count: link(_model(*names[:count]), graph) for count in (14, 17, 22, 30)}
+    margins = {
+        count: [part for part in linked.parts if part.name == "margin: resolver and main"]
+        for count, linked in sizes.items()
+    }
+    assert [count for count, found in margins.items() if found] == [17, 30]
+    for count in (17, 30):
+        (margin,) = margins[count]
+        assert margin.method == "estimated"
+        assert f"not measured for {count} operators" in margin.note
+        assert margin.margin_bytes > 2_000
 
 
 @pytest.mark.parametrize("name", tables())

@@ -104,6 +104,10 @@ def link(model: Model, firmware: Firmware | Runtime) -> Linked:
     typed = typed_for(model, runtime) if firmware.registrations == "typed" else {}
     image = _image(graph, operators, typed)
     parts, unknown = _with_margin(image.parts, runtime, graph), []
+    if image.main_margin:
+        note = f"not measured for {len(operators)} operators, it may be as much larger"
+        margin = image.main_margin
+        parts.append(Part(f"margin: {_MAIN}", 0, "estimated", margin_bytes=margin, note=note))
     parts += _beyond(parts, runtime)
     for name in operators:
         if name in graph.operators:
@@ -342,12 +346,14 @@ class _Image(Struct, frozen=True):
     """A linked firmware, bytes beyond an empty program.
 
     ``sizes`` are by output section (``KINDS``), ``parts`` say whose bytes of flash they are,
-    ``static_bytes`` is the RAM of static objects that are not the firmware's own.
+    ``static_bytes`` is the RAM of static objects that are not the firmware's own, ``main_margin``
+    how much larger its ``main`` may be, for numbers of operators that were not measured.
     """
 
     sizes: Mapping[str, int]
     parts: tuple[Part, ...]
     static_bytes: int
+    main_margin: int = 0
 
     @property
     def flash(self) -> int:
@@ -387,7 +393,8 @@ class _LinkedFirmware:
         self.base = _base(graph)
 
     def image(self) -> _Image:
-        return _Image(self._sizes(), tuple(_flash_parts(self)), self._static_bytes())
+        parts = tuple(_flash_parts(self))
+        return _Image(self._sizes(), parts, self._static_bytes(), self._main_margin())
 
     def _sizes(self) -> dict[str, int]:
         """Bytes by output section beyond an empty program."""
@@ -414,16 +421,35 @@ class _LinkedFirmware:
             if graph.kinds[node] in (_DATA, _BSS) and node not in graph.firmware
         )
 
+    def _main_margin(self) -> int:
+        main, count = self.graph.main, len(self.registered)
+        if not main.most or count in dict(main.by_count):
+            return 0
+        return max(0, math.ceil(_by_count(main.most, count) - _by_count(main.by_count, count)))
+
     def _main_text(self) -> float:
         main = self.graph.main
         customs = sum(self.registered.values())
         builtins = len(self.registered) - customs
-        size = main.base + main.per_builtin * builtins + main.per_custom * customs
+        if main.by_count:
+            size = _by_count(main.by_count, len(self.registered)) + main.per_custom * customs
+        else:
+            size = main.base + main.per_builtin * builtins + main.per_custom * customs
         if self.uses_variables:
             size += main.variables
         if len(self.registered) == 1:
             size += main.one_custom if customs else main.one_builtin
         return size
+
+
+def _by_count(measured: Sequence[tuple[int, float]], count: int) -> float:
+    """Bytes for ``count`` operators: as measured, or on the line between the nearest counts."""
+    if count <= measured[0][0]:
+        return measured[0][1]
+    below = [each for each in measured if each[0] <= count][-2:]
+    above = next((each for each in measured if each[0] >= count), None)
+    (low, small), (high, large) = (below[-1], above) if above else (below[0], below[-1])
+    return small if low == high else small + (large - small) * (count - low) / (high - low)
 
 
 def _reach(graph: SectionGraph, roots: Sequence[int]) -> frozenset[int]:

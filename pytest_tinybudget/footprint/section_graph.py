@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from functools import cache
 from functools import lru_cache
 from itertools import accumulate
@@ -28,6 +29,7 @@ from msgspec.structs import asdict
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.runtimes.tables import section_graph_path
+from pytest_tinybudget.runtimes.tables import tables
 
 
 FORMAT = "tinybudget-sections/1"
@@ -43,6 +45,7 @@ KINDS = ("text", "rodata", "exidx", "init_array", "data", "bss")
 _MAXIMUM_PACKED_BYTES = 16 * 1024**2
 _MAXIMUM_BYTES = 128 * 1024**2
 _MAXIMUM_SECTION_BYTES = 1 << 32
+_MAXIMUM_OPERATORS = 1000
 
 
 class OperatorRoots(Struct, frozen=True, gc=False):
@@ -60,6 +63,11 @@ class MainModel(Struct, frozen=True):
     the compiler specializes; ``empty_main`` is what the baseline's ``main`` takes. Linker
     scripts put ``main`` first in ``.text``, so it shifts all that is aligned behind it.
     ``rodata`` are its constants, with the padding that they cause.
+
+    A compiler that puts the registrations into ``main`` itself, as GCC does at ``-O3``, makes
+    it grow otherwise: ``by_count`` has its size by the number of operators, in their order,
+    where that was measured. It takes the place of ``base`` and ``per_builtin``. For other counts
+    ``most`` is what it may take at most.
     """
 
     base: float = 0.0
@@ -70,6 +78,15 @@ class MainModel(Struct, frozen=True):
     one_custom: float = 0.0
     empty_main: float = 0.0
     rodata: float = 0.0
+    by_count: tuple[tuple[int, float], ...] = ()
+    most: tuple[tuple[int, float], ...] = ()
+
+
+class Application(Struct, frozen=True):
+    """What an application around TFLM has anyway: ``baseline`` nodes, and its ``main``."""
+
+    baseline: tuple[int, ...]
+    main: MainModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +99,8 @@ class SectionGraph:
     ``supersede`` has pairs of nodes of which the second replaces the first once its member is
     linked, or reached if it is a merged constant (of which the first is the ending).
     ``firmware`` are the nodes of the probe's own ``main`` object, ``kept`` those that linker
-    scripts keep as soon as their member is linked.
+    scripts keep as soon as their member is linked. ``applications`` are other empty programs that
+    the same sections were linked with: what they have costs nothing (``within``).
     """
 
     name: str
@@ -106,8 +124,14 @@ class SectionGraph:
     supersede: tuple[tuple[int, int], ...]
     margin_percent: float
     kept: tuple[int, ...] = ()
+    applications: Mapping[str, Application] = field(default_factory=dict)
     #: What ``link`` has found in it already: many models use the same operators.
     walked: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def within(self, application: str) -> SectionGraph:
+        """The same sections in the firmware of ``application``, of ``applications``."""
+        around = self.applications[application]
+        return replace(self, baseline=around.baseline, main=around.main)
 
 
 def load_graph(table: str) -> SectionGraph:
@@ -134,7 +158,11 @@ def _load_packaged(name: str) -> SectionGraph:
         packed = section_graph_path(name).read_bytes()
     except OSError as error:
         raise TinybudgetError(f"no section graph named {name!r} in the package") from error
-    return decode(packed, name)
+    graph, row = decode(packed, name), tables().get(name)
+    if row is None:
+        return graph
+    graph = replace(graph, margin_percent=row.margin_percent)
+    return graph.within(row.application) if row.application else graph
 
 
 @lru_cache(maxsize=8)
@@ -206,12 +234,12 @@ def _graph(table: dict[str, Any], name: str) -> SectionGraph:
         sizes=sizes,
         kinds=kinds,
         alignments=alignments,
-        targets=_rows(table["edge_counts"], table["edges"], count, count),
+        targets=_rows(table["edge_counts"], _edges(table, "edge"), count, count),
         objects=objects,
         object_names=table["object_names"],
         object_origins=[str(origin) for origin in table["object_origins"]],
         object_targets=_rows(
-            table["object_edge_counts"], table["object_edges"], object_count, object_count
+            table["object_edge_counts"], _edges(table, "object_edge"), object_count, object_count
         ),
         operators={
             operator: OperatorRoots(
@@ -227,11 +255,43 @@ def _graph(table: dict[str, Any], name: str) -> SectionGraph:
         core_variables=nodes(roots["variables"]),
         baseline=nodes(roots["baseline"]),
         firmware=frozenset(nodes(roots["firmware"])),
-        main=MainModel(**{key: _bounded(value) for key, value in table["main"].items()}),
+        main=_main_model(table["main"]),
         supersede=tuple(cast("tuple[int, int]", nodes(pair)) for pair in table["supersede"]),
         margin_percent=max(0.0, _bounded(table["margin_percent"])),
         kept=nodes(roots.get("kept", [])),
+        applications={
+            application: Application(nodes(entry["baseline"]), _main_model(entry["main"]))
+            for application, entry in table.get("applications", {}).items()
+        },
     )
+
+
+def _main_model(entry: dict[str, Any]) -> MainModel:
+    linear: dict[str, Any] = {
+        key: _bounded(value) for key, value in entry.items() if key not in _COUNTED
+    }
+    by_count, most = (_counted(entry.get(key, {})) for key in _COUNTED)
+    return msgspec.structs.replace(MainModel(**linear), by_count=by_count, most=most)
+
+
+#: The fields of ``MainModel`` that are by count.
+_COUNTED = ("by_count", "most")
+
+
+def _counted(entry: dict[str, Any]) -> tuple[tuple[int, float], ...]:
+    counted = {int(count): _bounded(size) for count, size in entry.items()}
+    _require(all(0 < count < _MAXIMUM_OPERATORS for count in counted), "a count is out of range")
+    return tuple(sorted(counted.items()))
+
+
+def _edges(table: dict[str, Any], kind: str) -> list[int]:
+    """All targets in a row: as such (``edges``), or each by its distance from the one before."""
+    steps = table.get(f"{kind}_steps")
+    if steps is None:
+        edges: list[int] = table[f"{kind}s"]
+        return edges
+    _require_integers(steps, -_MAXIMUM_SECTION_BYTES, _MAXIMUM_SECTION_BYTES, "step")
+    return list(accumulate(steps))
 
 
 class _Rows(Sequence[Sequence[int]]):
@@ -285,7 +345,11 @@ def encode(graph: SectionGraph) -> bytes:
         "format": FORMAT,
         "description": dict(graph.description),
         "margin_percent": graph.margin_percent,
-        "main": asdict(graph.main),
+        "main": _main_entry(graph.main),
+        "applications": {
+            name: {"baseline": each.baseline, "main": _main_entry(each.main)}
+            for name, each in graph.applications.items()
+        },
         "roots": {
             "core": graph.core,
             "builtin": graph.core_builtin,
@@ -305,13 +369,25 @@ def encode(graph: SectionGraph) -> bytes:
         "kinds": list(graph.kinds),
         "alignments": list(graph.alignments),
         "edge_counts": [len(row) for row in graph.targets],
-        "edges": [target for row in graph.targets for target in row],
+        "edge_steps": _steps(graph.targets),
         "objects": list(graph.objects),
         "object_names": list(graph.object_names),
         "object_origins": list(graph.object_origins),
         "object_edge_counts": [len(row) for row in graph.object_targets],
-        "object_edges": [target for row in graph.object_targets for target in row],
+        "object_edge_steps": _steps(graph.object_targets),
     }
     content = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
     compressor = zlib.compressobj(9, wbits=31)
     return compressor.compress(content) + compressor.flush()
+
+
+def _main_entry(main: MainModel) -> dict[str, Any]:
+    entry: dict[str, Any] = asdict(main)
+    counted = {key: dict(entry.pop(key)) for key in _COUNTED}
+    return entry | {key: sizes for key, sizes in counted.items() if sizes}
+
+
+def _steps(rows: Iterable[Sequence[int]]) -> list[int]:
+    """All targets in a row, each row in order, by their distance: that packs a quarter smaller."""
+    flat = [target for row in rows for target in sorted(row)]
+    return [target - last for last, target in zip([0, *flat], flat, strict=False)]

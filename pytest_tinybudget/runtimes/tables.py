@@ -46,7 +46,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     """A section graph that is shipped, and the build that it was read off.
 
     Attributes:
-        name: of its file in ``data/graphs``.
+        name: its own.
         core: the core's name.
         kernels: the kernel library.
         built_from: the sources: a distribution and its release, ``"tflite-micro 90b983c2"``.
@@ -57,6 +57,8 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
         libc: the C library.
         margin_percent: how far a real link may exceed the table: the worst that was seen.
         links: the number of real links that it was held to.
+        graph: its file in ``data/graphs``, where that has another name.
+        application: which of the graph's applications it counts with; empty for an empty program.
         asides: what makes real firmware larger than those links.
     """
 
@@ -71,6 +73,8 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     optimize: Optimize = ""
     log_strings: bool = False
     app_libc: AppLibc = "none"
+    graph: str = ""
+    application: str = ""
     asides: tuple[Aside, ...] = ()
 
     @property
@@ -136,10 +140,10 @@ class Margin(Struct, frozen=True, gc=False):
 
 
 class Choice(Struct, frozen=True):
-    """The section graph that stands for a runtime.
+    """The table that stands for a runtime.
 
     Attributes:
-        name: of its file in ``data/graphs``; empty where no table stands for the runtime.
+        name: its name; empty where no table stands for the runtime.
         table: its row; ``None`` without one.
         differences: what the runtime has that the table has not, or the other way round.
     """
@@ -249,7 +253,8 @@ def _of_runtime(runtime: Runtime) -> dict[_Aspect, _Value]:
 
 def section_graph_path(table: str) -> Path:
     """The section graph of the shipped table called ``table`` (gzipped JSON)."""
-    return _DATA / "graphs" / f"{table}.json.gz"
+    row = tables().get(table)
+    return _DATA / "graphs" / f"{row.graph if row and row.graph else table}.json.gz"
 
 
 def stack_table_path(table: str) -> Path:
