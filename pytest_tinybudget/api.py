@@ -34,9 +34,10 @@ from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.shrinking.options import Kept
 from pytest_tinybudget.shrinking.options import Rewrite
-from pytest_tinybudget.shrinking.parts import FilePart
-from pytest_tinybudget.shrinking.proof import Proof
 from pytest_tinybudget.shrinking.report import Arenas
+from pytest_tinybudget.shrinking.report import FilePart
+from pytest_tinybudget.shrinking.report import Proof
+from pytest_tinybudget.shrinking.report import ProofRun
 from pytest_tinybudget.shrinking.report import ShrinkReport
 from pytest_tinybudget.shrinking.report import Shrunk
 from pytest_tinybudget.workspace import Workspace
@@ -65,6 +66,7 @@ __all__ = [
     "PairResult",
     "Part",
     "Proof",
+    "ProofRun",
     "Shapes",
     "ShrinkReport",
     "Shrunk",
@@ -105,6 +107,7 @@ def check(model: Source, *, board: str | Board, **settings: Unpack[Settings]) ->
             array (several by the names of the inputs) whose first axis is the sample.
         custom_objects: module with the model's own layers, such as ``"training.layers"``.
         strip: leave out names, signatures and metadata.
+        shrink: measure the model as a smaller file with the same outputs, as ``shrink`` makes it.
         per_channel_dense: a scale for each output of a dense layer (default: with int8).
         activations: type of what flows between operators.
         operators: what kernels of the firmware's own take, by operator, as in
@@ -144,6 +147,7 @@ def measure(
         representative_data: as for ``check``.
         custom_objects: as for ``check``.
         strip: as for ``check``.
+        shrink: as for ``check``.
         per_channel_dense: as for ``check``.
         activations: as for ``check``.
 
@@ -180,9 +184,9 @@ def shrink(
     """
     from pytest_tinybudget.graph.tflite import load_model
     from pytest_tinybudget.graph.tflite import read_model
-    from pytest_tinybudget.shrinking import proven
-    from pytest_tinybudget.shrinking import shrink_model
     from pytest_tinybudget.shrinking.options import shrink_options
+    from pytest_tinybudget.shrinking.shrink import proven
+    from pytest_tinybudget.shrinking.shrink import shrink_model
 
     options = shrink_options(keep, without)
     given = read_model(model, "model") if isinstance(model, bytes) else load_model(Path(model))

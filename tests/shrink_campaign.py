@@ -33,7 +33,7 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
-from pytest_tinybudget.shrinking import shrink_model
+from pytest_tinybudget.shrinking.shrink import shrink_model
 
 
 if TYPE_CHECKING:

@@ -48,8 +48,8 @@ SURFACE = {
     "pytest_tinybudget": "Board Footprint PairResult TinybudgetError check measure shrink",
     "pytest_tinybudget.api": (
         "Arena ArenaPlace Arenas Board Data DeclarationError Figure FilePart Footprint Layer "
-        "Limits Measure ModelError OperatorCosts PairResult Part Proof Shapes ShrinkReport Shrunk "
-        "Source TinybudgetError check find_board measure shrink"
+        "Limits Measure ModelError OperatorCosts PairResult Part Proof ProofRun Shapes "
+        "ShrinkReport Shrunk Source TinybudgetError check find_board measure shrink"
     ),
     "pytest_tinybudget.hooks": (
         "Arena Block Board Change Comparison Footprint Layer Measure Model Operator PairResult "
@@ -314,6 +314,7 @@ SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
     ({"placement_model": "ram"}, ["--placement-model", "ram"]),
     ({"budget": {"ram": "1 KB"}}, ["--budget", "ram=1KB"]),
     ({"strip": True}, ["--strip"]),
+    ({"shrink": True}, ["--shrink"]),
 ]
 
 

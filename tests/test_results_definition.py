@@ -36,6 +36,11 @@ from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import Placed
 from pytest_tinybudget.results.types import own_provenance
 from pytest_tinybudget.results.types import tool_version
+from pytest_tinybudget.shrinking.report import Arenas
+from pytest_tinybudget.shrinking.report import FilePart
+from pytest_tinybudget.shrinking.report import Proof
+from pytest_tinybudget.shrinking.report import ProofRun
+from pytest_tinybudget.shrinking.report import ShrinkReport
 
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +58,18 @@ NEWER = {
     "$.pairs[].figures[].limit",
     "$.pairs[].figures[].at_least",
     "$.pairs[].figures[].advice",
+    "$.pairs[].shrunk",
+    "$.pairs[].shrunk.least_bytes",
+    "$.pairs[].shrunk.parts",
+    "$.pairs[].shrunk.arenas",
+    "$.pairs[].shrunk.arenas[].planned",
+    "$.pairs[].shrunk.plan",
+    "$.pairs[].shrunk.notes",
+    "$.pairs[].shrunk.unchanged",
+    "$.pairs[].shrunk.proof",
+    "$.pairs[].shrunk.proof.runs",
+    "$.pairs[].shrunk.proof.runs[].invocations",
+    "$.pairs[].shrunk.proof.runs[].why_not",
     "$.pairs[].kind",
     "$.pairs[].codes",
     "$.pairs[].placed",
@@ -99,6 +116,17 @@ def full() -> PairResult:
         figures=(Figure("latency", "s", 0.25, 3.0, "estimated", "cycles", 2.0),),
         placed=Placed("static", "SRAM", 5000, -4),
         arrays=(Placed("psram", "PSRAM", 9000, 8, "model"),),
+        shrunk=ShrinkReport(
+            model="kws",
+            bytes_before=2000,
+            bytes_after=1500,
+            least_bytes=1000,
+            parts=(FilePart("names and descriptions", 500, 0),),
+            arenas=(Arenas("esp32", 4096, 4000, planned=True),),
+            plan="written",
+            notes=("no one file is best for all boards",),
+            proof=Proof((ProofRun("TFLM", 8), ProofRun("LiteRT", why_not="it does not run"))),
+        ),
         measures=(
             *samples.over().measures,
             *(samples.measure(metric) for metric in ("psram", "arena", "persistent_arena")),

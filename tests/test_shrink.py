@@ -33,7 +33,7 @@ from pytest_tinybudget.graph.tables import put_together
 from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
-from pytest_tinybudget.shrinking import strip
+from pytest_tinybudget.shrinking.strip import strip
 
 
 ROOT = Path(__file__).parents[1]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import struct
 from collections.abc import Callable
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from damage import fill
@@ -36,12 +38,12 @@ from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.versions import Version
-from pytest_tinybudget.shrinking import ShrinkOptions
-from pytest_tinybudget.shrinking import proven
-from pytest_tinybudget.shrinking import shrink_model
+from pytest_tinybudget.shrinking.options import ShrinkOptions
 from pytest_tinybudget.shrinking.proof import DiffersError
 from pytest_tinybudget.shrinking.proof import prove
 from pytest_tinybudget.shrinking.sameness import difference
+from pytest_tinybudget.shrinking.shrink import proven
+from pytest_tinybudget.shrinking.shrink import shrink_model
 from pytest_tinybudget.shrinking.solver import Buffer
 from pytest_tinybudget.shrinking.solver import lower_bound
 from pytest_tinybudget.shrinking.solver import place
@@ -507,9 +509,122 @@ def test_python_shrinks_bytes_and_files(tmp_path: Path) -> None:
     )
     (arena,) = shrunk.report.arenas
     assert arena.planned
-    assert arena.after is not None
-    assert arena.before is not None
-    assert arena.after < arena.before
+    assert 0 < arena.after < arena.before
+
+
+# In a declaration.
+
+BOTH = """\
+[defaults]
+boards = ["raspberry-pi-pico", "arduino-nano-33-ble"]
+[models.kws]
+source = "kws.tflite"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYBUDGET_CACHE", str(tmp_path / "cache"))
+    Path("kws.tflite").write_bytes(made(gapped()).content)
+    return tmp_path
+
+
+def checked(declaration: str, *options: str) -> list[dict[str, Any]]:
+    Path("tinybudget.toml").write_text(declaration)
+    assert main(["check", "--json", "r.json", *options]) == 0
+    pairs: list[dict[str, Any]] = json.loads(Path("r.json").read_text())["pairs"]
+    return pairs
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [BOTH + "shrink = true\n", BOTH.replace("[models", "shrink = true\n[models")],
+    ids=["of the model", "of the defaults"],
+)
+def test_the_gate_measures_and_writes_the_shrunken_file(
+    declaration: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = checked(BOTH)
+    pairs = checked(declaration, "--artifacts", "out", "-v")
+    assert [pair["shrunk"] for pair in whole] == [None, None]
+    boards = ("raspberry-pi-pico", "arduino-nano-33-ble")
+    runtimes = {pair["board"]["id"]: pair["runtime"] for pair in pairs}
+    firmwares = {board: Firmware(RUNTIMES[runtimes[board]]) for board in boards}
+    shrunk = shrink_model(read_model(Path("kws.tflite").read_bytes(), "kws"), firmwares)
+    for before, pair in zip(whole, pairs, strict=True):
+        report = pair["shrunk"]
+        assert pair["model"]["bytes"] == report["bytes_after"] == shrunk.model.bytes
+        assert report["bytes_before"] == before["model"]["bytes"]
+        assert before["flash"]["used"] - pair["flash"]["used"] == shrunk.report.saved_bytes
+        assert pair["arena"]["required"] < before["arena"]["required"]
+        assert report["plan"] == "written"
+        assert [each["board"] for each in report["arenas"]] == list(firmwares)
+    out = capsys.readouterr().out
+    assert f"shrink: {shrunk.report.sizes}" in out
+    numbers = re.findall(r"0x([0-9a-f]{2})\b", Path("out/kws_model_data.cc").read_text())
+    assert bytes.fromhex("".join(numbers)) == shrunk.model.content
+
+
+def test_a_model_may_choose_what_its_defaults_do(project: Path) -> None:
+    defaults = BOTH.replace("[models", "shrink = true\n[models")
+    assert {pair["shrunk"] for pair in checked(defaults + "shrink = false\n")} == {None}
+    (pair, _) = checked(defaults + 'shrink = { keep = ["names"], without = ["plan"] }\n')
+    assert pair["shrunk"]["plan"] == "none"
+    names = next(each for each in pair["shrunk"]["parts"] if each["name"].startswith("names"))
+    assert names["after"] > 0
+
+
+def test_the_model_of_a_group_is_one_file_for_all_its_boards(project: Path) -> None:
+    Path("vad.tflite").write_bytes(made(convolutions()).content)
+    group = """\
+[models.vad]
+source = "vad.tflite"
+[groups.both]
+models = ["kws", "vad"]
+boards = ["esp32"]
+"""
+    pairs = checked(BOTH.replace("[models", "shrink = true\n[models") + group)
+    (report,) = {json.dumps(each["shrunk"]) for each in pairs if each["model"]["name"] == "kws"}
+    boards = [each["board"] for each in json.loads(report)["arenas"]]
+    assert set(boards) == {"raspberry-pi-pico", "arduino-nano-33-ble", "esp32"}
+
+
+def test_a_second_run_takes_file_and_proof_from_the_cache(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = checked(BOTH + "shrink = true\n")
+
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("shrunk a second time")
+
+    monkeypatch.setattr("pytest_tinybudget.shrinking.shrink.shrink_model", again)
+    assert checked(BOTH + "shrink = true\n") == first
+
+
+def test_a_model_that_would_answer_otherwise_is_an_error(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def differs(*_: object, **__: object) -> None:
+        raise DiffersError("kws: shrunken, output 0 differs in TFLM's interpreter")
+
+    monkeypatch.setattr("pytest_tinybudget.shrinking.shrink.prove", differs)
+    Path("tinybudget.toml").write_text(BOTH + "shrink = true\n")
+    assert main(["check", "--artifacts", "out"]) == 2
+    assert "TB310" in capsys.readouterr().out
+    assert not list(Path().glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [('{ keep = ["name"] }', "keep"), ('"yes"', "shrink"), ("{ kept = [] }", "kept")],
+)
+def test_a_wrong_value_is_told_with_its_line(
+    value: str, says: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("tinybudget.toml").write_text(f"{BOTH}shrink = {value}\n")
+    assert main(["check"]) == 2
+    assert says in capsys.readouterr().err
 
 
 # What the issue names.

@@ -27,7 +27,7 @@ from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import OperatorCost
-from pytest_tinybudget.shrinking import strip
+from pytest_tinybudget.shrinking.strip import strip
 from pytest_tinybudget.workspace import Workspace
 
 

@@ -223,6 +223,9 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
         "--strip", action="store_true", help="leave out names, signatures and metadata"
     )
     parser.add_argument(
+        "--shrink", action="store_true", help="as a smaller file with the same outputs"
+    )
+    parser.add_argument(
         "--per-channel-dense",
         action=argparse.BooleanOptionalAction,
         default=None,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.graph.model import Model
-    from pytest_tinybudget.shrinking import ShrinkOptions
-    from pytest_tinybudget.shrinking import ShrunkModel
+    from pytest_tinybudget.shrinking.options import ShrinkOptions
+    from pytest_tinybudget.shrinking.shrink import ShrunkModel
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -121,8 +121,8 @@ def _made(
 ) -> Iterator[tuple[Path, ShrunkModel]]:
     """The file for all boards, and one for each board that another serves better."""
     from pytest_tinybudget.gate.shrunken import firmwares_of
-    from pytest_tinybudget.shrinking import proven
-    from pytest_tinybudget.shrinking import shrink_model
+    from pytest_tinybudget.shrinking.shrink import proven
+    from pytest_tinybudget.shrinking.shrink import shrink_model
 
     firmwares = firmwares_of(boards)
     for_all = proven(shrink_model(model, firmwares, options), model, samples=samples)

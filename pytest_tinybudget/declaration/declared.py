@@ -32,6 +32,7 @@ from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.stand_ins import find_stand_in
+from pytest_tinybudget.shrinking.options import ShrinkRequest
 
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class DeclaredModel(Struct, frozen=True):
     ``checks`` are what else is declared of the model; ``placements`` is where arena and model lie.
     ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
     ``max_increase`` is declared and there was nothing to compare with. ``operators`` is what
-    operators without a rule take in its firmware, by name.
+    operators without a rule take in its firmware, by name. ``shrink`` is ``None`` for a file that
+    is measured as it is.
     """
 
     name: str
@@ -144,6 +146,7 @@ class DeclaredModel(Struct, frozen=True):
     accuracy: Accuracy | None = None
     agreement: Agreement | None = None
     operators: Mapping[str, OperatorCost] = {}
+    shrink: ShrinkRequest | None = None
 
 
 class DeclaredGroup(Struct, frozen=True):

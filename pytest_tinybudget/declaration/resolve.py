@@ -48,10 +48,13 @@ from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.schema import GroupTable
 from pytest_tinybudget.declaration.schema import ModelTable
 from pytest_tinybudget.declaration.schema import RolloutTable
+from pytest_tinybudget.declaration.schema import ShrinkTable
 from pytest_tinybudget.declaration.schema import SplitPlacementTable
 from pytest_tinybudget.declaration.schema import UpdateTable
 from pytest_tinybudget.declaration.sdks import is_known
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
+from pytest_tinybudget.declaration.shrunken import request_of
+from pytest_tinybudget.declaration.shrunken import with_boards
 from pytest_tinybudget.results.metrics import ARENA_METRICS
 from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.results.types import Acceptance
@@ -102,10 +105,11 @@ def resolved(
     }
     models = _Models(context, document, boards, runtimes, inherited.settings, operators)
     groups = models.resolve()
+    by_name, groups = with_boards(models.by_name, groups, runtimes)
     artifacts, baseline = document.defaults.artifacts, document.defaults.baseline
     return Declaration(
         path=path,
-        models=models.by_name,
+        models=by_name,
         groups=groups,
         boards={**inherited.boards, **boards.own},
         slots=boards.slots,
@@ -199,6 +203,7 @@ class _Settings(msgspec.Struct, frozen=True):
     max_increase: MaxIncrease = msgspec.field(default_factory=MaxIncrease)
     require_base: bool = False
     conversion: Conversion | None = None
+    shrink: bool | ShrinkTable = False
 
 
 class Inherited(msgspec.Struct, frozen=True):
@@ -269,6 +274,7 @@ class _Models(msgspec.Struct, eq=False):
             conversion=conversion(
                 self.context, table, otherwise.conversion or self.as_built_in(), keys
             ),
+            shrink=first(table.shrink, otherwise.shrink),
         )
 
     def check_runtime(
@@ -415,6 +421,7 @@ class _Models(msgspec.Struct, eq=False):
                 accuracy=quality,
                 agreement=shadow,
                 operators=self.operators,
+                shrink=request_of(settings.shrink),
             )
             other = self.by_name.setdefault(name, model)
             if other is not model:

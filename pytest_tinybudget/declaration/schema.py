@@ -23,6 +23,8 @@ from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placement
 from pytest_tinybudget.runtimes.runtime import AppLibc
 from pytest_tinybudget.runtimes.runtime import Optimize
+from pytest_tinybudget.shrinking.options import Kept
+from pytest_tinybudget.shrinking.options import Rewrite
 from pytest_tinybudget.update.settings import LINK_RATE_PATTERN
 
 
@@ -262,6 +264,28 @@ CustomObjects = Annotated[
 Strip = Annotated[
     bool, Meta(description="leave out names, signatures and metadata", examples=[True])
 ]
+
+
+class ShrinkTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model is shrunk."""
+
+    keep: Annotated[
+        list[Kept] | None,
+        Meta(description="what stays although no interpreter needs it", examples=[["signatures"]]),
+    ] = None
+    without: Annotated[
+        list[Rewrite] | None,
+        Meta(description="the changes that are not made", examples=[["plan"]]),
+    ] = None
+
+
+Shrunken = Annotated[
+    bool | ShrinkTable,
+    Meta(
+        description="measure and write the model as a smaller file with the same outputs",
+        examples=[True],
+    ),
+]
 PerChannelDense = Annotated[
     bool, Meta(description="a scale for each output of a dense layer", examples=[False])
 ]
@@ -445,6 +469,7 @@ class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
     representative_data: RepresentativeData | None = None
     custom_objects: CustomObjects | None = None
     strip: Strip | None = None
+    shrink: Shrunken | None = None
     per_channel_dense: PerChannelDense | None = None
     activations: Activations | None = None
     conversion_timeout: ConversionTimeout | None = None

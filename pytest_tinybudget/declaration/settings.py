@@ -31,6 +31,7 @@ from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.shipped import called
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
+from pytest_tinybudget.declaration.shrunken import request_of
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.runtimes.distributions import runtime_called
@@ -83,6 +84,7 @@ class MeasuredSettings(TypedDict, total=False):
     representative_data: Data | None
     custom_objects: str | None
     strip: bool
+    shrink: bool
     per_channel_dense: bool | None
     activations: Literal["int8", "int16"]
 
@@ -111,6 +113,7 @@ DEFAULTS: Settings = {
     "representative_data": None,
     "custom_objects": None,
     "strip": False,
+    "shrink": False,
     "per_channel_dense": None,
     "activations": "int8",
 }
@@ -177,6 +180,7 @@ def declared_model(path: Path, board: Board, settings: Settings, root: Path) -> 
             given["placement"], given["placement_model"], given["storage_model"]
         ),
         operators=_costs(given["operators"] or {}),
+        shrink=request_of(given["shrink"]),
     )
 
 

@@ -17,6 +17,7 @@ from pytest_tinybudget.declaration.project import Project
 from pytest_tinybudget.declaration.settings import MeasuredSettings
 from pytest_tinybudget.declaration.settings import Settings
 from pytest_tinybudget.declaration.settings import declared_model
+from pytest_tinybudget.declaration.shrunken import with_firmwares
 
 
 @contextmanager
@@ -52,4 +53,6 @@ def pair_of(
     path = Path(path)
     found = board if isinstance(board, Board) else find_board(board)
     model = declared_model(path, found, settings or {}, root or Path.cwd())
-    return Pair(Location(path.parent.as_posix()), Project(path), model, found)
+    project = Project(path)
+    model = with_firmwares(model, (found,), project.runtimes)
+    return Pair(Location(path.parent.as_posix()), project, model, found)

@@ -178,7 +178,9 @@ def _described(
     notes = _shapes(pair.model, model)
     saved = workspace.stripped_bytes(pair.model)
     stripped = (stripped_text(saved),) if saved else ()
-    result = replace(result, notes=(*result.notes, *notes, *stripped))
+    shrunk = workspace.shrink_report(pair.model)
+    told = shrunk.told() if shrunk else ()
+    result = replace(result, notes=(*result.notes, *notes, *stripped, *told), shrunk=shrunk)
     return _with_accelerator(result, found.accelerated) if found.accelerated else result
 
 

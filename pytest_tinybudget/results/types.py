@@ -41,6 +41,7 @@ from pytest_tinybudget.results.metrics import OVER_CODES
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
+from pytest_tinybudget.shrinking.report import ShrinkReport
 
 
 #: ``fits``; ``warns`` (fits, but above ``warn_at`` or with a notice that asks for attention);
@@ -396,6 +397,10 @@ class PairResult(Struct, frozen=True, gc=False):
         tuple[Figure, ...],
         about("What is known besides flash and RAM, such as latency or the bytes of an update."),
     ] = ()
+    shrunk: Annotated[
+        ShrinkReport | None,
+        about("What `shrink = true` did to the model; null where it is not declared."),
+    ] = None
     kind: Annotated[
         Kind,
         about(

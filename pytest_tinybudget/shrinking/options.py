@@ -9,6 +9,7 @@ from typing import get_args
 from msgspec import Struct
 
 from pytest_tinybudget.base.suggest import unknown
+from pytest_tinybudget.runtimes.firmware import Firmware
 
 
 #: What may be kept although no interpreter needs it.
@@ -30,6 +31,20 @@ class ShrinkOptions(Struct, frozen=True):
 
     keep: tuple[Kept, ...] = ()
     without: tuple[Rewrite, ...] = ()
+
+
+class ShrinkRequest(Struct, frozen=True):
+    """That a declared model is to be shrunk, and for what.
+
+    Attributes:
+        options: How.
+        firmwares: By board what it is built into; none where no memory plan may be written.
+        no_plan: Why none may be written; empty where one may.
+    """
+
+    options: ShrinkOptions = ShrinkOptions()
+    firmwares: tuple[tuple[str, Firmware], ...] = ()
+    no_plan: str = ""
 
 
 def shrink_options(keep: Iterable[str] = (), without: Iterable[str] = ()) -> ShrinkOptions:

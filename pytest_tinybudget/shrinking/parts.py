@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Mapping
 
-from msgspec import Struct
-
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.graph.tables import Leaf
@@ -14,6 +12,7 @@ from pytest_tinybudget.graph.tables import Table
 from pytest_tinybudget.graph.tables import Vector
 from pytest_tinybudget.graph.tables import parents_first
 from pytest_tinybudget.graph.tables import stored_bytes
+from pytest_tinybudget.shrinking.report import FilePart
 
 
 WEIGHTS, METADATA, QUANTIZATION = "weights and other constants", "metadata", "quantization"
@@ -46,25 +45,6 @@ _FIELDS = {
     ("Model", "metadata_buffer"): METADATA,
     ("Model", "signature_defs"): SIGNATURES,
 }
-
-
-class FilePart(Struct, frozen=True):
-    """A part of a file.
-
-    Attributes:
-        name: What it is, one of ``PARTS``.
-        before: Its bytes before shrinking.
-        after: Its bytes after it.
-    """
-
-    name: str
-    before: int
-    after: int
-
-    @property
-    def saved(self) -> int:
-        """By how much it is smaller."""
-        return self.before - self.after
 
 
 def parts_of(root: Table, file_bytes: int) -> dict[str, int]:

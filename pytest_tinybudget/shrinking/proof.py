@@ -12,11 +12,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec import Struct
-
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.shrinking.report import Proof
+from pytest_tinybudget.shrinking.report import ProofRun
 
 
 #: On how many random inputs the files are compared, at the least.
@@ -28,7 +28,8 @@ TIME_LIMIT_SECONDS = 120
 _SPARE_ARENA_BYTES = 16 * 1024**2
 
 _TFLM, _LITERT = "TFLM", "LiteRT"
-_PACKAGES = {_TFLM: "tflite_micro", _LITERT: "ai_edge_litert"}
+#: The interpreters, and the package that each is in.
+PACKAGES = {_TFLM: "tflite_micro", _LITERT: "ai_edge_litert"}
 
 _CHILD = """\
 import sys
@@ -66,23 +67,35 @@ def value(dtype, shape, random):
         limits = numpy.iinfo(dtype)
         return random.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
     return random.standard_normal(shape).astype(dtype)
-def given(details, number):
-    if number < len(samples_of_user):
-        return samples_of_user[number]
-    return values(details, number)
-samples_of_user = []
-if len(sys.argv) > 7:
-    with numpy.load(sys.argv[7], allow_pickle=False) as file:
-        columns = [file[each] for each in file.files]
-    samples_of_user = list(zip(*columns))
+def fitted(value, detail):
+    dtype, shape = numpy.dtype(detail["dtype"]), tuple(detail["shape"])
+    if value.dtype != dtype and value.dtype.kind == "f" and dtype.kind in "iu":
+        scale, zero_point = scale_of(detail)
+        limits = numpy.iinfo(dtype)
+        value = numpy.clip(numpy.round(value / scale) + zero_point, limits.min, limits.max)
+    return value.astype(dtype).reshape(shape)
+def scale_of(detail):
+    found = detail["quantization_parameters"]
+    return float(found["scales"][0]), int(found["zero_points"][0])
+def samples_of(path, details):
+    if not path:
+        return []
+    data = numpy.load(path, allow_pickle=False)
+    columns = [data[each] for each in data.files] if hasattr(data, "files") else [data]
+    if len(columns) != len(details):
+        return []
+    rows = zip(*(column[:samples] for column in columns))
+    try:
+        return [list(map(fitted, row, details)) for row in rows]
+    except (ValueError, IndexError):
+        return []  # not in the form of the inputs
 engine = {"TFLM": Tflm, "LiteRT": LiteRt}[name]
-def answers(path):
-    model = engine(path)
-    return [
-        model.run(given(model.inputs, number))
-        for _ in range(rounds)
-        for number in range(samples + len(samples_of_user))
-    ]
+path = sys.argv[7] if len(sys.argv) > 7 else ""
+def answers(file):
+    model = engine(file)
+    own = samples_of(path, model.inputs)
+    given = [*own, *(values(model.inputs, number) for number in range(samples))]
+    return [model.run(each) for _ in range(rounds) for each in given]
 before = answers("before.tflite")
 print("BEFORE", flush=True)
 after = answers("after.tflite")
@@ -94,43 +107,6 @@ for number, (one, other) in enumerate(zip(before, after, strict=True)):
             raise SystemExit(0)
 print("SAME", len(before), flush=True)
 """
-
-
-class Run(Struct, frozen=True):
-    """What one interpreter made of both files.
-
-    ``invocations`` is how often each ran with equal outputs; 0 where nothing was compared, and then
-    ``why_not`` says why.
-    """
-
-    interpreter: str
-    invocations: int = 0
-    why_not: str = ""
-
-
-class Proof(Struct, frozen=True):
-    """That a shrunken file answers as the file that it was made of.
-
-    ``runs`` are those of the interpreters that are installed here.
-    """
-
-    runs: tuple[Run, ...] = ()
-
-    @property
-    def is_verified(self) -> bool:
-        """Whether an interpreter ran both files; it found no difference then."""
-        return any(run.invocations for run in self.runs)
-
-    @property
-    def text(self) -> str:
-        """In words: ``"same outputs in 8 invocations (TFLM, LiteRT)"``."""
-        names = [f"{run.interpreter} {run.invocations}" for run in self.runs if run.invocations]
-        if names:
-            return f"outputs equal byte for byte: {', '.join(names)} invocations"
-        reasons = [f"{run.interpreter}: {run.why_not}" for run in self.runs]
-        return "; ".join(("not verified here", *reasons)) + (
-            "" if reasons else " (pip install 'pytest-tinybudget[verify]')"
-        )
 
 
 class DiffersError(TinybudgetError):
@@ -149,13 +125,13 @@ def prove(before: Model, after: Model, *, samples: Path | None = None) -> Proof:
         TinybudgetError: temporary files cannot be written.
     """
     found = []
-    for name, package in _PACKAGES.items():
+    for name, package in PACKAGES.items():
         if importlib.util.find_spec(package) is not None:
             found.append(_run(name, before, after, samples))
     return Proof(tuple(found))
 
 
-def _run(name: str, before: Model, after: Model, samples: Path | None) -> Run:
+def _run(name: str, before: Model, after: Model, samples: Path | None) -> ProofRun:
     rounds = _ROUNDS_WITH_STATE if _has_state(before) else 1
     main = before.main
     arguments = [
@@ -167,7 +143,7 @@ def _run(name: str, before: Model, after: Model, samples: Path | None) -> Run:
     try:
         child = _child(arguments, before, after)
     except subprocess.TimeoutExpired:
-        return Run(name, why_not=f"not done after {TIME_LIMIT_SECONDS} s")
+        return ProofRun(name, why_not=f"not done after {TIME_LIMIT_SECONDS} s")
     except OSError as error:
         raise TinybudgetError(
             f"{before.name}: not verified, temporary files cannot be written: "
@@ -178,7 +154,7 @@ def _run(name: str, before: Model, after: Model, samples: Path | None) -> Run:
     said = [line.split() for line in lines if line.split()[:1]]
     words = {line[0]: line[1:] for line in said}
     if "BEFORE" not in words:
-        return Run(name, why_not=f"it does not run the model ({_last_line(child)})")
+        return ProofRun(name, why_not=f"it does not run the model ({_last_line(child)})")
     if "DIFFERS" in words:
         number, output = words["DIFFERS"]
         raise DiffersError(
@@ -190,7 +166,7 @@ def _run(name: str, before: Model, after: Model, samples: Path | None) -> Run:
             f"{before.name}: shrunken, it does not run in {name}'s interpreter "
             f"({_last_line(child)}): nothing is written",
         )
-    return Run(name, int(words["SAME"][0]))
+    return ProofRun(name, int(words["SAME"][0]))
 
 
 def _child(

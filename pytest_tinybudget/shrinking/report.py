@@ -1,71 +1,116 @@
-"""What shrinking did, as data: for ``--json``, for results files and for reports."""
+"""What shrinking did, as data: for ``--json``, for results files and for reports.
+
+These structs are part of the results file: what they say of their fields is its definition
+(``base/fields.py``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 from typing import Literal
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.fields import about
+from pytest_tinybudget.base.fields import integer
+from pytest_tinybudget.base.fields import size
 from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.base.units import format_size
-from pytest_tinybudget.shrinking.parts import FilePart
-from pytest_tinybudget.shrinking.proof import Proof
 
 
-class Arenas(Struct, frozen=True):
-    """What a board's arena must be for a model, before and after shrinking.
+class FilePart(Struct, frozen=True, gc=False):
+    """A part of a model's file, before and after shrinking."""
 
-    Attributes:
-        board: The board's id.
-        before: Bytes before; ``None`` where TFLM does not load the model.
-        after: Bytes after.
-        planned: Whether the file got a memory plan.
-    """
-
-    board: str
-    before: int | None
-    after: int | None
-    planned: bool = False
+    name: Annotated[str, about("What it is, such as quantization or names.")]
+    before: Annotated[int, size("Its bytes before.")]
+    after: Annotated[int, size("Its bytes after.")]
 
     @property
     def saved(self) -> int:
         """By how much it is smaller."""
-        return (self.before or 0) - (self.after or 0)
+        return self.before - self.after
 
 
-#: What a memory plan in the file is: written here, the model's own, or none.
-Plan = Literal["written", "kept", "none"]
+class Arenas(Struct, frozen=True, gc=False):
+    """What a board's arena must be for a model, before and after shrinking."""
+
+    board: Annotated[str, about("The board's id.")]
+    before: Annotated[int, size("Bytes before; 0 where TFLM does not load the model.")]
+    after: Annotated[int, size("Bytes after.")]
+    planned: Annotated[bool, about("Whether the file got a memory plan.")] = False
+
+    @property
+    def saved(self) -> int:
+        """By how much it is smaller."""
+        return self.before - self.after
+
+    @property
+    def text(self) -> str:
+        """In words: ``"esp32: arena 18,096 -> 16,880 B (-6.7%) with a memory plan"``."""
+        if not (self.before and self.after):
+            return f"{self.board}: TFLM does not load the model"
+        if self.before == self.after:
+            return f"{self.board}: arena {self.after:,} B, as before"
+        percent = -100 * self.saved / self.before
+        why = " with a memory plan" if self.planned else ""
+        return f"{self.board}: arena {self.before:,} -> {self.after:,} B ({percent:.1f}%){why}"
+
+
+class ProofRun(Struct, frozen=True, gc=False):
+    """What one interpreter made of both files."""
+
+    interpreter: Annotated[str, about("TFLM or LiteRT.")]
+    invocations: Annotated[
+        int, integer("How often each ran with equal outputs; 0 where nothing was compared.")
+    ] = 0
+    why_not: Annotated[str, about("Why nothing was compared.")] = ""
+
+
+class Proof(Struct, frozen=True, gc=False):
+    """That a shrunken file answers as the file that it was made of."""
+
+    runs: Annotated[
+        tuple[ProofRun, ...], about("Of the interpreters that are installed where it was made.")
+    ] = ()
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether an interpreter ran both files; it found no difference then."""
+        return any(run.invocations for run in self.runs)
+
+    @property
+    def text(self) -> str:
+        """In words: ``"outputs equal byte for byte: TFLM 8, LiteRT 8 invocations"``."""
+        names = [f"{run.interpreter} {run.invocations}" for run in self.runs if run.invocations]
+        if names:
+            return f"outputs equal byte for byte: {', '.join(names)} invocations"
+        if not self.runs:
+            return "not verified here (pip install 'pytest-tinybudget[verify]')"
+        reasons = (f"{run.interpreter}: {run.why_not}" for run in self.runs)
+        return "; ".join(("not verified here", *reasons))
 
 
 class ShrinkReport(Struct, frozen=True):
-    """What shrinking did to a model.
+    """What shrinking did to a model."""
 
-    Attributes:
-        model: The model's name.
-        bytes_before: Size of the file that was given.
-        bytes_after: Size of the file that was made.
-        least_bytes: What no file of the model goes below: its distinct contents and scales.
-        parts: What the file is made of, before and after.
-        changes: What was done, in words.
-        arenas: Of the boards that it was shrunk for.
-        plan: What the file has of a memory plan.
-        notes: What else there is to say, such as why there is no plan.
-        unchanged: Why the file is unchanged; empty where it is not.
-        proof: That the outputs are the same.
-    """
-
-    model: str
-    bytes_before: int
-    bytes_after: int
-    least_bytes: int = 0
-    parts: tuple[FilePart, ...] = ()
-    changes: tuple[str, ...] = ()
-    arenas: tuple[Arenas, ...] = ()
-    plan: Plan = "none"
-    notes: tuple[str, ...] = ()
-    unchanged: str = ""
-    proof: Proof = Proof()
+    model: Annotated[str, about("The model's name.")]
+    bytes_before: Annotated[int, size("Size of the file that was given.")]
+    bytes_after: Annotated[int, size("Size of the file that was made.")]
+    least_bytes: Annotated[
+        int, size("What no file of the model goes below: its distinct contents and scales.")
+    ] = 0
+    parts: Annotated[tuple[FilePart, ...], about("What the file is made of.")] = ()
+    arenas: Annotated[tuple[Arenas, ...], about("Of the boards that it was shrunk for.")] = ()
+    plan: Annotated[
+        Literal["written", "kept", "none"],
+        about("The file's memory plan: made by shrinking, the model's own, or none."),
+    ] = "none"
+    notes: Annotated[
+        tuple[str, ...], about("What else there is to say, such as why there is no plan.")
+    ] = ()
+    unchanged: Annotated[str, about("Why the file is unchanged; empty where it is not.")] = ""
+    proof: Annotated[Proof, about("That the outputs are the same.")] = Proof()
 
     @property
     def saved_bytes(self) -> int:
@@ -74,16 +119,27 @@ class ShrinkReport(Struct, frozen=True):
 
     @property
     def headline(self) -> str:
-        """In one line: ``"kws: 53.9 KB -> 30.3 KB (-43.9 %)"``."""
-        if self.unchanged:
-            return f"{self.model}: unchanged, {format_size(self.bytes_before)}: {self.unchanged}"
+        """In one line: ``"kws: 52.7 KB -> 29.6 KB (-43.9%)"``."""
         return f"{self.model}: {self.sizes}"
 
     @property
     def sizes(self) -> str:
         """The file before and after: ``"52.7 KB -> 29.6 KB (-43.9%)"``."""
+        if self.unchanged:
+            return f"unchanged, {format_size(self.bytes_before)}: {self.unchanged}"
         before, after = format_pair(self.bytes_before, self.bytes_after)
         return f"{before} -> {after} ({-100 * self.saved_bytes / self.bytes_before:.1f}%)"
+
+    def told(self) -> tuple[str, ...]:
+        """The report in few lines, for the notes on a pair."""
+        saved = [f"{part.name} {-part.saved:+,} B" for part in self.parts if part.saved]
+        first = f"shrink: {self.sizes}"
+        lines = [f"{first}: {', '.join(saved)}" if saved and not self.unchanged else first]
+        lines += [f"shrink: {each.text}" for each in self.arenas if each.saved]
+        lines += [f"shrink: {note}" for note in self.notes]
+        if not self.unchanged:
+            lines.append(f"shrink: {self.proof.text}")
+        return tuple(lines)
 
     def lines(self) -> Iterator[str]:
         """The report in lines, the headline first."""
@@ -97,10 +153,8 @@ class ShrinkReport(Struct, frozen=True):
                 f"  no file goes below {self.least_bytes:,} B of weights, biases and scales: "
                 f"{over:,} B above"
             )
-        for each in self.changes:
-            yield f"  {each}"
         for arena in self.arenas:
-            yield f"  {_arena_text(arena)}"
+            yield f"  {arena.text}"
         for note in self.notes:
             yield f"  {note}"
         if not self.unchanged:
@@ -117,13 +171,3 @@ class Shrunk(Struct, frozen=True):
 
     content: bytes
     report: ShrinkReport
-
-
-def _arena_text(arena: Arenas) -> str:
-    if arena.before is None or arena.after is None:
-        return f"{arena.board}: TFLM does not load the model"
-    if arena.before == arena.after:
-        return f"{arena.board}: arena {arena.after:,} B, as before"
-    percent = -100 * arena.saved / arena.before
-    why = " with a memory plan" if arena.planned else ""
-    return f"{arena.board}: arena {arena.before:,} -> {arena.after:,} B ({percent:.1f}%){why}"

@@ -246,8 +246,8 @@ def _compared(before: _Arenas, after: _Arenas, *, planned: bool = False) -> tupl
     return tuple(
         Arenas(
             name,
-            None if was is None else was.required,
-            None if (now := after[name]) is None else now.required,
+            0 if was is None else was.required,
+            0 if (now := after[name]) is None else now.required,
             planned=planned,
         )
         for name, was in before.items()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.convert.converter import Request
     from pytest_tinybudget.declaration import DeclaredModel
+    from pytest_tinybudget.shrinking.report import ShrinkReport
 
 
 class Models(Struct, eq=False):
@@ -36,6 +37,7 @@ class Models(Struct, eq=False):
     progress: Progress | None = None
     _graphs: dict[Hashable, Model | TinybudgetError] = field(default_factory=dict)
     _conversions: dict[Hashable, Converted | TinybudgetError | None] = field(default_factory=dict)
+    _shrunken: dict[Hashable, ShrinkReport] = field(default_factory=dict)
     #: How many bytes stripping left out of files that were not converted here.
     _stripped: dict[Hashable, int] = field(default_factory=dict)
     _converter: Converter | None = None
@@ -66,6 +68,10 @@ class Models(Struct, eq=False):
         """How many bytes ``strip`` left out of a file that was not converted here."""
         return self._stripped.get(_file_of(declared), 0)
 
+    def shrink_report(self, declared: DeclaredModel) -> ShrinkReport | None:
+        """What shrinking did to a model that was read; ``None`` where it is not shrunk."""
+        return self._shrunken.get(_file_of(declared))
+
     def prepare(self, declared: Iterable[DeclaredModel]) -> None:
         """Convert those that need it side by side; what fails is raised when they are read."""
         requests = {_request(each): None for each in declared if _is_converted(each)}
@@ -78,6 +84,7 @@ class Models(Struct, eq=False):
         graph = self._graphs.pop(key, None)
         self._conversions.pop(key, None)
         self._stripped.pop(key, None)
+        self._shrunken.pop(key, None)
         return graph if isinstance(graph, Model) else None
 
     def kept(self) -> tuple[set[Hashable], set[Hashable]]:
@@ -105,6 +112,18 @@ class Models(Struct, eq=False):
             self._converter.close()
 
     def _read(self, declared: DeclaredModel) -> Model:
+        model = self._as_declared(declared)
+        if declared.shrink is None:
+            return model
+        from pytest_tinybudget.workspace.shrunken import shrunken
+
+        samples = declared.conversion.data_path
+        made, report = shrunken(model, declared.shrink, self.cache(), samples)
+        self._shrunken[_file_of(declared)] = report
+        return made
+
+    def _as_declared(self, declared: DeclaredModel) -> Model:
+        """The model's file as it was converted, stripped and given its shapes."""
         from pytest_tinybudget.graph.tflite import load_model
         from pytest_tinybudget.graph.tflite import read_model
 
@@ -125,7 +144,7 @@ class Models(Struct, eq=False):
         model = closed(model, dict(declared.conversion.input_shapes))
         if not declared.conversion.strip:
             return model
-        from pytest_tinybudget.shrinking import strip
+        from pytest_tinybudget.shrinking.strip import strip
 
         stripped = strip(model)
         self._stripped[_file_of(declared)] = stripped.saved_bytes
@@ -142,7 +161,7 @@ class Models(Struct, eq=False):
 
 def _file_of(declared: DeclaredModel) -> Hashable:
     """What decides the content of a model's file."""
-    return (declared.source, declared.conversion, declared.planned)
+    return (declared.source, declared.conversion, declared.planned, declared.shrink)
 
 
 def _is_converted(declared: DeclaredModel) -> bool:

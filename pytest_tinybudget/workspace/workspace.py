@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import Declared
     from pytest_tinybudget.footprint.arena import Simulation
     from pytest_tinybudget.runtimes.firmware import Firmware
+    from pytest_tinybudget.shrinking.report import ShrinkReport
     from pytest_tinybudget.workspace.shared_footprints import SharedFootprints
 
 
@@ -96,6 +97,10 @@ class Workspace(Struct, eq=False):
     def stripped_bytes(self, declared: DeclaredModel) -> int:
         """How many bytes ``strip`` left out of a file that was not converted here."""
         return self._models.stripped_bytes(declared)
+
+    def shrink_report(self, declared: DeclaredModel) -> ShrinkReport | None:
+        """What shrinking did to a model that was read; ``None`` where it is not shrunk."""
+        return self._models.shrink_report(declared)
 
     def prepare(self, selected: Iterable[Declared]) -> None:
         """Convert what ``selected`` will need, side by side; each pair tells what fails."""

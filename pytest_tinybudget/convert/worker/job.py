@@ -51,7 +51,7 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     from pytest_tinybudget.convert.worker.repack import repack
     from pytest_tinybudget.convert.worker.representative import samples_of
     from pytest_tinybudget.graph.tflite import read_model
-    from pytest_tinybudget.shrinking import strip
+    from pytest_tinybudget.shrinking.strip import strip
 
     read = watch_files(Path(job.root)) if job.custom_objects or job.data_function else None
     folder.write_step(FIRST_STEP)

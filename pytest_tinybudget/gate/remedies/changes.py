@@ -33,9 +33,9 @@ from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.placement import ArenaPlacement
 from pytest_tinybudget.runtimes.placement import Placement
-from pytest_tinybudget.shrinking import strip
 from pytest_tinybudget.shrinking.reconverted import per_tensor
 from pytest_tinybudget.shrinking.reconverted import without_plan
+from pytest_tinybudget.shrinking.strip import strip
 
 
 #: Makes another model of one, or nothing where there is nothing to change.
