@@ -80,6 +80,34 @@ def test_an_application_with_printf_pays_less_than_an_empty_program() -> None:
     assert 6_900 < flash_of(bare, operators) - flash_of(app, operators) < 8_300
 
 
+#: Boards whose distribution has no table of their core: the table that stands, and the least that
+#: its margin for the core must be, bytes and percent, by what was measured of both cores.
+OTHER_CORES = {
+    "Arduino on the Portenta": ("arduino_m4f_app", "m7_cmsisnn", "arduino_m4f_app", 1_280, 0.0),
+    "Zephyr on M0+": ("zephyr_m4f_app", "m0plus_cmsisnn", "zephyr_m4f_app", 4_798, 14.7),
+    "Zephyr on M55": ("zephyr_m4f_app", "m55_cmsisnn", "zephyr_m4f_app", 408, 0.0),
+    "Zephyr on RISC-V": ("zephyr_m4f_app", "rv32imc_ref", "zephyr_m4f_app", 11_182, 19.0),
+    "pico-sdk on RP2350": ("pico_m0plus_sdk", "m33_cmsisnn", "pico_m0plus_sdk", 15_284, 0.0),
+    "pico-sdk on RP2350, -Os": ("pico_m0plus_os_sdk", "m33_cmsisnn", "pico_m0plus_os_sdk", 3_552, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("board", OTHER_CORES)
+def test_a_core_without_a_table_takes_the_nearest_with_an_upward_margin(board: str) -> None:
+    like, on, table, least_bytes, least_percent = OTHER_CORES[board]
+    build = of_distribution(like)
+    core = RUNTIMES[on]
+    runtime = replace(build, cores=core.cores, kernels=core.kernels, table=core.table)
+    assert choose_table(runtime).name == table
+    model = _model("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SOFTMAX")
+    linked = link(model, runtime)
+    (margin,) = (part for part in linked.parts if part.name == "margin: another core")
+    assert linked.flash == link(model, build).flash
+    assert margin.margin_bytes >= least_bytes + linked.flash * least_percent / 100
+    assert "operator sets" in margin.note
+    assert {part.method for part in linked.parts} == {"estimated"}
+
+
 def test_the_size_of_main_is_by_count_where_the_compiler_inlines_the_registrations() -> None:
     main = load_graph("pico_m0plus_sdk").main
     measured = dict(main.by_count)

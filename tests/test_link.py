@@ -331,6 +331,9 @@ def _small_table() -> bytes:
             "description": {},
             "margin_percent": 0.3,
             "main": {"base": 10.0},
+            "applications": {
+                "printf": {"baseline": [3], "main": {"by_count": {"1": 8, "3": 24}}},
+            },
             "roots": {
                 "core": [0], "builtin": [], "custom": [], "variables": [], "baseline": [],
                 "firmware": [], "kept": [3],
@@ -364,3 +367,41 @@ def test_cyclic_references_end() -> None:
     sizes = sizes_of(decode(_small_table(), "small"), {"ADD": False})
     assert sizes["rodata"] == 8
     assert sizes["init_array"] == 2
+
+
+def test_edges_may_be_written_by_their_distances() -> None:
+    table = json.loads(_small_table())
+    table["edge_steps"] = [1, 1, -2]
+    del table["edges"]
+    plain, stepped = decode(_small_table(), "small"), decode(json.dumps(table).encode(), "small")
+    assert list(map(list, stepped.targets)) == list(map(list, plain.targets)) == [[1], [2], [0], []]
+
+
+@pytest.mark.parametrize("steps", [[1, 1], [1, 1, -3], [1, 1, 9], [1, 1, 0.5], "112", None])
+def test_distances_that_lead_nowhere_are_damage(steps: object) -> None:
+    table = json.loads(_small_table())
+    table["edge_steps"] = steps
+    del table["edges"]
+    with pytest.raises(TinybudgetError, match="damaged"):
+        decode(json.dumps(table).encode(), "wild")
+
+
+def test_what_an_application_has_anyway_costs_nothing() -> None:
+    graph = decode(_small_table(), "small")
+    assert sizes_of(graph, {"ADD": False})["init_array"] == 2
+    assert sizes_of(graph.within("printf"), {"ADD": False})["init_array"] == 0
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 8), (2, 16), (3, 24), (4, 32), (6, 48)])
+def test_a_main_by_count_is_on_the_line_between_what_was_measured(count: int, size: int) -> None:
+    operators = {f"OP_{index}": False for index in range(count)}
+    graph = decode(_small_table(), "small").within("printf")
+    assert sizes_of(graph, operators)["text"] - sizes_of(graph, {})["text"] == size - 8
+
+
+@pytest.mark.parametrize("counted", [{"0": 1}, {"x": 1}, {"1": "x"}, {"1": 1e300}, {"99999": 1}, 3])
+def test_sizes_by_count_that_are_none_are_damage(counted: object) -> None:
+    table = json.loads(_small_table())
+    table["main"] = {"by_count": counted}
+    with pytest.raises(TinybudgetError, match="damaged"):
+        decode(json.dumps(table).encode(), "wild")
