@@ -13,10 +13,12 @@ from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.runtimes.abi import CORES
+from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.fingerprint import fingerprint
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.tables import _choice
 from pytest_tinybudget.runtimes.tables import choose_table
 from pytest_tinybudget.runtimes.tables import section_graph_path
 from pytest_tinybudget.runtimes.tables import tables
@@ -205,3 +207,31 @@ def test_a_table_of_another_build_has_another_fingerprint() -> None:
         fingerprint(built(M4, app_libc="pico-sdk", log_strings=True)),
     }
     assert len(prints) == 4
+
+
+def test_a_release_counts_with_a_table_of_its_distribution() -> None:
+    """Another release's table is nearer than another distribution's, whose kernels are others."""
+    having = {(table.distribution, table.core) for table in tables().values()}
+    for each in distributions().values():
+        for core in each.cores:
+            runtime = each.on(core)
+            if runtime is None or (each.name, core) not in having:
+                continue
+            chosen = choose_table(runtime).table
+            assert chosen is not None
+            assert chosen.distribution == each.name, f"{each.full_name} on {core}"
+
+
+@pytest.mark.parametrize("name", ["zephyr_m4f_app", "zephyr_m4f_bare", "zephyr_m4f_strip_app"])
+def test_arduinos_older_kernels_would_not_count_too_little_for_zephyr(name: str) -> None:
+    runtime = of_distribution(name)
+    arduino = name.replace("zephyr", "arduino")
+    choice = _choice(tables()[arduino], runtime)
+    assert choice is not None
+    for operators in (("CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"), ("FULLY_CONNECTED",), ("ADD",)):
+        images = [
+            flash_of(of_distribution(table), dict.fromkeys(operators, False))
+            for table in (arduino, name)
+        ]
+        counted = images[0] + sum(margin.bytes for margin in choice.margins(images[0]))
+        assert counted >= images[1]

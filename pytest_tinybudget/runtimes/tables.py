@@ -216,12 +216,13 @@ def _choice(table: Table, runtime: Runtime) -> Choice | None:
     return Choice(table.name, table, tuple(found))
 
 
-def _distance(choice: Choice, runtime: Runtime) -> tuple[float, bool, bool]:
+def _distance(choice: Choice, runtime: Runtime) -> tuple[float, bool, bool, bool]:
     """How far a table is from ``runtime``: the room that it leaves, then whose sources it has."""
     table = choice.table
     room = sum(each.room(_USUAL_FLASH) for each in choice.differences)
     return (
         room,
+        table is None or table.distribution != runtime.built_from.partition(" ")[0],
         table is None or table.built_from != runtime.built_from,
         choice.name != runtime.table,
     )
