@@ -147,8 +147,8 @@ def test_a_boards_own_runtime_is_held_to_its_core() -> None:
             "it is code for RV32IMC, and the board's core is Xtensa LX6"
         ),
         (
-            "    valid: esp32_espnn, tflite-micro 90b983c2, esp-tflite-micro 1.4.0, esphome 2026.5, "
-            "zephyr 4.4"
+            "    valid: esp32_espnn, tflite-micro 90b983c2, esp-tflite-micro 1.4.0, "
+            "esphome 2026.5, zephyr 4.4"
         ),
         '    example: runtime = "esp32_espnn"',
     ]
