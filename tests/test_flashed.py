@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget import api
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.detection.detect import detect
+from pytest_tinybudget.detection.flashed import Flashed
+from pytest_tinybudget.detection.flashed import flashed
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.fingerprint import fingerprint
 from pytest_tinybudget.runtimes.runtime import Runtime
@@ -16,11 +31,15 @@ from pytest_tinybudget.runtimes.runtime import Runtime
 # One of several releases
 
 
-def dense(*, per_channel: bool = False) -> Model:
+def dense_file(*, per_channel: bool = False) -> bytes:
     maker = ModelMaker()
     graph = maker.graph()
     graph.output(graph.dense(graph.input((1, 8)), units=4, per_channel=per_channel))
-    return read_model(maker.build(), "dense")
+    return maker.build()
+
+
+def dense(*, per_channel: bool = False) -> Model:
+    return read_model(dense_file(per_channel=per_channel), "dense")
 
 
 def one_of(*names: str, core: str = "Cortex-M4F") -> Runtime:
@@ -60,3 +79,334 @@ def test_several_releases_are_another_runtime_than_each_of_them() -> None:
     several = one_of("zephyr 4.4", "zephyr 4.0")
     assert len({fingerprint(each) for each in (one, two, several)}) == 3
     assert several.with_margin(45).one_of[1].flash_margin_percent == 45
+
+
+# From files to a runtime
+
+
+S3 = "Xtensa LX7 with vectors"
+M4 = "Cortex-M4F"
+LOCK = "dependencies: {espressif/esp-tflite-micro: {version: %s}, espressif/esp-nn: {version: %s}}"
+MANIFEST = "dependencies: {espressif/esp-tflite-micro: '%s'}"
+WEST = "manifest: {projects: [{name: zephyr, revision: %s}]}"
+
+
+def project(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def found_in(tmp_path: Path, core: str, folder: str = "", **files: str) -> Flashed:
+    found = flashed(detect(project(tmp_path, **files)), core, folder)
+    assert found is not None
+    return found
+
+
+def names(found: Flashed) -> list[str]:
+    return [each.name for each in found.runtime.one_of] or [found.runtime.name]
+
+
+def test_a_lock_decides_release_and_kernels(tmp_path: Path) -> None:
+    found = found_in(tmp_path, S3, **{"dependencies.lock": LOCK % ("1.3.3~1", "1.1.2")})
+    assert found.runtime.name == "esp-tflite-micro 1.3.3.1"
+    assert found.runtime.kernels.version.name == "1.1.2"
+    assert found.runtime.tflm == runtime_called("esp-tflite-micro 1.3.3.1", S3).tflm
+    assert found.places == "dependencies.lock:1"
+
+
+def test_a_range_is_all_releases_that_it_allows(tmp_path: Path) -> None:
+    found = found_in(tmp_path, S3, **{"main/idf_component.yml": MANIFEST % "~1.3.3"})
+    assert found.runtime.name == "esp-tflite-micro 1.3.3 to 1.3.8"
+    assert names(found) == [
+        f"esp-tflite-micro 1.3.{patch}" for patch in ("8", "7", "5", "4", "3.1", "3")
+    ]
+
+
+def test_a_lock_that_its_manifest_has_left_behind_counts_beside_what_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    files = {
+        "dependencies.lock": LOCK % ("1.3.1", "1.1.0"),
+        "main/idf_component.yml": MANIFEST % "1.3.4",
+    }
+    found = found_in(tmp_path, S3, **files)
+    assert names(found) == ["esp-tflite-micro 1.3.4", "esp-tflite-micro 1.3.1"]
+    (note,) = found.notes
+    assert note == (
+        "main/idf_component.yml:1 asks for 1.3.4, which dependencies.lock:1 is not: the next "
+        "build takes another"
+    )
+
+
+def test_a_version_between_releases_is_both_of_them(tmp_path: Path) -> None:
+    found = found_in(tmp_path, S3, **{"main/idf_component.yml": MANIFEST % "1.3.6"})
+    assert names(found) == ["esp-tflite-micro 1.3.7", "esp-tflite-micro 1.3.5"]
+    assert found.notes == ("main/idf_component.yml:1: 1.3.6 lies between releases that are known",)
+
+
+def test_a_commit_that_nobody_knows_may_be_any_release(tmp_path: Path) -> None:
+    text = "FetchContent_Declare(t GIT_REPOSITORY https://github.com/raspberrypi/pico-tflmicro"
+    text += " GIT_TAG 7722147216)"
+    found = found_in(tmp_path, "Cortex-M0+", **{"CMakeLists.txt": text})
+    assert names(found)[0] == "pico-tflmicro dfea53b"
+    assert len(names(found)) > 5
+    assert found.notes == ("CMakeLists.txt:1: 7722147216 is none that is known",)
+
+
+def test_zephyrs_manifest_pins_and_its_kconfig_chooses_kernels_and_optimization(
+    tmp_path: Path,
+) -> None:
+    prj = "CONFIG_TENSORFLOW_LITE_MICRO=y\nCONFIG_SPEED_OPTIMIZATIONS=y\n"
+    found = found_in(tmp_path, M4, **{"west.yml": WEST % "v4.1.0", "prj.conf": prj})
+    assert found.runtime.name == "zephyr 4.1"
+    assert found.runtime.kernels.library == "reference"
+    assert found.runtime.optimize == "2"
+    assert not found.runtime.tflm.static_memory
+    cmsis = f"{prj}CONFIG_TENSORFLOW_LITE_MICRO_CMSIS_NN_KERNELS=y\n"
+    found = found_in(tmp_path, M4, **{"prj.conf": cmsis})
+    assert found.runtime.kernels == runtime_called("zephyr 4.1", M4).kernels
+
+
+def test_a_module_of_its_own_takes_the_place_of_what_zephyr_pins(tmp_path: Path) -> None:
+    module = "https://github.com/zephyrproject-rtos/tflite-micro"
+    text = f"manifest: {{projects: [{{name: zephyr, revision: v4.3.0}}, {{name: t, url: '{module}',"
+    found = found_in(tmp_path, M4, **{"west.yml": f"{text} revision: zephyr-v3.6.0}}]}}"})
+    assert found.runtime.name == "zephyr 3.6"
+
+
+def test_esphome_pins_unless_the_device_names_a_component(tmp_path: Path) -> None:
+    device = "esphome: {min_version: 2026.5.0}\nesp32: {variant: esp32s3%s}\nmicro_wake_word:\n"
+    found = found_in(tmp_path, S3, **{"v.yaml": device % ""})
+    assert found.runtime.name == "esphome 2026.5"
+    own = ", framework: {components: [{name: espressif/esp-tflite-micro, ref: 1.3.4}]}"
+    found = found_in(tmp_path, S3, **{"v.yaml": device % own})
+    assert found.runtime.name == "esp-tflite-micro 1.3.4"
+
+
+def test_the_arduino_library_names_no_version_and_build_flags_count(tmp_path: Path) -> None:
+    text = "[env:a]\nboard = nano33ble\nbuild_flags = -DTF_LITE_STATIC_MEMORY\nlib_deps ="
+    found = found_in(tmp_path, M4, **{"platformio.ini": f"{text} Arduino_TensorFlowLite"})
+    assert found.runtime.name == "arduino-tflm 2022-06 to 2023-12"
+    assert all(each.tflm.static_memory for each in found.runtime.one_of)
+    plain = found_in(
+        tmp_path, M4, **{"platformio.ini": "[env:a]\nlib_deps = Arduino_TensorFlowLite"}
+    )
+    assert not plain.runtime.tflm.static_memory
+
+
+def test_tflms_own_sources_may_be_built_either_way_unless_a_file_says(tmp_path: Path) -> None:
+    fetch = "FetchContent_Declare(t GIT_REPOSITORY https://github.com/tensorflow/tflite-micro "
+    fetch += "GIT_TAG 71fba59b)\n"
+    found = found_in(tmp_path, M4, **{"CMakeLists.txt": fetch})
+    assert names(found) == [
+        "tflite-micro 71fba59b, CMSIS-NN",
+        "tflite-micro 71fba59b without TF_LITE_STATIC_MEMORY, CMSIS-NN",
+        "tflite-micro 71fba59b, the reference kernels",
+        "tflite-micro 71fba59b without TF_LITE_STATIC_MEMORY, the reference kernels",
+    ]
+    said = f"{fetch}target_compile_definitions(tflm PUBLIC TF_LITE_STATIC_MEMORY CMSIS_NN)\n"
+    found = found_in(tmp_path, M4, **{"CMakeLists.txt": said})
+    assert names(found) == ["tflite-micro 71fba59b"]
+    assert found.runtime.tflm == runtime_called("tflite-micro 71fba59b", M4).tflm
+
+
+def test_a_core_that_a_distribution_is_not_built_for_is_not_its(tmp_path: Path) -> None:
+    files = {"dependencies.lock": LOCK % ("1.3.1", "1.1.0"), "west.yml": WEST % "v4.4.0"}
+    assert found_in(tmp_path, M4, **files).runtime.name == "zephyr 4.4"
+    assert flashed(detect(tmp_path), "Hexagon") is None
+
+
+def test_what_is_nearest_to_the_declaration_counts(tmp_path: Path) -> None:
+    files = {
+        "a/dependencies.lock": LOCK % ("1.3.1", "1.1.0"),
+        "b/dependencies.lock": LOCK % ("1.3.4", "1.1.2"),
+    }
+    assert found_in(tmp_path, S3, "b", **files).runtime.name == "esp-tflite-micro 1.3.4"
+    assert found_in(tmp_path, S3, "a/tests", **files).runtime.name == "esp-tflite-micro 1.3.1"
+    assert names(found_in(tmp_path, S3, **files)) == [
+        "esp-tflite-micro 1.3.4", "esp-tflite-micro 1.3.1",
+    ]  # fmt: skip
+
+
+def test_of_environments_for_boards_the_one_of_the_board_counts(tmp_path: Path) -> None:
+    text = "[env:a]\nboard = esp32dev\nlib_deps = espressif/esp-tflite-micro@1.3.1\n"
+    text += "[env:b]\nboard = nano33ble\nlib_deps = espressif/esp-tflite-micro@1.3.4\n"
+    detection = detect(project(tmp_path, **{"platformio.ini": text}))
+    likes = {"esp32dev": 2, "nano33ble": 0}
+    found = flashed(detection, S3, likeness=likes.__getitem__)
+    assert found is not None
+    assert found.runtime.name == "esp-tflite-micro 1.3.1"
+
+
+def test_a_fork_says_nothing(tmp_path: Path) -> None:
+    files = {"dependencies.lock": "dependencies: {someone/esp-tflite-micro: {version: 1.3.1}}"}
+    assert flashed(detect(project(tmp_path, **files)), S3) is None
+
+
+# runtime = "project"
+
+
+DECLARED = """\
+[defaults]
+boards = ["esp32-s3-devkitc-1"]
+%s
+[models.kws]
+source = "kws.tflite"
+"""
+
+
+def checked(tmp_path: Path, defaults: str, *, per_channel: bool = False) -> list[PairResult]:
+    (tmp_path / "kws.tflite").write_bytes(dense_file(per_channel=per_channel))
+    (tmp_path / "tinybudget.toml").write_text(DECLARED % defaults)
+    declaration = load_declaration(tmp_path / "tinybudget.toml")
+    return [Gate().check(pair) for pair in pairs("tinybudget.toml", declaration)]
+
+
+def test_runtime_project_takes_what_the_files_name(tmp_path: Path) -> None:
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.3~1", "1.1.2")})
+    (result,) = checked(tmp_path, 'runtime = "project"')
+    assert result.runtime == "esp-tflite-micro 1.3.3.1"
+    assert result.flashed == (
+        "esp-tflite-micro 1.3.3~1 (dependencies.lock:1), esp-nn 1.1.2 (dependencies.lock:1)"
+    )
+    assert result.identity is not None
+    assert result.identity.kernels_version == "1.1.2"
+    assert f"the project flashes esp-tflite-micro 1.3.3.1: {result.flashed}" in result.notes
+
+
+def test_a_board_and_a_model_may_take_it_as_well(tmp_path: Path) -> None:
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.3~1", "1.1.2")})
+    (tmp_path / "kws.tflite").write_bytes(dense_file())
+    (tmp_path / "tinybudget.toml").write_text(
+        '[models.kws]\nsource = "kws.tflite"\nboards = ["own", "esp32"]\n'
+        '[models.other]\nsource = "kws.tflite"\nboards = ["esp32"]\nruntime = "project"\n'
+        '[boards.own]\nextends = "esp32-s3-devkitc-1"\nruntime = "project"\n'
+    )
+    declaration = load_declaration(tmp_path / "tinybudget.toml")
+    found = [each for each in pairs("tinybudget.toml", declaration) if isinstance(each, Pair)]
+    names = [each.firmware.runtime.name for each in found]
+    assert names[0] == names[2] == "esp-tflite-micro 1.3.3.1"
+    assert names[1] != names[0]
+
+
+def test_a_range_is_measured_and_its_upper_end_counts(tmp_path: Path) -> None:
+    project(tmp_path, **{"main/idf_component.yml": MANIFEST % "~1.3.0"})
+    (result,) = checked(tmp_path, 'runtime = "project"', per_channel=True)
+    assert result.runtime == "esp-tflite-micro 1.3.0 to 1.3.8"
+    assert result.outcome == "refused"
+    (result,) = checked(tmp_path, 'runtime = "project"')
+    assert result.outcome in ("fits", "warns")
+
+
+def test_an_error_says_what_was_looked_for_and_found(tmp_path: Path) -> None:
+    project(
+        tmp_path, **{"west.yml": WEST % "v4.1.0", "platformio.ini": "[env:a]\nlib_deps = tfmicro"}
+    )
+    (tmp_path / "west.yml").unlink()
+    with pytest.raises(DeclarationError) as raised:
+        checked(tmp_path, 'runtime = "project"')
+    text = str(raised.value)
+    assert "tinybudget.toml:3" in text
+    assert "the project's files name no TFLM for esp32-s3-devkitc-1 (Xtensa LX7" in text
+    assert "tfmicro (any version) (platformio.ini:2)" in text
+    assert "looked for .gitmodules, dependencies.lock, idf_component.yml" in text
+
+
+def test_a_shared_file_leaves_the_project_to_the_declaration_that_extends_it(
+    tmp_path: Path,
+) -> None:
+    shared = tmp_path / "shared"
+    project(shared, **{"budgets.toml": '[defaults]\nruntime = "project"\n'})
+    firmware = project(
+        tmp_path / "firmware",
+        **{"dependencies.lock": LOCK % ("1.3.4", "1.1.2"), ".git/HEAD": ""},
+    )
+    (firmware / "kws.tflite").write_bytes(dense_file())
+    (firmware / "tinybudget.toml").write_text(
+        'extends = "../shared/budgets.toml"\n' + DECLARED % ""
+    )
+    declaration = load_declaration(firmware / "tinybudget.toml")
+    (pair,) = pairs("tinybudget.toml", declaration)
+    assert isinstance(pair, Pair)
+    assert pair.firmware.runtime.name == "esp-tflite-micro 1.3.4"
+
+
+def test_the_project_cannot_be_the_name_of_a_runtime_of_ones_own(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match="is the name of a shipped runtime"):
+        checked(tmp_path, '[runtime.project]\nextends = "m4_cmsisnn"')
+
+
+def test_python_and_the_command_line_take_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.4", "1.1.2")})
+    Path("kws.tflite").write_bytes(dense_file())
+    board = find_board("esp32-s3-devkitc-1")
+    found = api.check("kws.tflite", board=board, runtime="project")
+    assert found.runtime == "esp-tflite-micro 1.3.4"
+    arguments = ["check", "kws.tflite", "--board", board.id, "--runtime", "project"]
+    assert main(arguments) == 0
+    assert "esp-tflite-micro 1.3.4" in capsys.readouterr().out
+    assert main(["inspect", "kws.tflite", "--runtime", "project"]) == 2
+    assert "is what is flashed onto a board" in capsys.readouterr().err
+
+
+# A declared runtime that the files contradict
+
+
+def test_a_contradiction_is_a_warning_with_the_difference_in_bytes(tmp_path: Path) -> None:
+    project(tmp_path, **{"west.yml": WEST % "v4.1.0"})
+    text = DECLARED.replace("esp32-s3-devkitc-1", "arduino-nano-33-ble")
+    (tmp_path / "kws.tflite").write_bytes(dense_file())
+
+    def result_with(runtime: str) -> PairResult:
+        (tmp_path / "tinybudget.toml").write_text(text % f'runtime = "{runtime}"')
+        declaration = load_declaration(tmp_path / "tinybudget.toml")
+        (pair,) = pairs("tinybudget.toml", declaration)
+        return Gate().check(pair)
+
+    declared, real = result_with("m4_cmsisnn"), result_with("project")
+    assert declared.footprint is not None
+    assert real.footprint is not None
+    ram = real.footprint.ram - declared.footprint.ram
+    flash = real.footprint.flash - declared.footprint.flash
+    assert ram > 0
+    warning = (
+        "the project's files name zephyr 4.1 (west.yml:1), and the declared runtime is m4_cmsisnn: "
+        f"what they name takes {ram:+,} B of RAM and {flash:+,} B of flash; "
+        'runtime = "project" counts what they name'
+    )
+    assert warning in declared.warnings
+    assert declared.outcome == "warns"
+    assert not any("the project's files" in line for line in result_with("zephyr 4.1").warnings)
+    assert not any("the project's files" in line for line in real.warnings)
+
+
+def test_a_contradiction_that_is_a_refusal_says_so(tmp_path: Path) -> None:
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.1", "1.1.0")})
+    (result,) = checked(tmp_path, 'runtime = "esp-tflite-micro 1.3.4"', per_channel=True)
+    (warning,) = (line for line in result.warnings if line.startswith("the project's files"))
+    assert "with what they name, TFLM refuses FULLY_CONNECTED" in warning
+
+
+def test_an_sdk_that_the_files_contradict_is_one_too(tmp_path: Path) -> None:
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.1", "1.1.0")})
+    (result,) = checked(tmp_path, 'sdk = "esphome"')
+    assert any("name esp-tflite-micro 1.3.1 (dependencies.lock:1)" in w for w in result.warnings)
+
+
+def test_a_board_without_a_declared_runtime_does_not_look_at_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.1", "1.1.0")})
+
+    def walked(*_: object) -> None:
+        raise AssertionError("walked")
+
+    monkeypatch.setattr("pytest_tinybudget.detection.detect.detect", walked)
+    (result,) = checked(tmp_path, "")
+    assert result.outcome in ("fits", "warns")

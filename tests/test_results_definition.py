@@ -53,6 +53,7 @@ NEWER = {
     "$.runtime.variants[].kernels_version",
     "$.runtime.variants[].cores",
     "$.runtime.variants[].distribution",
+    "$.pairs[].flashed",
     "$.pairs[].notes",
     "$.pairs[].figures",
     "$.pairs[].figures[].limit",

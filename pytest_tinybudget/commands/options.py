@@ -332,6 +332,10 @@ def runtime_named(name: str | None, core: str = "") -> Runtime:
     """
     from pytest_tinybudget.runtimes.distributions import runtime_called
 
+    if name == "project":
+        text = "runtime 'project' is what is flashed onto a board: name one"
+        example = "    tinybudget check MODEL --board ID --runtime project"
+        raise TinybudgetError(text, details=(example,))
     return runtime_called(name or DEFAULT_RUNTIME, core)
 
 

@@ -19,6 +19,7 @@ from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
+from pytest_tinybudget.declaration.project_files import ProjectFiles
 from pytest_tinybudget.declaration.suitability import does_not_run
 from pytest_tinybudget.declaration.suitability import suitable
 from pytest_tinybudget.declaration.suitability import suits
@@ -91,7 +92,8 @@ class DeclaredRuntime(Struct, frozen=True):
     ``runtime`` is ``None`` for a fixed cost without ``extends``: the arena is then simulated
     with the runtime of the board's core. ``own_table`` is whether its flash comes from the
     user's own section graph. A distribution makes another runtime for each core that it is built
-    for: those are ``by_core``, and ``runtime`` is that of its usual core.
+    for: those are ``by_core``, and ``runtime`` is that of its usual core. What the project's own
+    files name is ``files``, another runtime for each board.
     """
 
     name: str
@@ -99,10 +101,14 @@ class DeclaredRuntime(Struct, frozen=True):
     fixed: FixedCost | None = None
     own_table: bool = False
     by_core: Mapping[str, Runtime] = {}
+    files: ProjectFiles | None = None
 
-    def on(self, core: str) -> Runtime | None:
-        """The runtime for a board with ``core``; ``None`` as ``runtime`` is."""
-        return self.by_core.get(core, self.runtime)
+    def on(self, board: Board) -> Runtime | None:
+        """The runtime for ``board``; ``None`` as ``runtime`` is."""
+        if self.files is not None:
+            flashed = self.files.flashed(board)
+            return None if flashed is None else flashed.runtime
+        return self.by_core.get(board.core, self.runtime)
 
 
 class DeclaredModel(Struct, frozen=True):
@@ -178,7 +184,7 @@ class Declaration(Struct, frozen=True):
     ``baseline`` is the results file to compare with. ``slots`` has how own
     boards divide their flash for updates, by id; ``update`` is how updates are sent,
     ``rollout`` how they are staged.
-    ``checks`` are what is declared of the file as a whole.
+    ``checks`` are what is declared of the file as a whole, ``files`` are those of the project.
     ``lines`` maps key paths (``("models", "kws", "budget")``) to line numbers.
     """
 
@@ -195,6 +201,7 @@ class Declaration(Struct, frozen=True):
     baseline: Path | None = None
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     checks: tuple[CheckKind, ...] = ()
+    files: ProjectFiles | None = None
 
     def line_of(self, *keys: str) -> int:
         """Line (from 1) where ``keys`` is declared, or the nearest enclosing key that is."""
@@ -207,6 +214,20 @@ class Declaration(Struct, frozen=True):
             TinybudgetError: the board's core or runtime is not known, or does not suit the other.
         """
         return firmware_for(model, board, self.runtimes)
+
+
+def runtime_for(
+    model: DeclaredModel, board: Board, runtimes: Mapping[str, DeclaredRuntime]
+) -> DeclaredRuntime:
+    """The runtime of the model, or else the one that the board names.
+
+    Raises:
+        TinybudgetError: there is no runtime of that name.
+    """
+    declared = model.runtime or runtimes.get(board.runtime)
+    if declared is None:
+        raise unknown("runtime", board.runtime, runtimes)
+    return declared
 
 
 def firmware_for(
@@ -225,14 +246,12 @@ def firmware_for(
         raise TinybudgetError(
             f"{board.id} runs no TFLM: it has no core that firmware is built for", code="TB200"
         )
-    declared = model.runtime or runtimes.get(board.runtime)
-    if declared is None:
-        raise unknown("runtime", board.runtime, runtimes)
+    declared = runtime_for(model, board, runtimes)
     if suits(declared, board) == "other":
         names = ", ".join(suitable(runtimes, board))
         text = does_not_run(declared, board)
         raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
-    runtime = declared.on(board.core) or RUNTIMES[find_stand_in(board.core).runtime]
+    runtime = declared.on(board) or RUNTIMES[find_stand_in(board.core).runtime]
     if not declared.own_table and declared.fixed is None:
         runtime = runtime.with_margin(board.flash_margin_percent)
     return Firmware(

@@ -18,7 +18,9 @@ from pytest_tinybudget.declaration.declared import CheckKind
 from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
+from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.declared import firmware_for
+from pytest_tinybudget.declaration.declared import runtime_for
 from pytest_tinybudget.declaration.project import Project
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.placement import Placements
@@ -118,6 +120,15 @@ class Pair(_Item, frozen=True, gc=False):
     def models(self) -> tuple[DeclaredModel, ...]:
         """Its model."""
         return (self.model,)
+
+    @property
+    def declared_runtime(self) -> DeclaredRuntime:
+        """The runtime of the model, or else the one that the board names.
+
+        Raises:
+            TinybudgetError: there is no runtime of that name.
+        """
+        return runtime_for(self.model, self.board, self.project.runtimes)
 
     @property
     def firmware(self) -> Firmware:
@@ -258,6 +269,7 @@ def project_of(declaration: Declaration) -> Project:
         update=declaration.update,
         artifacts=declaration.artifacts,
         baseline=declaration.baseline,
+        files=declaration.files,
     )
 
 

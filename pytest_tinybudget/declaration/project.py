@@ -11,6 +11,7 @@ from msgspec import field
 
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.project_files import ProjectFiles
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
 
 
@@ -30,6 +31,7 @@ class Project(Struct, frozen=True):
         update: how updates are sent.
         artifacts: the folder of C files.
         baseline: the results file that growth is held to.
+        files: those of the project, which may say what is flashed.
     """
 
     path: Path
@@ -39,3 +41,4 @@ class Project(Struct, frozen=True):
     update: UpdateSettings | None = None
     artifacts: Path | None = None
     baseline: Path | None = None
+    files: ProjectFiles | None = None

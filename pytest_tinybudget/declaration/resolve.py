@@ -38,6 +38,8 @@ from pytest_tinybudget.declaration.declared import MaxIncrease
 from pytest_tinybudget.declaration.own_boards import Boards
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.declaration.project_files import PROJECT
+from pytest_tinybudget.declaration.project_files import ProjectFiles
 from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import operator_cost
 from pytest_tinybudget.declaration.runtimes import runtime_reference
@@ -98,7 +100,9 @@ def resolved(
 ) -> Declaration:
     """The declaration of ``document``. What cannot be resolved is noted in ``problems``."""
     context = Context(path, problems)
-    runtimes = _runtimes({**inherited.runtimes, **runtimes_of(context, document.runtime)})
+    files = ProjectFiles(path.parent)
+    own = {**inherited.runtimes, **runtimes_of(context, document.runtime)}
+    runtimes = _runtimes(own, files)
     boards = _boards(context, document, catalog, inherited, runtimes)
     operators = {
         name: operator_cost(context, name, table) for name, table in document.operators.items()
@@ -121,6 +125,7 @@ def resolved(
         artifacts=None if artifacts is None else path.parent / artifacts,
         baseline=None if baseline is None else path.parent / baseline,
         lines=problems.lines,
+        files=files,
     )
 
 
@@ -145,20 +150,24 @@ def handed_down(
         if getattr(document.defaults, key) is not None:
             text = "names what each declaration has of its own: say it there"
             problems.add(("defaults", key), text)
-    runtimes = _runtimes(inherited.runtimes)
+    runtimes = _runtimes(inherited.runtimes, ProjectFiles(path.parent))
     boards = _boards(context, document, catalog, inherited, runtimes)
     models = _Models(context, document, boards, runtimes, inherited.settings)
     defaults = models.defaults()
-    models.check_runtime(document.defaults, defaults, ("defaults",))
-    own = runtimes.maps[0]
+    if document.defaults.runtime != PROJECT:  # whose files these are, who extends this one knows
+        models.check_runtime(document.defaults, defaults, ("defaults",))
+    own = {name: each for name, each in runtimes.maps[0].items() if name != PROJECT}
     every = {**inherited.boards, **boards.own}
     return Inherited(defaults, every, boards.slots, own, boards.sdk)
 
 
-def _runtimes(own: Mapping[str, DeclaredRuntime]) -> ChainMap[str, DeclaredRuntime]:
+def _runtimes(
+    own: Mapping[str, DeclaredRuntime], files: ProjectFiles
+) -> ChainMap[str, DeclaredRuntime]:
     """The runtimes that are declared, to which boards add theirs, and those that are shipped."""
+    project = DeclaredRuntime(PROJECT, None, files=files)
     # Only the first is written to, which ChainMap's annotations do not foresee.
-    return ChainMap(dict(own), shipped_runtimes())  # type: ignore[arg-type]
+    return ChainMap({**own, PROJECT: project}, shipped_runtimes())  # type: ignore[arg-type]
 
 
 def _boards(
@@ -249,6 +258,8 @@ class _Models(msgspec.Struct, eq=False):
         built_in, root = self.built_in, self.context.path.parent
         if built_in.conversion is not None:
             built_in = replace(built_in, conversion=replace(built_in.conversion, root=root))
+        if built_in.runtime is not None and built_in.runtime.files is not None:
+            built_in = replace(built_in, runtime=self.runtimes[PROJECT])  # this one's files
         return self.settings(self.document.defaults, built_in, ("defaults",))
 
     def settings(

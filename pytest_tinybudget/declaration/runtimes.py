@@ -13,6 +13,7 @@ from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.layouts import with_layouts
 from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.project_files import PROJECT
 from pytest_tinybudget.declaration.schema import FixedRuntimeTable
 from pytest_tinybudget.declaration.schema import OperatorTable
 from pytest_tinybudget.declaration.schema import RuntimeTable
@@ -53,7 +54,7 @@ def runtimes_of(context: Context, tables: dict[str, RuntimeTable]) -> dict[str, 
     """The runtimes of ``[runtime.NAME]`` by name."""
     runtimes = {}
     for name, table in tables.items():
-        if name in RUNTIMES:
+        if name in RUNTIMES or name == PROJECT:
             text = "is the name of a shipped runtime: choose another"
             context.problems.add(("runtime", name), text, example=f"[runtime.my-{name}]")
         else:

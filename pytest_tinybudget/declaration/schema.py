@@ -121,8 +121,8 @@ RuntimeName = Annotated[str, Meta(pattern=RUNTIME_PATTERN, extra=_RUNTIME)]
 RuntimeReference = Annotated[
     RuntimeName | FixedRuntimeTable,
     Meta(
-        description="a runtime by name (`tinybudget runtime` lists what is shipped), or a fixed "
-        "cost; the board's own when absent",
+        description="a runtime by name (`tinybudget runtime` lists what is shipped), `project` for "
+        "what the project's own files name, or a fixed cost; the board's own when absent",
         examples=["esp-tflite-micro 1.3.3.1"],
     ),
 ]

@@ -29,6 +29,8 @@ from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.project_files import PROJECT
+from pytest_tinybudget.declaration.project_files import ProjectFiles
 from pytest_tinybudget.declaration.shipped import called
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.declaration.shrunken import request_of
@@ -164,7 +166,7 @@ def declared_model(path: Path, board: Board, settings: Settings, root: Path) -> 
         require_int8=given["require_int8"],
         strict=given["strict"],
         registrations=given["registrations"],
-        runtime=_runtime(given["runtime"]),
+        runtime=_runtime(given["runtime"], root),
         stack=_stack(given["stack"]),
         artifact_name=name,
         conversion=Conversion(
@@ -184,9 +186,11 @@ def declared_model(path: Path, board: Board, settings: Settings, root: Path) -> 
     )
 
 
-def _runtime(name: str | None) -> DeclaredRuntime | None:
+def _runtime(name: str | None, root: Path) -> DeclaredRuntime | None:
     if name is None:
         return None
+    if name == PROJECT:
+        return DeclaredRuntime(PROJECT, None, files=ProjectFiles(root))
     known = shipped_runtimes()
     if called(name) not in known:
         runtime_called(name)  # which tells what was meant

@@ -13,6 +13,7 @@ from typing import Literal
 from typing import Protocol
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.project_files import ProjectFiles
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.abi import Core
 from pytest_tinybudget.runtimes.distributions import distributions
@@ -66,12 +67,18 @@ class Named(Protocol):
     def by_core(self) -> Mapping[str, Runtime]:
         """The runtimes of a distribution, by the core that each is for; else empty."""
 
+    @property
+    def files(self) -> ProjectFiles | None:
+        """The project's files, where these say what the runtime is."""
+
 
 def suits(declared: Named, board: Board) -> Suitability:
     """How a runtime that a declaration knows suits the core of ``board``.
 
     A distribution is built for a core or it is not: firmware takes no other core's build of it.
     """
+    if declared.files is not None:
+        return "own" if declared.files.flashed(board) else "other"
     if declared.by_core:
         return "own" if board.core in declared.by_core or board.core not in CORES else "other"
     return "own" if declared.runtime is None else suitability(declared.runtime, board)
@@ -95,6 +102,8 @@ def suitable(runtimes: Mapping[str, Named], board: Board) -> list[str]:
 
 def does_not_run(declared: Named, board: Board) -> str:
     """What is wrong with a runtime that does not suit ``board``."""
+    if declared.files is not None:
+        return declared.files.why_nothing(board)
     runtime = declared.runtime
     cores = tuple(map(CORES.__getitem__, declared.by_core)) or (runtime.cores if runtime else ())
     return (

@@ -25,6 +25,7 @@ from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.gate.artifacts import Artifacts
+from pytest_tinybudget.gate.flashed import with_flashed
 from pytest_tinybudget.gate.growth import with_growth
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.judgement import judged
@@ -99,6 +100,7 @@ class Gate(Struct, frozen=True, eq=False):
         found = measurement(pair, self.workspace, details=details)
         result = judged(pair, found, self.rules, run=self._real_run(found), details=details)
         result = _described(pair, found, result, self.workspace)
+        result = with_flashed(result, pair, found.footprint, self.workspace)
         base, why_not = self.baselines.find(result, pair.project.baseline)
         rules = self.rules.growth(pair)
         result = _at_its_limit(pair, with_growth(result, base, rules, why_no_base=why_not))

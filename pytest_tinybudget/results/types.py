@@ -382,6 +382,13 @@ class PairResult(Struct, frozen=True, gc=False):
             always=True,
         ),
     ] = ""
+    flashed: Annotated[
+        str,
+        about(
+            "What the project's files say is flashed and where they say it, where the declaration "
+            'takes its runtime from them (`runtime = "project"`); else empty.',
+        ),
+    ] = ""
     conversion: Annotated[
         str,
         about(

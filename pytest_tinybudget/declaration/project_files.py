@@ -1,0 +1,99 @@
+"""What the files of a declaration's project say is flashed: ``runtime = "project"``.
+
+They are read when somebody asks, once for a declaration.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.base.paths import displayed_path
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.catalog import catalog
+from pytest_tinybudget.boards.everyday import boards_called
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.detection.finding import Detection
+    from pytest_tinybudget.detection.flashed import Flashed
+
+
+#: What declarations and options write for it.
+PROJECT = "project"
+
+#: Chips of Espressif in names of boards that nobody knows (``esp32s3box``).
+_CHIP = re.compile(r"esp32[-_]?(?:s2|s3|c3|c6|p4)", re.IGNORECASE)
+#: How many findings an error names.
+_MOST_NAMED = 5
+_THIS_BOARD, _PERHAPS, _ANOTHER = 2, 1, 0
+
+
+class ProjectFiles:
+    """The files of the repository that ``folder`` lies in, or of the folder where there is none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._detection: Detection | None = None
+        self._flashed: dict[tuple[str, str], Flashed | None] = {}
+
+    @property
+    def root(self) -> Path:
+        """The folder that is searched."""
+        from pytest_tinybudget.detection.reading import root_around
+
+        return root_around(self._folder)
+
+    @property
+    def detection(self) -> Detection:
+        """All that was found."""
+        if self._detection is None:
+            from pytest_tinybudget.detection.detect import detect
+
+            self._detection = detect(self.root)
+        return self._detection
+
+    def flashed(self, board: Board) -> Flashed | None:
+        """What is flashed onto ``board``; ``None`` where the files do not say."""
+        key = (board.id, board.core)
+        if key not in self._flashed:
+            from pytest_tinybudget.detection.flashed import flashed
+
+            below = self._folder.relative_to(self.root).as_posix()
+            folder = "" if below == "." else below
+
+            def likeness(written: str) -> int:
+                return _likeness(written, board)
+
+            self._flashed[key] = flashed(self.detection, board.core, folder, likeness)
+        return self._flashed[key]
+
+    def why_nothing(self, board: Board) -> str:
+        """Why the files name no runtime for ``board``: what was looked for, and what was found."""
+        from pytest_tinybudget.detection.detect import LOOKED_FOR
+
+        found = [
+            f"{each.what} ({each.place})"
+            for each in self.detection.findings
+            if each.product not in ("build-flags", "esp-nn", "cmsis-nn")
+        ]
+        named = ", ".join(found[:_MOST_NAMED])
+        but = f"; what they name is not for it, or nothing is known of it: {named}" if found else ""
+        looked_for = ", ".join(LOOKED_FOR)
+        return (
+            f"the project's files name no TFLM for {board.id} ({board.core}){but}; looked for "
+            f"{looked_for} in {displayed_path(self.root)}"
+        )
+
+
+def _likeness(written: str, board: Board) -> int:
+    """Whether a board's name in somebody's file may mean ``board``: a board, or a chip."""
+    known = {**catalog(), board.id: board}
+    chip = _CHIP.search(written)
+    ids = boards_called(written, known) or (boards_called(chip[0], known) if chip else ())
+    if board.id in ids:
+        return _THIS_BOARD
+    if not ids or any(known[each].core == board.core for each in ids):
+        return _PERHAPS
+    return _ANOTHER
