@@ -7,11 +7,18 @@ variant is a runtime's name and the kind is
 * ``flash``: the sections of a real link;
 * ``trace``: every allocation in order.
 
+A ``flash`` file may be of sets of operators instead of models (``ops`` without ``model``): real
+links that a shipped table, whose name the file then has, is held to.
+
 ``tests/data/truth`` has those of the project's own models, so that every clone can compare:
 ``models.tar.gz`` holds the models, ``measurements.jsonl.gz`` the lines of all kinds and variants.
 This script packs both anew and prints what they hold::
 
     python benchmarks/truth.py --models DIR --truth DIR
+
+``links.jsonl.gz`` has the links of sets of operators, by table. Those of a table are packed by::
+
+    python benchmarks/truth.py --links TABLE=FILE …
 
 It takes models by the name that only the project's own have (``gen_…``), and never another's. The
 same measurements give the same bytes.
@@ -46,6 +53,8 @@ FIELDS = {
     "flash": ("ops", "tflm_flash_bytes", "net_rodata", "net_exidx", "net_data"),
     "trace": ("ev",),
 }  # fmt: skip
+#: Links of sets of operators, by table.
+LINKS = "links.jsonl.gz"
 #: Links with type-specific registrations, of several variants in one file.
 TYPED = "flash_typed_registrations.jsonl"
 
@@ -78,10 +87,25 @@ def measurements_in(folder: Path) -> Iterator[Measurements]:
         if path.name == TYPED:
             kind, variant = "typed", ""
         yield Measurements(path.name, kind, variant, _records(path))
+        if kind == "flash":
+            yield Measurements(path.name, "links", variant, link_records(path))
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     """The lines that are about a model (not ``op:NAME``, a single operator)."""
+    for record in _objects(path):
+        if not record.get("model", "op:").startswith("op:"):
+            yield record | {"model": record["model"].removesuffix(".tflite")}
+
+
+def link_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines that are about a set of operators: ``ops``, and ``bytes`` of flash."""
+    for record in _objects(path):
+        if "ops" in record and "model" not in record and "tflm_flash_bytes" in record:
+            yield {"ops": record["ops"], "bytes": record["tflm_flash_bytes"]}
+
+
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -92,8 +116,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 raise TruthError(f"{path}:{number}: {error}") from None
             if not isinstance(record, dict):
                 raise TruthError(f"{path}:{number}: not an object")
-            if not record.get("model", "op:").startswith("op:"):
-                yield record | {"model": record["model"].removesuffix(".tflite")}
+            yield record
 
 
 def packed_measurements(folder: Path = PACKED) -> list[Measurements]:
@@ -107,6 +130,37 @@ def packed_measurements(folder: Path = PACKED) -> list[Measurements]:
         Measurements(f"{kind}_{variant}.jsonl", kind, variant, records)
         for (kind, variant), records in sorted(groups.items())
     ]
+
+
+def packed_links(folder: Path = PACKED) -> list[Measurements]:
+    """The links of sets of operators that are in the repository, by table."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    with gzip.open(folder / LINKS, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            groups.setdefault(record.pop("table"), []).append(record)
+    return [Measurements(LINKS, "links", table, records) for table, records in groups.items()]
+
+
+def pack_links(files: Mapping[str, Path], folder: Path) -> None:
+    """Take the links of some tables anew, from a file each; others stay as they are.
+
+    Raises:
+        TruthError: a file has no link of a set of operators.
+    """
+    known = packed_links(folder) if (folder / LINKS).is_file() else []
+    links = {group.variant: list(group.records) for group in known}
+    for table, path in files.items():
+        links[table] = list(link_records(path))
+        if not links[table]:
+            raise TruthError(f"{path} has no link of a set of operators")
+    lines = "".join(
+        json.dumps({"table": table, **record}, separators=(",", ":")) + "\n"
+        for table in sorted(links)
+        for record in sorted(links[table], key=lambda record: (record["ops"], record["bytes"]))
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_gzip(folder / LINKS, lines.encode())
 
 
 def packed_models(folder: Path = PACKED) -> dict[str, bytes]:
@@ -171,17 +225,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--truth", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--models", type=Path, metavar="DIR")
+    parser.add_argument("--truth", type=Path, metavar="DIR")
+    parser.add_argument("--links", action="append", default=[], metavar="TABLE=FILE")
     parser.add_argument("--output", type=Path, default=PACKED, metavar="DIR")
     options = parser.parse_args(arguments)
-    for folder in (options.models, options.truth):
+    if bool(options.models) != bool(options.truth) or not (options.models or options.links):
+        parser.error("give --models and --truth, or --links")
+    for folder in filter(None, (options.models, options.truth)):
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
-    models = {path.stem: path.read_bytes() for path in options.models.glob("*.tflite")}
+    files = {
+        table: Path(file) for table, _, file in (each.partition("=") for each in options.links)
+    }
     try:
-        pack(models, measurements_in(options.truth), options.output)
-    except TruthError as error:
+        if options.models:
+            models = {path.stem: path.read_bytes() for path in options.models.glob("*.tflite")}
+            pack(models, measurements_in(options.truth), options.output)
+        if files:
+            pack_links(files, options.output)
+    except (OSError, TruthError) as error:
         parser.error(str(error))
     for path in sorted(options.output.glob("*.gz")):
         print(f"{path.name}: {path.stat().st_size:,} bytes")
@@ -191,6 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
         rows[group.kind] += len(list(group.records))
     for kind, count in sorted(rows.items()):
         print(f"{kind}: {count:,} measurements")
+    for group in packed_links(options.output):
+        print(f"{group.variant}: {len(list(group.records)):,} links")
     return 0
 
 

@@ -240,7 +240,7 @@ def test_an_own_board_changes_what_it_extends(project: Project):
     assert doorbell.flash_room == parent.usable_flash - 900 * KB
     assert doorbell.ram_room == parent.usable_ram - 180 * KB
     assert doorbell.core == parent.core
-    assert doorbell.flash_margin_percent == parent.flash_margin_percent > 0
+    assert doorbell.runtime == parent.runtime
     assert (second.name, second.reserved_flash) == ("Doorbell 2", 900 * KB)
     assert second.flash_room == (3 * 1024 - 900) * KB
 
@@ -370,12 +370,17 @@ def test_a_runtime_with_a_table_of_its_own_is_taken_at_its_word(project: Project
     assert changed.flash_margin_percent > 0, "other kernels than the table's"
 
 
-def test_a_board_without_a_table_keeps_its_margin_on_a_shipped_runtime(project: Project):
-    declaration = project.load(KWS.replace("arduino-nano-33-ble", "esp32"))
+@pytest.mark.parametrize("board", ["ek-ra8d1", "like-it"])
+def test_a_board_without_a_table_keeps_its_margin_on_a_shipped_runtime(
+    project: Project, board: str
+) -> None:
+    declaration = project.load(
+        KWS.replace("arduino-nano-33-ble", board) + '[boards.like-it]\nextends = "ek-ra8d1"\n'
+    )
 
     model = declaration.models["kws"]
     choice = declaration.firmware_for(model, model.boards[0])
-    assert (choice.name, choice.runtime.flash_margin_percent) == ("esp32_espnn", 100)
+    assert (choice.name, choice.runtime.flash_margin_percent) == ("m55_cmsisnn", 10)
 
 
 def test_operators_may_state_their_cost(project: Project):

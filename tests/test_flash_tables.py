@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from test_link import _model
+from truth import link_records
+from truth import packed_links
 
 from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.section_graph import load_graph
+from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.fingerprint import fingerprint
@@ -22,7 +31,11 @@ from pytest_tinybudget.runtimes.tables import _choice
 from pytest_tinybudget.runtimes.tables import choose_table
 from pytest_tinybudget.runtimes.tables import section_graph_path
 from pytest_tinybudget.runtimes.tables import tables
+from pytest_tinybudget.runtimes.versions import find_version
 
+
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no measured links beside the clone")
 
 GRAPHS = files("pytest_tinybudget.runtimes") / "data" / "graphs"
 M4 = RUNTIMES["m4_cmsisnn"]
@@ -145,6 +158,117 @@ def test_a_runtime_with_a_table_of_its_own_has_no_other(name: str) -> None:
     assert (choice.name, choice.differences) == (name, ())
     parts = link(_model("CONV_2D"), RUNTIMES[name]).parts
     assert {part.method for part in parts} == {"table"}
+
+
+LINKS = {group.variant: list(group.records) for group in packed_links()}
+
+
+def errors_percent(table: str, links: Sequence[Mapping[str, Any]]) -> list[float]:
+    """How far what ``table`` counts is off from each of ``links``, in percent of the link."""
+    graph, errors = load_graph(table), []
+    for link_ in links:
+        sizes = sizes_of(graph, {name: graph.operators[name].custom for name in link_["ops"]})
+        flash = sum(size for kind, size in sizes.items() if kind != "bss")
+        errors.append(100 * (flash / link_["bytes"] - 1))
+    return errors
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_table_is_held_to_real_links_and_its_margin_covers_them(name: str) -> None:
+    errors = errors_percent(name, LINKS[name])
+    assert len(errors) == tables()[name].links
+    assert median(map(abs, errors)) <= 0.1
+    assert max(map(abs, errors)) <= tables()[name].margin_percent < 1
+    # A margin is no wider than the links ask for.
+    assert tables()[name].margin_percent < -min(errors) + 0.1
+
+
+@needs_shared
+@pytest.mark.parametrize("name", LINKS)
+def test_the_links_in_the_repository_are_those_that_were_measured(name: str) -> None:
+    files = {"esp32_espnn_strip": "espnn/flash_esp32_espnn_strip_ndebug.jsonl"}
+    path = SHARED / "tflm" / files.get(name, f"truth/flash_{name}.jsonl")
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not at hand")
+    measured = sorted((each["ops"], each["bytes"]) for each in link_records(path))
+    assert sorted((each["ops"], each["bytes"]) for each in LINKS[name]) == measured
+
+
+ESP32, S3 = RUNTIMES["esp32_espnn"], RUNTIMES["esp32s3_espnn"]
+
+
+def test_an_esp32_counts_with_the_table_of_its_component_as_it_builds_itself() -> None:
+    assert (ESP32.optimize, ESP32.app_libc, ESP32.tflm.log_strings) == ("3", "esp-idf", True)
+    for runtime, name in ((ESP32, "esp32_espnn"), (S3, "esp32s3_espnn")):
+        choice = choose_table(runtime)
+        assert (choice.name, choice.differences) == (name, ())
+
+
+def test_another_tflm_than_the_component_s_is_another_release() -> None:
+    older = built(ESP32, log_strings=True)
+    older = replace(older, tflm=replace(older.tflm, version=find_version("tflm", "10ebaab9")))
+    for runtime in (older, built(ESP32, distribution="esp-tflite-micro 1.3.3.1")):
+        choice = choose_table(runtime)
+        assert choice.name == "esp32_espnn"
+        assert [each.of for each in choice.differences] == ["release"]
+    named = built(ESP32, distribution="esp-tflite-micro 1.4.0")
+    assert choose_table(named) == choose_table(ESP32)
+
+
+def test_log_strings_choose_the_table() -> None:
+    model = _model("CONV_2D", "FULLY_CONNECTED", "SOFTMAX")
+    stripped = built(ESP32, log_strings=False)
+    assert choose_table(stripped).name == "esp32_espnn_strip"
+    assert choose_table(stripped).differences == ()
+    assert 0.5 < link(model, stripped).flash / link(model, ESP32).flash < 0.77
+    # No link of a stripped ESP32-S3 was measured: it is the ESP32's, and what its kernels add.
+    on_the_s3 = link(model, built(S3, log_strings=False))
+    assert choose_table(built(S3, log_strings=False)).name == "esp32_espnn_strip"
+    assert on_the_s3.flash == link(model, stripped).flash
+    assert on_the_s3.margin_bytes > 20_424
+
+
+def test_a_compiler_that_the_table_is_not_of_is_a_margin_with_its_reason() -> None:
+    linked = link(_model("CONV_2D"), ESP32)
+    margins = {part.name: part for part in linked.parts if part.name.startswith("margin: ")}
+    assert sorted(margins) == ["margin: another compiler", "margin: paths in log strings"]
+    margin = margins["margin: another compiler"]
+    assert "GCC 16.1" in margin.note
+    assert 0.071 * linked.flash < margin.margin_bytes < 0.074 * linked.flash
+
+
+@pytest.mark.parametrize("core", ["RV32IMC", "RV32IMAC", "Xtensa LX7"])
+def test_a_chip_of_another_core_counts_more_than_the_esp32_and_says_why(core: str) -> None:
+    model = _model("CONV_2D", "SOFTMAX")
+    runtime = ESP32.for_core(core)
+    assert runtime.core.name == core
+    linked = link(model, runtime)
+    assert linked.flash == link(model, ESP32).flash
+    margin = next(part for part in linked.parts if part.name == "margin: another core")
+    assert margin.note
+    assert margin.margin_bytes > 0.1 * linked.flash
+    assert {part.method for part in linked.parts} == {"estimated"}
+
+
+def test_the_esp32_p4_s_vector_kernels_come_on_top() -> None:
+    model = _model("CONV_2D", "SOFTMAX")
+    p4, c6 = RUNTIMES["esp32p4_espnn"], ESP32.for_core("RV32IMAC")
+    assert link(model, p4).margin_bytes - link(model, c6).margin_bytes >= 25_000
+
+
+def test_a_runtime_for_several_cores_is_looked_at_on_the_nearest() -> None:
+    assert ESP32.for_core("Xtensa LX6") == ESP32
+    assert ESP32.for_core("RV32IMAFC with vectors").core.name == "RV32IMAC"
+    assert ESP32.for_core("Cortex-M4F") == ESP32
+    assert M4.for_core("Cortex-M7F") == M4
+    # Memory is laid out alike on all of them.
+    assert ESP32.for_core("RV32IMC").abi == ESP32.abi
+
+
+def test_the_esp32_s_stack_is_still_that_of_another_core() -> None:
+    model = _model("CONV_2D")
+    for runtime in (ESP32, ESP32.for_core("RV32IMC"), S3, RUNTIMES["esp32p4_espnn"]):
+        assert stack_part(model, runtime).method == "estimated"
 
 
 def test_a_runtime_without_tables_has_none() -> None:

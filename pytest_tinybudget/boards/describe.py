@@ -9,7 +9,9 @@ from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.board import Sdk
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.stand_ins import stand_ins
+from pytest_tinybudget.runtimes.tables import choose_table
 
 
 #: Head of ``rows``. "Free" is what is left for a model and its runtime.
@@ -17,6 +19,9 @@ HEAD = ("ID", "NAME", "CORE", "MHZ", "FLASH", "RAM", "FREE FLASH", "FREE RAM", "
 
 #: Where the text after a label of ``describe`` begins.
 LABEL_CELLS = 17
+
+#: Any flash: whether there is a margin does not depend on it.
+_SOME_FLASH = 1000
 
 _KINDS = {
     "flash": "flash",
@@ -131,10 +136,20 @@ def _sdk(sdk: Sdk) -> str:
 
 def _runtime(board: Board) -> str:
     if not board.flash_margin_percent:
-        return board.runtime
+        return _with_margins_of_its_table(board)
     core = stand_ins().get(board.core)
     why = f": {core.reason}" if core else ""
     return f"{board.runtime}, flash estimated +{board.flash_margin_percent:g} %{why}"
+
+
+def _with_margins_of_its_table(board: Board) -> str:
+    """The board's runtime, with why its flash may be more than its table's."""
+    runtime = RUNTIMES.get(board.runtime)
+    if runtime is None:
+        return board.runtime
+    margins = choose_table(runtime.for_core(board.core)).margins(_SOME_FLASH)
+    notes = [margin.note for margin in margins if margin.bytes]
+    return f"{board.runtime}, flash estimated: {'; '.join(notes)}" if notes else board.runtime
 
 
 def _verified(board: Board) -> str:

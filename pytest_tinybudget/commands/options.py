@@ -347,7 +347,8 @@ def runtime_of(board: Board) -> Runtime:
     """
     if not board.runs_tflm:
         raise TinybudgetError(f"{board.id} runs no TFLM: it has no core that firmware is built for")
-    return runtime_named(board.runtime, board.core).with_margin(board.flash_margin_percent)
+    runtime = runtime_named(board.runtime, board.core).for_core(board.core)
+    return runtime.with_margin(board.flash_margin_percent)
 
 
 def write_output(path: str, text: str) -> None:

@@ -252,6 +252,7 @@ def firmware_for(
         text = does_not_run(declared, board)
         raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
     runtime = declared.on(board) or RUNTIMES[find_stand_in(board.core).runtime]
+    runtime = runtime.for_core(board.core)
     if not declared.own_table and declared.fixed is None:
         runtime = runtime.with_margin(board.flash_margin_percent)
     return Firmware(

@@ -90,9 +90,10 @@ _NEIGHBOR = "measured on a neighboring core"
 
 
 def _measured_on(runtime: Runtime) -> bool:
-    """Whether the stack was measured on the core that the runtime is built for."""
-    measured = {core.name for core in RUNTIMES[runtime.table].cores}
-    return any(core.name in measured for core in runtime.cores)
+    """Whether the stack was measured on the core, and with the kernels, of the runtime."""
+    measured = RUNTIMES[runtime.table]
+    cores = {core.name for core in measured.cores}
+    return runtime.core.name in cores and runtime.kernels.library == measured.kernels.library
 
 
 def _depths(model: Model, runtime: Runtime, table: StackTable) -> Iterator[tuple[int, str]]:

@@ -15,6 +15,7 @@ from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.kernels import HandsOverTo
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.tflm import PACKAGE_VERSION
+from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Version
 
@@ -50,6 +51,9 @@ class Runtime(Struct, frozen=True):
         about: what it is, where core and kernels do not say it.
         one_of: what it may be, where nobody has said which release it is, by names that differ:
             the one that asks for most counts. It is itself as the first of them then.
+        on: the one of ``cores`` whose flash is looked at (``for_core``); empty for the first.
+        component: whose build its flash is of, where TFLM's own make does not build it, with the
+            release that is the nearest to its TFLM.
     """
 
     cores: tuple[Core, ...]
@@ -64,6 +68,8 @@ class Runtime(Struct, frozen=True):
     label: str = ""
     about: str = ""
     one_of: tuple[Runtime, ...] = ()
+    on: str = ""
+    component: str = ""
 
     @property
     def id(self) -> str:
@@ -86,14 +92,33 @@ class Runtime(Struct, frozen=True):
         return self.cores[0].abi
 
     @property
+    def core(self) -> Core:
+        """The core whose flash is looked at."""
+        return next((core for core in self.cores if core.name == self.on), self.cores[0])
+
+    @property
     def built_from(self) -> str:
         """What its sources came with: a distribution, or TFLM itself with its commit."""
-        return self.distribution or f"tflite-micro {self.tflm.commit}".rstrip()
+        if self.distribution or (self.component and self.tflm.commit == TFLM_COMMIT):
+            return self.distribution or self.component
+        return f"{self.component.partition(' ')[0] or 'tflite-micro'} {self.tflm.commit}".rstrip()
 
     @property
     def tflm_commit(self) -> str:
         """The TFLM commit that its numbers belong to, ``""`` where it is not known."""
         return self.tflm.commit
+
+    def for_core(self, name: str) -> Runtime:
+        """The same on the core ``name``: of those that it is built for, the nearest one counts."""
+        core = CORES.get(name)
+        if core is None or len(self.cores) == 1:
+            return self
+        run = [each for each in self.cores if core.runs_code_for(each)]
+        if not run:
+            return self
+        nearest = max(run, key=lambda each: len(each.extensions))
+        one_of = tuple(each.for_core(name) for each in self.one_of)
+        return replace(self, on="" if nearest is self.cores[0] else nearest.name, one_of=one_of)
 
     def with_margin(self, percent: float) -> Runtime:
         """The same on a core that was not measured itself: flash margin ``percent`` at least."""
@@ -115,9 +140,6 @@ _REFERENCE = Kernels("reference")
 _CMSIS_PLAIN = Kernels("cmsis-nn")
 _CMSIS_DSP = Kernels("cmsis-nn", dsp=True)
 _CMSIS_MVE = Kernels("cmsis-nn", dsp=True, mve=True)
-#: Runtime and esp-nn kernels were published with 114,579 B (mcufit-bench), where the RV32 table
-#: gives 57,604 B for the same kind of models.
-_ESP_NN_FLASH_MARGIN_PERCENT = 100.0
 
 
 def _measured(core: str, kernels: Kernels) -> Runtime:
@@ -127,10 +149,14 @@ def _measured(core: str, kernels: Kernels) -> Runtime:
 
 
 def _espressif(about: str, kernels: Kernels, *cores: str) -> Runtime:
-    """A runtime of Espressif's chips: no table of esp-nn's kernels is known."""
-    built_for = tuple(CORES[core] for core in cores)
-    margin = _ESP_NN_FLASH_MARGIN_PERCENT
-    return Runtime(built_for, kernels, "rv32imc_ref", flash_margin_percent=margin, about=about)
+    """A runtime of Espressif's chips, built as esp-tflite-micro builds itself.
+
+    The stack is that of another core: no stack table of Xtensa is known.
+    """
+    return Runtime(
+        tuple(CORES[core] for core in cores), kernels, "rv32imc_ref", Tflm(log_strings=True),
+        optimize="3", app_libc="esp-idf", about=about, component="esp-tflite-micro 1.4.0",
+    )  # fmt: skip
 
 
 RUNTIMES: dict[str, Runtime] = {

@@ -242,7 +242,7 @@ def _of_table(table: Table) -> dict[_Aspect, _Value]:
 
 def _of_runtime(runtime: Runtime) -> dict[_Aspect, _Value]:
     return {
-        "core": runtime.cores[0].name,
+        "core": runtime.core.name,
         "kernels": runtime.kernels.library,
         "distribution": runtime.built_from.partition(" ")[0],
         "release": runtime.built_from,
