@@ -25,6 +25,7 @@ from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.abi import ARM
 from pytest_tinybudget.runtimes.abi import ILP32
 from pytest_tinybudget.runtimes.abi import Abi
+from pytest_tinybudget.runtimes.distributions import find_distribution
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
@@ -285,6 +286,32 @@ def _local_objects(source: str) -> str:
             line = line.replace(f" {name};", f" other_{name};")
         lines.append(line)
     return "\n".join(lines)
+
+
+def test_a_distribution_of_that_version_and_flags_is_named_and_extended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zephyr = find_distribution("zephyr 4.4").on("Cortex-M4F")
+    assert zephyr is not None
+    image = firmware(
+        tmp_path, "arm", zephyr.tflm, CMSIS,
+        flags=("-g", "-Os"), message="Failed to allocate",
+    )  # fmt: skip
+    tmp_path.joinpath("conv.tflite").write_bytes(model())
+    declaration = tmp_path / "tinybudget.toml"
+    declaration.write_text(
+        '[models.conv]\nsource = "conv.tflite"\nboards = ["arduino-nano-33-ble"]\n'
+        'runtime = "mine"\n'
+    )
+    command = ["runtime", "read", str(image), "--name", "mine", "--write", str(declaration)]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["distributions"][0] == "zephyr 4.4"
+    assert found["runtime"]["mine"]["extends"] == "zephyr 4.4"
+    (pair,) = pairs("tinybudget.toml", load_declaration(declaration))
+    mine, theirs = (simulate(read_model(model(), "m"), each) for each in (pair.firmware, zephyr))
+    assert mine.arena == theirs.arena
+    assert mine.unknown == ()
 
 
 def test_without_debug_information_it_says_what_it_could_not_read_and_what_it_knows(

@@ -62,7 +62,7 @@ def add_read(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--runtime",
         metavar="NAME",
-        help="compare with this shipped runtime (default: the nearest to what was read)",
+        help="compare with this runtime or distribution (default: the nearest of upstream's)",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write the [runtime.NAME] to this file; - for stdout"
@@ -110,11 +110,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _read(arguments: argparse.Namespace) -> Read:
     from msgspec.structs import replace
 
-    from pytest_tinybudget.commands.options import runtime_named
     from pytest_tinybudget.graph.tflite import load_content
     from pytest_tinybudget.report.reading import Read
+    from pytest_tinybudget.runtimes.distributions import runtime_called
     from pytest_tinybudget.runtimes.versions import Version
     from pytest_tinybudget.toolchain.linker_map import read_symbol_names
+    from pytest_tinybudget.toolchain.matching import distributions_like
     from pytest_tinybudget.toolchain.matching import match
     from pytest_tinybudget.toolchain.reading import read_runtime
     from pytest_tinybudget.toolchain.serial_log import read_log
@@ -128,7 +129,7 @@ def _read(arguments: argparse.Namespace) -> Read:
     )
     machine = reading.firmware.machine
     base = (
-        runtime_named(arguments.runtime)
+        runtime_called(arguments.runtime, reading.core)
         if arguments.runtime
         else nearest_runtime(machine, reading.core, reading.kernels)
     )
@@ -139,7 +140,9 @@ def _read(arguments: argparse.Namespace) -> Read:
     reading = replace(reading, static_memory=versions[0][1] if versions else reading.static_memory)
     if not models and len(versions) > 1 and not _alike(found, reading):
         version = Version()  # one of them, and nothing says which
-    runtime = _runtime(arguments.name, reading, found, base, version)
+    alike = distributions_like(reading, [each for each, _ in versions])
+    extended = next((each for _, each in alike if each.tflm.version.name == version.name), base)
+    runtime = _runtime(arguments.name, reading, found, extended, version)
     return Read(
         name=arguments.name,
         reading=reading,
@@ -149,7 +152,8 @@ def _read(arguments: argparse.Namespace) -> Read:
         chosen_by=chosen_by,
         runtime=runtime,
         base=base,
-        table=_table(reading, base, runtime),
+        distributions=tuple(each.full_name for each, _ in alike),
+        table=_table(reading, extended, runtime),
         compared=tuple(_compared(reading, base)),
         models=tuple(_arenas(name, model, runtime, base) for name, model in models),
         logged=logged,
@@ -193,6 +197,7 @@ def _candidates(
     the logged one; of the rest that counts which asks for the most.
     """
     from pytest_tinybudget.runtimes.versions import known
+    from pytest_tinybudget.toolchain.matching import distributions_like
 
     static = reading.static_memory
     versions = found.candidates if found else tuple(known("tflm").values()) if logged else ()
@@ -209,9 +214,12 @@ def _candidates(
     by_log = ", by the serial log" if fitting else ""
     if len(left) == 1:
         return left, by_log.removeprefix(", ")
-    left.sort(key=lambda each: -asked[each][0])  # the newest stays first among equals
+    shipped = distributions_like(reading, [version for version, _ in left])
+    names = {runtime.tflm.version.name for _, runtime in shipped}
+    # Among equals that which a distribution has, else the newest.
+    left.sort(key=lambda each: (-asked[each][0], each[0].name not in names))
     if len({asked[each][0] for each in left}) == 1:
-        return left, f"the newest of those that fit: the models take the same in all{by_log}"
+        return left, f"one of those that fit: the models take the same in all{by_log}"
     return left, f"that which asks for the most among those that fit{by_log}"
 
 
@@ -278,9 +286,11 @@ def _table(reading: Reading, base: Runtime, runtime: Runtime) -> dict[str, Any]:
 
     kernels, tflm = runtime.kernels, runtime.tflm
     extensions = LIBRARIES[kernels.library].extensions
+    # A release of a distribution has its version; said beside it, it would be another's.
+    is_its_version = bool(base.distribution) and base.tflm.version.name == tflm.version.name
     keys: dict[str, Any] = {
         "extends": base.name,
-        "tflm": tflm.version.name or None,
+        "tflm": None if is_its_version else tflm.version.name or None,
         "static_memory": reading.static_memory,
         "log_strings": reading.log_strings,
         "optimize": reading.optimize if reading.optimize in ("s", "2", "3") else None,

@@ -70,7 +70,8 @@ class Read(Struct, frozen=True):
         versions: those that would do as well, the newest first.
         chosen_by: how ``version`` was chosen among several.
         runtime: the runtime as read.
-        base: the shipped runtime that it is compared with and extends.
+        base: the shipped runtime that it is compared with.
+        distributions: releases that it may come from, by their full names.
         table: the keys of ``[runtime.NAME]``.
         compared: each struct of the firmware beside the runtime ``base``.
         models: the models in it.
@@ -86,6 +87,7 @@ class Read(Struct, frozen=True):
     chosen_by: str
     runtime: Runtime
     base: Runtime
+    distributions: tuple[str, ...]
     table: Mapping[str, Any]
     compared: tuple[Compared, ...]
     models: tuple[ReadModel, ...]
@@ -152,6 +154,7 @@ def render_json(read: Read) -> str:
             "spans": [_span_json(span) for span in match.spans] if match else [],
             "differing": list(match.differing) if match else [],
         },
+        "distributions": list(read.distributions),
         "structs": [
             {"name": each.name, "firmware": each.found, "predicted": each.expected,
              "layout": reading.layouts[each.name].codes}
@@ -224,6 +227,8 @@ def _facts(read: Read, style: Style) -> list[str]:
     ]
     if read.match is not None:
         facts += [("", each) for each in _spans(read)]
+    if read.distributions:
+        facts.append(("may come from", _listed(read.distributions)))
     facts += [("arena", f"{name}, {size:,} B") for name, size in reading.arenas]
     facts += [("warning", _conflict(each.name, each.sizes)) for each in reading.conflicts]
     lines = []
@@ -286,7 +291,10 @@ def _commit(change: Change) -> str:
 
 
 def _names(versions: Sequence[Version]) -> str:
-    names = [each.name for each in versions]
+    return _listed([each.name for each in versions])
+
+
+def _listed(names: Sequence[str]) -> str:
     if len(names) > _MOST_VERSIONS:
         return (
             f"{', '.join(names[: _MOST_VERSIONS - 1])} and {len(names) - _MOST_VERSIONS + 1} more"

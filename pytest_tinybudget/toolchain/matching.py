@@ -17,7 +17,11 @@ from msgspec.structs import replace
 from pytest_tinybudget.footprint.operators import rules
 from pytest_tinybudget.footprint.operators.sizes import data_bytes
 from pytest_tinybudget.footprint.registrations import registrations
+from pytest_tinybudget.runtimes.distributions import UPSTREAM
+from pytest_tinybudget.runtimes.distributions import Distribution
+from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
+from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.structs import STRUCTS
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Change
@@ -109,6 +113,27 @@ def match(reading: Reading) -> Match | None:
     match_ = Match(spans, differing, missing, ())
     chosen = match_.candidates[0] if match_.candidates else version("", dates[first], history)
     return replace(match_, compared=tuple(compare(reading, chosen)))
+
+
+def distributions_like(
+    reading: Reading, versions: Iterable[Version]
+) -> tuple[tuple[Distribution, Runtime], ...]:
+    """Distributions that the firmware may come from, with what each makes for its core.
+
+    Those with one of ``versions``, its kernel library and its flags, the newest version first.
+    """
+    names = [version.name for version in versions]
+    found = []
+    for each in distributions().values():
+        runtime = each.on(reading.core)
+        if runtime is None or each.name == UPSTREAM or runtime.tflm.version.name not in names:
+            continue
+        flags = (runtime.tflm.static_memory, runtime.tflm.log_strings)
+        same_flags = flags == (reading.static_memory, reading.log_strings)
+        same_level = not reading.optimize or reading.optimize == (runtime.optimize or "s")
+        if same_flags and same_level and runtime.kernels.library == reading.kernels.library:
+            found.append((each, runtime))
+    return tuple(sorted(found, key=lambda one: names.index(one[1].tflm.version.name)))
 
 
 def compare(reading: Reading, of: Version) -> Iterable[Compared]:
