@@ -72,6 +72,22 @@ def add_commands(subparsers: Subparsers) -> None:
         help="GNU ld map of a link with all operators: sizes after relaxation (RISC-V, Xtensa)",
     )
     parser.add_argument(
+        "--rom",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="what lies in the chip's ROM: a linker script, or a list of symbols",
+    )
+    parser.add_argument(
+        "--application",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="what the application has anyway: its .elf without TFLM, or a list of symbols",
+    )
+    parser.add_argument(
         "--allow-undefined",
         action="store_true",
         help="write the table although code is missing that linked code calls",
@@ -89,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.footprint.section_graph import encode
     from pytest_tinybudget.toolchain.linker_map import read_section_sizes
     from pytest_tinybudget.toolchain.runtime_build import build_runtime
+    from pytest_tinybudget.toolchain.symbol_list import read_symbol_lists
 
     built = build_runtime(
         arguments.name,
@@ -96,15 +113,14 @@ def run(arguments: argparse.Namespace) -> int:
         operators=dict(_operator(text) for text in arguments.op),
         core=arguments.core,
         section_sizes=read_section_sizes(arguments.map) if arguments.map else None,
+        rom=read_symbol_lists(arguments.rom),
+        application=read_symbol_lists(arguments.application),
     )
     if built.undefined and not arguments.allow_undefined:
         raise TinybudgetError(
             f"{len(built.undefined)} symbols that linked code refers to are in no input: "
             f"{_listed(built.undefined)}",
-            details=(
-                "add your link's libraries: gcc YOUR_FLAGS -print-file-name=libc.a (libm.a, …),",
-                "or accept a table that lacks this code: --allow-undefined",
-            ),
+            details=(*_remedies(built.undefined), "or leave that code out: --allow-undefined"),
         )
     output = arguments.output or Path(f"{arguments.name}.json.gz")
     if not output.name.endswith((".json", ".json.gz")):
@@ -112,6 +128,16 @@ def run(arguments: argparse.Namespace) -> int:
     write_file(output, encode(built.graph))
     print(_build_report(arguments.name, output, built))
     return 0
+
+
+def _remedies(undefined: tuple[str, ...]) -> list[str]:
+    """A line for each library that is missing: its symbols, and what to give."""
+    from pytest_tinybudget.toolchain.missing import by_owner
+
+    return [
+        f"{owner.name} ({_listed(names, 3)}): {owner.remedy},"
+        for owner, names in by_owner(undefined).items()
+    ]
 
 
 def _operator(text: str) -> tuple[str, str]:
@@ -127,6 +153,7 @@ def _build_report(name: str, path: Path, built: BuiltRuntime) -> str:
         f"{path.as_posix()}: {len(graph.operators)} operators, {len(graph.sizes):,} sections",
         *([f"TFLM operators that it lacks: {_listed(built.without)}"] if built.without else []),
         *([f"NOT COUNTED, in no input: {_listed(built.undefined)}"] if built.undefined else []),
+        *([f"the application's own, not counted: {_listed(built.hooks)}"] if built.hooks else []),
         "",
         f"[runtime.{name}]",
         f"extends = {_toml(_nearest_runtime(built))}",

@@ -40,16 +40,20 @@ class Program:
     ``definitions`` has the definition that each global symbol gets, ``replacements`` those that
     take its place once their member is linked for another reason (libgcc has some functions
     twice: weak and alone, and strong beside others). ``dropped`` are duplicate COMDAT sections
-    as (object, section) with the section that stands for them.
+    as (object, section) with the section that stands for them. ``elsewhere`` are symbols that no
+    input gives: they lie in ROM, or in the application.
     """
 
     objects: list[ObjectFile] = field(default_factory=list)
     definitions: dict[str, Definition] = field(default_factory=dict)
     replacements: dict[str, Definition] = field(default_factory=dict)
     dropped: dict[tuple[int, int], tuple[int, int] | None] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
 
     def section_of(self, owner: int, symbol: Symbol) -> tuple[int, int] | None:
         """The section that a symbol of object ``owner`` stands for, ``None`` if in none."""
+        if symbol.binding != LOCAL and symbol.name in self.elsewhere:
+            return None
         definition = self.definitions.get(symbol.name) if symbol.binding != LOCAL else None
         if definition is not None:
             owner, symbol = definition.owner, definition.symbol
@@ -81,20 +85,25 @@ class Program:
 
 
 def resolve(
-    objects: Sequence[ObjectFile], archives: Sequence[Archive], wanted: Iterable[str]
+    objects: Sequence[ObjectFile],
+    archives: Sequence[Archive],
+    wanted: Iterable[str],
+    elsewhere: frozenset[str] = frozenset(),
 ) -> Program:
     """Link ``objects`` and what ``wanted`` symbols pull out of ``archives``.
+
+    Symbols that lie ``elsewhere`` pull nothing.
 
     Archives are searched as one group, each from its first member on, until nothing is missing
     that they have, as with ``--start-group``.
     """
-    return _Resolver(archives).run(objects, wanted)
+    return _Resolver(archives, elsewhere).run(objects, wanted)
 
 
 class _Resolver:
-    def __init__(self, archives: Sequence[Archive]) -> None:
+    def __init__(self, archives: Sequence[Archive], elsewhere: frozenset[str]) -> None:
         self.archives = archives
-        self.program = Program()
+        self.program = Program(elsewhere=elsewhere)
         self.loaded: dict[tuple[int, int], int] = {}
         self.groups: dict[str, tuple[int, Mapping[str, int]]] = {}
         self.first_member: dict[str, tuple[int, int]] = {}
@@ -106,7 +115,7 @@ class _Resolver:
         missing: dict[str, None] = {}
         for item in objects:
             missing.update(dict.fromkeys(self._add(item)))
-        own = set(self.program.definitions)
+        own = {*self.program.definitions, *self.program.elsewhere}
         missing.update(dict.fromkeys(wanted))
         while missing:
             places = sorted(

@@ -34,6 +34,7 @@ from pytest_tinybudget.toolchain.elf import COMMON
 from pytest_tinybudget.toolchain.elf import LOCAL
 from pytest_tinybudget.toolchain.elf import UNDEFINED
 from pytest_tinybudget.toolchain.elf import WEAK
+from pytest_tinybudget.toolchain.missing import is_hook
 from pytest_tinybudget.toolchain.output_sections import BSS
 from pytest_tinybudget.toolchain.output_sections import RODATA
 from pytest_tinybudget.toolchain.output_sections import TEXT
@@ -44,6 +45,7 @@ from pytest_tinybudget.toolchain.output_sections import merge_key
 from pytest_tinybudget.toolchain.output_sections import suffixes
 from pytest_tinybudget.toolchain.resolution import Program
 from pytest_tinybudget.toolchain.resolution import resolve
+from pytest_tinybudget.toolchain.symbol_list import SymbolList
 from pytest_tinybudget.toolchain.target import core_of
 from pytest_tinybudget.toolchain.target import enum_bytes_of
 from pytest_tinybudget.toolchain.target import kernels_of
@@ -65,12 +67,17 @@ _FROM_FIRMWARE = re.compile(
 )
 
 
+_NOTHING = SymbolList()
+
+
 class BuiltRuntime(Struct, frozen=True):
     """A section graph with what the declaration needs to know of it.
 
     ``core`` is the one that the code was built for, ``""`` where the inputs do not tell.
     ``undefined`` are symbols that nothing given defines although linked code refers to them;
-    ``without`` are TFLM's operators that the archives do not have.
+    ``hooks`` are those of them that TFLM leaves to the application to write (``DebugLog``), which
+    are counted as the application's. ``without`` are TFLM's operators that the archives do not
+    have.
     """
 
     graph: SectionGraph
@@ -80,6 +87,7 @@ class BuiltRuntime(Struct, frozen=True):
     pointer_bytes: int
     undefined: tuple[str, ...]
     without: tuple[str, ...]
+    hooks: tuple[str, ...] = ()
 
 
 def build_runtime(
@@ -90,23 +98,34 @@ def build_runtime(
     core: Sequence[str] = (),
     baseline: Sequence[str] = BASELINE,
     section_sizes: Mapping[tuple[str, str], int] | None = None,
+    rom: SymbolList = _NOTHING,
+    application: SymbolList = _NOTHING,
 ) -> BuiltRuntime:
     """The section graph of the archives and objects in ``inputs``, in the order of the link.
 
     ``operators`` adds registrations by symbol (operator name → symbol); TFLM's own are found by
     their names. ``core`` are the symbols that any firmware refers to, by default TFLM's
     interpreter; ``baseline`` what any program has already. ``section_sizes`` replaces sizes by
-    (member, section), read off a real link's map where the linker relaxes code.
+    (member, section), read off a real link's map where the linker relaxes code. What lies in
+    ``rom`` costs nothing, and pulls nothing from archives; what the ``application`` has anyway is
+    counted as in any program, with all that it refers to.
 
     Raises:
-        TinybudgetError: an input is damaged, of another machine, or a named symbol is missing.
+        TinybudgetError: an input is damaged, of another machine, or a named symbol is missing; the
+            application has TFLM in it.
     """
+    _refuse_tflm(application)
     objects, archives = _read(inputs)
     available = _available(objects, archives)
+    for name in rom.defined:
+        available.pop(name, None)
+    theirs = application.defined | application.provided
+    elsewhere = rom.defined | {name for name in rom.provided | theirs if name not in available}
+    baseline = (*baseline, *sorted(name for name in theirs if name in available))
     found = operator_symbols(available, operators or {})
     roots = Roots(available, core, baseline)
     wanted = [*roots.core, *roots.variables, *roots.baseline, *_flatten(found)]
-    program = resolve(objects, archives, wanted)
+    program = resolve(objects, archives, wanted, frozenset(elsewhere))
     _require_one_machine(program)
     builder = _GraphBuilder(program, section_sizes or {})
     graph = builder.graph(name, found, roots, always_linked=len(objects))
@@ -118,11 +137,22 @@ def build_runtime(
         core=core_of(attributes, kernels),
         enum_bytes=enum_bytes_of(item.attributes for item in program.objects),
         pointer_bytes=program.objects[0].layout.bits // 8,
-        undefined=builder.undefined,
+        undefined=tuple(name for name in builder.undefined if not is_hook(name)),
+        hooks=tuple(name for name in builder.undefined if is_hook(name)),
         without=tuple(
             operator for operator, _ in registrations() if roots.is_tflm and operator not in found
         ),
     )
+
+
+def _refuse_tflm(application: SymbolList) -> None:
+    """An application with TFLM in it has what TFLM needs: all would seem to cost nothing."""
+    for name in sorted(application.defined):
+        if name.startswith(("_ZN6tflite", "_ZNK6tflite")):
+            raise TinybudgetError(
+                f"--application has TFLM in it ({printable(name)}): give the application without "
+                "it, or what is in it and not TFLM's as a list of symbols"
+            )
 
 
 def _read(inputs: Sequence[Path]) -> tuple[list[ObjectFile], list[Archive]]:
@@ -365,7 +395,10 @@ class _GraphBuilder:
                     bounds = re.match(r"__(?:start|stop)_(\w+)\Z", symbol.name)
                     if bounds and bounds[1] in by_name:
                         self.targets[node].update(dict.fromkeys(by_name[bounds[1]]))
-                    elif symbol.name not in self.program.definitions:
+                    elif (
+                        symbol.name not in self.program.definitions
+                        and symbol.name not in self.program.elsewhere
+                    ):
                         self._missing.append((node, symbol.name))
 
     def _target(self, owner: int, number: int) -> int | None:
