@@ -25,6 +25,7 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.toolchain.linker_map import read_section_sizes
 from pytest_tinybudget.toolchain.runtime_build import BuiltRuntime
 from pytest_tinybudget.toolchain.runtime_build import build_runtime
+from pytest_tinybudget.toolchain.symbol_list import read_symbol_lists
 from pytest_tinybudget.toolchain.tflm_symbols import operator_symbols
 from pytest_tinybudget.workspace import Workspace
 
@@ -206,14 +207,21 @@ def built(firmware: tuple[Path, list[Path]]) -> BuiltRuntime:
     )
 
 
-def _linked(target: Target, folder: Path, inputs: list[Path], names: tuple[str, ...]) -> dict:
+def _linked(
+    target: Target, folder: Path, inputs: list[Path], names: tuple[str, ...], keep: str = "op_"
+) -> dict:
     """Sizes of the output sections of a real link that needs ``names``."""
     image = folder / "firmware.elf"
     target.run(
         "gcc", *target.flags, "-nostdlib", "-Wl,--gc-sections", "-Wl,-e,core_entry",
-        *(f"-Wl,-u,op_{name}" for name in names), f"-Wl,-T,{folder / 'link.ld'}",
+        *(f"-Wl,-u,op_{name}" for name in names), f"-Wl,-u,{keep}", f"-Wl,-T,{folder / 'link.ld'}",
         inputs[0], "-Wl,--start-group", *inputs[1:], "-Wl,--end-group", "-o", image,
     )  # fmt: skip
+    return _sizes(target, image)
+
+
+def _sizes(target: Target, image: Path) -> dict:
+    """Sizes of the output sections of an image."""
     sizes = dict.fromkeys(("text", "rodata", "init_array", "exidx", "data", "bss"), 0)
     for line in target.run("size", "-A", image).splitlines():
         name, size, *_ = [*line.split(), "", ""]
@@ -248,6 +256,155 @@ def test_predicts_the_real_link_to_the_byte(
     real = _linked(target, *firmware, names)
     predicted = sizes_of(built.graph, {name.upper(): True for name in names})
     assert predicted == real
+
+
+_IN_ROM = ("strcmp", "op_divide", "memcpy")
+
+
+def test_what_lies_in_rom_costs_nothing_and_pulls_nothing(
+    target: Target, firmware: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    folder, inputs = firmware
+    script = tmp_path / "rom.ld"
+    script.write_text(
+        "/* of the chip */\nstrcmp = 0x18000;\n  op_divide\t= ABSOLUTE(0x18010) ;\n"
+        "memcpy = 0x18020; // fast\nPROVIDE ( hook = 0x18030 );\n"
+    )
+    built = build_runtime(
+        "mine",
+        inputs,
+        operators={name.upper(): f"op_{name}" for name in _OPERATORS if name != "divide"},
+        core=("core_entry",),
+        baseline=(),
+        rom=read_symbol_lists([script]),
+    )
+    for names in (("strings",), ("strings", "multiply"), ("weak", "strong", "one")):
+        defined = [f"-Wl,--defsym,{name}=0x18000" for name in _IN_ROM]
+        real = _linked(target, folder, [inputs[0], *defined, *inputs[1:]], names)
+        assert sizes_of(built.graph, {name.upper(): True for name in names}) == real
+    assert built.undefined == ()
+
+
+def test_what_the_application_has_anyway_is_not_counted_again(
+    target: Target, firmware: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    folder, inputs = firmware
+    (tmp_path / "application.c").write_text(
+        "double op_divide(double, double); int strcmp(const char *, const char *);"
+        "double application(double x, const char *s) { return strcmp(s, s + 1) + op_divide(x, x); }"
+    )
+    own = tmp_path / "application.o"
+    target.run("gcc", *target.flags, "-Os", "-fno-builtin", "-ffunction-sections",
+               "-fno-asynchronous-unwind-tables", "-c", tmp_path / "application.c",
+               "-o", own)  # fmt: skip
+    image = tmp_path / "application.elf"
+    target.run(
+        "gcc", *target.flags, "-nostdlib", "-Wl,--gc-sections", "-Wl,-e,application",
+        f"-Wl,-T,{folder / 'link.ld'}", own, "-Wl,--start-group", *inputs[1:], "-Wl,--end-group",
+        "-o", image,
+    )  # fmt: skip
+    listing = tmp_path / "symbols.txt"
+    listing.write_text(target.run("nm", image))
+
+    def built(*application: Path) -> BuiltRuntime:
+        return build_runtime(
+            "mine",
+            inputs,
+            operators={name.upper(): f"op_{name}" for name in _OPERATORS},
+            core=("core_entry",),
+            baseline=(),
+            application=read_symbol_lists(application),
+        )
+
+    assert encode(built(image).graph) == encode(built(listing).graph)
+    before = _sizes(target, image)
+    for names in (("divide", "strings"), ("multiply",), ("one", "weak")):
+        both = _linked(target, folder, [inputs[0], own, *inputs[1:]], names, keep="application")
+        more = {kind: both[kind] - before[kind] for kind in both}
+        predicted = sizes_of(built(image).graph, {name.upper(): True for name in names})
+        # Application and TFLM lie between one another, so that other padding is in either link:
+        # less than the strictest alignment there is, newlib's strcmp.
+        assert abs(predicted.pop("text") - more.pop("text")) < 16
+        assert predicted == more
+
+
+def test_an_application_with_tflm_in_it_is_refused(
+    tflm_library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing = tmp_path / "symbols.txt"
+    listing.write_text("_ZN6tflite16MicroInterpreter6InvokeEv\nprintf\n")
+    command = ["runtime", "build", "--name", "mine", "--application", str(listing)]
+    assert main([*command, str(tflm_library)]) == 2
+    assert "--application has TFLM in it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "lists no symbol"),
+        (b"SECTIONS { .text : { *(.text) } }\n", "lists no symbol"),
+        (b"!<arch>\n", "does not say which of its members are linked"),
+        (b"\x7fELF\x01", "not a sound ELF file"),
+        (bytes(100), "expected a linker script"),
+    ],
+)
+def test_a_list_of_symbols_that_is_none_is_one_clear_line(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "symbols.ld"
+    path.write_bytes(content)
+    with pytest.raises(TinybudgetError, match=message) as raised:
+        read_symbol_lists([path])
+    assert "symbols.ld" in str(raised.value)
+
+
+def test_symbols_are_read_from_linker_scripts_and_from_what_nm_prints(tmp_path: Path) -> None:
+    path = tmp_path / "symbols"
+    path.write_text(
+        "/* memset = 1; */ PROVIDE ( esp_rom_printf = 0x40007d54 );\nPROVIDE_HIDDEN(hidden = .);\n"
+        "memcpy = 0x4000c2c8;\n4000c2c8 T from_nm\n00000010 00000004 D sized\n         U missing\n"
+        "         w weak_missing\nalone\n# comment\n.text : { }\n  x == 3;\n"
+    )
+    found = read_symbol_lists([path])
+    assert found.defined == {"memcpy", "from_nm", "sized", "alone"}
+    assert found.provided == {"esp_rom_printf", "hidden"}
+
+
+def test_missing_symbols_are_told_by_whose_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = _TFLM_CC.replace(
+        "return missing_function(x);",
+        "DebugLog(x); __cxa_guard_acquire(x); multicore_fifo_pop_blocking(x);"
+        " return missing_function(x);",
+    ).replace(
+        'extern "C" int missing_function(int);',
+        'extern "C" { int missing_function(int); void DebugLog(int); int __cxa_guard_acquire(int);'
+        "int multicore_fifo_pop_blocking(int); }",
+    )
+    target = _TARGETS["cortex-m4"]
+    if shutil.which(f"{target.prefix}gcc") is None:
+        pytest.skip("arm-none-eabi-gcc is not installed")
+    (tmp_path / "tflm.cc").write_text(source)
+    item = tmp_path / "tflm.o"
+    target.run("g++", *target.flags, "-Os", "-ffunction-sections", "-fno-exceptions",
+               "-fno-unwind-tables", "-c", tmp_path / "tflm.cc", "-o", item)  # fmt: skip
+    table, listing = tmp_path / "mine.json.gz", tmp_path / "names.txt"
+    libraries = [str(target.library(name)) for name in _ARM_LIBRARIES]
+    command = ["runtime", "build", "--name", "mine", "--output", str(table), "--op",
+               "MINE=my_operator", str(item), *libraries]  # fmt: skip
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert "3 symbols that linked code refers to are in no input" in told
+    assert (
+        "the C++ library (__cxa_guard_acquire): add gcc YOUR_FLAGS -print-file-name=libsupc++.a"
+        in told
+    )
+    assert "the SDK (multicore_fifo_pop_blocking): say what your application has anyway" in told
+    assert "other libraries (missing_function): add your link's libraries" in told
+    listing.write_text("__cxa_guard_acquire\nmulticore_fifo_pop_blocking\nmissing_function\n")
+    assert main([*command, "--application", str(listing)]) == 0
+    assert "the application's own, not counted: DebugLog" in capsys.readouterr().out
 
 
 def test_sizes_after_relaxation_come_from_the_map(tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ class _GraphBuilder:
             core_builtin=firmware.builtin,
             core_custom=firmware.custom,
             core_variables=self._nodes_of(roots.variables),
-            baseline=self._closure(self._nodes_of(roots.baseline)),
+            baseline=self._baseline(roots.baseline),
             firmware=frozenset(firmware.core + firmware.builtin + firmware.custom),
             main=firmware.main,
             supersede=tuple(self.supersede),
@@ -309,15 +309,27 @@ class _GraphBuilder:
             copied(static - builtin - custom), copied(builtin), copied(custom), like.main
         )
 
-    def _closure(self, nodes: Iterable[int]) -> tuple[int, ...]:
-        reached = dict.fromkeys(nodes)
-        pending = list(reached)
+    def _baseline(self, symbols: Iterable[str]) -> tuple[int, ...]:
+        """What any program has: of two sections that stand for one another, that which stays."""
+        roots, stays = self._nodes_of(symbols), dict[int, int]()
+        while True:
+            found = self._closure(roots, stays)
+            more = {small: big for small, big in self.supersede if {small, big} <= found}
+            if not more:
+                return tuple(sorted(found))
+            stays.update(more)
+
+    def _closure(self, nodes: Iterable[int], stays: Mapping[int, int]) -> set[int]:
+        """What ``nodes`` reach, where ``stays`` has what takes the place of others."""
+        reached: set[int] = set()
+        pending = list(nodes)
         while pending:
-            for target in self.targets[pending.pop()]:
-                if target not in reached:
-                    reached[target] = None
-                    pending.append(target)
-        return tuple(sorted(reached))
+            node = pending.pop()
+            node = stays.get(node, node)
+            if node not in reached:
+                reached.add(node)
+                pending += self.targets[node]
+        return reached
 
     def _add(self, kind: int, size: int, alignment: int, member: int) -> int:
         self.sizes.append(size)
