@@ -360,6 +360,22 @@ def test_what_vela_writes_is_stripped_as_well(tmp_path: Path) -> None:
     assert same_arena == arena
 
 
+@needs_vela
+def test_what_vela_writes_is_shrunk_as_well(tmp_path: Path) -> None:
+    board, sizes = U55 + CHOSEN, []
+    for key in ("", "shrink = true"):
+        result = check(tmp_path, board, keyword_model(), key)
+        sizes.append(
+            sum(size for name, (size, _) in parts(result, "flash").items() if "model:" in name)
+        )
+        assert result.footprint is not None
+        assert result.footprint.arena is not None
+        sizes.append(result.footprint.arena.required)
+    whole, arena, shrunk, same_arena = sizes
+    assert shrunk < whole
+    assert same_arena == arena
+
+
 def test_a_group_on_an_accelerator_is_refused(tmp_path: Path) -> None:
     tmp_path.joinpath("kws.tflite").write_bytes(keyword_model())
     text = '[models.kws]\nsource = "kws.tflite"\nboards = ["esp32"]\n'

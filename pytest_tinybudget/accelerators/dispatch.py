@@ -49,7 +49,8 @@ def _accelerated(pair: Pair, model: Model, workspace: Workspace) -> Accelerated:
         found = Accelerated(footprint, model)  # which TFLM refuses
     elif kind == "ethos-u":
         strips = pair.model.conversion.strip
-        found = on_ethos_u(model, board, pair.firmware, workspace, strips=strips)
+        shrinks = pair.model.shrink is not None
+        found = on_ethos_u(model, board, pair.firmware, workspace, strips=strips, shrinks=shrinks)
     elif kind == "jetson":
         found = on_jetson(model, board, require_int8=pair.model.require_int8 is True)
     else:

@@ -27,6 +27,7 @@ from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import OperatorCost
+from pytest_tinybudget.shrinking.shrink import shrink_model
 from pytest_tinybudget.shrinking.strip import strip
 from pytest_tinybudget.workspace import Workspace
 
@@ -45,10 +46,12 @@ def on_ethos_u(
     workspace: Workspace,
     *,
     strips: bool = False,
+    shrinks: bool = False,
 ) -> Accelerated:
     """``model`` compiled for the board's Ethos-U, and its footprint in ``firmware`` there.
 
-    ``strips`` is whether what Vela wrote is stripped as well: it gives tensors names of its own.
+    ``strips`` and ``shrinks`` are whether what Vela wrote is stripped, or shrunk, as well: it gives
+    tensors names of its own. The memory plan that it wrote stays.
     A declared cost of the operator ``ethos-u`` stands for kernel and driver together.
 
     Raises:
@@ -57,6 +60,8 @@ def on_ethos_u(
     compiled = compile_model(model, board.accelerator, board.vela, workspace.cache())
     if strips:
         compiled = replace(compiled, model=strip(compiled.model).model)
+    if shrinks:
+        compiled = replace(compiled, model=shrink_model(compiled.model).model)
     footprint = workspace.footprint(compiled.model, firmware.beside("ethos-u"), details=True)
     declared = firmware.cost_of(NPU_OPERATOR)
     code = () if firmware.fixed else tuple(_code(footprint, board.accelerator, declared))

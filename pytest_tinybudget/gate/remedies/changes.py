@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Literal
 
@@ -26,13 +27,16 @@ from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.shrunken import with_firmwares
 from pytest_tinybudget.footprint.link import reference_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.placement import ArenaPlacement
 from pytest_tinybudget.runtimes.placement import Placement
+from pytest_tinybudget.shrinking.options import ShrinkRequest
 from pytest_tinybudget.shrinking.reconverted import per_tensor
 from pytest_tinybudget.shrinking.reconverted import without_plan
 from pytest_tinybudget.shrinking.strip import strip
@@ -123,6 +127,7 @@ class Change(Struct, frozen=True, eq=False):
 def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
     """What can be changed, the cheapest first; whether it helps is to be measured."""
     kinds = (
+        _shrunken(candidate),
         _stripped(candidate),
         _typed(candidate),
         _elsewhere(candidate),
@@ -143,6 +148,48 @@ def _with_activations(model: DeclaredModel, activations: Literal["int8", "int16"
 
 def _placement(pair: Pair | GroupPair) -> ArenaPlacement:
     return pair.model.placements.arena if isinstance(pair, Pair) else pair.group.placement
+
+
+def _shrunken(candidate: Candidate) -> Iterator[Change]:
+    """The same models as smaller files, with a memory plan where that helps."""
+    if any(model.shrink for model in candidate.pair.models):
+        return
+    from pytest_tinybudget.shrinking.shrink import ShrunkModel
+    from pytest_tinybudget.shrinking.shrink import shrink_model
+
+    firmwares = _planned_for(candidate.pair)
+    known: dict[int, ShrunkModel] = {}
+
+    def shrunk(model: Model) -> ShrunkModel:
+        if id(model) not in known:
+            known[id(model)] = shrink_model(model, firmwares)
+        return known[id(model)]
+
+    reports = [shrunk(model).report for model in candidate.models]
+    if all(report.unchanged for report in reports):
+        return
+    whole = sum(report.bytes_before for report in reports)
+    after, before = format_pair(sum(report.bytes_after for report in reports), whole)
+    arenas = [arena.text for report in reports for arena in report.arenas if arena.saved]
+    note = "; ".join((f"the same outputs; the model goes from {before} to {after}", *arenas))
+    yield Change(
+        "strip",
+        "free",
+        "shrink = true",
+        lambda each: each.with_models(lambda model: shrunk(model).model),
+        note,
+    )
+
+
+def _planned_for(pair: Pair | GroupPair) -> Mapping[str, Firmware]:
+    """The boards that a plan would be for, were ``shrink = true`` declared."""
+    if pair.board.accelerator:
+        return {}
+    if isinstance(pair, GroupPair):
+        return {pair.board.id: pair.firmware}
+    model = replace(pair.model, shrink=ShrinkRequest())
+    request = with_firmwares(model, (*model.boards, pair.board), pair.project.runtimes).shrink
+    return dict(request.firmwares) if request else {}
 
 
 def _stripped(candidate: Candidate) -> Iterator[Change]:
