@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -270,11 +272,14 @@ def test_runtime_project_takes_what_the_files_name(tmp_path: Path) -> None:
     (result,) = checked(tmp_path, 'runtime = "project"')
     assert result.runtime == "esp-tflite-micro 1.3.3.1"
     assert result.flashed == (
-        "esp-tflite-micro 1.3.3~1 (dependencies.lock:1), esp-nn 1.1.2 (dependencies.lock:1)"
+        "esp-tflite-micro 1.3.3~1 (dependencies.lock:1)",
+        "esp-nn 1.1.2 (dependencies.lock:1)",
     )
     assert result.identity is not None
     assert result.identity.kernels_version == "1.1.2"
-    assert f"the project flashes esp-tflite-micro 1.3.3.1: {result.flashed}" in result.notes
+    assert (
+        f"the project flashes esp-tflite-micro 1.3.3.1: {', '.join(result.flashed)}" in result.notes
+    )
 
 
 def test_a_board_and_a_model_may_take_it_as_well(tmp_path: Path) -> None:
@@ -410,3 +415,77 @@ def test_a_board_without_a_declared_runtime_does_not_look_at_the_project(
     monkeypatch.setattr("pytest_tinybudget.detection.detect.detect", walked)
     (result,) = checked(tmp_path, "")
     assert result.outcome in ("fits", "warns")
+
+
+# A pin that changes
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=T", "-c", "user.email=t@example.com")
+    done = subprocess.run(
+        ["git", *identity, "-C", folder, *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A commit with esp-tflite-micro 1.3.1, and a change to 1.3.4 that is not committed."""
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.1", "1.1.1")})
+    (tmp_path / "kws.tflite").write_bytes(dense_file())
+    (tmp_path / "tinybudget.toml").write_text(DECLARED % 'runtime = "project"')
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "base")
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.4", "1.1.1")})
+    return tmp_path
+
+
+CAUSE = (
+    "esp-tflite-micro 1.3.1 → esp-tflite-micro 1.3.4: esp-tflite-micro 1.3.4 (dependencies.lock:1)"
+)
+
+
+def test_diff_names_the_pin_that_changed_as_the_cause_with_the_bytes(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", "--base", "HEAD"]) == 0
+    out = capsys.readouterr().out
+    assert f"  runtime: {CAUSE}" in " ".join(out.split()).replace("runtime: esp", "  runtime: esp")
+    assert "not comparable" not in out
+    assert main(["diff", "--base", "HEAD", "--format", "json"]) == 0
+    (change,) = json.loads(capsys.readouterr().out)["changes"]
+    assert change["status"] == "changed"
+    assert change["causes"]["runtime"] == {
+        "before": "esp-tflite-micro 1.3.1",
+        "after": "esp-tflite-micro 1.3.4",
+        "pins": ["esp-tflite-micro 1.3.4 (dependencies.lock:1)"],
+    }
+    (ram,) = (each for each in change["deltas"] if each["metric"] == "ram")
+    assert ram["bytes"] == ram["used"] - ram["base_used"]
+
+
+def test_the_comment_and_the_page_name_it_as_well(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--base", "HEAD", "--json", "r.json"]) == 0
+    capsys.readouterr()
+    assert main(["diff", "--base", "HEAD", "--format", "markdown"]) == 0
+    assert f"runtime: {CAUSE.partition(':')[0]}" in capsys.readouterr().out.replace("\\", "")
+
+
+def test_growth_by_a_pin_is_growth(repository: Path) -> None:
+    text = DECLARED % 'runtime = "project"\nmax_increase = { bytes = 0 }'
+    (repository / "tinybudget.toml").write_text(text)
+    git(repository, "commit", "--quiet", "-m", "budget", "tinybudget.toml")
+    project(repository, **{"dependencies.lock": LOCK % ("1.3.1", "1.2.3")})
+    assert main(["check", "--base", "HEAD", "--json", "r.json"]) in (0, 1)
+    (pair,) = json.loads(Path("r.json").read_text())["pairs"]
+    assert pair["growth_unchecked"] == ""
+
+
+def test_a_pin_that_only_moved_in_its_file_is_no_change(repository: Path) -> None:
+    lock = LOCK % ("1.3.1", "1.1.1")
+    project(repository, **{"dependencies.lock": f"# moved\n\n{lock}"})
+    assert main(["diff", "--base", "HEAD", "--format", "json"]) == 0

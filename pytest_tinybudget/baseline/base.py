@@ -366,8 +366,11 @@ def _committed(found: _Found, run: Run) -> Results | None:
 def _is_stale(found: _Found, results: Results) -> bool:
     """Whether a model file of the base is not the one that was measured.
 
-    Committed figures that nobody renewed would blame others' changes on this one.
+    Committed figures that nobody renewed would blame others' changes on this one. So would those
+    of a runtime that the project's files name, which may name another one by now.
     """
+    if any(pair.flashed for pair in results.pairs):
+        return True
     sources = {
         (PurePosixPath(pair.id.partition("::")[0]).parent / pair.model_source, pair.model_sha256)
         for pair in results.pairs

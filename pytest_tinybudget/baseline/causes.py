@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
+from msgspec.structs import replace
+
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import LayerChange
 from pytest_tinybudget.baseline.comparison import OperatorChange
 from pytest_tinybudget.baseline.comparison import PartChange
 from pytest_tinybudget.baseline.comparison import PeakTensor
+from pytest_tinybudget.baseline.comparison import RuntimeChange
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
@@ -30,8 +33,39 @@ _LARGEST_ALIGNMENT = 250_000
 _PEAK_LAYERS = 3
 
 
+def runtime_change(base: PairResult, head: PairResult) -> RuntimeChange | None:
+    """The other release that is flashed; ``None`` where it is the same, or nobody knows.
+
+    It is known of both sides where the project's files name it, or where both are releases of a
+    distribution: what differs then is the firmware, and not how it was counted.
+    """
+    if base.flashed and head.flashed:
+        before, after = _by_pin(base.flashed), _by_pin(head.flashed)
+        gone, new = before.keys() - after.keys(), after.keys() - before.keys()
+        if not (gone or new):
+            return None
+        pins = tuple(after[each] for each in after if each in new)
+        if base.runtime != head.runtime:
+            return RuntimeChange(base.runtime, head.runtime, pins)
+        old = ", ".join(each for each in before if each in gone)
+        return RuntimeChange(old, ", ".join(each for each in after if each in new), pins)
+    one, other = (each.identity and each.identity.distribution for each in (base, head))
+    if one and other and one != other:
+        return RuntimeChange(base.runtime, head.runtime)
+    return None
+
+
+def _by_pin(flashed: Sequence[str]) -> dict[str, str]:
+    """What is flashed without the place, which may move, and with it."""
+    return {each.rpartition(" (")[0]: each for each in flashed}
+
+
 def causes(base: PairResult, head: PairResult) -> Causes:
     """What differs between two measured results of a pair."""
+    return replace(_in_the_model(base, head), runtime=runtime_change(base, head))
+
+
+def _in_the_model(base: PairResult, head: PairResult) -> Causes:
     parts = tuple(_parts(base, head))
     weights = sum(part.delta for part in parts if part.name == "model: weights")
     before, after = base.footprint, head.footprint

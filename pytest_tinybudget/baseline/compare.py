@@ -11,6 +11,7 @@ import msgspec
 
 from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.baseline.causes import causes
+from pytest_tinybudget.baseline.causes import runtime_change
 from pytest_tinybudget.baseline.comparison import Causes
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
@@ -76,9 +77,10 @@ def incomparable(base: PairResult, head: PairResult) -> str:
     """Why the sizes of two results of one estimator cannot be compared; empty where they can."""
     if not (base.measures and head.measures):
         return ""
-    if base.runtime != head.runtime:
+    is_other_firmware = runtime_change(base, head) is not None
+    if base.runtime != head.runtime and not is_other_firmware:
         return f"measured for runtime {base.runtime} on the base, {head.runtime} here"
-    if base.table != head.table:
+    if base.table != head.table and not is_other_firmware:
         return f"the tables or settings of runtime {head.runtime} differ"
     if base.conversion != head.conversion and base.model_sha256 != head.model_sha256:
         before, after = base.conversion or "not converted", head.conversion or "not converted"
@@ -137,6 +139,7 @@ def _changed(base: PairResult, head: PairResult, other_estimator: str) -> Change
     deltas = tuple(_deltas(base, head, comparable=not reason))
     notes = (reason, *_notes(base, head)) if reason else tuple(_notes(base, head))
     different = _outcome(base) != _outcome(head) or any(_differs(delta) for delta in deltas)
+    different = different or runtime_change(base, head) is not None
     status: Status = "changed" if different else "unchanged"
     if reason:
         status = "not comparable"

@@ -128,6 +128,26 @@ class OperatorChange(Struct, frozen=True):
     pulls_in: tuple[tuple[str, int], ...] = ()
 
 
+class RuntimeChange(Struct, frozen=True):
+    """Another release of TFLM or its kernels is flashed than on the base.
+
+    Args:
+        before: What was flashed on the base.
+        after: What is flashed now.
+        pins: Where the project's files name it, a text each; empty where the declaration does.
+    """
+
+    before: str
+    after: str
+    pins: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """``"esp-tflite-micro 1.3.1 → esp-tflite-micro 1.3.4: … (dependencies.lock:4)"``."""
+        change = f"{self.before or 'nothing'} → {self.after or 'nothing'}"
+        return ": ".join(filter(None, (change, ", ".join(self.pins))))
+
+
 class Causes(Struct, frozen=True):
     """Why sizes differ.
 
@@ -139,6 +159,7 @@ class Causes(Struct, frozen=True):
         peak: Every buffer that is alive at either peak, where the arena's head differs.
         base_peak_at: The layers where the base's peak is.
         peak_at: The layers where the newer side's peak is.
+        runtime: What is flashed instead of what was, ``None`` where that is the same.
     """
 
     layers: tuple[LayerChange, ...] = ()
@@ -148,6 +169,7 @@ class Causes(Struct, frozen=True):
     peak: tuple[PeakTensor, ...] = ()
     base_peak_at: str = ""
     peak_at: str = ""
+    runtime: RuntimeChange | None = None
 
 
 class Change(Struct, frozen=True):

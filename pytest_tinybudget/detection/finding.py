@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.text import printable
+
 
 #: How a file names a version. ``lock``: what the last build took. ``exact``: one that is asked
 #: for. ``range``: a constraint that several versions meet. ``any``: none is named. ``copy``: the
@@ -47,7 +49,7 @@ class Finding(Struct, frozen=True):
     @property
     def place(self) -> str:
         """``main/idf_component.yml:4``."""
-        return f"{self.file}:{self.line}" if self.line else self.file
+        return printable(f"{self.file}:{self.line}" if self.line else self.file)
 
     @property
     def folder(self) -> str:
@@ -56,14 +58,15 @@ class Finding(Struct, frozen=True):
 
     @property
     def what(self) -> str:
-        """``"esp-tflite-micro 1.3.3~1"``: what is said, as written."""
+        """``"esp-tflite-micro 1.3.3~1"``: what is said, as written, fit for a terminal."""
         if self.product == FLAGS:
             built_for = (f"built for {self.board}",) if self.board else ()
-            return ", ".join((*built_for, *(f"{key} = {value}" for key, value in self.settings)))
-        named = self.name or self.product
+            text = ", ".join((*built_for, *(f"{key} = {value}" for key, value in self.settings)))
+            return printable(text)
         of = f" of {self.origin}" if self.origin else ""
         words = {"any": "(any version)", "copy": "(a copy that names no version)"}
-        return f"{named} {self.version or words.get(self.how, '(without a version)')}{of}"
+        version = self.version or words.get(self.how, "(without a version)")
+        return printable(f"{self.name or self.product} {version}{of}")
 
 
 #: The product of a finding that is of build flags alone.

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.detection.finding import FLAGS
 from pytest_tinybudget.detection.finding import Detection
 from pytest_tinybudget.detection.finding import Finding
@@ -183,7 +184,7 @@ def _choice(name: str, findings: Sequence[Finding], core: str) -> _Choice:
         found, _ = _allowed(name, each, releases)
         chosen.update((release.full_name, release) for release in found)
         notes.append(
-            f"{each.place} asks for {each.version}, which {strongest[0].place} is not: "
+            f"{each.place} asks for {printable(each.version)}, which {strongest[0].place} is not: "
             "the next build takes another"
         )
     in_order = [each for each in releases if each.full_name in chosen]
@@ -206,8 +207,11 @@ def _allowed(
         if met:
             return [by_release[each] for each in met], ""
         told = "cannot be understood" if met is None else "is met by no release that is known"
-        return _near(version, by_release) or releases, f"{finding.place}: {version} {told}"
+        return _near(
+            version, by_release
+        ) or releases, f"{finding.place}: {printable(version)} {told}"
     cleaned = _cleaned(name, version)
+    shown = printable(version, limit=2 * _SHORT)
     exact = named(f"{name} {cleaned}")
     if exact is not None and exact in releases:
         return [exact], ""
@@ -217,7 +221,7 @@ def _allowed(
     numbers = neighbors(cleaned, list(by_release)) if "." in cleaned else ()
     between = [by_release[each] for each in numbers]
     told = "lies between releases that are known" if between else "is none that is known"
-    return between or releases, f"{finding.place}: {version[: _SHORT * 2]} {told}"
+    return between or releases, f"{finding.place}: {shown} {told}"
 
 
 def _near(version: str, by_release: dict[str, Distribution]) -> list[Distribution]:
@@ -237,7 +241,7 @@ def _cleaned(name: str, version: str) -> str:
 
 def _upstream(version: str, releases: Sequence[Distribution]) -> Distribution:
     """A commit of TFLM itself; what no rule is known for is bounded where it is measured."""
-    commit = version[:_SHORT]
+    commit = printable(version[:_SHORT])
     return replace(releases[0], release=commit, tflm=commit, kernels_versions={}, newest=False)
 
 

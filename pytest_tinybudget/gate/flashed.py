@@ -46,8 +46,8 @@ def with_flashed(
 
 def _taken(result: PairResult, found: Flashed) -> PairResult:
     """``result`` of a runtime that the files named."""
-    said = ", ".join(dict.fromkeys(f"{each.what} ({each.place})" for each in found.findings))
-    notes = (f"the project flashes {found.runtime.name}: {said}", *found.notes)
+    said = tuple(dict.fromkeys(f"{each.what} ({each.place})" for each in found.findings))
+    notes = (f"the project flashes {found.runtime.name}: {', '.join(said)}", *found.notes)
     return replace(result, flashed=said, notes=(*result.notes, *notes))
 
 

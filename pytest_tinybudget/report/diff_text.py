@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.units import format_delta
 from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.base.units import format_percent_delta
@@ -200,6 +201,8 @@ def _indented(line: str, style: Style) -> list[str]:
 
 
 def _causes(causes: Causes, most: int | None) -> Iterator[str]:
+    if causes.runtime is not None:
+        yield f"  runtime: {printable(causes.runtime.text)}"
     if causes.weights_bytes:
         yield f"  weights {signed(causes.weights_bytes)}"
     yield from _listed("layers", map(_layer, causes.layers), most)

@@ -59,6 +59,8 @@ def delta_text(delta: Delta | None) -> str:
 
 def cause_lines(causes: Causes, markup: Markup) -> Iterator[str]:
     """The causes of a change, a line each, the most important first."""
+    if causes.runtime is not None:
+        yield f"runtime: {markup.text(causes.runtime.text)}"
     for operator in causes.operators[:_LISTED]:
         yield _operator(operator, markup)
     for layer in causes.layers[:_LISTED]:

@@ -383,12 +383,12 @@ class PairResult(Struct, frozen=True, gc=False):
         ),
     ] = ""
     flashed: Annotated[
-        str,
+        tuple[str, ...],
         about(
-            "What the project's files say is flashed and where they say it, where the declaration "
+            "What the project's files say is flashed and where, a line each, where the declaration "
             'takes its runtime from them (`runtime = "project"`); else empty.',
         ),
-    ] = ""
+    ] = ()
     conversion: Annotated[
         str,
         about(
