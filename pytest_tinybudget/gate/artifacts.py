@@ -42,10 +42,10 @@ class Artifacts(Struct, eq=False):
     _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(default_factory=dict)
 
     def claim(self, pair: Pair, folder: Path) -> None:
-        """Keep the names of a model's C files in ``folder`` for it.
+        """Reserve the names of a model's C files in ``folder``, so that no other model takes them.
 
         Raises:
-            TinybudgetError: a model of another declaration has the same.
+            TinybudgetError: a model of another declaration has reserved the same names.
         """
         key = (folder, c_identifier(pair.model.artifact_name).casefold())
         mine = f"{pair.file}::{pair.name}"
@@ -58,10 +58,10 @@ class Artifacts(Struct, eq=False):
             )
 
     def add(self, pair: Pair, folder: Path, result: PairResult, workspace: Workspace) -> PairResult:
-        """``result`` once the pair's C files are written.
+        """Write the pair's C files; the result says so where that was not possible.
 
-        A folder that nobody asked for in this run and that cannot be written, as in a read-only
-        checkout, is a warning: the verdict does not hang on it.
+        If nobody asked for the files in this run, a folder that cannot be written (as in a
+        read-only checkout) is a warning and does not change the verdict.
 
         Raises:
             TinybudgetError: the files cannot be made, or not be written where they were asked for.
@@ -95,7 +95,7 @@ class Artifacts(Struct, eq=False):
     def with_log(
         self, error: TinybudgetError, pair: Declared, folder: Path | None
     ) -> TinybudgetError:
-        """``error`` with the file that keeps what a failed conversion printed."""
+        """Write what a failed conversion printed to a log file, and name that file in ``error``."""
         if not (isinstance(error, ConversionError) and error.log):
             return error
         parent = pair.project.path.parent
@@ -110,7 +110,7 @@ class Artifacts(Struct, eq=False):
 
 
 def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
-    """The contents by name; none where the board's accelerator runs without firmware."""
+    """Contents by file name; empty where the board's accelerator runs without firmware."""
     from pytest_tinybudget.artifacts import render
 
     name, boards = pair.model.artifact_name, [pair.board]

@@ -42,7 +42,7 @@ interpreter.print_allocations()
 
 
 class RealRun(Struct, frozen=True):
-    """What the real interpreter made of a model.
+    """What happened when the real interpreter ran a model.
 
     ``failure`` says why it did not load or run (``""``: it ran). ``head`` and
     ``simulated_head`` are the bytes that it and the simulation gave to activations and scratch.
@@ -53,7 +53,7 @@ class RealRun(Struct, frozen=True):
     simulated_head: int = 0
 
     def applied_to(self, verdict: Verdict) -> Verdict:
-        """``verdict`` after the cross-check; one that fails already keeps its reason."""
+        """``verdict``, failed if the interpreter failed; one that fails already is unchanged."""
         if verdict.outcome not in ("fits", "warns"):
             return verdict
         if self.failure:
@@ -70,7 +70,7 @@ class RealRun(Struct, frozen=True):
 
 
 def require_interpreter() -> None:
-    """Nothing, where the cross-check can run.
+    """Check that the cross-check can run.
 
     Raises:
         TinybudgetError: the ``tflite-micro`` package is not installed.

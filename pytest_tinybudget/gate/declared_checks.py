@@ -1,4 +1,4 @@
-"""What a declaration asks besides fitting boards, by kind: each kind's room makes the result."""
+"""Declared checks besides fitting boards: accuracy, agreement and rollout, each in its own room."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is known of a pair besides flash and RAM: a function for each source, asked in turn.
+"""Figures of a pair besides flash and RAM: update slots, updates, time and energy.
 
-Each looks first whether anything is declared that concerns it, and imports its room only then; time
-and energy of an inference are told wherever they are known.
+There is one function for each source. A function imports its room only if the declaration asks for
+its figures. Time and energy of an inference are reported wherever they are known.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _speed(pair: Pair, found: Measurement, details: bool) -> Iterable[Figure]:
     """How long an inference takes and what it costs, where known or a budget asks for it."""
     budget, board = pair.model.budget, pair.board
     if found.footprint.refusals or board.accelerator:
-        return ()  # what a board's accelerator takes, its own room says
+        return ()  # the accelerator's own room reports its time
     if not details and budget.latency is None and budget.energy is None:
         return ()
     from pytest_tinybudget.speed.energy import energy_of
@@ -102,10 +102,10 @@ _SOURCES: tuple[Source, ...] = (_speed, _slots, _update)
 def figures_of(
     pair: Pair | GroupPair, found: Measurement, *, details: bool = True
 ) -> tuple[Figure, ...]:
-    """All figures of ``pair``; without ``details``, none of an inference that has no limit.
+    """All figures of ``pair``; without ``details``, time and energy only if they have a limit.
 
     Raises:
-        TinybudgetError: what is declared of one of them cannot be computed.
+        TinybudgetError: one of the declared figures cannot be computed.
     """
     if isinstance(pair, GroupPair):
         return tuple(_slots(pair, found))

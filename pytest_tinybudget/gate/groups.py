@@ -1,8 +1,8 @@
 """Several models in one firmware: what they take together on a board.
 
-Flash counts every model, and once the runtime with the kernels that any of them needs. RAM
-counts the arena as they share it, an interpreter and resource variables for each, and the
-deepest stack.
+Flash is every model, plus one runtime with the kernels that any of the models needs. RAM is the
+arena as the models share it, an interpreter and resource variables for each, and the deepest
+stack.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def combine(
 def _models(
     bytes_of: Mapping[str, int], placements: Sequence[Placements], memory: ModelPlacement
 ) -> tuple[Part, ...]:
-    """What ``memory`` holds of the models: flash also what those in RAM are filled with."""
+    """The models' bytes in ``memory``. Flash also holds the copies that fill models in RAM."""
     parts = []
     for (name, size), where in zip(bytes_of.items(), placements, strict=True):
         if where.model == memory:
@@ -114,7 +114,7 @@ def _models(
 
 
 def _largest(block: Arena | None, footprints: Sequence[Footprint]) -> Arena | None:
-    """``block``; of split arenas, with the largest of each kind."""
+    """``block``; if the arenas are split, with the largest of each of the two parts."""
     splits = [each.arena.split for each in footprints if each.arena and each.arena.split]
     if block is None or not splits:
         return block
@@ -158,7 +158,7 @@ def _arena_part(
 
 
 def _sizes(footprint: Footprint) -> dict[str, int]:
-    """Bytes of the arena, or of the two of a split one."""
+    """Bytes of the arena by part; a split arena has two parts."""
     arena = footprint.arena
     if arena is None or arena.split is None:
         return {ARENA: _arena_bytes(footprint)}
@@ -208,7 +208,7 @@ def _runtime(
 
 
 def _variables(footprints: Sequence[Footprint]) -> tuple[Part, ...]:
-    """Every model's resource variables: models with equal names for theirs do not share them."""
+    """The resource variables of all models. Variables of equal names are not shared."""
     found = [
         part
         for footprint in footprints
@@ -219,6 +219,6 @@ def _variables(footprints: Sequence[Footprint]) -> tuple[Part, ...]:
 
 
 def _together(models: Sequence[Model]) -> Model:
-    """A model with the operators of all: what the link of their common firmware looks at."""
+    """One model with the operators of all models, for the link of their common firmware."""
     subgraphs = tuple(subgraph for model in models for subgraph in model.subgraphs)
     return dataclasses.replace(models[0], name="", content=b"", subgraphs=subgraphs)

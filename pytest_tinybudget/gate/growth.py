@@ -1,4 +1,4 @@
-"""How much a pair may grow over the baseline, and which increases were agreed until when."""
+"""Limits on how much a pair may grow over the baseline, and increases that were agreed to."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _LONGEST_REASON = 160
 class GrowthRules(Struct, frozen=True):
     """How much a pair may grow; ``section`` is its table in TOML, such as ``models.kws``.
 
-    An acceptance counts through its last day; ``today`` decides. ``require_base`` makes it an
-    error where a limit is declared and nothing was there to compare with.
+    An acceptance is valid through its last day; ``today`` (UTC) decides. With ``require_base``, a
+    declared limit without a base to compare with is an error.
     """
 
     section: str
@@ -39,12 +39,12 @@ class GrowthRules(Struct, frozen=True):
     require_base: bool = False
 
     def acceptance(self, metric: Metric, used_bytes: int) -> Acceptance | None:
-        """The agreement that covers ``used_bytes`` today, the one that lasts longest."""
+        """The acceptance that covers ``used_bytes`` today; of several, the longest one."""
         covering = [each for each in self._of(metric, used_bytes) if each.until >= self.today]
         return max(covering, key=lambda each: each.until, default=None)
 
     def shortfall(self, metric: Metric, used_bytes: int) -> str:
-        """Why no agreement covers ``used_bytes`` today; empty where one does, or there is none."""
+        """Why no acceptance covers ``used_bytes`` today; empty if one does or none is declared."""
         if self.acceptance(metric, used_bytes):
             return ""
         label = LABELS[metric]
@@ -68,10 +68,10 @@ class GrowthRules(Struct, frozen=True):
 def accept_overruns(
     verdict: Verdict, budget: Budget, rules: GrowthRules, judged: Callable[[Budget], Verdict]
 ) -> tuple[Verdict, tuple[Acceptance, ...]]:
-    """``verdict``, and the agreements by which a pair over ``budget`` passes after all.
+    """The verdict on a pair that is over ``budget``, with the acceptances that let it pass.
 
-    ``judged`` gives the verdict with another budget: an agreement lifts a declared budget, never
-    the room of the board. The measures keep the declared limits.
+    An acceptance raises a declared budget, never the room of the board. ``judged`` gives the
+    verdict with another budget. The measures keep the declared limits.
     """
     overruns = [measure for measure in verdict.measures if measure.over]
     found = [rules.acceptance(measure.metric, measure.used) for measure in overruns]
@@ -98,12 +98,12 @@ def accept_overruns(
 def with_growth(
     result: PairResult, base: PairResult | None, rules: GrowthRules, *, why_no_base: str = ""
 ) -> PairResult:
-    """``result`` held to what it may grow over ``base``, if that is comparable and given.
+    """``result`` with its growth over ``base`` checked.
 
-    Too much growth is outcome ``"unmet"`` for a pair that fits; ``reasons`` of a pair that fails
-    say what the base and the agreements have to do with it. ``why_no_base`` says why ``base`` is
-    missing: a declared limit of growth was then not checked, which is a warning, and an error
-    where a base is required. It is empty for a new pair, which has nothing to grow over.
+    Too much growth makes the outcome of a pair that fits ``"unmet"``. If the pair fails, its
+    ``reasons`` say how large it was on the base and which acceptances there are. ``why_no_base``
+    says why ``base`` is missing. A declared limit of growth was then not checked: that is a
+    warning, or an error where a base is required. It is empty for a new pair, which has no base.
     """
     if why_no_base and rules.max_increase.given:
         result = _unchecked(result, why_no_base, rules)
@@ -133,7 +133,7 @@ def with_growth(
 
 
 def _unchecked(result: PairResult, why: str, rules: GrowthRules) -> PairResult:
-    """``result`` with a limit of growth that nobody could check: never plain green."""
+    """``result`` with a limit of growth that could not be checked: a warning or an error."""
     text = f"growth not checked: {why}"
     result = replace(result, growth_unchecked=why)
     if rules.require_base and not result.failed:
@@ -183,7 +183,7 @@ def _growth_text(measure: Measure, old: Measure, limit: MaxIncrease) -> str:
 
 
 def _reasons(result: PairResult, base: PairResult | None, rules: GrowthRules) -> Iterator[str]:
-    """What base and agreements have to do with a failure."""
+    """Lines about a failure: the size on the base, expired acceptances, how to accept growth."""
     before = {measure.metric: measure for measure in (base.measures if base else ())}
     for measure in result.measures:
         if not result.failed or not (measure.over or measure.metric in result.grown):

@@ -1,4 +1,4 @@
-"""A measured pair judged: verdict, agreed overruns and figures, for a pair as it is or would be."""
+"""Judges a measured pair: its verdict, accepted overruns and figures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _today() -> datetime.date:
 class Rules(Struct, frozen=True):
     """What a run demands of every pair, besides what is declared.
 
-    ``strict`` fails bounds that stand for the device's own numbers. ``verify`` also runs each
+    ``strict`` fails pairs whose numbers are bounds and not exact. ``verify`` also runs each
     model in the real interpreter. ``require_base`` makes it an error where a limit of growth could
     not be checked. ``today`` (UTC) decides which agreed increases have expired.
     """
@@ -53,7 +53,7 @@ class Rules(Struct, frozen=True):
     today: datetime.date = field(default_factory=_today)
 
     def demands(self, pair: Pair | GroupPair) -> Demands:
-        """What ``pair`` is held to."""
+        """The limits and requirements for ``pair``."""
         strict = self.strict or any(model.strict for model in pair.models)
         if isinstance(pair, Pair):
             return Demands(
@@ -72,7 +72,7 @@ class Rules(Struct, frozen=True):
         )
 
     def growth(self, pair: Pair | GroupPair) -> GrowthRules:
-        """How much ``pair`` may grow."""
+        """The limits of growth for ``pair``."""
         declared = pair.model if isinstance(pair, Pair) else pair.group
         return GrowthRules(
             section=pair.section,
@@ -142,7 +142,7 @@ def _result(
 
 
 def _identity(firmware: Firmware | None, footprint: Footprint) -> Identity:
-    """What the sizes of ``footprint`` belong to; an accelerator's own runtime is no TFLM."""
+    """The identity of the runtime that ``footprint`` is for: TFLM's, or an accelerator's own."""
     if firmware is None or footprint.runtime != firmware.name:
         return Identity(tool_version(), description=footprint.runtime)
     known = identity_of(firmware.runtime)

@@ -1,4 +1,4 @@
-"""What a pair takes: its models from the workspace, alone, together, or on an accelerator."""
+"""Measures a pair: one model, the models of a group together, or a model on an accelerator."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Measurement(Struct, frozen=True, gc=False):
 
     @property
     def in_firmware(self) -> tuple[Model, ...]:
-        """The models that the firmware holds: an accelerator's compiler makes another file."""
+        """The models in the firmware: as declared, or as the accelerator's compiler made them."""
         made = self.accelerated and self.accelerated.model
         return (made,) if made else self.models
 
@@ -45,10 +45,10 @@ class Measurement(Struct, frozen=True, gc=False):
 def measurement(
     pair: Pair | GroupPair, workspace: Workspace, *, details: bool = False
 ) -> Measurement:
-    """What ``pair`` takes; only with ``details`` what changes of the firmware would save.
+    """Measure ``pair``. With ``details``, also what changes of the firmware would save.
 
     Raises:
-        TinybudgetError: a model cannot be read or measured, or not in a group on its board.
+        TinybudgetError: a model cannot be read or measured, or the board cannot hold a group.
     """
     if isinstance(pair, GroupPair) and pair.board.accelerator:
         raise TinybudgetError(
@@ -72,7 +72,7 @@ def footprint_with(
     *,
     details: bool = False,
 ) -> Footprint:
-    """What ``pair`` takes with ``models`` in the place of its own, without an accelerator.
+    """Measure ``pair`` with ``models`` in place of its own, without an accelerator.
 
     Raises:
         TinybudgetError: it cannot be measured, or no group can hold the models.
@@ -96,6 +96,6 @@ def footprint_with(
 
 
 def _in_arena_of(pair: GroupPair, member: Pair) -> Firmware:
-    """The firmware of ``member`` with its arena where the group's lies."""
+    """The firmware of ``member``, with its arena in the memory of the group's arena."""
     firmware = member.firmware
     return replace(firmware, placements=replace(firmware.placements, arena=pair.group.placement))

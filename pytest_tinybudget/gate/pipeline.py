@@ -1,8 +1,9 @@
 """The way from a declared pair to its result, for the pytest plugin and the command line.
 
-A pair comes in once, by ``Gate.check``, and goes down: measured (``measurement.py``), judged
-(``judgement.py``), held to its baseline (``growth.py``), and told what would make it pass
-(``remedies/``). Nothing is kept here: the workspace keeps models and what they take.
+``Gate.check`` takes a pair through these steps: it is measured (``measurement.py``), judged
+(``judgement.py``), compared with its baseline (``growth.py``), and if it fails, changes that would
+make it pass are looked for (``remedies/``). The gate stores nothing; the workspace keeps models and
+measurements.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class Gate(Struct, frozen=True, eq=False):
     """Checks pairs by the rules of a run.
 
     Attributes:
-        workspace: the models of the run, and what they take.
-        rules: what the run demands of every pair.
-        baselines: what growth is held to.
+        workspace: reads, converts and measures models, and keeps the results.
+        rules: what the run requires of every pair.
+        baselines: what growth is measured against.
         artifacts: writes the C files of models.
     """
 
@@ -105,11 +106,11 @@ class Gate(Struct, frozen=True, eq=False):
         rules = self.rules.growth(pair)
         result = _at_its_limit(pair, with_growth(result, base, rules, why_no_base=why_not))
         if result.failed and not details:
-            return self._on_a_board(pair, details=True)  # a failure tells all
+            return self._on_a_board(pair, details=True)  # a failure is reported with all details
         return self._advised(pair, found, result, base)
 
     def _real_run(self, found: Measurement) -> RealRun | None:
-        """What the real interpreter makes of a model, where that is asked for: of one alone."""
+        """Run the model in the real interpreter, if ``verify`` is set; groups are not run."""
         if not self.rules.verify or found.accelerated or len(found.models) > 1:
             return None
         from pytest_tinybudget.gate.cross_check import cross_check
@@ -124,11 +125,11 @@ class Gate(Struct, frozen=True, eq=False):
         result: PairResult,
         base: PairResult | None,
     ) -> PairResult:
-        """``result`` with what would make it pass, each change measured; a hint where it passes."""
+        """``result`` with the changes that would make it pass, or with a hint if it passes."""
         if found.accelerated is not None:
             lines = found.accelerated.advice if result.outcome == "over" else ()
         elif result.outcome == "error":
-            return result  # it fits: what is missing is a base
+            return result  # it fits: only a base to compare with is missing
         elif not result.failed:
             hints = _dense_hints(pair, result, self.workspace)
             return replace(result, notes=(*result.notes, *hints)) if hints else result
@@ -143,13 +144,13 @@ class Gate(Struct, frozen=True, eq=False):
 def _dense_hints(
     pair: Pair | GroupPair, result: PairResult, workspace: Workspace
 ) -> tuple[str, ...]:
-    """What dense layers per tensor would save, where nobody has chosen and TFLM plans."""
+    """What dense layers per tensor would save, if ``per_channel_dense`` is not declared."""
     arena = None if result.footprint is None else result.footprint.arena
     if arena is None or not isinstance(pair, Pair) or workspace.estimator:
         return ()
     model = pair.model
     chosen = model.conversion.per_channel_dense is not None
-    # Of a .tflite, ai-edge-quantizer leaves no choice.
+    # ai-edge-quantizer has no such setting for a .tflite.
     if chosen or workspace.conversion(model) is None or kind_of(model.source) == "tflite":
         return ()
     from pytest_tinybudget.gate.remedies.peak import per_tensor_hints
@@ -160,7 +161,7 @@ def _dense_hints(
 def _described(
     pair: Pair | GroupPair, found: Measurement, result: PairResult, workspace: Workspace
 ) -> PairResult:
-    """``result`` with what its models are, and what was made of them on the way."""
+    """``result`` with facts about its models: their files, conversion, shapes and accelerator."""
     declared = pair.model if isinstance(pair, Pair) else pair.group
     result = replace(
         result,
@@ -187,7 +188,7 @@ def _described(
 
 
 def _with_conversion(result: PairResult, converted: Converted | None) -> PairResult:
-    """``result`` with what its model's conversion has to say."""
+    """``result`` with the notes and warnings of its model's conversion."""
     if converted is None:
         return result
     result = warned(result, converted.warnings)
@@ -195,7 +196,7 @@ def _with_conversion(result: PairResult, converted: Converted | None) -> PairRes
 
 
 def _shapes(declared: DeclaredModel, model: Model) -> Iterator[str]:
-    """At which shapes a model counts that was written with open ones."""
+    """The shapes that are used for a model whose file leaves dimensions open."""
     from pytest_tinybudget.graph.closing import openness
 
     for name, shape in declared.conversion.input_shapes:
@@ -206,14 +207,14 @@ def _shapes(declared: DeclaredModel, model: Model) -> Iterator[str]:
 
 
 def _with_accelerator(result: PairResult, made: Accelerated) -> PairResult:
-    """``result`` with what the board's accelerator made of the model."""
+    """``result`` with the board's accelerator: its settings, figures and advice."""
     settings = "; ".join(filter(None, (result.conversion, made.settings)))
     result = replace(result, conversion=settings, notes=(*result.notes, *made.notes))
     return warned(result, made.warnings)
 
 
 def _at_its_limit(pair: Pair | GroupPair, result: PairResult) -> PairResult:
-    """``result`` with the line of ``max_increase`` where that is what it fails by."""
+    """``result``, located at the line of ``max_increase`` if only growth fails it."""
     grown = result.outcome == "unmet" and result.grown
     if not (grown or result.outcome == "error"):
         return result

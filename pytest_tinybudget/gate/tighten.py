@@ -1,4 +1,4 @@
-"""The ratchet: budgets lowered to what models take today, and a margin."""
+"""The ratchet: lowers budgets to what models take today plus a margin."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pytest_tinybudget.results.types import PairResult
 
 _PERCENT = re.compile(r"\s*(\d{1,4}(?:\.\d{1,4})?)\s*%\s*\Z")
 _KB = 1024
-#: Below this many KB a whole one more is much.
+#: Budgets below this many KB are rounded up to 16 bytes instead of a whole KB.
 _COARSE, _FINE_BYTES = 16, 16
 
 
 class Margin(Struct, frozen=True):
-    """What stays free above what is used: a share of it in percent, or bytes."""
+    """The room to leave above what is used: percent of that, or bytes."""
 
     percent: float = 0.0
     bytes: int = 0
@@ -36,7 +36,7 @@ class Margin(Struct, frozen=True):
         """``"5%"`` or ``"2 KB"``.
 
         Raises:
-            TinybudgetError: neither of them.
+            TinybudgetError: ``text`` is neither.
         """
         match = _PERCENT.match(text)
         if match is not None:
@@ -54,7 +54,7 @@ class Margin(Struct, frozen=True):
 
 
 class Tightened(Struct, frozen=True):
-    """A budget that can be lower: its key path, what it is, what it becomes, what is used."""
+    """A budget that can be lower: its key path, its old and new value, and the bytes used."""
 
     keys: KeyPath
     line: int
@@ -65,7 +65,7 @@ class Tightened(Struct, frozen=True):
 
 
 class LeftAlone(Struct, frozen=True):
-    """A budget that stays, because a pair it holds has no such figure."""
+    """A budget that stays, because one of its pairs could not be measured."""
 
     keys: KeyPath
     line: int
@@ -75,10 +75,10 @@ class LeftAlone(Struct, frozen=True):
 def tightened(
     declaration: Declaration, results: Iterable[tuple[Pair | GroupPair, PairResult]], margin: Margin
 ) -> Iterator[Tightened | LeftAlone]:
-    """Every budget of ``declaration`` that its pairs' ``results`` leave room to lower.
+    """The budgets of ``declaration`` that can be lowered, by the ``results`` of its pairs.
 
-    A budget holds for all boards and, with a glob or in the defaults, for many models: the
-    largest of them decides. A budget that is exceeded stays.
+    A budget applies to all boards and, with a glob or in the defaults, to many models: the
+    largest result decides. A budget that is exceeded stays.
     """
     held: dict[KeyPath, list[tuple[Pair | GroupPair, PairResult, Metric]]] = {}
     for pair, result in results:

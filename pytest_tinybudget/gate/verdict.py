@@ -1,7 +1,7 @@
 """The verdict: a footprint against the room of a board and the limits that a team declared.
 
-The only place that decides whether a pair passes. It knows no output format; what it says is in
-lines of text that every report repeats as they are.
+This is the only place that decides whether a pair passes. It knows no output format: its messages
+are lines of text, which every report prints unchanged.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.placement import SplitPlacement
 
 
-#: What the warn tier starts at where nothing is declared, percent of the limit.
+#: Above this share of a limit (percent) a pair warns, unless ``warn_at`` is declared.
 DEFAULT_WARN_AT_PERCENT = 100.0
 
 _LONGEST_LINE, _LONGEST_NAME = 160, 60
 
-#: As many ways to lay arrays into blocks are tried, which is all of them for a model or two.
+#: Up to this many ways to place arrays in blocks are tried: all ways for one or two models.
 _MOST_WAYS = 4096
 
 
 class Demands(Struct, frozen=True):
-    """What a pair is held to besides its board's room.
+    """The limits and requirements for a pair, besides the room of its board.
 
     ``budget`` is in bytes. Above ``warn_at_percent`` of a limit the pair passes with a warning.
     ``require_int8`` fails a model that is not full INT8 (``"warn"`` only says so); ``strict``
-    fails one whose numbers are bounds instead of the device's own. ``placement`` is where the
-    arena goes: it must fit one block there, and so must each part of a split one.
+    fails one whose numbers are bounds and not exact. ``placement`` is the memory of the arena,
+    which must fit in one block there; so must each part of a split arena.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -80,7 +80,7 @@ class Demands(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True, gc=False):
-    """Pass or fail, the one line that says it, and the measures it rests on.
+    """Whether a pair passes, in one line, and the sizes and limits that decide it.
 
     A model that TFLM refuses before it has an arena has no RAM measure; ``placed`` is where the
     arena lies, ``arrays`` where all else lies that must be in one piece.
@@ -98,7 +98,7 @@ def judge(footprint: Footprint, board: Board, demands: Demands) -> Verdict:
     """Whether ``footprint`` fits ``board`` within ``demands``.
 
     A limit is the smaller of the board's room (capacity less reserve) and the declared budget.
-    Refused by TFLM comes before over a limit, that before a requirement not met.
+    If several outcomes apply, ``"refused"`` comes before ``"over"``, and that before ``"unmet"``.
 
     Raises:
         TinybudgetError: the board has no memory of the kind that the arena is to lie in, or the
@@ -145,7 +145,7 @@ def _verdict(
 
 
 def with_figures(result: PairResult, figures: Sequence[Figure]) -> PairResult:
-    """``result`` with ``figures``: one beyond its limit fails the pair, as does an unknown one.
+    """``result`` with ``figures``. A figure over its limit fails the pair; so does an unknown one.
 
     Those that fail come first in the headline, then flash and RAM, then those within limits.
     """
@@ -179,7 +179,7 @@ def _measure(metric: Metric, used: int, parts: tuple[Part, ...], limits: list[_L
 
 
 def _block(board: Board, placement: ArenaPlacement) -> Block:
-    """The block of the arena; of a split one, that of the part which the board must publish."""
+    """The block of the arena; for a split arena, the block with an unpublished size, if any."""
     if isinstance(placement, SplitPlacement):
         blocks = [_block(board, each) for each in (placement.persistent, placement.non_persistent)]
         return next((block for block in blocks if not block.published), blocks[0])
@@ -204,7 +204,7 @@ def _flash_limits(board: Board, demands: Demands) -> list[_Limit]:
 def _memory(
     footprint: Footprint, board: Board, placement: ArenaPlacement
 ) -> tuple[list[_Limit], tuple[Placed, ...]]:
-    """What the board leaves of RAM on the chip, and where all that must lie in one piece lies."""
+    """The limits of RAM on the chip, and the place of everything that must be in one piece."""
     note = _room_note(board.id, board.usable_ram, board.ram, board.reserved_ram)
     whole = _Limit(board.ram_room, "board", note)
     arrays = arrays_of(footprint, placement)
@@ -223,7 +223,7 @@ def _memory(
 
 
 def _one_array(footprint: Footprint, board: Board, array: Array) -> _Limit:
-    """What one block leaves for ``array`` and all else, which may lie elsewhere."""
+    """The limit if ``array`` must fit in one block and everything else may lie elsewhere."""
     block = _block(board, array.placement)
     elsewhere = footprint.ram - array.bytes
     if board.statics_share_a_block:
@@ -240,9 +240,9 @@ def _one_array(footprint: Footprint, board: Board, array: Array) -> _Limit:
 def _several_arrays(
     footprint: Footprint, board: Board, arrays: Sequence[Array]
 ) -> tuple[list[_Limit], tuple[Placed, ...]]:
-    """Whether the blocks hold all ``arrays``: a limit that is exceeded by what does not fit.
+    """The limit if all ``arrays`` must fit in blocks; it is exceeded by the bytes that do not fit.
 
-    The first block is the one of the arenas; a static array may also lie in another.
+    Arenas lie in the first block. A static array may also lie in another one.
     """
     main = _block(board, "heap" if any(each.placement == "heap" for each in arrays) else "static")
     blocks = [main, *board.other_blocks(main, most=len(arrays))]
@@ -267,10 +267,10 @@ def _several_arrays(
 
 
 def _packed(arrays: Sequence[Array], rooms: Sequence[int]) -> list[int]:
-    """For each array the block that it goes into: so that least is missing in any.
+    """The index of the block for each array, so that the fewest bytes are missing in any block.
 
-    Of many arrays the largest is placed first, where most room is left: that may find no way where
-    there is one, and never one where there is none.
+    If there are many arrays, the largest is placed first, into the block with the most room. That
+    may miss a placement that fits; it never reports one that does not.
     """
     choices = [range(1 if each.placement == "heap" else len(rooms)) for each in arrays]
     if len(rooms) ** len(arrays) <= _MOST_WAYS:
@@ -298,7 +298,7 @@ def _in_external(footprint: Footprint, board: Board, arrays: Sequence[Array]) ->
     block = _external_block(board)
     free = block.room - footprint.psram
     kinds: dict[str, int] = {}
-    for array in arrays:  # external RAM is one block: it matters what they take together
+    for array in arrays:  # external RAM is one block, so that only the sum of its arrays counts
         kind = array.name.partition(" of ")[0]
         kinds[kind] = kinds.get(kind, 0) + array.bytes
     return tuple(
@@ -323,7 +323,7 @@ def _external(footprint: Footprint, board: Board, demands: Demands) -> Iterator[
 
 
 def _arenas(footprint: Footprint, demands: Demands) -> Iterator[Measure]:
-    """The arena, or the parts of a split one, against budgets of their own."""
+    """The arena, or each part of a split arena, against its own budget."""
     is_split = isinstance(demands.placement, SplitPlacement)
     for metric in ARENA_METRICS:
         budget: int | None = getattr(demands.budget, metric)
@@ -337,10 +337,10 @@ def _arenas(footprint: Footprint, demands: Demands) -> Iterator[Measure]:
 
 
 def check_arena_budget(metric: Metric, *, is_split: bool) -> None:
-    """Whether ``metric`` is a size of the arena that there is: of one, or of two.
+    """Check that the budget ``metric`` suits the arena: one arena, or a split one.
 
     Raises:
-        TinybudgetError: it is of the other.
+        TinybudgetError: it is a budget for the other kind.
     """
     if is_split and metric == "arena":
         raise TinybudgetError(
@@ -361,7 +361,7 @@ def _described(block: Block, placement: Placement) -> str:
 
 
 def _placed(array: Array, block: Block, room: int) -> Placed:
-    """Where ``array`` lies; RAM on the chip it shares with all else that the pair takes."""
+    """Where ``array`` lies, and the room there, which it shares with the pair's other data."""
     room = max(0, room)
     name = array.name.removeprefix("the ")
     return Placed(array.placement, block.region, room, room - array.bytes, name)
@@ -373,7 +373,7 @@ def _declared(budget_bytes: int | None) -> list[_Limit]:
 
 @lru_cache(maxsize=1024)
 def _room_note(board_id: str, usable: int, capacity: int, reserved: int) -> str:
-    """What a board's room is made of: the same text for every model on it."""
+    """How a board's room is computed, in words; cached, as it is the same for every model."""
     note = f"{board_id}: {format_size(capacity)}"
     if usable != capacity:
         note += f", {format_size(usable)} usable"
@@ -394,7 +394,7 @@ def _measure_text(measure: Measure) -> str:
 
 
 def refusal_text(footprint: Footprint, refusal: Refusal) -> str:
-    """Operator, layer and reason of a refusal, and at which step the device would find out."""
+    """A refusal in words: operator, layer, reason, and the step at which the device fails."""
     step = {
         "load": "not load the model",
         "resize": "not resize",
@@ -465,7 +465,7 @@ def _unmet(footprint: Footprint, demands: Demands) -> list[str]:
 
 
 def _inexact(footprint: Footprint) -> list[str]:
-    """What is bounded instead of known: operators first, then the parts that are estimates."""
+    """What is only bounded: operators without a rule, then the parts that are estimates."""
     estimates = [
         f"{part.name} is estimated"
         + (f", {format_size(part.margin_bytes)} margin included" if part.margin_bytes else "")

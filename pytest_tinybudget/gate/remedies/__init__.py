@@ -1,4 +1,4 @@
-"""What would make a failing pair pass: changes, each made and measured again, and other boards.
+"""Changes that would make a failing pair pass. Each one is made and measured, none is guessed.
 
-The modules are imported where a pair fails: a run in which all pass needs none of them.
+The modules are imported only if a pair fails.
 """

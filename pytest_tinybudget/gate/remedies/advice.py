@@ -1,4 +1,4 @@
-"""What would make a failing pair pass: every line measured again for this pair, none guessed."""
+"""Finds changes that make a failing pair pass, by making and measuring each of them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.results.types import PairResult
 
 
-#: Measures a pair as it would be; raises ``TinybudgetError`` where that cannot be.
+#: Measures a changed pair; raises ``TinybudgetError`` if that is not possible.
 Remeasure = Callable[[Candidate], PairResult]
 
-#: How many combinations of changes are measured.
+#: At most this many combinations of changes are measured.
 _COMBINATIONS = 24
-#: A change that saves less than this share of what is missing, in percent, is not worth a line.
+#: A change is reported only if it saves at least this share of what is missing (percent).
 _LEAST_SHARE = 2
-#: Nor is a combination that is not enough either and gains less than this over the best change.
+#: A combination that is not enough is reported only if it gains this much more (percent) than
+#: the best single change.
 _LEAST_GAIN = 5
 
 
@@ -56,32 +57,32 @@ class _Effect(Struct, frozen=True):
 
     @property
     def helps(self) -> bool:
-        """Whether it is worth a line."""
+        """Whether it is worth reporting."""
         before = self.missing + self.gained
         return self.fits or self.gained * 100 > before * _LEAST_SHARE
 
 
 class _Tried(Struct, frozen=True, eq=False):
-    """Changes made together, and what came of them."""
+    """Changes that were made together, and their effects."""
 
     changes: tuple[Change, ...]
     effects: tuple[_Effect, ...]
 
     @property
     def helps(self) -> bool:
-        """Whether they move what fails."""
+        """Whether any effect is worth reporting."""
         return any(effect.helps for effect in self.effects)
 
     def effect(self, name: str) -> _Effect | None:
-        """What they do to one quantity."""
+        """The effect on the quantity called ``name``."""
         return next((effect for effect in self.effects if effect.name == name), None)
 
 
 def advice(result: PairResult, candidate: Candidate, remeasure: Remeasure) -> Iterator[str]:
-    """Changes that move what ``result`` fails by, a line each, the cheapest first.
+    """Changes that help ``result`` to pass, a line each, the cheapest first.
 
-    Where no single change brings a quantity within its limit, the smallest combination of those
-    that cost no more follows; in the end the one that comes nearest.
+    If no single change brings a quantity within its limit, the smallest combination that does is
+    next. If none does, the combination that comes nearest is last.
     """
     if _failing(result):
         yield from map(_line, _Search(result, candidate, remeasure).found())
@@ -89,7 +90,7 @@ def advice(result: PairResult, candidate: Candidate, remeasure: Remeasure) -> It
 
 @dataclass(slots=True)
 class _Search:
-    """Tries changes one by one, then together, as long as a quantity is not within its limit."""
+    """Tries changes one by one, then in combinations, until every quantity is within its limit."""
 
     result: PairResult
     candidate: Candidate
@@ -112,12 +113,12 @@ class _Search:
         yield from self.nearest()
 
     def noted(self, tried: _Tried) -> _Tried:
-        """``tried``, whose quantities need no more looking for."""
+        """``tried``; the quantities that it brings within their limits are marked as solved."""
         self.solved.update(effect.name for effect in tried.effects if effect.fits)
         return tried
 
     def together(self) -> Iterator[_Tried]:
-        """For each quantity that nothing brings within its limit, the combination that does."""
+        """For each unsolved quantity the first combination that brings it within its limit."""
         for name in self.unsolved():
             for made in self.combinations(name):
                 both = self.attempt(made)
@@ -127,28 +128,28 @@ class _Search:
                     break
 
     def nearest(self) -> Iterator[_Tried]:
-        """The combinations that come nearest where nothing is enough."""
-        shown: list[_Tried] = []
+        """For each quantity that stays unsolved the combination that comes nearest."""
+        found: list[_Tried] = []
         for name in self.unsolved():
             together = [self.tried.get(made) for made in self.combinations(name)]
             nearest = _nearest(name, together)
             single = _nearest(name, self.useful)
-            if nearest is None or single is None or nearest in shown:
+            if nearest is None or single is None or nearest in found:
                 continue
             best, effect = single.effect(name), nearest.effect(name)
             assert best is not None
             assert effect is not None
             gained = best.missing - effect.missing
             if gained * 100 > (effect.missing + effect.gained) * _LEAST_GAIN:
-                shown.append(nearest)
-        yield from shown
+                found.append(nearest)
+        yield from found
 
     def unsolved(self) -> list[str]:
         names = [effect.name for each in self.useful for effect in each.effects if effect.helps]
         return [name for name in dict.fromkeys(names) if name not in self.solved]
 
     def combinations(self, name: str) -> Iterator[tuple[Change, ...]]:
-        """Changes that move ``name``, no two of them alternatives, few before many."""
+        """Combinations of changes that help ``name``, the smallest first, without alternatives."""
         moving = [
             each.changes[0]
             for each in self.useful
@@ -163,14 +164,14 @@ class _Search:
         return islice(made, _COMBINATIONS)
 
     def attempt(self, made: tuple[Change, ...]) -> _Tried | None:
-        """What comes of ``made``; ``None`` where it cannot be measured."""
+        """Make the changes and measure; ``None`` if that is not possible. Each is tried once."""
         if made not in self.tried:
             self.tried[made] = _try(self.result, self.candidate, made, self.remeasure)
         return self.tried[made]
 
 
 def _nearest(name: str, tried: Iterable[_Tried | None]) -> _Tried | None:
-    """What leaves least of ``name`` missing."""
+    """The trial after which the least of ``name`` is missing."""
     known = [
         (effect.missing, number, each)
         for number, each in enumerate(tried)
@@ -182,7 +183,7 @@ def _nearest(name: str, tried: Iterable[_Tried | None]) -> _Tried | None:
 def _try(
     result: PairResult, candidate: Candidate, made: tuple[Change, ...], remeasure: Remeasure
 ) -> _Tried | None:
-    """What comes of ``made``; ``None`` where it cannot be measured."""
+    """Make the changes and measure; ``None`` if that fails, or makes something else fail."""
     try:
         for change in made:
             candidate = change.apply(candidate)
@@ -190,7 +191,7 @@ def _try(
     except TinybudgetError:
         return None
     if after.outcome in ("error", "refused") or set(_failing(after)) - set(_failing(result)):
-        return None  # nothing is gained by failing elsewhere
+        return None  # another failure is no improvement
     return _Tried(made, tuple(_effects(result, after)))
 
 
@@ -225,7 +226,7 @@ def _effects(before: PairResult, after: PairResult) -> Iterator[_Effect]:
 
 
 def _figure_effect(old: Figure, new: Figure) -> _Effect:
-    """A figure's: its worse end counts."""
+    """The effect on a figure, by the worse end of its range."""
     sign = -1 if old.at_least else 1
     ends = [(each.low if each.at_least else each.high) or 0.0 for each in (old, new)]
     gained = sign * (ends[0] - ends[1])
@@ -252,7 +253,7 @@ def _line(tried: _Tried) -> str:
 
 
 def _said(effect: _Effect, *, about: bool) -> str:
-    """``about`` is whether the file's size, and so all of flash, is known but for paddings."""
+    """One effect in words. ``about``: another tool writes the file, its padding is not known."""
     saves = ""
     if effect.saved > 0:
         about = about and effect.name == LABELS["flash"]
@@ -270,7 +271,7 @@ def _said(effect: _Effect, *, about: bool) -> str:
 def unmet_requirements(
     result: PairResult, models: Sequence[Model], demands: Demands
 ) -> Iterator[str]:
-    """What would meet a requirement that is not met: ``strict`` and ``require_int8`` only."""
+    """How to meet the requirements ``strict`` and ``require_int8``, if they fail the pair."""
     footprint = result.footprint
     if footprint is None or result.outcome != "unmet":
         return

@@ -1,7 +1,7 @@
-"""What may be changed about a pair: each change can be made, so that it is measured, not guessed.
+"""The changes to a pair that can be tried. Each one can be made, so that its effect is measured.
 
-In the order of what they cost the user: what is free and loses nothing, what needs another
-conversion, what makes the firmware slower.
+They are ordered by what they cost the user: free ones, then those that need another conversion,
+then those that make the firmware slower.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from pytest_tinybudget.shrinking.reconverted import without_plan
 from pytest_tinybudget.shrinking.strip import strip
 
 
-#: Makes another model of one, or nothing where there is nothing to change.
+#: Gives a changed model, or ``None`` if there is nothing to change.
 Edit = Callable[[Model], Model | None]
 
 
 class Candidate(Struct, frozen=True):
-    """A pair as it would be: its declaration and its board, and what is done to its models.
+    """A changed pair: its declaration and board, and the edits to its models.
 
-    ``models`` are those that it has now. ``converted`` is whether they would be converted anew.
+    ``models`` are the models before the edits. ``converted``: they have to be converted anew.
     """
 
     pair: Pair | GroupPair
@@ -58,11 +58,11 @@ class Candidate(Struct, frozen=True):
     converted: bool = False
 
     def with_models(self, edit: Edit) -> Candidate:
-        """With ``edit`` done to each model; one of which it makes nothing stays."""
+        """With ``edit`` applied to each model; a model without changes stays as it is."""
         return replace(self, edits=(*self.edits, edit))
 
     def with_activations(self, activations: Literal["int8", "int16"]) -> Candidate:
-        """With other activations, of which only the converter can say what they take."""
+        """With another type of activations, which needs a new conversion."""
         pair = self.pair
         changed = [_with_activations(model, activations) for model in pair.models]
         if isinstance(pair, Pair):
@@ -72,10 +72,10 @@ class Candidate(Struct, frozen=True):
         return replace(self, pair=pair, converted=True)
 
     def loaded(self, load: Callable[[DeclaredModel], Model]) -> tuple[Model, ...]:
-        """The models as they would be; ``load`` makes one of what is declared.
+        """The changed models; ``load`` reads and converts a declared model.
 
         Raises:
-            TinybudgetError: a model cannot be converted, or its file not be changed.
+            TinybudgetError: a model cannot be converted, or its file cannot be changed.
         """
         models = tuple(map(load, self.pair.models)) if self.converted else self.models
         for edit in self.edits:
@@ -83,7 +83,7 @@ class Candidate(Struct, frozen=True):
         return models
 
     def declared(self, **settings: object) -> Candidate:
-        """With ``settings`` in the sections of its models."""
+        """With other ``settings`` of its models."""
         pair = self.pair
         if isinstance(pair, Pair):
             return replace(self, pair=replace(pair, model=replace(pair.model, **settings)))
@@ -91,7 +91,7 @@ class Candidate(Struct, frozen=True):
         return replace(self, pair=replace(pair, group=replace(pair.group, models=models)))
 
     def placed(self, placement: Placement) -> Candidate:
-        """With the arena elsewhere."""
+        """With the arena in another memory."""
         pair = self.pair
         if isinstance(pair, Pair):
             placements = replace(pair.model.placements, arena=placement)
@@ -110,10 +110,10 @@ COSTS: tuple[Cost, ...] = ("free", "conversion", "speed")
 
 
 class Change(Struct, frozen=True, eq=False):
-    """One change: ``text`` says what to do, ``note`` what else comes of it.
+    """One change: ``text`` says what to do, ``note`` what else it does.
 
-    Two changes of one ``key`` are alternatives. ``repacks`` is whether another tool writes the
-    file, so that its size is known but for paddings.
+    Two changes of one ``key`` are alternatives. ``repacks``: another tool writes the file, so
+    that its padding is not known.
     """
 
     key: str
@@ -125,7 +125,7 @@ class Change(Struct, frozen=True, eq=False):
 
 
 def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
-    """What can be changed, the cheapest first; whether it helps is to be measured."""
+    """All changes that apply to ``candidate``, the cheapest first; none has been measured yet."""
     kinds = (
         _shrunken(candidate),
         _stripped(candidate),
@@ -242,7 +242,7 @@ def _elsewhere(candidate: Candidate) -> Iterator[Change]:
 
 
 def _model_in_flash(candidate: Candidate) -> Iterator[Change]:
-    """The model where it costs no RAM."""
+    """The model in flash instead of RAM."""
     pair = candidate.pair
     if isinstance(pair, Pair) and pair.model.placements.model != "flash":
         placements = replace(pair.model.placements, model="flash", model_storage="flash")
@@ -294,7 +294,7 @@ def _with_psram(candidate: Candidate) -> Iterator[Change]:
 
 
 def _where(pair: Pair | GroupPair, board: Board) -> str:
-    """Where a key of a board is declared."""
+    """The table where a key of ``board`` can be declared, in words."""
     if board.id in pair.project.boards:
         return f"in [boards.{board.id}]"
     return f'in a [boards.NAME] that extends = "{board.id}"'

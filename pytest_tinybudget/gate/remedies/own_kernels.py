@@ -1,4 +1,4 @@
-"""What declares the kernels that a firmware has besides TFLM's."""
+"""Lines for the declaration of a firmware that registers kernels of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_tinybudget.graph.model import Model
 
 
 def own_kernels(footprint: Footprint, model: Model) -> Iterator[str]:
-    """The lines that declare kernels of the firmware's own, with bounds of what they take."""
+    """The lines that declare the firmware's own kernels, with upper bounds of what they take."""
     refused = {each.operator for each in footprint.refusals if each.stage == "resolve"}
     flash = {part.name: part.bytes + part.margin_bytes for part in footprint.flash_parts}
     bounds: dict[str, tuple[int, int]] = {}

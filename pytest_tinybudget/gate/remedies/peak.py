@@ -1,4 +1,4 @@
-"""The arena's peak: which tensor lowers it first, and what dense layers per tensor would save."""
+"""Ways to lower the arena's peak: a smaller tensor, or dense layers quantized per tensor."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _NAME_LENGTH = 60
 
 _ARENA_ALIGNMENT = 16
 
-#: A pair that passes hears of a saving above either.
+#: A pair that passes gets a hint if the saving is above either of these.
 _HINT_BYTES = 1024
 _HINT_SHARE = 0.05
 
 
 def per_tensor_hints(arena: Arena, model: Model, firmware: Firmware) -> tuple[str, ...]:
-    """What ``per_channel_dense = false`` would save of ``arena``, where it is worth a line."""
+    """A hint about ``per_channel_dense = false``, if that saves enough of ``arena``."""
     saved = _saved_per_tensor(arena, model, firmware)
     if saved <= min(_HINT_BYTES, arena.required * _HINT_SHARE):
         return ()
@@ -47,7 +47,7 @@ def _saved_per_tensor(arena: Arena, model: Model, firmware: Firmware) -> int:
 
 
 def smaller_tensor(result: PairResult, candidate: Candidate) -> Iterator[str]:
-    """The tensor whose half lowers the peak most, where a smaller peak is what is needed."""
+    """The tensor that lowers the peak most when halved, if the pair needs a lower peak."""
     pair, footprint = candidate.pair, result.footprint
     needed = [
         measure
@@ -59,9 +59,9 @@ def smaller_tensor(result: PairResult, candidate: Candidate) -> Iterator[str]:
         return
     (model,), arena = candidate.models, footprint.arena
     if arena is None or arena.decided_by != "used" or "OfflineMemoryAllocation" in model.metadata:
-        return  # what is planned does not decide
+        return  # the planned buffers do not decide its size
     if arena != simulate(model, pair.firmware).arena:
-        return  # another estimator's, which may not plan as TFLM does
+        return  # another estimator measured it and may plan otherwise
     relief = peak_relief(arena)
     if relief is not None:
         buffer, saved = relief
@@ -79,7 +79,7 @@ def _enough(saved_bytes: int, measure: Measure) -> str:
 def peak_relief(arena: Arena) -> tuple[LiveBuffer, int] | None:
     """The buffer alive at the peak that lowers the head most when halved, and by how many bytes.
 
-    Planned again by the greedy planner; ``None`` where no single buffer lowers the head.
+    The greedy planner decides. ``None`` if no single buffer lowers the head.
     """
     alive = [
         position

@@ -1,4 +1,4 @@
-"""What would make a failing pair pass: changes, each made and measured again, and other boards."""
+"""Advice for a failing pair: changes that were tried, other boards, missing declarations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def remedies(
 ) -> tuple[str, ...]:
     """What to change so that ``result`` passes, a line each, the cheapest for the user first.
 
-    ``pair`` is what failed and ``models`` are its models; ``trial`` measures them as they would be.
+    ``pair`` failed, ``models`` are its models, and ``trial`` measures changed pairs.
     """
     with trial.workspace.trial():
         return tuple(_remedies(result, Candidate(pair, models), trial))

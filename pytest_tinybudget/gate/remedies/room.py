@@ -1,4 +1,4 @@
-"""Boards that have room for a pair, where its own has not, and limits that could be higher."""
+"""Other boards with room for a pair, and budgets that could be raised."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def more_room(
     boards: Mapping[str, Board],
     measured_on: Callable[[Board], Footprint],
 ) -> Iterator[str]:
-    """A higher budget where the board has room for it, else the smallest boards that have.
+    """A higher budget if the board has room for it, else the smallest boards with enough room.
 
-    Another board alone is no remedy where the budget, too, is smaller than what is used. Boards
-    with an unchecked figure are not named.
+    If the budget is too small as well, the line names both a board and a budget. Boards whose
+    figures are not verified are not named.
     """
     footprint = result.footprint
     if footprint is None or not any(measure.over for measure in result.measures):
@@ -63,11 +63,11 @@ def more_room(
 
 
 def other_boards(pair: Pair | GroupPair) -> dict[str, Board]:
-    """The boards that may be named instead; a runtime that models declare is for its core only."""
+    """The boards that may be named. If models declare a runtime, only boards that run it."""
     from pytest_tinybudget.boards import catalog
 
     known = {**catalog(), **pair.project.boards}
-    # What an accelerator makes of a model is known only once it is compiled for it.
+    # A model must be compiled for an accelerator before its size there is known.
     boards = {name: board for name, board in known.items() if not board.accelerator}
     if all(model.runtime is None for model in pair.models):
         return boards
@@ -96,7 +96,7 @@ def _has_room(footprint: Footprint, board: Board, demands: Demands) -> bool:
 
 
 def _raised(result: PairResult, budget: Budget) -> str:
-    """The limits of ``budget`` that are below what is used, raised to it; as the file has them."""
+    """The limits of ``budget`` that are too small, raised to what is used, in TOML."""
     raised = [
         f'{measure.metric} = "{-(-measure.used // 1024)} KB"'
         for measure in result.measures

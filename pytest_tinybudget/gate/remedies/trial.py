@@ -1,4 +1,4 @@
-"""Pairs as they would be, measured and judged as those that are declared."""
+"""Measures and judges changed pairs in the same way as declared ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_tinybudget.workspace import Workspace
 
 
 class Trial(Struct, frozen=True):
-    """Measures candidates in ``workspace`` and judges them by ``rules`` and the pair's ``base``."""
+    """Measures candidates in ``workspace``; judges them by ``rules`` and against ``base``."""
 
     workspace: Workspace
     rules: Rules
@@ -38,7 +38,7 @@ class Trial(Struct, frozen=True):
         return with_growth(result, self.base, self.rules.growth(pair))
 
     def footprint_on(self, candidate: Candidate, board: Board) -> Footprint:
-        """What ``candidate``, unchanged, takes on another board.
+        """The footprint of the unchanged models of ``candidate`` on another board.
 
         Raises:
             TinybudgetError: it cannot be measured there.
