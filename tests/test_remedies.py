@@ -269,7 +269,7 @@ def test_a_larger_partition_is_no_help_against_a_budget_of_ones_own(project: Pro
 
 def test_slots_for_updates_are_not_told_to_be_one_large_partition(project: Project) -> None:
     project.model(keyword_model())
-    slots = 'slots = { layout = "mcuboot", size = "100 KB" }\n'
+    slots = 'slots = { layout = "mcuboot", size = "260 KB" }\n'
     own = f'[boards.own]\nextends = "esp32-s3-devkitc-1"\n{slots}'
     over = project.check(declared(board="own") + own)
     assert over.failed
