@@ -374,7 +374,7 @@ def print_summary(rows: Iterable[Row]) -> None:
     everywhere: dict[str, list[Row]] = {}
     for (_, quantity), group in groups.items():
         everywhere.setdefault(quantity, []).extend(group)
-    width = max(21, *(len(variant) + 1 for variant, _ in groups))
+    width = max(21, *(len(variant) + 2 for variant, _ in groups))
     print(
         f"{'variant':{width}}{'quantity':16}{'rows':>6}{'exact':>7}{'share':>9}"
         f"{'below':>8}{'above':>8}{'median':>10}{'worst':>9}"
@@ -408,12 +408,12 @@ def _print_group(variant: str, quantity: str, group: Sequence[Row]) -> None:
 
 def print_rows(rows: Iterable[Row]) -> None:
     """Every row on a line of its own."""
-    print(f"{'variant':23}{'model':36}{'quantity':16}{'predicted':>12}{'measured':>12}{'off':>8}")
+    print(f"{'variant':21}{'model':36}{'quantity':16}{'predicted':>12}{'measured':>12}{'off':>8}")
     for row in rows:
         predicted = "-" if row.predicted is None else f"{row.predicted:,}"
         off = "" if row.difference is None else f"{row.difference:+,}" if row.difference else "0"
         print(
-            f"{row.variant:23}{row.model:36}{row.quantity:16}"
+            f"{row.variant:21}{row.model:36}{row.quantity:16}"
             f"{predicted:>12}{row.measured:>12,}{off:>8}"
         )
 

@@ -135,6 +135,8 @@ def packed_measurements(folder: Path = PACKED) -> list[Measurements]:
 def packed_links(folder: Path = PACKED) -> list[Measurements]:
     """The links of sets of operators that are in the repository, by table."""
     groups: dict[str, list[dict[str, Any]]] = {}
+    if not (folder / LINKS).is_file():
+        return []
     with gzip.open(folder / LINKS, "rt", encoding="utf-8") as lines:
         for line in lines:
             record = json.loads(line)
@@ -148,8 +150,7 @@ def pack_links(files: Mapping[str, Path], folder: Path) -> None:
     Raises:
         TruthError: a file has no link of a set of operators.
     """
-    known = packed_links(folder) if (folder / LINKS).is_file() else []
-    links = {group.variant: list(group.records) for group in known}
+    links = {group.variant: list(group.records) for group in packed_links(folder)}
     for table, path in files.items():
         links[table] = list(link_records(path))
         if not links[table]:
@@ -248,12 +249,13 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     for path in sorted(options.output.glob("*.gz")):
         print(f"{path.name}: {path.stat().st_size:,} bytes")
-    print(f"{len(packed_models(options.output)):,} models")
-    rows: Counter[str] = Counter()
-    for group in packed_measurements(options.output):
-        rows[group.kind] += len(list(group.records))
-    for kind, count in sorted(rows.items()):
-        print(f"{kind}: {count:,} measurements")
+    if options.models:
+        print(f"{len(packed_models(options.output)):,} models")
+        rows: Counter[str] = Counter()
+        for group in packed_measurements(options.output):
+            rows[group.kind] += len(list(group.records))
+        for kind, count in sorted(rows.items()):
+            print(f"{kind}: {count:,} measurements")
     for group in packed_links(options.output):
         print(f"{group.variant}: {len(list(group.records)):,} links")
     return 0

@@ -297,6 +297,7 @@ def test_accuracy_compares_with_the_repositorys_measurements_by_default(
     assert printed == [*sorted([*RUN, *(entry.label for entry in versions)]), "all variants"]
     models = accuracy.Models.of_contents(truth.packed_models())
     count = sum(map(len, rows().values())) + len(list(accuracy.compare_versions(models, versions)))
+    count += sum(len(list(group.records)) for group in truth.packed_links())
     assert lines[-1] == f"{count:,} rows, 0 of them not explained"
 
 
@@ -320,3 +321,22 @@ def test_the_list_of_differences_keeps_what_it_says_of_models_that_are_not_compa
     monkeypatch.setattr(accuracy, "EXPLAINED", copy)
     accuracy.main(["--update-explained"])
     assert copy.read_text(encoding="utf-8") == before
+
+
+def test_links_of_a_table_are_packed_beside_those_of_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, size in (("one", 10), ("two", 20), ("other", 30)):
+        lines = [{"ops": ["ADD"], "tflm_flash_bytes": size}, {"model": "kws", "ops": []}]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    packed = ["--output", str(tmp_path / "packed")]
+    for table, name in (("a", "one"), ("b", "other"), ("a", "two")):
+        assert truth.main(["--links", f"{table}={tmp_path / name}.jsonl", *packed]) == 0
+    found = {
+        group.variant: list(group.records) for group in truth.packed_links(tmp_path / "packed")
+    }
+    assert found == {"a": [{"ops": ["ADD"], "bytes": 20}], "b": [{"ops": ["ADD"], "bytes": 30}]}
+    with pytest.raises(SystemExit):
+        truth.main(["--links", f"a={tmp_path / 'none.jsonl'}", *packed])
+    assert "none.jsonl" in capsys.readouterr().err
