@@ -103,7 +103,9 @@ OTHER_CORES = {
     "Zephyr on M55": ("zephyr_m4f_app", "m55_cmsisnn", "zephyr_m4f_app", 408, 0.0),
     "Zephyr on RISC-V": ("zephyr_m4f_app", "rv32imc_ref", "zephyr_m4f_app", 11_182, 19.0),
     "pico-sdk on RP2350": ("pico_m0plus_sdk", "m33_cmsisnn", "pico_m0plus_sdk", 15_284, 0.0),
-    "pico-sdk on RP2350, -Os": ("pico_m0plus_os_sdk", "m33_cmsisnn", "pico_m0plus_os_sdk", 3_552, 0),
+    "pico-sdk on RP2350, -Os": (
+        "pico_m0plus_os_sdk", "m33_cmsisnn", "pico_m0plus_os_sdk", 3_552, 0.0,
+    ),
 }  # fmt: skip
 
 
