@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import lru_cache
@@ -149,26 +150,25 @@ def what_if(model: Model, firmware: Firmware | Runtime) -> tuple[Saving, ...]:
     """Changes that would save flash, largest first, each computed by linking again.
 
     Without each operator; type-specific registrations, one by one and all; the reference
-    kernels instead of an optimized library, where a table of the same core exists.
+    kernels instead of an optimized library, other flags of the compiler, where there are tables
+    of the same core built so.
     """
     firmware = as_firmware(firmware)
     runtime, registrations = firmware.runtime, firmware.registrations
     if not _table(runtime):
         return ()
-    graph, reference = load_graph(_table(runtime)), reference_of(runtime)
+    graph, others = load_graph(_table(runtime)), tuple(_other_builds(runtime))
     operators, possible = _operators(model), typed_for(model, runtime)
-    library = LIBRARIES[runtime.kernels.library].label
     key = (
         "savings",
         tuple(operators.items()),
         tuple(possible.items()),
         registrations,
-        library,
-        reference and reference.name,
+        tuple((change, _table(other)) for change, other, _ in others),
     )
     savings: tuple[Saving, ...] | None = graph.walked.get(key)
     if savings is None:
-        found = _savings(graph, operators, possible, registrations, library, reference)
+        found = _savings(graph, operators, possible, registrations, others)
         savings = graph.walked[key] = found
     return savings
 
@@ -178,8 +178,7 @@ def _savings(
     operators: Mapping[str, bool],
     possible: Mapping[str, str],
     registrations: Registrations,
-    library: str,
-    reference: Runtime | None,
+    others: Iterable[tuple[str, Runtime, str]],
 ) -> tuple[Saving, ...]:
     typed = possible if registrations == "typed" else {}
     linked = _image(graph, operators, typed)
@@ -198,11 +197,32 @@ def _savings(
     if registrations == "generic" and len(possible) > 1:
         change = 'each operator for its type only (registrations = "typed")'
         savings.append(Saving(change, now - _image(graph, operators, possible).flash))
-    if reference is not None:
-        change = f"reference kernels instead of {library}"
-        savings.append(Saving(change, now - flash_of(reference, operators), "slower"))
+    for change, other, note in others:
+        left_flash = flash_of(other, operators, _in_table(typed, _table(other)))
+        savings.append(Saving(change, now - left_flash, note))
     useful = [item for item in savings if item.flash_bytes > 0]
     return tuple(sorted(useful, key=lambda item: (-item.flash_bytes, item.change)))
+
+
+def _other_builds(runtime: Runtime) -> Iterator[tuple[str, Runtime, str]]:
+    """What might be built otherwise, the runtime then, and what that costs besides.
+
+    Only builds of which there is a table as near as the runtime's own.
+    """
+    reference = reference_of(runtime)
+    if reference is not None:
+        library = LIBRARIES[runtime.kernels.library].label
+        yield f"reference kernels instead of {library}", reference, "slower"
+    if runtime.graph:
+        return
+    changes = []
+    if runtime.tflm.log_strings:
+        silent = replace(runtime, tflm=replace(runtime.tflm, log_strings=False))
+        changes.append(("no log strings (TF_LITE_STRIP_ERROR_STRINGS)", silent, ""))
+    if runtime.optimize == "3":
+        changes.append(("-Os instead of -O3", replace(runtime, optimize="s"), "slower"))
+    now = choose_table(runtime).differences
+    yield from (each for each in changes if choose_table(each[1]).differences == now)
 
 
 def _saved_parts(linked: Sequence[Part], left: Sequence[Part]) -> tuple[tuple[str, int], ...]:
@@ -245,11 +265,18 @@ def typed_for(model: Model, runtime: Runtime) -> dict[str, str]:
     reference kernels the names are aliases and would change nothing. None that its version of TFLM
     does not take, as the table may be another version's.
     """
-    operators, interface = load_graph(_table(runtime)).operators, interface_of(runtime.tflm)
+    interface = interface_of(runtime.tflm)
+    linked = _in_table(typed_registrations(model), _table(runtime))
+    return {name: kind for name, kind in linked.items() if interface.takes(name, kind)}
+
+
+def _in_table(typed: Mapping[str, str], table: str) -> dict[str, str]:
+    """Those of ``typed`` (type by operator) whose registration is a function of its own there."""
+    operators = load_graph(table).operators
     return {
         name: kind
-        for name, kind in typed_registrations(model).items()
-        if name in operators and kind in operators[name].typed and interface.takes(name, kind)
+        for name, kind in typed.items()
+        if name in operators and kind in operators[name].typed
     }
 
 
