@@ -53,6 +53,7 @@ from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import sizes_of
+from pytest_tinybudget.footprint.link import unmeasured_main_of
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.footprint.stack import stack_part
@@ -252,16 +253,17 @@ def _link_rows(group: Measurements) -> Iterator[Row]:
         return
     graph = load_graph(table.name)
     for record in group.records:
-        operators = record["ops"]
-        predicted = None
+        operators, real = record["ops"], record["bytes"]
+        variant, predicted, allowed = table.name, None, table.margin_percent
         if graph.operators.keys() >= set(operators):
-            sizes = sizes_of(graph, {name: graph.operators[name].custom for name in operators})
+            registered = {name: graph.operators[name].custom for name in operators}
+            sizes = sizes_of(graph, registered)
             predicted = sum(size for kind, size in sizes.items() if kind != "bss")
+            bound = unmeasured_main_of(graph, registered)
+            if bound:
+                variant, allowed = f"{variant}, bound", allowed + 100 * bound / real
         names = ", ".join(operators[:3]) + (" …" if len(operators) > 3 else "")
-        yield Row(
-            table.name, f"{len(operators)}: {names}", "flash", predicted, record["bytes"],
-            table.margin_percent,
-        )  # fmt: skip
+        yield Row(variant, f"{len(operators)}: {names}", "flash", predicted, real, allowed)
 
 
 #: What makes the rows of a record, by the kind of measurement.

@@ -57,11 +57,12 @@ GRAPHS: Mapping[str, tuple[str, str]] = {
 APPLICATION = "printf"
 #: GCC at -O3 puts each registration into main, which then grows by so many bytes an operator, until
 #: somewhere between 15 and 21 operators it stops: there main is smaller again, and grows by the
-#: calls. Links show the sizes up to 14 operators and of 21 and 22; the growth between and beyond
-#: was measured by compiling such functions of 15 to 30 operators.
+#: calls. Links show the sizes up to 14 operators and of 21 and 22.
 _GROWTH_AT_O3 = 950.0
-_GROWTH_OF_CALLS = 230.0
 _INLINED_TO, _COUNTED_TO = 20, 22
+#: The size of such a function with log strings, by the number of operators, compiled alone by the
+#: same compiler from pico-tflmicro's headers: 36 bytes less than in the links for 22 operators.
+_COMPILED_ALONE = {22: 5064, 24: 5512, 30: 6872, 40: 9092, 60: 12432, 90: 10696, 96: 10472}
 
 Links = Sequence[Mapping[str, Any]]
 
@@ -126,18 +127,29 @@ def main_of(content: Mapping[str, Any]) -> MainModel:
 
 
 def bounded(graph: SectionGraph) -> SectionGraph:
-    """``graph`` with what ``main`` may take at most for counts of operators not measured."""
+    """``graph`` with ``main`` for more operators than links have, and what it may take at most.
+
+    Beyond the links it is the size of a function compiled alone, at most that and what inlining
+    took before it stopped.
+    """
     measured = dict(graph.main.by_count)
     if not measured:
         return graph
     last = max(count for count in measured if count < _INLINED_TO)
     inlined = measured[last] + _GROWTH_AT_O3 * (_INLINED_TO - last)
-    most = (
-        (last, measured[last]),
-        (_INLINED_TO, inlined),
-        (_INLINED_TO + 100, inlined + _GROWTH_OF_CALLS * 100),
+    compiled = {
+        count: round(size * measured[_COUNTED_TO] / _COMPILED_ALONE[_COUNTED_TO])
+        for count, size in _COMPILED_ALONE.items()
+        if count > _COUNTED_TO
+    }
+    by_count = measured | compiled
+    most = measured | {last + 1: measured[last] + _GROWTH_AT_O3, _INLINED_TO: inlined}
+    most |= {_COUNTED_TO + 1: inlined + measured[_COUNTED_TO]}
+    most |= {count: inlined + max(compiled.values()) for count in (40, 200)}
+    main = msgspec.structs.replace(
+        graph.main, by_count=tuple(sorted(by_count.items())), most=tuple(sorted(most.items()))
     )
-    return replace(graph, main=msgspec.structs.replace(graph.main, most=most))
+    return replace(graph, main=main)
 
 
 def with_application(graph: SectionGraph, content: Mapping[str, Any], path: Path) -> SectionGraph:

@@ -99,10 +99,11 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def link_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines that are about a set of operators: ``ops``, and ``bytes`` of flash."""
+    """The lines that are about a set of operators: ``ops``, ``bytes`` of flash, of it ``data``."""
     for record in _objects(path):
         if "ops" in record and "model" not in record and "tflm_flash_bytes" in record:
-            yield {"ops": record["ops"], "bytes": record["tflm_flash_bytes"]}
+            flash, data = record["tflm_flash_bytes"], record["net_data"]
+            yield {"ops": record["ops"], "bytes": flash, "data": data}
 
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:

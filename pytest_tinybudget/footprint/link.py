@@ -258,6 +258,11 @@ def sizes_of(
     return dict(_image(graph, operators, typed or {}).sizes)
 
 
+def unmeasured_main_of(graph: SectionGraph, operators: Mapping[str, bool]) -> int:
+    """Bytes that ``main`` may take besides what ``sizes_of`` counts; 0 where it was measured."""
+    return _image(graph, operators, {}).main_margin
+
+
 def typed_for(model: Model, runtime: Runtime) -> dict[str, str]:
     """Operators of ``model`` that ``runtime`` can register for one type: ``{"CONV_2D": "INT8"}``.
 
@@ -450,7 +455,7 @@ class _LinkedFirmware:
 
     def _main_margin(self) -> int:
         main, count = self.graph.main, len(self.registered)
-        if not main.most or count in dict(main.by_count):
+        if not main.most:
             return 0
         return max(0, math.ceil(_by_count(main.most, count) - _by_count(main.by_count, count)))
 

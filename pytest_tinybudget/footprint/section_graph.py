@@ -66,8 +66,8 @@ class MainModel(Struct, frozen=True):
 
     A compiler that puts the registrations into ``main`` itself, as GCC does at ``-O3``, makes
     it grow otherwise: ``by_count`` has its size by the number of operators, in their order,
-    where that was measured. It takes the place of ``base`` and ``per_builtin``. For other counts
-    ``most`` is what it may take at most.
+    where that was measured. It takes the place of ``base`` and ``per_builtin``. ``most`` is
+    what it may take at most: the same where real links showed it, more for other counts.
     """
 
     base: float = 0.0
