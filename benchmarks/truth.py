@@ -102,8 +102,9 @@ def link_records(path: Path) -> Iterator[dict[str, Any]]:
     """The lines that are about a set of operators: ``ops``, ``bytes`` of flash, of it ``data``."""
     for record in _objects(path):
         if "ops" in record and "model" not in record and "tflm_flash_bytes" in record:
-            flash, data = record["tflm_flash_bytes"], record["net_data"]
-            yield {"ops": record["ops"], "bytes": flash, "data": data}
+            sizes = {"bytes": "tflm_flash_bytes", "data": "net_data"}
+            found = {ours: record[theirs] for ours, theirs in sizes.items() if theirs in record}
+            yield {"ops": record["ops"], **found}
 
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:
