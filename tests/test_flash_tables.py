@@ -142,7 +142,7 @@ def test_the_size_of_main_is_by_count_where_the_compiler_inlines_the_registratio
     for count in (17, 30):
         (margin,) = margins[count]
         assert margin.method == "estimated"
-        assert f"not measured for {count} operators" in margin.note
+        assert f"not known for {count} operators" in margin.note
         assert margin.margin_bytes > 2_000
 
 

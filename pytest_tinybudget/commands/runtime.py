@@ -88,6 +88,13 @@ def add_commands(subparsers: Subparsers) -> None:
         help="what the application has anyway: its .elf without TFLM, or a list of symbols",
     )
     parser.add_argument(
+        "--optimize",
+        choices=("s", "2", "3"),
+        default="",
+        help="how the application is compiled, -Os to -O3: the registrations in main grow with it "
+        "(default: as TFLM was, where it has debug information)",
+    )
+    parser.add_argument(
         "--allow-undefined",
         action="store_true",
         help="write the table although code is missing that linked code calls",
@@ -115,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
         section_sizes=read_section_sizes(arguments.map) if arguments.map else None,
         rom=read_symbol_lists(arguments.rom),
         application=read_symbol_lists(arguments.application),
+        optimize=arguments.optimize,
     )
     if built.undefined and not arguments.allow_undefined:
         raise TinybudgetError(
@@ -154,6 +162,7 @@ def _build_report(name: str, path: Path, built: BuiltRuntime) -> str:
         *([f"TFLM operators that it lacks: {_listed(built.without)}"] if built.without else []),
         *([f"NOT COUNTED, in no input: {_listed(built.undefined)}"] if built.undefined else []),
         *([f"the application's own, not counted: {_listed(built.hooks)}"] if built.hooks else []),
+        *([built.note] if built.note else []),
         "",
         f"[runtime.{name}]",
         f"extends = {_toml(_nearest_runtime(built))}",
@@ -161,6 +170,7 @@ def _build_report(name: str, path: Path, built: BuiltRuntime) -> str:
         *([f"core = {_toml(built.core)}"] if built.core else []),
         f"kernels = {_toml(kernels.library)}",
         *_extensions(built),
+        f"log_strings = {_toml(built.kind.log_strings)}",
         f"enum_bytes = {built.enum_bytes}",
         f"pointer_bytes = {built.pointer_bytes}",
         '# tflm = "..." is the commit of tflite-micro: until it is said, RAM has a margin',

@@ -106,7 +106,7 @@ def link(model: Model, firmware: Firmware | Runtime) -> Linked:
     image = _image(graph, operators, typed)
     parts, unknown = _with_margin(image.parts, runtime, graph), []
     if image.main_margin:
-        note = f"not measured for {len(operators)} operators, it may be as much larger"
+        note = f"not known for {len(operators)} operators: it may be as much larger"
         margin = image.main_margin
         parts.append(Part(f"margin: {_MAIN}", 0, "estimated", margin_bytes=margin, note=note))
     parts += _beyond(parts, runtime)
@@ -457,7 +457,12 @@ class _LinkedFirmware:
         main, count = self.graph.main, len(self.registered)
         if not main.most:
             return 0
-        return max(0, math.ceil(_by_count(main.most, count) - _by_count(main.by_count, count)))
+        counted = (
+            _by_count(main.by_count, count)
+            if main.by_count
+            else main.base + main.per_builtin * count
+        )
+        return max(0, math.ceil(_by_count(main.most, count) - counted))
 
     def _main_text(self) -> float:
         main = self.graph.main

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ from pytest_tinybudget.toolchain.elf import section_names
 
 _WRITE, _ALLOCATE, _EXECUTE, _MERGE, _STRINGS, _RETAIN = 0x1, 0x2, 0x4, 0x10, 0x20, 0x200000
 _COMDAT = 1
+#: What GCC calls itself in debug information, and the flags that it was given.
+_PRODUCER = re.compile(rb"GNU C[^\0]{1,4000}")
 _MAXIMUM_MEMBERS = 100_000
 #: Larger sections of constants are taken whole: no compiler makes them.
 _LARGEST_MERGED_BYTES = 4 * 1024**2
@@ -57,8 +60,12 @@ class Reference(Struct, frozen=True):
 
 
 class ObjectFile(Struct, frozen=True):
-    """One relocatable object. ``sections`` and ``references`` go by ELF section index;
-    ``groups`` are its COMDAT groups: the signature and the sections that come with it."""
+    """One relocatable object.
+
+    ``sections`` and ``references`` go by ELF section index; ``groups`` are its COMDAT groups: the
+    signature and the sections that come with it. ``optimize`` is the compiler's level, as debug
+    information has it (``"s"``, ``"2"``), empty without.
+    """
 
     archive: str
     member: str
@@ -69,6 +76,7 @@ class ObjectFile(Struct, frozen=True):
     references: Mapping[int, tuple[Reference, ...]]
     groups: tuple[tuple[str, tuple[int, ...]], ...]
     attributes: Mapping[int, int]
+    optimize: str = ""
 
     @property
     def label(self) -> str:
@@ -241,6 +249,7 @@ class _Reader:
             references=self._references(sections, len(symbols)),
             groups=self._groups(symbols),
             attributes=self._attributes(),
+            optimize=_optimize(self.content),
         )
 
     def _data(self, index: int) -> bytes:
@@ -325,6 +334,13 @@ class _Reader:
             if header["sh_type"] == "SHT_ARM_ATTRIBUTES":
                 return build_attributes(self._data(index), self.layout)
         return {}
+
+
+def _optimize(content: bytes) -> str:
+    """The last ``-O`` of GCC's flags, where debug information says them."""
+    match = _PRODUCER.search(content)
+    levels = re.findall(rb" -O(\w*)", match[0]) if match else []
+    return (levels[-1].decode() or "1") if levels else ""
 
 
 def _can_merge(header: Any, alignment: int) -> bool:

@@ -43,15 +43,19 @@ from pytest_tinybudget.toolchain.output_sections import kind_of
 from pytest_tinybudget.toolchain.output_sections import merge_classes
 from pytest_tinybudget.toolchain.output_sections import merge_key
 from pytest_tinybudget.toolchain.output_sections import suffixes
+from pytest_tinybudget.toolchain.own_main import OwnMain
+from pytest_tinybudget.toolchain.own_main import choose
 from pytest_tinybudget.toolchain.resolution import Program
 from pytest_tinybudget.toolchain.resolution import resolve
 from pytest_tinybudget.toolchain.symbol_list import SymbolList
+from pytest_tinybudget.toolchain.target import FAMILIES
 from pytest_tinybudget.toolchain.target import core_of
 from pytest_tinybudget.toolchain.target import enum_bytes_of
 from pytest_tinybudget.toolchain.target import kernels_of
 from pytest_tinybudget.toolchain.tflm_symbols import BASELINE
 from pytest_tinybudget.toolchain.tflm_symbols import OperatorSymbols
 from pytest_tinybudget.toolchain.tflm_symbols import Roots
+from pytest_tinybudget.toolchain.tflm_symbols import has_log_strings
 from pytest_tinybudget.toolchain.tflm_symbols import operator_symbols
 
 
@@ -70,6 +74,18 @@ _FROM_FIRMWARE = re.compile(
 _NOTHING = SymbolList()
 
 
+class BuildKind(Struct, frozen=True):
+    """How a firmware is built, as far as its own ``main`` depends on it.
+
+    ``optimize`` is the compiler's level, ``""`` where it is not known; ``log_strings`` says whether
+    TFLM's messages are in it, ``application`` whether it was said what the application has.
+    """
+
+    optimize: str = ""
+    log_strings: bool = False
+    application: bool = False
+
+
 class BuiltRuntime(Struct, frozen=True):
     """A section graph with what the declaration needs to know of it.
 
@@ -77,7 +93,7 @@ class BuiltRuntime(Struct, frozen=True):
     ``undefined`` are symbols that nothing given defines although linked code refers to them;
     ``hooks`` are those of them that TFLM leaves to the application to write (``DebugLog``), which
     are counted as the application's. ``without`` are TFLM's operators that the archives do not
-    have.
+    have. ``kind`` is what decides the firmware's own ``main``, ``note`` what is to be said of it.
     """
 
     graph: SectionGraph
@@ -88,6 +104,8 @@ class BuiltRuntime(Struct, frozen=True):
     undefined: tuple[str, ...]
     without: tuple[str, ...]
     hooks: tuple[str, ...] = ()
+    kind: BuildKind = BuildKind()
+    note: str = ""
 
 
 def build_runtime(
@@ -100,6 +118,7 @@ def build_runtime(
     section_sizes: Mapping[tuple[str, str], int] | None = None,
     rom: SymbolList = _NOTHING,
     application: SymbolList = _NOTHING,
+    optimize: str = "",
 ) -> BuiltRuntime:
     """The section graph of the archives and objects in ``inputs``, in the order of the link.
 
@@ -108,7 +127,8 @@ def build_runtime(
     interpreter; ``baseline`` what any program has already. ``section_sizes`` replaces sizes by
     (member, section), read off a real link's map where the linker relaxes code. What lies in
     ``rom`` costs nothing, and pulls nothing from archives; what the ``application`` has anyway is
-    counted as in any program, with all that it refers to.
+    counted as in any program, with all that it refers to. ``optimize`` is the compiler's level for
+    the application, by default that of TFLM's interpreter as debug information has it.
 
     Raises:
         TinybudgetError: an input is damaged, of another machine, or a named symbol is missing; the
@@ -128,7 +148,13 @@ def build_runtime(
     program = resolve(objects, archives, wanted, frozenset(elsewhere))
     _require_one_machine(program)
     builder = _GraphBuilder(program, section_sizes or {})
-    graph = builder.graph(name, found, roots, always_linked=len(objects))
+    interpreter = _interpreter(program)
+    kind = BuildKind(
+        optimize or next((item.optimize for item in interpreter if item.optimize), ""),
+        log_strings=any(map(has_log_strings, interpreter)),
+        application=bool(theirs),
+    )
+    graph = builder.graph(name, found, roots, kind, always_linked=len(objects))
     attributes = _attributes(program)
     kernels = kernels_of(program.definitions, attributes)
     return BuiltRuntime(
@@ -139,6 +165,8 @@ def build_runtime(
         pointer_bytes=program.objects[0].layout.bits // 8,
         undefined=tuple(name for name in builder.undefined if not is_hook(name)),
         hooks=tuple(name for name in builder.undefined if is_hook(name)),
+        kind=kind,
+        note=builder.note,
         without=tuple(
             operator for operator, _ in registrations() if roots.is_tflm and operator not in found
         ),
@@ -195,6 +223,16 @@ def _require_one_machine(program: Program) -> None:
             )
 
 
+def _interpreter(program: Program) -> list[ObjectFile]:
+    """The objects that TFLM's interpreter is in: how they were compiled, its core was."""
+    owners = {
+        definition.owner
+        for name, definition in program.definitions.items()
+        if name.startswith("_ZN6tflite16MicroInterpreter")
+    }
+    return [program.objects[owner] for owner in sorted(owners)]
+
+
 def _attributes(program: Program) -> dict[int, int]:
     """Arm's build attributes: the most that any object asks for, as the linker takes them."""
     attributes: dict[int, int] = {}
@@ -211,6 +249,26 @@ class _Firmware(Struct, frozen=True):
     builtin: tuple[int, ...] = ()
     custom: tuple[int, ...] = ()
     main: MainModel = field(default_factory=MainModel)
+    margin_percent: float = 0.0
+
+
+#: What TFLM's own make builds, and the families of which that is measured.
+_MAKE, _MADE = "make", ("Arm", "RISC-V")
+
+
+def _of_make(graph: SectionGraph, family: str) -> OwnMain:
+    """The firmware's own object in a shipped table of TFLM's own make."""
+
+    def size(nodes: Iterable[int], kind: int) -> int:
+        return sum(graph.sizes[node] for node in nodes if graph.kinds[node] == kind)
+
+    builtin = graph.firmware & set(graph.core_builtin)
+    custom = graph.firmware & set(graph.core_custom)
+    always = graph.firmware - builtin - custom
+    text = (size(always, TEXT), size(builtin, TEXT), size(custom, TEXT))
+    constants = size(graph.firmware, RODATA)
+    margin, main = graph.margin_percent, graph.main
+    return OwnMain(_MAKE, family, "", False, False, margin, text, constants, main)
 
 
 class _GraphBuilder:
@@ -230,6 +288,7 @@ class _GraphBuilder:
         self.supersede: list[tuple[int, int]] = []
         self._missing: list[tuple[int, str]] = []
         self.undefined: tuple[str, ...] = ()
+        self.note = ""
         self._add_sections()
         self._add_commons()
         self._add_edges()
@@ -240,6 +299,7 @@ class _GraphBuilder:
         name: str,
         found: Mapping[str, OperatorSymbols],
         roots: Roots,
+        kind: BuildKind,
         *,
         always_linked: int,
     ) -> SectionGraph:
@@ -258,7 +318,7 @@ class _GraphBuilder:
             operators[operator] = OperatorRoots(nodes, entry.custom, typed)
         present = tuple(self._add(TEXT, 0, 1, owner) for owner in range(always_linked))
         objects = self.program.objects
-        firmware = self._add_firmware(objects[0].machine) if roots.is_tflm else _Firmware()
+        firmware = self._add_firmware(objects[0].machine, kind) if roots.is_tflm else _Firmware()
         graph = SectionGraph(
             name=name,
             description={"machine": objects[0].machine, "bits": objects[0].layout.bits},
@@ -279,7 +339,9 @@ class _GraphBuilder:
             firmware=frozenset(firmware.core + firmware.builtin + firmware.custom),
             main=firmware.main,
             supersede=tuple(self.supersede),
-            margin_percent=_margin(objects[0].machine, bool(self.section_sizes)),
+            margin_percent=max(
+                firmware.margin_percent, _margin(objects[0].machine, bool(self.section_sizes))
+            ),
             kept=tuple(self.kept),
         )
         graph, reached = _pruned(graph)
@@ -292,9 +354,29 @@ class _GraphBuilder:
         )
         return graph
 
-    def _add_firmware(self, machine: str) -> _Firmware:
-        """The firmware's own object, which no archive has: as in the nearest shipped table."""
+    def _add_firmware(self, machine: str, kind: BuildKind) -> _Firmware:
+        """The firmware's own object, which no archive has: as in measured builds of its kind."""
         like = load_graph("m4_ref" if machine == "EM_ARM" else "rv32imc_ref")
+        family = FAMILIES.get(machine, "")
+        chosen = choose(
+            family,
+            optimize=kind.optimize,
+            log_strings=kind.log_strings,
+            application=kind.application,
+            make=_of_make(like, family) if family in _MADE else None,
+        )
+        self.note = chosen.note
+        row = chosen.row
+        if row.name != _MAKE:
+            (core, builtin, custom), alignment = row.text, 4
+            added = (self._add(TEXT, core, alignment, -1), self._add(RODATA, row.rodata, 4, -1))
+            return _Firmware(
+                added,
+                (self._add(TEXT, builtin, alignment, -1),),
+                (self._add(TEXT, custom, alignment, -1),),
+                row.main,
+                row.margin_percent,
+            )
         static = {node for node in like.firmware if like.kinds[node] in (TEXT, RODATA)}
 
         def copied(nodes: Iterable[int]) -> tuple[int, ...]:
@@ -303,10 +385,10 @@ class _GraphBuilder:
                 for node in sorted(nodes)
             )
 
-        builtin = static & set(like.core_builtin)
-        custom = static & set(like.core_custom)
+        builtins = static & set(like.core_builtin)
+        customs = static & set(like.core_custom)
         return _Firmware(
-            copied(static - builtin - custom), copied(builtin), copied(custom), like.main
+            copied(static - builtins - customs), copied(builtins), copied(customs), row.main
         )
 
     def _baseline(self, symbols: Iterable[str]) -> tuple[int, ...]:

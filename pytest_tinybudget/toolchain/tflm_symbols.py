@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.registrations import registrations
+from pytest_tinybudget.toolchain.archive import ObjectFile
+from pytest_tinybudget.toolchain.elf import UNDEFINED
 
 
 #: What every TFLM firmware refers to, whatever its operators (arguments differ by version).
@@ -42,6 +44,17 @@ class OperatorSymbols(Struct, frozen=True):
     custom: bool
     symbols: tuple[str, ...]
     typed: Mapping[str, tuple[str, ...]]
+
+
+#: What TFLM prints its messages with, where they are not stripped.
+_PRINTS = re.compile(r"_Z11MicroPrintfPKcz\Z|_ZN6tflite13ErrorReporter6ReportE")
+
+
+def has_log_strings(item: ObjectFile) -> bool:
+    """Whether an object of TFLM prints messages: TF_LITE_STRIP_ERROR_STRINGS leaves no call."""
+    return any(
+        symbol.section == UNDEFINED and _PRINTS.match(symbol.name) for symbol in item.symbols
+    )
 
 
 class Roots:
