@@ -117,6 +117,7 @@ def test_a_lock_decides_release_and_kernels(tmp_path: Path) -> None:
     assert found.runtime.kernels.version.name == "1.1.2"
     assert found.runtime.tflm == runtime_called("esp-tflite-micro 1.3.3.1", S3).tflm
     assert found.places == "dependencies.lock:1"
+    assert [each.product for each in found.findings] == ["esp-tflite-micro", "esp-nn"]
 
 
 def test_a_range_is_all_releases_that_it_allows(tmp_path: Path) -> None:
@@ -489,3 +490,93 @@ def test_a_pin_that_only_moved_in_its_file_is_no_change(repository: Path) -> Non
     lock = LOCK % ("1.3.1", "1.1.1")
     project(repository, **{"dependencies.lock": f"# moved\n\n{lock}"})
     assert main(["diff", "--base", "HEAD", "--format", "json"]) == 0
+
+
+# init and doctor
+
+
+def written_by_init(folder: Path, *arguments: str) -> str:
+    (folder / "kws.tflite").write_bytes(dense_file())
+    assert main(["init", str(folder), *arguments]) == 0
+    return (folder / "tinybudget.toml").read_text()
+
+
+def test_init_takes_board_and_runtime_from_the_projects_files_and_names_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = f"{LOCK % ('1.3.3~1', '1.1.2')}\ntarget: esp32s3\n"
+    text = written_by_init(project(tmp_path, **{"dependencies.lock": lock}))
+    assert 'boards = ["esp32-s3-devkitc-1"]\n' in text
+    line = 'runtime = "project"              # esp-tflite-micro 1.3.3.1, by dependencies.lock:1\n'
+    assert line in text
+    assert "sdk =" not in text
+    out = capsys.readouterr().out
+    assert "board esp32-s3-devkitc-1: dependencies.lock:1 names esp32s3" in out
+    assert "runtime esp-tflite-micro 1.3.3.1: dependencies.lock:1" in out
+    declaration = load_declaration(tmp_path / "tinybudget.toml")
+    (pair,) = pairs("tinybudget.toml", declaration)
+    assert Gate().check(pair).runtime == "esp-tflite-micro 1.3.3.1"
+
+
+def test_init_chooses_the_sdk_that_brings_what_is_flashed(tmp_path: Path) -> None:
+    sketch = (
+        "profiles: {a: {fqbn: 'arduino:mbed_rp2040:pico', libraries: [Arduino_TensorFlowLite]}}"
+    )
+    files = {"west.yml": WEST % "v4.1.0", "boards/rpi_pico.conf": ""}
+    files["boards/rpi_pico.conf"] = "CONFIG_TENSORFLOW_LITE_MICRO_CMSIS_NN_KERNELS=y\n"
+    text = written_by_init(project(tmp_path, **files))
+    assert 'boards = ["raspberry-pi-pico"]' in text
+    assert "zephyr 4.1, by west.yml:1" in text
+    assert 'sdk = "zephyr"' in text or "# What zephyr takes of raspberry-pi-pico" in text
+    other = project(tmp_path / "other", **{"sketch.yaml": sketch, ".git/HEAD": ""})
+    text = written_by_init(other)
+    assert "arduino-tflm 2022-06 to 2023-12, by sketch.yaml:1" in text
+    assert "sdk" not in text
+
+
+def test_init_without_a_word_of_tflm_is_as_before(tmp_path: Path) -> None:
+    text = written_by_init(tmp_path)
+    assert "runtime" not in text
+    assert 'boards = ["arduino-nano-33-ble"]\nwarn_at' in text
+
+
+def test_init_on_a_board_that_is_named_still_takes_what_is_flashed(tmp_path: Path) -> None:
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.4", "1.1.2")})
+    text = written_by_init(tmp_path, "--board", "esp32")
+    assert 'boards = ["esp32"]\nruntime = "project"' in text
+
+
+def test_doctor_lists_what_it_found_what_it_could_not_read_and_what_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(
+        tmp_path,
+        **{"dependencies.lock": LOCK % ("1.3.1", "1.1.0"), "sub/west.yml": "x"},
+    )
+    (tmp_path / "kws.tflite").write_bytes(dense_file())
+    (tmp_path / "tinybudget.toml").write_text(DECLARED % "")
+    assert main(["doctor", str(tmp_path), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    found = [(each["name"], each["text"]) for each in rows if each["topic"] == "what is flashed"]
+    assert found == [
+        ("dependencies.lock:1", "esp-tflite-micro 1.3.1"),
+        ("dependencies.lock:1", "esp-nn 1.1.0"),
+        ("sub/west.yml", "not read: expected the key 'manifest'"),
+    ]
+    (other,) = (each for each in rows if "counted for" in each["text"])
+    assert other["text"].endswith(
+        "the project's files name esp-tflite-micro 1.3.1 (dependencies.lock:1)"
+    )
+    assert other["advice"] == 'runtime = "project" counts that'
+    (tmp_path / "tinybudget.toml").write_text(DECLARED % 'runtime = "project"')
+    assert main(["doctor", str(tmp_path)]) == 0
+    assert "counted for" not in capsys.readouterr().out
+
+
+def test_doctor_says_what_it_looked_for_where_nothing_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", str(tmp_path)]) == 0
+    assert "no file names TFLM; looked for .gitmodules, dependencies.lock" in (
+        capsys.readouterr().out
+    )

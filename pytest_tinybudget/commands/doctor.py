@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Literal
 
 from msgspec import Struct
@@ -19,6 +20,10 @@ from msgspec import to_builtins
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration import Declaration
 
 
 State = Literal["ok", "absent", "broken"]
@@ -52,8 +57,9 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "doctor",
         "say what is installed, what it is good for, and what this set-up lacks",
-        details="Looks at the packages, the plugin, the cache, and the tinybudget.toml files here "
-        "and below. Exit code 1 where something that is declared cannot work.",
+        details="Looks at the packages, the plugin, the cache, what the project's files say is "
+        "flashed, and the tinybudget.toml files here and below. Exit code 1 where something that "
+        "is declared cannot work.",
         example="tinybudget doctor\ntinybudget doctor firmware --json",
     )
     parser.add_argument("path", nargs="?", default=".", type=Path, help="folder (default: here)")
@@ -69,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if not arguments.path.is_dir():
         raise TinybudgetError(f"{arguments.path}: expected a folder")
-    findings = [*_tool(), *_extras(), *_cache(), *_declarations(arguments.path)]
+    findings = [*_tool(), *_extras(), *_cache(), *_project(arguments.path)]
+    findings += _declarations(arguments.path)
     if arguments.json:
         print(json.dumps(to_builtins(findings), indent=2))
     else:
@@ -154,6 +161,24 @@ def _cache() -> Iterator[Finding]:
     yield Finding("cache", "conversions", "ok", text)
 
 
+def _project(folder: Path) -> Iterator[Finding]:
+    """What the project's own files say is flashed, each with its place; those that are not read."""
+    from pytest_tinybudget.declaration.project_files import ProjectFiles
+    from pytest_tinybudget.detection.detect import LOOKED_FOR
+
+    topic = "what is flashed"
+    detection = ProjectFiles(folder).detection
+    for each in detection.findings:
+        board = f", for {each.board}" if each.board else ""
+        scope = f" ({each.scope})" if each.scope else ""
+        yield Finding(topic, each.place, "ok", f"{each.what}{board}{scope}")
+    for problem in detection.problems:
+        yield Finding(topic, problem.file, "absent", f"not read: {problem.text}")
+    if not detection.findings:
+        text = f"no file names TFLM; looked for {', '.join(LOOKED_FOR)}"
+        yield Finding(topic, "TFLM", "absent", text)
+
+
 def _declarations(folder: Path) -> Iterator[Finding]:
     from pytest_tinybudget.declaration import FILE_NAME
     from pytest_tinybudget.declaration.search import find_files
@@ -193,6 +218,27 @@ def _declaration(file: Path) -> Iterator[Finding]:
         pairs = sum(len(model.boards) for model in models)
         text = f"{counted(len(models), 'model')}, {counted(pairs, 'pair')}"
         yield Finding("declarations", name, "ok", text)
+    yield from _other_runtimes(name, declaration)
+
+
+def _other_runtimes(name: str, declaration: Declaration) -> Iterator[Finding]:
+    """The boards of which the project's files name another runtime than the one that counts."""
+    from pytest_tinybudget.declaration.pairs import Pair
+    from pytest_tinybudget.declaration.pairs import pairs
+    from pytest_tinybudget.gate.flashed import named_instead
+
+    told = set()
+    for pair in pairs(name, declaration):
+        if not isinstance(pair, Pair) or (found := named_instead(pair)) is None:
+            continue
+        counted = pair.firmware.name
+        text = (
+            f"{pair.board.id}: counted for {counted}, and the project's files name "
+            f"{found.runtime.name} ({found.places})"
+        )
+        if text not in told:
+            told.add(text)
+            yield Finding("declarations", name, "absent", text, 'runtime = "project" counts that')
 
 
 def _version(distribution: str) -> str:

@@ -26,6 +26,7 @@ from pytest_tinybudget.graph.locations import model_name
 
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
+    from pytest_tinybudget.declaration.project_files import ProjectFiles
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.graph.model import Model
     from pytest_tinybudget.runtimes.runtime import Runtime
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
 
 #: Tried in this order: the first that holds every model is the one proposed.
 _USUAL_BOARDS = ("arduino-nano-33-ble", "stm32f746g-discovery", "raspberry-pi-pico", "esp32")
+
+#: The SDKs that the distributions come with.
+_SDKS = {
+    "arduino-tflm": "arduino",
+    "esp-tflite-micro": "esp-idf",
+    "esphome": "esphome",
+    "pico-tflmicro": "pico-sdk",
+    "zephyr": "zephyr",
+}
 
 #: What a budget leaves above what the model takes today.
 _HEADROOM_PERCENT = 10
@@ -60,7 +70,7 @@ schema = 1
 
 [defaults]
 boards = ["{board}"]
-warn_at = "95%"                  # passes with a warning from this share of a limit on
+{project}warn_at = "95%"                  # passes with a warning from this share of a limit on
 """
 
 _MODEL = """\
@@ -101,13 +111,18 @@ def add_commands(subparsers: Subparsers) -> None:
         "init",
         "write a first tinybudget.toml from the models in a folder",
         details="From .tflite files, and C sources with a model as an array. Each budget is what\n"
-        "the model takes today and a tenth more. Exit code 1: a model does not fit.",
+        "the model takes today and a tenth more. Board and runtime are those that the project's\n"
+        "own files name, where they do. Exit code 1: a model does not fit.",
         example="tinybudget init\ntinybudget init firmware --board raspberry-pi-pico",
     )
     parser.add_argument(
         "folder", nargs="?", type=Path, default=Path(), metavar="DIR", help="default: here"
     )
-    parser.add_argument("--board", metavar="ID", help="default: a usual one that holds them all")
+    parser.add_argument(
+        "--board",
+        metavar="ID",
+        help="default: the one that the project's files name, else a usual one that holds all",
+    )
     parser.add_argument("--force", action="store_true", help="replace a tinybudget.toml")
     parser.set_defaults(run=run)
 
@@ -121,6 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.artifacts import write
     from pytest_tinybudget.declaration import FILE_NAME
+    from pytest_tinybudget.declaration.project_files import ProjectFiles
 
     folder = arguments.folder
     target = folder / FILE_NAME
@@ -134,15 +150,18 @@ def run(arguments: argparse.Namespace) -> int:
             f"{folder}: no .tflite file here or below, and no C source with a model",
             details=tuple(_other_kinds(folder)),
         )
-    board, found = _choose(models, arguments.board)
+    project = _Project(ProjectFiles(folder))
+    board, found = _choose(models, arguments.board, project)
     declared = sum(model.footprint is not None for model in found)
     if not declared:
         raise TinybudgetError(
             f"{folder}: no model to declare on {board.id}",
             details=tuple(map(_why_not, found[:_MOST_OTHERS])),
         )
-    write(folder, {FILE_NAME: render(board, found).encode()})
+    write(folder, {FILE_NAME: render(board, found, project.lines(board)).encode()})
     print(f"wrote {target}: {declared} of {len(found)} models, board {board.id}")
+    for line in project.told(board):
+        print(line)
     return _checked(target)
 
 
@@ -240,28 +259,114 @@ def _other_kinds(folder: Path) -> Iterator[str]:
     yield from islice(lines, _MOST_OTHERS)
 
 
-def _choose(sources: Sequence[_Source], named: str | None) -> tuple[Board, list[_Found]]:
+class _Project:
+    """What the project's own files say: the board, what is flashed onto it, and its SDK."""
+
+    def __init__(self, files: ProjectFiles) -> None:
+        self.files = files
+
+    def boards(self) -> list[str]:
+        """The boards that the files name and something is flashed onto."""
+        from pytest_tinybudget.boards import catalog
+
+        return [each for each in self.files.boards() if self.files.flashed(catalog()[each])]
+
+    def runtime(self, board: Board) -> Runtime:
+        """What is flashed onto ``board``, else its own runtime."""
+        found = self.files.flashed(board) if board.runs_tflm else None
+        if found is None:
+            return runtime_of(board)
+        return found.runtime.with_margin(board.flash_margin_percent)
+
+    def _sdk(self, board: Board) -> str:
+        """The SDK that goes with what is flashed, where the board's usual one is another."""
+        found = self.files.flashed(board)
+        name = found.runtime.name.partition(" ")[0] if found else ""
+        sdk = _SDKS.get(name, "")
+        from pytest_tinybudget.runtimes.distributions import sdks
+
+        return "" if not sdk or board.sdk in sdks()[sdk].reserves else sdk
+
+    def on(self, board: Board) -> Board:
+        """``board`` with the reserve of that SDK, where it is known."""
+        from pytest_tinybudget.declaration.sdks import with_reserve
+
+        sdk = self._sdk(board)
+        known = {each.name for each in board.sdks}
+        return with_reserve(board, sdk) if known.intersection(_reserves(sdk)) else board
+
+    def lines(self, board: Board) -> str:
+        """The keys of the declaration, each with a comment that names the file."""
+        from pytest_tinybudget.base.text import printable
+        from pytest_tinybudget.declaration.project_files import PROJECT
+
+        found = self.files.flashed(board)
+        if found is None:
+            return ""
+        places = printable(found.places)
+        lines = [_line("runtime", PROJECT, f"{found.runtime.name}, by {places}")]
+        sdk = self._sdk(board)
+        if sdk and self.on(board) != board:
+            lines.append(_line("sdk", sdk, f"what the application takes; by {places}"))
+        elif sdk:
+            lines.append(
+                f"# What {sdk} takes of {board.id} is not known: declare a board of your own with\n"
+                "# reserved_flash and reserved_ram."
+            )
+        return "".join(f"{line}\n" for line in lines)
+
+    def told(self, board: Board) -> Iterator[str]:
+        """What of the files was taken, a line each."""
+        from pytest_tinybudget.base.text import printable
+
+        found = self.files.flashed(board)
+        place = self.files.boards().get(board.id)
+        if place and found is not None:
+            yield f"board {board.id}: {place}"
+        if found is not None:
+            yield f"runtime {found.runtime.name}: {printable(found.places)}"
+            yield from found.notes
+
+
+def _line(key: str, value: str, comment: str) -> str:
+    """A key of the declaration with its comment, aligned as in ``_TOP``."""
+    assignment = f'{key} = "{value}"'
+    return f"{assignment:<32} # {comment}"
+
+
+def _reserves(sdk: str) -> Sequence[str]:
+    from pytest_tinybudget.runtimes.distributions import sdks
+
+    return sdks()[sdk].reserves if sdk else ()
+
+
+def _choose(
+    sources: Sequence[_Source], named: str | None, project: _Project
+) -> tuple[Board, list[_Found]]:
     """The board that is ``named``, else one that holds every model that it runs.
 
-    A usual one where there is one, else the smallest of all; else the usual one that holds most.
+    One that the project's files name, a usual one where there is one, else the smallest of all;
+    else the usual one that holds most.
     """
     from pytest_tinybudget.boards import find_board
 
     kept: dict[tuple[str, Runtime], _Found] = {}
     choices: list[tuple[int, Board, list[_Found]]] = []
-    for board in [find_board(each) for each in ([named] if named else _USUAL_BOARDS)]:
-        models = [_measure(source, board, kept) for source in sources]
-        fitting = [_fits(model.footprint, board) for model in models if model.footprint]
+    own = [] if named else project.boards()
+    for board in [find_board(each) for each in ([named] if named else own or _USUAL_BOARDS)]:
+        models = [_measure(source, board, kept, project) for source in sources]
+        on = project.on(board)
+        fitting = [_fits(model.footprint, on) for model in models if model.footprint]
         if named or (fitting and all(fitting)):
             return board, models
         choices.append((sum(fitting), board, models))
     # The largest first: most boards are ruled out by one measurement.
     largest = sorted(sources, key=lambda each: each.model.bytes if each.model else 0, reverse=True)
-    measured = any(model.footprint for _, _, models in choices for model in models)
+    measured = not own and any(each.footprint for _, _, models in choices for each in models)
     for board in _other_boards() if measured else ():
-        found = (_measure(source, board, kept).footprint for source in largest)
+        found = (_measure(source, board, kept, project).footprint for source in largest)
         if all(_fits(footprint, board) for footprint in found if footprint is not None):
-            return board, [_measure(source, board, kept) for source in sources]
+            return board, [_measure(source, board, kept, project) for source in sources]
     _, board, models = max(choices, key=lambda choice: choice[0])
     return board, models
 
@@ -282,9 +387,11 @@ def _fits(footprint: Footprint, board: Board) -> bool:
     return judge(footprint, board, Demands()).outcome != "over"
 
 
-def _measure(source: _Source, board: Board, kept: dict[tuple[str, Runtime], _Found]) -> _Found:
-    """What a model takes on the runtime of ``board``, measured once."""
-    key = (source.name, runtime_of(board))
+def _measure(
+    source: _Source, board: Board, kept: dict[tuple[str, Runtime], _Found], project: _Project
+) -> _Found:
+    """What a model takes on ``board`` with what is flashed onto it, measured once."""
+    key = (source.name, project.runtime(board))
     if key not in kept:
         kept[key] = _measured(source, key[1])
     return kept[key]
@@ -307,12 +414,15 @@ def _measured(source: _Source, runtime: Runtime) -> _Found:
     return _Found(source.name, footprint)
 
 
-def render(board: Board, models: Sequence[_Found]) -> str:
-    """The declaration's text: ``models`` on ``board``, with budgets from what they take."""
+def render(board: Board, models: Sequence[_Found], project: str = "") -> str:
+    """The declaration's text: ``models`` on ``board``, with budgets from what they take.
+
+    ``project`` are the lines that the project's own files ask for.
+    """
     from pytest_tinybudget.base.text import printable
 
     names = _names([model.source for model in models])
-    blocks = [_TOP.format(board=board.id)]
+    blocks = [_TOP.format(board=board.id, project=project)]
     for name, model in zip(names, models, strict=True):
         if model.footprint is None:
             words = {"source": printable(model.source), "reason": printable(model.reason)}

@@ -6,13 +6,16 @@ They are read when somebody asks, once for a declaration.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.paths import displayed_path
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.catalog import catalog
 from pytest_tinybudget.boards.everyday import boards_called
+from pytest_tinybudget.boards.everyday import folded
 
 
 if TYPE_CHECKING:
@@ -69,6 +72,20 @@ class ProjectFiles:
             self._flashed[key] = flashed(self.detection, board.core, folder, likeness)
         return self._flashed[key]
 
+    def boards(self) -> Mapping[str, str]:
+        """The boards that the files name, each with the place: of a chip, one of its boards."""
+        known = catalog()
+        found: dict[str, str] = {}
+        for each in self.detection.findings:
+            written = folded(each.board)
+            # Of a chip's boards the one that is named after the chip is its maker's own.
+            of_maker = sorted(
+                _called(each.board, known), key=lambda board: not folded(board).startswith(written)
+            )
+            for board in of_maker[:1]:
+                found.setdefault(board, f"{each.place} names {printable(each.board)}")
+        return found
+
     def why_nothing(self, board: Board) -> str:
         """Why the files name no runtime for ``board``: what was looked for, and what was found."""
         from pytest_tinybudget.detection.detect import LOOKED_FOR
@@ -87,11 +104,16 @@ class ProjectFiles:
         )
 
 
-def _likeness(written: str, board: Board) -> int:
-    """Whether a board's name in somebody's file may mean ``board``: a board, or a chip."""
-    known = {**catalog(), board.id: board}
+def _called(written: str, known: Mapping[str, Board]) -> tuple[str, ...]:
+    """The boards that a name in somebody's file stands for: a board's, or a chip's."""
     chip = _CHIP.search(written)
-    ids = boards_called(written, known) or (boards_called(chip[0], known) if chip else ())
+    return boards_called(written, known) or (boards_called(chip[0], known) if chip else ())
+
+
+def _likeness(written: str, board: Board) -> int:
+    """Whether a board's name in somebody's file may mean ``board``."""
+    known = {**catalog(), board.id: board}
+    ids = _called(written, known)
     if board.id in ids:
         return _THIS_BOARD
     if not ids or any(known[each].core == board.core for each in ids):

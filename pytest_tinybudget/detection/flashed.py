@@ -53,6 +53,8 @@ _NO_VERSION = {"arduino-tflm": "2.4.0-ALPHA"}
 _BY_MINOR = re.compile(r"(?:zephyr-)?v?(?P<release>\d+\.\d+)(?:\.\d+)?\Z")
 _MINOR = ("zephyr", "esphome")
 _SHORT = 8
+#: The places that a text names.
+_MOST_PLACES = 3
 
 #: How well a board as a file writes it fits: 2 this very one, 1 perhaps, 0 another one.
 Likeness = Callable[[str], int]
@@ -74,8 +76,11 @@ class Flashed(Struct, frozen=True):
 
     @property
     def places(self) -> str:
-        """``"dependencies.lock:26, main/idf_component.yml:4"``."""
-        return ", ".join(dict.fromkeys(each.place for each in self.findings))
+        """``"dependencies.lock:26"``: where the release is named, several after each other."""
+        named = [each.place for each in self.findings if each.product in _DISTRIBUTIONS]
+        places = list(dict.fromkeys(named))
+        more = [f"{len(places) - _MOST_PLACES} more"] if len(places) > _MOST_PLACES else []
+        return ", ".join([*places[:_MOST_PLACES], *more])
 
 
 class _Choice(Struct, frozen=True):

@@ -38,7 +38,7 @@ def with_flashed(
     if declared.files is not None:
         found = declared.files.flashed(pair.board)
         return result if found is None else _taken(result, found)
-    if isinstance(pair, Pair) and _is_chosen(pair) and declared.name in shipped_runtimes():
+    if isinstance(pair, Pair) and _is_chosen(pair):
         contradiction = _contradiction(pair, footprint, workspace)
         return warned(result, (contradiction,)) if contradiction else result
     return result
@@ -61,22 +61,35 @@ def _is_chosen(pair: Pair) -> bool:
     return board.runtime != default_runtime(board.core, board.sdk)
 
 
+def named_instead(pair: Pair) -> Flashed | None:
+    """What the project's files name for a pair instead of the release that it is counted for.
+
+    ``None`` where they name nothing or the same, and for figures of the user's own.
+
+    Raises:
+        TinybudgetError: the pair has no runtime that suits it.
+    """
+    files = pair.project.files
+    declared = pair.declared_runtime if pair.board.runs_tflm else None
+    if files is None or declared is None or declared.name not in shipped_runtimes():
+        return None
+    found = files.flashed(pair.board)
+    possible = (found.runtime.one_of or (found.runtime,)) if found else ()
+    counted = pair.firmware.runtime
+    return None if any(_agree(each, counted) for each in possible) else found
+
+
 def _contradiction(pair: Pair, footprint: Footprint, workspace: Workspace) -> str:
     """What the files name instead of the runtime that is declared, with the difference in bytes."""
-    files = pair.project.files
-    found = files.flashed(pair.board) if files is not None else None
+    found = named_instead(pair)
     if found is None:
-        return ""
-    declared = pair.firmware.runtime
-    possible = found.runtime.one_of or (found.runtime,)
-    if any(_agree(each, declared) for each in possible):
         return ""
     project = pair.project.runtimes[PROJECT]
     other = replace(pair, model=replace(pair.model, runtime=project))
     flashed = measurement(other, workspace, details=False).footprint
     return (
         f"the project's files name {found.runtime.name} ({found.places}), and the declared runtime "
-        f"is {declared.name}: {_difference(footprint, flashed)}; "
+        f"is {pair.firmware.name}: {_difference(footprint, flashed)}; "
         f'runtime = "{PROJECT}" counts what they name'
     )
 
