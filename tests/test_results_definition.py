@@ -65,6 +65,7 @@ NEWER = {
     "$.pairs[].shrunk.arenas",
     "$.pairs[].shrunk.arenas[].planned",
     "$.pairs[].shrunk.plan",
+    "$.pairs[].shrunk.reordered",
     "$.pairs[].shrunk.notes",
     "$.pairs[].shrunk.unchanged",
     "$.pairs[].shrunk.proof",

@@ -10,7 +10,9 @@ import struct
 from collections.abc import Callable
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import permutations
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -39,6 +41,11 @@ from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.versions import Version
 from pytest_tinybudget.shrinking.options import ShrinkOptions
+from pytest_tinybudget.shrinking.ordering import Step
+from pytest_tinybudget.shrinking.ordering import Work
+from pytest_tinybudget.shrinking.ordering import best_order
+from pytest_tinybudget.shrinking.ordering import is_possible
+from pytest_tinybudget.shrinking.ordering import peak_of
 from pytest_tinybudget.shrinking.proof import DiffersError
 from pytest_tinybudget.shrinking.proof import prove
 from pytest_tinybudget.shrinking.sameness import difference
@@ -428,6 +435,85 @@ def test_no_buffers_need_no_room() -> None:
     assert place([]).peaks == (0,)
 
 
+# The order of operators.
+
+
+def branching() -> ModelMaker:
+    """Two wide tensors that are reduced, written in the order that needs both at once."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 16, 16, 4))
+    wide = [graph.concat([image] * count, axis=3) for count in (4, 3)]
+    reduced = [graph.pool(each, kernel=(16, 16), stride=(1, 1)) for each in wide]
+    graph.output(graph.concat(reduced, axis=3))
+    return maker
+
+
+def random_work(count: int, number: int) -> Work:
+    """Operators that each read one to three earlier results; some have a state."""
+    chance = random.Random(number)
+    steps = []
+    for index in range(count):
+        reads = {chance.randrange(index + 1) for _ in range(chance.randrange(1, 4))}
+        stays = chance.random() < 0.3
+        scratch = 16 * chance.randrange(3)
+        steps.append(Step(frozenset(reads), frozenset({index + 1}), scratch, stays=stays))
+    sizes = {index: 16 * chance.randrange(1, 9) for index in range(count + 1)}
+    read = frozenset().union(*(each.reads for each in steps))
+    outputs = frozenset(range(count + 1)) - read
+    return Work(tuple(steps), sizes, frozenset({0}), outputs)
+
+
+@pytest.mark.parametrize("number", range(25))
+def test_no_possible_order_has_a_lower_peak(number: int) -> None:
+    work = random_work(7, number)
+    found = best_order(work)
+    every = [each for each in permutations(range(7)) if is_possible(each, work)]
+    assert found.is_exact
+    assert is_possible(found.steps, work)
+    assert found.peak == peak_of(found.steps, work) == min(peak_of(each, work) for each in every)
+
+
+def test_many_operators_are_ordered_within_a_second_and_no_worse() -> None:
+    work = random_work(150, 0)
+    start = process_time()
+    found = best_order(work)
+    assert process_time() - start < 2
+    assert is_possible(found.steps, work)
+    assert found.peak <= peak_of(range(150), work)
+
+
+def test_operators_with_a_state_stay_in_their_order() -> None:
+    for number in range(25):
+        work = random_work(9, number)
+        order = best_order(work).steps
+        stays = [index for index, step in enumerate(work.steps) if step.stays]
+        assert [index for index in order if index in stays] == stays
+
+
+def test_a_branching_graph_runs_in_the_order_that_needs_least() -> None:
+    model = made(branching())
+    small = shrink_model(model, BOARDS)
+    assert small.report.reordered
+    assert any("another order" in line for line in small.report.lines())
+    for name, firmware in BOARDS.items():
+        before, after = simulate(model, firmware).arena, simulate(small.model, firmware).arena
+        assert before is not None
+        assert after is not None
+        assert after.head < before.head, name
+    kept = shrink_model(model, BOARDS, ShrinkOptions(without=("order",)))
+    assert not kept.report.reordered
+    assert [each.name for each in kept.model.main.operators] == [
+        each.name for each in model.main.operators
+    ]
+
+
+@pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
+def test_another_order_gives_the_same_outputs() -> None:
+    model = made(branching())
+    assert proven(shrink_model(model, BOARDS), model).report.proof.is_verified
+
+
 # The command, and Python.
 
 
@@ -510,6 +596,25 @@ def test_python_shrinks_bytes_and_files(tmp_path: Path) -> None:
     (arena,) = shrunk.report.arenas
     assert arena.planned
     assert 0 < arena.after < arena.before
+
+
+def test_inspect_says_what_of_the_file_is_waste(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = made(gapped())
+    Path("kws.tflite").write_bytes(model.content)
+    assert main(["inspect", "kws.tflite", "--board", "raspberry-pi-pico"]) == 0
+    out = capsys.readouterr().out
+    report = shrink_model(model, {"raspberry-pi-pico": BOARDS["m4_ref"]}).report
+    assert f"of which {report.saved_bytes:,} B are waste (tinybudget shrink)" in out
+    assert "raspberry-pi-pico: arena" in out
+    assert main(["inspect", "kws.tflite", "--board", "raspberry-pi-pico", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["shrunk"]
+    assert said["bytes_before"] - said["bytes_after"] == report.saved_bytes
+    Path("kws.tflite").write_bytes(shrink_model(model, BOARDS).model.content)
+    assert main(["inspect", "kws.tflite"]) == 0
+    assert "none of it waste" in capsys.readouterr().out
 
 
 # In a declaration.

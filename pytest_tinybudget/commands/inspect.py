@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import to_builtins
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.footprint.result import LiveBuffer
     from pytest_tinybudget.graph.model import Model
+    from pytest_tinybudget.runtimes.firmware import Firmware
+    from pytest_tinybudget.shrinking.report import ShrinkReport
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -95,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         else (),
         relief=_relief(model, footprint),
         identity=identity_of(firmware.runtime),
+        shrunk=_shrunk(model, {board.id if board else firmware.name: firmware}),
     )
     if arguments.svg:
         write_output(arguments.svg, inspection.render_svg(found))
@@ -115,6 +119,16 @@ def _edge_tpu(model: Model, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(to_builtins(found), indent=2) + "\n"
     return "".join(f"{line}\n" for line in found.lines())
+
+
+def _shrunk(model: Model, firmwares: dict[str, Firmware]) -> ShrinkReport | None:
+    """What shrinking would do to the file; ``None`` where it cannot be tried."""
+    from pytest_tinybudget.shrinking.shrink import shrink_model
+
+    try:
+        return shrink_model(model, firmwares).report
+    except TinybudgetError:
+        return None
 
 
 def _relief(model: Model, footprint: Footprint) -> tuple[LiveBuffer, int] | None:

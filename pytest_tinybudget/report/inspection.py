@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from msgspec import Struct
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
@@ -51,6 +52,7 @@ from pytest_tinybudget.results.writer import footprint_json
 from pytest_tinybudget.results.writer import parts_json
 from pytest_tinybudget.results.writer import to_text
 from pytest_tinybudget.results.writer import tool_json
+from pytest_tinybudget.shrinking.report import ShrinkReport
 
 
 _INDENT = "  "
@@ -73,7 +75,7 @@ class Inspection(Struct, frozen=True):
     """One model on one runtime; ``measures`` are against a board, where one was asked for.
 
     ``relief`` is the buffer whose halving lowers the arena's head most, and by how many bytes;
-    ``identity`` is what the sizes belong to.
+    ``identity`` is what the sizes belong to; ``shrunk`` what shrinking would do to the file.
     """
 
     model: Model
@@ -83,6 +85,7 @@ class Inspection(Struct, frozen=True):
     measures: tuple[Measure, ...] = ()
     relief: tuple[LiveBuffer, int] | None = None
     identity: Identity | None = None
+    shrunk: ShrinkReport | None = None
 
     @property
     def runtime_text(self) -> str:
@@ -114,6 +117,7 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         ],
         [Line(text) for text in _peak(inspection, style)],
         block(_size_title(inspection, "flash"), parts_table(footprint.flash_parts, style)),
+        block(_waste_title(inspection), _waste(inspection.shrunk, style)),
         block("flash that one change would save", savings_table(inspection.savings, style)),
         block(
             "layers (* at the arena's peak)" if footprint.arena else "layers",
@@ -195,6 +199,35 @@ def _operators(model: Model, style: Style) -> list[str]:
     if not rows:
         return []
     return columns(rows, ["right", "left", "left"], style, flexible=1, indent=_INDENT)
+
+
+def _waste_title(inspection: Inspection) -> str:
+    size = format_size(inspection.model.bytes)
+    shrunk = inspection.shrunk
+    if shrunk is None or not shrunk.saved_bytes:
+        return f"file: {size}, none of it waste"
+    saved = format_size(shrunk.saved_bytes)
+    return f"file: {size}, of which {saved} are waste (tinybudget shrink)"
+
+
+def _waste(shrunk: ShrinkReport | None, style: Style) -> list[str]:
+    """What of the file is waste, and what of the arena."""
+    if shrunk is None or not shrunk.parts:
+        return []
+    rows = [
+        (
+            format_size(part.before, exact=True),
+            part.name,
+            f"{format_size(part.saved, exact=True)} waste" if part.saved > 0 else "",
+        )
+        for part in shrunk.parts
+        if part.before
+    ]
+    arenas = [f"{arena.text}" for arena in shrunk.arenas if arena.saved]
+    return [
+        *columns(rows, ["right", "left", "left"], style, flexible=1, indent=_INDENT),
+        *(line for text in arenas for line in wrapped(text, style, indent=_INDENT)),
+    ]
 
 
 def _size_title(inspection: Inspection, memory: Memory) -> str:
@@ -284,6 +317,7 @@ def render_json(inspection: Inspection) -> str:
         },
         **{memory: _memory_json(footprint, memory) for memory in MEMORIES},
         **footprint_json(replace(footprint, savings=inspection.savings)),
+        "shrunk": to_builtins(inspection.shrunk),
     }
     return to_text(content)
 

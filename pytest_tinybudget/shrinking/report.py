@@ -106,6 +106,9 @@ class ShrinkReport(Struct, frozen=True):
         Literal["written", "kept", "none"],
         about("The file's memory plan: made by shrinking, the model's own, or none."),
     ] = "none"
+    reordered: Annotated[
+        bool, about("Whether operators run in another order, with a lower peak.")
+    ] = False
     notes: Annotated[
         tuple[str, ...], about("What else there is to say, such as why there is no plan.")
     ] = ()
@@ -136,6 +139,8 @@ class ShrinkReport(Struct, frozen=True):
         first = f"shrink: {self.sizes}"
         lines = [f"{first}: {', '.join(saved)}" if saved and not self.unchanged else first]
         lines += [f"shrink: {each.text}" for each in self.arenas if each.saved]
+        if self.reordered:
+            lines.append("shrink: operators run in another order, with a lower peak")
         lines += [f"shrink: {note}" for note in self.notes]
         if not self.unchanged:
             lines.append(f"shrink: {self.proof.text}")
@@ -155,6 +160,8 @@ class ShrinkReport(Struct, frozen=True):
             )
         for arena in self.arenas:
             yield f"  {arena.text}"
+        if self.reordered:
+            yield "  operators run in another order, with a lower peak"
         for note in self.notes:
             yield f"  {note}"
         if not self.unchanged:

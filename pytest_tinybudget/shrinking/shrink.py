@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.shrinking.options import ShrinkOptions
+from pytest_tinybudget.shrinking.ordering import best_order
+from pytest_tinybudget.shrinking.ordering import is_possible
+from pytest_tinybudget.shrinking.ordering import work_of
 from pytest_tinybudget.shrinking.pack import PLAN
 from pytest_tinybudget.shrinking.pack import drop_texts
 from pytest_tinybudget.shrinking.pack import drop_unread
@@ -34,9 +38,11 @@ from pytest_tinybudget.shrinking.planning import plans
 from pytest_tinybudget.shrinking.planning import why_unplanned
 from pytest_tinybudget.shrinking.proof import prove
 from pytest_tinybudget.shrinking.report import Arenas
+from pytest_tinybudget.shrinking.report import FilePart
 from pytest_tinybudget.shrinking.report import ShrinkReport
 from pytest_tinybudget.shrinking.sameness import difference
 from pytest_tinybudget.shrinking.tree import copied
+from pytest_tinybudget.shrinking.tree import set_vector
 
 
 #: Arenas by board; ``None`` where TFLM does not load the model.
@@ -55,12 +61,16 @@ class ShrunkModel(Struct, frozen=True):
 
 
 class _Candidate(Struct, frozen=True):
-    """A file that could be the result, and what is to be said of it."""
+    """A file that could be the result, and what is to be said of it.
+
+    ``order`` are the operators of the main subgraph by their old numbers, where it is another.
+    """
 
     tree: Table
     model: Model
     arenas: _Arenas
     plan: Literal["written", "kept", "none"] = "none"
+    order: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     separate: tuple[str, ...] = ()
 
@@ -92,9 +102,14 @@ def shrink_model(
         return _unchanged(model, before, error.message.removeprefix(f"{model.name}: "))
     candidate = _best(_candidates(copied(root), model, firmwares, options), before)
     if candidate is None or not _is_smaller(candidate, model, before):
-        return _unchanged(model, before, "it is as small as can be")
+        parts = parts_of(root, model.bytes)
+        return _unchanged(model, before, "it is as small as can be", compared(parts, parts))
     shrunken = candidate.model
-    fault = difference(model, shrunken, bias_scales="bias-scales" in options.without)
+    fault = difference(
+        _in_order(model, candidate.order),
+        shrunken,
+        bias_scales="bias-scales" in options.without,
+    )
     if fault:
         raise ModelError(f"{model.name}: shrunken, it would not be the same model: {fault}")
     after = take_apart(shrunken.content, shrunken.name)
@@ -106,6 +121,7 @@ def shrink_model(
         compared(parts_of(root, model.bytes), parts_of(after, shrunken.bytes)),
         arenas=_compared(before, candidate.arenas, planned=candidate.plan == "written"),
         plan=candidate.plan,
+        reordered=bool(candidate.order),
         notes=candidate.notes,
     )
     return ShrunkModel(shrunken, report, candidate.separate)
@@ -124,12 +140,25 @@ def proven(shrunk: ShrunkModel, before: Model, *, samples: Path | None = None) -
     return replace(shrunk, report=replace(shrunk.report, proof=proof))
 
 
-def _unchanged(model: Model, arenas: _Arenas, reason: str) -> ShrunkModel:
+def _in_order(model: Model, order: tuple[int, ...]) -> Model:
+    """``model`` with the operators of its main subgraph in ``order``, where there is one."""
+    if not order:
+        return model
+    main = model.main
+    operators = tuple(main.operators[index] for index in order)
+    subgraphs = (replace(main, operators=operators), *model.subgraphs[1:])
+    return dataclasses.replace(model, subgraphs=subgraphs)
+
+
+def _unchanged(
+    model: Model, arenas: _Arenas, reason: str, parts: tuple[FilePart, ...] = ()
+) -> ShrunkModel:
     report = ShrinkReport(
         model.name,
         model.bytes,
         model.bytes,
         least_bytes(model),
+        parts,
         arenas=_compared(arenas, arenas),
         plan="kept" if PLAN.decode() in model.metadata else "none",
         unchanged=reason,
@@ -160,7 +189,7 @@ def _candidates(
     drop_unused(tree, merge_constants="equal-constants" not in options.without)
     has_plan = PLAN.decode() in model.metadata
     packed = _packed(tree, model.name, firmwares, "kept" if has_plan else "none")
-    if not firmwares or "plan" in options.without:
+    if not firmwares:
         yield packed
         return
     bare = packed
@@ -172,15 +201,46 @@ def _candidates(
         set_plan(tree, None)
         bare = _packed(tree, model.name, firmwares, "none")
     loaded = {name: arena for name, arena in bare.arenas.items() if arena is not None}
-    reason = why_unplanned(bare.model, firmwares)
-    if reason or not loaded:
-        yield replace(bare, notes=(f"no memory plan: {reason}",) if reason else ())
+    if not loaded:
+        yield bare
         return
+    reason = why_unplanned(bare.model, firmwares)
+    bare = replace(bare, notes=(f"no memory plan: {reason}",) if reason else ())
     yield bare
+    yield from _planned(bare, firmwares, options)
+    order = () if "order" in options.without else _better_order(bare.model, loaded)
+    if order:
+        reordered = copied(tree)
+        graph = reordered.tables("subgraphs")[0]
+        operators = graph.tables("operators")
+        set_vector(graph, "operators", [operators[index] for index in order])
+        other = replace(_packed(reordered, model.name, firmwares, "none"), order=order)
+        yield other
+        yield from _planned(other, firmwares, options)
+
+
+def _planned(
+    bare: _Candidate, firmwares: Mapping[str, Firmware], options: ShrinkOptions
+) -> Iterator[_Candidate]:
+    """``bare`` with each plan that is best for some board."""
+    loaded = {name: arena for name, arena in bare.arenas.items() if arena is not None}
+    if "plan" in options.without or why_unplanned(bare.model, firmwares):
+        return
     for offsets in plans(bare.model, loaded):
-        with_plan = copied(tree)
-        set_plan(with_plan, offsets)
-        yield _packed(with_plan, model.name, firmwares, "written")
+        tree = copied(bare.tree)
+        set_plan(tree, offsets)
+        planned = _packed(tree, bare.model.name, firmwares, "written")
+        yield replace(planned, order=bare.order)
+
+
+def _better_order(model: Model, arenas: Mapping[str, Arena]) -> tuple[int, ...]:
+    """An order of the main subgraph's operators with a lower peak on some board; else none."""
+    for arena in arenas.values():
+        work = work_of(model.main, arena)
+        found = best_order(work)
+        if found.steps != tuple(range(len(work.steps))) and is_possible(found.steps, work):
+            return found.steps
+    return ()
 
 
 def _packed(
