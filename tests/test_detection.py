@@ -506,10 +506,16 @@ micro_wake_word:
 
 def test_sources_of_tflm_in_the_project_are_a_copy_without_a_version(tmp_path: Path) -> None:
     found = detect(
-        project(tmp_path, **{"lib/tfm/tensorflow/lite/micro/micro_interpreter.h": "// TFLM"})
+        project(tmp_path, **{"lib/tfmicro/tensorflow/lite/micro/micro_interpreter.h": "// TFLM"})
     )
-    place = "lib/tfm/tensorflow/lite/micro"
+    place = "lib/tfmicro/tensorflow/lite/micro"
     assert told(found) == [("tflite-micro (a copy that names no version)", place, "copy", "")]
+
+
+def test_a_copy_is_of_the_distribution_that_its_folder_is_named_after(tmp_path: Path) -> None:
+    path = "lib/pico-tflmicro/src/tensorflow/lite/micro"
+    found = detect(project(tmp_path, **{f"{path}/micro_interpreter.h": "", "lib/x.c": ""}))
+    assert told(found) == [("pico-tflmicro (a copy that names no version)", path, "copy", "")]
 
 
 # Files of a stranger

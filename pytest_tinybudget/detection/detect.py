@@ -140,12 +140,18 @@ class _Search:
             self.copy_of_tflm(folder)
 
     def copy_of_tflm(self, folder: Folder) -> None:
-        """The sources of TFLM lie there, and nothing above has said whose they are."""
+        """The sources of TFLM lie there, and nothing above has said whose they are.
+
+        They are of what a folder above is called (``pico-tflmicro``), else of TFLM itself.
+        """
         top = folder.path.removesuffix("/tensorflow/lite/micro")
         top = "" if top == "tensorflow/lite/micro" else top
         above = {each.folder for each in self.findings if each.how in ("copy", "lock")}
         if not any(each in ("", top) or top.startswith(f"{each}/") for each in above):
-            self.findings.append(Finding("tflite-micro", folder.path, 0, "copy"))
+            names = map(named, reversed(top.split("/")))
+            known = (each.product for each in names if each is not None)
+            product = next((each for each in known if each != "other"), "tflite-micro")
+            self.findings.append(Finding(product, folder.path, 0, "copy"))
 
     def read(self, kind: Kind, path: str) -> None:
         text = self.text(path)
