@@ -24,6 +24,7 @@ from pytest_tinybudget.footprint.link import unmeasured_main_of
 from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.footprint.stack import stack_part
+from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.fingerprint import fingerprint
@@ -226,7 +227,7 @@ def test_where_main_was_not_measured_its_bound_covers_the_real_link(name: str) -
 @pytest.mark.parametrize("name", LINKS)
 def test_the_links_in_the_repository_are_those_that_were_measured(name: str) -> None:
     files = {"esp32_espnn_strip": "espnn/flash_esp32_espnn_strip_ndebug.jsonl"}
-    if name in OF_DISTRIBUTIONS:
+    if name.startswith(("arduino", "pico", "zephyr")):
         files[name] = f"distributions/flash_{name}.jsonl"
     path = SHARED / "tflm" / files.get(name, f"truth/flash_{name}.jsonl")
     if not path.is_file():
@@ -343,6 +344,26 @@ def test_a_build_without_a_table_is_no_change() -> None:
         item.change for item in what_if(_model("CONV_2D"), of_distribution("zephyr_m33_app"))
     ]
     assert not [change for change in changes if "log strings" in change]
+
+
+#: Flash of real links of the operators of five public models: Arduino, Zephyr, pico-sdk.
+PUBLIC_MODELS = {
+    "hello_world_int8": (29_960, 43_040, 62_606),
+    "mlperf_kws_int8": (61_124, 99_852, 118_846),
+    "person_detect": (56_184, 83_980, 106_318),
+    "mlperf_resnet_int8": (57_888, 91_960, 115_222),
+    "mww_okay_nabu": (70_216, 109_240, 144_582),
+}
+
+
+@needs_shared
+@pytest.mark.parametrize("model", PUBLIC_MODELS)
+def test_the_flash_of_public_models_is_that_of_their_real_links(model: str) -> None:
+    content = load_model(SHARED / "models" / f"{model}.tflite")
+    for name, real in zip(
+        ("arduino_m4f_app", "zephyr_m4f_app", "pico_m0plus_sdk"), PUBLIC_MODELS[model], strict=True
+    ):
+        assert link(content, of_distribution(name)).flash == pytest.approx(real, rel=0.0025)
 
 
 def test_a_runtime_without_tables_has_none() -> None:
