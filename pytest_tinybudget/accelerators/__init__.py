@@ -1,7 +1,8 @@
 """Accelerators: what a board's NPU, TPU or GPU makes of a model.
 
-An Ethos-U changes the file and so the whole footprint; for an Edge TPU a lint says what may map,
-beside the figures of the CPU; on a Jetson memory and time have lower bounds.
+For an Ethos-U the model is compiled, which changes the whole footprint. For an Edge TPU a lint says
+which operators may map, beside the figures of the CPU. For a Jetson there are lower bounds of
+memory and time.
 """
 
 from __future__ import annotations

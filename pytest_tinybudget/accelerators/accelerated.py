@@ -1,4 +1,4 @@
-"""What an accelerator makes of a pair: one shape for all of them, which the gate reads."""
+"""The result of measuring a pair on an accelerator, in the same form for each kind."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whether a model may map to Google's Coral Edge TPU, by the rules that Coral documents.
 
-The compiler is not free to hand on, and it knows more rules than are written down: so a model
-``may map``, in part or as a whole, or ``would not map``. It is never said that one maps.
+Coral's compiler may not be redistributed, and it has more rules than are documented. So the lint
+says that a model ``may map`` (in part or as a whole) or ``would not map``, never that it maps.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SHOWN, _LONGEST_NAME = 6, 60
 _MOST_SOFTMAX_ELEMENTS = 16_000
 _CHANNELS_MULTIPLE = 4
 _QUANTIZED = frozenset({"INT8", "UINT8"})
-#: Of constants only: biases, shapes, axes.
+#: Types that only constants may have: biases, shapes, axes.
 _PARAMETERS = frozenset({"INT8", "UINT8", "INT32"})
 
 Verdict = Literal["may map", "may map in part", "would not map"]
@@ -51,13 +51,12 @@ class Finding(Struct, frozen=True):
 
 
 class Lint(Struct, frozen=True):
-    """What the documented rules say of a model.
+    """The result of checking a model against the documented rules.
 
-    ``mapped`` of ``operators`` come before the first that breaks a rule: the compiler hands over
-    one run of operators and leaves all after it to the CPU, as it does what turns float inputs
-    into 8 bits before it. ``parameters_bytes`` are
-    the constants, of which ``cache_bytes`` at most stay on the chip. ``remarks`` are rules that
-    a file does not show.
+    ``mapped`` of the ``operators`` come before the first one that breaks a rule. The compiler maps
+    one sequence of operators; the CPU runs all that follow, and the conversion of float inputs to
+    8 bits before them. ``parameters_bytes`` are the constants; at most ``cache_bytes`` of them
+    stay on the chip. ``remarks`` are rules that cannot be checked from the file.
     """
 
     verdict: Verdict
@@ -77,7 +76,7 @@ class Lint(Struct, frozen=True):
         yield "  by the documented rules; only Coral's compiler knows"
 
     def reasons(self) -> Iterator[str]:
-        """What breaks a rule, a line for each kind of operator and reason."""
+        """The broken rules, a line for each kind of operator and reason."""
         places: dict[tuple[str, str], list[int]] = {}
         for finding in self.findings:
             places.setdefault((finding.operator, finding.reason), []).append(finding.index)
@@ -102,12 +101,12 @@ class Lint(Struct, frozen=True):
 
 
 def is_compiled(model: Model) -> bool:
-    """Whether Coral's compiler has made it."""
+    """Whether Coral's compiler made this file."""
     return any(each.name == COMPILED and each.is_custom for each in model.main.operators)
 
 
 def lint(model: Model) -> Lint:
-    """``model`` against the rules, operator by operator."""
+    """Check ``model`` against the rules, operator by operator."""
     of_model = tuple(_of_model(model))
     findings = (
         *of_model,
@@ -132,7 +131,7 @@ def lint(model: Model) -> Lint:
 
 
 def _takes_float(graph: Subgraph) -> bool:
-    """Whether the first operator only turns a float input into 8 bits."""
+    """Whether the first operator only converts a float input to 8 bits."""
     first = graph.operators[0] if graph.operators else None
     if first is None or first.name != "QUANTIZE":
         return False
@@ -161,7 +160,7 @@ def _of_model(model: Model) -> Iterator[Finding]:
 
 
 def _remarks(model: Model) -> Iterator[str]:
-    """Limitations that depend on more than the file says, and newer runtimes."""
+    """Remarks on limits that cannot be checked from the file, and on newer runtimes."""
     for tensor in model.main.tensors:
         signature = tensor.shape_signature or ()
         if signature and signature[0] == -1:
@@ -203,7 +202,7 @@ def _broken(operator: Operator, graph: Subgraph) -> Iterator[Finding]:
 
 
 class _Call(Struct, frozen=True):
-    """An operator with its tensors at hand."""
+    """An operator with its tensors."""
 
     operator: Operator
     graph: Subgraph
@@ -335,7 +334,7 @@ def _softmax(call: _Call) -> bool:
     return _dimensions(tensor) <= 1 and tensor.elements <= _MOST_SOFTMAX_ELEMENTS
 
 
-#: The limitations that a file shows, by the name in ``data/edge_tpu.json``: whether they are kept.
+#: Checks of the limits that a file shows, by their name in ``data/edge_tpu.json``.
 _CHECKS: Mapping[str, Callable[[_Call], bool]] = {
     "no_fused_activation": lambda call: call.option("fused_activation_function", "NONE") == "NONE",
     "same_dilation": lambda call: (

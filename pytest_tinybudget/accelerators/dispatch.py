@@ -1,4 +1,4 @@
-"""Which accelerator a pair's board has, and what it makes of the pair's model."""
+"""Chooses the code for the accelerator of a pair's board, and measures the pair with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pytest_tinybudget.workspace import Workspace
 
 
 def accelerated(pair: Pair, workspace: Workspace) -> Accelerated:
-    """What the accelerator of a pair's board, which has one, makes of its model: made once.
+    """Measure ``pair`` on its board's accelerator; the result is kept for the run.
 
     Raises:
         TinybudgetError: the model cannot be read or compiled for it, or the compiler is missing.
@@ -46,7 +46,7 @@ def _accelerated(pair: Pair, model: Model, workspace: Workspace) -> Accelerated:
     kind = find_accelerator(board.accelerator).kind
     if kind == "ethos-u" and openness(model).problems:
         footprint = workspace.footprint(model, pair.firmware, details=True)
-        found = Accelerated(footprint, model)  # which TFLM refuses
+        found = Accelerated(footprint, model)  # TFLM refuses such a file
     elif kind == "ethos-u":
         strips = pair.model.conversion.strip
         shrinks = pair.model.shrink is not None
@@ -62,7 +62,7 @@ def _accelerated(pair: Pair, model: Model, workspace: Workspace) -> Accelerated:
 
 
 def _beside_edge_tpu(pair: Pair, model: Model, workspace: Workspace) -> Accelerated:
-    """The CPU's figures, and in words what the Edge TPU may take over."""
+    """The CPU's footprint, with remarks on what the Edge TPU may run."""
     footprint = workspace.footprint(model, pair.firmware.beside("edge-tpu"), details=True)
     if is_compiled(model):
         return Accelerated(footprint, model, notes=tuple(_compiled(model)))
@@ -79,7 +79,7 @@ def _beside_edge_tpu(pair: Pair, model: Model, workspace: Workspace) -> Accelera
 
 
 def _compiled(model: Model) -> Iterator[str]:
-    """What is known of a file that Coral's compiler has made."""
+    """The result for a file that Coral's compiler has made already."""
     rest = Counter(each.name for each in model.main.operators if each.name != EDGE_TPU)
     besides = ", ".join(f"{name} ({count})" for name, count in rest.most_common())
     yield "compiled for the Edge TPU; " + (f"on the CPU: {besides}" if besides else "all of it")
@@ -87,9 +87,9 @@ def _compiled(model: Model) -> Iterator[str]:
 
 
 def _limited(figures: tuple[Figure, ...], budget: Budget, accelerator: str) -> Iterator[Figure]:
-    """``figures`` with the declared limits, and those that are limited but not known.
+    """``figures`` with the declared limits; a limited figure that is not known is added as such.
 
-    A time that is only bounded from below can break its limit, and never passes it.
+    A time with only a lower bound can fail its limit, but never pass it.
     """
     unknown = Figure("latency", "s", None, None, "unknown", f"not known for {accelerator}")
     latency = next((each for each in figures if each.name == "latency"), unknown)
@@ -107,6 +107,6 @@ def _limited(figures: tuple[Figure, ...], budget: Budget, accelerator: str) -> I
 
 
 def _stored(model: Model, limit: int) -> Figure:
-    """A Jetson has no flash that firmware is linked into: a budget of it holds the file."""
+    """The model file as the only part of flash: a Jetson has no firmware that is linked."""
     size = float(model.bytes)
     return Figure("model file", "B", size, size, "exact", "as it is stored", float(limit))

@@ -1,4 +1,4 @@
-"""A model on an Arm Ethos-U: the footprint of what Vela compiles, in the firmware around it.
+"""A model on an Arm Ethos-U: the footprint of the file that Vela compiles, with its firmware.
 
 Exact: the compiled file, and TFLM's arena for it, which holds Vela's SRAM. Estimated: the code of
 TFLM's kernel for the NPU and of Arm's driver, and memories that a microcontroller rarely has.
@@ -32,7 +32,7 @@ from pytest_tinybudget.shrinking.strip import strip
 from pytest_tinybudget.workspace import Workspace
 
 
-#: Operators that only keep or name values: the CPU runs them on any board.
+#: Operators that only move or name values. The CPU runs them on every board.
 _KEEPING = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"})
 
 _CODE_PART = f"operator {NPU_OPERATOR}"
@@ -48,11 +48,11 @@ def on_ethos_u(
     strips: bool = False,
     shrinks: bool = False,
 ) -> Accelerated:
-    """``model`` compiled for the board's Ethos-U, and its footprint in ``firmware`` there.
+    """Compile ``model`` for the board's Ethos-U and measure it in ``firmware``.
 
-    ``strips`` and ``shrinks`` are whether what Vela wrote is stripped, or shrunk, as well: it gives
-    tensors names of its own. The memory plan that it wrote stays.
-    A declared cost of the operator ``ethos-u`` stands for kernel and driver together.
+    With ``strips`` or ``shrinks``, Vela's output is stripped or shrunk as well, since Vela gives
+    tensors its own names. Its memory plan stays. A declared cost of the operator ``ethos-u`` is
+    for the kernel and the driver together.
 
     Raises:
         TinybudgetError: Vela is missing or cannot compile the model (``compile_model``).
@@ -98,7 +98,7 @@ def _code(footprint: Footprint, accelerator: str, declared: OperatorCost | None)
     linked = next((part for part in footprint.flash_parts if part.name == _CODE_PART), None)
     if linked is not None and linked.bytes >= sizes["least_kernel_flash_bytes"]:
         yield linked
-    else:  # TFLM's default build has an empty function in the kernel's place
+    else:  # in TFLM's default build the kernel is an empty function
         kernel, margin = sizes["kernel_flash_bytes"], sizes["kernel_flash_margin_bytes"]
         note = "built for a Cortex-M55"
         yield Part(_CODE_PART, kernel, "estimated", margin_bytes=margin, note=note)
@@ -178,7 +178,7 @@ def _advice(board: Board) -> tuple[str, ...]:
 
 
 def _latency(compiled: Compiled) -> Figure:
-    """Vela's estimate, which is of the NPU alone; unknown as a whole where the CPU works too."""
+    """Vela's estimate for the NPU. If the CPU runs operators too, the total is not known."""
     estimate = f"Vela's estimate at {compiled.clock_hz / 1e6:g} MHz, {compiled.system_config}"
     if compiled.cpu_operators:
         milliseconds = compiled.seconds * 1e3

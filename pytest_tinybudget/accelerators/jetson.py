@@ -1,7 +1,7 @@
-"""A model on an NVIDIA Jetson: what its memory must hold at least, and a time it cannot beat.
+"""A model on an NVIDIA Jetson: lower bounds of its memory and of its inference time.
 
-Both are lower bounds from published figures. An engine, CUDA and the system take memory besides,
-and no kernel reaches a device's peak, so that a pass says little and a failure says all.
+Both come from published figures. The engine, CUDA and the system need memory as well, and no kernel
+reaches a device's peak. So a failure is certain, and a pass is not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.results.types import Figure
 
 
-#: The name of a time that is only bounded from below.
+#: The name of the figure for a time with only a lower bound.
 AT_LEAST = "latency, at least"
 
 #: A multiply-accumulate is two operations in every published peak.
@@ -31,7 +31,7 @@ _FLOATS = frozenset({"FLOAT16", "BFLOAT16", "FLOAT32"})
 
 
 def on_jetson(model: Model, board: Board, *, require_int8: bool) -> Accelerated:
-    """``model`` on the board's Jetson. A float model is as good as any unless ``require_int8``."""
+    """Measure ``model`` on the board's Jetson. Float models pass unless ``require_int8`` is set."""
     device = find_accelerator(board.accelerator)
     footprint = Footprint(
         runtime=device.id,
@@ -56,7 +56,7 @@ def on_jetson(model: Model, board: Board, *, require_int8: bool) -> Accelerated:
 
 
 def peak_activation_bytes(model: Model) -> int:
-    """The most that computed tensors take at once, bytes, each kept from first to last use."""
+    """Peak bytes of computed tensors, each of which lives from its first to its last use."""
     changes: Counter[int] = Counter()
     found = lifetimes(model, ())
     for graph, spans in zip(model.subgraphs, found.tensors, strict=True):
@@ -68,10 +68,10 @@ def peak_activation_bytes(model: Model) -> int:
 
 
 def latency_bound(model: Model, device: Accelerator) -> Figure:
-    """The roofline: the longer of computing at the peak and of moving all weights once, seconds.
+    """Roofline bound in seconds: computing at the peak or reading all weights once.
 
-    INT8 work is held against the published TOPS and floating-point work against the published
-    GFLOPS, never one against the other: without its own figure, work is not in the bound.
+    INT8 work is divided by the published TOPS, floating-point work by the published GFLOPS. Work
+    of a kind without a published figure is not counted.
     """
     seconds, reasons = [], []
     for bound, reason in (*_compute_bounds(model, device), *_memory_bound(model, device)):
@@ -136,7 +136,7 @@ def _notes(device: Accelerator) -> Iterator[str]:
 
 
 def _warnings(model: Model, board: Board) -> Iterator[str]:
-    """What is missing in the figures. A batch that is open runs as one, as anywhere here."""
+    """Warnings about what the figures leave out. An open batch size counts as 1."""
     if not board.reserved_ram:
         yield (
             "only model and activations are counted: what the system, CUDA and the engine take of "

@@ -1,7 +1,7 @@
 """Runs Vela, Arm's compiler for the Ethos-U, in a process of its own, and reads what it reports.
 
-Vela is the package ``ethos-u-vela`` (the extra ``ethosu``). Some files end it, and for a
-float model it says nothing and does nothing: neither may pass for a result.
+Vela is the package ``ethos-u-vela`` (the extra ``ethosu``). Some files crash it, and for a float
+model it does nothing without a message. Both are reported as errors.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from pytest_tinybudget.graph.tflite import read_model
 NPU_OPERATOR = "ethos-u"
 
 _PACKAGE = "ethos-u-vela"
-#: The last that Vela has packages for; the extra leaves it out for newer ones.
+#: The last Python that Vela has packages for; the extra omits it for newer ones.
 _NEWEST_PYTHON = (3, 13)
 _LONGEST_LINE = 200
 #: A line of what ``--verbose-config`` prints: ``"   axi0_port = Sram"``.
 _SETTING = re.compile(r"^\s+(\w+) = (.+)$", re.MULTILINE)
-#: Vela treats constants in SRAM as if a flash were as fast, and says so.
+#: Vela warns that it treats constants in SRAM as if flash were as fast.
 _CONSTANTS_IN_SRAM = "Changing const_mem_area from Sram "
 
 
 class Compiled(Struct, frozen=True):
-    """What Vela made of a model for one accelerator.
+    """A model that Vela compiled for one accelerator.
 
     ``model`` is the compiled ``.tflite``. ``sram_bytes`` and ``dram_bytes`` are what it reports
     of these memories, ``seconds`` its estimate of what the NPU takes for an inference at
@@ -144,7 +144,7 @@ def _key(model: Model, accelerator: str, options: VelaOptions, version: str) -> 
 
 
 def _run(model: Model, accelerator: str, options: VelaOptions, version: str) -> Entry:
-    """Compile in a folder of its own; the entry that ``_compiled`` reads."""
+    """Compile in a temporary folder; returns the cache entry that ``_compiled`` reads."""
     with temporary_folder() as folder:
         (folder / "model.tflite").write_bytes(model.content)
         printed = _call(model, _arguments(accelerator, options), folder, options.timeout_s)
@@ -202,7 +202,7 @@ def _failure(child: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _report(printed: str, output: Path) -> dict[str, Any]:
-    """What the summary and the printed configuration say."""
+    """The figures of Vela's summary and of the configuration that it prints."""
     (summary,) = output.glob("*_summary_*.csv")
     (row,) = csv.DictReader(summary.read_text("utf-8").splitlines())
     settings = dict(_SETTING.findall(printed))

@@ -1,1 +1,1 @@
-"""Baselines: results read back, compared, and the limits on how much a change may grow them."""
+"""Baselines: earlier results, the comparison with them, and their history."""

@@ -1,4 +1,4 @@
-"""The results of a base commit: stored ones where they can be trusted, else measured anew."""
+"""Finds the results of a base commit: from a store or the commit itself, else by measuring it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pytest_tinybudget.results.types import Provenance
 from pytest_tinybudget.results.types import own_provenance
 
 
-#: Measures pairs, which hold to no limit of growth.
+#: Measures pairs without limits of growth.
 MeasureAll = Callable[[Sequence[Declared]], Iterable[PairResult]]
 
 #: Writes the pairs of a results file.
@@ -64,15 +64,15 @@ class Run(Struct, frozen=True):
 
     @property
     def pairs(self) -> list[Declared]:
-        """Only what fits boards is compared: the rest of the base need not be done again."""
+        """The selected models and groups on boards. Other checks are not compared with a base."""
         return [each for each in self.selected if not isinstance(each, Check)]
 
 
 class _Found(Struct, frozen=True):
-    """The base of a run: commits by the roots of their repositories, and what has none.
+    """The base of a run: the commit to compare with in each repository, by the repository's root.
 
-    ``missing`` has the reasons by the declarations' files as ids have them, ``files`` the roots
-    of the repositories that the others and their models lie in.
+    ``missing`` says why a declaration has no base, by its file as in ids. ``files`` has the roots
+    of the repositories of the other declarations and their models.
     """
 
     repositories: Repositories
@@ -87,13 +87,13 @@ class _Found(Struct, frozen=True):
 
     @property
     def checkouts(self) -> tuple[Checkout, ...]:
-        """The base's side: what was measured is the base itself."""
+        """Where the base's results come from: the base commits."""
         return tuple(
             Checkout(self.repositories.name(root), base.commit) for root, base in self.bases.items()
         )
 
     def checkouts_of(self, written: Path | None) -> tuple[Checkout, ...]:
-        """The run's side: its own commits where files are as committed, and those of the base."""
+        """Where the run's results come from: its commits, if unmodified, and their bases."""
         return tuple(
             Checkout(
                 self.repositories.name(root),
@@ -106,13 +106,13 @@ class _Found(Struct, frozen=True):
 
 
 class Store(Struct, frozen=True):
-    """A folder that keeps results of bases, a file for each commit and selection."""
+    """A folder of base results, with a file for each commit and selection of pairs."""
 
     folder: Path
     render: Render
 
     def file(self, found: _Found, paths: Sequence[str]) -> Path:
-        """Where the results of a base are: other paths select other pairs."""
+        """The file for a base and a selection of pairs."""
         (root, base), *others = found.bases.items()
         start = found.repositories.start
         prefix = start.relative_to(root).as_posix() if start.is_relative_to(root) else ".."
@@ -128,10 +128,11 @@ class Store(Struct, frozen=True):
 def base_of(
     revision: str, run: Run, measure: MeasureAll, *, store: Store | None = None
 ) -> Baseline:
-    """What ``run`` is compared with: its declarations at ``revision``, or where they start from.
+    """The results that ``run`` is compared with: those of its declarations at ``revision``.
 
-    ``revision`` is a commit's name, or ``auto``. Where git has it not, or where a declaration
-    cannot be read there, the baseline says so: the change may be what repairs it.
+    ``revision`` is a commit's name, or ``auto`` for the commit that the change starts from. If git
+    lacks the commit, or a declaration cannot be read there, the baseline gives the reason and no
+    results: the change may repair just that.
 
     Raises:
         TinybudgetError: a repository has no commit of that name.
@@ -152,10 +153,10 @@ def base_of(
 
 
 def base_in(folder: Path, head: Results) -> Baseline:
-    """The results in ``folder`` that are of the base which ``head`` names.
+    """The results in ``folder`` for the base commits that ``head`` names.
 
-    Files are told apart by the commits that they say they are of; of several that are of the
-    same ones, as of one model and of all, the one that has the pairs of ``head`` counts.
+    Each file names its commits. If several files have the same ones (such as one model, and all
+    models), the file with most pairs of ``head`` is taken.
     """
     checkouts = head.provenance.checkouts if head.provenance else ()
     wanted = {each.folder: each.base for each in checkouts if each.base}
@@ -225,7 +226,7 @@ def _find(revision: str, run: Run) -> _Found:
     for file, folder in _model_folders(run):
         if file in files and not any(folder.is_relative_to(root) for root in by_root):
             beside = _repository(folder, run.start)
-            if isinstance(beside, Repository):  # else the base has no such file, and says so
+            if isinstance(beside, Repository):  # else the base reports that it has no such file
                 by_root[beside.root] = beside
                 files[file].append(beside.root)
     declaring = {roots[0] for roots in files.values()}
@@ -265,7 +266,7 @@ def _repository(folder: Path, start: Path) -> Repository | GitError:
 
 
 def _base(repository: Repository, revision: str, has_declaration: bool) -> Base | GitError:
-    """The base of a repository; one that has models alone need not know the user's revision."""
+    """The base of a repository. One with only models may lack the user's revision."""
     try:
         return find_base(repository, revision)
     except GitError as error:
@@ -281,7 +282,7 @@ def _folders(paths: Iterable[str]) -> list[str]:
 
 
 def _nothing(missing: Mapping[str, str], notes: tuple[str, ...] = ()) -> Baseline:
-    """A baseline of nothing but reasons."""
+    """A baseline without results, only with the reasons."""
     reasons = dict.fromkeys(missing.values())
     told = tuple(f"not compared: {reason}" for reason in reasons)
     return Baseline(reason=next(iter(reasons), ""), missing=missing, notes=(*told, *notes))
@@ -297,17 +298,17 @@ def _baseline(
 
 
 def _kept(path: Path | None, found: _Found) -> Results | None:
-    """The results in the user's store, if this version of the tool wrote them of the base."""
+    """The stored results of the base, if this version of the tool wrote them."""
     results = _readable(path) if path is not None and path.exists() else None
     if path is None or results is None:
-        return None  # a damaged store is filled anew
+        return None  # a damaged file is written again
     if results.provenance != own_provenance(found.checkouts):
-        return None  # of another version, or of another commit whatever its name
+        return None  # of another version of the tool, or of another commit
     return own_results(results.pairs, f"{found.label}, {path.as_posix()}", found.checkouts)
 
 
 def _measured(found: _Found, run: Run, measure: MeasureAll) -> Baseline:
-    """The base measured with this very tool in a temporary copy."""
+    """Check the base out into a temporary folder and measure it with this tool."""
     commits = {root: base.commit for root, base in found.bases.items()}
     with found.repositories.at(commits) as copy:
         declared, wrong = declared_in(copy.start, run.paths, run.start, run.boards)
@@ -327,7 +328,7 @@ def _measured(found: _Found, run: Run, measure: MeasureAll) -> Baseline:
 
 
 def _is_whole(baseline: Baseline) -> bool:
-    """Whether no later run will see more, as once Git LFS has fetched what is missing now."""
+    """Whether the results are complete. If not, a later run may find more, as with Git LFS."""
     pairs = baseline.results.pairs if baseline.results else ()
     return not baseline.missing and all(pair.outcome != "error" for pair in pairs)
 
@@ -336,10 +337,10 @@ def _is_whole(baseline: Baseline) -> bool:
 
 
 def _committed(found: _Found, run: Run) -> Results | None:
-    """The results files in the base as one, if all are there and belong to its models.
+    """The results files that are committed in the base, if they are complete and up to date.
 
-    They need to have every pair of the run: else nobody could tell a new one from one that was
-    not renewed.
+    They must have every pair of the run. Otherwise a new pair could not be distinguished from one
+    that is missing because the file was not renewed.
     """
     pairs: list[PairResult] = []
     declared = {each.project.baseline for each in run.pairs}
@@ -364,10 +365,10 @@ def _committed(found: _Found, run: Run) -> Results | None:
 
 
 def _is_stale(found: _Found, results: Results) -> bool:
-    """Whether a model file of the base is not the one that was measured.
+    """Whether the committed results may be outdated: of another model file or another runtime.
 
-    Committed figures that nobody renewed would blame others' changes on this one. So would those
-    of a runtime that the project's files name, which may name another one by now.
+    With outdated figures, earlier changes would be attributed to this one. A runtime that is read
+    from the project's files may be another one now.
     """
     if any(pair.flashed for pair in results.pairs):
         return True

@@ -1,4 +1,4 @@
-"""What a run is compared with: results of a file or of a commit, or why there are none."""
+"""The results that a run is compared with, from a file or a commit, or why there are none."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from pytest_tinybudget.results.reader import Results
 
 
-#: Why growth is not checked where nobody says what to compare with.
+#: The reason if no baseline was given.
 NO_BASE = "no base is named (--base auto; under pytest --tinybudget-base=auto)"
 
 
 class Baseline(Struct, frozen=True):
-    """The side that a run's pairs are compared with.
+    """The results that a run's pairs are compared with.
 
-    The default compares with nothing, and says nothing of it: for runs that are not about growth.
+    The default has no results and no reason, for runs that do not check growth.
     """
 
-    #: What was measured there; ``None`` where there is nothing.
+    #: The results, or ``None`` if there are none.
     results: Results | None = None
     #: Why ``results`` is ``None``.
     reason: str = ""
-    #: Why single declarations have no results, by the file as ids have it.
+    #: Why single declarations have no results, by their file as in ids.
     missing: Mapping[str, str] = field(default_factory=dict)
-    #: Whether ``results`` hold every pair that was declared there: another one is then new. A
-    #: results file of a user's may be of another project, or older than the pair.
+    #: Whether ``results`` have every pair that was declared there, so that others are new. A file
+    #: that the user names may be of another project, or older than a pair.
     complete: bool = False
-    #: What reports say of it, a line each.
+    #: Notes about the baseline for reports, a line each.
     notes: tuple[str, ...] = ()
-    #: Where the run's own results come from, if git was asked.
+    #: The commits of the run itself, if git was asked.
     provenance: Provenance | None = None
 
     def find(self, head: PairResult) -> tuple[PairResult | None, str]:
-        """What ``head`` can be compared with; else ``None`` and why not.
+        """The result to compare ``head`` with, or ``None`` and the reason.
 
-        The reason is empty for a pair that is new: it has nothing that it could have grown over.
+        The reason is empty for a new pair, which has no earlier result.
         """
         file = head.id.partition("::")[0]
         if file in self.missing:
@@ -73,7 +73,7 @@ class Baseline(Struct, frozen=True):
 def baseline_file(path: Path, *, written: Path | None = None) -> Baseline:
     """The results file ``path`` as a baseline.
 
-    It need not exist where the run itself writes it, to ``written``: that is the first run.
+    It need not exist if the run writes it, to ``written``, as the first run does.
 
     Raises:
         TinybudgetError: it is missing, or is no results file.
@@ -90,7 +90,7 @@ def baseline_file(path: Path, *, written: Path | None = None) -> Baseline:
 
 
 def _no_file(path: Path) -> TinybudgetError:
-    """The error that names the nearest results file there is, and how to make one."""
+    """The error for a missing file: names similar files, and how to make one."""
     try:
         names = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
     except OSError:

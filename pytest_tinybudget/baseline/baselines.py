@@ -1,4 +1,4 @@
-"""The baselines of a run: the one that was chosen for all pairs, or those that are declared."""
+"""The baselines of a run: one for all pairs, or those that its declarations name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_tinybudget.results.types import PairResult
 
 
 class Baselines(Struct, eq=False):
-    """What each pair of a run is compared with; every file is read once.
+    """Finds the baseline of each pair; every file is read once.
 
     ``chosen`` takes the place of the declarations' own. One of these need not exist where the run
     writes it, to ``written``.
@@ -27,7 +27,7 @@ class Baselines(Struct, eq=False):
     _files: dict[Path, Baseline | TinybudgetError] = field(default_factory=dict)
 
     def find(self, result: PairResult, declared: Path | None) -> tuple[PairResult | None, str]:
-        """The base of ``result``, whose declaration names ``declared``; else why there is none.
+        """The base of ``result``, whose declaration names ``declared``, or why there is none.
 
         Raises:
             TinybudgetError: the declared baseline is missing, or is no results file.

@@ -1,4 +1,4 @@
-"""Why a model's sizes differ: layers matched by what they are, operators, parts and the peak."""
+"""Finds why a model's sizes differ: layers, operators, parts of memory, and the arena's peak."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pytest_tinybudget.results.types import PairResult
 #: by their order.
 _LARGEST_ALIGNMENT = 250_000
 
-#: The layers at a peak that are named.
+#: At most this many layers at a peak are named.
 _PEAK_LAYERS = 3
 
 
@@ -61,7 +61,7 @@ def _by_pin(flashed: Sequence[str]) -> dict[str, str]:
 
 
 def causes(base: PairResult, head: PairResult) -> Causes:
-    """What differs between two measured results of a pair."""
+    """The differences between two measured results of a pair."""
     return replace(_in_the_model(base, head), runtime=runtime_change(base, head))
 
 
@@ -120,7 +120,7 @@ def _operators(before: Footprint, after: Footprint) -> Iterator[OperatorChange]:
 
 
 def _operator(kind: str, name: str, footprint: Footprint) -> OperatorChange:
-    """What the operator costs, from the link without it."""
+    """The operator's flash, as the link without it saves it."""
     saving = next((each for each in footprint.savings if each.change == f"without {name}"), None)
     pulled = tuple(part for part in saving.parts if part[1] > 0) if saving else ()
     flash_bytes = saving.flash_bytes if saving else 0
@@ -131,7 +131,7 @@ def _operator(kind: str, name: str, footprint: Footprint) -> OperatorChange:
 
 
 def _layers(before: Sequence[Layer], after: Sequence[Layer]) -> list[LayerChange]:
-    """Layers that differ, largest difference first; a new name alone is no difference."""
+    """Layers that differ, the largest difference first. A new name alone does not count."""
     changes: list[LayerChange] = []
     olds, news = _by_subgraph(before), _by_subgraph(after)
     for subgraph in sorted({*olds, *news}):
@@ -148,7 +148,7 @@ def _by_subgraph(layers: Sequence[Layer]) -> dict[int, list[Layer]]:
 
 
 def _differences(old: Sequence[Layer], new: Sequence[Layer]) -> Iterator[LayerChange]:
-    """Differences of two stretches of layers that stand in the same place."""
+    """Differences between two sequences of layers at the same position."""
     for left, right in _aligned(old, new, lambda layer: layer.operator):
         paired = min(len(left), len(right)) if _same_operators(left, right) else 0
         for one, other in zip(left[:paired], right[:paired], strict=True):
@@ -163,7 +163,7 @@ def _differences(old: Sequence[Layer], new: Sequence[Layer]) -> Iterator[LayerCh
 def _aligned(
     old: Sequence[Layer], new: Sequence[Layer], key: Callable[[Layer], Hashable]
 ) -> Iterator[tuple[Sequence[Layer], Sequence[Layer]]]:
-    """Both sequences cut into stretches that belong together by ``key``."""
+    """Split both sequences into aligned subsequences, by ``key``."""
     keys, others = [*map(key, old)], [*map(key, new)]
     start = _common(keys, others)
     end = _common(keys[start:][::-1], others[start:][::-1])
@@ -179,7 +179,7 @@ def _aligned(
 
 
 def _common(keys: Sequence[Hashable], others: Sequence[Hashable]) -> int:
-    """How many elements are the same from the start."""
+    """The length of the common start."""
     pairs = zip(keys, others, strict=False)
     return next(
         (index for index, (key, other) in enumerate(pairs) if key != other),
@@ -242,7 +242,7 @@ def _magnitude(change: LayerChange) -> tuple[int, str, str]:
 
 
 def _peak(before: Arena, after: Arena) -> list[PeakTensor]:
-    """Buffers alive at either peak: matched by owner, then by size, for a tensor renamed."""
+    """Buffers alive at either peak, matched by owner, then by size for renamed tensors."""
     old, new = _alive(before), _alive(after)
     left = {owner: size for owner, size in old.items() if owner not in new}
     pairs = [PeakTensor(owner, old[owner], new[owner]) for owner in new if owner in old]

@@ -1,4 +1,4 @@
-"""Compares two sets of results pair by pair; what was measured otherwise is not compared."""
+"""Compares two sets of results, pair by pair, if both were measured in the same way."""
 
 from __future__ import annotations
 
@@ -36,10 +36,9 @@ def compare(
 ) -> Comparison:
     """What changed from ``base`` to ``head``.
 
-    Without a ``base`` every pair is new; ``notes`` then say why there is none. ``not_run`` are
-    ids that are declared but were not measured: they are left out, not taken for removed.
-    ``missing`` says why the base has no results of a declaration, by its file: its pairs are not
-    new, they are not comparable.
+    Without a ``base`` every pair is new; ``notes`` say why there is none. ``not_run`` are ids that
+    are declared but were not measured: they do not count as removed. ``missing`` says why the base
+    has no results for a declaration, by its file: its pairs are not comparable, rather than new.
     Only models on boards are compared.
     """
     head = _only_pairs(head)
@@ -195,7 +194,7 @@ def _measure(result: PairResult | None, metric: Metric) -> Measure | None:
     return next((measure for measure in measures if measure.metric == metric), None)
 
 
-#: Outcomes in words, for what is said of a pair whose outcome changed.
+#: Outcomes in words, for pairs whose outcome changed.
 _VERDICTS: dict[Outcome, str] = {
     "fits": "fits",
     "warns": "fits with a warning",
@@ -221,7 +220,7 @@ def _notes(base: PairResult, head: PairResult) -> Iterator[str]:
 
 
 def _outcome(result: PairResult) -> Outcome:
-    """The outcome as it is whether or not there was something to compare with."""
+    """The outcome without the effect of a missing baseline."""
     if not result.growth_unchecked or result.outcome not in ("warns", "error"):
         return result.outcome
     others = len(result.warnings) - (result.outcome == "warns")

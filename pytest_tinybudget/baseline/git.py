@@ -1,4 +1,4 @@
-"""Git as baselines need it: which commit a change starts from, its files, a tree to measure in."""
+"""Git for baselines: finds the commit to compare with, reads its files, and checks it out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_tinybudget.base.git import GitError
 from pytest_tinybudget.base.git import git_output
 
 
-#: Where CI systems say which branch a change goes to.
+#: Environment variables in which CI systems name the target branch of a change.
 _TARGET_VARIABLES = (
     "GITHUB_BASE_REF",
     "CI_MERGE_REQUEST_TARGET_BRANCH_NAME",
@@ -23,13 +23,13 @@ _TARGET_VARIABLES = (
     "SYSTEM_PULLREQUEST_TARGETBRANCH",
     "CHANGE_TARGET",
 )
-#: Usual names of the branch that changes go to, where nothing says.
+#: Usual names of the target branch, if no variable names it.
 _USUAL_TARGETS = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
-#: What stands before a submodule in the listing of a tree.
+#: The mode of a submodule in the listing of a tree.
 _SUBMODULE = "160000 commit "
 
-#: So many digits of a commit are shown.
+#: Digits of a commit in messages.
 SHORT_COMMIT = 12
 
 
@@ -46,7 +46,7 @@ class Base(Struct, frozen=True):
 
 
 class Repository(Struct, frozen=True):
-    """A git repository. ``root`` is its top folder, ``prefix`` where we are in it (POSIX)."""
+    """A git repository: ``root`` is its top folder, ``prefix`` the folder inside it (POSIX)."""
 
     root: Path
     prefix: str
@@ -85,7 +85,7 @@ class Repository(Struct, frozen=True):
         return _git(self.root, *arguments)
 
     def commit(self, revision: str) -> str:
-        """The full id of a commit; empty where there is none of that name here."""
+        """The full id of the commit called ``revision``; empty if there is none."""
         try:
             return self.run(
                 "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
@@ -94,16 +94,16 @@ class Repository(Struct, frozen=True):
             return ""
 
     def content(self, commit: str, path: str) -> bytes | None:
-        """A file of ``commit``, ``path`` from the repository's root; ``None`` without it."""
+        """The file at ``path`` (from the repository's root) in ``commit``, or ``None``."""
         try:
             return git_output(self.root, "cat-file", "blob", f"{commit}:{path}")
         except GitError:
             return None
 
     def checked_out(self, written: Path | None = None) -> str:
-        """The commit that all tracked files are of; empty where any differs from it.
+        """The commit that is checked out, or empty if a tracked file was modified.
 
-        Where the file ``written`` is tracked it would be part of the commit that it names: empty.
+        Also empty if the file ``written`` is tracked: it cannot name the commit that contains it.
         """
         try:
             if self.run("status", "--porcelain", "--untracked-files=no"):
@@ -123,11 +123,11 @@ class Repository(Struct, frozen=True):
         """The commit that the checked out change is to be compared with.
 
         A merge commit that CI made of a pull request is compared with its first parent, the tip
-        of the target branch: anything else would blame others' changes on this one. A branch is
-        compared with its merge base, and the target branch itself with the commit before.
+        of the target branch, so that changes of others do not count. A branch is compared with its
+        merge base, and the target branch itself with the commit before.
 
         Raises:
-            GitError: there is no such commit here, and what would bring it.
+            GitError: there is no such commit here; says how to fetch it.
         """
         head, *parents = self.run("rev-list", "--parents", "--max-count=1", "HEAD").split()
         target = next(filter(self.commit, _targets(environment)), "")
@@ -164,7 +164,7 @@ class Repository(Struct, frozen=True):
         return ": the clone is shallow, fetch more of it (fetch-depth: 0)" if shallow else ""
 
     def _contains(self, target: str, commit: str) -> bool:
-        """Whether ``commit`` is in ``target``: then its merge was of the target into a branch."""
+        """Whether ``target`` contains ``commit``, so that the target was merged into a branch."""
         if not target:
             return False
         try:
@@ -182,15 +182,15 @@ class Repository(Struct, frozen=True):
 
     @contextlib.contextmanager
     def work_tree(self, commit: str, folder: Path) -> Iterator[None]:
-        """``commit`` checked out in ``folder``, which is not there or empty, until the block ends.
+        """Check ``commit`` out into ``folder``, which must be empty or missing, for one block.
 
-        Nothing of it is left then, and nothing else changes.
+        The folder is removed at the end; the repository itself does not change.
 
         Raises:
             GitError: it cannot be checked out.
         """
         try:
-            # Hooks of the repository (post-checkout) are not ours to run.
+            # The repository's hooks (post-checkout) must not run.
             self.run(
                 "-c", f"core.hooksPath={os.devnull}",
                 "worktree", "add", "--quiet", "--detach", "--force", str(folder), commit,

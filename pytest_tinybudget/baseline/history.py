@@ -1,4 +1,4 @@
-"""How sizes went over time: results files of git commits, or of a folder, in order."""
+"""Sizes over time, from results files of git commits or of a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_tinybudget.results.reader import read_results
 from pytest_tinybudget.results.types import PairResult
 
 
-#: As ``tinybudget diff --store`` names its files: a commit, and which pairs where not all.
+#: File names of ``tinybudget diff --store``: a commit, and a suffix for a selection of pairs.
 _COMMIT_NAME = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-[0-9a-f]{8})?\Z")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -34,9 +34,9 @@ class Entry(Struct, frozen=True):
 
 
 class Point(Struct, frozen=True):
-    """What a metric took at one entry, bytes; ``None`` where it was not measured there.
+    """The size of a metric at one entry in bytes, or ``None`` if it was not measured.
 
-    ``comparable`` is whether it was measured as the point before was.
+    ``comparable``: it was measured in the same way as the point before.
     """
 
     label: str
@@ -113,7 +113,7 @@ def commit_entries(file: Path, *, most: int) -> Iterator[Entry | str]:
     for commit in commits:
         label = commit[:_SHORT_COMMIT]
         content = repository.content(commit, path)
-        if content is None:  # the commit that removed it
+        if content is None:  # this commit removed the file
             continue
         try:
             yield Entry(label, read_results(content, f"{path} at {label}"))

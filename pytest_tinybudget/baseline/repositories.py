@@ -1,7 +1,7 @@
-"""The repositories that a run's declarations lie in, checked out side by side as they were.
+"""The repositories of a run's declarations, checked out side by side at their base commits.
 
 ``actions/checkout`` with ``path:`` puts several repositories beside each other, and a repository
-may have others as submodules: a base is then a folder with all of them at the places they have now.
+may have submodules. A base is then a folder with all of them, at the same relative paths as now.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from pytest_tinybudget.baseline.git import Repository
 
 
 class Copy(Struct, frozen=True):
-    """Repositories as they were. ``top`` and ``start`` are the places of their ``Repositories``.
+    """A copy of repositories at their base commits, with the same ``top`` and ``start``.
 
-    ``missing`` says why repositories are not there, by their roots; ``notes`` tell of submodules.
+    ``missing`` says why a repository is not in the copy, by its root; ``notes`` are about
+    submodules.
     """
 
     top: Path
@@ -36,7 +37,7 @@ class Copy(Struct, frozen=True):
     notes: tuple[str, ...]
 
     def without_place(self, text: str) -> str:
-        """``text`` without the name of the temporary folder, which is another in each run."""
+        """``text`` without the name of the temporary folder, which differs in each run."""
         return text.replace(f"{self.start}{os.sep}", "").replace(f"{self.top}{os.sep}", "")
 
 
@@ -55,7 +56,7 @@ class Repositories(Struct, frozen=True):
     def around(
         cls, repositories: Iterable[Repository], paths: Iterable[str], start: Path
     ) -> Repositories:
-        """Those of ``repositories``, in which ``paths`` are looked up from ``start``.
+        """``repositories``, the folder ``start`` and ``paths`` from there, in one common folder.
 
         Raises:
             GitError: they lie on different drives.
@@ -93,19 +94,19 @@ class Repositories(Struct, frozen=True):
             yield Copy(copy, start, missing, tuple(notes))
 
     def place(self, copy: Path, path: Path) -> Path:
-        """Where ``path`` is in a ``copy``."""
+        """The place of ``path`` in the copy at ``copy``."""
         return copy / path.relative_to(self.top)
 
     def name(self, root: Path) -> str:
-        """A repository's folder as results have it: from ``start``, POSIX."""
+        """A repository's folder as it is in results: relative to ``start``, POSIX."""
         return relative_path(root, self.start)
 
 
 def repository_of(folder: Path, start: Path) -> Repository:
-    """The repository whose history decides what a declaration in ``folder`` is compared with.
+    """The repository whose commits a declaration in ``folder`` is compared with.
 
-    That of the declaration, wherever the run started. Seen from outside a submodule it is the
-    repository that has it: a change there is one of the commit that the outer one names.
+    It is the repository of the declaration, wherever the run started. For a submodule, seen from
+    outside, it is the outer repository, whose commits name the submodule's commit.
 
     Raises:
         GitError: there is none, or git is not installed.
@@ -129,7 +130,7 @@ def _check_out(
 ) -> Iterator[str]:
     """Check ``commit`` out at ``place`` with its submodules, but for those that are ``others``.
 
-    Gives a line for each submodule that cannot be had, which stays an empty folder.
+    Returns a line for each submodule that is not available; its folder stays empty.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     stack.enter_context(repository.work_tree(commit, place))
@@ -139,7 +140,7 @@ def _check_out(
             continue
         inner = _checked_out_at(root)
         if inner is None:
-            continue  # nobody has it here, on neither side
+            continue  # it is not checked out here either
         try:
             yield from _check_out(inner, at, place / path, stack, others)
         except GitError as error:

@@ -1,4 +1,4 @@
-"""Which pairs a base declares, and which pairs of a baseline still are: others are removed."""
+"""Finds the pairs that a base declares, and the pairs of a baseline that are still declared."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def declared_in(
     start: Path,
     boards: Mapping[str, Board] | None = None,
 ) -> tuple[list[Declared], dict[str, str]]:
-    """What ``PATH[::MODEL[::BOARD]]`` select in another tree, where ``start`` is at ``root``.
+    """The pairs that ``PATH[::MODEL[::BOARD]]`` select in another tree, and the errors there.
 
-    Files and names that are not there select nothing. A declaration that is wrong there has its
-    error among the second, by its file as ids have it.
+    ``root`` is the folder there that ``start`` is here. Files and names that do not exist there
+    select nothing. The errors of wrong declarations are by their file, as in ids.
     """
     selected: dict[str, Declared] = {}
     wrong: dict[str, str] = {}
@@ -35,7 +35,7 @@ def declared_in(
         path, model, board = split_argument(argument)
         try:
             inside = root / os.path.relpath(start / path, start)
-        except ValueError:  # another drive of Windows is no part of the tree
+        except ValueError:  # a path on another drive of Windows is not in the tree
             continue
         for declaration in filter(Path.exists, declarations_at(inside)):
             file = relative_path(declaration, root)
@@ -53,7 +53,7 @@ def declared_in(
 def still_declared(
     ids: Iterable[str], root: Path, boards: Mapping[str, Board] | None = None
 ) -> frozenset[str]:
-    """Those of ``ids`` whose file, relative to ``root``, declares them or cannot tell.
+    """The ``ids`` that their file (relative to ``root``) declares, or may declare.
 
     ``boards`` are those that declarations may name, the catalog's unless given.
     """

@@ -1,7 +1,7 @@
-"""What a ``tinybudget.toml`` declares, resolved: defaults applied, boards and runtimes looked up.
+"""The contents of a ``tinybudget.toml``, with defaults applied and names looked up.
 
-The loader is the only maker of these objects; the plugin, the command line and the verdict read
-them. Sizes are integers of bytes, paths absolute.
+Only the loader makes these objects. The plugin, the command line and the verdict read them. Sizes
+are integers of bytes, paths are absolute.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.update.slots import Slots
 
 
-#: What may be declared besides models on boards, an item each.
+#: Checks that can be declared besides models on boards; each is an item of its own.
 CheckKind = Literal["accuracy", "agreement", "rollout"]
 
 #: File name that the plugin and the command line look for.
@@ -74,7 +74,7 @@ class Budget(Struct, frozen=True):
 class MaxIncrease(Struct, frozen=True):
     """Declared limits of growth over the baseline: percent of it, and bytes.
 
-    Growth is too much when it exceeds every limit that is given; ``None`` is no limit.
+    Growth fails a pair if it exceeds all limits that are given; ``None`` is no limit.
     """
 
     percent: float | None = None
@@ -204,7 +204,7 @@ class Declaration(Struct, frozen=True):
     files: ProjectFiles | None = None
 
     def line_of(self, *keys: str) -> int:
-        """Line (from 1) where ``keys`` is declared, or the nearest enclosing key that is."""
+        """Line (from 1) of ``keys``, or of the nearest enclosing key that is in the file."""
         return nearest_line(self.lines, keys)
 
     def firmware_for(self, model: DeclaredModel, board: Board) -> Firmware:

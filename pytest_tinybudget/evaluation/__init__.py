@@ -1,1 +1,1 @@
-"""Models run on held-out data: how good, how far from float, how like the deployed one."""
+"""Runs models on held-out data: their accuracy, the drop from float, agreement with another."""

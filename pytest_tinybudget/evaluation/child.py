@@ -1,4 +1,4 @@
-"""The child process of an evaluation: started, timed, and its result read."""
+"""Runs an evaluation in a child process, with limits on its time, memory and output."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pytest_tinybudget.convert.files import JobFolder
 from pytest_tinybudget.evaluation.job import Job
 
 
-#: How often it is looked at what the child has printed.
+#: Seconds between two looks at how much the child has printed.
 _LOOK_SECONDS = 0.5
 _WORKER = "pytest_tinybudget.evaluation.worker"
 
 
 def run(job: Job, folder: JobFolder) -> dict[str, Any]:
-    """What came of ``job``, whose files are in ``folder``.
+    """Run ``job``, whose files are in ``folder``, and return its facts.
 
     Raises:
-        TinybudgetError: it cannot be done, takes too long, or crashed; in one line.
+        TinybudgetError: the evaluation failed, took too long or crashed, in one line.
     """
     job.write(folder.path)
     code = _waited(folder, IMPORT_SECONDS + job.timeout_seconds)
@@ -51,7 +51,7 @@ def run(job: Job, folder: JobFolder) -> dict[str, Any]:
 
 
 def _waited(folder: JobFolder, timeout_seconds: int) -> int | None:
-    """The exit code of the child; ``None`` where it took too long or printed too much."""
+    """The exit code of the child, or ``None`` if it took too long or printed too much."""
     child = start(_WORKER, str(folder.path), home=folder.path, log=folder.log)
     deadline = time.monotonic() + timeout_seconds
     try:

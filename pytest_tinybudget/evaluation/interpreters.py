@@ -1,4 +1,4 @@
-"""Which interpreter there is to run a model: chosen without importing it."""
+"""Chooses an installed interpreter for a model, without importing it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.graph.model import Model
 
 
-#: What to import, by interpreter.
+#: The module to import, by interpreter.
 MODULES: Mapping[str, str] = {
     "litert": "ai_edge_litert.interpreter",
     "tensorflow": "tensorflow",
     "tflm": "tflite_micro.python.tflite_micro.runtime",
 }
 
-#: Names for people and the packages that may hold them; what stands first is taken first.
+#: Name and packages of each interpreter. The first one that is installed is taken.
 _KNOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "litert": ("LiteRT", ("ai-edge-litert",)),
     "tensorflow": ("TensorFlow Lite", ("tensorflow-cpu", "tensorflow")),
@@ -39,13 +39,13 @@ class Interpreter(Struct, frozen=True):
 
 
 def interpreter_for(*models: Model) -> Interpreter:
-    """The interpreter to run ``models`` in: LiteRT where it is installed and right.
+    """The interpreter for ``models``: LiteRT if it is installed and computes them correctly.
 
     LiteRT 2.3 and TensorFlow 2.21 give the largest value for every output of two INT8 LSTMs in a
     row, where TFLM is within 2 levels of the float model.
 
     Raises:
-        TinybudgetError: none is installed, or none that computes the models rightly.
+        TinybudgetError: none is installed, or none that computes the models correctly.
     """
     stacked = any(
         [operator.name for operator in model.main.operators].count(_LSTM) >= _FEWEST_LSTMS

@@ -1,4 +1,4 @@
-"""How far the truth may be from what a sample shows: 95 % confidence intervals."""
+"""95 % confidence intervals of the figures that are computed from samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import sqrt
 #: The 97.5 % quantile of the normal distribution.
 _Z = 1.959963984540054
 
-#: The ends of an interval.
+#: Lower and upper end of an interval.
 Interval = tuple[float, float]
 
 
@@ -21,7 +21,7 @@ def of_share(hits: int, count: int) -> Interval:
 
 
 def of_paired_difference(lost: int, won: int, count: int) -> Interval:
-    """Of (lost - won) / count on the same samples, adjusted (Agresti and Min, Stat. Med. 24, 2005).
+    """Interval of (lost - won) / count on paired samples (Agresti and Min, Stat. Med. 24, 2005).
 
     ``lost`` is how many only the first model has right, ``won`` how many only the second.
     """
@@ -32,13 +32,13 @@ def of_paired_difference(lost: int, won: int, count: int) -> Interval:
 
 
 def of_mean(mean: float, deviation: float, count: int) -> Interval:
-    """Of a mean of errors, from their standard ``deviation``; an error is never below 0."""
+    """Interval of a mean error, from the standard ``deviation``; its lower end is 0 at least."""
     half = _Z * deviation / sqrt(count)
     return max(0.0, mean - half), mean + half
 
 
 def of_auc(auc: float, positives: int, negatives: int) -> Interval:
-    """Of the area under a ROC curve (Hanley and McNeil, Radiology 143, 1982)."""
+    """Interval of the area under a ROC curve (Hanley and McNeil, Radiology 143, 1982)."""
     one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = (
         auc * (1 - auc) + (positives - 1) * (one - auc**2) + (negatives - 1) * (two - auc**2)

@@ -1,4 +1,4 @@
-"""What a child process is asked: which models, on which data, compared by what."""
+"""The job of a child process: the models, the data, and how they are compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODEL, OTHER = "model.tflite", "other.tflite"
 
 
 class Job(msgspec.Struct, frozen=True):
-    """An evaluation. ``shown`` and the like are what messages call a file; paths are absolute.
+    """An evaluation. ``shown`` and ``…_shown`` are names for messages; paths are absolute.
 
     The model is ``MODEL`` in the job's folder. It is compared with ``OTHER`` there, or with the
     float model of ``source``, where ``other_shown`` is not empty. With ``metric`` the model is

@@ -1,4 +1,4 @@
-"""Runs an evaluation, or takes its result out of the cache: kept by all that it depends on."""
+"""Runs an evaluation, or takes its result from the cache, by a key of all that it depends on."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.settings import Conversion
 
 
-#: To be raised when the same models and data give other results.
+#: Increase this when the same models and data give other results.
 _REVISION = 1
 
-#: What names files for people, and what changes no result.
+#: Fields that do not change the result, such as names for messages.
 _NOT_IN_THE_RESULT = ("shown", "data", "data_shown", "other_shown", "source", "timeout_seconds",
                       "memory_bytes")  # fmt: skip
 
 
 class ReferenceModel(Struct, frozen=True):
-    """What a model is compared with.
+    """The model to compare with.
 
     Attributes:
         shown: its name in messages.
@@ -56,13 +56,13 @@ class ReferenceModel(Struct, frozen=True):
 
 
 class EvaluationRequest(Struct, frozen=True):
-    """What is to be found out about a model.
+    """A question about a model: its accuracy, or its agreement with another one.
 
     Attributes:
         model: the model.
         shown: its name in messages.
         data: the held-out samples.
-        limits: time and memory that a conversion may take, and so may this.
+        limits: time and memory that the evaluation may take, as for a conversion.
         labels: the array of ``data`` that a ``metric`` compares with.
         metric: what rates the model; without one, its decisions are compared with those of
             ``reference``.
@@ -81,12 +81,12 @@ class EvaluationRequest(Struct, frozen=True):
 
 
 class EvaluationResult(Struct, frozen=True):
-    """What was found out.
+    """The answer.
 
     Attributes:
         facts: figures by name, as ``evaluation/worker/`` returns them.
         interpreter: the title of the interpreter that ran the model.
-        doubt: why the facts are not kept in the cache, where they should be and cannot.
+        doubt: why the facts could not be written to the cache; empty if they were.
     """
 
     facts: dict[str, Any]
@@ -95,7 +95,7 @@ class EvaluationResult(Struct, frozen=True):
 
 
 def evaluate(request: EvaluationRequest, cache: Cache | None) -> EvaluationResult:
-    """Run the model on the data in a child process, or take what an earlier run found.
+    """Run the model on the data in a child process, or take the result from the cache.
 
     Raises:
         TinybudgetError: no interpreter is installed, the data does not fit the model, or a model
@@ -111,7 +111,7 @@ def evaluate(request: EvaluationRequest, cache: Cache | None) -> EvaluationResul
     kept, doubt = cache.get(key, root), ""
     if kept is None:
         with cache.locked([key]):
-            kept = cache.get(key, root)  # another process may have made it meanwhile
+            kept = cache.get(key, root)  # another process may have written it by now
             if kept is None:
                 facts = _evaluated(request, job)
                 kept = Entry(b"", {**facts, "source": f"{request.shown}, evaluated"})

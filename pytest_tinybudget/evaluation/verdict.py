@@ -1,4 +1,4 @@
-"""Items of accuracy and agreement: what is asked, put to the models, and the verdict."""
+"""Judges accuracy and agreement: evaluates the models and compares with the declared limits."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 _TITLES = {"accuracy": "accuracy", "top_5": "top-5 accuracy", "auc": "AUC", "mae": "MAE",
            "mse": "MSE"}  # fmt: skip
-#: Told as a percentage of samples.
+#: Metrics that are shares of samples, shown as percentages.
 _SHARES = ("accuracy", "top_5")
 
 _MOST_DIGITS = 6
 
 
 class _Demand(Struct, frozen=True):
-    """A figure with its limit and ``interval``, all in the figure's unit, and its words.
+    """A figure with its limit and ``interval`` (all in the figure's unit), and how to word it.
 
-    ``ok`` or ``failed`` stand before the value and ``after`` behind it; ``less`` takes its place
-    where the value is negative and told without its sign.
+    The text is ``ok`` or ``failed``, the value, and ``after``. A negative value is written without
+    its sign and with ``less`` in place of ``after``.
     """
 
     figure: Figure
@@ -66,7 +66,7 @@ class _Demand(Struct, frozen=True):
 
     @property
     def doubt(self) -> str:
-        """That the samples are too few to decide, which the value does nevertheless; or empty."""
+        """A warning if the limit lies within the interval: there are too few samples to be sure."""
         if self.interval is None or self.figure.limit is None:
             return ""
         low, high = self.interval
@@ -83,7 +83,7 @@ def accuracy_result(check: Check, workspace: Workspace) -> PairResult:
     """The item of ``[models.NAME.accuracy]``.
 
     Raises:
-        TinybudgetError: the model cannot be had or run, or the data does not fit it.
+        TinybudgetError: the model cannot be read, converted or run, or the data does not fit it.
     """
     model = check.model
     assert model is not None
@@ -117,7 +117,7 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
     """The item of ``[models.NAME.agreement]``.
 
     Raises:
-        TinybudgetError: a model cannot be had or run, or the data does not fit it.
+        TinybudgetError: a model cannot be read, converted or run, or the data does not fit it.
     """
     from pytest_tinybudget.graph.tflite import load_model
 
@@ -159,7 +159,7 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
 def _reference(
     asked: Accuracy, model: DeclaredModel, workspace: Workspace
 ) -> ReferenceModel | None:
-    """The float model to compare with, where that is asked for.
+    """The float model to compare with, if the declaration asks for one.
 
     Raises:
         TinybudgetError: there is none.
@@ -189,7 +189,7 @@ def _reference(
 
 
 def _quality(asked: Accuracy, found: EvaluationResult) -> _Demand:
-    """The metric itself against ``min`` or ``max``."""
+    """The metric with its limit ``min`` or ``max``."""
     title, facts = _TITLES[asked.metric], found.facts
     unit: Unit = "%" if asked.metric in _SHARES else ""
     factor = 100 if unit else 1
@@ -210,7 +210,7 @@ def _quality(asked: Accuracy, found: EvaluationResult) -> _Demand:
 
 
 def _drop(asked: Accuracy, found: EvaluationResult) -> _Demand:
-    """How much worse than float, against ``max_drop``."""
+    """The drop from the float model, with its limit ``max_drop``."""
     facts = found.facts
     less, more = ("more", "less") if asked.metric in ERRORS else ("below", "above")
     than = " than" if asked.metric in ERRORS else ""
@@ -280,7 +280,7 @@ def _result(
     demands: list[_Demand],
     reasons: tuple[str, ...],
 ) -> PairResult:
-    """What is not met comes first in the headline; the point estimates decide."""
+    """The item's result. Point estimates decide; limits that are not met come first."""
     model = check.model
     assert model is not None
     converted, graph = workspace.conversion(model), workspace.model(model)
@@ -309,7 +309,7 @@ def _result(
 
 
 def _numbers(value: float, limit: float, unit: Unit) -> tuple[str, str]:
-    """Both with as many digits as tell them apart."""
+    """Value and limit as text, with enough digits that different numbers look different."""
     for digits in range(_MOST_DIGITS):
         texts = _number(value, unit, digits), _number(limit, unit, digits)
         if value == limit or texts[0] != texts[1]:
@@ -318,7 +318,7 @@ def _numbers(value: float, limit: float, unit: Unit) -> tuple[str, str]:
 
 
 def _number(value: float, unit: Unit, more_digits: int = 0) -> str:
-    """``"96.7 %"``, ``"0.0312"``: three digits, and ``more_digits`` where those hide something."""
+    """``"96.7 %"``, ``"0.0312"``: three digits, and ``more_digits`` on top."""
     if unit == "%":
         return f"{value:.{1 + more_digits}f} %"
     return f"{value:.{3 + more_digits}g}"

@@ -1,8 +1,8 @@
-"""Data of a model file that TFLM reads without a look: what it would read wrongly, by tensor.
+"""Finds tensors that TFLM would read or write wrongly without an error.
 
-TFLM takes a tensor's buffer for its contents, as dense values of the tensor's shape, and knows
-neither records of sparsity nor quantization by blocks. It plans memory for a tensor that nothing
-computes, and runs kernels that write into a constant.
+TFLM does not check this: it reads a tensor's buffer as dense values of the tensor's shape, and
+ignores sparsity and quantization by blocks. It plans memory for a tensor that nothing computes,
+and runs kernels that write into a constant.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pytest_tinybudget.graph.model import Tensor
 def misread(model: Model, running: frozenset[int]) -> Iterator[Refusal]:
     """A refusal for every tensor that TFLM would read or write wrongly without an error.
 
-    ``running`` are the subgraphs that ``Invoke`` may reach: what lies in others harms nobody.
+    ``running`` are the subgraphs that ``Invoke`` may reach. Tensors of others are never used.
     """
     for graph in model.subgraphs:
         if graph.index in running:
@@ -32,9 +32,9 @@ def misread(model: Model, running: frozenset[int]) -> Iterator[Refusal]:
 
 
 def reached(model: Model) -> frozenset[int]:
-    """The subgraphs that ``Invoke`` may run, first the main one.
+    """The subgraphs that ``Invoke`` may run, the main one first.
 
-    A branch that a constant condition never takes is none of them.
+    A branch that a constant condition never takes is left out.
     """
     found, waiting = {0}, [0]
     while waiting:
@@ -48,9 +48,9 @@ def reached(model: Model) -> frozenset[int]:
 
 
 def useful(graph: Subgraph) -> frozenset[int]:
-    """The operators of ``graph`` that something depends on: a wrong result of others harms nobody.
+    """The operators of ``graph`` whose results are used; wrong results of others do not matter.
 
-    Those without outputs work by what they do (ASSIGN_VARIABLE, CALL_ONCE).
+    Operators without outputs are used for their side effects (ASSIGN_VARIABLE, CALL_ONCE).
     """
     wanted, found = set(graph.outputs), set()
     for operator in reversed(graph.operators):
@@ -128,7 +128,7 @@ def _quantization(tensor: Tensor) -> str:
 
 
 def _packed_ends(graph: Subgraph) -> Iterator[Refusal]:
-    """Inputs and outputs of INT4, which TFLM's kernels take for weights alone."""
+    """Graph inputs and outputs of type INT4: TFLM's kernels support INT4 only for weights."""
     for index in dict.fromkeys((*graph.inputs, *graph.outputs)):
         tensor = graph.tensors[index]
         if tensor.type == "INT4":
@@ -137,7 +137,7 @@ def _packed_ends(graph: Subgraph) -> Iterator[Refusal]:
 
 
 def _overwritten(graph: Subgraph) -> Iterator[Refusal]:
-    """Results and inputs whose place is the model file: flash, on a device."""
+    """Results and inputs that lie in the model file, which is flash on a device."""
     for operator in graph.operators:
         for index in operator.outputs:
             tensor = graph.tensors[index]
@@ -158,7 +158,7 @@ def _overwritten(graph: Subgraph) -> Iterator[Refusal]:
 
 
 def _uncomputed(graph: Subgraph) -> Iterator[Refusal]:
-    """Tensors that an operator reads before anything has put values there.
+    """Tensors that an operator reads although nothing has written them.
 
     An operator of others than TFLM may want such a tensor as room to work in, as an Ethos-U's does.
     """

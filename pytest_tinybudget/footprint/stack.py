@@ -1,8 +1,8 @@
 """The stack that ``AllocateTensors`` and ``Invoke`` need, from tables measured per core and kernel.
 
-A model's stack is that of its deepest operator: kernels are called one after another, and what
-the interpreter itself needs is in every measurement. How deep a kernel goes depends on the
-operator, its type and, with optimized libraries, on the function that a shape is handed to.
+A model's stack is that of its deepest operator, because kernels run one after another. Every
+measurement includes the interpreter's own stack. The depth of a kernel depends on the operator, its
+type and, with optimized libraries, on the function that is chosen for a shape.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from pytest_tinybudget.runtimes.tables import stack_table_path
 from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 
 
-#: Input that an operator's kernel is chosen by, where it is not the first.
+#: The input that decides which kernel runs, if it is not the first.
 _ACTIVATION_INPUT = {"TRANSPOSE_CONV": 2}
-#: Operators with a second, deeper kernel for inputs of different shapes.
+#: Operators with another, deeper kernel for inputs of different shapes.
 _BROADCASTING = frozenset({
     "ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "FLOOR_DIV",
     "FLOOR_MOD", "EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL",
     "LOGICAL_AND", "LOGICAL_OR", "SELECT_V2", "PRELU",
 })  # fmt: skip
-#: What an operator that runs a subgraph adds to the kernels in it. On a Cortex-M4, IF adds 64
+#: Bytes that an operator adds if it runs a subgraph. On a Cortex-M4, IF adds 64
 #: bytes in Invoke() and 112 in AllocateTensors(), for each level; other cores were not measured.
 _CALL_BYTES = 256
 
@@ -120,7 +120,7 @@ _SETUP = frozenset({"VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"})
 
 
 def _call_levels(model: Model) -> dict[int, int]:
-    """How many calls at most lie between the main subgraph and each that it leads to."""
+    """The depth of the calls from the main subgraph to each other one, at most."""
     levels = {0: 0}
     pending = [0]
     while pending:
@@ -134,9 +134,9 @@ def _call_levels(model: Model) -> dict[int, int]:
 
 
 def prepare_key(subgraph: Subgraph, operator: Operator) -> str:
-    """Key of what an operator's ``Init`` and ``Prepare`` need: operator and type.
+    """The key for an operator's ``Init`` and ``Prepare``: operator and type.
 
-    Four-bit weights are named in it, because kernels unpack them on the way.
+    It names four-bit weights, because kernels unpack them first.
     """
     tensor = _activation(subgraph, operator)
     weights = _tensor(subgraph, operator.inputs, 1)
@@ -145,7 +145,7 @@ def prepare_key(subgraph: Subgraph, operator: Operator) -> str:
 
 
 def invoke_key(subgraph: Subgraph, operator: Operator, kernels: Kernels) -> str:
-    """Key of what an operator's ``Eval`` needs: operator, type and the function it reaches."""
+    """The key for an operator's ``Eval``: operator, type and the function that it calls."""
     return f"{prepare_key(subgraph, operator)}/{_path(subgraph, operator, kernels)}"
 
 
@@ -188,7 +188,7 @@ def _path(subgraph: Subgraph, operator: Operator, kernels: Kernels) -> str:
 def _cmsis_nn_path(
     operator: Operator, tensors: tuple[Tensor, Tensor, Tensor], kernels: Kernels
 ) -> str:
-    """The function of CMSIS-NN that an operator is handed to; dense layers of batches convolve."""
+    """The function of CMSIS-NN that runs an operator. Batched dense layers are convolutions."""
     first, second, output = tensors
     if operator.name == "FULLY_CONNECTED":
         inputs = second.shape[-1] if second.shape else 1
@@ -207,12 +207,12 @@ def _cmsis_nn_path(
     return ""
 
 
-#: What chooses among a library's functions, by the library; the reference kernels have one each.
+#: Chooses a library's function; each reference kernel has only one.
 _LIBRARY_PATHS = {"cmsis-nn": _cmsis_nn_path}
 
 
 def _broadcast_path(first: tuple[int, ...], second: tuple[int, ...]) -> str:
-    """How many loops a broadcast takes: runs of axes on which the operands relate alike."""
+    """The number of loops of a broadcast: adjacent axes with the same relation are one loop."""
     if first == second:
         return ""
     rank = max(len(first), len(second))

@@ -1,4 +1,4 @@
-"""What code is compiled for: the C data layout of a target, and the core that runs it.
+"""Targets of a compiler: the layout of C data, and the processor cores.
 
 Pointer width and enumeration width decide struct sizes; the instruction set decides where code
 runs.
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 
 class Abi(Struct, frozen=True):
-    """A C ABI as far as TFLM's structs depend on it.
+    """A C ABI, as far as the sizes of TFLM's structs depend on it.
 
     ``enum_bytes`` is 1 with ``-fshort-enums`` (arm-none-eabi) and 4 elsewhere.
     """

@@ -1,4 +1,4 @@
-"""What a runtime's figures come from, as a short text: others are not comparable with them."""
+"""A short text for everything that a runtime's figures depend on, to tell what is comparable."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _CHARACTERS = 16
 def fingerprint(runtime: Runtime) -> str:
     """16 hexadecimal digits over what decides the runtime's figures, tables with their contents.
 
-    The runtime's name, what cores run it, and the place of a table of the user's own do not
-    matter.
+    The runtime's name, the cores that run it, and the path of a user's own table are not part of
+    it.
 
     Raises:
         TinybudgetError: the table of the user's own cannot be read.

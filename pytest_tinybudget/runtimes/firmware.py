@@ -1,4 +1,4 @@
-"""The firmware that a model is measured in: everything besides the model that decides its sizes."""
+"""The firmware that a model is measured in: all that decides its sizes, besides the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Registrations = Literal["generic", "typed"]
 
 
 class OperatorCost(Struct, frozen=True, gc=False):
-    """What the user states for an operator without a rule, bytes."""
+    """The declared bytes of an operator without a rule."""
 
     persistent: int = 0
     scratch: int = 0
@@ -34,10 +34,10 @@ class FixedCost(Struct, frozen=True, gc=False):
 
 
 class Firmware(Struct, frozen=True):
-    """A runtime as a firmware uses it. It is hashable: equal firmware gives equal sizes.
+    """A runtime with the settings of a firmware. Equal values give equal sizes.
 
-    A footprint depends on the model and on this value alone, so that it is the key of every
-    cache of footprints.
+    A footprint depends only on the model and on this value, which is hashable: it is the key of
+    every cache of footprints.
 
     Attributes:
         runtime: TFLM, kernels and core.
@@ -75,18 +75,18 @@ class Firmware(Struct, frozen=True):
         return self.runtime.kernels if self.fixed is None else None
 
     def cost_of(self, operator: str) -> OperatorCost | None:
-        """What the user states for ``operator``, if anything."""
+        """The declared cost of ``operator``, if any."""
         return next((cost for name, cost in self.costs if name == operator), None)
 
     def with_costs(self, costs: Mapping[str, OperatorCost]) -> Firmware:
-        """The same with other costs, by operator."""
+        """The same firmware with other costs, by operator."""
         return replace(self, costs=tuple(sorted(costs.items(), key=lambda item: item[0])))
 
     def beside(self, kind: str) -> Firmware:
-        """The same with the kernel that hands over to an accelerator of ``kind``, if it has one."""
+        """The same firmware with the kernel for an accelerator of ``kind``, if there is one."""
         return replace(self, runtime=self.runtime.beside(kind))
 
 
 def as_firmware(firmware: Firmware | Runtime) -> Firmware:
-    """``firmware``; a runtime alone stands for one about which nothing else is said."""
+    """``firmware``; a runtime is taken as a firmware with default settings."""
     return Firmware(firmware) if isinstance(firmware, Runtime) else firmware

@@ -1,4 +1,4 @@
-"""Kernel libraries: what a library is called, how its code is told, and how it was built."""
+"""Kernel libraries: their names, how to recognize their code, and how they were built."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_tinybudget.runtimes.versions import Version
 #: Espressif's chips with a vector unit that esp-nn has kernels for, ``""`` for none.
 Vectors = Literal["", "esp32s3", "esp32p4"]
 
-#: What users write for a library: those of ``LIBRARIES``.
+#: The names of libraries in declarations: the keys of ``LIBRARIES``.
 LibraryName = Literal["reference", "cmsis-nn", "esp-nn"]
 
 #: Accelerators that TFLM has a kernel for, ``""`` for none.
@@ -26,8 +26,8 @@ Extension = Literal["dsp", "mve", "vectors"]
 class KernelLibrary(Struct, frozen=True):
     """A library of kernels that takes the place of TFLM's own.
 
-    What its kernels ask for stands in the operator rules: ``op_data`` takes the layouts by
-    library, and where a rule says nothing of a library, its kernels ask for what TFLM's do.
+    The operator rules say what memory its kernels request: ``op_data`` takes the layouts by
+    library. If a rule does not mention a library, its kernels request the same as TFLM's own.
 
     Attributes:
         name: what users write (``kernels = "cmsis-nn"``).
@@ -35,7 +35,7 @@ class KernelLibrary(Struct, frozen=True):
         label: what people call it.
         functions: how the names of its convolutions start; ``""`` for TFLM's own kernels.
         members: how the names of its archives' members start, where that tells whose they are.
-        extensions: what a build of it is told apart by.
+        extensions: the extensions that its builds differ in.
         timed_with: the extension that published times of it are of, if any.
     """
 
@@ -48,7 +48,7 @@ class KernelLibrary(Struct, frozen=True):
     timed_with: Extension | Literal[""] = ""
 
 
-#: All libraries by name. A new one is a name above, a row here, and what its kernels ask for.
+#: All libraries by name. A new one needs a name above, a row here, and its kernels' requests.
 LIBRARIES: dict[LibraryName, KernelLibrary] = {
     library.name: library
     for library in (
@@ -98,7 +98,7 @@ class Kernels(Struct, frozen=True, repr_omit_defaults=True):
 
 
 def library_of(functions: Mapping[str, object]) -> KernelLibrary:
-    """Whose kernels a program has, by the names of its functions; TFLM's own where none tells."""
+    """The library whose kernels a program has, by its functions' names; else TFLM's own."""
     return next(
         (
             library

@@ -1,4 +1,4 @@
-"""Where a model's memory lies: the words that declarations, boards and footprints share."""
+"""The memories that a model's data can lie in, as declarations, boards and footprints name them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ModelStorage = Literal["flash", "external"]
 
 
 class SplitPlacement(Struct, frozen=True, gc=False):
-    """Two arenas in place of one, as ``MicroAllocator::Create`` takes them with two buffers.
+    """Two arenas instead of one, as for ``MicroAllocator::Create`` with two buffers.
 
     ``persistent`` holds what stays for the life of the interpreter, ``non_persistent`` the
     planned activations and scratch buffers, and what setting up needs.
@@ -42,7 +42,7 @@ class Placements(Struct, frozen=True, gc=False):
 
     @property
     def is_split(self) -> bool:
-        """Whether the arena is two."""
+        """Whether there are two arenas."""
         return isinstance(self.arena, SplitPlacement)
 
     @property

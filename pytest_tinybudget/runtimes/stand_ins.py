@@ -1,4 +1,4 @@
-"""Cores that boards have, and the runtime that stands for each: its own, or the nearest one."""
+"""The measured runtime for each core of a board: that core's own, or the nearest one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_tinybudget.base.suggest import unknown
 
 
 class StandIn(Struct, frozen=True):
-    """The runtime that stands for a core.
+    """The measured runtime that is used for a core.
 
     Attributes:
         name: the core's.
@@ -31,14 +31,14 @@ class StandIn(Struct, frozen=True):
 
 @cache
 def stand_ins() -> Mapping[str, StandIn]:
-    """What stands for each known core, by the core's name (``"Cortex-M4F"``)."""
+    """The stand-in of each known core, by the core's name (``"Cortex-M4F"``)."""
     file = Path(__file__).parent / "data" / "stand_ins.json"
     content = msgspec.json.decode(file.read_bytes())
     return {name: StandIn(name, **fields) for name, fields in content.items()}
 
 
 def find_stand_in(core: str) -> StandIn:
-    """What stands for ``core``.
+    """The stand-in of ``core``.
 
     Raises:
         TinybudgetError: no such core; names the nearest.

@@ -1,8 +1,8 @@
-"""The C structs of TFLM that take memory: the one place where their layouts stand.
+"""The layouts of the C structs of TFLM that take memory.
 
-Layouts are strings of member codes (``Abi.size_of``), as of ``TFLM_COMMIT``. What other versions
-have in their place stands in ``data/versions``; ``Tflm.struct`` puts both together. The structs of
-operators (parameters and data) stand with their rules in ``footprint/operators/``.
+Layouts are strings of member codes (``Abi.size_of``), as of ``TFLM_COMMIT``. Those of other
+versions are in ``data/versions``; ``Tflm.struct`` combines both. The structs of operators
+(parameters and data) are with their rules in ``footprint/operators/``.
 """
 
 from __future__ import annotations

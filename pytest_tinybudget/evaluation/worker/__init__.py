@@ -1,1 +1,1 @@
-"""What runs in the child process: the room's only code that imports numpy and interpreters."""
+"""The code of the child process. Only this code imports numpy and interpreters."""

@@ -1,4 +1,4 @@
-"""``python -m pytest_tinybudget.evaluation.worker FOLDER``: does one evaluation, told there."""
+"""``python -m pytest_tinybudget.evaluation.worker FOLDER`` does the job described in FOLDER."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def main(folder: JobFolder) -> None:
-    """Do the job in ``folder``; whatever happens is written there."""
+    """Do the job in ``folder`` and write its result, or what went wrong, there."""
     end_with_parent(IMPORT_SECONDS)
     job = Job.read(folder.path)
     try:
@@ -38,7 +38,7 @@ def main(folder: JobFolder) -> None:
     except MemoryError:
         text = f"{job.shown}: {folder.step()}: needs more than {job.memory_bytes >> 20} MB"
         folder.write_result({"error": [f"{text} of memory (conversion_memory)"]})
-    except Exception as error:  # frameworks raise anything; the log has the whole
+    except Exception as error:  # frameworks raise any exception; the log has all of it
         traceback.print_exc()
         folder.write_result({"error": [f"{job.shown}: {folder.step()}: {first_line(error)}"]})
 
@@ -83,14 +83,14 @@ def _evaluate(job: Job, folder: JobFolder) -> dict[str, Any]:
 
 
 def _import(job: Job) -> None:
-    """Import what is the user's own choice, before the rest of the job is limited."""
+    """Import the interpreter and the converter before the rest of the job is limited."""
     import_module(MODULES[job.engine])
     if job.source is not None:
         import_module("pytest_tinybudget.convert.worker.tensorflow_backend")
 
 
 def _other(job: Job, folder: JobFolder) -> tuple[Engine, dict[str, str]]:
-    """The model to compare with, and the project's files that its loading has read."""
+    """The model to compare with, and the project's files that were read to load it."""
     from pytest_tinybudget.evaluation.worker.engines import Trained
     from pytest_tinybudget.evaluation.worker.engines import engine
 
@@ -109,7 +109,7 @@ def _outputs(job: Job, shown: str, engine: Engine, data: HeldOut) -> Array:
     """The chosen output of each sample, flat: shape (samples, numbers).
 
     Raises:
-        WorkerError: the model has other inputs than the data, or not this output.
+        WorkerError: the data does not fit the model's inputs, or there is no such output.
     """
     import numpy as np
 

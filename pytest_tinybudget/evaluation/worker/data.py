@@ -1,4 +1,4 @@
-"""Held-out data as the model takes it: checked against the model before anything runs."""
+"""Reads held-out data and checks it against the model before anything runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_tinybudget.evaluation.worker.engines import Tensor
 
 
 _WHAT = "held-out data"
-#: From this share of numbers beyond what the input can hold, the data is told to look wrong.
+#: If at least this share of numbers is outside the range of the input, a warning says so.
 _BEYOND_SHARE = 0.01
 
 
@@ -48,10 +48,10 @@ class HeldOut:
         ]
 
     def labels(self) -> Array:
-        """What is right for each sample; the input's own numbers where it is named.
+        """The label of each sample; the inputs themselves if ``labels`` names an input.
 
         Raises:
-            WorkerError: there are none, or not one for each sample.
+            WorkerError: there are no labels, or not one for each sample.
         """
         name = self._job.labels
         if name in self._job.inputs:
@@ -108,7 +108,7 @@ class HeldOut:
             raise self._wrong(name, "holds no samples")
 
     def _doubts(self, name: str, values: Array, tensor: Tensor) -> list[str]:
-        """That much of the data cannot reach the model, as where it was not prepared alike."""
+        """A warning if much of the data is out of range, as when it was prepared differently."""
         if not tensor.scale:
             return []
         limits = np.iinfo(tensor.dtype)

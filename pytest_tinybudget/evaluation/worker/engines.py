@@ -1,6 +1,7 @@
-"""What runs a model: LiteRT's interpreter, TensorFlow's, TFLM's, or the float model's framework.
+"""Engines that run a model: LiteRT, TensorFlow, TFLM, or the framework of a float model.
 
-All take and give real numbers; a quantized tensor's own scale and zero point translate.
+All of them take and return real numbers. Quantized tensors are converted by their scale and zero
+point.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from pytest_tinybudget.graph.tflite import read_model
 
 Array = NDArray[Any]
 
-#: What the interpreter gets beyond the simulated arena (as in the cross-check of ``verify``).
+#: Bytes of arena beyond the simulated size (as in the cross-check of ``verify``).
 _SPARE_ARENA_BYTES = 1024**2
 _ARENA_PER_MODEL_BYTE = 10
 
-#: The operator of streaming models, whose state outlives an invocation.
+#: The operator of streaming models. Their state is kept between invocations.
 _RESOURCE = "VAR_HANDLE"
 
 
@@ -44,7 +45,7 @@ class Tensor:
         return self.shape[1:] if self.shape[:1] == (1,) else self.shape
 
     def quantized(self, values: Array) -> Array:
-        """Real numbers as the tensor holds them."""
+        """Convert real numbers to the tensor's type."""
         if not self.scale:
             return values.astype(self.dtype)
         limits = np.iinfo(self.dtype)
@@ -53,7 +54,7 @@ class Tensor:
         return clipped
 
     def real(self, levels: Array) -> Array:
-        """What the tensor holds as real numbers."""
+        """Convert the tensor's contents to real numbers."""
         if not self.scale:
             return levels.astype(np.float64)
         return (levels.astype(np.float64) - self.zero_point) * self.scale
@@ -69,7 +70,7 @@ class Engine(Protocol):
 
 
 def engine(name: str, content: bytes, shown: str) -> Engine:
-    """``content`` in the interpreter called ``name``.
+    """Load ``content`` into the interpreter called ``name``.
 
     Raises:
         WorkerError: the interpreter does not take the model.
@@ -97,7 +98,7 @@ def _tensorflow(content: bytes) -> Engine:
 
 
 class _LiteRT:
-    """LiteRT's interpreter, which is also TensorFlow's; without delegates, as nearest to TFLM."""
+    """The interpreter of LiteRT or TensorFlow, without delegates: that is closest to TFLM."""
 
     def __init__(self, content: bytes, interpreter: Any, kernels: Any) -> None:
         self._made = partial(

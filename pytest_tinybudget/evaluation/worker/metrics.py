@@ -1,4 +1,4 @@
-"""Outputs against labels, and against another model's outputs: plain data with intervals.
+"""Compares outputs with labels and with another model's outputs, with confidence intervals.
 
 Outputs are rows: a sample's scores or numbers, flat. Shares are in 0..1.
 """
@@ -21,7 +21,7 @@ _TOP = 5
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """``value`` of a metric with its interval; ``scores`` are the samples', where it is a mean."""
+    """A metric's ``value`` and interval; ``scores`` of the samples if the value is their mean."""
 
     value: float
     interval: intervals.Interval
@@ -29,7 +29,7 @@ class Rated:
 
 
 def decisions(outputs: Array, threshold: float) -> Array:
-    """The class that each row decides for; a single output says 1 from ``threshold`` on."""
+    """The predicted class of each row. A single output means class 1 from ``threshold`` on."""
     if outputs.shape[1] == 1:
         return (outputs[:, 0] >= threshold).astype(np.int64)
     chosen: Array = outputs.argmax(axis=1)
@@ -37,10 +37,10 @@ def decisions(outputs: Array, threshold: float) -> Array:
 
 
 def rated(job: Job, outputs: Array, labels: Array) -> Rated:
-    """``outputs`` by the job's metric.
+    """Compute the job's metric of ``outputs``.
 
     Raises:
-        WorkerError: labels or outputs are not what the metric is about.
+        WorkerError: labels or outputs do not suit the metric.
     """
     if job.metric == "auc":
         return _auc(job, outputs, labels)
@@ -56,7 +56,7 @@ def rated(job: Job, outputs: Array, labels: Array) -> Rated:
 
 
 def class_labels(job: Job, outputs: Array, labels: Array) -> Array:
-    """A class for each sample, of labels that are class numbers or one-hot rows."""
+    """The class of each sample, from labels that are class numbers or one-hot rows."""
     classes = max(2, outputs.shape[1])
     if labels.ndim == 2 and labels.shape[1] == classes and outputs.shape[1] > 1:
         chosen: Array = labels.argmax(axis=1)
@@ -119,7 +119,7 @@ def drop(job: Job, model: Rated, reference: Rated) -> dict[str, Any]:
     """How much worse ``model`` is than ``reference``, and an interval where there is one.
 
     Raises:
-        WorkerError: the float model makes no error to take a share of.
+        WorkerError: the float model makes no errors, so that there is no relative drop.
     """
     told: dict[str, Any] = {"reference": reference.value, "drop_interval": None}
     if job.metric in ("mae", "mse"):
@@ -136,7 +136,7 @@ def drop(job: Job, model: Rated, reference: Rated) -> dict[str, Any]:
 
 
 def weakest_class(outputs: Array, classes: Array, threshold: float) -> dict[str, int]:
-    """The class of which the least share is told right."""
+    """The class with the lowest share of correct predictions."""
     hits = decisions(outputs, threshold) == classes
     shares = {int(each): float(hits[classes == each].mean()) for each in np.unique(classes)}
     weakest = min(shares, key=lambda each: shares[each])
@@ -145,10 +145,10 @@ def weakest_class(outputs: Array, classes: Array, threshold: float) -> dict[str,
 
 
 def alike(job: Job, outputs: Array, others: Array) -> dict[str, Any]:
-    """On which share of samples two models decide alike, and where they first do not.
+    """The share of samples on which two models agree, and the first on which they do not.
 
     Raises:
-        WorkerError: their outputs have other sizes.
+        WorkerError: their outputs differ in size.
     """
     if outputs.shape != others.shape:
         raise WorkerError(
