@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -81,6 +82,18 @@ def test_several_releases_are_another_runtime_than_each_of_them() -> None:
     several = one_of("zephyr 4.4", "zephyr 4.0")
     assert len({fingerprint(each) for each in (one, two, several)}) == 3
     assert several.with_margin(45).one_of[1].flash_margin_percent == 45
+
+
+def git(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    identity = ("-c", "user.name=T", "-c", "user.email=t@example.com")
+    done = subprocess.run(
+        ["git", *identity, "-C", folder, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    return done.stdout.strip()
 
 
 # From files to a runtime
@@ -247,6 +260,31 @@ def test_of_environments_for_boards_the_one_of_the_board_counts(tmp_path: Path) 
 def test_a_fork_says_nothing(tmp_path: Path) -> None:
     files = {"dependencies.lock": "dependencies: {someone/esp-tflite-micro: {version: 1.3.1}}"}
     assert flashed(detect(project(tmp_path, **files)), S3) is None
+
+
+def test_a_submodule_that_is_checked_out_is_dated_by_its_commit(tmp_path: Path) -> None:
+    modules = project(
+        tmp_path,
+        **{
+            ".gitmodules": '[submodule "lib/t"]\n\tpath = lib/t\n'
+            "\turl = https://github.com/raspberrypi/pico-tflmicro\n",
+            "lib/t/README": "",
+        },
+    )
+    git(modules / "lib/t", "init", "--quiet")
+    git(modules / "lib/t", "add", ".")
+    environment = {**os.environ, "GIT_COMMITTER_DATE": "2024-06-01T12:00:00+0200"}
+    git(modules / "lib/t", "commit", "--quiet", "-m", "x", environment=environment)
+    commit = git(modules / "lib/t", "rev-parse", "HEAD")
+    git(modules, "init", "--quiet")
+    git(modules, "update-index", "--add", "--cacheinfo", f"160000,{commit},lib/t")
+    detection = detect(modules)
+    assert [each.date for each in detection.findings] == ["2024-06-01T10:00"]
+    found = flashed(detection, "Cortex-M0+")
+    assert found is not None
+    assert names(found) == ["pico-tflmicro dfea53b", "pico-tflmicro 03cbb1e"]
+    (note,) = found.notes
+    assert note.endswith("of 2024-06-01 counts as the releases around")
 
 
 # runtime = "project"
@@ -419,14 +457,6 @@ def test_a_board_without_a_declared_runtime_does_not_look_at_the_project(
 
 
 # A pin that changes
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=T", "-c", "user.email=t@example.com")
-    done = subprocess.run(
-        ["git", *identity, "-C", folder, *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture

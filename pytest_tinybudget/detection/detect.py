@@ -122,7 +122,7 @@ class _Search:
             self.note(submodules.FILE, error)
             return frozenset()
         commits = submodules.commits_of(self.root, found.paths)
-        self.findings += found.findings(commits)
+        self.findings += found.findings(self.root, commits)
         return found.paths
 
     def look_into(self, folder: Folder) -> None:

@@ -31,6 +31,7 @@ class Finding(Struct, frozen=True):
         board: what it is built for, as written; empty where the file names none.
         scope: the part of the file that it is of: an environment, a profile.
         settings: build flags that memory depends on, sorted.
+        date: of the commit that ``version`` is, ISO, UTC, where it is at hand; else empty.
         origin: the repository that it comes from where that is not the product's own: a fork,
             of which nobody knows what it changed.
     """
@@ -45,6 +46,7 @@ class Finding(Struct, frozen=True):
     scope: str = ""
     settings: tuple[Setting, ...] = ()
     origin: str = ""
+    date: str = ""
 
     @property
     def place(self) -> str:

@@ -222,6 +222,12 @@ def _allowed(
         return [exact], ""
     if name == UPSTREAM:
         return [_upstream(version, releases)], ""
+    if finding.date:
+        around = _around(finding.date, releases)
+        return (
+            around,
+            f"{finding.place}: {shown} of {finding.date[:10]} counts as the releases around",
+        )
     # Commits may be digits alone.
     numbers = neighbors(cleaned, list(by_release)) if "." in cleaned else ()
     between = [by_release[each] for each in numbers]
@@ -233,6 +239,13 @@ def _near(version: str, by_release: dict[str, Distribution]) -> list[Distributio
     first = re.search(r"\d[\d.~]*", version)
     near = neighbors(first[0], list(by_release)) if first else ()
     return [by_release[each] for each in near]
+
+
+def _around(date: str, releases: Sequence[Distribution]) -> list[Distribution]:
+    """The release before a commit of ``date`` and the one after it."""
+    older = [each for each in releases if each.date <= date]
+    newer = [each for each in releases if each.date > date]
+    return [*newer[-1:], *older[:1]]
 
 
 def _cleaned(name: str, version: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from collections.abc import Mapping
+from datetime import datetime
+from datetime import timezone
 from pathlib import Path
 
 from pytest_tinybudget.base.git import GitError
@@ -15,6 +18,7 @@ from pytest_tinybudget.detection.products import at_address
 
 
 FILE = ".gitmodules"
+_COMMITTED = re.compile(rb"^committer [^\n]* (\d{1,12}) [+-]\d{4}$", re.MULTILINE)
 #: How git's index marks a submodule.
 _MODE = "160000"
 
@@ -42,7 +46,7 @@ class Submodules:
         """Where they lie."""
         return frozenset(self._entries)
 
-    def findings(self, commits: Mapping[str, str]) -> Iterator[Finding]:
+    def findings(self, root: Path, commits: Mapping[str, str]) -> Iterator[Finding]:
         """Those that are TFLM or its kernels; ``commits`` are the index's, by path."""
         for path, (address, line) in self._entries.items():
             known = at_address(address)
@@ -56,6 +60,7 @@ class Submodules:
                     commit,
                     origin=known.origin,
                     scope=path,
+                    date=_date(root / path, commit) if commit else "",
                 )
 
 
@@ -78,3 +83,20 @@ def commits_of(root: Path, paths: frozenset[str]) -> dict[str, str]:
         if mode == _MODE and path in paths:
             found[path] = rest.partition(" ")[0]
     return found
+
+
+def _date(folder: Path, commit: str) -> str:
+    """When ``commit`` was made, ISO, UTC; empty where the submodule in ``folder`` has it not."""
+    if not (folder / ".git").exists():
+        return ""
+    try:
+        content = git_output(folder, "cat-file", "commit", commit)
+    except GitError:
+        return ""
+    found = _COMMITTED.search(content)
+    try:
+        seconds = int(found[1]) if found else 0
+        made = datetime.fromtimestamp(seconds, timezone.utc) if found else None
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return made.strftime("%Y-%m-%dT%H:%M") if made else ""
