@@ -3,10 +3,10 @@
 ``accuracy.py [--json PATH]`` takes the project's own models and what was measured of them, which
 are in the repository (``truth.py``). ``--models DIR --truth DIR`` takes a folder of models and one
 of measurements, ``arena_VARIANT.jsonl`` and ``flash_VARIANT.jsonl``, where a variant is a runtime's
-name, and ``--versions DIR`` one of what versions of TFLM took (``version_truth.py``), each a
-variant of its own. It predicts every model that it has, and prints for each variant and quantity
-how many predictions are exact and the worst error both ways; ``--all`` prints every row besides. It
-exits with 1 when a row breaks its rule:
+name, ``--versions DIR`` one of what versions of TFLM took (``version_truth.py``), each a variant of
+its own, and ``--esp-nn FILE`` arenas by release of esp-nn. It predicts every model that it has, and
+prints for each variant and quantity how many predictions are exact and the worst error both ways;
+``--all`` prints every row besides. It exits with 1 when a row breaks its rule:
 
 * arena (used, required, head, tail) and refused: no difference at all;
 * flash: at most 0.3 % off on Arm and 0.8 % on RV32, and where a table is held to links of sets of
@@ -37,12 +37,14 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from truth import Measurements
 from truth import TruthError
 from truth import measurements_in
 from truth import packed_links
 from truth import packed_measurements
 from truth import packed_models
+from truth import release_arenas
 from version_truth import ISLANDS
 from version_truth import Measured
 from version_truth import measured_in
@@ -64,6 +66,7 @@ from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tables import tables
+from pytest_tinybudget.runtimes.versions import known
 
 
 if sys.version_info >= (3, 11):
@@ -212,6 +215,23 @@ def compare_versions(models: Models, measured: Iterable[Measured]) -> Iterator[R
             predicted = _predicted(arena)
             for quantity, bytes_ in truth.items():
                 yield Row(entry.label, name, quantity, predicted.get(quantity), bytes_)
+
+
+def compare_releases(models: Models, arenas: Iterable[tuple[str, str, int]]) -> Iterator[Row]:
+    """The smallest arenas on the ESP32-S3 with releases of esp-nn.
+
+    Raises:
+        TruthError: they cannot be read.
+    """
+    runtime = RUNTIMES["esp32s3_espnn"]
+    for name, release, measured in arenas:
+        model = models.get(name)
+        if model is None or isinstance(model, ModelError):
+            continue
+        kernels = replace(runtime.kernels, version=known("esp-nn")[release])
+        arena = simulate(model, replace(runtime, kernels=kernels)).arena
+        predicted = _predicted(arena).get("arena_required")
+        yield Row(f"esp-nn {release} S3", name, "arena_required", predicted, measured)
 
 
 def _loads(simulation: Simulation) -> bool:
@@ -442,6 +462,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--versions", type=Path, metavar="DIR", help="what versions of TFLM took of them"
     )
+    parser.add_argument("--esp-nn", type=Path, metavar="FILE", help="arenas by release of esp-nn")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write all rows there")
     parser.add_argument("--all", action="store_true", help="print every row, not only the summary")
     parser.add_argument(
@@ -457,16 +478,23 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"{folder} is not a folder")
     measured: Iterable[Measurements]
     versions: Iterable[Measured] = ()
+    releases: Iterable[tuple[str, str, int]] = ()
     if options.models is None:
         models = Models.of_contents(packed_models())
         measured = [*packed_measurements(), *packed_links()]
-        versions = packed()
+        versions, releases = packed(), release_arenas()
     else:
         models, measured = Models.of_folder(options.models), measurements_in(options.truth)
         if options.versions is not None:
             versions = measured_in(options.versions)
+        if options.esp_nn is not None:
+            releases = release_arenas(options.esp_nn)
     try:
-        rows = [*compare(models, measured), *compare_versions(models, versions)]
+        rows = [
+            *compare(models, measured),
+            *compare_versions(models, versions),
+            *compare_releases(models, releases),
+        ]
     except TruthError as error:
         parser.error(str(error))
     if not rows:

@@ -20,6 +20,12 @@ This script packs both anew and prints what they hold::
 
     python benchmarks/truth.py --links TABLE=FILE …
 
+``esp_nn_arenas.json`` has the smallest arenas on the ESP32-S3 with releases of esp-nn, a list of
+objects with ``model`` and ``versions`` (bytes by release, or by its run, ``"1.0.0-1.1.2"``). Those
+of a file are packed by::
+
+    python benchmarks/truth.py --esp-nn FILE
+
 It takes models by the name that only the project's own have (``gen_…``), and never another's. The
 same measurements give the same bytes.
 """
@@ -55,6 +61,8 @@ FIELDS = {
 }  # fmt: skip
 #: Links of sets of operators, by table.
 LINKS = "links.jsonl.gz"
+#: Smallest arenas on the ESP32-S3, by release of esp-nn.
+ESP_NN_ARENAS = "esp_nn_arenas.json"
 #: Links with type-specific registrations, of several variants in one file.
 TYPED = "flash_typed_registrations.jsonl"
 
@@ -166,6 +174,38 @@ def pack_links(files: Mapping[str, Path], folder: Path) -> None:
     _write_gzip(folder / LINKS, lines.encode())
 
 
+def release_arenas(path: Path = PACKED / ESP_NN_ARENAS) -> Iterator[tuple[str, str, int]]:
+    """Model, release of esp-nn and bytes of each arena in ``path``; of a run both its ends.
+
+    Raises:
+        TruthError: it is another kind of file.
+    """
+    try:
+        for row in json.loads(path.read_text(encoding="utf-8")):
+            for run, size in row["versions"].items():
+                for release in dict.fromkeys(run.split("-")):
+                    yield row["model"], release, size
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TruthError(f"{path}: no arenas by release ({error})") from None
+
+
+def pack_release_arenas(path: Path, folder: Path) -> None:
+    """Write those of the project's own models to ``folder``.
+
+    Raises:
+        TruthError: ``path`` is another kind of file.
+    """
+    list(release_arenas(path))
+    rows = [
+        {"model": row["model"], "versions": row["versions"]}
+        for row in json.loads(path.read_text(encoding="utf-8"))
+        if row["model"].startswith(OWN_MODELS)
+    ]
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ESP_NN_ARENAS).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
 def packed_models(folder: Path = PACKED) -> dict[str, bytes]:
     """The models that the measurements in the repository are about: contents by name."""
     with tarfile.open(folder / "models.tar.gz", "r:gz") as archive:
@@ -231,10 +271,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, metavar="DIR")
     parser.add_argument("--truth", type=Path, metavar="DIR")
     parser.add_argument("--links", action="append", default=[], metavar="TABLE=FILE")
+    parser.add_argument("--esp-nn", type=Path, metavar="FILE")
     parser.add_argument("--output", type=Path, default=PACKED, metavar="DIR")
     options = parser.parse_args(arguments)
-    if bool(options.models) != bool(options.truth) or not (options.models or options.links):
-        parser.error("give --models and --truth, or --links")
+    alone = options.links or options.esp_nn
+    if bool(options.models) != bool(options.truth) or not (options.models or alone):
+        parser.error("give --models and --truth, --links, or --esp-nn")
     for folder in filter(None, (options.models, options.truth)):
         if not folder.is_dir():
             parser.error(f"{folder} is not a folder")
@@ -247,6 +289,8 @@ def main(arguments: list[str] | None = None) -> int:
             pack(models, measurements_in(options.truth), options.output)
         if files:
             pack_links(files, options.output)
+        if options.esp_nn:
+            pack_release_arenas(options.esp_nn, options.output)
     except (OSError, TruthError) as error:
         parser.error(str(error))
     for path in sorted(options.output.glob("*.gz")):

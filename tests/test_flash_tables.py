@@ -291,7 +291,7 @@ def test_a_chip_of_another_core_counts_more_than_the_esp32_and_says_why(core: st
     assert linked.flash == link(model, ESP32).flash
     margin = next(part for part in linked.parts if part.name == "margin: another core")
     assert margin.note
-    assert margin.margin_bytes > 0.1 * linked.flash
+    assert margin.margin_bytes > 0.09 * linked.flash + (2_000 if core.startswith("RV") else 0)
     assert {part.method for part in linked.parts} == {"estimated"}
 
 

@@ -298,6 +298,7 @@ def test_accuracy_compares_with_the_repositorys_measurements_by_default(
     models = accuracy.Models.of_contents(truth.packed_models())
     count = sum(map(len, rows().values())) + len(list(accuracy.compare_versions(models, versions)))
     count += sum(len(list(group.records)) for group in truth.packed_links())
+    count += len(list(truth.release_arenas()))
     assert lines[-1] == f"{count:,} rows, 0 of them not explained"
 
 
