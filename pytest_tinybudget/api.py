@@ -177,8 +177,8 @@ def shrink(
             the arena smaller on one of them and larger on none.
         keep: what stays although no interpreter needs it: ``"names"``, ``"signatures"``,
             ``"metadata"``.
-        without: changes that are not made: ``"bias-scales"``, ``"equal-constants"``, ``"order"``,
-            ``"plan"``.
+        without: changes that are not made: ``"bias-scales"``, ``"equal-constants"``,
+            ``"reshapes"``, ``"quantize-pairs"``, ``"unread-operators"``, ``"order"``, ``"plan"``.
 
     Raises:
         TinybudgetError: the model cannot be read, there is no such board, or an output differs.

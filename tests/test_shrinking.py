@@ -40,6 +40,7 @@ from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.shrinking.options import REWRITES
 from pytest_tinybudget.shrinking.options import ShrinkOptions
 from pytest_tinybudget.shrinking.ordering import Step
 from pytest_tinybudget.shrinking.ordering import Work
@@ -514,6 +515,93 @@ def test_another_order_gives_the_same_outputs() -> None:
     assert proven(shrink_model(model, BOARDS), model).report.proof.is_verified
 
 
+# Operators that compute nothing new.
+
+
+def flattened(*, keeps: bool = False) -> ModelMaker:
+    """A convolution, a RESHAPE and a dense layer, with weights that are not zero."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    features = graph.conv2d(graph.input((1, 4, 4, 2)), filters=4)
+    shape = (1, 16, 4) if keeps else (1, 64)
+    graph.output(graph.dense(graph.reshape(features, shape), units=4, keep_num_dims=keeps))
+    fill(maker, random.Random(2))
+    return maker
+
+
+def requantized(*, again: float = 1 / 32) -> ModelMaker:
+    """A tensor that is dequantized and quantized again, by another scale where one is given."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.unary("RELU", graph.input((1, 32)))
+    numbers = graph.tensor((1, 32), "FLOAT32")
+    graph.operator("DEQUANTIZE", (source,), (numbers,))
+    result = graph.tensor((1, 32), scale=again)
+    graph.operator("QUANTIZE", (numbers,), (result,))
+    graph.output(graph.dense(result, units=4))
+    fill(maker, random.Random(3))
+    return maker
+
+
+def idle() -> ModelMaker:
+    """A graph with two operators whose results nobody reads."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 4, 4, 2))
+    graph.pad(graph.strided_slice(image, (0,) * 4, (1, 2, 2, 2), (1,) * 4), ((0, 0),) * 4)
+    shape = graph.tensor((4,), "INT32")
+    graph.operator("SHAPE", (image,), (shape,), {"out_type": "INT32"})
+    graph.output(graph.dense(image, units=4))
+    fill(maker, random.Random(4))
+    return maker
+
+
+def names(model: Model) -> list[str]:
+    return [each.name for each in model.main.operators]
+
+
+@pytest.mark.parametrize(
+    ("maker", "switch", "left"),
+    [
+        (flattened(), "reshapes", ["CONV_2D", "FULLY_CONNECTED"]),
+        (requantized(), "quantize-pairs", ["RELU", "FULLY_CONNECTED"]),
+        (idle(), "unread-operators", ["STRIDED_SLICE", "PAD", "FULLY_CONNECTED"]),
+    ],
+    ids=["reshape", "quantize", "unread"],
+)
+def test_an_operator_that_computes_nothing_new_goes(
+    maker: ModelMaker, switch: str, left: list[str]
+) -> None:
+    model = made(maker)
+    small = shrink_model(model, BOARDS)
+    assert names(small.model) == left
+    assert small.report.dropped
+    kept = shrink_model(model, BOARDS, ShrinkOptions(without=(switch,)))  # type: ignore[arg-type]
+    assert len(names(kept.model)) > len(left)
+    if find_spec("tflite_micro") is not None:
+        assert proven(small, model).report.proof.is_verified
+
+
+@pytest.mark.parametrize(
+    ("maker", "stays"),
+    [(flattened(keeps=True), "RESHAPE"), (requantized(again=1 / 16), "QUANTIZE")],
+    ids=["a dense layer that keeps the shape", "another scale"],
+)
+def test_an_operator_whose_result_counts_stays(maker: ModelMaker, stays: str) -> None:
+    model = made(maker)
+    assert names(shrink_model(model, BOARDS).model) == names(model)
+    assert stays in names(model)
+
+
+def test_a_reshape_that_is_an_output_or_that_a_shape_is_asked_of_stays() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 4, 4, 2))
+    graph.output(graph.reshape(image, (1, 32)))
+    graph.output(graph.pool(graph.reshape(image, (1, 2, 8, 2))))
+    assert names(shrink_model(made(maker)).model) == names(made(maker))
+
+
 # The command, and Python.
 
 
@@ -581,6 +669,16 @@ def test_wrong_options_are_told(
     Path("kws.tflite").write_bytes(made(convolutions()).content)
     assert main(["shrink", "kws.tflite", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_help_and_docs_name_every_change(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["shrink", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    docs = (ROOT / "docs" / "shrink.md").read_text("utf-8")
+    for name in REWRITES:
+        assert name in told
+        assert f"| `{name}` |" in docs
 
 
 def test_python_shrinks_bytes_and_files(tmp_path: Path) -> None:
@@ -754,7 +852,7 @@ def test_public_models_shrink_at_least_so_much(name: str) -> None:
     report = shrink_model(read_model(path.read_bytes(), name), M4).report
     assert 100 * report.saved_bytes / report.bytes_before >= SAVED[name] - 0.05
     if name in ARENAS:
-        assert report.arenas[0].after == ARENAS[name]
+        assert report.arenas[0].after <= ARENAS[name]
 
 
 def test_every_public_model_has_a_plan_at_the_lower_bound() -> None:

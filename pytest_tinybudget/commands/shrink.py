@@ -68,7 +68,8 @@ def add_commands(subparsers: Subparsers) -> None:
         metavar="CHANGE",
         action="append",
         default=[],
-        help="do not make this change: bias-scales, equal-constants, order, plan; may be repeated",
+        help="do not make this change: bias-scales, equal-constants, reshapes, quantize-pairs, "
+        "unread-operators, order, plan; may be repeated",
     )
     parser.add_argument(
         "--samples",

@@ -17,7 +17,15 @@ Kept = Literal["names", "signatures", "metadata"]
 KEPT: tuple[Kept, ...] = get_args(Kept)
 
 #: The changes that can be switched off one by one.
-Rewrite = Literal["bias-scales", "equal-constants", "order", "plan"]
+Rewrite = Literal[
+    "bias-scales",
+    "equal-constants",
+    "reshapes",
+    "quantize-pairs",
+    "unread-operators",
+    "order",
+    "plan",
+]
 REWRITES: tuple[Rewrite, ...] = get_args(Rewrite)
 
 

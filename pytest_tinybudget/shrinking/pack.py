@@ -101,7 +101,7 @@ def share_bias_scales(root: Table) -> None:
     input's (``kernel_util.cc``); the bias's are read where there is one for all weights, and there
     they stay. Their number stays in any case.
     """
-    names = _code_names(root)
+    names = code_names(root)
     for graph in root.tables("subgraphs"):
         tensors, uses = graph.tables("tensors"), _uses(graph)
         for operator in graph.tables("operators"):
@@ -145,7 +145,8 @@ def drop_unused(root: Table, *, merge_constants: bool = True) -> None:
     _drop_codes(root)
 
 
-def _code_names(root: Table) -> list[str]:
+def code_names(root: Table) -> list[str]:
+    """The names of the operators that the codes of a model stand for."""
     operators = load_schema().operators
     values = (
         max(code.values.get("deprecated_builtin_code", 0), code.values.get("builtin_code", 0))
@@ -155,7 +156,7 @@ def _code_names(root: Table) -> list[str]:
 
 
 def _drop_subgraphs(root: Table) -> None:
-    graphs, names = root.tables("subgraphs"), _code_names(root)
+    graphs, names = root.tables("subgraphs"), code_names(root)
     if any(calls_unknown(operator) for graph in graphs for operator in graph.tables("operators")):
         return
     kept = {0, *(each.values.get("subgraph_index", 0) for each in root.tables("signature_defs"))}

@@ -106,6 +106,9 @@ class ShrinkReport(Struct, frozen=True):
         Literal["written", "kept", "none"],
         about("The file's memory plan: made by shrinking, the model's own, or none."),
     ] = "none"
+    dropped: Annotated[
+        tuple[str, ...], about("Operators that were left out because they compute nothing new.")
+    ] = ()
     reordered: Annotated[
         bool, about("Whether operators run in another order, with a lower peak.")
     ] = False
@@ -139,6 +142,7 @@ class ShrinkReport(Struct, frozen=True):
         first = f"shrink: {self.sizes}"
         lines = [f"{first}: {', '.join(saved)}" if saved and not self.unchanged else first]
         lines += [f"shrink: {each.text}" for each in self.arenas if each.saved]
+        lines += [f"shrink: left out: {each}" for each in self.dropped]
         if self.reordered:
             lines.append("shrink: operators run in another order, with a lower peak")
         lines += [f"shrink: {note}" for note in self.notes]
@@ -160,6 +164,8 @@ class ShrinkReport(Struct, frozen=True):
             )
         for arena in self.arenas:
             yield f"  {arena.text}"
+        for each in self.dropped:
+            yield f"  left out: {each}"
         if self.reordered:
             yield "  operators run in another order, with a lower peak"
         for note in self.notes:

@@ -17,6 +17,7 @@ from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.packing import pack
 from pytest_tinybudget.graph.tables import Table
+from pytest_tinybudget.graph.tables import put_together
 from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
@@ -40,6 +41,9 @@ from pytest_tinybudget.shrinking.proof import prove
 from pytest_tinybudget.shrinking.report import Arenas
 from pytest_tinybudget.shrinking.report import FilePart
 from pytest_tinybudget.shrinking.report import ShrinkReport
+from pytest_tinybudget.shrinking.rewrites import drop_copies
+from pytest_tinybudget.shrinking.rewrites import drop_quantize_pairs
+from pytest_tinybudget.shrinking.rewrites import drop_unread_operators
 from pytest_tinybudget.shrinking.sameness import difference
 from pytest_tinybudget.shrinking.tree import copied
 from pytest_tinybudget.shrinking.tree import set_vector
@@ -100,13 +104,23 @@ def shrink_model(
         root = take_apart(model.content, model.name)
     except ModelError as error:
         return _unchanged(model, before, error.message.removeprefix(f"{model.name}: "))
-    candidate = _best(_candidates(copied(root), model, firmwares, options), before)
+    tree = copied(root)
+    dropped = _rewritten(tree, options)
+    candidate = _best(_candidates(tree, model, firmwares, options), before)
+    if dropped and (candidate is None or not _is_smaller(candidate, model, before)):
+        dropped, tree = (), copied(root)
+        candidate = _best(_candidates(tree, model, firmwares, options), before)
     if candidate is None or not _is_smaller(candidate, model, before):
         parts = parts_of(root, model.bytes)
         return _unchanged(model, before, "it is as small as can be", compared(parts, parts))
     shrunken = candidate.model
+    source = model
+    if dropped:
+        source_tree = copied(root)
+        _rewritten(source_tree, options)
+        source = read_model(put_together(source_tree), model.name)
     fault = difference(
-        _in_order(model, candidate.order),
+        _in_order(source, candidate.order),
         shrunken,
         bias_scales="bias-scales" in options.without,
     )
@@ -121,10 +135,25 @@ def shrink_model(
         compared(parts_of(root, model.bytes), parts_of(after, shrunken.bytes)),
         arenas=_compared(before, candidate.arenas, planned=candidate.plan == "written"),
         plan=candidate.plan,
+        dropped=dropped,
         reordered=bool(candidate.order),
         notes=candidate.notes,
     )
     return ShrunkModel(shrunken, report, candidate.separate)
+
+
+def _rewritten(tree: Table, options: ShrinkOptions) -> tuple[str, ...]:
+    """Leave out operators that compute nothing new; what they were, in words."""
+    made = []
+    for name, drop, words in (
+        ("quantize-pairs", drop_quantize_pairs, "QUANTIZE to what was there"),
+        ("reshapes", drop_copies, "RESHAPE whose readers ask for no shape"),
+        ("unread-operators", drop_unread_operators, "an operator whose result nothing reads"),
+    ):
+        count = 0 if name in options.without else drop(tree)
+        if count:
+            made.append(f"{count} x {words}")
+    return tuple(made)
 
 
 def proven(shrunk: ShrunkModel, before: Model, *, samples: Path | None = None) -> ShrunkModel:
