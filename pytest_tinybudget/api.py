@@ -101,7 +101,8 @@ def check(model: Source, *, board: str | Board, **settings: Unpack[Settings]) ->
             ``"persistent"`` and ``"non_persistent"`` to these splits it.
         placement_model: where the model's bytes lie: ``"flash"``, ``"ram"`` or ``"psram"``.
         storage_model: where a model in RAM is read from: ``"flash"`` or ``"external"``.
-        runtime: a shipped runtime (``tinybudget runtime list``); by default the board's own.
+        runtime: a shipped runtime (``tinybudget runtime list``), or ``"project"`` for what the
+            files of the project in the working directory name; by default the board's own.
         stack: the stack that was measured, as a size; by default the runtime's table says it.
         representative_data: samples to calibrate a conversion with, as in a declaration, or an
             array (several by the names of the inputs) whose first axis is the sample.

@@ -714,7 +714,7 @@ manifest:
   defaults: {remote: zephyr, revision: v3.7.0}
   projects:
     - name: zephyr
-      import: {name-allowlist: [cmsis-nn]}
+      import: {name-allowlist: [cmsis-nn, tflite-micro]}
     - {name: tflite-micro, revision: 8d404de7}
   self: {path: app, import: [more/x.yml]}
 """,

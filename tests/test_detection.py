@@ -173,7 +173,7 @@ manifest:
   projects:
     - name: zephyr
       import:
-        name-allowlist: [cmsis, cmsis-nn]
+        name-allowlist: [cmsis, cmsis-nn, tflite-micro]
     - name: tflite-micro
       revision: 8d404de73acf7687831e16d88e86e4f73cfddf9a
     - name: nn
@@ -193,6 +193,13 @@ manifest:
         ("cmsis-nn main", "west.yml:19", "any", ""),
         ("tflite-micro 71fba59b", "west.yml:22", "exact", ""),
     ]
+
+
+def test_zephyr_without_its_module_of_tflm_brings_none(tmp_path: Path) -> None:
+    text = "manifest: {projects: [{name: zephyr, revision: v4.1.0, import: {name-allowlist: %s}}]}"
+    assert told(detect(project(tmp_path, **{"west.yml": text % "[cmsis, hal_nordic]"}))) == []
+    found = detect(project(tmp_path, **{"west.yml": text % "[cmsis, tflite-micro]"}))
+    assert told(found) == [("zephyr v4.1.0", "west.yml:1", "exact", "")]
 
 
 def test_manifests_of_the_same_repository_are_followed_and_no_others(tmp_path: Path) -> None:

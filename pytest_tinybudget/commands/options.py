@@ -198,7 +198,11 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
         default="generic",
         help="kernels as Register_CONV_2D() or, smaller, Register_CONV_2D_INT8()",
     )
-    parser.add_argument("--runtime", metavar="NAME", help="in the place of the board's own")
+    parser.add_argument(
+        "--runtime",
+        metavar="NAME",
+        help="in the place of the board's own; project: what the project's files name",
+    )
     parser.add_argument("--stack", metavar="SIZE", help="the stack that was measured")
     parser.add_argument(
         "--budget",

@@ -43,7 +43,7 @@ def manifest(text: str, file: str) -> Iterator[Finding]:
     defaults = root.at("defaults")
     for project in root.at("projects").elements():
         known = _project(project, remotes, defaults.at("remote").text)
-        if known is None:
+        if known is None or (known.product == "zephyr" and _leaves_tflm_out(project)):
             continue
         revision = project.at("revision")
         if not revision.text:
@@ -71,6 +71,13 @@ def imports(text: str, file: str) -> Iterator[str]:
         path = each.at("file").text if each.is_mapping else each.text
         if path and not path.startswith("/") and ".." not in path.split("/"):
             yield (folder / path).as_posix()
+
+
+def _leaves_tflm_out(zephyr: Value) -> bool:
+    """Whether a manifest takes only some of Zephyr's modules, and not TFLM."""
+    lists = (zephyr.at("import", key) for key in ("name-allowlist", "name-whitelist"))
+    named = [[each.text for each in found.elements()] for found in lists if found.line]
+    return bool(named) and not any("tflite-micro" in names for names in named)
 
 
 def _project(project: Value, remotes: dict[str, str], default_remote: str) -> Known | None:
