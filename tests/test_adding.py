@@ -237,7 +237,7 @@ def test_a_version_of_tflm_is_added_by_data(copy: Copy) -> None:
     save_with(copy.folder, "later.tflite", lambda graph, source: graph.softmax(source))
     declaration = copy.folder / "tinybudget.toml"
     declaration.write_text(DECLARED + 'tflm = "feedc0de"\n', encoding="utf-8")
-    assert "counted for TFLM of any known version" in " ".join(copy.run("check").stdout.split())
+    assert "counted for TFLM" in " ".join(copy.run("check").stdout.split())
 
     versions = copy.package / "runtimes" / "data" / "versions"
     change = {

@@ -272,7 +272,7 @@ def test_code_for_several_versions_registers_for_one_type_what_all_of_them_can()
 @pytest.mark.parametrize("date", ERAS)
 def test_code_for_a_tflm_of_unknown_version_compiles_with_each(date: str, tmp_path: Path) -> None:
     compiler_or_skip(ARM)
-    unknown = replace(RUNTIMES["m4_ref"], tflm=Tflm(Version(""), any_version=True))
+    unknown = replace(RUNTIMES["m4_ref"], tflm=Tflm(Version("")))
     files = render(classifier(custom="MY_OP"), name="kws", firmwares=[Firmware(unknown)])
     assert b" * For m4_ref (TFLM of unknown version)." in files["kws_op_resolver.h"]
     use = USE_CUSTOM.replace("REGISTRATION", registration_at(date))

@@ -24,6 +24,7 @@ from version_truth import Measured
 
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
@@ -31,6 +32,7 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Library
+from pytest_tinybudget.runtimes.versions import Version
 from pytest_tinybudget.runtimes.versions import changes
 from pytest_tinybudget.runtimes.versions import known
 from pytest_tinybudget.runtimes.versions import version
@@ -111,6 +113,35 @@ def test_the_measured_versions_reach_from_the_first_to_the_newest() -> None:
 
 
 # Versions.
+
+
+#: Bytes of MicroInterpreter and of a MicroMutableOpResolver for one operator, as the compiler gave
+#: them on a Cortex-M4F.
+OUTSIDE_THE_ARENA = {
+    "a37043ff": (152, 56), "87fb33be": (180, 60), "327c07d4": (176, 56), "c12bd762": (176, 56),
+    "0228e3e1": (188, 48), "cdf028c7": (188, 48), "71fba59b": (188, 48), "47b54507": (192, 48),
+    "10ebaab9": (196, 48), "93ebaa9c": (196, 48), "cf8c42a1": (208, 48), "90b983c2": (208, 48),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("commit", "sizes"), OUTSIDE_THE_ARENA.items())
+def test_objects_outside_the_arena_are_those_of_the_version(
+    commit: str, sizes: tuple[int, int]
+) -> None:
+    parts = {part.name: part for part in link(convolution_without_bias(), at(commit)).ram_parts}
+    found = parts["interpreter"], parts["operator resolver"]
+    assert tuple(part.bytes for part in found) == sizes
+    assert {part.method for part in found} == {"exact"}
+
+
+def test_objects_outside_the_arena_have_a_range_where_the_version_is_not_known() -> None:
+    runtime = replace(RUNTIMES["m4_ref"], tflm=Tflm(Version("")))
+    parts = {part.name: part for part in link(convolution_without_bias(), runtime).ram_parts}
+    interpreter = parts["interpreter"]
+    assert interpreter.method == "estimated"
+    smallest = min(size for size, _ in OUTSIDE_THE_ARENA.values())
+    assert interpreter.bytes <= smallest
+    assert interpreter.bytes + interpreter.margin_bytes == 208
 
 
 @pytest.mark.parametrize("library", ["tflm", "cmsis-nn"])

@@ -34,8 +34,10 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.runtimes.versions import changes
 from pytest_tinybudget.runtimes.versions import find_version
 from pytest_tinybudget.runtimes.versions import known
+from pytest_tinybudget.runtimes.versions import version as made_at
 
 
 #: How far the flash of other kernels may lie above a table's: esp-nn's on Xtensa was published
@@ -222,9 +224,13 @@ def _tflm(base: Runtime, table: RuntimeTable) -> Tflm:
         version = Version()
     if table.tflm is not None:
         version = find_version("tflm", table.tflm.lower())
+        if not version.date and table.tflm_date is not None:
+            version = made_at(version.name, table.tflm_date, changes("tflm"))
+    known_build = base.distribution or table.static_memory is not None
     return replace(
         base.tflm,
         version=version,
+        any_build=not (known_build or replace(base.tflm, version=version).is_known),
         static_memory=first(table.static_memory, base.tflm.static_memory),
         log_strings=first(table.log_strings, base.tflm.log_strings),
     )

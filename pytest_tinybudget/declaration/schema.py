@@ -803,8 +803,23 @@ class RuntimeTable(Struct, frozen=True, forbid_unknown_fields=True):
         | None,
         Meta(
             description="commit of tflite-micro that the table was built from: RAM is exact for "
-            "the one that the tables here were measured with, else has a margin",
+            "those that are known here, for others it has a range, of which the upper end counts",
             examples=["90b983c2"],
+        ),
+    ] = None
+    tflm_date: Annotated[
+        Annotated[
+            str,
+            Meta(
+                pattern="^20[0-9]{2}-[01][0-9]-[0-3][0-9]$",
+                extra={"expected": "the day of the commit, YYYY-MM-DD"},
+            ),
+        ]
+        | None,
+        Meta(
+            description="day of the commit `tflm`, where it is none of the known ones: the known "
+            "versions around it then narrow the range of RAM",
+            examples=["2024-06-15"],
         ),
     ] = None
     static_memory: Annotated[

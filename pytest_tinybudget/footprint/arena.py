@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from itertools import islice
+from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,10 +21,14 @@ from msgspec.structs import replace
 from pytest_tinybudget.footprint.allocator import ALIGNMENT
 from pytest_tinybudget.footprint.allocator import Event
 from pytest_tinybudget.footprint.allocator import Memory
+from pytest_tinybudget.footprint.history import Candidate
+from pytest_tinybudget.footprint.history import as_its_date_says
+from pytest_tinybudget.footprint.history import explore
+from pytest_tinybudget.footprint.history import is_open
+from pytest_tinybudget.footprint.history import said_of
 from pytest_tinybudget.footprint.lifetime import Lifetimes
 from pytest_tinybudget.footprint.lifetime import lifetimes
 from pytest_tinybudget.footprint.operators import rules
-from pytest_tinybudget.footprint.operators.any_version import request_for_any_version
 from pytest_tinybudget.footprint.operators.rule import VARIABLES
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.trust import check
@@ -46,6 +52,7 @@ from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import SplitArena
+from pytest_tinybudget.footprint.result import Stage
 from pytest_tinybudget.footprint.soundness import misread
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
@@ -64,6 +71,8 @@ _OWN_OBJECTS = "TFLM's own objects"
 #: The metadata entry of an offline memory plan, and the value that leaves a tensor unplanned.
 _OFFLINE_PLAN = "OfflineMemoryAllocation"
 _ONLINE = -1
+#: Where the device finds out that a model does not run.
+_NOTICED = [stage for stage in get_args(Stage) if stage not in UNNOTICED]
 
 
 class Simulation(Struct, frozen=True):
@@ -104,18 +113,30 @@ def simulate(
     counts, where several are possible. Where the arena is split, the allocator has two buffers.
     """
     firmware = as_firmware(firmware)
+    if is_open(firmware.runtime) and not firmware.runtime.one_of:
+        return _of_any_state(model, firmware, trace)
+    return _of_any_release(model, firmware, trace)
+
+
+def _of_any_release(
+    model: Model, firmware: Firmware, trace: list[Event] | None = None
+) -> Simulation:
+    """In the version that ``firmware`` has; of several releases of the kernels the largest."""
     split = firmware.placements.is_split
     possible = _possible(firmware)
     found: dict[str, Simulation] = {}
-    settled: set[Hashable] = set()
+    done: set[Hashable] = set()
     for name, each in possible.items():
         but_release = _but_release(each.runtime)
-        if but_release in settled:
+        if but_release in done:
             continue  # this model asks for the same in all releases of the kernel library
+        if is_open(each.runtime):
+            found[name] = _of_any_state(model, each)
+            continue
         interpreter = _Interpreter(model, each, Memory(split=split))
         found[name] = interpreter.run()
-        if each.runtime.tflm.is_known and not interpreter.depends_on_release:
-            settled.add(but_release)
+        if not interpreter.depends_on_release:
+            done.add(but_release)
     # What one of them refuses does not run on all of them.
     counted = max(
         found, key=lambda name: (bool(found[name].refusals), _required(found[name].arena))
@@ -129,6 +150,77 @@ def _but_release(runtime: Runtime) -> Hashable:
     """What of a runtime an arena depends on but the release of its kernel library."""
     is_released = runtime.kernels.library == RELEASED
     return runtime.tflm, runtime.kernels.library if is_released else runtime.kernels
+
+
+def _of_any_state(model: Model, firmware: Firmware, trace: list[Event] | None = None) -> Simulation:
+    """In all states that a version may be in which nobody measured: the largest arena counts.
+
+    Whether the model runs, and how, is that of the state of its date, or of the newest.
+    """
+    runtime = firmware.runtime
+    likely = _of_any_release(model, replace(firmware, runtime=as_its_date_says(runtime)))
+    if likely.arena is None:
+        return likely
+    found: list[tuple[Candidate, Simulation]] = []
+
+    def needed(candidate: Candidate) -> int:
+        it = _of_any_release(model, replace(firmware, runtime=candidate.runtime))
+        found.append((candidate, it))
+        return _required(it.arena) if _runs(it, likely) else 0
+
+    walks = explore(runtime, [model], needed)
+    running = [(each, it) for each, it in found if _runs(it, likely)]
+    planned = [(each, it, it.arena) for each, it in running if it.arena is not None]
+    if trace is not None:
+        state, _, _ = max(planned, key=lambda each: each[2].required)
+        _of_any_release(model, replace(firmware, runtime=state.runtime), trace)
+    most = _most([arena for _, _, arena in planned])
+    if most.split is None:  # what it uses is not said too low either
+        _, _, fullest = max(planned, key=lambda each: each[2].used)
+        most = replace(fullest, required=most.required, decided_by=most.decided_by)
+    sizes = [(each.name, arena.required) for each, _, arena in planned]
+    said = (_said_of_sizes(sizes), said_of(runtime, walks))
+    return replace(
+        likely,
+        arena=most,
+        least=min((it.least or arena for _, it, arena in planned), key=_required),
+        unknown=(*likely.unknown, *said, *_said_of_outcomes(found, likely)),
+    )
+
+
+def _runs(simulation: Simulation, likely: Simulation) -> bool:
+    """Whether the model runs in a state, as far as it does in the ``likely`` one."""
+    allowed = {(each.stage, each.where) for each in likely.refusals}
+    return all(
+        each.stage == "wrong" or (each.stage, each.where) in allowed for each in simulation.refusals
+    )
+
+
+def _said_of_sizes(sizes: Sequence[tuple[str, int]]) -> str:
+    """Which state is counted, and which needs least."""
+    most, least = max(size for _, size in sizes), min(size for _, size in sizes)
+    named = {size: name for name, size in reversed(sizes)}
+    text = f"arena: counted for {named[most]}, {most:,} B"
+    if least < most:
+        text += f"; {named[least]} needs {least:,} B"
+    return text
+
+
+def _said_of_outcomes(
+    found: Sequence[tuple[Candidate, Simulation]], likely: Simulation
+) -> Iterator[str]:
+    """The newest state in which the model does not run, and in which it computes wrongly."""
+    known = {(each.stage, each.where) for each in likely.refusals}
+    for does, stages in (("does not run it", _NOTICED), ("computes it wrongly", ("wrong",))):
+        others = (
+            (state.name, each)
+            for state, simulation in found
+            for each in simulation.refusals
+            if each.stage in stages and (each.stage, each.where) not in known
+        )
+        for name, refusal in islice(others, 1):
+            where = f"{refusal.where}: " if refusal.where else ""
+            yield f"{name} {does}: {where}{refusal.reason}"
 
 
 def _possible(firmware: Firmware) -> dict[str, Firmware]:
@@ -145,8 +237,27 @@ def simulate_multitenant(models: Iterable[Model], firmware: Firmware | Runtime) 
     of the models is refused before it is planned. Where several versions are possible, the
     largest of their arenas.
     """
-    models = tuple(models)
-    arenas = [_of_one_allocator(models, each) for each in _possible(as_firmware(firmware)).values()]
+    models, firmware = tuple(models), as_firmware(firmware)
+    runtime = firmware.runtime
+    if runtime.one_of or not is_open(runtime):
+        return _of_one_allocator_of_any_release(models, firmware)
+    likely = replace(firmware, runtime=as_its_date_says(runtime))
+    if _of_one_allocator_of_any_release(models, likely) is None:
+        return None
+    arenas: list[Arena] = []
+
+    def needed(candidate: Candidate) -> int:
+        each = replace(firmware, runtime=candidate.runtime)
+        arena = _of_one_allocator_of_any_release(models, each)
+        arenas.extend([arena] if arena is not None else [])
+        return _required(arena)
+
+    explore(runtime, models, needed)
+    return _most(arenas)
+
+
+def _of_one_allocator_of_any_release(models: Sequence[Model], firmware: Firmware) -> Arena | None:
+    arenas = [_of_one_allocator(models, each) for each in _possible(firmware).values()]
     found = [arena for arena in arenas if arena is not None]
     return _most(found) if len(found) == len(arenas) else None
 
@@ -391,8 +502,6 @@ class _Interpreter:
                 self.node.run_unknown()
             elif rule.prepare is not None:
                 self.node.run(rule.prepare, "buffers and tables")
-            if self.tflm.any_version:
-                self.node.run(request_for_any_version, "other versions of TFLM")
             if hidden and self.node.hide_refusals(before):
                 return
             self._check_outputs(operator)
@@ -470,7 +579,7 @@ class _Interpreter:
         placed, live = _place(buffers)
         memory.reset_temporaries()
         memory.resize_head(0, 1)
-        memory.commit_plan(_plan_bytes(placed) + max(self.node.on_top.values(), default=0))
+        memory.commit_plan(_plan_bytes(placed))
         return placed, live
 
     def _plan_one_by_one(

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.text import toml_key
 from pytest_tinybudget.base.units import format_size
+from pytest_tinybudget.footprint.history import possible_versions
 from pytest_tinybudget.footprint.registrations import typed_registrations
 from pytest_tinybudget.footprint.result import Method
 from pytest_tinybudget.footprint.result import Part
@@ -38,6 +39,7 @@ from pytest_tinybudget.runtimes.kernels import LibraryName
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tables import choose_table
+from pytest_tinybudget.runtimes.tflm import Tflm
 
 
 _TEXT = KINDS.index("text")
@@ -616,40 +618,45 @@ def _beyond(parts: Sequence[Part], runtime: Runtime) -> list[Part]:
 
 
 def _ram_parts(model: Model, runtime: Runtime, image: _Image) -> tuple[Part, ...]:
-    """Static objects besides the arena, sizes as read off 32-bit builds of TFLM 90b983c2.
+    """Static objects besides the arena, sizes as read off 32-bit builds of TFLM.
 
-    Other pointer widths are scaled and labeled as estimates, and so is a TFLM whose version is
-    not known: the interpreter was never larger, the resolver up to 12 bytes an operator, and
-    variables have an allocator of their own, whose structs were 8 bytes larger.
+    Other pointer widths are scaled and labeled as estimates. A TFLM whose version is not known
+    has the range of all that it may be.
     """
     words = runtime.abi.pointer_bytes // 4
-    known = runtime.tflm.is_known
-    method: Method = "exact" if words == 1 and known else "estimated"
-    size_of = _on_32_bits(runtime)
     operators = _operators(model)
-    resolver = size_of("MicroMutableOpResolver")
-    resolver += size_of("MicroMutableOpResolver, an operator") * len(operators)
+    possible = [
+        _on_32_bits(runtime, replace(runtime.tflm, version=each))
+        for each in possible_versions(runtime.tflm)
+    ]
+    exact = words == 1 and runtime.tflm.is_known
+
+    def part(name: str, sizes: Sequence[int]) -> Part:
+        least, most = min(sizes) * words, max(sizes) * words
+        method: Method = "exact" if exact else "estimated"
+        return Part(name, least, method, margin_bytes=most - least)
+
     parts = [
-        Part("interpreter", size_of("MicroInterpreter") * words, method),
-        Part(
-            "operator resolver",
-            resolver * words,
-            method,
-            margin_bytes=0 if known else 12 * len(operators) * words,
-        ),
+        part("interpreter", [size_of("MicroInterpreter") for size_of in possible]),
+        part("operator resolver", [_resolver_bytes(len(operators), each) for each in possible]),
     ]
     if not (runtime.tflm.variables_in_arena or _VARIABLE_OPERATORS.isdisjoint(operators)):
-        size, margin = _variables_bytes(model, size_of) * words, 0 if known else 16 * words
-        parts.append(Part(RESOURCE_VARIABLES, size, method, margin_bytes=margin))
+        sizes = [_variables_bytes(model, size_of) for size_of in possible]
+        parts.append(part(RESOURCE_VARIABLES, sizes))
     if image.static_bytes:
         parts.append(Part("static data of the runtime", image.static_bytes, "table"))
     return tuple(parts)
 
 
-def _on_32_bits(runtime: Runtime) -> Callable[[str], int]:
-    """Sizes of TFLM's structs (by name) with pointers of 32 bits."""
+def _on_32_bits(runtime: Runtime, tflm: Tflm) -> Callable[[str], int]:
+    """Sizes of the structs (by name) of ``tflm`` with pointers of 32 bits."""
     abi = replace(runtime.abi, pointer_bytes=4)
-    return lambda struct: abi.size_of(runtime.tflm.struct(struct))
+    return lambda struct: abi.size_of(tflm.struct(struct))
+
+
+def _resolver_bytes(operators: int, size_of: Callable[[str], int]) -> int:
+    own = size_of("MicroMutableOpResolver")
+    return own + size_of("MicroMutableOpResolver, an operator") * operators
 
 
 def _variables_bytes(model: Model, size_of: Callable[[str], int]) -> int:

@@ -1,4 +1,4 @@
-"""Lists the versions that a firmware may be built with, where its runtime does not say which.
+"""Lists the releases that a firmware may be built with, where its runtime does not say which.
 
 A model is then measured for each of them, and the largest arena counts.
 """
@@ -9,16 +9,15 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.footprint.history import settled
 from pytest_tinybudget.footprint.operators.esp_nn import possible_releases
 from pytest_tinybudget.footprint.operators.esp_nn import runs
 from pytest_tinybudget.footprint.operators.esp_nn import span
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
-from pytest_tinybudget.runtimes.tflm import TFLM_COMMIT
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Library
 from pytest_tinybudget.runtimes.versions import known
-from pytest_tinybudget.runtimes.versions import largest_structs
 
 
 #: The library whose releases differ in what they ask for.
@@ -37,26 +36,10 @@ def possible_runtimes(runtime: Runtime) -> Mapping[str, Runtime]:
             for each in releases_of(runtime)
             for name, one in possible_runtimes(each).items()
         }
-    found = {"": runtime}
-    if not runtime.tflm.is_known:
-        found = {
-            f"TFLM {TFLM_COMMIT}": replace(
-                runtime, tflm=replace(runtime.tflm, version=Tflm().version)
-            ),
-            "TFLM of any known version": replace(
-                runtime,
-                tflm=replace(
-                    runtime.tflm,
-                    version=largest_structs("tflm"),
-                    static_memory=False,
-                    any_version=True,
-                ),
-            ),
-        }
+    runtime = settled(runtime)
     return {
-        ", ".join(filter(None, (name, run))): replace(each, kernels=kernels)
-        for name, each in found.items()
-        for run, kernels in _possible_kernels(each.kernels).items()
+        run: replace(runtime, kernels=kernels)
+        for run, kernels in _possible_kernels(runtime.kernels).items()
     }
 
 

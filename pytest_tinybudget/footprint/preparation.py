@@ -81,7 +81,6 @@ class Node(Trusted):
         refusals: Why TFLM does not run the model, or not rightly.
         unknown: A line for each operator whose cost is only bounded.
         persistent_bytes: Persistent bytes of each operator, by subgraph and index.
-        on_top: Scratch bytes whose place is not known, by subgraph and index.
         depends_on_release: Whether a request depends on the release of the kernel library.
         running: Indices of the subgraphs that ``Invoke`` may reach.
     """
@@ -105,7 +104,6 @@ class Node(Trusted):
         self.unknown: list[str] = []
         self.persistent_bytes: dict[tuple[int, int], int] = {}
         self.depends_on_release = False
-        self.on_top: dict[tuple[int, int], int] = {}
         self.running = reached(model)
         self._useful: dict[int, frozenset[int]] = {}
         self._memory = memory
@@ -238,13 +236,6 @@ class Node(Trusted):
             f"it requests more than {SCRATCH_REQUESTS_PER_OPERATOR} scratch buffers",
         )
         self.scratch_requests.append(request)
-
-    def scratch_on_top(self, size_bytes: int) -> None:
-        key = (self.subgraph.index, self.operator.index)
-        self.on_top[key] = self.on_top.get(key, 0) + align_up(size_bytes, ALIGNMENT)
-        # Its request while preparing, and its handle.
-        handle, _ = self._sizes_of("ScratchBufferHandle")
-        self.persistent(self._sizes_of("ScratchBufferRequest")[0] + handle)
 
     def copy_output_shape(self, position: int) -> None:
         self.persistent(4 + 4 * len(self.output(position).shape))

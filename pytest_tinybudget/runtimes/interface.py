@@ -97,7 +97,7 @@ def interface_of(tflm: Tflm) -> Interface:
     """The interface of a version of TFLM, or what compiles with any where it is not known."""
     if tflm.version.date:
         return interface_at(tflm.version.date)
-    return _OF_ANY_VERSION if tflm.any_version else Interface()
+    return Interface() if tflm.is_known else _OF_ANY_VERSION
 
 
 def common_interface(interfaces: Sequence[Interface]) -> Interface:

@@ -33,8 +33,8 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
         recording_allocator: whether firmware uses RecordingMicroAllocator, which is itself larger.
         variables_in_arena: whether resource variables' slots lie in the arena (else they have an
             arena of their own).
-        any_version: stands for no version but for all that were measured: each operator then
-            asks for the most that one of them asks for.
+        any_build: whether nobody has said how it is built, with TF_LITE_STATIC_MEMORY or without.
+            Counts where the version is not known either.
         layouts: C layouts that the user has declared, of what ``Change.before`` names: those of a
             fork, read off its firmware. They hold whatever the version says.
     """
@@ -45,7 +45,7 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
     compression: bool = False
     recording_allocator: bool = False
     variables_in_arena: bool = False
-    any_version: bool = False
+    any_build: bool = False
     layouts: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -9,6 +9,7 @@ measured on, and those in ``read``, whose changes were read from the history alo
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from collections.abc import Mapping
 from functools import cache
@@ -97,7 +98,9 @@ class Version(Struct, frozen=True):
 
     def layout(self, of: str, newest: str) -> str:
         """The C layout of ``of`` in this version; ``newest`` is the newest version's."""
-        return next((layout for name, layout in self.layouts if name == of), newest)
+        at = bisect_left(self.layouts, (of, ""))
+        found = at < len(self.layouts) and self.layouts[at][0] == of
+        return self.layouts[at][1] if found else newest
 
     def parameters(self, operator: str, newest: str) -> str:
         """The C layout of an operator's builtin parameters; ``newest`` is the newest version's."""
@@ -149,12 +152,17 @@ def was_measured(name: str) -> bool:
 
 
 class _Known(Struct, frozen=True):
-    """``known.json``: dates by name; ``read`` are those of which nothing was measured."""
+    """``known.json``: dates by name; ``read`` are those of which nothing was measured.
+
+    ``made_with`` is CMSIS-NN's version by TFLM's, as upstream's make files have it. Before November
+    2022 that was a part of CMSIS 5, which asks for what the oldest version does.
+    """
 
     tflm: dict[str, str]
     cmsis_nn: dict[str, str] = field(name="cmsis-nn")
     esp_nn: dict[str, str] = field(name="esp-nn")
     read: tuple[str, ...]
+    made_with: dict[str, str]
 
     def dates(self, library: Library) -> Mapping[str, str]:
         return {"tflm": self.tflm, "cmsis-nn": self.cmsis_nn, "esp-nn": self.esp_nn}[library]
@@ -164,6 +172,11 @@ class _Known(Struct, frozen=True):
 def _known() -> _Known:
     file = Path(__file__).parent / "data" / "versions" / "known.json"
     return msgspec.json.decode(file.read_bytes(), type=_Known)
+
+
+def made_with(name: str) -> str:
+    """The version of CMSIS-NN that upstream's make files take in a known version of TFLM."""
+    return _known().made_with.get(name, "")
 
 
 def find_version(library: Library, name: str) -> Version:
@@ -176,11 +189,3 @@ def find_version(library: Library, name: str) -> Version:
         if name == each.name or (abbreviated and library not in _NAMED_BY_RELEASE):
             return each
     return Version(name)
-
-
-@cache
-def largest_structs(library: Library) -> Version:
-    """A version with all changes, but with structs as large as in any: it bounds all versions."""
-    last = "allocators without an error reporter"
-    before = next(change.before for change in changes(library) if change.name == last)
-    return Version(layouts=tuple(sorted(before.items())))

@@ -171,16 +171,6 @@ class Preparation(Protocol):
         """
         ...
 
-    def scratch_on_top(self, size_bytes: int) -> None:
-        """Count a scratch buffer whose place is not known: above all others of the head.
-
-        No function of TFLM. For an upper bound where the version that asks for it is unknown.
-
-        Args:
-            size_bytes: The most that a version asks for, bytes.
-        """
-        ...
-
     def copy_output_shape(self, position: int) -> None:
         """Give an output dimensions of its own, which the kernel may write.
 
