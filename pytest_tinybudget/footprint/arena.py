@@ -130,7 +130,7 @@ def _of_any_release(
         but_release = _but_release(each.runtime)
         if but_release in done:
             continue  # this model asks for the same in all releases of the kernel library
-        if is_open(each.runtime):
+        if firmware.runtime.one_of and is_open(each.runtime):
             found[name] = _of_any_state(model, each)
             continue
         interpreter = _Interpreter(model, each, Memory(split=split))
@@ -257,7 +257,12 @@ def simulate_multitenant(models: Iterable[Model], firmware: Firmware | Runtime) 
 
 
 def _of_one_allocator_of_any_release(models: Sequence[Model], firmware: Firmware) -> Arena | None:
-    arenas = [_of_one_allocator(models, each) for each in _possible(firmware).values()]
+    arenas = [
+        simulate_multitenant(models, each)
+        if firmware.runtime.one_of and is_open(each.runtime)
+        else _of_one_allocator(models, each)
+        for each in _possible(firmware).values()
+    ]
     found = [arena for arena in arenas if arena is not None]
     return _most(found) if len(found) == len(arenas) else None
 

@@ -116,13 +116,20 @@ def _between(library: Library, older: Version, newer: Version) -> tuple[Version,
     return tuple(states)
 
 
+class _Asked:
+    """Names of changes. A value that has it can be a key: each is equal to itself alone."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+
 class _Watched(Version, frozen=True):
     """A version that keeps in mind which changes it was asked for."""
 
-    asked: set[str] = field(default_factory=set)
+    asked: _Asked = field(default_factory=_Asked)
 
     def has(self, change: str) -> bool:
-        self.asked.add(change)
+        self.asked.names.add(change)
         return Version.has(self, change)
 
 
@@ -311,7 +318,7 @@ def _differing(
         lost: tuple[Change, ...] = ()
         if last is not None:
             missing = [by_name[name] for name in state.lacks - last.lacks]
-            lost = tuple(each for each in missing if content.meets(each, last.asked))
+            lost = tuple(each for each in missing if content.meets(each, last.asked.names))
             if not lost:
                 continue
         last = _Watched(*(getattr(state, name) for name in Version.__struct_fields__))
