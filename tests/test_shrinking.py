@@ -769,6 +769,27 @@ def test_the_gate_measures_and_writes_the_shrunken_file(
     assert bytes.fromhex("".join(numbers)) == shrunk.model.content
 
 
+def test_explain_shows_both_plans(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tinybudget.toml").write_text(BOTH + "shrink = true\n")
+    assert main(["explain", "kws::raspberry-pi-pico"]) == 0
+    told = capsys.readouterr().out.split("operator by operator: ")[1].splitlines()
+    firmwares = {"raspberry-pi-pico": Firmware(RUNTIMES["m0plus_cmsisnn"])}
+    model = made(gapped())
+    heads = []
+    for each in (model, shrink_model(model, firmwares).model):
+        arena = simulate(each, firmwares["raspberry-pi-pico"]).arena
+        assert arena is not None
+        heads.append(arena.head)
+    assert told[0].startswith(f"up to {heads[0]:,} B before, {heads[1]:,} B shrunk")
+    assert len(told) == 2 + 3, "a head, and a line for each of three operators"
+    assert any(f"{heads[0]:,} B" in line for line in told[2:])
+    assert any(line.endswith(f"{heads[1]:,} B") for line in told[2:])
+    assert not any(line.endswith(f"{heads[0]:,} B") for line in told[2:])
+    Path("tinybudget.toml").write_text(BOTH)
+    assert main(["explain", "kws::raspberry-pi-pico"]) == 0
+    assert "operator by operator" not in capsys.readouterr().out
+
+
 def test_a_model_may_choose_what_its_defaults_do(project: Path) -> None:
     defaults = BOTH.replace("[models", "shrink = true\n[models")
     assert {pair["shrunk"] for pair in checked(defaults + "shrink = false\n")} == {None}

@@ -9,6 +9,8 @@ import textwrap
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
@@ -21,6 +23,8 @@ from pytest_tinybudget.commands.selection import select
 if TYPE_CHECKING:
     from pytest_tinybudget.declaration.pairs import Declared
     from pytest_tinybudget.declaration.settings import Settings
+    from pytest_tinybudget.footprint.result import Footprint
+    from pytest_tinybudget.workspace import Workspace
 
 
 _CODE = re.compile(r"TB[0-9]{1,4}", re.IGNORECASE)
@@ -63,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.gate.judgement import Rules
     from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.report import story
+    from pytest_tinybudget.report import timelines
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.workspace import Workspace
 
@@ -71,10 +76,27 @@ def run(arguments: argparse.Namespace) -> int:
     pair = _pair(arguments.node_id, arguments.board, given_settings(arguments))
     with closing(Workspace()) as workspace:
         result = Gate(workspace, Rules(strict=arguments.strict)).check(pair)
+        unshrunk = _unshrunk(pair, workspace)
     console = Console(sys.stdout, arguments.color)
     board = [] if isinstance(pair, Check) else describe(pair.board)
     console.print(story.render(result, board, console.style))
+    if unshrunk is not None and result.footprint is not None:
+        console.print(timelines.render(unshrunk, result.footprint, console.style))
     return int(result.failed)
+
+
+def _unshrunk(pair: Declared, workspace: Workspace) -> Footprint | None:
+    """What a shrunken pair would take with its file as it is; ``None`` for other pairs."""
+    from pytest_tinybudget.declaration.pairs import Pair
+    from pytest_tinybudget.gate.measurement import measurement
+
+    if not isinstance(pair, Pair) or pair.model.shrink is None or pair.board.accelerator:
+        return None
+    whole = replace(pair, model=replace(pair.model, shrink=None))
+    try:
+        return measurement(whole, workspace).footprint
+    except TinybudgetError:
+        return None  # the story says what is wrong with the model
 
 
 def _explain_code(name: str) -> int:
