@@ -157,6 +157,30 @@ def test_shrinking_is_named_first_with_what_it_saves(project: Project) -> None:
     assert not any(line.startswith("shrink") for line in again)
 
 
+@pytest.mark.parametrize(
+    ("start", "key"),
+    [
+        ("no log strings: TF_LITE_STRIP_ERROR_STRINGS, and ", "log_strings = false"),
+        ("optimized for size: -Os, and ", 'optimize = "s"'),
+    ],
+)
+def test_other_flags_of_the_compiler_save_what_they_promise(
+    project: Project, start: str, key: str
+) -> None:
+    project.model(labeled_model())
+    pico = ('runtime = "mine"', '[runtime.mine]\nextends = "pico-tflmicro dfea53b"')
+    board = "raspberry-pi-pico"
+    whole = project.check(declared(*pico, board=board))
+    without = project.check(declared(*pico, key, board=board))
+    saved = used(whole)["flash"] - used(without)["flash"]
+    assert saved > 10 * 1024
+    budget = f'budget = {{ flash = "{used(whole)["flash"] - saved} B" }}'
+    over = project.check(declared(budget, *pico, board=board))
+    line = starting(over, start + key)
+    assert "then flash fits" in line
+    kept_its_promise(line, over, without)
+
+
 def test_free_changes_are_combined_before_anything_that_costs_speed(project: Project) -> None:
     project.model(labeled_model())
     whole = used(project.check(declared()))["flash"]

@@ -215,16 +215,49 @@ def _other_builds(runtime: Runtime) -> Iterator[tuple[str, Runtime, str]]:
     if reference is not None:
         library = LIBRARIES[runtime.kernels.library].label
         yield f"reference kernels instead of {library}", reference, "slower"
+    for each in other_flags(runtime):
+        yield f"{each.change} ({each.how})", each.applied(runtime), each.note
+
+
+class OtherFlag(Struct, frozen=True):
+    """A flag that a firmware could be compiled with in place of its own.
+
+    ``how`` is what the compiler is told, ``key`` how a declaration says so, ``note`` what it costs.
+    """
+
+    change: str
+    how: str
+    key: str
+    applied: Callable[[Runtime], Runtime]
+    note: str = ""
+
+
+_OTHER_FLAGS = (
+    OtherFlag(
+        "no log strings",
+        "TF_LITE_STRIP_ERROR_STRINGS",
+        "log_strings = false",
+        lambda runtime: replace(runtime, tflm=replace(runtime.tflm, log_strings=False)),
+    ),
+    OtherFlag(
+        "optimized for size",
+        "-Os",
+        'optimize = "s"',
+        lambda runtime: replace(runtime, optimize="s") if runtime.optimize == "3" else runtime,
+        "slower",
+    ),
+)
+
+
+def other_flags(runtime: Runtime) -> Iterator[OtherFlag]:
+    """What ``runtime`` could be compiled with, where a table of that is as near as its own."""
     if runtime.graph:
         return
-    changes = []
-    if runtime.tflm.log_strings:
-        silent = replace(runtime, tflm=replace(runtime.tflm, log_strings=False))
-        changes.append(("no log strings (TF_LITE_STRIP_ERROR_STRINGS)", silent, ""))
-    if runtime.optimize == "3":
-        changes.append(("-Os instead of -O3", replace(runtime, optimize="s"), "slower"))
     now = choose_table(runtime).differences
-    yield from (each for each in changes if choose_table(each[1]).differences == now)
+    for flag in _OTHER_FLAGS:
+        other = flag.applied(runtime)
+        if other != runtime and choose_table(other).differences == now:
+            yield flag
 
 
 def _saved_parts(linked: Sequence[Part], left: Sequence[Part]) -> tuple[tuple[str, int], ...]:

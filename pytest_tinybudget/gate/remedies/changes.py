@@ -25,9 +25,12 @@ from pytest_tinybudget.boards.chips import largest_partition
 from pytest_tinybudget.boards.chips import possible_psram
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.declaration import DeclaredModel
+from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.shrunken import with_firmwares
+from pytest_tinybudget.footprint.link import OtherFlag
+from pytest_tinybudget.footprint.link import other_flags
 from pytest_tinybudget.footprint.link import reference_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.types import PairResult
@@ -90,6 +93,11 @@ class Candidate(Struct, frozen=True):
         models = tuple(replace(model, **settings) for model in pair.group.models)
         return replace(self, pair=replace(pair, group=replace(pair.group, models=models)))
 
+    def built(self, flag: OtherFlag) -> Candidate:
+        """With TFLM compiled with another flag."""
+        runtime = self.pair.firmware.runtime
+        return self.declared(runtime=DeclaredRuntime(runtime.name, flag.applied(runtime)))
+
     def placed(self, placement: Placement) -> Candidate:
         """With the arena in another memory."""
         pair = self.pair
@@ -135,6 +143,7 @@ def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
         _larger_partition(result, candidate),
         _with_psram(candidate),
         _converted_otherwise(candidate),
+        _other_flags(candidate),
         _reference_kernels(candidate),
     )
     for kind in kinds:
@@ -330,6 +339,21 @@ def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
             "conversion",
             "TFLM's own memory plan instead of the model's (OfflineMemoryAllocation)",
             lambda each: each.with_models(without_plan),
+        )
+
+
+def _other_flags(candidate: Candidate) -> Iterator[Change]:
+    """TFLM compiled otherwise, where there is a table of that build."""
+    firmware = candidate.pair.firmware
+    if firmware.fixed is not None:
+        return
+    for flag in other_flags(firmware.runtime):
+        yield Change(
+            flag.key,
+            "speed" if flag.note else "free",
+            f"{flag.change}: {flag.how}, and {flag.key} in [runtime.NAME]",
+            lambda each, flag=flag: each.built(flag),  # type: ignore[misc]
+            flag.note,
         )
 
 
