@@ -194,10 +194,12 @@ class Graph:
         per_channel: bool = True,
         weights_type: str | None = None,
         bias: bool = True,
+        groups: int = 1,
     ) -> int:
         """CONV_2D; sizes are (height, width)."""
         batch, height, width, channels = self.tensors[source].shape
-        weights = self._weights((filters, *kernel, channels), source, per_channel, 0, weights_type)
+        shape = (filters, *kernel, channels // groups)
+        weights = self._weights(shape, source, per_channel, 0, weights_type)
         result = self._like(
             source, (batch, *_window((height, width), kernel, stride, dilation, padding), filters)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from damage_campaign import campaign
@@ -14,15 +15,20 @@ from modelmaker import Graph
 from modelmaker import ModelMaker
 from modelmaker import Table
 from modelmaker import write
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.result import Refusal
+from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.runtimes.versions import find_version
+from pytest_tinybudget.runtimes.versions import known
 
 
 Build = Callable[[Graph], None]
@@ -391,6 +397,61 @@ def test_a_scratch_buffer_sized_by_an_unset_stride_is_refused() -> None:
         " not set"
     )
     assert not refusals(maker.build(), "m4_cmsisnn")
+
+
+def in_groups(kernel: tuple[int, int], **options: Any) -> Model:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(
+        graph.conv2d(graph.input((1, 5, 5, 4)), filters=4, kernel=kernel, groups=2, **options)
+    )
+    return read_model(maker.build(), "model")
+
+
+BEFORE = "which esp-nn before 1.2.3 ignores"
+NOT_TOLD = "which esp-tflite-micro before 1.3.7 does not tell esp-nn"
+IN_1X1 = "which esp-nn ignores for 1 x 1 filters"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "release", "tflm", "kernel", "ignored"),
+    [
+        ("esp32_espnn", "1.2.2", "90b983c2", (3, 3), BEFORE),
+        ("esp32_espnn", "1.0.0", "90b983c2", (1, 1), BEFORE),
+        ("esp32_espnn", "1.2.3", "90b983c2", (3, 3), ""),
+        ("esp32_espnn", "1.2.3", "cf8c42a1", (3, 3), ""),
+        ("esp32_espnn", "1.2.3", "b8c7ecc1", (3, 3), NOT_TOLD),
+        ("esp32_espnn", "1.2.3", "90b983c2", (1, 1), IN_1X1),
+        ("esp32_espnn", "", "90b983c2", (3, 3), f"{BEFORE} (esp_nn says which release it is)"),
+        ("esp32s3_espnn", "1.2.3", "90b983c2", (1, 1), ""),
+        ("esp32s3_espnn", "1.1.2", "90b983c2", (3, 3), BEFORE),
+        ("esp32s3_espnn", "", "90b983c2", (3, 3), BEFORE),
+        ("esp32p4_espnn", "1.2.3", "90b983c2", (3, 3), ""),
+        ("rv32imc_ref", "", "90b983c2", (3, 3), ""),
+    ],
+)
+def test_channels_in_groups_that_esp_nn_ignores_come_out_wrong(
+    runtime: str, release: str, tflm: str, kernel: tuple[int, int], ignored: str
+) -> None:
+    shipped = RUNTIMES[runtime]
+    version = known("esp-nn").get(release, Version())
+    firmware = replace(
+        shipped,
+        kernels=replace(shipped.kernels, version=version),
+        tflm=replace(shipped.tflm, version=find_version("tflm", tflm)),
+    )
+    found = [(each.stage, each.reason) for each in simulate(in_groups(kernel), firmware).refusals]
+    wrong = ("wrong", f"its 4 channels are in 2 groups, {ignored}")
+    assert found == ([wrong] if ignored else [])
+
+
+def test_channels_in_groups_that_esp_nn_leaves_to_tflm_are_right() -> None:
+    runtime = RUNTIMES["esp32_espnn"]
+    assert not simulate(in_groups((3, 3), dilation=(2, 2)), runtime).refusals
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.conv2d(graph.input((1, 5, 5, 4), "INT16"), filters=4, groups=2))
+    assert not simulate(read_model(maker.build(), "model"), runtime).refusals
 
 
 def test_a_scratch_buffer_sized_by_an_axis_that_is_not_there_is_refused() -> None:

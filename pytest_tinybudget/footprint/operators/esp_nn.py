@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.versions import Version
 from pytest_tinybudget.runtimes.versions import known
 
@@ -35,10 +36,15 @@ _S3_GATHERS = "ESP32-S3: CONV_2D gathers windows"
 _S3_STRIPS = "ESP32-S3: DEPTHWISE_CONV_2D works in strips"
 _S3_SPARES_32 = "ESP32-S3: DEPTHWISE_CONV_2D spares 32 bytes"
 _P4_KERNELS = "ESP32-P4: kernels for its vector unit"
+_GROUPS = "convolutions of groups"
+
+#: The TFLM that esp-tflite-micro 1.3.7 is of: from then on it tells esp-nn a filter's channels.
+_TELLS_CHANNELS = "2026-05-06T13:02"
 
 #: By vector unit: the change that brought its kernels, "" where every release has them, and
 #: those that changed what they ask for.
 _CHANGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "": ("", ()),
     "esp32s3": ("", (_S3_SPARES_32, _S3_STRIPS, _S3_GATHERS, _S3_SPARES_64)),
     "esp32p4": (_P4_KERNELS, (_P4_GATHERS,)),
 }
@@ -51,6 +57,26 @@ def possible_releases(unit: str, among: Iterable[str] = ()) -> tuple[str, ...]:
     versions = tuple(known("esp-nn").values())[::-1]
     chosen = tuple(each.name for each in versions if each.name in names)
     return chosen or tuple(each.name for each in versions if not kernels or each.has(kernels))
+
+
+def ignores_groups(kernels: Kernels, tflm: Version, filter_size: tuple[int, int]) -> str:
+    """Why an int8 CONV_2D whose channels are in groups comes out wrong; empty where it is right.
+
+    Measured with esp-nn's kernels in plain C of five releases, 1.0.0 to 1.2.3: all but the last
+    compute such a layer wrongly, and it does for a 1 x 1 filter or one whose channels are not told.
+    Kernels for vector units hand such a layer over to those in plain C.
+    """
+    found = known("esp-nn").get(kernels.version.name)
+    names = possible_releases(kernels.vectors, kernels.releases)
+    versions = [found] if found else [known("esp-nn")[name] for name in names]
+    if not all(version.has(_GROUPS) for version in versions):
+        unnamed = "" if found else " (esp_nn says which release it is)"
+        return f"which esp-nn before 1.2.3 ignores{unnamed}"
+    if tflm.date < _TELLS_CHANNELS:
+        return "which esp-tflite-micro before 1.3.7 does not tell esp-nn"
+    if filter_size == (1, 1) and not kernels.vectors:
+        return "which esp-nn ignores for 1 x 1 filters"
+    return ""
 
 
 def runs(unit: str, among: Iterable[str] = ()) -> Mapping[str, str]:

@@ -19,6 +19,7 @@ from math import isfinite
 from math import prod
 from typing import Protocol
 
+from pytest_tinybudget.footprint.operators.esp_nn import ignores_groups
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import int32s
@@ -499,8 +500,18 @@ def _conv(node: Trusted) -> None:
     )
     groups = source.shape[3] // depth
     node.trust(filters % groups == 0, f"its {filters} filters do not make {groups} groups")
+    if groups > 1 and _runs_in_esp_nn(node, source, weights):
+        ignored = ignores_groups(node.kernels, node.tflm.version, (height, width))
+        node.trust(not ignored, f"its {source.shape[3]} channels are in {groups} groups, {ignored}")
     _gives_images(node, result, (source.shape[0], *_windows(node, source, height, width), filters))
     _bias(node, 2, filters, *_ACCUMULATORS.get(source.type, ()))
+
+
+def _runs_in_esp_nn(node: Trusted, source: Tensor, weights: Tensor) -> bool:
+    """Whether esp-nn computes a CONV_2D: other types and dilations are TFLM's own."""
+    dilation = option(node, "dilation_h_factor"), option(node, "dilation_w_factor")
+    types = source.type, weights.type
+    return node.kernels.library == "esp-nn" and types == ("INT8", "INT8") and dilation == (1, 1)
 
 
 def _depthwise(node: Trusted) -> None:
