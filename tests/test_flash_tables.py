@@ -27,6 +27,7 @@ from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.distributions import distributions
+from pytest_tinybudget.runtimes.distributions import find_distribution
 from pytest_tinybudget.runtimes.fingerprint import fingerprint
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
@@ -293,6 +294,16 @@ def test_a_chip_of_another_core_counts_more_than_the_esp32_and_says_why(core: st
     assert margin.note
     assert margin.margin_bytes > 0.09 * linked.flash + (2_000 if core.startswith("RV") else 0)
     assert {part.method for part in linked.parts} == {"estimated"}
+
+
+def test_a_distribution_on_a_risc_v_chip_counts_what_the_chip_may_add() -> None:
+    release = find_distribution("esp-tflite-micro 1.4.0")
+    for core, differences in (("Xtensa LX6", []), ("RV32IMC", ["core"]), ("RV32IMAC", ["core"])):
+        runtime = release.on(core)
+        assert runtime is not None
+        choice = choose_table(runtime)
+        assert choice.name == "esp32_espnn"
+        assert [each.of for each in choice.differences] == differences
 
 
 def test_the_esp32_p4_s_vector_kernels_come_on_top() -> None:

@@ -273,7 +273,7 @@ def runtime_called(name: str, core: str = "") -> Runtime:
         TinybudgetError: there is no such runtime; names the nearest.
     """
     if name in RUNTIMES:
-        return RUNTIMES[name]
+        return RUNTIMES[name].for_core(core)
     distribution = named(name)
     if distribution is None:
         raise TinybudgetError(f"unknown runtime {name!r}{_offers(name)}", code="TB101")
@@ -320,6 +320,7 @@ def _runtime(distribution: Distribution, core: Core) -> Runtime | None:
         base: Runtime | None = RUNTIMES[stand_ins()[core.name].runtime]
     else:
         base = base_for(core, distribution.kernels[core.family])
+    base = base and base.for_core(core.name)
     if base is None or distribution.full_name == f"{UPSTREAM} {TFLM_COMMIT}":
         return base
     return replace(
