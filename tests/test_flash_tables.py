@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from test_link import _model
 from truth import link_records
 from truth import packed_links
 
+from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
 from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import sizes_of
@@ -375,6 +377,29 @@ def test_the_flash_of_public_models_is_that_of_their_real_links(model: str) -> N
         ("arduino_m4f_app", "zephyr_m4f_app", "pico_m0plus_sdk"), PUBLIC_MODELS[model], strict=True
     ):
         assert link(content, of_distribution(name)).flash == pytest.approx(real, rel=0.0025)
+
+
+@needs_shared
+@pytest.mark.parametrize("name", [name for name in OF_DISTRIBUTIONS if "espnn" not in name])
+def test_static_ram_is_that_of_the_real_links(name: str) -> None:
+    """Interpreter, resolver and static objects; the links have 20 to 64 bytes of their own main."""
+    row = tables()[name]
+    runtime = find_distribution(row.built_from).on(row.core)
+    assert runtime is not None
+    operators = load_graph(name).operators
+    path = SHARED / "tflm" / "distributions" / f"flash_{name}.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines():
+        real = json.loads(line)
+        custom = tuple(each for each in real["ops"] if operators[each].custom)
+        model = _model(*(each for each in real["ops"] if each not in custom), custom=custom)
+        of_its_build = replace(
+            built(runtime, log_strings=row.log_strings),
+            optimize=row.optimize,
+            app_libc=row.app_libc,
+        )
+        parts = link(model, of_its_build).ram_parts
+        static = sum(part.bytes for part in parts if part.name != RESOURCE_VARIABLES)
+        assert 20 <= real["net_bss"] + real["net_data"] - static <= 64
 
 
 def test_a_runtime_without_tables_has_none() -> None:
