@@ -31,6 +31,7 @@ from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import typed_for
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.gate.artifacts import Artifacts
@@ -356,6 +357,71 @@ def test_flash_counts_no_registration_for_one_type_that_the_version_lacks() -> N
     assert set(typed_for(classifier(), old)) == {"CONV_2D", "FULLY_CONNECTED"}
     files = render(classifier(), name="kws", firmwares=[Firmware(old, "typed")])
     assert b"AddSoftmax()" in files["kws_op_resolver.h"]
+
+
+def test_flash_of_each_board_is_that_of_the_code_that_all_boards_share(tmp_path: Path) -> None:
+    """The old library has no typed softmax, so that the code for both registers the generic one."""
+    (tmp_path / "kws.tflite").write_bytes(classifier().content)
+    text = """
+        [models.kws]
+        source = "kws.tflite"
+        registrations = "typed"
+        boards = ["raspberry-pi-pico", "old"]
+        [boards.old]
+        extends = "arduino-nano-33-ble"
+        runtime = "early"
+        [runtime.early]
+        extends = "m4_cmsisnn"
+        tflm = "05b427e1"
+        """
+    (tmp_path / "tinybudget.toml").write_text(text, encoding="utf-8")
+    both, _ = pairs("tinybudget.toml", load_declaration(tmp_path / "tinybudget.toml"))
+    assert isinstance(both, Pair)
+    alone = replace(both, model=replace(both.model, boards=(both.board,)))
+    typed = [set(typed_for(classifier(), each.firmware)) for each in (alone, both)]
+    assert typed == [{"CONV_2D", "FULLY_CONNECTED", "SOFTMAX"}, {"FULLY_CONNECTED"}]
+    flash = [link(classifier(), each.firmware).flash for each in (alone, both)]
+    assert flash[0] < flash[1]
+    files = Artifacts().write_c_files(both, tmp_path / "out", Workspace(cached=False))
+    (resolver,) = [path for path in files if path.name.endswith("op_resolver.h")]
+    called = re.findall(r"resolver\.(\w+\(.*\)) !=", resolver.read_text(encoding="utf-8"))
+    assert called == [
+        "AddConv2D()",
+        "AddFullyConnected(tflite::Register_FULLY_CONNECTED_INT8())",
+        "AddSoftmax()",
+    ]
+
+
+def test_code_for_one_of_several_releases_compiles_with_each(tmp_path: Path) -> None:
+    """As ``runtime = "project"`` gives it, where a manifest allows a range."""
+    compiler_or_skip(ARM)
+    names = ("arduino-tflm 2022-06", "arduino-tflm 2023-12")
+    one_of = tuple(find_distribution(name).usual for name in names)
+    runtime = replace(one_of[1], label="project", one_of=one_of)
+    files = render(classifier(), name="kws", firmwares=[Firmware(runtime)])
+    resolver = files["kws_op_resolver.h"]
+    assert resolver.startswith(
+        b"/* kws: the operators that the model uses. Written by pytest-tinybudget, do not edit.\n"
+        b" * For arduino-tflm 2022-06 (TFLM 87fb33be).\n"
+        b" * For arduino-tflm 2023-12 (TFLM c12bd762)."
+    )
+    for name in names:
+        distribution = find_distribution(name)
+        folder = tmp_path / name.replace(" ", "_")
+        folder.mkdir()
+        (folder / "TensorFlowLite.h").touch()
+        more = ", tflite::GetMicroErrorReporter()" if name.endswith("06") else ""
+        header = "micro/micro_error_reporter.h" if more else "micro/micro_interpreter.h"
+        use = f'#include "tensorflow/lite/{header}"\n' + USE.replace(
+            "sizeof(arena))", f"sizeof(arena){more})"
+        )
+        compile_use(folder, distribution.tflm_date, files, use)
+
+
+def test_code_for_a_commit_that_is_not_known_compiles_with_each_version() -> None:
+    runtime = replace(RUNTIMES["m4_ref"], tflm=Tflm(Version("0123456789")))
+    files = render(classifier(), name="kws", firmwares=[Firmware(runtime)])
+    assert b"More... more" in files["kws_interpreter.h"]
 
 
 # The data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from pytest_tinybudget.runtimes.interface import Interface
 from pytest_tinybudget.runtimes.interface import common_interface
 from pytest_tinybudget.runtimes.interface import interface_of
 from pytest_tinybudget.runtimes.placement import Placements
+from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.versions import changes
 
 
@@ -84,32 +86,41 @@ def target_of(firmwares: Sequence[Firmware]) -> Target:
     if not firmwares:
         return Target()
     typed = all(firmware.registrations == "typed" for firmware in firmwares)
-    interface = common_interface([interface_of(each.runtime.tflm) for each in firmwares])
+    interface = common_interface([interface_of(each.runtime) for each in firmwares])
+    runtimes = [one for each in firmwares for one in each.runtime.one_of or (each.runtime,)]
     return Target(
         "typed" if typed else "generic",
         firmwares[0].placements,
         interface,
-        _first_header(firmwares),
-        tuple(sorted({_line(firmware) for firmware in firmwares})),
+        _first_header(runtimes),
+        tuple(sorted({line for firmware in firmwares for line in _lines(firmware)})),
         {
-            operator: _line(firmware)
-            for firmware in firmwares
-            for operator in firmware.runtime.tflm.version.unregistered
+            operator: _line(runtime.name, runtime)
+            for runtime in runtimes
+            for operator in runtime.tflm.version.unregistered
         },
     )
 
 
-def _first_header(firmwares: Sequence[Firmware]) -> str:
-    """The header that all distributions of ``firmwares`` want first; the others have no such."""
-    found = [named(firmware.runtime.distribution) for firmware in firmwares]
+def _first_header(runtimes: Sequence[Runtime]) -> str:
+    """The header that all distributions of ``runtimes`` want first; the others have no such."""
+    found = [named(runtime.distribution) for runtime in runtimes]
     headers = {each.first_header if each is not None else "" for each in found}
     return headers.pop() if len(headers) == 1 else ""
 
 
-def _line(firmware: Firmware) -> str:
-    commit = firmware.runtime.tflm.commit
+def _lines(firmware: Firmware) -> Iterator[str]:
+    """The runtime, or all releases that it may be."""
+    for each in firmware.runtime.one_of:
+        yield _line(each.name, each)
+    if not firmware.runtime.one_of:
+        yield _line(firmware.name, firmware.runtime)
+
+
+def _line(name: str, runtime: Runtime) -> str:
+    commit = runtime.tflm.commit
     version = f"TFLM {commit}" if commit else "TFLM of unknown version"
-    return f"{comment_text(firmware.name)} ({comment_text(version)})"
+    return f"{comment_text(name)} ({comment_text(version)})"
 
 
 def _since(operator: str) -> tuple[str, ...]:

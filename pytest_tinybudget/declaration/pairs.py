@@ -7,6 +7,7 @@ own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ from pytest_tinybudget.declaration.declared import firmware_for
 from pytest_tinybudget.declaration.declared import runtime_for
 from pytest_tinybudget.declaration.project import Project
 from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.interface import interface_of
 from pytest_tinybudget.runtimes.placement import Placements
 
 
@@ -137,7 +139,23 @@ class Pair(_Item, frozen=True, gc=False):
         Raises:
             TinybudgetError: the board's core or runtime is not known, or does not suit the other.
         """
-        return firmware_for(self.model, self.board, self.project.runtimes)
+        firmware = firmware_for(self.model, self.board, self.project.runtimes)
+        if firmware.registrations == "generic" or self.board.accelerator:
+            return firmware
+        return replace(
+            firmware, not_typed=self._not_typed() - interface_of(firmware.runtime).not_typed
+        )
+
+    def _not_typed(self) -> frozenset[tuple[str, str]]:
+        """What the model's code cannot register, since one of its boards has an older TFLM."""
+        found: frozenset[tuple[str, str]] = frozenset()
+        for board in self.model.boards:
+            if board == self.board or board.accelerator:
+                continue  # what an accelerator runs has code of its own
+            with suppress(TinybudgetError):  # which that board's pair reports
+                other = firmware_for(self.model, board, self.project.runtimes)
+                found |= interface_of(other.runtime).not_typed
+        return found
 
     @property
     def slots(self) -> Slots | None:
@@ -202,6 +220,7 @@ class GroupPair(_Item, frozen=True, gc=False):
             registrations="generic" if generic else "typed",
             stack=None,
             placements=Placements(self.group.placement),
+            not_typed=frozenset().union(*(each.not_typed for each in firmwares)),
         )
 
     @property

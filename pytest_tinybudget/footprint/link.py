@@ -104,7 +104,7 @@ def link(model: Model, firmware: Firmware | Runtime) -> Linked:
         return Linked((), (), (line,))
     graph = load_graph(_table(runtime))
     operators = _operators(model)
-    typed = typed_for(model, runtime) if firmware.registrations == "typed" else {}
+    typed = typed_for(model, firmware) if firmware.registrations == "typed" else {}
     image = _image(graph, operators, typed)
     parts, unknown = _with_margin(image.parts, runtime, graph), []
     if image.main_margin:
@@ -132,6 +132,9 @@ def link(model: Model, firmware: Firmware | Runtime) -> Linked:
 def _of_any(model: Model, firmware: Firmware) -> Linked:
     """The largest of what ``firmware`` may be, part of flash and RAM apart."""
     runtimes = firmware.runtime.one_of
+    # The code is the same for all of them.
+    not_typed = firmware.not_typed | interface_of(firmware.runtime).not_typed
+    firmware = replace(firmware, not_typed=not_typed)
     found = {each.name: link(model, replace(firmware, runtime=each)) for each in runtimes}
     sizes = {name: _total(linked.parts) for name, linked in found.items()}
     most = max(sizes, key=lambda name: sizes[name])
@@ -160,7 +163,7 @@ def what_if(model: Model, firmware: Firmware | Runtime) -> tuple[Saving, ...]:
     if not _table(runtime):
         return ()
     graph, others = load_graph(_table(runtime)), tuple(_other_builds(runtime))
-    operators, possible = _operators(model), typed_for(model, runtime)
+    operators, possible = _operators(model), typed_for(model, firmware)
     key = (
         "savings",
         tuple(operators.items()),
@@ -298,16 +301,21 @@ def unmeasured_main_of(graph: SectionGraph, operators: Mapping[str, bool]) -> in
     return _image(graph, operators, {}).main_margin
 
 
-def typed_for(model: Model, runtime: Runtime) -> dict[str, str]:
-    """Operators of ``model`` that ``runtime`` can register for one type: ``{"CONV_2D": "INT8"}``.
+def typed_for(model: Model, firmware: Firmware | Runtime) -> dict[str, str]:
+    """Operators of ``model`` that can be registered for one type there: ``{"CONV_2D": "INT8"}``.
 
     Only those whose type-specific registration is a function of its own in the runtime; with
     reference kernels the names are aliases and would change nothing. None that its version of TFLM
-    does not take, as the table may be another version's.
+    does not take, as the table may be another version's, and none that the code cannot use.
     """
-    interface = interface_of(runtime.tflm)
-    linked = _in_table(typed_registrations(model), _table(runtime))
-    return {name: kind for name, kind in linked.items() if interface.takes(name, kind)}
+    firmware = as_firmware(firmware)
+    interface = interface_of(firmware.runtime)
+    linked = _in_table(typed_registrations(model), _table(firmware.runtime))
+    return {
+        name: kind
+        for name, kind in linked.items()
+        if interface.takes(name, kind) and (name, kind) not in firmware.not_typed
+    }
 
 
 def _in_table(typed: Mapping[str, str], table: str) -> dict[str, str]:

@@ -42,6 +42,8 @@ class Firmware(Struct, frozen=True):
     Attributes:
         runtime: TFLM, kernels and core.
         registrations: which kernels are registered.
+        not_typed: registrations for one type, such as ``("CONV_2D", "INT8")``, that the code does
+            not use although this runtime has them: it is compiled for another runtime as well.
         costs: what operators without a rule take, sorted by operator (``with_costs``).
         fixed: takes the place of the section graph and the stack table. The arena is still
             simulated with ``runtime``.
@@ -58,6 +60,7 @@ class Firmware(Struct, frozen=True):
     stack: int | None = None
     placements: Placements = Placements()
     label: str = ""
+    not_typed: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def name(self) -> str:

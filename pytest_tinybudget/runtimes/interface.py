@@ -18,7 +18,7 @@ from msgspec import UnsetType
 from msgspec.structs import asdict
 from msgspec.structs import replace
 
-from pytest_tinybudget.runtimes.tflm import Tflm
+from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 class Interface(Struct, frozen=True):
@@ -93,11 +93,17 @@ def interface_at(date: str) -> Interface:
 _OF_ANY_VERSION = Interface(registration="", error_reporter=None)
 
 
-def interface_of(tflm: Tflm) -> Interface:
-    """The interface of a version of TFLM, or what compiles with any where it is not known."""
-    if tflm.version.date:
-        return interface_at(tflm.version.date)
-    return Interface() if tflm.is_known else _OF_ANY_VERSION
+def interface_of(runtime: Runtime) -> Interface:
+    """The interface of a runtime's TFLM, or of all releases that the runtime may be.
+
+    Where the version is not known, it is what compiles with any.
+    """
+    if runtime.one_of:
+        return common_interface([interface_of(each) for each in runtime.one_of])
+    version = runtime.tflm.version
+    if version.date:
+        return interface_at(version.date)
+    return Interface() if runtime.tflm.is_known else _OF_ANY_VERSION
 
 
 def common_interface(interfaces: Sequence[Interface]) -> Interface:
