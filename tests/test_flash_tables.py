@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+import section_graphs
 from msgspec.structs import replace
 from test_link import _model
 from truth import link_records
@@ -377,6 +379,21 @@ def test_the_flash_of_public_models_is_that_of_their_real_links(model: str) -> N
         ("arduino_m4f_app", "zephyr_m4f_app", "pico_m0plus_sdk"), PUBLIC_MODELS[model], strict=True
     ):
         assert link(content, of_distribution(name)).flash == pytest.approx(real, rel=0.0025)
+
+
+@needs_shared
+def test_packing_the_graphs_of_distributions_again_gives_those_that_are_shipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = SHARED / "tflm" / "distributions"
+    assert section_graphs.main(["--graphs", str(measured), "--output", str(tmp_path)]) == 0
+    printed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:-1]}
+    assert printed == {name for name in OF_DISTRIBUTIONS if "espnn" not in name}
+    packed = {path.name: gzip.decompress(path.read_bytes()) for path in tmp_path.iterdir()}
+    assert len(packed) == len(section_graphs.GRAPHS)
+    for name, content in packed.items():
+        # What compression makes of it depends on the zlib that Python has.
+        assert content == gzip.decompress(GRAPHS.joinpath(name).read_bytes()), name
 
 
 @needs_shared
