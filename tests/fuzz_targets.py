@@ -765,7 +765,7 @@ external_components: [{source: github://a/b, components: [x]}]
 def _project(folder: Path) -> Target:
     """A file of each kind, which is told by its first line: its path in the project."""
     from pytest_tinybudget.detection.detect import detect
-    from pytest_tinybudget.detection.releases import allowed
+    from pytest_tinybudget.detection.flashed import flashed
 
     corpus = [f"{path}\n{text}".encode() for path, text in _PROJECT_FILES.items()]
 
@@ -778,8 +778,10 @@ def _project(folder: Path) -> Target:
             found = detect(folder / "project")
         finally:
             path.unlink()
-        for finding in found.findings:
-            allowed(finding.version, ["1.3.3", "1.3.3.1"])
+        for core in ("Cortex-M4F", "Xtensa LX7 with vectors"):
+            named = flashed(found, core)
+            for line in (named.places, named.runtime.name, *named.notes) if named else ():
+                require_plain(line)
         for problem in found.problems:
             assert "\n" not in problem.text
             raise TinybudgetError(problem.text)

@@ -262,12 +262,13 @@ def test_a_fork_says_nothing(tmp_path: Path) -> None:
     assert flashed(detect(project(tmp_path, **files)), S3) is None
 
 
-def test_a_submodule_that_is_checked_out_is_dated_by_its_commit(tmp_path: Path) -> None:
+def submodule_of(folder: Path, repository: str) -> tuple[Path, str]:
+    """A project with a submodule at a commit of June 2024, checked out."""
     modules = project(
-        tmp_path,
+        folder,
         **{
             ".gitmodules": '[submodule "lib/t"]\n\tpath = lib/t\n'
-            "\turl = https://github.com/raspberrypi/pico-tflmicro\n",
+            f"\turl = https://github.com/{repository}\n",
             "lib/t/README": "",
         },
     )
@@ -278,6 +279,11 @@ def test_a_submodule_that_is_checked_out_is_dated_by_its_commit(tmp_path: Path) 
     commit = git(modules / "lib/t", "rev-parse", "HEAD")
     git(modules, "init", "--quiet")
     git(modules, "update-index", "--add", "--cacheinfo", f"160000,{commit},lib/t")
+    return modules, commit
+
+
+def test_a_submodule_that_is_checked_out_is_dated_by_its_commit(tmp_path: Path) -> None:
+    modules, _ = submodule_of(tmp_path, "raspberrypi/pico-tflmicro")
     detection = detect(modules)
     assert [each.date for each in detection.findings] == ["2024-06-01T10:00"]
     found = flashed(detection, "Cortex-M0+")
@@ -285,6 +291,24 @@ def test_a_submodule_that_is_checked_out_is_dated_by_its_commit(tmp_path: Path) 
     assert names(found) == ["pico-tflmicro dfea53b", "pico-tflmicro 03cbb1e"]
     (note,) = found.notes
     assert note.endswith("of 2024-06-01 counts as the releases around")
+
+
+def test_a_commit_of_tflm_that_nobody_measured_is_bounded_by_those_around_its_date(
+    tmp_path: Path,
+) -> None:
+    modules, commit = submodule_of(tmp_path, "tensorflow/tflite-micro")
+    found = flashed(detect(modules), "RV32IMC")
+    assert found is not None
+    assert found.runtime.tflm.version.name == commit[:8]
+    assert found.runtime.tflm.version.date == "2024-06-01T10:00"
+    assert not found.runtime.tflm.is_known
+    footprint = measure(dense(), found.runtime)
+    assert footprint.arena is not None
+    assert footprint.unknown
+    known = runtime_called("tflite-micro 71fba59b", "RV32IMC")
+    least = measure(dense(), known).arena
+    assert least is not None
+    assert footprint.arena.required >= least.required
 
 
 # runtime = "project"

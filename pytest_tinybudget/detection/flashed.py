@@ -28,8 +28,10 @@ from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Optimize
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.versions import changes
 from pytest_tinybudget.runtimes.versions import find_version
 from pytest_tinybudget.runtimes.versions import known
+from pytest_tinybudget.runtimes.versions import version as version_at
 
 
 #: The distribution that each product brings.
@@ -221,7 +223,7 @@ def _allowed(
     if exact is not None and exact in releases:
         return [exact], ""
     if name == UPSTREAM:
-        return [_upstream(version, releases)], ""
+        return [_upstream(version, finding.date, releases)], ""
     if finding.date:
         around = _around(finding.date, releases)
         return (
@@ -257,10 +259,17 @@ def _cleaned(name: str, version: str) -> str:
     return version.removeprefix("v").replace("~", ".")
 
 
-def _upstream(version: str, releases: Sequence[Distribution]) -> Distribution:
-    """A commit of TFLM itself; what no rule is known for is bounded where it is measured."""
+def _upstream(version: str, date: str, releases: Sequence[Distribution]) -> Distribution:
+    """A commit of TFLM itself; one that nobody measured is bounded where it is measured."""
     commit = printable(version[:_SHORT])
-    return replace(releases[0], release=commit, tflm=commit, kernels_versions={}, newest=False)
+    return replace(
+        releases[0],
+        release=commit,
+        tflm=commit,
+        tflm_date=date,
+        kernels_versions={},
+        newest=False,
+    )
 
 
 # From releases to runtimes
@@ -296,8 +305,10 @@ def _built(release: Distribution, core: str) -> Runtime | None:
     runtime = newest.on(core)
     if runtime is None:
         return None
-    tflm = replace(runtime.tflm, version=find_version("tflm", release.tflm))
-    return replace(runtime, tflm=tflm, label=release.full_name)
+    version = find_version("tflm", release.tflm)
+    if not version.date and release.tflm_date:
+        version = version_at(release.tflm, release.tflm_date, changes("tflm"))
+    return replace(runtime, tflm=replace(runtime.tflm, version=version), label=release.full_name)
 
 
 def _settings(
