@@ -29,6 +29,7 @@ from pytest_tinybudget.footprint.link import what_if
 from pytest_tinybudget.footprint.section_graph import load_graph
 from pytest_tinybudget.footprint.stack import stack_part
 from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.runtimes import tables as runtimes_tables
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.distributions import find_distribution
@@ -38,6 +39,7 @@ from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tables import _choice
+from pytest_tinybudget.runtimes.tables import _content
 from pytest_tinybudget.runtimes.tables import choose_table
 from pytest_tinybudget.runtimes.tables import section_graph_path
 from pytest_tinybudget.runtimes.tables import tables
@@ -226,6 +228,35 @@ def test_where_main_was_not_measured_its_bound_covers_the_real_link(name: str) -
         (bound,) = (part for part in linked.parts if part.name == "margin: resolver and main")
         assert linked.flash < 1.02 * each["bytes"]
         assert linked.flash + bound.margin_bytes > each["bytes"]
+
+
+@pytest.mark.parametrize("without", ["its table", "its distribution"])
+@pytest.mark.parametrize("name", LINKS)
+def test_what_the_nearest_other_table_counts_at_most_is_never_below_the_real_link(
+    name: str, without: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Margins of differences are held to builds that have tables, each as if it had none."""
+    row = tables()[name]
+    others = tuple(
+        table
+        for table in tables().values()
+        if table.name != name and (without == "its table" or table.distribution != row.distribution)
+    )
+    if not any(CORES[table.core].family == CORES[row.core].family for table in others):
+        pytest.skip("no other table is of its family of cores")
+    runtime = of_distribution(name)
+    monkeypatch.setattr(runtimes_tables, "_content", lambda: replace(_content(), tables=others))
+    choose_table.cache_clear()
+    try:
+        assert choose_table(runtime).differences
+        operators = load_graph(name).operators
+        for each in LINKS[name]:
+            custom = tuple(one for one in each["ops"] if operators[one].custom)
+            builtin = (one for one in each["ops"] if one not in custom)
+            linked = link(_model(*builtin, custom=custom), runtime)
+            assert linked.flash + linked.margin_bytes >= each["bytes"], each["ops"]
+    finally:
+        choose_table.cache_clear()
 
 
 @needs_shared
