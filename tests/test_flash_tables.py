@@ -331,6 +331,24 @@ def test_a_chip_of_another_core_counts_more_than_the_esp32_and_says_why(core: st
     assert {part.method for part in linked.parts} == {"estimated"}
 
 
+def test_what_a_risc_v_chip_may_add_covers_the_links_for_rv32imc_and_is_no_wild_guess() -> None:
+    path = Path(__file__).parent / "data" / "truth" / "esp_nn_rv32imc_links.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        links = [json.loads(line) for line in lines]
+    choice, graph = choose_table(ESP32.for_core("RV32IMC")), load_graph("esp32_espnn")
+    (core,) = choice.differences
+    off = []
+    for each in links:
+        sizes = sizes_of(graph, {name: graph.operators[name].custom for name in each["ops"]})
+        flash = sum(size for kind, size in sizes.items() if kind != "bss")
+        most = flash * (1 + core.percent / 100) + core.bytes
+        least = flash * (1 - core.below_percent / 100)
+        if not least <= each["bytes"] <= most <= 1.17 * each["bytes"] + core.bytes:
+            off.append((each, flash))
+    assert len(links) == 114
+    assert not off
+
+
 def test_a_distribution_on_a_risc_v_chip_counts_what_the_chip_may_add() -> None:
     release = find_distribution("esp-tflite-micro 1.4.0")
     for core, differences in (("Xtensa LX6", []), ("RV32IMC", ["core"]), ("RV32IMAC", ["core"])):
