@@ -1,9 +1,9 @@
-"""What each distribution of TFLM takes for the same six models: the tables of the docs' page.
+"""What each distribution of TFLM takes for the same six models, and how exact that is.
 
-``docs/which_runtime.md`` shows them between marks, and a test holds the page to them::
+``docs/which_runtime.md`` and the README show the tables after marks, and a test holds them to it::
 
     python benchmarks/which_runtime.py            # prints the tables
-    python benchmarks/which_runtime.py --write    # writes them into the page
+    python benchmarks/which_runtime.py --write    # writes them into the pages
 
 With a folder of measurements it prints what the arena was measured to be for public models::
 
@@ -21,10 +21,13 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import cache
+from functools import partial
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import accuracy
 import truth
 import version_truth
 from msgspec import Struct
@@ -183,15 +186,75 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-TABLES = {"arena": arena_cell, "flash": flash_cell}
+# How exact that is
 
 
-def page_with_tables(text: str) -> str:
-    """``text`` of the page with today's tables after their marks."""
-    for name, cell in TABLES.items():
+class Held(Struct, frozen=True):
+    """What the numbers for one distribution are held to.
+
+    ``builds`` are labels of measured builds (``version_truth.py``) whose arenas are its own, and
+    ``tables`` how the names of its flash tables begin.
+    """
+
+    name: str
+    builds: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+
+
+#: In the order of the README.
+HELD = (
+    Held("TFLM's own, `90b983c2`", ("90b983c2 cmsisnn", "90b983c2 ref"), ("m", "rv32imc")),
+    Held("Arduino's library, `2023-12`", ("c12bd762 cmsisnn full",), ("arduino_",)),
+    Held("esp-tflite-micro, `1.3.3` to `1.4.0`", ("10ebaab9 ref", "cf8c42a1 ref"), ("esp32",)),
+    Held("pico-tflmicro, `dfea53b`", ("10ebaab9 cmsisnn",), ("pico_",)),
+    Held("Zephyr's module, `4.4`", ("cf8c42a1 cmsisnn full",), ("zephyr_",)),
+)
+_ARENA = ("arena_used", "arena_required", "head", "tail", "refused")
+
+
+def exactness() -> str:
+    """The Markdown table of how exact the numbers for each distribution are."""
+    models = accuracy.Models.of_contents(truth.packed_models())
+    arenas = list(accuracy.compare_versions(models, version_truth.packed()))
+    measured = [*truth.packed_measurements(), *truth.packed_links()]
+    links = [row for row in accuracy.compare(models, measured) if row.quantity == "flash"]
+    named = {build for held in HELD for build in held.builds}
+    others = tuple(sorted({row.variant for row in arenas} - named))
+    older = Held(f"{len(others)} builds of other versions, 2021 to 2026", others)
+    lines = [
+        _line(["what is flashed", "arena and outcome", "exact", "flash", "median", "worst"]),
+        "|---" * 6 + "|",
+    ]
+    for held in (*HELD, older):
+        arena = [row for row in arenas if row.variant in held.builds and row.quantity in _ARENA]
+        exact = sum(row.difference == 0 for row in arena)
+        share = f"{1000 * exact // len(arena) / 10:g} %"
+        flash = [abs(row.percent) for row in links if _is_of(row.variant, held.tables)]
+        sizes = ["–"] * 3
+        if flash:
+            sizes = [f"{len(flash):,} links", f"{median(flash):.2f} %", f"{max(flash):.2f} %"]
+        lines.append(_line([held.name, f"{len(arena):,} numbers", share, *sizes]))
+    return "\n".join(lines)
+
+
+def _is_of(variant: str, tables: tuple[str, ...]) -> bool:
+    """Whether links of ``variant`` are of a table whose name begins so; bounds are none."""
+    return variant.startswith(tables) and "bound" not in variant
+
+
+TABLES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
+    PAGE: {"arena": partial(table, arena_cell), "flash": partial(table, flash_cell)},
+    ROOT / "README.md": {"exactness": exactness},
+}
+
+
+def page_with_tables(page: Path) -> str:
+    """The text of ``page`` with today's tables after their marks."""
+    text = page.read_text(encoding="utf-8")
+    for name, made in TABLES[page].items():
         mark = f"<!-- table: {name} -->\n"
-        assert text.count(mark) == 1, f"{PAGE.name} lacks {mark.strip()}"
-        text = re.sub(rf"({mark})(?:\|[^\n]*\n)*", rf"\g<1>{table(cell)}\n", text)
+        assert text.count(mark) == 1, f"{page.name} lacks {mark.strip()}"
+        text = re.sub(rf"({mark})(?:\|[^\n]*\n)*", rf"\g<1>{made()}\n", text)
     return text
 
 
@@ -253,17 +316,17 @@ def measured_table(found: Sequence[Build]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--write", action="store_true", help="write the tables into the page")
+    parser.add_argument("--write", action="store_true", help="write the tables into the pages")
     parser.add_argument("--measured", type=Path, metavar="DIR", help="measurements of versions")
     parser.add_argument("--models", type=Path, metavar="DIR", help="the public models")
     chosen = parser.parse_args(arguments)
     if chosen.measured and chosen.models:
         print(measured_table(list(builds(chosen.measured, chosen.models))))
     elif chosen.write:
-        text = page_with_tables(PAGE.read_text(encoding="utf-8"))
-        PAGE.write_text(text, encoding="utf-8")
+        for page in TABLES:
+            page.write_text(page_with_tables(page), encoding="utf-8")
     else:
-        print("\n\n".join(table(cell) for cell in TABLES.values()))
+        print("\n\n".join(made() for tables in TABLES.values() for made in tables.values()))
     return 0
 
 
