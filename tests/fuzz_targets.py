@@ -199,7 +199,7 @@ class _WholeWay:
                 model,
                 name=pair.model.artifact_name,
                 footprints=[result.footprint],
-                registrations=pair.model.registrations,
+                firmwares=[pair.firmware],
                 language="c" if turn & 1 else "c++",
             )
             for name, text in files.items():
