@@ -304,7 +304,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=120, help="stop after these")
     parser.add_argument("--only", choices=sorted(TARGETS), action="append", help="these formats")
     parser.add_argument("--seed", default=time.strftime("%Y-%m-%d"), help="default: the date")
-    parser.add_argument("--keep", type=Path, default=Path("build/fuzzing"), help="folder for findings")
+    parser.add_argument(
+        "--keep", type=Path, default=Path("build/fuzzing"), help="folder for findings"
+    )
     arguments = parser.parse_args()
     until, failed = time.monotonic() + 60 * arguments.minutes, False
     print(f"seed {arguments.seed}")

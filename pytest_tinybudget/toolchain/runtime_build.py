@@ -15,6 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 from msgspec import field
+from msgspec import structs
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
@@ -592,6 +593,10 @@ def _pruned(graph: SectionGraph) -> tuple[SectionGraph, set[int]]:
         core_variables=renumbered(graph.core_variables),
         baseline=renumbered(graph.baseline),
         kept=renumbered(graph.kept),
+        applications={
+            name: structs.replace(each, baseline=renumbered(each.baseline))
+            for name, each in graph.applications.items()
+        },
         supersede=tuple(
             (number[small], number[big])
             for small, big in graph.supersede
@@ -605,6 +610,8 @@ def _reached(graph: SectionGraph) -> set[int]:
     roots = {*graph.core, *graph.core_variables, *graph.firmware, *graph.baseline, *graph.kept}
     for entry in graph.operators.values():
         roots.update(entry.nodes, *entry.typed.values())
+    for application in graph.applications.values():
+        roots.update(application.baseline)
     reached = set(roots)
     pending = list(roots)
     better: dict[int, list[int]] = {}
