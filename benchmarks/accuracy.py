@@ -236,7 +236,7 @@ def compare_releases(models: Models, arenas: Iterable[tuple[str, str, int]]) -> 
 
 def _loads(simulation: Simulation) -> bool:
     """Whether AllocateTensors succeeds, which is all that was measured there."""
-    return all(refusal.stage in ("invoke", "wrong") for refusal in simulation.refusals)
+    return all(refusal.stage in ("invoke", "wrong", "outdated") for refusal in simulation.refusals)
 
 
 def _predicted(arena: Arena | None) -> dict[str, int]:

@@ -70,6 +70,7 @@ _WORDS = {
     "prepare": "refused",
     "invoke": "fails",
     "wrong": "wrong",
+    "outdated": "wrong",
 }
 
 

@@ -56,7 +56,7 @@ def models() -> Mapping[str, Model]:
 
 def loads(simulation: Simulation) -> bool:
     return simulation.arena is not None and all(
-        refusal.stage in ("invoke", "wrong") for refusal in simulation.refusals
+        refusal.stage in ("invoke", "wrong", "outdated") for refusal in simulation.refusals
     )
 
 
@@ -207,7 +207,7 @@ def test_dense_layers_per_channel_are_wrong_then_refused_then_right() -> None:
         simulate(model, at(commit)) for commit in ("9d1dd7b0", "5c2ac76b", "10ebaab9")
     )
     assert loads(wrong)
-    assert wrong.refusals[0].stage == "wrong"
+    assert wrong.refusals[0].stage == "outdated"
     assert "computes with the first scale" in wrong.refusals[0].reason
     assert not loads(refused)
     assert "no dense layers quantized per channel" in refused.refusals[0].reason
@@ -223,7 +223,7 @@ def test_a_cast_that_older_kernels_do_not_know_leaves_its_result() -> None:
     graph.operator("CAST", (source,), (result,))
     graph.output(result)
     model = read_model(maker.build(), "cast")
-    assert simulate(model, at("93ebaa9c")).refusals[0].stage == "wrong"
+    assert simulate(model, at("93ebaa9c")).refusals[0].stage == "outdated"
     newer = simulate(model, at("b8c7ecc1"))
     assert newer.refusals[0].stage == "invoke"
 

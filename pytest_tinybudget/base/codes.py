@@ -68,6 +68,15 @@ CODES: dict[str, Code] = {
         "The headline names operator and tensor. Convert the model anew: at a fixed input shape, "
         "without sparsity, with its data in the file.",
     ),
+    "TB012": Code(
+        "this version of TFLM computes the model wrongly",
+        "A kernel of the version of TFLM that the firmware is built with has a fault that a later "
+        "version mended. The device would load and run the model, show no error, and compute "
+        "other results than TensorFlow Lite.",
+        "The headline names the operator, what it does wrongly, and the commit that mended it, "
+        "with the first releases that have it. Flash one of these, or convert the model so that "
+        "it does without: `per_channel_dense = false` for dense layers.",
+    ),
     "TB020": Code(
         "fits, but misses a requirement",
         "`strict`, `require_int8` or `--tinybudget-verify` asks for more than fitting.",

@@ -192,7 +192,8 @@ def _runs(simulation: Simulation, likely: Simulation) -> bool:
     """Whether the model runs in a state, as far as it does in the ``likely`` one."""
     allowed = {(each.stage, each.where) for each in likely.refusals}
     return all(
-        each.stage == "wrong" or (each.stage, each.where) in allowed for each in simulation.refusals
+        each.stage in UNNOTICED or (each.stage, each.where) in allowed
+        for each in simulation.refusals
     )
 
 
@@ -211,7 +212,10 @@ def _said_of_outcomes(
 ) -> Iterator[str]:
     """The newest state in which the model does not run, and in which it computes wrongly."""
     known = {(each.stage, each.where) for each in likely.refusals}
-    for does, stages in (("does not run it", _NOTICED), ("computes it wrongly", ("wrong",))):
+    for does, stages in (
+        ("does not run it", _NOTICED),
+        ("computes it wrongly", UNNOTICED),
+    ):
         others = (
             (state.name, each)
             for state, simulation in found

@@ -697,7 +697,8 @@ def _on_32_bits(runtime: Runtime, tflm: Tflm) -> Callable[[str], int]:
 
 def _resolver_bytes(operators: int, size_of: Callable[[str], int]) -> int:
     own = size_of("MicroMutableOpResolver")
-    return own + size_of("MicroMutableOpResolver, an operator") * operators
+    codes = align_up(size_of("MicroMutableOpResolver, codes") * operators, 4)
+    return own + size_of("MicroMutableOpResolver, an operator") * operators + codes
 
 
 def _variables_bytes(model: Model, size_of: Callable[[str], int]) -> int:

@@ -23,7 +23,10 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.distributions import first_releases_since
 from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.versions import Change
+from pytest_tinybudget.runtimes.versions import named_change
 
 
 #: The most scratch buffers of an operator: TFLM's kMaxScratchBuffersPerOp.
@@ -39,6 +42,17 @@ ELEMENT_BYTES: Mapping[str, int] = {
 #: What an operator without a rule keeps at least: the largest struct that any kernel of TFLM
 #: keeps (CMSIS-NN's for UNIDIRECTIONAL_SEQUENCE_LSTM). A bound by experience, not by proof.
 UNKNOWN_PERSISTENT_BYTES = 912
+
+
+def _mended(change: Change, firmware: Firmware) -> str:
+    """Since when it is right: ``"right since TFLM 47b54507 (2024-09-27): zephyr 4.1"``."""
+    said = f"right since TFLM {change.commit} ({change.date[:10]})"
+    own = firmware.runtime.distribution.partition(" ")[0]
+    releases = first_releases_since(change.date)
+    if own:
+        first = releases.get(own)
+        return f"{said}, {first}" if first else f"{said}, in no release of {own}"
+    return f"{said}: {', '.join(releases.values())}" if releases else said
 
 
 class ScratchRequest(Struct, frozen=True):
@@ -151,7 +165,7 @@ class Node(Trusted):
         """Note that the device fails at the current operator."""
         operator = self.operator
         self.refusals.append(
-            Refusal(stage, operator.name, self.subgraph.index, operator.index, reason, ends)
+            Refusal(stage, operator.name, self.subgraph.index, operator.index, reason, ends=ends)
         )
 
     def hide_refusals(self, known: int) -> bool:
@@ -263,9 +277,17 @@ class Node(Trusted):
     def bounded(self, reason: str) -> None:
         self.unknown.append(f"{self.operator.name} #{self.operator.index}: {reason}")
 
-    def computes_wrongly(self, before: str, reason: str) -> None:
-        if not self.tflm.has(before) and self.subgraph.index in self.running:
-            self._note_wrong(reason)
+    def computes_wrongly(self, before: str, reason: str, *, instead: str = "") -> None:
+        if self.tflm.has(before) or self.subgraph.index not in self.running:
+            return
+        if self.operator.index not in self._useful_here():
+            return
+        change = named_change("tflm", before)
+        said = "; ".join(filter(None, (reason, _mended(change, self._firmware), instead)))
+        operator, graph = self.operator, self.subgraph.index
+        self.refusals.append(
+            Refusal("outdated", operator.name, graph, operator.index, said, change.commit)
+        )
 
     def library_release(self) -> str:
         self.depends_on_release = True

@@ -158,11 +158,11 @@ class Layer(Struct, frozen=True, gc=False):
 
 
 #: When the device would find out that a model does not run; or never: it runs it at another shape
-#: than is meant, which it cannot ``resize``, computes ``wrong`` results without an error, or does
-#: what is ``undefined``.
-Stage = Literal["load", "resize", "resolve", "prepare", "invoke", "wrong", "undefined"]
+#: than is meant, which it cannot ``resize``, computes ``wrong`` results without an error, does so
+#: because its TFLM is ``outdated``, or does what is ``undefined``.
+Stage = Literal["load", "resize", "resolve", "prepare", "invoke", "wrong", "outdated", "undefined"]
 #: Stages that the device passes without an error.
-UNNOTICED: tuple[Stage, ...] = ("wrong", "undefined")
+UNNOTICED: tuple[Stage, ...] = ("wrong", "outdated", "undefined")
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -175,14 +175,18 @@ class Refusal(Struct, frozen=True, gc=False):
         Stage,
         about(
             "When the device would find out; resize: it runs at another shape than is meant; "
-            "wrong: it computes wrong results without an error; undefined: nothing defines what "
-            "it does."
+            "wrong: it computes wrong results without an error; outdated: it does, and later "
+            "versions of TFLM do not; undefined: nothing defines what it does."
         ),
     ]
     operator: Annotated[str, about("The operator.")]
     subgraph: Annotated[int, integer("Index of its subgraph.")]
     index: Annotated[int, integer("Its place in the subgraph; -1: it belongs to the model.")]
     reason: Annotated[str, about("Why.")]
+    right_since: Annotated[
+        str,
+        about("The commit of TFLM since which an outdated version's fault is mended; else empty."),
+    ] = ""
     ends: Annotated[
         bool, absent("Whether the whole program ends there, not only the call with an error.")
     ] = False

@@ -402,6 +402,7 @@ def refusal_text(footprint: Footprint, refusal: Refusal) -> str:
         "prepare": "fail in AllocateTensors()",
         "invoke": "fail in Invoke()",
         "wrong": "compute wrong results without an error",
+        "outdated": "compute wrong results without an error in this version",
         "undefined": "do what nothing defines",
     }[refusal.stage]
     names = [

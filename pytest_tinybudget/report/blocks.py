@@ -285,6 +285,7 @@ _STAGES = {
     "prepare": "AllocateTensors() fails",
     "invoke": "Invoke() fails",
     "wrong": "computed wrongly, without an error",
+    "outdated": "computed wrongly by this version of TFLM, without an error",
     "undefined": "undefined",
 }
 

@@ -459,7 +459,7 @@ class PairResult(Struct, frozen=True, gc=False):
         if self.outcome == "error":
             return (self.code,) if self.code else ()
         if self.outcome == "refused":
-            return ("TB011" if self._unnoticed else "TB010",)
+            return (self._code_of_refusal,)
         if not self.failed:
             return ()
         figures = [figure for figure in self.figures if figure.unmet]
@@ -479,10 +479,13 @@ class PairResult(Struct, frozen=True, gc=False):
         return (*((self.placed,) if self.placed else ()), *self.arrays)
 
     @property
-    def _unnoticed(self) -> bool:
-        """Whether the device would run the model, wrongly."""
+    def _code_of_refusal(self) -> str:
+        """Whether the device refuses the model, runs it wrongly, or does so in this version."""
         refusals = self.footprint.refusals if self.footprint else ()
-        return bool(refusals) and refusals[0].stage in UNNOTICED
+        stage = refusals[0].stage if refusals else "load"
+        if stage == "outdated":
+            return "TB012"
+        return "TB011" if stage in UNNOTICED else "TB010"
 
     @property
     def title(self) -> str:

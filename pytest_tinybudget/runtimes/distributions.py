@@ -238,6 +238,19 @@ def _also_called() -> Mapping[str, str]:
     }
 
 
+@cache
+def first_releases_since(date: str) -> Mapping[str, str]:
+    """The first release that has what TFLM had at ``date`` (ISO, UTC): full names by distribution.
+
+    Upstream's own commits and those that take another distribution's sources are left out.
+    """
+    found: dict[str, str] = {}
+    for each in distributions().values():  # the newest first
+        if each.name != UPSTREAM and not each.takes and each.tflm_date >= date:
+            found[each.name] = each.full_name
+    return found
+
+
 def named(name: str) -> Distribution | None:
     """The release called ``name``, ``None`` where none is.
 

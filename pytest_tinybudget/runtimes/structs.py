@@ -35,6 +35,8 @@ STRUCTS: Mapping[str, str] = {
     "MicroInterpreter": "51p 2e",
     "MicroMutableOpResolver": "3p",
     "MicroMutableOpResolver, an operator": "9p",
+    # What old versions keep besides for each operator, in an array of its own.
+    "MicroMutableOpResolver, codes": "",
     # What profiling builds use instead of the two allocators.
     "RecordingSingleArenaBufferAllocator": "(7p p i) 4p",
     "RecordingMicroAllocator": "(5p b 3p) p 21p",

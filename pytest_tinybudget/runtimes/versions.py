@@ -114,6 +114,11 @@ def changes(library: Library) -> tuple[Change, ...]:
     return msgspec.json.decode(file.read_bytes(), type=tuple[Change, ...])
 
 
+def named_change(library: Library, name: str) -> Change:
+    """The change of this name."""
+    return next(change for change in changes(library) if change.name == name)
+
+
 def version(name: str, date: str, history: Iterable[Change]) -> Version:
     """The version ``name`` of ``date`` (ISO, UTC): it lacks the changes made after that.
 
@@ -155,7 +160,7 @@ class _Known(Struct, frozen=True):
     """``known.json``: dates by name; ``read`` are those of which nothing was measured.
 
     ``made_with`` is CMSIS-NN's version by TFLM's, as upstream's make files have it. Before November
-    2022 that was a part of CMSIS 5, which asks for what the oldest version does.
+    2022 that was a part of CMSIS 5: its commits stand there, with the day when TFLM took them.
     """
 
     tflm: dict[str, str]

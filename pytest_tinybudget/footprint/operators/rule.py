@@ -240,7 +240,7 @@ class Preparation(Protocol):
         """
         ...
 
-    def computes_wrongly(self, before: str, reason: str) -> None:
+    def computes_wrongly(self, before: str, reason: str, *, instead: str = "") -> None:
         """Note that a version of before the change ``before`` computes other values.
 
         It runs the operator without an error, but computes other values than TensorFlow Lite and
@@ -249,6 +249,7 @@ class Preparation(Protocol):
         Args:
             before: The name of the change that put it right (``data/versions``).
             reason: As for ``refuse``.
+            instead: What to do where the firmware keeps its version.
         """
         ...
 
