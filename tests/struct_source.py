@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from pytest_tinybudget.footprint.operators import rules
 from pytest_tinybudget.footprint.operators.sizes import data_bytes
+from pytest_tinybudget.runtimes.abi import ARM
 from pytest_tinybudget.runtimes.abi import Abi
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.tflm import Tflm
@@ -30,9 +31,9 @@ namespace tflite { class GreedyMemoryPlanner { public: MEMBERS
 """
 _RESOLVER = """
 namespace tflite { template <unsigned N> class MicroMutableOpResolver { public:
-  void *vtable; struct Registration { void *m[7]; }; Registration registrations_[N];
-  unsigned registrations_len_; int builtin_codes_[N]; void *builtin_parsers_[N];
-  unsigned num_buitin_ops_; };
+  void *vtable; struct Registration { void *m[WORDS]; }; Registration registrations_[N];
+  unsigned registrations_len_; CODE builtin_codes_[N]; void *builtin_parsers_[N];
+  unsigned num_buitin_ops_; MORE };
   MicroMutableOpResolver<OPERATORS> resolver; }
 """
 
@@ -87,7 +88,7 @@ def core_source(tflm: Tflm, *, changed: Mapping[str, str] = {}, only: Collection
             parts.append(f"{source}{name} one_{name};\n")
         else:
             parts.append(f"namespace tflite {{ {source}{name} one_{name}; }}\n")
-    parts.append(_RESOLVER.replace("OPERATORS", "6"))
+    parts.append(_resolver(tflm))
     seen = set()
     for operator, (name,) in names.parameters.items():
         layout = changed.get(f"{operator} parameters")
@@ -98,6 +99,25 @@ def core_source(tflm: Tflm, *, changed: Mapping[str, str] = {}, only: Collection
             body = struct("", layout).removesuffix(";\n")
             parts.append(f"typedef {body} {name}; {name} one_{name};\n")
     return "".join(parts)
+
+
+def _resolver(tflm: Tflm) -> str:
+    """The resolver of a version, for 6 operators: on 32 bits every member is a word."""
+    own, entry = (
+        ARM.size_of(tflm.struct(f"MicroMutableOpResolver{part}")) // 4
+        for part in ("", ", an operator")
+    )
+    in_bytes = bool(tflm.struct("MicroMutableOpResolver, codes"))
+    words = {
+        "OPERATORS": "6",
+        "WORDS": str(entry - (1 if in_bytes else 2)),
+        "CODE": "unsigned char" if in_bytes else "int",
+        "MORE": "void *error_reporter_;" * (own - 3),
+    }
+    text = _RESOLVER
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
 
 
 def kernel_sources(

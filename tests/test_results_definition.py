@@ -55,6 +55,7 @@ NEWER = {
     "$.runtime.variants[].distribution",
     "$.pairs[].flashed",
     "$.pairs[].notes",
+    "$.pairs[].refusals[].right_since",
     "$.pairs[].figures",
     "$.pairs[].figures[].limit",
     "$.pairs[].figures[].at_least",

@@ -20,6 +20,7 @@ from pytest_tinybudget.runtimes.abi import ARM
 from pytest_tinybudget.runtimes.abi import ILP32
 from pytest_tinybudget.runtimes.abi import X86_64
 from pytest_tinybudget.runtimes.abi import Abi
+from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.toolchain.build_attributes import build_attributes
 from pytest_tinybudget.toolchain.build_attributes import riscv_architecture
@@ -314,6 +315,12 @@ def _composed(found: Mapping[str, list[DebugStruct]], abi: Abi) -> dict[str, Lay
         if match is None or int(match[1]) < 1:
             continue
         operators = int(match[1])
+        # Until August 2022 an operator's code was a byte on Arm, in an array of its own.
+        codes = sum(
+            align_up(member.size, 4)
+            for member in each.members
+            if member.name == "builtin_codes_" and member.size == operators
+        )
         repeated = sum(
             member.size
             for member in each.members
@@ -321,9 +328,10 @@ def _composed(found: Mapping[str, list[DebugStruct]], abi: Abi) -> dict[str, Lay
             and member.size % operators == 0
             and member.size > abi.pointer_bytes
             and member.name != "(base)"
+            and not (codes and member.name == "builtin_codes_")
         )
         word = abi.pointer_bytes
-        one, base = repeated // operators, each.layout.size - repeated
+        one, base = repeated // operators, each.layout.size - repeated - codes
         if one and one % word == 0 and base % word == 0:
             entry = f"{_RESOLVER}, an operator"
             composed[entry] = Layout(f"{one // word}p", one, word)
