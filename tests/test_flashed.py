@@ -60,8 +60,11 @@ def test_of_several_releases_the_one_that_asks_for_most_counts_and_the_range_is_
     assert found.arena.required == max(arenas)
     assert found.flash == max(one.flash for one in each)
     assert not found.known
-    assert any(line.startswith("arena: counted for ") for line in found.unknown)
-    assert any(line.startswith("flash: counted for ") for line in found.unknown)
+    assert (
+        f"arena: of several the most is {max(arenas):,} B (zephyr 4.4), "
+        f"the least {min(arenas):,} B (arduino-tflm 2022-06)"
+    ) in found.unknown
+    assert any(line.startswith("flash: of several the most is ") for line in found.unknown)
 
 
 def test_releases_that_ask_for_the_same_leave_an_arena_as_it_is() -> None:
@@ -367,6 +370,9 @@ def test_a_range_is_measured_and_its_upper_end_counts(tmp_path: Path) -> None:
     assert result.outcome == "refused"
     (result,) = checked(tmp_path, 'runtime = "project"')
     assert result.outcome in ("fits", "warns")
+    assert result.runtime_text.startswith(
+        "esp-tflite-micro 1.3.0 to 1.3.8 (TFLM 8a1fe96c to 35b20c5c), ESP32-S3, esp-nn"
+    )
 
 
 def test_an_error_says_what_was_looked_for_and_found(tmp_path: Path) -> None:

@@ -304,10 +304,14 @@ def _with_range(found: Mapping[str, Simulation], counted: str, runtime: Runtime)
         return most
     sizes = {name: arena.required for name, arena in arenas.items()}
     closed = runtime.one_of and all(each.tflm.is_known for each in runtime.one_of)
-    if closed and all(arena == most.arena for arena in arenas.values()):
+    if closed and len(set(sizes.values())) == 1:
         return most  # whichever release it is
     least = min(sizes, key=lambda name: sizes[name])
-    text = _said_of_range(sizes, counted, least, open_range(kernels))
+    if runtime.one_of:  # too many to name all that ask for the same
+        text = f"arena: of {runtime.name} the most is {sizes[counted]:,} B ({counted})"
+        text += f", the least {sizes[least]:,} B ({least})"
+    else:
+        text = _said_of_range(sizes, counted, least, open_range(kernels))
     if open_range(kernels) and kernels.version.name:
         text += f"; {kernels.library} {kernels.version.name} is not known and may need more"
     counted_for = most.arena if most.arena.split is None else _most(list(arenas.values()))

@@ -141,8 +141,8 @@ def _of_any(model: Model, firmware: Firmware) -> Linked:
     least = min(sizes, key=lambda name: sizes[name])
     unknown = found[most].unknown
     if sizes[most] != sizes[least]:
-        counted = f"{sizes[most]:,} B; {least} takes {sizes[least]:,} B"
-        unknown += (f"flash: counted for {most}, {counted}",)
+        text = f"flash: of {firmware.runtime.name} the most is {sizes[most]:,} B ({most})"
+        unknown += (f"{text}, the least {sizes[least]:,} B ({least})",)
     ram_parts = max((linked.ram_parts for linked in found.values()), key=_total)
     return Linked(found[most].parts, ram_parts, unknown)
 

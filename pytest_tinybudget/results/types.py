@@ -134,16 +134,20 @@ def tool_version() -> str:
 
 @lru_cache(maxsize=256)
 def identity_of(runtime: Runtime) -> Identity:
-    """The identity of what this installation measures for ``runtime``."""
+    """The identity of what this installation measures for ``runtime``.
+
+    Of a runtime that may be several releases, their range.
+    """
+    commits = list(dict.fromkeys(each.tflm_commit for each in runtime.one_of or (runtime,)))
     return Identity(
         tool=tool_version(),
-        tflm=runtime.tflm_commit,
+        tflm=commits[0] if len(commits) == 1 else f"{commits[-1]} to {commits[0]}",
         description=runtime.description,
         kernels=runtime.kernels.library,
         kernels_version=runtime.kernels.version.name,
         abi=runtime.abi.name,
         cores=tuple(core.name for core in runtime.cores),
-        distribution=runtime.distribution,
+        distribution=runtime.name if runtime.one_of else runtime.distribution,
     )
 
 
