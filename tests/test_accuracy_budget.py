@@ -159,7 +159,7 @@ def test_too_low_fails_and_names_the_class_told_worst(folder: Path):
     assert found.headline == "accuracy too low: 97.5 % (at least 99.0 %)"
     assert found.codes == ("TB022",)
     (reason,) = found.reasons
-    assert reason == "class 8 is told worst: 17 of 19"
+    assert reason == "class 8 is recognized worst: 17 of 19"
 
 
 @runs_models

@@ -287,13 +287,13 @@ def test_a_ram_failure_says_what_persists_and_for_which_operators() -> None:
     found = footprint(arena=replace(arena, persistent=kept))
     small = over(footprint=found, measures=(measure("ram", 70 * KB, 64 * KB),))
     block = [
-        "what persists, 4.0 KB of the arena's 46.0 KB:",
+        "persistent data, 4.0 KB of the arena's 46.0 KB:",
         "  2.0 KB  50 %  per-channel arrays of CONV_2D",
         "  1.5 KB  37 %  tensor records",
         "   512 B  12 %  operator data of CONV_2D",
     ]
     assert "\n".join(block) in failure(small, verbosity=1)
-    assert "what persists" not in failure(over(footprint=found), verbosity=1)
+    assert "persistent data" not in failure(over(footprint=found), verbosity=1)
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[31mred", "a\nb", "\u202egnp.tfl", "\r\rx", "\x07"])

@@ -161,7 +161,7 @@ ArenaPlace = Annotated[Placement, Meta(extra=_ARENA_PLACE)]
 
 
 class SplitPlacementTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """An arena of two buffers: what persists, and what is planned anew for each inference."""
+    """An arena of two buffers: persistent data, and buffers that are planned for each inference."""
 
     persistent: Annotated[
         Placement, Meta(description="where the persistent arena goes", examples=["static"])

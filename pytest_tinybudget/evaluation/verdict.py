@@ -252,7 +252,7 @@ def _why_so_low(asked: Accuracy, facts: dict[str, Any]) -> tuple[str, ...]:
     if "weakest" in facts:
         weakest = facts["weakest"]
         reasons.append(
-            f"class {weakest['class']} is told worst: {weakest['hits']} of {weakest['count']}"
+            f"class {weakest['class']} is recognized worst: {weakest['hits']} of {weakest['count']}"
         )
     if "reference" in facts and asked.metric not in ERRORS and asked.minimum is not None:
         told = _number(*_reference_value(asked, facts))

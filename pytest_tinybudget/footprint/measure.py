@@ -93,7 +93,7 @@ def _stack_part(model: Model, runtime: Runtime, simulation: Simulation) -> Part:
 def arena_parts(
     arena: Arena | None, *, exact: bool, least: Arena | None = None
 ) -> tuple[Part, ...]:
-    """The arena's room in RAM: what is planned, what persists, and what only set-up needs.
+    """The arena's room in RAM: planned buffers, persistent data, and what only set-up needs.
 
     ``least`` is the smallest that it may be: what ``arena`` has beyond it is margin.
     """
@@ -125,7 +125,7 @@ _SPLIT_PARTS = (
 
 
 def _shares(arena: Arena) -> tuple[int, ...]:
-    """What is planned, what persists, and what only set-up needs: bytes, in the parts' order."""
+    """Planned buffers, persistent data, and what only set-up needs: bytes, in the parts' order."""
     split = arena.split
     if split is None:
         return arena.head, arena.tail, arena.required - arena.used

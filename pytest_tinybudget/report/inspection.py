@@ -253,7 +253,7 @@ def _arena(arena: Arena | None, style: Style, *, everything: bool) -> list[str]:
         *_required(arena),
         ("used", arena.used, "head + tail, as arena_used_bytes() prints"),
         ("head", arena.head, "activations and scratch"),
-        ("tail", arena.tail, "what persists"),
+        ("tail", arena.tail, "persistent data"),
     ]
     if everything:
         recorded = sorted(arena.recorded.items(), key=lambda item: (-item[1], item[0]))

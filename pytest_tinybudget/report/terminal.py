@@ -196,7 +196,8 @@ def persistent_block(
     arena = footprint.arena
     if arena is None:
         return []
-    title = f"what persists, {format_size(arena.tail)} of the arena's {format_size(arena.required)}"
+    tail, whole = format_size(arena.tail), format_size(arena.required)
+    title = f"persistent data, {tail} of the arena's {whole}"
     return _titled(title, persistent_table(arena, style, most=most), style)
 
 
