@@ -31,6 +31,7 @@ from shrink_campaign import graphs
 from shrink_campaign import judged
 
 import pytest_tinybudget
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.graph.model import Model
@@ -232,6 +233,39 @@ def test_a_file_with_contents_outside_is_left_as_it_is() -> None:
     assert shrunk.model is model
     assert shrunk.report.unchanged == "contents lie outside the file"
     assert "unchanged" in shrunk.report.headline
+
+
+def test_a_file_that_readers_would_refuse_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(content: bytes, name: str) -> Model:
+        raise ModelError(f"{name}: damaged: its parts overlap")
+
+    model = made(convolutions())
+    monkeypatch.setattr("pytest_tinybudget.shrinking.shrink.read_model", refused)
+    shrunk = shrink_model(model)
+    assert shrunk.model is model
+    assert "readers would refuse it" in shrunk.report.unchanged
+
+
+def test_numbers_that_are_none_stay_what_they_are() -> None:
+    maker = convolutions()
+    first = next(each for each in maker.graphs[0].tensors if each.scales)
+    first.scales = (float("nan"),)
+    small = shrink_model(made(maker)).model
+    (scale,) = small.main.tensors[small.main.inputs[0]].quantization.scales
+    assert scale != scale
+
+
+def test_a_constant_that_is_no_bias_keeps_its_scales() -> None:
+    maker = convolutions()
+    graph = maker.graphs[0]
+    bias = graph.tensors[graph.steps[0].inputs[2]]
+    bias.shape = (1, 8)
+    model, small = made(maker), shrink_model(made(maker)).model
+    scales = [
+        each.main.tensors[each.main.operators[0].inputs[2]].quantization.scales
+        for each in (model, small)
+    ]
+    assert scales[0] == scales[1]
 
 
 def test_a_difference_in_what_is_read_is_told() -> None:

@@ -110,8 +110,9 @@ def share_bias_scales(root: Table) -> None:
             weights_at, bias_at = _BIASES.get(name, (0, len(inputs)))
             if bias_at >= len(inputs) or min(inputs[weights_at], inputs[bias_at]) < 0:
                 continue
-            if uses.count(inputs[bias_at]) == 1:
-                _share_scales(tensors[inputs[weights_at]], tensors[inputs[bias_at]])
+            bias = tensors[inputs[bias_at]]
+            if uses.count(inputs[bias_at]) == 1 and _is_bias(bias, root.tables("buffers")):
+                _share_scales(tensors[inputs[weights_at]], bias)
 
 
 def _uses(graph: Table) -> list[int]:
@@ -121,6 +122,13 @@ def _uses(graph: Table) -> list[int]:
         found += numbers(operator.values.get("inputs"))
         found += numbers(operator.values.get("outputs"))
     return found
+
+
+def _is_bias(tensor: Table, buffers: Sequence[Table]) -> bool:
+    """Whether a tensor is what converters make of a bias: constant integers, one a channel."""
+    type_ = load_schema().enums["TensorType"][tensor.values.get("type", 0)]
+    is_row = len(numbers(tensor.values.get("shape"))) == 1
+    return type_ in ("INT32", "INT64") and is_row and len(_data(buffers, tensor)) > 0
 
 
 def _share_scales(weights: Table, bias: Table) -> None:

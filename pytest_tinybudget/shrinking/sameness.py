@@ -86,7 +86,7 @@ def _bind(
 def _read(tensor: Tensor, bias_scales: bool) -> tuple[object, ...]:
     """What interpreters read of a tensor."""
     quantization = tensor.quantization
-    scales: object = quantization.scales
+    scales: object = repr(quantization.scales)  # in which NaN is itself, and -0.0 is not 0.0
     is_bias = tensor.type in ("INT32", "INT64") and len(tensor.shape) == 1 and tensor.is_constant
     if is_bias and not bias_scales and len(quantization.scales) > 1:
         scales = len(quantization.scales)
@@ -105,7 +105,8 @@ def _read(tensor: Tensor, bias_scales: bool) -> tuple[object, ...]:
 
 def _what(operator: Operator) -> tuple[object, ...]:
     options = {name: value for name, value in operator.options.items() if not name.endswith(_CALLS)}
-    return (operator.name, operator.is_custom, operator.version, options, operator.custom_options)
+    what = (operator.name, operator.is_custom, operator.version, repr(sorted(options.items())))
+    return (*what, operator.custom_options)
 
 
 def _called(operator: Operator) -> Iterator[int]:

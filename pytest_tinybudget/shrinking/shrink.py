@@ -106,10 +106,13 @@ def shrink_model(
         return _unchanged(model, before, error.message.removeprefix(f"{model.name}: "))
     tree = copied(root)
     dropped = _rewritten(tree, options)
-    candidate = _best(_candidates(tree, model, firmwares, options), before)
-    if dropped and (candidate is None or not _is_smaller(candidate, model, before)):
-        dropped, tree = (), copied(root)
+    try:
         candidate = _best(_candidates(tree, model, firmwares, options), before)
+        if dropped and (candidate is None or not _is_smaller(candidate, model, before)):
+            dropped, tree = (), copied(root)
+            candidate = _best(_candidates(tree, model, firmwares, options), before)
+    except ModelError:  # so much of it is equal that readers would take it for an attack
+        return _unchanged(model, before, "shared any further, readers would refuse it")
     if candidate is None or not _is_smaller(candidate, model, before):
         parts = parts_of(root, model.bytes)
         return _unchanged(model, before, "it is as small as can be", compared(parts, parts))

@@ -95,6 +95,7 @@ class Models(Struct, eq=False):
         """Keep nothing that was made after ``kept``."""
         for key in set(self._graphs) - kept[0]:
             del self._graphs[key]
+            self._shrunken.pop(key, None)
         for key in set(self._conversions) - kept[1]:
             del self._conversions[key]
 
