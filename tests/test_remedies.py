@@ -160,8 +160,8 @@ def test_shrinking_is_named_first_with_what_it_saves(project: Project) -> None:
 @pytest.mark.parametrize(
     ("start", "key"),
     [
-        ("no log strings: TF_LITE_STRIP_ERROR_STRINGS, and ", "log_strings = false"),
-        ("optimized for size: -Os, and ", 'optimize = "s"'),
+        ("no log strings (TF_LITE_STRIP_ERROR_STRINGS; ", "log_strings = false"),
+        ("optimized for size (-Os; ", 'optimize = "s"'),
     ],
 )
 def test_other_flags_of_the_compiler_save_what_they_promise(

@@ -22,6 +22,7 @@ from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.result import Persistent
 from pytest_tinybudget.report import junit
 from pytest_tinybudget.report import layout
+from pytest_tinybudget.report.blocks import parts_table
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
@@ -615,3 +616,22 @@ def test_notes_are_shown_on_request_once_a_model() -> None:
     assert "strip: 98 B" not in text_of(summary(noted))
     lines = text_of(summary(noted, verbosity=1)).split("\n")
     assert lines.count("notes on kws") == lines.count("  - strip: 98 B left out") == 1
+
+
+def test_what_is_nothing_but_a_margin_says_why_where_notes_have_no_room() -> None:
+    parts = (
+        Part("runtime core", 20_000, "estimated", margin_bytes=100),
+        Part(
+            "margin: another compiler", 0, "estimated", margin_bytes=1_400,
+            note="links were made with GCC 12.2, the core has GCC 7.2.1",
+        ),
+    )  # fmt: skip
+    usual = parts_table(parts, NARROW)
+    assert usual[-3:] == [
+        "  includes a margin of 1.5 KB",
+        "  another compiler: links were made with",
+        "  GCC 12.2, the core has GCC 7.2.1",
+    ]
+    wide = parts_table(parts, WIDE)
+    assert wide[-1] == "  includes a margin of 1.5 KB"
+    assert "links were made with GCC 12.2, the core has GCC 7.2.1" in wide[1]

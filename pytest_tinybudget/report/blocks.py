@@ -88,10 +88,26 @@ def parts_table(parts: Sequence[Part], style: Style, *, most: int | None = None)
     if not rows:
         return []
     lines = _parts_rows(rows, total, replace(style, width=sys.maxsize), notes=True)
+    reasons: list[str] = []
     if max(map(cells, lines)) > style.width:
         lines = _parts_rows(rows, total, style, notes=False)
+        reasons = _margin_reasons(shown, style)
     margin = sum(part.margin_bytes for part in parts)
-    return [*lines, f"{_INDENT}includes a margin of {format_size(margin)}"] if margin else lines
+    if margin:
+        lines.append(f"{_INDENT}includes a margin of {format_size(margin)}")
+    return [*lines, *reasons]
+
+
+def _margin_reasons(parts: Sequence[Part], style: Style) -> list[str]:
+    """Why there are parts that are nothing but a margin, a paragraph each."""
+    return [
+        line
+        for part in parts
+        if part.note and not part.bytes
+        for line in wrapped(
+            f"{part.name.removeprefix('margin: ')}: {part.note}", style, indent=_INDENT
+        )
+    ]
 
 
 def _parts_rows(

@@ -351,7 +351,7 @@ def _other_flags(candidate: Candidate) -> Iterator[Change]:
         yield Change(
             flag.key,
             "speed" if flag.note else "free",
-            f"{flag.change}: {flag.how}, and {flag.key} in [runtime.NAME]",
+            f"{flag.change} ({flag.how}; {flag.key} in [runtime.NAME])",
             lambda each, flag=flag: each.built(flag),  # type: ignore[misc]
             flag.note,
         )
