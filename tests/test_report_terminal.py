@@ -623,15 +623,15 @@ def test_what_is_nothing_but_a_margin_says_why_where_notes_have_no_room() -> Non
         Part("runtime core", 20_000, "estimated", margin_bytes=100),
         Part(
             "margin: another compiler", 0, "estimated", margin_bytes=1_400,
-            note="links were made with GCC 12.2, the core has GCC 7.2.1",
+            note="linked with GCC 12.2, the core has 7.2.1",
         ),
     )  # fmt: skip
     usual = parts_table(parts, NARROW)
     assert usual[-3:] == [
         "  includes a margin of 1.5 KB",
-        "  another compiler: links were made with",
-        "  GCC 12.2, the core has GCC 7.2.1",
+        "  another compiler: linked with GCC",
+        "  12.2, the core has 7.2.1",
     ]
     wide = parts_table(parts, WIDE)
     assert wide[-1] == "  includes a margin of 1.5 KB"
-    assert "links were made with GCC 12.2, the core has GCC 7.2.1" in wide[1]
+    assert "linked with GCC 12.2, the core has 7.2.1" in wide[1]
