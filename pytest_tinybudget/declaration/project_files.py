@@ -98,9 +98,10 @@ class ProjectFiles:
         named = ", ".join(found[:_MOST_NAMED])
         but = f"; what they name is not for it, or nothing is known of it: {named}" if found else ""
         looked_for = ", ".join(LOOKED_FOR)
+        where = displayed_path(self.root)
         return (
             f"the project's files name no TFLM for {board.id} ({board.core}){but}; looked for "
-            f"{looked_for} in {displayed_path(self.root)}"
+            f"{looked_for} in {'this folder' if where == '.' else where}"
         )
 
 
