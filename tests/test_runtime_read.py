@@ -52,6 +52,7 @@ TARGETS: dict[str, tuple[str, tuple[str, ...], Abi, str]] = {
         ARM,
         "Cortex-M4F",
     ),
+    "xtensa": ("xtensa-lx106-elf-", ("-mlongcalls",), ILP32, ""),
     "riscv": ("riscv64-unknown-elf-", ("-march=rv32imac", "-mabi=ilp32"), ILP32, "RV32IMAC"),
 }
 _MAIN = """
@@ -153,7 +154,8 @@ def firmware(
 
 @pytest.mark.parametrize("static_memory", [True, False])
 @pytest.mark.parametrize(
-    ("target", "kernels"), [("arm", CMSIS), ("arm", REFERENCE), ("riscv", REFERENCE)]
+    ("target", "kernels"),
+    [("arm", CMSIS), ("arm", REFERENCE), ("riscv", REFERENCE), ("xtensa", REFERENCE)],
 )
 def test_layouts_are_those_that_the_firmware_was_built_with(
     target: str, kernels: Kernels, static_memory: bool, tmp_path: Path
