@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -294,6 +295,25 @@ def test_carray_writes_for_the_runtime_that_is_named(
     written = (tmp_path / "kws_interpreter.h").read_text(encoding="utf-8")
     assert " * For arduino-tflm 2022-06 (TFLM 87fb33be)." in written
     assert "tflite::GetMicroErrorReporter()" in written
+
+
+def test_carray_and_inspect_take_a_board_and_what_is_flashed_onto_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a release would always be measured on its usual core."""
+    model = tmp_path / "kws.tflite"
+    model.write_bytes(model_with(lambda graph, source: graph.softmax(source)).content)
+    both = ["--board", "esp32-s3-devkitc-1", "--runtime", "esp-tflite-micro 1.3.5"]
+    assert main(["carray", str(model), "-o", str(tmp_path), *both]) == 0
+    settings = (tmp_path / "kws_model_settings.h").read_text(encoding="utf-8")
+    assert " * For esp-tflite-micro 1.3.5 (TFLM b8c7ecc1)." in settings
+    capsys.readouterr()
+    assert main(["inspect", str(model), *both, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert f"_TENSOR_ARENA_SIZE {found['arena']['required']}\n" in settings
+    wrong = ["--board", "esp32", "--runtime", "m4_ref"]
+    assert main(["carray", str(model), "-o", str(tmp_path), *wrong]) == 2
+    assert "runtime 'm4_ref' does not run on esp32" in capsys.readouterr().err
 
 
 def test_a_run_writes_one_set_of_files_for_boards_with_different_versions(tmp_path: Path) -> None:

@@ -54,14 +54,13 @@ def add_command(
 
 
 def add_runtime_options(parser: argparse.ArgumentParser) -> None:
-    """``--board`` or ``--runtime``: what a model is measured for."""
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--board", metavar="ID", help="measure for this board (tinybudget boards)")
-    group.add_argument(
+    """``--board``, ``--runtime`` or both: what a model is measured for."""
+    parser.add_argument("--board", metavar="ID", help="measure for this board (tinybudget boards)")
+    parser.add_argument(
         "--runtime",
         metavar="NAME",
-        help=f"measure for this runtime, as 'tinybudget runtime' lists them "
-        f"(default: {DEFAULT_RUNTIME})",
+        help="measure for this runtime, as 'tinybudget runtime' lists them, or 'project' for what "
+        f"the project's own files name (default: the board's, or {DEFAULT_RUNTIME})",
     )
 
 
@@ -312,18 +311,30 @@ def boards_of(names: Iterable[str]) -> list[Board]:
 
 
 def chosen_firmware(arguments: argparse.Namespace, board: Board | None) -> Firmware:
-    """The firmware that the options describe: on ``board``, or with the runtime of ``--runtime``.
+    """The firmware that the options describe: on ``board``, with the runtime of ``--runtime``.
 
     Raises:
         TinybudgetError: there is no such runtime, or an option's value is wrong.
     """
     from pytest_tinybudget.runtimes.firmware import Firmware
 
-    runtime = runtime_named(arguments.runtime) if board is None else runtime_of(board)
+    if board is None:
+        runtime = runtime_named(arguments.runtime)
+    elif arguments.runtime:
+        runtime = _runtime_on(board, arguments.runtime)
+    else:
+        runtime = runtime_of(board)
     placements = chosen_placements(arguments)
     return Firmware(runtime, arguments.registrations, placements=placements).with_costs(
         declared_costs(arguments)
     )
+
+
+def _runtime_on(board: Board, name: str) -> Runtime:
+    """The runtime ``name`` for ``board``, as a declaration in the working directory has it."""
+    from pytest_tinybudget.declaration.single import pair_of
+
+    return pair_of("model.tflite", board=board, settings={"runtime": name}).firmware.runtime
 
 
 def runtime_named(name: str | None, core: str = "") -> Runtime:
