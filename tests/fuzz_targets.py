@@ -66,7 +66,9 @@ from pytest_tinybudget.results.reader import Results
 from pytest_tinybudget.results.reader import own_results
 from pytest_tinybudget.results.reader import read_results
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.shrinking.shrink import shrink_model
 from pytest_tinybudget.workspace import Workspace
 
 
@@ -208,7 +210,11 @@ class _WholeWay:
 
 
 def _inspect(model: Any, result: PairResult, footprint: Footprint) -> None:
-    shown = inspection.Inspection(model, result.model_sha256, footprint, (), result.measures)
+    shrunk = shrink_model(model, {"m4_ref": Firmware(RUNTIMES["m4_ref"])})
+    assert shrunk.model.bytes <= model.bytes
+    shown = inspection.Inspection(
+        model, result.model_sha256, footprint, (), result.measures, shrunk=shrunk.report
+    )
     for line in inspection.render(shown, verbosity=2):
         require_plain(line.text)
     json.loads(inspection.render_json(shown))
