@@ -36,6 +36,7 @@ from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import typed_for
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.gate.artifacts import Artifacts
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.distributions import distributions
@@ -442,6 +443,34 @@ def test_code_for_a_commit_that_is_not_known_compiles_with_each_version() -> Non
     runtime = replace(RUNTIMES["m4_ref"], tflm=Tflm(Version("0123456789")))
     files = render(classifier(), name="kws", firmwares=[Firmware(runtime)])
     assert b"More... more" in files["kws_interpreter.h"]
+
+
+def test_a_board_that_refuses_the_model_does_not_keep_the_others_from_their_files(
+    tmp_path: Path,
+) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.unary("LOG_SOFTMAX", graph.input((1, 8), "FLOAT32")))
+    model = read_model(maker.build(), "model")
+    (tmp_path / "kws.tflite").write_bytes(model.content)
+    (tmp_path / "tinybudget.toml").write_text(
+        """
+        [models.kws]
+        source = "kws.tflite"
+        boards = ["old", "raspberry-pi-pico"]
+        [boards.old]
+        extends = "arduino-nano-33-ble"
+        runtime = "arduino-tflm 2022-06"
+        """,
+        encoding="utf-8",
+    )
+    old, pico = pairs("tinybudget.toml", load_declaration(tmp_path / "tinybudget.toml"))
+    gate = Gate(Workspace(cached=False))
+    results = [gate.check(each, artifacts=tmp_path / "out") for each in (old, pico)]
+    assert [result.outcome for result in results] == ["refused", "warns"]  # it is a float model
+    resolver = (tmp_path / "out" / "kws_op_resolver.h").read_text(encoding="utf-8")
+    assert "AddLogSoftmax()" in resolver
+    assert "arduino" not in resolver
 
 
 # The data

@@ -77,8 +77,9 @@ class Artifacts(Struct, eq=False):
     def write_c_files(self, pair: Pair, folder: Path, workspace: Workspace) -> tuple[Path, ...]:
         """Write the C array of a pair's model and the constants beside it; the paths written.
 
-        The constants are those of all boards that the model is declared for, whichever run. For a
-        board with an accelerator they have its name, and the model that was compiled for it.
+        The constants are those of all boards that the model is declared for and runs on, whichever
+        are checked. For a board with an accelerator the files have its name, and the model that
+        was compiled for it.
 
         Raises:
             TinybudgetError: the model cannot be measured, or ``folder`` cannot be written.
@@ -122,10 +123,15 @@ def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
         name, model = f"{name}_{pair.board.id}", made.model
     else:
         boards = [board for board in pair.model.boards if not board.accelerator]
-    pairs = [replace(pair, board=board) for board in boards]
+    found = [
+        (each.firmware, measurement(each, workspace).footprint)
+        for each in (replace(pair, board=board) for board in boards)
+    ]
+    # A board whose TFLM refuses the model takes no part: the files are for the others.
+    running = [each for each in found if not each[1].refusals] or found
     return render(
         model,
         name=name,
-        firmwares=[each.firmware for each in pairs],
-        footprints=[measurement(each, workspace).footprint for each in pairs],
+        firmwares=[firmware for firmware, _ in running],
+        footprints=[footprint for _, footprint in running],
     )
