@@ -35,10 +35,10 @@ def add_read(subparsers: Subparsers) -> None:
         subparsers,
         "read",
         "read a runtime off a firmware: structs, flags, kernels, version of TFLM",
-        details="Compile it with -g: debug information tells TFLM's structs, and with them RAM is "
-        "exact for that\nfirmware, forks included. Without, symbols and a serial log still tell "
-        "something, and what is not\nknown is said. The [runtime.NAME] that is printed goes into "
-        "tinybudget.toml (--write puts it there).",
+        details="Compile it with -g: debug information tells TFLM's structs, with which the arena "
+        "is exact for\nthat firmware, forks included. Without, symbols and a serial log still tell "
+        "something, and what is\nnot known is said. The [runtime.NAME] that is printed goes into "
+        "tinybudget.toml: --write puts it\nthere.",
         example="tinybudget runtime read build/firmware.elf --model models/kws.tflite\n"
         "tinybudget runtime read firmware.elf --log serial.txt --name mine --write tinybudget.toml",
     )

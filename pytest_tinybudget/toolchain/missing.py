@@ -26,6 +26,7 @@ class Owner(Struct, frozen=True):
 
 #: By the names that the C++ ABI, and the SDKs that TFLM is flashed with, give their functions.
 _OWNERS = (
+    Owner("TFLM", "give all of its objects, or its archive", r"_ZNK?6tflite|_ZTV?N6tflite"),
     Owner(
         "the C++ library",
         "add gcc YOUR_FLAGS -print-file-name=libsupc++.a (or libstdc++.a)",
