@@ -7,7 +7,7 @@
 
 With a folder of measurements it prints what the arena was measured to be for public models::
 
-    python benchmarks/which_runtime.py --measured ../shared/tflm/versions --models ../shared/models
+    python benchmarks/which_runtime.py --measured DIR --models DIR
 """
 
 from __future__ import annotations
