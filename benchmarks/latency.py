@@ -20,7 +20,7 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
-from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.speed.calibration import MAC_KINDS
 from pytest_tinybudget.speed.calibration import Effort
 from pytest_tinybudget.speed.calibration import devices
@@ -126,7 +126,7 @@ def board_rows(models: dict[str, Model]) -> Iterator[Row]:
             model = models[network]
             latency = _latency(model, board)
             seconds = device.totals.get(network) if device else None
-            arena = measure(model, RUNTIMES[board.runtime]).arena
+            arena = measure(model, runtime_called(board.runtime, board.core)).arena
             used = arena.used if arena else 0
             published = ARENAS.get(board.mcu, {}).get(network)
             yield (
@@ -148,7 +148,7 @@ def tables(models: dict[str, Model]) -> dict[str, str]:
 
 
 def _latency(model: Model, board: Board) -> Latency:
-    return latency_of(model, board, RUNTIMES[board.runtime].kernels)
+    return latency_of(model, board, runtime_called(board.runtime, board.core).kernels)
 
 
 def _time(seconds: float) -> str:

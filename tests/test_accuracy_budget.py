@@ -53,6 +53,7 @@ schema = 1
 [models.digits]
 source = "models/digits.tflite"
 boards = ["arduino-nano-33-ble"]
+runtime = "tflite-micro 90b983c2"
 deployed = "models/digits_v1.tflite"
 """
 DATA = """\

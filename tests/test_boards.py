@@ -37,6 +37,8 @@ from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.reader import read_results
+from pytest_tinybudget.runtimes.distributions import default_runtime
+from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.stand_ins import stand_ins
 from pytest_tinybudget.runtimes.tables import choose_table
@@ -61,10 +63,10 @@ def test_ids_are_the_promised_ones():
 @pytest.mark.parametrize(
     ("board_id", "flash_kb", "ram_kb", "runtime"),
     [
-        ("arduino-nano-33-ble", 1024, 256, "m4_cmsisnn"),
-        ("esp32", 4096, 520, "esp32_espnn"),
+        ("arduino-nano-33-ble", 1024, 256, "arduino-tflm 2023-12"),
+        ("esp32", 4096, 520, "esp-tflite-micro 1.4.0"),
         ("stm32f746g-discovery", 1024, 320, "m7_cmsisnn"),
-        ("raspberry-pi-pico", 2048, 264, "m0plus_cmsisnn"),
+        ("raspberry-pi-pico", 2048, 264, "pico-tflmicro dfea53b"),
     ],
 )
 def test_first_boards_have_their_published_capacity(board_id, flash_kb, ram_kb, runtime):
@@ -165,9 +167,36 @@ def test_nothing_is_listed_twice():
 
 
 @every_board
-def test_every_board_names_a_shipped_runtime(board: Board):
-    assert board.runtime in RUNTIMES
-    assert RUNTIMES[find_stand_in(board.core).runtime].abi == RUNTIMES[board.runtime].abi
+def test_every_board_names_what_its_usual_sdk_ships_for_its_core(board: Board):
+    assert board.runtime == default_runtime(board.core, board.sdk)
+    runtime = runtime_called(board.runtime, board.core)
+    assert runtime.name == board.runtime
+    assert RUNTIMES[find_stand_in(board.core).runtime].abi == runtime.abi
+
+
+@pytest.mark.parametrize(
+    ("distribution", "ids"),
+    [
+        (
+            "arduino-tflm 2023-12",
+            ["arduino-nano-33-ble", "arduino-nicla-vision", "arduino-portenta-h7"],
+        ),
+        ("pico-tflmicro dfea53b", ["raspberry-pi-pico", "raspberry-pi-pico-2"]),
+        ("esp-tflite-micro 1.4.0", ["esp32", "esp32-s3-devkitc-1", "esp32-c6-devkitc-1"]),
+        ("zephyr 4.4", ["nrf52840-dk", "nrf5340-dk", "nrf54l15-dk"]),
+        ("m7_cmsisnn", ["stm32f746g-discovery", "nucleo-h743zi", "teensy-4-1"]),
+    ],
+)
+def test_boards_default_to_what_their_usual_sdk_ships_today(distribution, ids):
+    for board_id in ids:
+        assert find_board(board_id).runtime == distribution, board_id
+
+
+def test_a_board_says_whose_tflm_it_is_measured_with():
+    lines = " ".join(describe(find_board("arduino-nano-33-ble")))
+    assert (
+        'arduino-tflm 2023-12 (TFLM c12bd762, CMSIS-NN with DSP e98ee09a), what sdk = "mbed" ships'
+    ) in lines
 
 
 def test_ids_are_stable_kebab_case():
@@ -213,9 +242,9 @@ def test_boards_without_a_checked_figure_say_so():
 )
 def test_the_esp32_has_the_arena_that_was_published_from_silicon(model, arena_bytes):
     """mcufit-bench, ESP32 at 240 MHz with esp-nn (August 2026)."""
-    runtime = RUNTIMES[find_board("esp32").runtime]
+    on_board = runtime_called(find_board("esp32").runtime, "Xtensa LX6")
 
-    arena = simulate(load_model(SHARED_MODELS / f"{model}.tflite"), runtime).arena
+    arena = simulate(load_model(SHARED_MODELS / f"{model}.tflite"), on_board).arena
 
     assert arena is not None
     assert arena.used == arena_bytes
@@ -424,6 +453,7 @@ def test_a_pair_says_where_its_arena_lies_in_every_report(own):
         placement = "psram"
         artifacts = "camera"
         budget = { ram = "1 KB" }
+        runtime = "esp32_espnn"
     """)
     result = next(
         Gate().check(pair) for pair in pairs("tinybudget.toml", declared) if pair.name == "camera"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
+import version_truth
 from modelmaker import ModelMaker
 
 from pytest_tinybudget import api
@@ -18,8 +20,8 @@ from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.footprint.measure import measure
-from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.distributions import find_distribution
@@ -30,6 +32,7 @@ from pytest_tinybudget.runtimes.runtime import Runtime
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
+TRUTH = Path(__file__).parent / "data" / "truth"
 PINS = SHARED / "tflm" / "versions" / "pins.md"
 
 NANO = 'boards = ["arduino-nano-33-ble"]\n'
@@ -405,9 +408,16 @@ def test_a_board_keeps_its_core_where_the_api_names_a_distribution() -> None:
         api.measure("kws.tflite", board="nrf5340-dk", runtime="esphome 2025.5")
 
 
-def test_inspect_takes_a_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_takes_a_distribution_for_the_core_of_a_board(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["inspect", "kws.tflite", "--runtime", "zephyr 4.0"]) == 0
     assert "zephyr 4.0 (TFLM 71fba59b), Cortex-M4F" in capsys.readouterr().out
+    command = ["inspect", "kws.tflite", "--runtime", "zephyr 4.0", "--board"]
+    assert main([*command, "raspberry-pi-pico"]) == 0
+    assert "zephyr 4.0 (TFLM 71fba59b), Cortex-M0+" in capsys.readouterr().out
+    assert main(["inspect", "kws.tflite", "--runtime", "m4_ref", "--board", "esp32"]) == 2
+    assert "runtime 'm4_ref' does not run on esp32" in capsys.readouterr().err
 
 
 # The listing
@@ -465,13 +475,41 @@ def test_show_prints_the_source_of_each_fact(capsys: pytest.CaptureFixture[str])
         ("mlperf_ad01_int8", 2_596),
     ],
 )
-def test_the_published_figures_of_the_nano_33_ble_come_out(model: str, arena: int) -> None:
+def test_the_published_figures_of_the_nano_33_ble_come_out_as_the_board_comes(
+    model: str, arena: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = SHARED / "models" / f"{model}.tflite"
     if not path.is_file():
         pytest.skip("no ../shared")
-    runtime = find_distribution("arduino-tflm 2023-12").on(find_board("arduino-nano-33-ble").core)
-    assert runtime is not None
-    footprint = measure(load_model(path), runtime)
-    assert footprint.arena is not None
-    assert footprint.arena.used == arena
-    assert not footprint.unknown
+    assert main(["inspect", str(path), "--board", "arduino-nano-33-ble", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["arena"]
+    assert found["used"] == arena
+
+
+@pytest.mark.parametrize(
+    ("board", "measured"),
+    [
+        ("arduino-nano-33-ble", "arena_arduino_examples_7948b85_cmsisnn"),
+        ("nrf52840-dk", "arena_cf8c42a1_cmsisnn_without_TF_LITE_STATIC_MEMORY"),
+    ],
+)
+def test_a_board_as_it_comes_takes_what_was_measured_of_its_distribution(
+    board: str, measured: str
+) -> None:
+    """Head, tail and smallest arena of every own model, to the byte."""
+    (build,) = [each for each in version_truth.packed() if each.name == measured]
+    chosen = find_board(board)
+    runtime = runtime_called(chosen.runtime, chosen.core)
+    compared = 0
+    with tarfile.open(TRUTH / "models.tar.gz") as archive:
+        for name, figures in build.figures.items():
+            file = archive.extractfile(f"{name}.tflite")
+            assert file is not None
+            arena = simulate(read_model(file.read(), name), runtime).arena
+            if figures is None or arena is None:
+                continue
+            compared += 1
+            assert (arena.head, arena.tail) == tuple(figures[:2]), name
+            if figures[2] and (measured, name) not in version_truth.ISLANDS:
+                assert arena.required == figures[2], name
+    assert compared > 100

@@ -591,7 +591,7 @@ def test_init_chooses_the_sdk_that_brings_what_is_flashed(tmp_path: Path) -> Non
     other = project(tmp_path / "other", **{"sketch.yaml": sketch, ".git/HEAD": ""})
     text = written_by_init(other)
     assert "arduino-tflm 2022-06 to 2023-12, by sketch.yaml:1" in text
-    assert "sdk" not in text
+    assert 'sdk = "arduino"' in text, "its usual one is the pico-sdk"
 
 
 def test_init_without_a_word_of_tflm_is_as_before(tmp_path: Path) -> None:

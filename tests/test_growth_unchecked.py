@@ -108,7 +108,7 @@ def other_runtime(folder: Path) -> str:
     commit(folder, "a larger kws")
     declare(folder, f'{LIMIT}\nruntime = "m4_ref"')
     commit(folder, "another runtime")
-    return "measured for runtime m4_cmsisnn on the base, m4_ref here"
+    return "measured for runtime arduino-tflm 2023-12 on the base, m4_ref here"
 
 
 BASES = [shallow_clone, no_repository, pointers, broken_declaration, other_runtime]

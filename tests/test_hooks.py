@@ -92,10 +92,10 @@ def test_an_estimator_is_asked_once_for_each_model_and_runtime(project: Project)
         asked = []
 
         def pytest_tinybudget_estimator(model, runtime):
-            asked.append((model.sha256, runtime.name))
+            asked.append((model.sha256, runtime))
 
         def pytest_terminal_summary(terminalreporter):
-            own = asked.count((asked[0][0], "m4_cmsisnn"))
+            own = asked.count(asked[0])
             terminalreporter.write_line(f"asked {own}, twice {len(asked) - len(set(asked))}")
         """
     )

@@ -223,7 +223,7 @@ def test_the_slot_is_the_boards_where_it_is_declared(folder: Path) -> None:
     assert package("--board", "sensor", slot="") == 0
     image = manifest()["image"]
     assert (image["slot_bytes"], image["header_bytes"], image["align"]) == (128 * KB, 1024, 8)
-    assert manifest()["footprint"]["runtime"] == "m4_cmsisnn"
+    assert manifest()["footprint"]["runtime"] == "arduino-tflm 2023-12"
 
 
 def test_a_declared_trailer_is_kept_free_as_well(

@@ -9,7 +9,9 @@ import pytest
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.layers import Layer
 from pytest_tinybudget.graph.layers import LayerList
 from pytest_tinybudget.graph.layers import model_of
@@ -17,6 +19,7 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.workspace import Workspace
 
 
 def planned(*layers: Layer, shape: tuple[int, ...] = (16, 16, 1)) -> Model:
@@ -144,3 +147,40 @@ def test_a_plan_that_is_wrong(tmp_path, section: str, said: str):
     with pytest.raises(DeclarationError) as caught:
         load_declaration(path)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "scales"),
+    [("arduino-tflm 2023-12", 1), ("zephyr 3.7", 1), ("zephyr 4.1", 2), ("m4_cmsisnn", 2)],
+)
+def test_dense_layers_have_the_scales_that_the_runtime_runs(
+    runtime: str, scales: int, project: Callable[..., pytest.Pytester]
+):
+    pytester = project(DECLARATION + f'runtime = "{runtime}"\n')
+    declaration = load_declaration(pytester.path / "tinybudget.toml")
+    (pair,) = (each for each in pairs("tinybudget.toml", declaration) if each.name == "other")
+    workspace = Workspace(cached=False)
+    result = Gate(workspace).check(pair)
+    assert not result.failed
+    kernel = next(
+        tensor
+        for tensor in workspace.model(pair.model).main.tensors
+        if tensor.name.endswith("/kernel")
+    )
+    assert len(kernel.quantization.scales) == scales
+    told = (
+        "dense layers have one scale each, as with per_channel_dense = false: "
+        f"{runtime} does not run a scale for each output"
+    )
+    assert (told in result.notes) == (scales == 1)
+
+
+def test_one_board_that_cannot_run_them_decides_for_all(
+    project: Callable[..., pytest.Pytester],
+):
+    text = DECLARATION.replace(
+        'input_shape = [32]\nboards = ["arduino-nano-33-ble"]',
+        'input_shape = [32]\nboards = ["nucleo-l4r5zi", "arduino-nano-33-ble"]',
+    )
+    declaration = load_declaration(project(text).path / "tinybudget.toml")
+    assert declaration.models["other"].conversion.per_tensor_for == "arduino-tflm 2023-12"

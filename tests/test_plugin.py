@@ -206,6 +206,7 @@ def test_a_model_is_analyzed_once_for_all_its_boards_of_one_runtime(project: Pro
     pytester = project(
         '[models.kws]\nsource = "models/kws.tflite"\n'
         'boards = ["arduino-nano-33-ble", "nucleo-l4r5zi", "nrf52840-dk"]\n'
+        'runtime = "tflite-micro 90b983c2"\n'
     )
     pytester.makeconftest(
         """
@@ -376,7 +377,7 @@ def test_junit_carries_the_sizes_of_each_pair(project: Project) -> None:
     assert int(found["tinybudget.ram_free"]) == 2048 - kws["ram"]["used"]
     assert int(found["tinybudget.flash_used"]) == kws["flash"]["used"]
     assert int(found["tinybudget.arena_required"]) == kws["arena"]["required"]
-    assert found["tinybudget.runtime"] == "m4_cmsisnn"
+    assert found["tinybudget.runtime"] == "arduino-tflm 2023-12"
 
 
 def test_reports_are_written_without_a_terminal(project: Project) -> None:

@@ -20,6 +20,7 @@ from small_projects import git
 from small_projects import keywords
 from small_projects import put
 from small_projects import run
+from upstream import RUNTIME as UPSTREAM
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.results import writer
@@ -63,7 +64,7 @@ def test_a_measured_pair_has_the_identity_of_its_runtime(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     put(tmp_path, kws=keywords())
-    declare(tmp_path)
+    declare(tmp_path, head=f"[defaults]\n{UPSTREAM}")
     assert run("check", "-q", "--json", "head.json") == 0
     content = json.loads(Path("head.json").read_text("utf-8"))
     jsonschema.validate(content, SCHEMA)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from small_projects import keywords
 
 from pytest_tinybudget.cli import command_line_parser
 from pytest_tinybudget.declaration import load_declaration
@@ -114,8 +115,10 @@ def project(tmp_path: Path) -> Path:
     """A reader's project: the models that the pages name."""
     models = tmp_path / "models"
     models.mkdir()
-    for name, source in (("kws", "alarm"), ("vad", "digits")):
-        shutil.copy(EXAMPLE_MODELS / f"{source}.tflite", models / f"{name}.tflite")
+    # Dense layers have one scale each: the Arduino library, which the first board usually has,
+    # computes those of the examples' models wrongly.
+    for name, blocks_of_it in (("kws", 2), ("vad", 1)):
+        (models / f"{name}.tflite").write_bytes(keywords(blocks=blocks_of_it))
     return tmp_path
 
 
@@ -191,7 +194,8 @@ def pytest_project(project: Path) -> Path:
     firmware.mkdir()
     (firmware / "tinybudget.toml").write_text(
         '[models.kws]\nsource = "../models/kws.tflite"\n'
-        'boards = ["arduino-nano-33-ble", "raspberry-pi-pico"]\n',
+        'boards = ["arduino-nano-33-ble", "raspberry-pi-pico"]\n'
+        'runtime = "tflite-micro 90b983c2"\n',  # whose flash is exact: the page has --strict
         encoding="utf-8",
     )
     (module,) = blocks("python", PYTEST_PAGE)

@@ -19,6 +19,7 @@ from modelmaker import Table
 from modelmaker import write
 from msgspec.structs import replace
 from test_shrink import labeled_model
+from upstream import RUNTIME as UPSTREAM
 
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.baseline import Baseline
@@ -70,7 +71,10 @@ def project(tmp_path: Path) -> Project:
 
 
 def declared(*lines: str, board: str = "arduino-nano-33-ble") -> str:
-    return "\n".join(("[models.kws]", 'source = "kws.tflite"', f'boards = ["{board}"]', *lines, ""))
+    keys = ["[models.kws]", 'source = "kws.tflite"', f'boards = ["{board}"]']
+    if not any("runtime" in line for line in lines):
+        keys.append(UPSTREAM.rstrip())
+    return "\n".join((*keys, *lines, ""))
 
 
 def used(result: PairResult) -> dict[str, int]:

@@ -32,12 +32,14 @@ from shrink_campaign import judged
 
 import pytest_tinybudget
 from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.packing import pack
 from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.versions import Version
@@ -787,7 +789,9 @@ def test_the_gate_measures_and_writes_the_shrunken_file(
     assert [pair["shrunk"] for pair in whole] == [None, None]
     boards = ("raspberry-pi-pico", "arduino-nano-33-ble")
     runtimes = {pair["board"]["id"]: pair["runtime"] for pair in pairs}
-    firmwares = {board: Firmware(RUNTIMES[runtimes[board]]) for board in boards}
+    firmwares = {
+        board: Firmware(runtime_called(runtimes[board], find_board(board).core)) for board in boards
+    }
     shrunk = shrink_model(read_model(Path("kws.tflite").read_bytes(), "kws"), firmwares)
     for before, pair in zip(whole, pairs, strict=True):
         report = pair["shrunk"]

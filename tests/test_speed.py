@@ -34,6 +34,7 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.speed import calibration
@@ -249,7 +250,9 @@ def test_the_range_of_every_timed_network_holds_its_time(board: str) -> None:
     (device,) = (each for each in calibration.devices() if target.mcu.startswith(each.mcu))
     models = benchmark.load(SHARED / "models")
     for network, seconds in device.totals.items():
-        latency = latency_of(models[network], target, RUNTIMES[target.runtime].kernels)
+        latency = latency_of(
+            models[network], target, runtime_called(target.runtime, target.core).kernels
+        )
         assert latency.low is not None
         assert latency.low <= seconds <= end(latency)
 
@@ -266,7 +269,7 @@ def test_the_range_of_every_timed_network_holds_its_time(board: str) -> None:
 def test_a_core_that_nobody_timed_is_unknown(net: Network, board: str, reason: str) -> None:
     net.graph.output(net.graph.dense(net.graph.input((1, 12)), units=5))
     target = find_board(board)
-    latency = net.latency(target, RUNTIMES[target.runtime].kernels)
+    latency = net.latency(target, runtime_called(target.runtime, target.core).kernels)
     assert (latency.low, latency.high) == (None, None)
     assert reason in latency.basis
 
@@ -367,7 +370,7 @@ def test_channels_that_are_no_multiple_of_four_may_cost_more(channels: int, fact
     def high(count: int, board: Board) -> float:
         net = Network()
         net.graph.output(net.graph.conv2d(net.graph.input((1, 16, 16, count)), filters=8))
-        return end(net.latency(board, RUNTIMES[board.runtime].kernels))
+        return end(net.latency(board, runtime_called(board.runtime, board.core).kernels))
 
     esp32 = find_board("esp32")  # esp-nn has no such penalty: what a MAC takes cancels out
     rates = [

@@ -74,12 +74,12 @@ def test_the_first_verdict_is_green(by_step: list[str]) -> None:
     assert "[models.digits]" in by_step[1]
     assert "1 pair: 1 fit" in by_step[2]
     assert "1 passed" in by_step[3]
-    assert "PASS digits on arduino-nano-33-ble" in by_step[4]
+    assert "PASS digits on stm32f746g-discovery" in by_step[4]
 
 
 def test_the_larger_network_is_red_and_the_reasons_are_named(by_step: list[str]) -> None:
     check, diff = by_step[7], by_step[8]
-    assert check.startswith("FAIL digits on arduino-nano-33-ble\nflash over by ")
+    assert check.startswith("FAIL digits on stm32f746g-discovery\nflash over by ")
     assert "FULLY_CONNECTED" in check
     assert check.endswith("exit code 1\n")
     assert "digits" in diff

@@ -60,21 +60,17 @@ def render_settings(
 
 
 def _memory(prefix: str, footprints: Sequence[Footprint]) -> Iterator[str]:
-    by_runtime = {footprint.runtime: footprint for footprint in footprints}
-    arenas = {
-        runtime: footprint.arena
-        for runtime, footprint in sorted(by_runtime.items())
-        if footprint.arena is not None
-    }
+    measured = _different(footprints)
+    arenas = [each.arena for each in measured if each.arena is not None]
     if not arenas:
         return
-    splits = [arena.split for arena in arenas.values() if arena.split is not None]
+    splits = [arena.split for arena in arenas if arena.split is not None]
     what = "tensor arenas that work" if splits else "tensor arena that works"
     yield ""
     yield f"/* Smallest {what}, in bytes; align {'both' if splits else 'it'} to 16. By runtime:"
-    for runtime, arena in arenas.items():
-        yield f" *   {comment_text(runtime)}: {_size(arena)}, {_explain(arena)}"
-        for line in by_runtime[runtime].unknown:
+    for footprint, arena in zip(measured, arenas, strict=True):
+        yield f" *   {comment_text(footprint.runtime)}: {_size(arena)}, {_explain(arena)}"
+        for line in footprint.unknown:
             yield f" *     bounded, not known: {comment_text(line)}"
     yield " */"
     if splits:
@@ -83,13 +79,25 @@ def _memory(prefix: str, footprints: Sequence[Footprint]) -> Iterator[str]:
         yield f"#define {prefix}_PERSISTENT_ARENA_SIZE {persistent}"
         yield f"#define {prefix}_NON_PERSISTENT_ARENA_SIZE {non_persistent}"
     else:
-        largest = max(arena.required for arena in arenas.values())
+        largest = max(arena.required for arena in arenas)
         yield f"#define {prefix}_TENSOR_ARENA_SIZE {largest}"
-    stack = max(by_runtime[runtime].stack for runtime in arenas)
+    stack = max(footprint.stack for footprint in measured)
     if stack:
         yield ""
         yield "/* Bytes of stack for AllocateTensors() and Invoke(), without interrupts. */"
         yield f"#define {prefix}_STACK_SIZE {stack}"
+
+
+def _different(footprints: Sequence[Footprint]) -> list[Footprint]:
+    """Those with an arena, sorted by runtime, each once.
+
+    A distribution has one name on all cores, and an arena on each.
+    """
+    found: dict[tuple[str, object, int], Footprint] = {}
+    for each in footprints:
+        if each.arena is not None:
+            found.setdefault((each.runtime, repr(each.arena), each.stack), each)
+    return sorted(found.values(), key=lambda each: each.runtime)
 
 
 def _size(arena: Arena) -> str:

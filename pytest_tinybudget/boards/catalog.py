@@ -22,6 +22,7 @@ from pytest_tinybudget.boards.board import Sdk
 from pytest_tinybudget.boards.board import largest_static
 from pytest_tinybudget.boards.everyday import boards_called
 from pytest_tinybudget.boards.everyday import several
+from pytest_tinybudget.runtimes.distributions import default_runtime
 from pytest_tinybudget.runtimes.stand_ins import find_stand_in
 
 
@@ -107,7 +108,7 @@ def _board(row: Mapping[str, Any], vendor: str) -> Board:
         largest_ram=largest_static(regions, sdk.reserved_ram),
         reserved_flash=sdk.reserved_flash,
         reserved_ram=sdk.reserved_ram,
-        runtime=row.get("runtime", core.runtime),
+        runtime=default_runtime(core.name, sdk.name),
         regions=regions,
         source=row["source"],
         vendor=vendor,

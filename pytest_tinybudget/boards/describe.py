@@ -9,13 +9,15 @@ from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.board import Sdk
-from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.distributions import named
+from pytest_tinybudget.runtimes.distributions import runtime_called
+from pytest_tinybudget.runtimes.distributions import sdks
 from pytest_tinybudget.runtimes.stand_ins import stand_ins
 from pytest_tinybudget.runtimes.tables import choose_table
 
 
 #: Head of ``rows``. "Free" is what is left for a model and its runtime.
-HEAD = ("ID", "NAME", "CORE", "MHZ", "FLASH", "RAM", "FREE FLASH", "FREE RAM", "")
+HEAD = ("ID", "NAME", "CORE", "RUNTIME", "MHZ", "FLASH", "RAM", "FREE FLASH", "FREE RAM", "")
 
 #: Where the text after a label of ``describe`` begins.
 LABEL_CELLS = 17
@@ -38,6 +40,7 @@ def rows(boards: Iterable[Board]) -> list[tuple[str, ...]]:
             board.id,
             board.name,
             board.core,
+            board.runtime,
             str(board.clock_mhz),
             format_size(board.flash),
             format_size(board.ram),
@@ -135,21 +138,29 @@ def _sdk(sdk: Sdk) -> str:
 
 
 def _runtime(board: Board) -> str:
+    """What it is measured with: whose TFLM, of which commit, with which kernels."""
+    release = named(board.runtime)
+    text = board.runtime
+    if release is not None:
+        made = release.on(board.core) or release.usual
+        version = f" {made.kernels.version.name}".rstrip()
+        text += f" (TFLM {made.tflm_commit}, {made.kernels.label}{version})"
+        text += f', what sdk = "{board.sdk}" ships' if board.sdk in sdks() else ""
     if not board.flash_margin_percent:
-        return _with_margins_of_its_table(board)
+        return text + _margins_of_its_table(board)
     core = stand_ins().get(board.core)
     why = f": {core.reason}" if core else ""
-    return f"{board.runtime}, flash estimated +{board.flash_margin_percent:g} %{why}"
+    return f"{text}, flash estimated +{board.flash_margin_percent:g} %{why}"
 
 
-def _with_margins_of_its_table(board: Board) -> str:
-    """The board's runtime, with why its flash may be more than its table's."""
-    runtime = RUNTIMES.get(board.runtime)
-    if runtime is None:
-        return board.runtime
+def _margins_of_its_table(board: Board) -> str:
+    """Why the board's flash may be more than its table's."""
+    if board.core not in stand_ins():
+        return ""
+    runtime = runtime_called(board.runtime, board.core)
     margins = choose_table(runtime.for_core(board.core)).margins(_SOME_FLASH)
     notes = [margin.note for margin in margins if margin.bytes]
-    return f"{board.runtime}, flash estimated: {'; '.join(notes)}" if notes else board.runtime
+    return f", flash estimated: {'; '.join(notes)}" if notes else ""
 
 
 def _verified(board: Board) -> str:

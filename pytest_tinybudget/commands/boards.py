@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.runtimes.runtime import Runtime
 
 
-_ID, _NAME, _CORE, _CLOCK, _FLASH, _RAM, _FLASH_FREE, _RAM_FREE, _NOTE = range(len(HEAD))
+_ID, _NAME, _CORE, _RUNTIME, _CLOCK, _FLASH, _RAM, _FLASH_FREE, _RAM_FREE, _NOTE = range(len(HEAD))
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -206,10 +206,10 @@ def _listing(boards: list[Board]) -> list[str]:
     style = Console(sys.stdout).style
     lines = columns(
         [HEAD, *rows(boards)],
-        ("left", "left", "left", "right", "right", "right", "right", "right", "left"),
+        ("left",) * 4 + ("right",) * 5 + ("left",),
         style,
         flexible=_NAME,
-        drop=(_CLOCK, _FLASH, _RAM, _CORE, _NOTE, _FLASH_FREE, _RAM_FREE),
+        drop=(_CLOCK, _FLASH, _RAM, _CORE, _RUNTIME, _NOTE, _FLASH_FREE, _RAM_FREE),
     )
     unverified = sum(not board.verified for board in boards)
     note = f", {unverified} with an unchecked figure" if unverified else ""

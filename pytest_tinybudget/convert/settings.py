@@ -38,6 +38,8 @@ class Conversion(Struct, frozen=True):
         strip: Whether names, signatures and metadata are left out (``shrinking.strip``).
         per_channel_dense: Whether each output of a dense layer has a scale of its own. ``None``
             does so with int8 activations alone: CMSIS-NN has no such kernel for int16.
+        per_tensor_for: The runtime that cannot run such layers, so that ``None`` gives a dense
+            layer one scale. Empty where the runtimes of all boards can.
         activations: The type of the tensors between operators.
         timeout_seconds: A conversion that takes longer is ended.
         memory_bytes: What a conversion may take besides the framework's own memory.
@@ -50,6 +52,7 @@ class Conversion(Struct, frozen=True):
     custom_objects: str | None = None
     strip: bool = False
     per_channel_dense: bool | None = None
+    per_tensor_for: str = ""
     activations: Literal["int8", "int16"] = "int8"
     timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int = DEFAULT_MEMORY_BYTES
@@ -59,7 +62,7 @@ class Conversion(Struct, frozen=True):
     def scales_per_channel(self) -> bool:
         """Whether dense layers have a scale for each output."""
         if self.per_channel_dense is None:
-            return self.activations == "int8"
+            return self.activations == "int8" and not self.per_tensor_for
         return self.per_channel_dense
 
     @property

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import converts
@@ -17,6 +19,7 @@ from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import exists
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.context import siblings
+from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import DefaultsTable
 from pytest_tinybudget.declaration.schema import ModelTable
@@ -31,6 +34,8 @@ _CONVERTING = (
     "conversion_timeout",
     "conversion_memory",
 )
+#: The change of TFLM since which such layers run (``runtimes/data/versions/tflm.json``).
+_DENSE_PER_CHANNEL = "dense layers per channel"
 _LIMITS = ("conversion_timeout", "conversion_memory")
 
 
@@ -54,6 +59,28 @@ def conversion(
     if isinstance(table, ModelTable) and table.input_shapes:
         shapes = sorted((name, tuple(shape)) for name, shape in table.input_shapes.items())
         settings = replace(settings, input_shapes=tuple(shapes))
+    return settings
+
+
+def suited(
+    settings: Conversion,
+    boards: Iterable[Board],
+    declared: DeclaredRuntime | None,
+    runtimes: Mapping[str, DeclaredRuntime],
+) -> Conversion:
+    """``settings`` for the runtimes of all boards that the model is converted for, once.
+
+    TFLM before September 2024 refuses dense layers with a scale for each output, or computes them
+    wrongly: what is not declared is made so that every board runs it.
+    """
+    if settings.per_channel_dense is not None or settings.activations != "int8":
+        return settings
+    for board in boards:
+        chosen = declared or runtimes.get(board.runtime)
+        runtime = None if chosen is None else chosen.on(board)
+        for each in () if runtime is None else (runtime.one_of or (runtime,)):
+            if not each.tflm.has(_DENSE_PER_CHANNEL):
+                return replace(settings, per_tensor_for=each.name)
     return settings
 
 

@@ -20,9 +20,7 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.problems import nearest_line
 from pytest_tinybudget.declaration.project_files import ProjectFiles
-from pytest_tinybudget.declaration.suitability import does_not_run
-from pytest_tinybudget.declaration.suitability import suitable
-from pytest_tinybudget.declaration.suitability import suits
+from pytest_tinybudget.declaration.suitability import require_suitable
 from pytest_tinybudget.footprint.result import GroupArena
 from pytest_tinybudget.results.types import Acceptance
 from pytest_tinybudget.runtimes.firmware import Firmware
@@ -247,10 +245,7 @@ def firmware_for(
             f"{board.id} runs no TFLM: it has no core that firmware is built for", code="TB200"
         )
     declared = runtime_for(model, board, runtimes)
-    if suits(declared, board) == "other":
-        names = ", ".join(suitable(runtimes, board))
-        text = does_not_run(declared, board)
-        raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
+    require_suitable(declared, board, runtimes)
     runtime = declared.on(board) or RUNTIMES[find_stand_in(board.core).runtime]
     runtime = runtime.for_core(board.core)
     if not declared.own_table and declared.fixed is None:

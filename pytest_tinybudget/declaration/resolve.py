@@ -28,6 +28,7 @@ from pytest_tinybudget.declaration.context import is_model
 from pytest_tinybudget.declaration.context import separator_hint
 from pytest_tinybudget.declaration.conversions import check_effect
 from pytest_tinybudget.declaration.conversions import conversion
+from pytest_tinybudget.declaration.conversions import suited
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import CheckKind
 from pytest_tinybudget.declaration.declared import Declaration
@@ -405,6 +406,10 @@ class _Models(msgspec.Struct, eq=False):
         if settings.conversion is not None:
             files = [None if table.layers is not None else source for _, source in found]
             check_effect(self.context, table, settings.conversion, files, keys)
+        own = settings.conversion or self.as_built_in()
+        own = suited(own, settings.boards or (), settings.runtime, self.runtimes)
+        if planned is not None:
+            planned = replace(planned, per_channel_dense=not own.per_tensor_for)
         for name, source in found:
             model = DeclaredModel(
                 name=name,
@@ -425,7 +430,7 @@ class _Models(msgspec.Struct, eq=False):
                 max_increase=settings.max_increase,
                 require_base=settings.require_base,
                 accepts=accepts,
-                conversion=settings.conversion or self.as_built_in(),
+                conversion=own,
                 planned=planned,
                 checks=tuple(kind for kind, demand in asked.items() if demand is not None),
                 deployed=deployed,

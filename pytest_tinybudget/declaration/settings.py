@@ -26,6 +26,7 @@ from pytest_tinybudget.base.units import parse_size
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.convert.live import Data
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.declaration.conversions import suited
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
@@ -154,6 +155,16 @@ def declared_model(path: Path, board: Board, settings: Settings, root: Path) -> 
             raise TypeError(f"unexpected keyword argument {key!r}")
     given: Settings = {**DEFAULTS, **settings}
     name, data = model_name(path), given["representative_data"]
+    runtime = _runtime(given["runtime"], root)
+    conversion = Conversion(
+        root=root,
+        representative_data=None if data is None else str(data),
+        custom_objects=given["custom_objects"],
+        strip=given["strip"],
+        per_channel_dense=given["per_channel_dense"],
+        activations=given["activations"],
+        input_shapes=_shapes(given["input_shapes"]),
+    )
     return DeclaredModel(
         name=name,
         section=name,
@@ -166,18 +177,10 @@ def declared_model(path: Path, board: Board, settings: Settings, root: Path) -> 
         require_int8=given["require_int8"],
         strict=given["strict"],
         registrations=given["registrations"],
-        runtime=_runtime(given["runtime"], root),
+        runtime=runtime,
         stack=_stack(given["stack"]),
         artifact_name=name,
-        conversion=Conversion(
-            root=root,
-            representative_data=None if data is None else str(data),
-            custom_objects=given["custom_objects"],
-            strip=given["strip"],
-            per_channel_dense=given["per_channel_dense"],
-            activations=given["activations"],
-            input_shapes=_shapes(given["input_shapes"]),
-        ),
+        conversion=suited(conversion, (board,), runtime, shipped_runtimes()),
         placements=placements_of(
             given["placement"], given["placement_model"], given["storage_model"]
         ),

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal
 from typing import Protocol
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.project_files import ProjectFiles
 from pytest_tinybudget.runtimes.abi import CORES
@@ -110,6 +111,18 @@ def does_not_run(declared: Named, board: Board) -> str:
         f"runtime {declared.name!r} does not run on {board.id}: it is code for {_named(cores)}, "
         f"and the board's core is {board.core}"
     )
+
+
+def require_suitable(declared: Named, board: Board, runtimes: Mapping[str, Named]) -> None:
+    """Nothing where ``declared`` runs on ``board``.
+
+    Raises:
+        TinybudgetError: it does not; names those of ``runtimes`` that do.
+    """
+    if suits(declared, board) == "other":
+        names = ", ".join(suitable(runtimes, board))
+        text = does_not_run(declared, board)
+        raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
 
 
 def for_a_lesser_core(name: str, runtime: Runtime, board: Board) -> str:

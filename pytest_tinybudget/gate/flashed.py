@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pytest_tinybudget.boards.catalog import catalog
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.project_files import PROJECT
@@ -58,6 +59,9 @@ def _is_chosen(pair: Pair) -> bool:
         return True
     if board.core not in stand_ins():
         return False
+    as_it_comes = catalog().get(board.id)
+    if as_it_comes is not None:
+        return board.runtime != as_it_comes.runtime
     return board.runtime != default_runtime(board.core, board.sdk)
 
 

@@ -183,8 +183,22 @@ def _described(
     stripped = (stripped_text(saved),) if saved else ()
     shrunk = workspace.shrink_report(pair.model)
     told = shrunk.told() if shrunk else ()
-    result = replace(result, notes=(*result.notes, *notes, *stripped, *told), shrunk=shrunk)
+    dense = _dense_scales(pair.model, workspace)
+    every = (*result.notes, *dense, *notes, *stripped, *told)
+    result = replace(result, notes=every, shrunk=shrunk)
     return _with_accelerator(result, found.accelerated) if found.accelerated else result
+
+
+def _dense_scales(model: DeclaredModel, workspace: Workspace) -> tuple[str, ...]:
+    """What a runtime that is declared for the model decided about its conversion."""
+    runtime = model.conversion.per_tensor_for
+    made = model.planned is not None or (
+        workspace.conversion(model) is not None and kind_of(model.source) != "tflite"
+    )
+    if not (runtime and made):
+        return ()
+    text = "dense layers have one scale each, as with per_channel_dense = false"
+    return (f"{text}: {runtime} does not run a scale for each output",)
 
 
 def _with_conversion(result: PairResult, converted: Converted | None) -> PairResult:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.firmware import Firmware
-from pytest_tinybudget.runtimes.runtime import RUNTIMES
 
 
 def firmwares_of(boards: Iterable[Board]) -> Mapping[str, Firmware]:
@@ -23,5 +23,5 @@ def firmwares_of(boards: Iterable[Board]) -> Mapping[str, Firmware]:
             raise TinybudgetError(
                 f"{board.id} runs no TFLM: it has no core that firmware is built for"
             )
-        found[board.id] = Firmware(RUNTIMES[board.runtime])
+        found[board.id] = Firmware(runtime_called(board.runtime, board.core))
     return found

@@ -46,10 +46,14 @@ class Layer(Struct, frozen=True):
 
 
 class LayerList(Struct, frozen=True):
-    """Layers in order and the shape of their input, without batch (a constant of 1)."""
+    """Layers in order and the shape of their input, without batch (a constant of 1).
+
+    ``per_channel_dense`` is whether dense layers have a scale for each output.
+    """
 
     input_shape: tuple[int, ...]
     layers: tuple[Layer, ...]
+    per_channel_dense: bool = True
 
 
 def model_of(planned: LayerList, name: str) -> bytes:
@@ -58,7 +62,8 @@ def model_of(planned: LayerList, name: str) -> bytes:
     Raises:
         ModelError: a layer does not fit the shape that it is given.
     """
-    graph = _Graph(name, [1, *planned.input_shape])
+    shape = [1, *planned.input_shape]
+    graph = _Graph(name, shape, per_channel_dense=planned.per_channel_dense)
     for number, layer in enumerate(planned.layers):
         graph.label = f"{layer.type}_{number}"
         _BUILDERS[layer.type](graph, layer)
@@ -67,10 +72,13 @@ def model_of(planned: LayerList, name: str) -> bytes:
 
 @dataclass(slots=True)
 class _Graph:
-    """A model under construction, a chain of operators. ``shape`` is that of the last result."""
+    """A model under construction, a chain of operators. ``shape`` and ``scale`` are the last
+    result's."""
 
     name: str
     shape: list[int]
+    per_channel_dense: bool = True
+    scale: float = _SCALE
     label: str = "input"
     current: int = 0
     tensors: list[Table] = field(default_factory=list)
@@ -115,11 +123,13 @@ class _Graph:
         self.tensors.append(Table("Tensor", values))
         return len(self.tensors) - 1
 
-    def weights(self, shape: Sequence[int], axis: int) -> list[int]:
-        """Zeros of ``shape`` and a bias, with a scale for each output along ``axis``."""
+    def weights(self, shape: Sequence[int], axis: int, *, per_channel: bool = True) -> list[int]:
+        """Zeros of ``shape`` and a bias, with a scale for each output along ``axis``, or one."""
         outputs = shape[axis]
-        scales = (_SCALE,) * outputs
+        scales = (_SCALE,) * (outputs if per_channel else 1)
         kernel = self.tensor("/kernel", shape, scales=scales, axis=axis, data=bytes(prod(shape)))
+        if not per_channel:  # TFLM checks that a single one is that of input times weights
+            scales = (_SCALE * self.scale,)
         bias = self.tensor("/bias", (outputs,), kind=_INT32, scales=scales, data=bytes(4 * outputs))
         return [kernel, bias]
 
@@ -147,7 +157,7 @@ class _Graph:
             "builtin_options": Table(kind, options),
         }
         self.operators.append(Table("Operator", values))
-        self.current, self.shape = result, list(shape)
+        self.current, self.shape, self.scale = result, list(shape), scale
 
     def model(self) -> Table:
         """The whole file."""
@@ -213,7 +223,8 @@ def _depthwise_conv2d(graph: _Graph, layer: Layer) -> None:
 def _dense(graph: _Graph, layer: Layer) -> None:
     if len(graph.shape) > 2:
         _flatten(graph, layer)
-    weights = graph.weights((layer.size, graph.shape[1]), 0)
+    shape = (layer.size, graph.shape[1])
+    weights = graph.weights(shape, 0, per_channel=graph.per_channel_dense)
     options = {"fused_activation_function": layer.activation.upper()}
     graph.operator("FULLY_CONNECTED", 4, weights, (1, layer.size), options)
 

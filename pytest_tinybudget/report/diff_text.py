@@ -181,7 +181,8 @@ def _why(changes: Iterable[Change], style: Style, *, most: int | None) -> list[L
     lines: list[Line] = []
     for change in changes:
         model = change.id.rpartition("::")[0]
-        key = (model, change.shown.runtime)
+        # A distribution has one name on all cores.
+        key = (model, change.shown.runtime, change.shown.runtime_text)
         causes = change.causes
         if (model,) in seen:
             causes = replace(causes, layers=(), weights_bytes=0)

@@ -407,16 +407,20 @@ def runtime_of_sdk(core: str, sdk: str) -> str:
     For upstream's own sources it is that of the core's shipped runtime (``"m4_cmsisnn"``).
     """
     for name in sdks()[sdk].distributions if sdk in sdks() else ():
-        newest = next(each for each in distributions().values() if each.name == name)
-        runtime = newest.on(core)
-        if runtime is not None:
-            return runtime.name
+        newest = _newest(name)
+        if core in newest.cores:
+            return stand_ins()[core].runtime if name == UPSTREAM else newest.full_name
     return ""
+
+
+@cache
+def _newest(name: str) -> Distribution:
+    return next(each for each in distributions().values() if each.name == name)
 
 
 def default_runtime(core: str, sdk: str) -> str:
     """The name of the runtime of a board with ``core`` whose usual SDK is ``sdk``.
 
-    The one place that decides it.
+    The one place that decides it: what the SDK ships today, else upstream's own sources.
     """
-    return stand_ins()[core].runtime
+    return runtime_of_sdk(core, sdk) or stand_ins()[core].runtime

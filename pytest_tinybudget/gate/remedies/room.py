@@ -14,7 +14,7 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
-from pytest_tinybudget.declaration.suitability import suitability
+from pytest_tinybudget.declaration.suitability import suits
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import judge
@@ -69,13 +69,11 @@ def other_boards(pair: Pair | GroupPair) -> dict[str, Board]:
     known = {**catalog(), **pair.project.boards}
     # A model must be compiled for an accelerator before its size there is known.
     boards = {name: board for name, board in known.items() if not board.accelerator}
-    if all(model.runtime is None for model in pair.models):
-        return boards
-    runtime = pair.firmware.runtime
+    declared = [model.runtime for model in pair.models if model.runtime is not None]
     return {
         name: board
         for name, board in boards.items()
-        if board.runtime == pair.board.runtime and suitability(runtime, board) != "other"
+        if all(suits(each, board) == "own" for each in declared)
     }
 
 
