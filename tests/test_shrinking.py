@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from itertools import permutations
 from pathlib import Path
@@ -34,6 +35,7 @@ import pytest_tinybudget
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.cli import main
+from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.packing import pack
@@ -58,6 +60,7 @@ from pytest_tinybudget.shrinking.shrink import shrink_model
 from pytest_tinybudget.shrinking.solver import Buffer
 from pytest_tinybudget.shrinking.solver import lower_bound
 from pytest_tinybudget.shrinking.solver import place
+from pytest_tinybudget.workspace import Workspace
 
 
 ROOT = Path(__file__).parents[1]
@@ -349,6 +352,22 @@ def test_the_proof_runs_both_files_on_eight_inputs() -> None:
     assert proof.is_verified
     assert min(run.invocations for run in proof.runs) >= 8
     assert "outputs equal byte for byte: TFLM 8" in proof.text
+
+
+@pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
+def test_the_proof_runs_samples_of_the_user_too(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    model = made(convolutions())
+    small = shrink_model(model).model
+    shapes = {"floats.npz": (3, 8, 8, 2), "other.npz": (3, 5)}
+    runs = []
+    for name, shape in shapes.items():
+        path = tmp_path / name
+        numpy.savez(
+            path, image=numpy.linspace(-1, 1, 3 * 128 if "f" in name else 15).reshape(shape)
+        )
+        runs.append(prove(model, small, samples=path).runs[0].invocations)
+    assert runs == [8 + 3, 8], "what is not in the form of the inputs is left"
 
 
 @pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
@@ -850,6 +869,16 @@ boards = ["esp32"]
     (report,) = {json.dumps(each["shrunk"]) for each in pairs if each["model"]["name"] == "kws"}
     boards = [each["board"] for each in json.loads(report)["arenas"]]
     assert set(boards) == {"raspberry-pi-pico", "arduino-nano-33-ble", "esp32"}
+
+
+def test_what_is_declared_of_outputs_is_checked_on_the_shrunken_model(project: Path) -> None:
+    Path("tinybudget.toml").write_text(BOTH + "shrink = true\n")
+    declaration = load_declaration(Path("tinybudget.toml"))
+    with closing(Workspace()) as workspace:
+        found = workspace.model(declaration.models["kws"])
+        report = workspace.shrink_report(declaration.models["kws"])
+    assert report is not None
+    assert found.bytes == report.bytes_after < report.bytes_before
 
 
 def test_a_second_run_takes_file_and_proof_from_the_cache(
