@@ -192,9 +192,16 @@ def choose_table(runtime: Runtime) -> Choice:
     """
     if not runtime.table:
         return Choice("")
+    named = tables().get(runtime.table)
+    own = None if named is None else _choice(named, runtime)
+    if own is not None and not any(_distance(own, runtime)):
+        return own  # nothing is nearer: the others need not be looked at
     choices = filter(None, (_choice(table, runtime) for table in _content().tables))
-    own = Choice(runtime.table, tables().get(runtime.table))
-    return min(choices, key=lambda choice: _distance(choice, runtime), default=own)
+    return min(
+        choices,
+        key=lambda choice: _distance(choice, runtime),
+        default=Choice(runtime.table, named),
+    )
 
 
 def _choice(table: Table, runtime: Runtime) -> Choice | None:
