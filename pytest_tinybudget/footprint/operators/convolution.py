@@ -470,8 +470,13 @@ def _prepare_transpose_conv(node: Preparation) -> None:
     _calculate_transpose_op_data(node, input_.type)
     activation = str(node.operator.options.get("fused_activation_function", "NONE"))
     if activation != "NONE" and not cmsis_nn:
+        of_floats = input_.type == "FLOAT32"
         node.computes_wrongly(
-            "transposed convolutions are activated", f"its fused {activation} is left out"
+            "transposed convolutions have an activation"
+            if of_floats
+            else "transposed convolutions are activated",
+            f"its fused {activation} is left out",
+            instead="else make the activation an operator of its own",
         )
     if input_.type not in ("FLOAT32", "INT8", *int16):
         node.fails_at_invoke(f"activations of type {input_.type} are not supported")

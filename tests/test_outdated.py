@@ -1,0 +1,248 @@
+"""Models that a version of TFLM computes wrongly without an error: how it is told and avoided."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from modelmaker import Graph
+from modelmaker import ModelMaker
+from msgspec.structs import replace
+
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.runtimes.tflm import Tflm
+from pytest_tinybudget.runtimes.versions import changes
+from pytest_tinybudget.runtimes.versions import version
+from pytest_tinybudget.workspace import Workspace
+
+
+def dense_per_channel() -> bytes:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 8)), units=4, per_channel=True))
+    return maker.build()
+
+
+def declared(folder: Path, runtime: str, source: str = "dense.tflite", more: str = "") -> Path:
+    folder.joinpath(source).write_bytes(dense_per_channel())
+    path = folder / "tinybudget.toml"
+    path.write_text(
+        f'[models.dense]\nsource = "{source}"\nboards = ["arduino-nano-33-ble"]\n'
+        f'runtime = "{runtime}"\n{more}',
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_a_model_that_the_version_computes_wrongly_fails_with_a_code_of_its_own(
+    tmp_path: Path,
+) -> None:
+    (pair,) = pairs("tinybudget.toml", load_declaration(declared(tmp_path, "arduino-tflm 2023-12")))
+    result = Gate(Workspace(cached=False)).check(pair)
+    assert (result.outcome, result.codes) == ("refused", ("TB012",))
+    for words in (
+        "FULLY_CONNECTED #0",
+        "its weights are quantized per channel, and it computes with the first scale",
+        "right since TFLM 47b54507 (2024-09-27), in no release of arduino-tflm",
+        "per_channel_dense = false",
+    ):
+        assert words in result.headline
+
+
+def test_the_first_release_of_the_same_distribution_is_named(tmp_path: Path) -> None:
+    path = declared(tmp_path, "zephyr 3.6")
+    (pair,) = pairs("tinybudget.toml", load_declaration(path))
+    assert "(2024-09-27), zephyr 4.1;" in Gate(Workspace(cached=False)).check(pair).headline
+
+
+def test_of_an_upstream_version_every_distribution_is_named(tmp_path: Path) -> None:
+    own = '[runtime.own]\nextends = "m4_cmsisnn"\ntflm = "c12bd762"\n'
+    (pair,) = pairs("tinybudget.toml", load_declaration(declared(tmp_path, "own", more=own)))
+    message = Gate(Workspace(cached=False)).check(pair).headline
+    assert "esp-tflite-micro 1.3.2, pico-tflmicro dfea53b, zephyr 4.1;" in message
+
+
+@pytest.mark.parametrize("runtime", ["zephyr 4.1", "tflite-micro 90b983c2"])
+def test_later_versions_run_it(runtime: str, tmp_path: Path) -> None:
+    (pair,) = pairs("tinybudget.toml", load_declaration(declared(tmp_path, runtime)))
+    assert Gate(Workspace(cached=False)).check(pair).outcome != "refused"
+
+
+def test_every_file_and_report_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results, junit, page = (tmp_path / name for name in ("r.json", "j.xml", "p.html"))
+    path = declared(tmp_path, "arduino-tflm 2023-12")
+    files = ["--json", str(results), "--junit-xml", str(junit), "--html", str(page)]
+    assert main(["check", str(path), *files]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    (pair,) = json.loads(results.read_text(encoding="utf-8"))["pairs"]
+    (refusal,) = pair["refusals"]
+    assert pair["codes"] == ["TB012"]
+    assert (refusal["stage"], refusal["right_since"]) == ("outdated", "47b54507")
+    mended = "right since TFLM 47b54507 (2024-09-27), in no release of arduino-tflm"
+    assert mended in shown
+    assert mended in " ".join(junit.read_text(encoding="utf-8").split())
+    assert mended in " ".join(page.read_text(encoding="utf-8").split())
+    assert main(["report", str(results), "--format", "markdown"]) == 0
+    assert "TFLM 47b54507" in capsys.readouterr().out
+    assert main(["explain", "TB012"]) == 0
+    assert "this version of TFLM computes the model wrongly" in capsys.readouterr().out
+
+
+# Conversions
+
+
+def conversion_of(path: Path) -> tuple[bool, str]:
+    model = load_declaration(path).models["dense"]
+    return model.conversion.scales_per_channel, model.conversion.per_tensor_for
+
+
+def test_a_conversion_makes_dense_layers_that_the_declared_runtime_runs(tmp_path: Path) -> None:
+    path = declared(tmp_path, "arduino-tflm 2023-12", "net.keras")
+    assert conversion_of(path) == (False, "arduino-tflm 2023-12")
+
+
+def test_versions_that_refuse_dense_layers_per_channel_get_others_as_well(tmp_path: Path) -> None:
+    assert conversion_of(declared(tmp_path, "zephyr 3.7", "net.keras")) == (False, "zephyr 3.7")
+
+
+def test_one_runtime_of_several_boards_is_enough(tmp_path: Path) -> None:
+    own = '[boards.old]\nextends = "arduino-nano-33-ble"\nruntime = "arduino-tflm 2023-12"\n'
+    path = declared(tmp_path, "", "net.keras", own)
+    text = path.read_text(encoding="utf-8").replace('runtime = ""\n', "")
+    path.write_text(text.replace('["arduino-nano-33-ble"]', '["arduino-nano-33-ble", "old"]'))
+    assert conversion_of(path) == (False, "arduino-tflm 2023-12")
+
+
+@pytest.mark.parametrize("runtime", ["zephyr 4.1", "m4_cmsisnn"])
+def test_versions_that_run_them_get_a_scale_for_each_output(runtime: str, tmp_path: Path) -> None:
+    assert conversion_of(declared(tmp_path, runtime, "net.keras")) == (True, "")
+
+
+def test_who_declares_it_decides(tmp_path: Path) -> None:
+    path = declared(tmp_path, "arduino-tflm 2023-12", "net.keras", "per_channel_dense = true\n")
+    assert conversion_of(path) == (True, "")
+
+
+# Against the packages of tflite-micro: TINYBUDGET_TFLM_PACKAGES is STAMP=PYTHON,STAMP=PYTHON,…,
+# where PYTHON has the package 0.devSTAMP. Those of before 2025 import TensorFlow, which is why no
+# test installs them.
+
+PACKAGES = [
+    each.split("=", 1)
+    for each in os.environ.get("TINYBUDGET_TFLM_PACKAGES", "").split(",")
+    if "=" in each
+]
+RUN = """
+import json, sys
+import numpy as np
+from tflite_micro import runtime
+try:
+    interpreter = runtime.Interpreter.from_bytes(open(sys.argv[1], "rb").read(), arena_size=60000)
+    for index in range(int(sys.argv[2])):
+        details = interpreter.get_input_details(index)
+        values = 9 * (np.arange(np.prod(details["shape"])) + 1)
+        interpreter.set_input(values.reshape(details["shape"]).astype(details["dtype"]), index)
+    interpreter.invoke()
+    print(json.dumps(np.asarray(interpreter.get_output(0)).ravel().astype(float).tolist()))
+except RuntimeError:
+    print(json.dumps("failed"))
+"""
+
+
+def scaled_dense(graph: Graph) -> int:
+    source = graph.input((1, 8), scale=0.05)
+    scales = [0.01, 0.02, 0.04, 0.08]
+    values = [(index * 37) % 100 - 50 for index in range(32)]
+    weights = graph.constant((4, 8), "INT8", values, scale=scales, dimension=0)
+    bias_scales = [0.05 * scale for scale in scales]
+    bias = graph.constant((4,), "INT32", [0] * 4, scale=bias_scales, dimension=0)
+    result = graph.tensor((1, 4), scale=0.1)
+    graph.operator("FULLY_CONNECTED", (source, weights, bias), (result,))
+    return result
+
+
+def activated_transposed_convolution(graph: Graph) -> int:
+    source = graph.input((1, 2, 2, 1), scale=0.1)
+    shape = graph.constant((4,), "INT32", [1, 4, 4, 1])
+    weights = graph.constant((1, 2, 2, 1), "INT8", [10, -10, 10, -10], scale=0.1)
+    result = graph.tensor((1, 4, 4, 1), scale=0.1)
+    options = {
+        "stride_h": 2, "stride_w": 2, "padding": "VALID", "fused_activation_function": "RELU",
+    }  # fmt: skip
+    graph.operator("TRANSPOSE_CONV", (shape, weights, source), (result,), options, version=3)
+    return result
+
+
+def batches_by_one_matrix(graph: Graph) -> int:
+    left = graph.input((2, 3, 2), type="FLOAT32", scale=None)
+    right = graph.input((1, 3, 4), type="FLOAT32", scale=None)
+    result = graph.tensor((2, 2, 4), "FLOAT32", scale=None)
+    graph.operator("BATCH_MATMUL", (left, right), (result,), {"adj_x": True, "adj_y": False})
+    return result
+
+
+FAULTS = {
+    "47b54507": scaled_dense,
+    "5b93e5b3": activated_transposed_convolution,
+    "c36885e9": batches_by_one_matrix,
+}
+
+
+def outputs(python: str, path: Path, inputs: int) -> object:
+    done = subprocess.run(
+        [python, "-c", RUN, str(path), str(inputs)], check=True, capture_output=True, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def made(build: Callable[[Graph], int]) -> tuple[bytes, int]:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(build(graph))
+    return maker.build(), len(graph.inputs)
+
+
+def stages_at(content: bytes, date: str) -> list[str]:
+    runtime = RUNTIMES["m4_ref"]
+    tflm = Tflm(version("of the day", date, changes("tflm")))
+    refusals = simulate(read_model(content, "model"), replace(runtime, tflm=tflm)).refusals
+    return [each.stage for each in refusals]
+
+
+@pytest.mark.parametrize(("commit", "build"), FAULTS.items())
+def test_a_fault_is_there_until_the_commit_that_mended_it(
+    commit: str, build: Callable[[Graph], int]
+) -> None:
+    content, _ = made(build)
+    (mended,) = {each.date for each in changes("tflm") if each.commit == commit}
+    before = max(each.date for each in changes("tflm") if each.date < mended)
+    assert stages_at(content, before) != []
+    assert stages_at(content, mended) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("build", FAULTS.values())
+def test_the_package_of_a_day_computes_as_is_said(
+    build: Callable[[Graph], int], package: list[str], tmp_path: Path
+) -> None:
+    stamp, python = package
+    content, inputs = made(build)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    found, right = outputs(python, path, inputs), outputs(sys.executable, path, inputs)
+    day = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}T{stamp[8:10]}:{stamp[10:12]}"
+    stages = stages_at(content, day)
+    outcome = "failed" if found == "failed" else "right" if found == right else "wrong"
+    expected = {"outdated": "wrong", "prepare": "failed", "resolve": "failed"}
+    assert outcome == (expected[stages[0]] if stages else "right")
