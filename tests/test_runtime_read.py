@@ -507,6 +507,22 @@ def test_damaged_debug_information_is_read_or_told(tmp_path: Path) -> None:
     assert told > 5
 
 
+@pytest.mark.parametrize("target", ["arm", "riscv"])
+def test_damaged_build_attributes_are_read_or_told(target: str, tmp_path: Path) -> None:
+    image = firmware(tmp_path, target)
+    sound = image.read_bytes()
+    start, size = _section(sound, {"arm": ".ARM.attributes", "riscv": ".riscv.attributes"}[target])
+    told = 0
+    for cut in range(size):
+        image.write_bytes(sound[: start + cut] + b"\xff" * (size - cut) + sound[start + size :])
+        try:
+            read_runtime(image)
+        except TinybudgetError as error:
+            told += 1
+            assert image.name in str(error)  # noqa: PT017
+    assert told > 0
+
+
 @pytest.mark.parametrize("name", [".debug_info", ".debug_abbrev", ".debug_str"])
 def test_a_number_or_a_name_without_an_end_is_told(name: str, tmp_path: Path) -> None:
     image = firmware(tmp_path, "arm")

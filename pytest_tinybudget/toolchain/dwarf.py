@@ -50,7 +50,7 @@ _MAXIMUM_SECTION_BYTES = 1 << 28
 _ENDLESS_NUMBER = re.compile(rb"[\x80-\xff]{4096}")
 _ENDLESS_NAME = re.compile(rb"[^\0]{262144}")
 _MAXIMUM_UNITS = 100_000
-_MAXIMUM_ENTRIES = 20_000_000
+_MAXIMUM_ENTRIES = 8_000_000
 #: How deep structs lie in structs, arrays in arrays.
 _MAXIMUM_DEPTH = 64
 #: An array's elements; the largest that TFLM has are tables of 256.

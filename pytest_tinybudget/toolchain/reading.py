@@ -168,7 +168,7 @@ def read_runtime(
     with damage_told(firmware.label):
         elf = open_elf(firmware.content)
         sections = _Sections(firmware.content, elf)
-        attributes = sections.attributes()
+        attributes, architecture = sections.attributes(), sections.riscv_architecture()
         functions = {**_functions(firmware.symbols), **dict.fromkeys(also_named)}
         kernels = kernels_of(functions, attributes)
         abi = _abi(firmware.machine, elf.elfclass, attributes)
@@ -181,7 +181,7 @@ def read_runtime(
     return Reading(
         firmware=firmware,
         abi=abi,
-        core=core_of(attributes, kernels, sections.riscv_architecture()),
+        core=core_of(attributes, kernels, architecture),
         kernels=kernels,
         is_stripped=not functions,
         has_debug_information=information.is_there,
