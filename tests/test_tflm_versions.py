@@ -276,6 +276,20 @@ def test_what_came_and_went_between_two_known_versions_counts() -> None:
     )
 
 
+def test_shapes_were_copied_for_nine_days() -> None:
+    maker, graph = graph_model()
+    graph.output(graph.conv2d(graph.input((1, 8, 8, 4)), filters=4))
+    model = read_model(maker.build(), "conv")
+    around = [
+        _arena(simulate(model, of_version("m4_ref", Tflm(known("tflm")[name])))).tail
+        for name in ("b24a9ed2", "9d1dd7b0")
+    ]
+    inside = simulate(model, between("2024-01-12"))
+    assert _arena(inside).tail == max(around) + 32  # 4 + 4 x 4 bytes, aligned to 16
+    assert inside.least is not None
+    assert inside.least.tail == max(around)
+
+
 @pytest.mark.parametrize("date", ["2020-01-01", "2027-01-01"])
 def test_a_version_beyond_the_known_ones_may_be_as_any(date: str) -> None:
     beyond = simulate(concatenation(), between(date))

@@ -71,6 +71,11 @@ _OWN_OBJECTS = "TFLM's own objects"
 #: The metadata entry of an offline memory plan, and the value that leaves a tensor unplanned.
 _OFFLINE_PLAN = "OfflineMemoryAllocation"
 _ONLINE = -1
+#: What kept a copy of its output's shape for nine days.
+_SHAPES_ONCE_COPIED = {
+    "CONV_2D", "DEPTHWISE_CONV_2D", "RESHAPE", "EXPAND_DIMS", "SPACE_TO_BATCH_ND",
+    "BATCH_TO_SPACE_ND",
+}  # fmt: skip
 #: Where the device finds out that a model does not run.
 _NOTICED = [stage for stage in get_args(Stage) if stage not in UNNOTICED]
 
@@ -419,13 +424,14 @@ class _Interpreter:
                 self.node.note_refusal("load", "a builtin operator must not carry custom options")
 
     def _check_tensors(self) -> None:
+        untyped = self.tflm.version.untyped
         for graph in self.model.subgraphs:
             for tensor in graph.tensors:
                 if tensor.external:
                     reason = "its data is stored outside the flatbuffer, where TFLM does not look"
                 elif tensor.type not in ELEMENT_BYTES:
                     reason = f"TFLM has no memory for tensors of type {tensor.type}"
-                elif tensor.type in self.tflm.version.untyped:
+                elif tensor.type in untyped:
                     reason = f"this version of TFLM has no memory for tensors of type {tensor.type}"
                 else:
                     continue
@@ -517,12 +523,18 @@ class _Interpreter:
                 self.node.run(rule.prepare, "buffers and tables")
             if hidden and self.node.hide_refusals(before):
                 return
+            if operator.name in _SHAPES_ONCE_COPIED and self._copies_shapes():
+                self.node.run(lambda node: node.copy_output_shape(0), "copies of shapes")
             self._check_outputs(operator)
             running = self.node.subgraph.index in self.node.running
             if rule is not None and running and len(self.node.refusals) == before:
                 self.node.check(check)
             self.memory.reset_temporaries()
             self._resize_scratch_requests()
+
+    def _copies_shapes(self) -> bool:
+        """Whether it is a version of those nine days in January 2024."""
+        return self.tflm.has("shapes are copied") and not self.tflm.has("shapes are copied no more")
 
     def _check_variables(self) -> None:
         for operator in self._operators():

@@ -133,6 +133,12 @@ class _Watched(Version, frozen=True):
         return Version.has(self, change)
 
 
+def _watched(state: Version) -> _Watched:
+    """``state``, with a change more that it lacks: of what lacks none nothing need be asked."""
+    found = _Watched(*(getattr(state, name) for name in Version.__struct_fields__))
+    return replace(found, lacks=found.lacks | {""})
+
+
 def as_its_date_says(runtime: Runtime) -> Runtime:
     """``runtime`` in the state of its date; in the newest where that is not known."""
     tflm = runtime.tflm
@@ -317,11 +323,11 @@ def _differing(
     for state in states:
         lost: tuple[Change, ...] = ()
         if last is not None:
-            missing = [by_name[name] for name in state.lacks - last.lacks]
+            missing = [by_name[name] for name in state.lacks - last.lacks if name]
             lost = tuple(each for each in missing if content.meets(each, last.asked.names))
             if not lost:
                 continue
-        last = _Watched(*(getattr(state, name) for name in Version.__struct_fields__))
+        last = _watched(state)
         yield last, tuple(sorted(lost, key=lambda each: each.date, reverse=True))
 
 

@@ -61,7 +61,7 @@ class Tflm(Struct, frozen=True, repr_omit_defaults=True):
 
     def has(self, change: str) -> bool:
         """Whether a change of TFLM's history is in it, by the name in ``data/versions``."""
-        return self.version.has(change)
+        return not self.version.lacks or self.version.has(change)
 
     def runs(self, operator: str, library: str, type_: str) -> bool:
         """Whether an operator's kernel of a library takes this type, where the newest does."""
