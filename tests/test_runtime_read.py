@@ -373,6 +373,17 @@ def test_json_has_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert found["runtime"]["firmware"]["static_memory"] is False
 
 
+def test_what_it_is_compared_with_is_not_what_it_extends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = firmware(tmp_path, "arm")
+    assert main(["runtime", "read", str(image), "--runtime", "zephyr 4.4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    by_name = {each["name"]: each["predicted"] for each in found["structs"]}
+    assert by_name["NodeAndRegistration"] == 44
+    assert found["runtime"]["firmware"]["extends"] == "m4_ref"
+
+
 def test_the_declaration_can_go_to_a_file_or_to_stdout(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,11 +128,8 @@ def _read(arguments: argparse.Namespace) -> Read:
         arguments.elf, model_symbols=tuple(arguments.model_symbol), also_named=names
     )
     machine = reading.firmware.machine
-    base = (
-        runtime_called(arguments.runtime, reading.core)
-        if arguments.runtime
-        else nearest_runtime(machine, reading.core, reading.kernels)
-    )
+    nearest = nearest_runtime(machine, reading.core, reading.kernels)
+    base = runtime_called(arguments.runtime, reading.core) if arguments.runtime else nearest
     models, notes = _models(arguments, reading, given)
     found = match(reading)
     versions, chosen_by = _candidates(reading, found, base, models, logged)
@@ -141,7 +138,7 @@ def _read(arguments: argparse.Namespace) -> Read:
     if not models and len(versions) > 1 and not _alike(found, reading):
         version = Version()  # one of them, and nothing says which
     alike = distributions_like(reading, [each for each, _ in versions])
-    extended = next((each for _, each in alike if each.tflm.version.name == version.name), base)
+    extended = next((each for _, each in alike if each.tflm.version.name == version.name), nearest)
     runtime = _runtime(arguments.name, reading, found, extended, version)
     return Read(
         name=arguments.name,
