@@ -345,6 +345,24 @@ def test_a_stripped_firmware_is_told_by_its_map(tmp_path: Path) -> None:
     assert read_runtime(image, also_named=names).operators == tuple(sorted(OPERATORS))
 
 
+def test_whose_kernels_a_stripped_firmware_has_is_not_guessed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = firmware(tmp_path, "arm", kernels=CMSIS, flags=())
+    subprocess.run(["arm-none-eabi-strip", image.name], cwd=tmp_path, check=True)
+    assert main(["runtime", "read", str(image)]) == 0
+    told = capsys.readouterr().out
+    assert "kernels         not known; the reference kernels are counted" in told
+    assert "# kernels are not known: those of CMSIS-NN and esp-nn take other RAM" in told
+    assert main(["runtime", "read", str(image), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kernels"] is None
+
+
+def test_a_folder_is_no_firmware(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runtime", "read", str(tmp_path)]) == 2
+    assert "is a folder, expected a file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("message", "found"),
     [("Failed to allocate", True), ("Didn't find op for builtin opcode", True), ("hello", False)],

@@ -353,6 +353,8 @@ def _notes(reading: Reading, found: Match | None, runtime: Runtime) -> list[str]
             notes.append(f"{names}: not in the debug information, taken as in TFLM {taken}")
     if reading.is_stripped:
         notes.append("operators and kernels: there are no symbols (the file is stripped)")
+    elif not reading.knows_kernels:
+        notes.append("operators and kernels: no function of TFLM is in it by name")
     if reading.firmware.machine == "EM_XTENSA" and not reading.core:
         notes.append("the core: Xtensa files do not name it; set core and vectors yourself")
     if reading.recording_allocator:

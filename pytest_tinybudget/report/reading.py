@@ -118,6 +118,8 @@ def declaration(read: Read) -> str:
     """``[runtime.NAME]`` as TOML."""
     lines = [f"[runtime.{toml_key(read.name)}]"]
     lines += [f"{key} = {_value(value)}" for key, value in read.table.items() if key != "layouts"]
+    if not read.reading.knows_kernels:
+        lines.append("# kernels are not known: those of CMSIS-NN and esp-nn take other RAM")
     if not read.version.name:
         names = f" (it is one of {_names(read.versions)})" if read.versions else ""
         lines.append(f'# tflm = "..." is not known{names}: RAM is estimated until it is said')
@@ -136,7 +138,7 @@ def render_json(read: Read) -> str:
         "machine": reading.firmware.machine,
         "core": reading.core or None,
         "abi": reading.abi.name,
-        "kernels": reading.kernels.library,
+        "kernels": reading.kernels.library if reading.knows_kernels else None,
         "vectors": reading.kernels.vectors or None,
         "static_memory": reading.static_memory,
         "log_strings": reading.log_strings,
@@ -218,7 +220,7 @@ def _facts(read: Read, style: Style) -> list[str]:
     static = {True: "yes", False: "no", None: "not known"}[reading.static_memory]
     facts = [
         ("core", reading.core or f"not known ({reading.firmware.machine})"),
-        ("kernels", reading.kernels.label + _for_vectors(read)),
+        ("kernels", _kernels(read)),
         ("compiler", _compiler(reading)),
         ("static memory", f"{static} (TF_LITE_STATIC_MEMORY)"),
         ("log strings", "in it" if reading.log_strings else "stripped, or none"),
@@ -239,9 +241,12 @@ def _facts(read: Read, style: Style) -> list[str]:
     return lines
 
 
-def _for_vectors(read: Read) -> str:
-    vectors = read.reading.kernels.vectors
-    return f", for the vector unit of {vectors}" if vectors else ""
+def _kernels(read: Read) -> str:
+    kernels = read.reading.kernels
+    if not read.reading.knows_kernels:
+        return f"not known; the {kernels.label} are counted"
+    vectors = f", for the vector unit of {kernels.vectors}" if kernels.vectors else ""
+    return kernels.label + vectors
 
 
 def _compiler(reading: Reading) -> str:
@@ -326,7 +331,11 @@ def _structs(read: Read, style: Style) -> list[str]:
     ]
     align: tuple[Align, ...] = ("left", "right", "right", "right")
     table = columns(rows, align, style, flexible=0, indent=_INDENT) if differing else []
-    return [*table, f"{_INDENT}{alike} others are alike"]
+    others = "others" if differing else "structs"
+    told = f"all {alike:,} {others} that were found are alike"
+    if alike < 2:
+        told = f"the {'one other' if differing else 'one struct'} that was found is alike"
+    return [*table, *([f"{_INDENT}{told}"] if alike else [])]
 
 
 def _delta(found: int, expected: int) -> str:

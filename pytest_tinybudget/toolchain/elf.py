@@ -61,6 +61,8 @@ def read_bytes(path: Path) -> bytes:
     """
     label = printable(path.as_posix())
     try:
+        if path.is_dir():
+            raise TinybudgetError(f"{label}: is a folder, expected a file")
         if not path.is_file():
             raise TinybudgetError(f"{label}: no such file")
         if path.stat().st_size > MAXIMUM_FILE_BYTES:

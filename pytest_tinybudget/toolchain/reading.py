@@ -64,6 +64,8 @@ _ALLOCATOR_FILES = ("micro_allocator", "micro_allocation_info", "single_arena_bu
 _PLANNED = ("BufferRequirements", "ListEntry")
 _RESOLVER = "MicroMutableOpResolver"
 _FUNCTION = 2
+#: TFLM's namespace, as C++ has it in the names of functions.
+_TFLM = "6tflite"
 
 
 class Names(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,8 +111,9 @@ class Reading(Struct, frozen=True):
         firmware: the image: its segments and symbols.
         abi: how C data is laid out in it.
         core: the core that it was built for, by a name in ``CORES``.
-        kernels: whose kernels it has.
+        kernels: whose kernels it has; TFLM's own where no function is of another library.
         is_stripped: whether it has no functions by name.
+        names_tflm: whether one of its functions is TFLM's, so that its names tell the kernels.
         has_debug_information: whether it tells of types.
         layouts: structs by what they are called in a declaration (``[runtime.NAME.layouts]``).
         structs: the same, as they were found.
@@ -130,6 +133,7 @@ class Reading(Struct, frozen=True):
     core: str
     kernels: Kernels
     is_stripped: bool
+    names_tflm: bool
     has_debug_information: bool
     layouts: Mapping[str, Layout]
     structs: Mapping[str, DebugStruct]
@@ -142,6 +146,11 @@ class Reading(Struct, frozen=True):
     models: tuple[ModelArray, ...]
     arenas: tuple[tuple[str, int], ...]
     recording_allocator: bool
+
+    @property
+    def knows_kernels(self) -> bool:
+        """Whether the file tells whose kernels it has: another library's names say it at once."""
+        return self.names_tflm or bool(self.operators) or self.kernels.library != "reference"
 
     def content_of(self, model: ModelArray) -> bytes:
         """The bytes of an array that holds a model."""
@@ -184,6 +193,7 @@ def read_runtime(
         core=core_of(attributes, kernels, architecture),
         kernels=kernels,
         is_stripped=not functions,
+        names_tflm=any(_TFLM in name for name in functions),
         has_debug_information=information.is_there,
         layouts=layouts,
         structs=structs,
