@@ -25,6 +25,7 @@ from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.distributions import find_distribution
+from pytest_tinybudget.runtimes.distributions import nearest_names
 from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.distributions import sdks
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
@@ -437,6 +438,29 @@ def test_the_listing_names_every_release(
     (unmeasured,) = [line for line in lines if line.startswith("pico-tflmicro 03cbb1e")]
     assert unmeasured.endswith("not measured")
     assert any(line.startswith("zephyr 4.3, 4.2, 4.1") for line in lines)
+
+
+def test_a_usual_terminal_shows_each_release_and_its_date_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["runtime"]) == 0
+    told = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in told
+    assert "esp-tflite-micro 1.4.0, 1.3.8    2026-08-13  35b20c5c" in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert "A wider terminal shows kernels and flags as well." in " ".join(told.split())
+
+
+def test_an_empty_name_is_no_runtime(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runtime", "show", ""]) == 2
+    assert "unknown runtime ''" in capsys.readouterr().err
+
+
+def test_a_distribution_without_a_release_offers_its_newest() -> None:
+    newest = [each.full_name for each in distributions().values() if each.name == "tflite-micro"]
+    assert nearest_names("tflite-micro") == newest[:3]
+    assert nearest_names("zephyr 4.11")[0] == "zephyr 4.1"
 
 
 def test_the_listing_as_json_has_every_fact(capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,13 +90,17 @@ def _listing(releases: Iterable[Distribution]) -> list[str]:
     style = Console(sys.stdout).style
     rows = [_HEAD, *(_row(list(group)) for _, group in groupby(releases, key=_code))]
     align: list[Align] = ["left"] * len(_HEAD)
-    lines = columns(rows, align, style, flexible=_NAME, drop=(_DATE, _KERNELS, _FLAGS))
+    # People copy the name into a declaration, and find theirs by the date.
+    drop = (_KERNELS, _FLAGS, _MEASURED)
+    lines = columns(rows, align, style, flexible=_NAME, drop=drop, whole_names=True)
+    missing = [_HEAD[each].lower() for each in drop if _HEAD[each] not in lines[0].split()]
+    narrow = f" A wider terminal shows {' and '.join(missing)} as well." if missing else ""
     ours = ", ".join(name for name, each in RUNTIMES.items() if each.tflm_commit == TFLM_COMMIT)
     notes = (
         f"{UPSTREAM} {TFLM_COMMIT} on a core has a name of its own: {ours}. "
         "Large structs: built without TF_LITE_STATIC_MEMORY. Measured: the arena (RAM) and links "
         "(flash) of the release or of upstream's commit; 'tinybudget runtime show NAME' says of "
-        "what, and prints the source of each fact."
+        f"what, and prints the source of each fact.{narrow}"
     )
     return [*lines, *wrapped(notes, style)]
 

@@ -351,7 +351,7 @@ def runtime_named(name: str | None, core: str = "") -> Runtime:
         text = "runtime 'project' is what is flashed onto a board: name one"
         example = "    tinybudget check MODEL --board ID --runtime project"
         raise TinybudgetError(text, details=(example,))
-    return runtime_called(name or DEFAULT_RUNTIME, core)
+    return runtime_called(DEFAULT_RUNTIME if name is None else name, core)
 
 
 def runtime_of(board: Board) -> Runtime:

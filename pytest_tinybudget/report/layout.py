@@ -166,18 +166,21 @@ def columns(
     flexible: int,
     drop: Sequence[int] = (),
     indent: str = "",
+    whole_names: bool = False,
 ) -> list[str]:
     """Rows of cells as aligned lines, two blanks between columns.
 
     Where a line would be too long for the terminal, the columns ``drop`` go, first named
-    first, and then column ``flexible``, which holds names, is shortened in the middle.
+    first, and then column ``flexible``, which holds names, is shortened in the middle. Names are
+    cut to 20 cells before a column goes, unless they are ``whole_names``.
     """
     texts = [[clean(cell, style) for cell in row] for row in rows]
     widths = [max(cells(row[column]) for row in texts) for column in range(len(align))]
     kept = list(range(len(align)))
     room = style.width - len(indent)
     for column in drop:
-        shortened = max(0, widths[flexible] - _NAME_CELLS) if flexible in kept else 0
+        may_shorten = flexible in kept and not whole_names
+        shortened = max(0, widths[flexible] - _NAME_CELLS) if may_shorten else 0
         if _width(kept, widths) - shortened <= room:
             break
         kept.remove(column)

@@ -312,10 +312,11 @@ def _offers(name: str) -> str:
 
 def nearest_names(name: str) -> list[str]:
     """Names of runtimes like ``name``, best first: of the distribution that it begins with."""
-    first = (name.casefold().split() or [""])[0]
+    first, *others = name.casefold().split() or [""]
     of_its_name = [each.full_name for each in distributions().values() if each.name == first]
     if of_its_name:
-        return nearest(name, of_its_name) or of_its_name[:3]
+        # Without a release it is no more like one than another: the newest are offered.
+        return (nearest(name, of_its_name) if others else []) or of_its_name[:3]
     return nearest(name, (*RUNTIMES, *distributions()))
 
 
