@@ -166,6 +166,43 @@ def test_a_version_between_releases_is_both_of_them(tmp_path: Path) -> None:
     assert found.notes == ("main/idf_component.yml:1: 1.3.6 lies between releases that are known",)
 
 
+@pytest.mark.parametrize(
+    ("version", "counts", "told"),
+    [
+        ("9.9.9", "1.4.0", "9.9.9 is newer than every release that is known"),
+        ("0.1.0", "1.0.0", "0.1.0 is older than every release that is known"),
+    ],
+)
+def test_a_version_beyond_all_that_are_known_is_a_warning(
+    tmp_path: Path, version: str, counts: str, told: str
+) -> None:
+    found = found_in(tmp_path, S3, **{"dependencies.lock": LOCK % (version, "1.1.2")})
+    name = f"esp-tflite-micro {counts}"
+    assert found.runtime.name == name
+    assert found.notes == ()
+    assert found.warnings == (f"dependencies.lock:1: {told}: {name} counts, the nearest",)
+    (result,) = checked(tmp_path, 'runtime = "project"')
+    assert found.warnings[0] in result.warnings
+    assert result.outcome == "warns"
+
+
+def test_a_range_beyond_all_that_are_known_is_a_warning(tmp_path: Path) -> None:
+    found = found_in(tmp_path, S3, **{"main/idf_component.yml": MANIFEST % ">=9.0"})
+    (warning,) = found.warnings
+    assert warning == (
+        "main/idf_component.yml:1: >=9.0 is met by no release that is known: "
+        "esp-tflite-micro 1.4.0 counts, the nearest"
+    )
+
+
+def test_where_nothing_is_left_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    project(tmp_path, **{"dependencies.lock": "dependencies: [1, 2"})
+    with pytest.raises(
+        DeclarationError, match=r"dependencies\.lock:\d+ is not read: not valid YAML"
+    ):
+        checked(tmp_path, 'runtime = "project"')
+
+
 def test_a_commit_that_nobody_knows_may_be_any_release(tmp_path: Path) -> None:
     text = "FetchContent_Declare(t GIT_REPOSITORY https://github.com/raspberrypi/pico-tflmicro"
     text += " GIT_TAG 7722147216)"
@@ -458,6 +495,12 @@ def test_a_contradiction_is_a_warning_with_the_difference_in_bytes(tmp_path: Pat
     assert declared.outcome == "warns"
     assert not any("the project's files" in line for line in result_with("zephyr 4.1").warnings)
     assert not any("the project's files" in line for line in real.warnings)
+    (tmp_path / "prj.conf").write_text("CONFIG_TENSORFLOW_LITE_MICRO=y\n")
+    (same_name,) = result_with("zephyr 4.1").warnings
+    assert same_name.startswith(
+        "the project's files name zephyr 4.1, reference kernels (west.yml:1), and the declared "
+        "runtime is zephyr 4.1, CMSIS-NN with DSP"
+    )
 
 
 def test_a_contradiction_that_is_a_refusal_says_so(tmp_path: Path) -> None:

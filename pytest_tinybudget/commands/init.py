@@ -325,7 +325,7 @@ class _Project:
             yield f"board {board.id}: {place}"
         if found is not None:
             yield f"runtime {found.runtime.name}: {printable(found.places)}"
-            yield from found.notes
+            yield from (*found.notes, *found.warnings)
 
 
 def _line(key: str, value: str, comment: str) -> str:

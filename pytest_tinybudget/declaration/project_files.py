@@ -97,6 +97,11 @@ class ProjectFiles:
         ]
         named = ", ".join(found[:_MOST_NAMED])
         but = f"; what they name is not for it, or nothing is known of it: {named}" if found else ""
+        unread = [
+            f"; {printable(each.file)} is not read: {printable(each.text)}"
+            for each in self.detection.problems
+        ]
+        but += "".join(unread[:_MOST_NAMED])
         looked_for = ", ".join(LOOKED_FOR)
         where = displayed_path(self.root)
         return (

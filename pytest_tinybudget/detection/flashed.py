@@ -17,6 +17,7 @@ from pytest_tinybudget.detection.finding import Detection
 from pytest_tinybudget.detection.finding import Finding
 from pytest_tinybudget.detection.finding import How
 from pytest_tinybudget.detection.releases import allowed
+from pytest_tinybudget.detection.releases import before
 from pytest_tinybudget.detection.releases import neighbors
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.distributions import UPSTREAM
@@ -70,11 +71,13 @@ class Flashed(Struct, frozen=True):
             (``Runtime.one_of``).
         findings: what said so, the strongest first.
         notes: what else is to be known, a line each.
+        warnings: where a release counts that the files do not allow, a line each.
     """
 
     runtime: Runtime
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def places(self) -> str:
@@ -91,6 +94,19 @@ class _Choice(Struct, frozen=True):
     releases: tuple[Distribution, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class _Release(Struct, frozen=True):
+    """The releases that one finding allows, and what is unclear of it.
+
+    It ``is_beyond`` where it is newer or older than all that are known: the nearest one stands for
+    it, and may be smaller.
+    """
+
+    releases: Sequence[Distribution]
+    note: str = ""
+    is_beyond: bool = False
 
 
 def flashed(
@@ -119,8 +135,9 @@ def flashed(
     beside = [each for each in near if each.product in ("esp-nn", "cmsis-nn", FLAGS)]
     findings = [finding for choice in choices for finding in choice.findings]
     used = [each for each in beside if _matters(each, runtimes)]
-    notes = [note for choice in choices for note in choice.notes]
-    return Flashed(_together(runtimes, choices), (*findings, *used), tuple(notes))
+    notes = tuple(note for choice in choices for note in choice.notes)
+    warnings = tuple(warning for choice in choices for warning in choice.warnings)
+    return Flashed(_together(runtimes, choices), (*findings, *used), notes, warnings)
 
 
 def _concerns(finding: Finding, core: str) -> bool:
@@ -176,65 +193,83 @@ def _choice(name: str, findings: Sequence[Finding], core: str) -> _Choice:
     strongest = [each for each in by_strength if each.how == by_strength[0].how]
     chosen: dict[str, Distribution] = {}
     notes: list[str] = []
+    warnings: list[str] = []
     for each in strongest:
-        found, note = _allowed(name, each, releases)
-        chosen.update((release.full_name, release) for release in found)
-        notes += [note] if note else []
+        found = _allowed(name, each, releases)
+        chosen.update((release.full_name, release) for release in found.releases)
+        if found.note:
+            (warnings if found.is_beyond else notes).append(found.note)
     outdated = strongest[0].how == "lock" and [
         each
         for each in by_strength
         if each.how in ("exact", "range")
-        and not chosen.keys() & {one.full_name for one in _allowed(name, each, releases)[0]}
+        and not chosen.keys() & {one.full_name for one in _allowed(name, each, releases).releases}
     ]
     for each in outdated or ():
         strongest.append(each)
-        found, _ = _allowed(name, each, releases)
-        chosen.update((release.full_name, release) for release in found)
+        asked = _allowed(name, each, releases).releases
+        chosen.update((release.full_name, release) for release in asked)
         notes.append(
             f"{each.place} asks for {printable(each.version)}, which {strongest[0].place} is not: "
             "the next build takes another"
         )
     in_order = [each for each in releases if each.full_name in chosen]
     extra = [each for full_name, each in chosen.items() if each not in in_order]
-    return _Choice((*in_order, *extra), tuple(strongest), tuple(notes))
+    return _Choice((*in_order, *extra), tuple(strongest), tuple(notes), tuple(warnings))
 
 
-def _allowed(
-    name: str, finding: Finding, releases: Sequence[Distribution]
-) -> tuple[Sequence[Distribution], str]:
-    """The releases that a finding allows, and what is unclear of it."""
+def _allowed(name: str, finding: Finding, releases: Sequence[Distribution]) -> _Release:
+    """The releases that a finding allows."""
     version = finding.version
     if finding.how == "any" or not version:
-        return releases, f"{finding.place} names no version: every release counts"
+        return _Release(releases, f"{finding.place} names no version: every release counts")
     if version == _NO_VERSION.get(name):
-        return releases, f"{finding.place}: every commit of the library says {version}"
+        return _Release(releases, f"{finding.place}: every commit of the library says {version}")
     by_release = {each.release: each for each in releases}
     if finding.how == "range":
         met = allowed(version, by_release)
         if met:
-            return [by_release[each] for each in met], ""
+            return _Release([by_release[each] for each in met])
         told = "cannot be understood" if met is None else "is met by no release that is known"
-        return _near(
-            version, by_release
-        ) or releases, f"{finding.place}: {printable(version)} {told}"
+        return _nearest_to(_near(version, by_release), releases, finding, version, told)
     cleaned = _cleaned(name, version)
     shown = printable(version, limit=2 * _SHORT)
     exact = named(f"{name} {cleaned}")
     if exact is not None and exact in releases:
-        return [exact], ""
+        return _Release([exact])
     if name == UPSTREAM:
-        return [_upstream(version, finding.date, releases)], ""
+        return _Release([_upstream(version, finding.date, releases)])
     if finding.date:
         around = _around(finding.date, releases)
-        return (
-            around,
-            f"{finding.place}: {shown} of {finding.date[:10]} counts as the releases around",
-        )
+        told = "counts as the releases around"
+        if len(around) == 1:
+            told = _beyond(is_newer=around[0].date <= finding.date)
+        return _nearest_to(around, releases, finding, f"{shown} of {finding.date[:10]}", told)
     # Commits may be digits alone.
     numbers = neighbors(cleaned, list(by_release)) if "." in cleaned else ()
     between = [by_release[each] for each in numbers]
     told = "lies between releases that are known" if between else "is none that is known"
-    return between or releases, f"{finding.place}: {shown} {told}"
+    if len(between) == 1:
+        told = _beyond(is_newer=before(between[0].release, cleaned))
+    return _nearest_to(between, releases, finding, shown, told)
+
+
+def _beyond(*, is_newer: bool) -> str:
+    return f"is {'newer' if is_newer else 'older'} than every release that is known"
+
+
+def _nearest_to(
+    near: Sequence[Distribution],
+    releases: Sequence[Distribution],
+    finding: Finding,
+    version: str,
+    told: str,
+) -> _Release:
+    """The known releases next to one that is not known, and all where it is next to none."""
+    note = f"{finding.place}: {printable(version)} {told}"
+    if len(near) != 1:
+        return _Release(near or releases, note)
+    return _Release(near, f"{note}: {near[0].full_name} counts, the nearest", is_beyond=True)
 
 
 def _near(version: str, by_release: dict[str, Distribution]) -> list[Distribution]:

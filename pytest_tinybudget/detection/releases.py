@@ -98,6 +98,12 @@ def _caret(numbers: Sequence[int]) -> int:
     return next((at for at, part in enumerate(numbers, 1) if part), _WHOLE)
 
 
+def before(one: str, other: str) -> bool:
+    """Whether version ``one`` is older than ``other``; both are numbers."""
+    first, second = key_of(one), key_of(other)
+    return first is not None and second is not None and first < second
+
+
 def neighbors(version: str, releases: Sequence[str]) -> tuple[str, ...]:
     """The releases before and after a version that is none of them; empty for no number.
 

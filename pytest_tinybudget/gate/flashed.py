@@ -49,7 +49,8 @@ def _taken(result: PairResult, found: Flashed) -> PairResult:
     """``result`` of a runtime that the files named."""
     said = tuple(dict.fromkeys(f"{each.what} ({each.place})" for each in found.findings))
     notes = (f"the project flashes {found.runtime.name}: {', '.join(said)}", *found.notes)
-    return replace(result, flashed=said, notes=(*result.notes, *notes))
+    taken = replace(result, flashed=said, notes=(*result.notes, *notes))
+    return warned(taken, found.warnings) if found.warnings else taken
 
 
 def _is_chosen(pair: Pair) -> bool:
@@ -91,11 +92,27 @@ def _contradiction(pair: Pair, footprint: Footprint, workspace: Workspace) -> st
     project = pair.project.runtimes[PROJECT]
     other = replace(pair, model=replace(pair.model, runtime=project))
     flashed = measurement(other, workspace, details=False).footprint
+    named, declared = found.runtime.name, pair.firmware.name
+    if named == declared:
+        named, declared = _builds(found.runtime, pair.firmware.runtime)
     return (
-        f"the project's files name {found.runtime.name} ({found.places}), and the declared runtime "
-        f"is {pair.firmware.name}: {_difference(footprint, flashed)}; "
+        f"the project's files name {named} ({found.places}), and the declared runtime "
+        f"is {declared}: {_difference(footprint, flashed)}; "
         f'runtime = "{PROJECT}" counts what they name'
     )
+
+
+def _builds(one: Runtime, other: Runtime) -> tuple[str, str]:
+    """Two builds of one release, each with what the other has not: its kernels, its flag."""
+
+    def traits(runtime: Runtime) -> tuple[str, ...]:
+        kernels = f"{runtime.kernels.label} {runtime.kernels.version.name}".rstrip()
+        word = "with" if runtime.tflm.static_memory else "without"
+        return kernels, f"{word} TF_LITE_STATIC_MEMORY"
+
+    pairs = [each for each in zip(traits(one), traits(other), strict=True) if each[0] != each[1]]
+    first, second = zip(*pairs, strict=True) if pairs else ((), ())
+    return ", ".join((one.name, *first)), ", ".join((other.name, *second))
 
 
 def _agree(one: Runtime, other: Runtime) -> bool:
