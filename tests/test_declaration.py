@@ -587,6 +587,13 @@ ERRORS = [
         "tinybudget.toml:5: models.kws.latency: unknown key 'latency' in [models.kws]",
     ),
     (
+        KWS + 'sdk = "arduino"',
+        (
+            "tinybudget.toml:5: models.kws.sdk: unknown key 'sdk' in [models.kws]; "
+            "it is a key of [defaults] or [boards.NAME]"
+        ),
+    ),
+    (
         "[model.kws]",
         "tinybudget.toml:1: model: unknown key 'model' in the file; did you mean 'models'?",
     ),

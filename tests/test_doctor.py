@@ -35,7 +35,7 @@ def test_a_good_set_up_is_well(findings) -> None:
     assert code == 0
     assert found["tinybudget.toml"]["text"] == "1 model, 1 pair"
     assert found["plugin"]["state"] == "ok"
-    assert found["[elf]"]["text"].startswith("runtime build, calibrate: pyelftools ")
+    assert found["[elf]"]["text"].startswith("runtime read, runtime build, calibrate: pyelftools ")
 
 
 def test_without_a_declaration_it_says_how_to_begin(findings) -> None:

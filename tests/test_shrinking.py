@@ -227,7 +227,7 @@ def test_the_same_model_gives_the_same_bytes_and_a_small_one_stays() -> None:
     assert shrink_model(made(convolutions())).model.content == first.content
     again = shrink_model(first)
     assert again.model.content == first.content
-    assert again.report.unchanged == "it is as small as can be"
+    assert again.report.unchanged == "nothing here makes it smaller"
 
 
 def test_a_file_with_contents_outside_is_left_as_it_is() -> None:
@@ -706,8 +706,8 @@ def test_a_difference_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--keep", "name"], "did you mean 'names'?"),
-        (["--without", "plans"], "did you mean 'plan'?"),
+        (["--keep", "name"], "unknown part to keep 'name'; did you mean 'names'?"),
+        (["--without", "plans"], "unknown change to leave out 'plans'; did you mean 'plan'?"),
         (["--board", "raspberry-pi-pic"], "did you mean 'raspberry-pi-pico'"),
         (["--samples", "none.npz"], "none.npz: no such file"),
         (["-o", "."], "is a folder"),

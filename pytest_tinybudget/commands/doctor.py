@@ -33,7 +33,7 @@ _EXTRAS: tuple[tuple[str, tuple[tuple[str, ...], ...], str], ...] = (
     ("tensorflow", (("tensorflow-cpu", "tensorflow"), ("keras",)), "Keras and SavedModel sources"),
     ("quantize", (("ai-edge-quantizer",), ("ai-edge-litert",)), "float .tflite sources"),
     ("verify", (("tflite-micro",),), "--tinybudget-verify"),
-    ("elf", (("pyelftools",),), "runtime build, calibrate"),
+    ("elf", (("pyelftools",),), "runtime read, runtime build, calibrate"),
     ("ethosu", (("ethos-u-vela",),), "boards with an Ethos-U"),
     ("mcuboot", (("imgtool",),), "package"),
 )
@@ -202,7 +202,7 @@ def _declaration(file: Path) -> Iterator[Finding]:
     try:
         declaration = load_declaration(file)
     except TinybudgetError as error:
-        advice = " | ".join(error.details)
+        advice = " | ".join(map(str.strip, error.details))
         yield Finding("declarations", name, "broken", error.message, advice)
         return
     models = declaration.models.values()
@@ -213,7 +213,9 @@ def _declaration(file: Path) -> Iterator[Finding]:
     ]
     missing = [missing_packages(kind_of(each.source), each.declared_source) for each in sources]
     for lack in filter(None, missing):
-        yield Finding("declarations", name, "broken", lack.message, " | ".join(lack.details))
+        yield Finding(
+            "declarations", name, "broken", lack.message, " | ".join(map(str.strip, lack.details))
+        )
     if not any(missing):
         pairs = sum(len(model.boards) for model in models)
         text = f"{counted(len(models), 'model')}, {counted(pairs, 'pair')}"

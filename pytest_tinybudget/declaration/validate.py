@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import types
 from collections.abc import Iterator
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated
 from typing import Any
 from typing import Literal
@@ -48,7 +50,11 @@ def _table(
         here = (*keys, *key.split(".")) if key == OPERATORS else (*keys, key)
         if key not in fields:
             text = f"unknown key {key!r} in {_section(keys)}"
-            problems.add(here, text, name=key, valid=fields, example=_example_of(fields, key))
+            elsewhere = _sections().get(key)
+            if elsewhere:
+                problems.add(here, f"{text}; it is a key of {elsewhere}")
+            else:
+                problems.add(here, text, name=key, valid=fields, example=_example_of(fields, key))
             continue
         kept = _value(fields[key].type, value, here, problems)
         if kept is not msgspec.UNSET:
@@ -160,6 +166,19 @@ def _fits(hint: Any, value: Any) -> bool:
 
 def _section(keys: KeyPath) -> str:
     return f"[{dotted(keys)}]" if keys else "the file"
+
+
+@cache
+def _sections() -> Mapping[str, str]:
+    """The sections that may have each key: ``"[defaults] or [boards.NAME]"``."""
+    found: dict[str, list[str]] = {}
+    for section in msgspec.structs.fields(Document):
+        named = _named_in(section.type)
+        struct = _struct_in(get_args(named)[1] if named is not None else section.type)
+        for key in msgspec.structs.fields(struct) if struct is not None else ():
+            name = f"[{section.encode_name}{'.NAME' if named is not None else ''}]"
+            found.setdefault(key.encode_name, []).append(name)
+    return {key: " or ".join(names) for key, names in found.items()}
 
 
 def _example_of(fields: dict[str, msgspec.structs.FieldInfo], key: str) -> str:

@@ -62,7 +62,10 @@ def shrink_options(keep: Iterable[str] = (), without: Iterable[str] = ()) -> Shr
         TinybudgetError: there is no such name.
     """
     kept, left_out = set(keep), set(without)
-    for given, names, what in ((kept, KEPT, "keep"), (left_out, REWRITES, "without")):
+    for given, names, what in (
+        (kept, KEPT, "part to keep"),
+        (left_out, REWRITES, "change to leave out"),
+    ):
         for each in sorted(given.difference(names)):
             raise unknown(what, each, names)
     return ShrinkOptions(

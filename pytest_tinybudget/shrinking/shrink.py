@@ -115,7 +115,7 @@ def shrink_model(
         return _unchanged(model, before, "shared any further, readers would refuse it")
     if candidate is None or not _is_smaller(candidate, model, before):
         parts = parts_of(root, model.bytes)
-        return _unchanged(model, before, "it is as small as can be", compared(parts, parts))
+        return _unchanged(model, before, "nothing here makes it smaller", compared(parts, parts))
     shrunken = candidate.model
     source = model
     if dropped:
