@@ -75,6 +75,23 @@ def test_a_board_that_exists_already_is_an_error(project: Project) -> None:
     assert "Traceback" not in result.stdout.str()
 
 
+def test_a_board_of_a_plugin_has_a_name_that_pytest_leaves_whole(project: Project) -> None:
+    pytester = project()
+    pytester.makeconftest(
+        """
+        from msgspec.structs import replace
+
+        from pytest_tinybudget.boards import find_board
+
+        def pytest_tinybudget_boards(config):
+            return [replace(find_board("esp32"), id="acme::one[1]")]
+        """
+    )
+    result = pytester.runpytest("--tinybudget")
+    told = "expected an id of letters, digits, '.', '_' and '-', found 'acme::one[1]'"
+    assert told in result.stdout.str() + result.stderr.str()
+
+
 def test_an_estimator_that_passes_leaves_the_model_to_the_built_in_one(project: Project) -> None:
     pytester = project()
     pytester.runpytest("--tinybudget", "--tinybudget-json=alone.json")

@@ -323,6 +323,25 @@ def test_only_what_failed_runs_again(project: Project) -> None:
     pytester.runpytest("--tinybudget", "--lf").assert_outcomes(failed=2)
 
 
+def test_failures_run_again_by_name_and_by_last_failed_in_a_folder_of_any_name(
+    project: Project,
+) -> None:
+    pytester = project(TOO_SMALL)
+    folder = pytester.mkdir("v1[a]")
+    for name in ("tinybudget.toml", "models"):
+        pytester.path.joinpath(name).rename(folder / name)
+    pytester.runpytest("--tinybudget").assert_outcomes(passed=1, failed=2)
+    pytester.runpytest("--tinybudget", "--lf").assert_outcomes(failed=2)
+
+
+@pytest.mark.parametrize("name", ["a::b", "a[b]", "a@b", "a b"])
+def test_no_name_of_a_pair_is_one_that_pytest_takes_apart(project: Project, name: str) -> None:
+    pytester = project(TOO_SMALL.replace("[models.kws]", f'[models."{name}"]'))
+    result = pytester.runpytest("--tinybudget", "--co")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "expected a name of letters, digits, '.', '_' and '-'" in result.stdout.str()
+
+
 def test_the_run_stops_at_the_first_failure(project: Project) -> None:
     project(TOO_SMALL).runpytest("--tinybudget", "-x").assert_outcomes(failed=1)
 
@@ -378,6 +397,56 @@ def test_junit_carries_the_sizes_of_each_pair(project: Project) -> None:
     assert int(found["tinybudget.flash_used"]) == kws["flash"]["used"]
     assert int(found["tinybudget.arena_required"]) == kws["arena"]["required"]
     assert found["tinybudget.runtime"] == "arduino-tflm 2023-12"
+
+
+#: A plugin that runs each item three times, as those do that run failed tests again.
+RUNS_AGAIN = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for _ in range(2):
+        item._initrequest() if hasattr(item, "_initrequest") else None
+        runtestprotocol(item, nextitem=nextitem, log=False)
+    item._initrequest() if hasattr(item, "_initrequest") else None
+    runtestprotocol(item, nextitem=nextitem)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+"""
+
+
+def test_properties_of_a_test_that_runs_again_do_not_pile_up(project: Project) -> None:
+    pytester = project(TOO_SMALL)
+    pytester.makeconftest(RUNS_AGAIN)
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def first(tinybudget):
+            tinybudget.check("models/kws.tflite", board="raspberry-pi-pico")
+
+        def test_two_checks(request, tinybudget, first):
+            request.node.user_properties.append(("tinybudget.board", "the test's own"))
+            tinybudget.check("models/kws.tflite", board="arduino-nano-33-ble")
+        """
+    )
+    pytester.runpytest("--tinybudget", "--junitxml=junit.xml")
+    boards: dict[str, list[str]] = {}
+    for case in ElementTree.parse(pytester.path / "junit.xml").iter("testcase"):
+        of_case = boards.setdefault(f"{case.attrib['classname']}::{case.attrib['name']}", [])
+        for each in case.iter("property"):
+            if each.attrib["name"] == "tinybudget.board":
+                of_case.append(each.attrib["value"])
+    own = boards.pop("test_properties_of_a_test_that_runs_again_do_not_pile_up::test_two_checks")
+    assert sorted(set(own)) == ["arduino-nano-33-ble", "raspberry-pi-pico", "the test's own"]
+    assert own.count("arduino-nano-33-ble") == own.count("raspberry-pi-pico") == 1
+    assert own.count("the test's own") == 3, "what is another's stays as pytest leaves it"
+    assert boards == {
+        "tinybudget.toml.kws::arduino-nano-33-ble": ["arduino-nano-33-ble"],
+        "tinybudget.toml.kws::raspberry-pi-pico": ["raspberry-pi-pico"],
+        "tinybudget.toml.vad::arduino-nano-33-ble": ["arduino-nano-33-ble"],
+    }
 
 
 def test_reports_are_written_without_a_terminal(project: Project) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from pytest_tinybudget.pytest_plugin.settings import COLLECTED
 from pytest_tinybudget.pytest_plugin.settings import FILE_NAME
+from pytest_tinybudget.pytest_plugin.settings import PROPERTIES
 from pytest_tinybudget.pytest_plugin.settings import RESULTS
 from pytest_tinybudget.pytest_plugin.settings import RESULTS_ATTRIBUTE
 from pytest_tinybudget.pytest_plugin.settings import in_worker
@@ -218,8 +219,12 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    if call.when == "setup" and PROPERTIES in item.stash:
+        from pytest_tinybudget.pytest_plugin.wire import detach
+
+        detach(item)
     report = yield
     results = item.stash.get(RESULTS, None)
     if results:

@@ -12,6 +12,8 @@ import pytest
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import DEFAULT_DIRECTORY
 from pytest_tinybudget.base.files import write
+from pytest_tinybudget.base.text import is_valid_name
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
@@ -94,7 +96,7 @@ def boards_of(config: pytest.Config) -> Mapping[str, Board]:
     """The catalog with the boards that other plugins add.
 
     Raises:
-        TinybudgetError: a plugin's board has the id of another one.
+        TinybudgetError: a plugin's board has the id of another one, or one that no test can have.
     """
     if _BOARDS not in config.stash:
         from pytest_tinybudget.boards import catalog
@@ -106,6 +108,11 @@ def boards_of(config: pytest.Config) -> Mapping[str, Board]:
                 if board.id in others or board.id in catalog():
                     raise TinybudgetError(
                         f"pytest_tinybudget_boards: there is a board {board.id} already"
+                    )
+                if not is_valid_name(board.id):
+                    raise TinybudgetError(
+                        "pytest_tinybudget_boards: expected an id of letters, digits, '.', '_' "
+                        f"and '-', found {printable(board.id)!r}"
                     )
                 others[board.id] = board
         config.stash[_BOARDS] = with_others(catalog(), others)

@@ -24,6 +24,9 @@ COLLECTED = pytest.StashKey[bool]()
 #: In an item's stash: results that it has made and that its next report carries to the controller.
 RESULTS: pytest.StashKey[list[PairResult]] = pytest.StashKey()
 
+#: In an item's stash: the properties that it has from its results.
+PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()
+
 #: The attributes of a report that hold results, and the files of a worker.
 RESULTS_ATTRIBUTE, FILES_ATTRIBUTE = "tinybudget_results", "tinybudget_files"
 

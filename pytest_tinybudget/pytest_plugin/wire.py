@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.pytest_plugin import terminal
 from pytest_tinybudget.pytest_plugin.settings import DETAILS
+from pytest_tinybudget.pytest_plugin.settings import PROPERTIES
 from pytest_tinybudget.pytest_plugin.settings import RESULTS_ATTRIBUTE
 from pytest_tinybudget.pytest_plugin.settings import in_worker
 from pytest_tinybudget.pytest_plugin.settings import names_base
@@ -57,8 +58,22 @@ def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairR
     setattr(report, RESULTS_ATTRIBUTE, tuple(results))
     attach_files(report, item.config)
     if any(item.config.getoption(option, None) for option in PROPERTY_READERS):
+        attached = item.stash.setdefault(PROPERTIES, [])
         for result in results:
-            item.user_properties.extend(_properties(result))
+            properties = list(_properties(result))
+            item.user_properties.extend(properties)
+            attached.extend(properties)
+
+
+def detach(item: pytest.Item) -> None:
+    """Take from ``item`` the properties of its run before, and no other's.
+
+    pytest never empties them, so that those of tests that are run again would pile up.
+    """
+    for each in item.stash[PROPERTIES]:
+        if each in item.user_properties:
+            item.user_properties.remove(each)
+    del item.stash[PROPERTIES]
 
 
 def results_of(report: pytest.CollectReport | pytest.TestReport) -> Sequence[PairResult]:
