@@ -203,6 +203,18 @@ def test_where_nothing_is_left_a_file_that_cannot_be_read_is_named(tmp_path: Pat
         checked(tmp_path, 'runtime = "project"')
 
 
+def test_a_file_that_cannot_be_read_is_a_note_where_others_decide(tmp_path: Path) -> None:
+    files = {
+        "dependencies.lock": "dependencies: [1, 2",
+        "main/idf_component.yml": MANIFEST % "1.3.4",
+    }
+    project(tmp_path, **files)
+    (result,) = checked(tmp_path, 'runtime = "project"')
+    assert result.runtime == "esp-tflite-micro 1.3.4"
+    (note,) = (line for line in result.notes if "is not read" in line)
+    assert note.startswith("dependencies.lock:")
+
+
 def test_a_commit_that_nobody_knows_may_be_any_release(tmp_path: Path) -> None:
     text = "FetchContent_Declare(t GIT_REPOSITORY https://github.com/raspberrypi/pico-tflmicro"
     text += " GIT_TAG 7722147216)"

@@ -86,6 +86,13 @@ class ProjectFiles:
                 found.setdefault(board, f"{each.place} names {printable(each.board)}")
         return found
 
+    def unread(self) -> list[str]:
+        """The files that could not be read, with why: they may have named another release."""
+        return [
+            f"{printable(each.file)} is not read: {printable(each.text)}"
+            for each in self.detection.problems[:_MOST_NAMED]
+        ]
+
     def why_nothing(self, board: Board) -> str:
         """Why the files name no runtime for ``board``: what was looked for, and what was found."""
         from pytest_tinybudget.detection.detect import LOOKED_FOR
@@ -97,11 +104,7 @@ class ProjectFiles:
         ]
         named = ", ".join(found[:_MOST_NAMED])
         but = f"; what they name is not for it, or nothing is known of it: {named}" if found else ""
-        unread = [
-            f"; {printable(each.file)} is not read: {printable(each.text)}"
-            for each in self.detection.problems
-        ]
-        but += "".join(unread[:_MOST_NAMED])
+        but += "".join(f"; {line}" for line in self.unread())
         looked_for = ", ".join(LOOKED_FOR)
         where = displayed_path(self.root)
         return (

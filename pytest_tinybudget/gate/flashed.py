@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -38,17 +39,17 @@ def with_flashed(
     declared = members[0].declared_runtime
     if declared.files is not None:
         found = declared.files.flashed(pair.board)
-        return result if found is None else _taken(result, found)
+        return result if found is None else _taken(result, found, declared.files.unread())
     if isinstance(pair, Pair) and _is_chosen(pair):
         contradiction = _contradiction(pair, footprint, workspace)
         return warned(result, (contradiction,)) if contradiction else result
     return result
 
 
-def _taken(result: PairResult, found: Flashed) -> PairResult:
-    """``result`` of a runtime that the files named."""
+def _taken(result: PairResult, found: Flashed, unread: Sequence[str]) -> PairResult:
+    """``result`` of a runtime that the files named, without those that are ``unread``."""
     said = tuple(dict.fromkeys(f"{each.what} ({each.place})" for each in found.findings))
-    notes = (f"the project flashes {found.runtime.name}: {', '.join(said)}", *found.notes)
+    notes = (f"the project flashes {found.runtime.name}: {', '.join(said)}", *found.notes, *unread)
     taken = replace(result, flashed=said, notes=(*result.notes, *notes))
     return warned(taken, found.warnings) if found.warnings else taken
 
