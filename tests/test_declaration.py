@@ -370,6 +370,22 @@ def test_a_runtime_with_a_table_of_its_own_is_taken_at_its_word(project: Project
     assert changed.flash_margin_percent > 0, "other kernels than the table's"
 
 
+def test_kernels_that_are_built_for_no_core_of_a_runtime_are_refused(project: Project):
+    runtime = '\n[runtime.mine]\nextends = "m4_cmsisnn"\nkernels = "esp-nn"'
+    (line, *_) = project.all_lines(KWS + runtime)
+    assert line.endswith(
+        "runtime.mine.kernels: esp-nn is built for Xtensa and RISC-V, and this runtime for "
+        "Cortex-M4F"
+    )
+
+
+def test_the_example_beside_an_unknown_name_is_a_valid_one(project: Project):
+    runtime = '\n[runtime.mine]\nextends = "esp-tflite-micro 1.3.3"\ncore = "Cortex-M4F"'
+    lines = project.all_lines(KWS + runtime)
+    assert "unknown core 'Cortex-M4F'" in lines[0]
+    assert lines[-1].strip() == 'example: core = "Xtensa LX6"'
+
+
 @pytest.mark.parametrize("board", ["ek-ra8d1", "like-it"])
 def test_a_board_without_a_table_keeps_its_margin_on_a_shipped_runtime(
     project: Project, board: str

@@ -96,7 +96,9 @@ class Context(Struct, frozen=True):
         """What ``name`` stands for. An unknown one is a problem that offers the nearest names."""
         if name not in valid:
             text = f"unknown {kind} {name!r}"
-            self.problems.add(keys, text, name=name, valid=valid, example=_example(kind, keys))
+            self.problems.add(
+                keys, text, name=name, valid=valid, example=_example(kind, keys, valid)
+            )
         return valid.get(name)
 
     def relative(self, path: Path) -> str:
@@ -134,7 +136,7 @@ def is_model(path: Path) -> bool:
     return path.is_file() or (path / SAVED_MODEL_FILE).is_file()
 
 
-def _example(kind: str, keys: KeyPath) -> str:
+def _example(kind: str, keys: KeyPath, valid: Mapping[str, object]) -> str:
     """A valid line of TOML with a name of this ``kind``, alone or in a list."""
     name = {
         "board": "esp32",
@@ -145,6 +147,8 @@ def _example(kind: str, keys: KeyPath) -> str:
         "model": "kws",
         "accelerator": "ethos-u55-128",
     }[kind]
+    if name not in valid:  # where only some of the known ones may stand
+        name = next(iter(valid), name)
     return f'{keys[-2]} = ["{name}"]' if keys[-1].isdigit() else f'{keys[-1]} = "{name}"'
 
 

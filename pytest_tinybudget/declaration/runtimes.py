@@ -136,6 +136,7 @@ def _runtime(context: Context, name: str, table: RuntimeTable) -> DeclaredRuntim
         )
     if base is None or base.runtime is None:
         return DeclaredRuntime(name, None)
+    _check_family(context, base, table, keys)
     own_table = table.table is not None
     if not base.by_core:
         return DeclaredRuntime(name, _changed(context, name, base.runtime, table), None, own_table)
@@ -148,6 +149,30 @@ def _runtime(context: Context, name: str, table: RuntimeTable) -> DeclaredRuntim
     # What is wrong with a key is so on every core, and is a problem once.
     by_core = {core: _changed(context, name, each, table) for core, each in cores.items()}
     return DeclaredRuntime(name, next(iter(by_core.values())), None, own_table, by_core)
+
+
+def _check_family(
+    context: Context, base: DeclaredRuntime, table: RuntimeTable, keys: KeyPath
+) -> None:
+    """Kernels that are built for no core of the runtime are a problem."""
+    families = LIBRARIES[table.kernels].families if table.kernels else ()
+    runtimes = base.by_core.values() if base.by_core else filter(None, (base.runtime,))
+    cores = [core for runtime in runtimes for core in runtime.cores]
+    if table.core is not None:
+        cores = [CORES[table.core]] if table.core in CORES else []
+    if families and cores and not any(core.family in families for core in cores):
+        names = ", ".join(dict.fromkeys(core.name for core in cores))
+        text = (
+            f"{table.kernels} is built for {' and '.join(families)}, and this runtime for {names}"
+        )
+        valid = [
+            each.name
+            for each in LIBRARIES.values()
+            if not each.families or cores[0].family in each.families
+        ]
+        context.problems.add(
+            (*keys, "kernels"), text, valid=valid, example=f'kernels = "{valid[0]}"'
+        )
 
 
 def _fixed_cost(context: Context, table: RuntimeTable, keys: KeyPath) -> FixedCost | None:

@@ -37,6 +37,7 @@ class KernelLibrary(Struct, frozen=True):
         members: how the names of its archives' members start, where that tells whose they are.
         extensions: the extensions that its builds differ in.
         timed_with: the extension that published times of it are of, if any.
+        families: the families of cores that its makers build it for; empty for all.
     """
 
     name: LibraryName
@@ -46,6 +47,7 @@ class KernelLibrary(Struct, frozen=True):
     members: str = ""
     extensions: tuple[Extension, ...] = ()
     timed_with: Extension | Literal[""] = ""
+    families: tuple[str, ...] = ()
 
 
 #: All libraries by name. A new one needs a name above, a row here, and its kernels' requests.
@@ -58,7 +60,8 @@ LIBRARIES: dict[LibraryName, KernelLibrary] = {
             extensions=("dsp", "mve"), timed_with="dsp",
         ),
         KernelLibrary(
-            "esp-nn", "espnn", "esp-nn", functions="esp_nn_", extensions=("vectors",)
+            "esp-nn", "espnn", "esp-nn", functions="esp_nn_", extensions=("vectors",),
+            families=("Xtensa", "RISC-V"),
         ),
     )
 }  # fmt: skip
