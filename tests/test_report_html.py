@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 from xml.etree import ElementTree
 
 import html5lib
@@ -28,13 +30,21 @@ from report_samples import refused
 
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.baseline.compare import compare
+from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.result import LiveBuffer
+from pytest_tinybudget.gate.shrunken import firmwares_of
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.report import html
 from pytest_tinybudget.report import svg
 from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import load_results
 from pytest_tinybudget.results.reader import own_results
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.shrinking.report import FilePart
+from pytest_tinybudget.shrinking.report import ShrinkReport
+from pytest_tinybudget.shrinking.shrink import shrink_model
 
 
 TEMPLATE = Path(html.__file__).parent / "templates" / "page.html"
@@ -388,6 +398,123 @@ def test_inspect_says_when_there_is_no_arena_to_draw(
     model.write_bytes(maker.build())
     assert main(["inspect", str(model), "--svg", "-"]) == 2
     assert "odd: no arena to draw: TFLM refuses the model" in capsys.readouterr().err
+
+
+# What of the files is waste
+
+WASTE = """\
+[defaults]
+boards = ["raspberry-pi-pico", "arduino-nano-33-ble"]
+[models.kws]
+source = "kws.tflite"
+[models.small]
+source = "kws.tflite"
+shrink = true
+[groups.both]
+models = ["kws", "small"]
+boards = ["raspberry-pi-pico"]
+"""
+
+
+def labeled(folder: Path) -> Model:
+    """A declaration with a model whose file is larger than it must be."""
+    maker = ModelMaker(description="a model of many words " * 40)
+    graph = maker.graph()
+    graph.output(graph.unary("RELU", graph.input((1, 64))))
+    (folder / "kws.tflite").write_bytes(maker.build())
+    (folder / "tinybudget.toml").write_text(WASTE, "utf-8")
+    return read_model(maker.build(), "kws")
+
+
+def waste_of(file: Path) -> dict[str, list[tuple[str, int]]]:
+    """By pair what the results file says is waste: each model and how many bytes."""
+    return {
+        each.id.partition("::")[2]: [(found.model, found.saved_bytes) for found in each.waste]
+        for each in load_results(file).pairs
+    }
+
+
+@pytest.mark.parametrize("option", ["--html=page.html", "--report=html=page.html"])
+def test_a_run_that_writes_the_page_says_what_of_each_file_is_waste(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = labeled(tmp_path)
+    assert main(["check", option, "--json", "page.json"]) == 0
+    capsys.readouterr()
+    boards = map(find_board, ("raspberry-pi-pico", "arduino-nano-33-ble"))
+    report = shrink_model(model, firmwares_of(boards)).report
+    wasted = [("kws", report.saved_bytes)]
+    assert report.saved_bytes > 800
+    assert waste_of(Path("page.json")) == {
+        "groups.both::raspberry-pi-pico": wasted,
+        "kws::arduino-nano-33-ble": wasted,
+        "kws::raspberry-pi-pico": wasted,
+        "small::arduino-nano-33-ble": [],
+        "small::raspberry-pi-pico": [],
+    }
+    tables = {
+        text_of(table[0]): [[text_of(cell) for cell in row] for row in table.iter("tr")]
+        for table in elements(parsed(Path("page.html").read_text("utf-8")), "table", class_="file")
+    }
+    title = report.waste_text.replace("file", "File", 1)
+    shrunk = f"File: {report.sizes}"
+    assert set(tables) == {title, shrunk}
+    names = next(part for part in report.parts if part.name == "names and descriptions")
+    row = [names.name, f"{names.before:,} B", f"{names.saved:,} B"]
+    assert [each for each in tables[title] if each[0] == names.name] == [row]
+    assert tables[title][0] == ["Part", "Size", "Waste"]
+    assert tables[shrunk][0] == ["Part", "Before", "Saved"]
+    assert main(["report", "page.json", "--format", "html", "-o", "again.html"]) == 0
+    assert Path("again.html").read_bytes() == Path("page.html").read_bytes()
+
+
+def test_a_run_without_the_page_looks_for_no_waste(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labeled(tmp_path)
+
+    def never(*_: object) -> NoReturn:
+        raise AssertionError("looked for waste")
+
+    monkeypatch.setattr("pytest_tinybudget.gate.waste.with_waste", never)
+    assert main(["check", "--json", "plain.json", "--report", "markdown=plain.md"]) == 0
+    assert set(map(tuple, waste_of(Path("plain.json")).values())) == {()}
+    assert main(["report", "plain.json", "--format", "html", "-o", "plain.html"]) == 0
+    page = Path("plain.html").read_text("utf-8")
+    assert "waste" not in page
+    with pytest.raises(AssertionError, match="looked for waste"):
+        main(["check", "--html", "page.html"])
+
+
+@pytest.mark.parametrize(
+    "option", ["--tinybudget-html=page.html", "--tinybudget-report=html=page.html"]
+)
+def test_pytest_shows_on_the_page_what_of_a_file_is_waste(
+    option: str, project: Callable[..., pytest.Pytester]
+) -> None:
+    pytester = project()
+    pytester.runpytest_inprocess("--tinybudget", option)
+    page = (pytester.path / "page.html").read_text("utf-8")
+    assert page.count("are waste (tinybudget shrink)") == 2
+
+
+def test_a_file_that_shrinking_leaves_as_it_is_has_no_table() -> None:
+    left = ShrinkReport("kws", 2000, 2000, unchanged="it has sparse tensors")
+    none = ShrinkReport(
+        "kws", 2000, 2000, parts=(FilePart("layout", 50, 50),), unchanged="it is as small as can be"
+    )
+    page = parsed(html.render([pair(waste=(left,))]))
+    assert not elements(page, "table", class_="file")
+    said = "File: 2.0 KB, which tinybudget shrink leaves as it is: it has sparse tensors"
+    assert said in map(text_of, page.iter("p"))
+    both = parsed(html.render([pair(waste=(left, replace(none, model="Vad")))]))
+    assert said.replace("File", "File of kws") in map(text_of, both.iter("p"))
+    (table,) = elements(both, "table", class_="file")
+    assert text_of(table[0]) == "File of Vad: 2.0 KB, none of it waste"
+    (table,) = elements(parsed(html.render([pair(waste=(none,))])), "table", class_="file")
+    assert text_of(table) == "File: 2.0 KB, none of it wastePartSizeWastelayout50 B–"
 
 
 # A real browser

@@ -74,6 +74,22 @@ NEWER = {
     "$.pairs[].shrunk.proof.runs",
     "$.pairs[].shrunk.proof.runs[].invocations",
     "$.pairs[].shrunk.proof.runs[].why_not",
+    "$.pairs[].waste",
+    *(
+        f"$.pairs[].waste[].{name}"
+        for name in (
+            "least_bytes",
+            "parts",
+            "arenas",
+            "plan",
+            "dropped",
+            "reordered",
+            "notes",
+            "unchanged",
+            "proof",
+            "proof.runs",
+        )
+    ),
     "$.pairs[].kind",
     "$.pairs[].codes",
     "$.pairs[].placed",
@@ -132,6 +148,7 @@ def full() -> PairResult:
             notes=("no one file is best for all boards",),
             proof=Proof((ProofRun("TFLM", 8), ProofRun("LiteRT", why_not="it does not run"))),
         ),
+        waste=(ShrinkReport("kws", 2000, 1500, parts=(FilePart("layout", 500, 0),)),),
         measures=(
             *samples.over().measures,
             *(samples.measure(metric) for metric in ("psram", "arena", "persistent_arena")),

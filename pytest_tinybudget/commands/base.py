@@ -86,7 +86,9 @@ def base_of(arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declar
 
     store = base.Store(arguments.store, writer.render) if arguments.store else None
     # The base is held to no base of its own.
-    base_gate = replace(gate, baselines=Baselines(chosen=Baseline()))
+    base_gate = replace(
+        gate, rules=replace(gate.rules, waste=False), baselines=Baselines(chosen=Baseline())
+    )
     written = Path(arguments.json) if arguments.json and str(arguments.json) != "-" else None
     run = base.Run(arguments.paths, selected, Path.cwd(), written=written)
     return base.base_of(arguments.base, run, measure, store=store)

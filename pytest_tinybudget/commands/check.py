@@ -19,6 +19,7 @@ from pytest_tinybudget.commands.outcome import EXIT_CODES
 from pytest_tinybudget.commands.outcome import add_report_options
 from pytest_tinybudget.commands.outcome import require_one_stdout
 from pytest_tinybudget.commands.outcome import tell
+from pytest_tinybudget.commands.outcome import writes_page
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
 
@@ -90,7 +91,12 @@ def run(arguments: argparse.Namespace) -> int:
     with closing(Workspace(cached=not arguments.no_cache, progress=progress)) as workspace:
         gate = Gate(
             workspace,
-            Rules(arguments.strict, arguments.verify, arguments.require_base),
+            Rules(
+                arguments.strict,
+                arguments.verify,
+                arguments.require_base,
+                waste=writes_page(arguments),
+            ),
             artifacts=Artifacts(required=arguments.artifacts is not None),
         )
         baseline = baseline_of(arguments, gate, selected)

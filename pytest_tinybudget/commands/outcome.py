@@ -71,6 +71,11 @@ def require_one_stdout(arguments: argparse.Namespace) -> None:
         )
 
 
+def writes_page(arguments: argparse.Namespace) -> bool:
+    """Whether the HTML page is one of the reports that were asked for."""
+    return bool(arguments.html) or any(each.format == "html" for each in _requests(arguments))
+
+
 def _paths(arguments: argparse.Namespace) -> list[str | None]:
     """The paths of all reports that were asked for."""
     others = (request.path for request in _requests(arguments))

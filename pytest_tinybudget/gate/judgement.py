@@ -44,13 +44,15 @@ class Rules(Struct, frozen=True):
 
     ``strict`` fails pairs whose numbers are bounds and not exact. ``verify`` also runs each
     model in the real interpreter. ``require_base`` makes it an error where a limit of growth could
-    not be checked. ``today`` (UTC) decides which agreed increases have expired.
+    not be checked. ``today`` (UTC) decides which agreed increases have expired. ``waste`` asks what
+    of each file shrinking would save.
     """
 
     strict: bool = False
     verify: bool = False
     require_base: bool = False
     today: datetime.date = field(default_factory=_today)
+    waste: bool = False
 
     def demands(self, pair: Pair | GroupPair) -> Demands:
         """The limits and requirements for ``pair``."""

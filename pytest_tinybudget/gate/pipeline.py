@@ -101,6 +101,10 @@ class Gate(Struct, frozen=True, eq=False):
         found = measurement(pair, self.workspace, details=details)
         result = judged(pair, found, self.rules, run=self._real_run(found), details=details)
         result = _described(pair, found, result, self.workspace)
+        if self.rules.waste:
+            from pytest_tinybudget.gate.waste import with_waste
+
+            result = with_waste(result, pair, found.models, self.workspace)
         result = with_flashed(result, pair, found.footprint, self.workspace)
         base, why_not = self.baselines.find(result, pair.project.baseline)
         rules = self.rules.growth(pair)

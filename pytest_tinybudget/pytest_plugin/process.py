@@ -28,6 +28,7 @@ from pytest_tinybudget.pytest_plugin.settings import in_worker
 from pytest_tinybudget.pytest_plugin.settings import path_setting
 from pytest_tinybudget.pytest_plugin.settings import setting
 from pytest_tinybudget.pytest_plugin.settings import worker_input
+from pytest_tinybudget.pytest_plugin.settings import writes_page
 from pytest_tinybudget.pytest_plugin.terminal import show_progress
 from pytest_tinybudget.pytest_plugin.worker_files import queue_files
 from pytest_tinybudget.workspace import Workspace
@@ -73,6 +74,7 @@ def gate_of(config: pytest.Config) -> Gate:
             strict=setting(config, "tinybudget_strict"),
             verify=setting(config, "tinybudget_verify"),
             require_base=setting(config, "tinybudget_require_base"),
+            waste=writes_page(config),
         )
         written = path_setting(config, "tinybudget_json")
         writer = partial(queue_files, config) if in_worker(config) else write

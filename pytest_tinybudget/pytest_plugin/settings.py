@@ -50,6 +50,13 @@ def path_setting(config: pytest.Config, name: str) -> Path | None:
     return config.rootpath / ini if ini else None
 
 
+def writes_page(config: pytest.Config) -> bool:
+    """Whether the HTML page is one of the files that this run writes."""
+    reports: list[str] = setting(config, "tinybudget_report")
+    asked = any(text.partition("=")[0] == "html" for text in reports)
+    return asked or path_setting(config, "tinybudget_html") is not None
+
+
 def artifacts_required(config: pytest.Config) -> bool:
     """Whether this run was asked for C files, which every run writes where it can."""
     return config.getoption("tinybudget_artifacts") is not None

@@ -56,6 +56,7 @@ from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import Outcome
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import memory_of_arena
+from pytest_tinybudget.shrinking.report import ShrinkReport
 
 
 if TYPE_CHECKING:
@@ -155,6 +156,18 @@ class _LayerRow(Struct, frozen=True):
     name: str
     output: str
     sizes: tuple[str, ...]
+
+
+class _FileReport(Struct, frozen=True):
+    """A file by part: of each its size and how much of that is waste, and arenas before and after.
+
+    Without rows where shrinking leaves the file as it is.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, str, str]]
+    arenas: list[str]
 
 
 def render(results: Sequence[PairResult], comparison: Comparison | None = None) -> str:
@@ -272,6 +285,39 @@ def _what_changed(change: Change) -> list[markupsafe.Markup]:
     return [_markup(line) for line in lines]
 
 
+def _file_reports(model: _Model) -> list[_FileReport]:
+    """What shrinking saved, or would save, of the files of a model or group."""
+    for pair in model.pairs:
+        if pair.shrunk is not None:
+            return [_file_report(pair.shrunk, f"File: {pair.shrunk.sizes}", "Before", "Saved")]
+        if pair.waste:
+            return [
+                _file_report(each, _waste_title(each, several=len(pair.waste) > 1), "Size", "Waste")
+                for each in pair.waste
+            ]
+    return []
+
+
+def _waste_title(report: ShrinkReport, *, several: bool) -> str:
+    """What of a file is waste; of several files it says whose."""
+    owner = f" of {report.model}" if several else ""
+    return f"File{owner}{report.waste_text.removeprefix('file')}"
+
+
+def _file_report(report: ShrinkReport, title: str, *columns: str) -> _FileReport:
+    rows = [
+        (
+            part.name,
+            format_size(part.before, exact=True),
+            format_size(part.saved, exact=True) if part.saved > 0 else "–",
+        )
+        for part in report.parts
+        if part.before
+    ]
+    arenas = [arena.text for arena in report.arenas if arena.saved]
+    return _FileReport(title, ("Part", *columns), rows, arenas)
+
+
 def _code(text: str) -> str:
     return f"<code>{html(text)}</code>"
 
@@ -372,6 +418,7 @@ _FUNCTIONS: dict[str, Any] = {
     "capitalized": _capitalized,
     "counted": counted,
     "delta_text": delta_text,
+    "file_reports": _file_reports,
     "format_ratio": format_ratio,
     "format_size": format_size,
     "growth": _growth,

@@ -95,7 +95,7 @@ class Inspection(Struct, frozen=True):
 
 def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) -> list[Line]:
     """The report for people; ``verbosity`` from 1 lists everything, and kernels' memory."""
-    footprint = inspection.footprint
+    footprint, shrunk = inspection.footprint, inspection.shrunk
     everything = verbosity >= 1
     most = None if everything else MOST_LISTED
     refusals = refusals_list(footprint.refusals, style, most=most)
@@ -117,7 +117,7 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         ],
         [Line(text) for text in _peak(inspection, style)],
         block(_size_title(inspection, "flash"), parts_table(footprint.flash_parts, style)),
-        block(_waste_title(inspection), _waste(inspection.shrunk, style)),
+        *([block(shrunk.waste_text, _waste(shrunk, style))] if shrunk else ()),
         block("flash that one change would save", savings_table(inspection.savings, style)),
         block(
             "layers (* at the arena's peak)" if footprint.arena else "layers",
@@ -201,18 +201,9 @@ def _operators(model: Model, style: Style) -> list[str]:
     return columns(rows, ["right", "left", "left"], style, flexible=1, indent=_INDENT)
 
 
-def _waste_title(inspection: Inspection) -> str:
-    size = format_size(inspection.model.bytes)
-    shrunk = inspection.shrunk
-    if shrunk is None or not shrunk.saved_bytes:
-        return f"file: {size}, none of it waste"
-    saved = format_size(shrunk.saved_bytes)
-    return f"file: {size}, of which {saved} are waste (tinybudget shrink)"
-
-
-def _waste(shrunk: ShrinkReport | None, style: Style) -> list[str]:
+def _waste(shrunk: ShrinkReport, style: Style) -> list[str]:
     """What of the file is waste, and what of the arena."""
-    if shrunk is None or not shrunk.parts:
+    if not shrunk.parts:
         return []
     rows = [
         (

@@ -412,6 +412,13 @@ class PairResult(Struct, frozen=True, gc=False):
         ShrinkReport | None,
         about("What `shrink = true` did to the model; null where it is not declared."),
     ] = None
+    waste: Annotated[
+        tuple[ShrinkReport, ...],
+        about(
+            "What shrinking would save of the file of each model that is not shrunk, in a run that "
+            "writes the HTML page; else empty."
+        ),
+    ] = ()
     kind: Annotated[
         Kind,
         about(

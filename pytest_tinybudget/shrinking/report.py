@@ -136,6 +136,17 @@ class ShrinkReport(Struct, frozen=True):
         before, after = format_pair(self.bytes_before, self.bytes_after)
         return f"{before} -> {after} ({-100 * self.saved_bytes / self.bytes_before:.1f}%)"
 
+    @property
+    def waste_text(self) -> str:
+        """What of the file is waste: ``"file: 52.7 KB, of which 23.1 KB are waste (…)"``."""
+        size = format_size(self.bytes_before)
+        if self.saved_bytes:
+            saved = format_size(self.saved_bytes)
+            return f"file: {size}, of which {saved} are waste (tinybudget shrink)"
+        if self.unchanged and not self.parts:
+            return f"file: {size}, which tinybudget shrink leaves as it is: {self.unchanged}"
+        return f"file: {size}, none of it waste"
+
     def told(self) -> tuple[str, ...]:
         """The report in few lines, for the notes on a pair."""
         saved = [f"{part.name} {-part.saved:+,} B" for part in self.parts if part.saved]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Literal
 
@@ -28,18 +27,16 @@ from pytest_tinybudget.declaration import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
-from pytest_tinybudget.declaration.shrunken import with_firmwares
 from pytest_tinybudget.footprint.link import OtherFlag
 from pytest_tinybudget.footprint.link import other_flags
 from pytest_tinybudget.footprint.link import reference_of
+from pytest_tinybudget.gate.waste import planned_for
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.abi import align_up
-from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.placement import ArenaPlacement
 from pytest_tinybudget.runtimes.placement import Placement
-from pytest_tinybudget.shrinking.options import ShrinkRequest
 from pytest_tinybudget.shrinking.reconverted import per_tensor
 from pytest_tinybudget.shrinking.reconverted import without_plan
 from pytest_tinybudget.shrinking.strip import strip
@@ -166,7 +163,7 @@ def _shrunken(candidate: Candidate) -> Iterator[Change]:
     from pytest_tinybudget.shrinking.shrink import ShrunkModel
     from pytest_tinybudget.shrinking.shrink import shrink_model
 
-    firmwares = _planned_for(candidate.pair)
+    firmwares = planned_for(candidate.pair)
     known: dict[int, ShrunkModel] = {}
 
     def shrunk(model: Model) -> ShrunkModel:
@@ -188,17 +185,6 @@ def _shrunken(candidate: Candidate) -> Iterator[Change]:
         lambda each: each.with_models(lambda model: shrunk(model).model),
         note,
     )
-
-
-def _planned_for(pair: Pair | GroupPair) -> Mapping[str, Firmware]:
-    """The boards that a plan would be for, were ``shrink = true`` declared."""
-    if pair.board.accelerator:
-        return {}
-    if isinstance(pair, GroupPair):
-        return {pair.board.id: pair.firmware}
-    model = replace(pair.model, shrink=ShrinkRequest())
-    request = with_firmwares(model, (*model.boards, pair.board), pair.project.runtimes).shrink
-    return dict(request.firmwares) if request else {}
 
 
 def _stripped(candidate: Candidate) -> Iterator[Change]:
