@@ -325,6 +325,15 @@ def test_an_open_batch_alone_counts_as_one_and_is_told(tmp_path: Path) -> None:
     assert fixed.notes == ()
 
 
+def test_an_open_batch_of_an_input_without_a_name_is_told_by_its_place() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    inputs = [graph.input((1, 4), name=name, shape_signature=(-1, 4)) for name in ("first", "")]
+    graph.output(graph.add(*inputs))
+    note = openness(model_of(maker.build())).note
+    assert note == "the batch of 'first', input 1 is open: counted as 1"
+
+
 def test_a_batch_that_the_file_has_otherwise_is_refused(tmp_path: Path) -> None:
     content = opened(small_cnn((8, 24, 24, 3)), axes=(0,), extent=8)
     assert "would run as [8, 24, 24, 3]" in check(tmp_path, content).headline

@@ -96,11 +96,15 @@ def _openness(model: Model) -> Openness:
         OpenShape(0, None, _input_reason(model, each)) for each in inputs if not _only_batch(each)
     )
     problems = problems or tuple(_behind(model, inputs))
-    return Openness(problems[:1]) if problems else Openness(note=_note(inputs))
+    return Openness(problems[:1]) if problems else Openness(note=_note(model, inputs))
 
 
-def _note(inputs: list[Tensor]) -> str:
-    names = ", ".join(f"'{_shown(each)}'" for each in inputs)
+def _note(model: Model, inputs: list[Tensor]) -> str:
+    # A file that was made smaller has no names.
+    order = list(model.main.inputs)
+    names = ", ".join(
+        f"'{_shown(each)}'" if each.name else f"input {order.index(each.index)}" for each in inputs
+    )
     return f"the batch of {names} is open: counted as 1" if inputs else ""
 
 
