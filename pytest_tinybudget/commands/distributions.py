@@ -231,10 +231,8 @@ def _record(distribution: Distribution) -> dict[str, object]:
         "optimize": distribution.optimize,
         "app_libc": distribution.app_libc,
         "notes": distribution.notes or None,
-        "measured": {
-            "ram": distribution.measured_ram or None,
-            "flash": distribution.measured_flash or None,
-        },
+        "measured_ram": distribution.measured_ram or None,
+        "measured_flash": distribution.measured_flash or None,
         "sources": dict(distribution.sources),
     }
 
