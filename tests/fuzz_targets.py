@@ -196,7 +196,7 @@ class _WholeWay:
         if turn % 3 == 1:
             measure(model, RUNTIMES["rv32imc_ref" if turn & 1 else "m55_cmsisnn"])
             _inspect(model, result, result.footprint)
-        elif turn % 3 == 2:
+        elif turn % 3 == 2 and result.outcome != "refused":
             files = artifacts.render(
                 model,
                 name=pair.model.artifact_name,

@@ -142,7 +142,7 @@ def test_a_board_object_serves_as_well_as_an_id(kws: Path) -> None:
 
 def test_measure_gives_parts_that_add_up(kws: Path) -> None:
     footprint = measure(kws, board="arduino-nano-33-ble")
-    assert footprint.runtime == "m4_cmsisnn"
+    assert footprint.runtime == "arduino-tflm 2023-12"
     assert footprint.arena is not None
     assert sum(part.bytes for part in footprint.ram_parts if part.name.startswith("arena")) == (
         footprint.arena.required
