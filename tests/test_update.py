@@ -22,12 +22,12 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.results.reader import load_results
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.results.types import PairResult
+from pytest_tinybudget.update.delta import delta_bytes
 from pytest_tinybudget.update.partitions import Partition
 from pytest_tinybudget.update.partitions import load_partitions
 from pytest_tinybudget.update.partitions import read_partitions
 from pytest_tinybudget.update.payload import Payload
 from pytest_tinybudget.update.payload import compressed_bytes
-from pytest_tinybudget.update.payload import delta_bytes
 from pytest_tinybudget.update.payload import payload_figures
 from pytest_tinybudget.update.settings import UpdateSettings
 from pytest_tinybudget.update.settings import parse_link_rate

@@ -625,6 +625,16 @@ class UpdateTable(Struct, frozen=True, forbid_unknown_fields=True):
         | None,
         Meta(description="net rate of the link, for the airtime", examples=["5 kbit/s"]),
     ] = None
+    in_place_memory: Annotated[
+        Size | None,
+        Meta(
+            description="flash in which a delta overwrites the deployed model", examples=["128 KB"]
+        ),
+    ] = None
+    in_place_segment: Annotated[
+        Size | None,
+        Meta(description="what such a delta writes at once (default 4 KB)", examples=["4 KB"]),
+    ] = None
 
 
 class VelaTable(Struct, frozen=True, forbid_unknown_fields=True):

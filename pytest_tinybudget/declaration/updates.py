@@ -11,6 +11,8 @@ from pytest_tinybudget.declaration.schema import SlotsTable
 from pytest_tinybudget.declaration.schema import UpdateTable
 from pytest_tinybudget.update.partitions import Partition
 from pytest_tinybudget.update.partitions import load_partitions
+from pytest_tinybudget.update.settings import DEFAULT_SEGMENT
+from pytest_tinybudget.update.settings import InPlace
 from pytest_tinybudget.update.settings import UpdateSettings
 from pytest_tinybudget.update.settings import parse_link_rate
 from pytest_tinybudget.update.slots import Overhead
@@ -26,7 +28,28 @@ def update_settings(context: Context, table: UpdateTable) -> UpdateSettings:
         keys = ("update", "link_rate")
         context.problems.add(keys, str(error), example='link_rate = "5 kbit/s"')
         rate = None
-    return UpdateSettings(table.send, rate)
+    return UpdateSettings(table.send, rate, _in_place(context, table))
+
+
+def _in_place(context: Context, table: UpdateTable) -> InPlace | None:
+    """How a delta overwrites the deployed model, where that is declared and right."""
+    keys = ("update", "in_place_memory")
+    memory = context.size(table.in_place_memory, *keys)
+    segment = context.size(table.in_place_segment, "update", "in_place_segment")
+    segment = DEFAULT_SEGMENT if segment is None else segment
+    if memory is None:
+        if table.in_place_segment is not None and table.in_place_memory is None:
+            text = "is of deltas in place: 'in_place_memory' is missing"
+            context.problems.add(
+                ("update", "in_place_segment"), text, example='in_place_memory = "128 KB"'
+            )
+        return None
+    if not segment or memory < segment or memory % segment:
+        whole = max(1, -(-memory // segment)) * segment if segment else DEFAULT_SEGMENT
+        text = f"expected a multiple of the segment's {format_size(segment)}, found {memory:,} B"
+        context.problems.add(keys, text, example=f'in_place_memory = "{whole} B"')
+        return None
+    return InPlace(memory, segment)
 
 
 def board_slots(context: Context, table: SlotsTable, board: Board) -> Slots | None:

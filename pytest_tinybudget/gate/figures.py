@@ -61,6 +61,7 @@ def _update(pair: Pair, found: Measurement, _details: bool) -> Iterable[Figure]:
         firmware_bytes=firmware_bytes if slots and slots.model is None else 0,
         deployed=load_content(deployed, printable(deployed.name)) if deployed else b"",
         trained=pair.model.planned is None,
+        in_place=settings.in_place if settings else None,
     )
     return payload_figures(payload, settings or UpdateSettings(), limit)
 

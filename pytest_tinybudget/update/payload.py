@@ -10,12 +10,14 @@ from msgspec import Struct
 
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.update.delta import delta_bytes
+from pytest_tinybudget.update.settings import InPlace
 from pytest_tinybudget.update.settings import Sent
 from pytest_tinybudget.update.settings import UpdateSettings
 
 
 #: LZMA2 settings of ``imgtool sign --compression lzma2``. The device needs the dictionary in RAM.
-_DICTIONARY_BYTES, _LEAST_DICTIONARY_BYTES = 128 * 1024, 4096
+_DICTIONARY_BYTES = 128 * 1024
 _MCUBOOT_FILTER = {
     "id": lzma.FILTER_LZMA2,
     "preset": 9,
@@ -25,11 +27,6 @@ _MCUBOOT_FILTER = {
     "pb": 2,
 }
 
-#: Margin of the estimate. Deltas by detools 0.53 with LZMA were up to 23 % larger for seven pairs
-#: of models (5 % and 73 % of the weights changed, one layer retrained, reconverted, retrained,
-#: unchanged), and 70 B where nothing changed.
-_DELTA_MARGIN_PERCENT, _DELTA_MARGIN_BYTES = 30, 128
-
 
 class Payload(Struct, frozen=True):
     """The parts of an update.
@@ -37,7 +34,8 @@ class Payload(Struct, frozen=True):
     ``model`` and ``deployed`` are contents of files; ``deployed`` is empty where none is declared.
     ``around_bytes`` are header and signature, which are new with each image. ``firmware_bytes`` is
     the firmware that the model is linked into, 0 where the model is sent alone. The weights of a
-    model that is not ``trained`` are made up, so they count uncompressed.
+    model that is not ``trained`` are made up, so they count uncompressed. ``in_place`` is how a
+    delta overwrites the deployed model; ``None`` where it is written beside it.
     """
 
     model: bytes
@@ -45,6 +43,7 @@ class Payload(Struct, frozen=True):
     firmware_bytes: int = 0
     deployed: bytes = b""
     trained: bool = True
+    in_place: InPlace | None = None
 
     @property
     def fixed_bytes(self) -> int:
@@ -65,7 +64,7 @@ class Payload(Struct, frozen=True):
         if sent == "compressed":
             size = compressed_bytes(self.model)
             return size, size + self.fixed_bytes
-        least, most = delta_bytes(self.deployed, self.model)
+        least, most = delta_bytes(self.deployed, self.model, self.in_place)
         return least, most + self.around_bytes
 
     def basis(self, sent: Sent) -> str:
@@ -83,7 +82,11 @@ class Payload(Struct, frozen=True):
             return "the model is not trained yet: its weights count whole"
         if sent == "delta":
             firmware = ", the firmware unchanged" if self.firmware_bytes else ""
-            return f"estimate of an LZMA delta to the deployed model{firmware}"
+            kind = "LZMA delta"
+            if self.in_place is not None:
+                segment = format_size(self.in_place.segment)
+                kind = f"LZMA delta in place (segments of {segment})"
+            return f"estimate of an {kind} by detools to the deployed model{firmware}"
         if sent == "compressed":
             window = format_size(_DICTIONARY_BYTES)
             model += f" as LZMA2 (dictionary {window})"
@@ -95,24 +98,6 @@ class Payload(Struct, frozen=True):
 def compressed_bytes(content: bytes) -> int:
     """Bytes of ``content`` as LZMA2 with MCUboot's settings."""
     return len(lzma.compress(content, format=lzma.FORMAT_RAW, filters=[_MCUBOOT_FILTER]))
-
-
-@lru_cache(maxsize=16)
-def delta_bytes(old: bytes, new: bytes) -> tuple[int, int]:
-    """Least and most bytes that an LZMA delta from ``old`` to ``new`` probably takes.
-
-    The lower bound is the growth of the compressed file when ``new`` is appended to ``old``, with a
-    dictionary that holds both.
-    """
-    window = max(_LEAST_DICTIONARY_BYTES, len(old) + len(new))
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": window}]
-
-    def size(content: bytes) -> int:
-        return len(lzma.compress(content, format=lzma.FORMAT_RAW, filters=filters))
-
-    least = max(0, size(old + new) - size(old))
-    margin = least * _DELTA_MARGIN_PERCENT // 100 + _DELTA_MARGIN_BYTES
-    return least, least + margin
 
 
 def payload_figures(
@@ -138,6 +123,18 @@ def payload_figures(
             basis=payload.basis(way),
             limit=limit if counts else None,
             advice=_smaller(payload, ways, most) if over else "",
+        )
+    if sent == "delta" and payload.in_place is not None:
+        memory, size = payload.in_place.memory, len(payload.model)
+        yield Figure(
+            name="update in place",
+            unit="B",
+            low=size,
+            high=size,
+            method="exact",
+            basis="the new model, in the memory that it and the deployed one have",
+            limit=memory,
+            advice="[update] in_place_memory is less than the model" if size > memory else "",
         )
     if settings.link_rate is not None:
         least, most = payload.sizes(sent)
