@@ -81,7 +81,7 @@ def test_each_worker_may_run_all_of_it(project: Project) -> None:
     reports, files = outputs(pytester, "-p", "no:xdist")
     result = pytester.runpytest_subprocess(
         *("--tinybudget", "--dist=each", "--tx=2*popen", "--tinybudget-json=each.json"),
-        "--tinybudget-artifacts=each",
+        *("--tinybudget-artifacts=each", "--tinybudget-html=each.html"),
     )
     result.assert_outcomes(passed=6, failed=4)
     assert pytester.path.joinpath("each.json").read_bytes() == reports["results.json"]
@@ -94,7 +94,8 @@ def test_a_worker_that_dies_loses_its_pair_only(project: Project) -> None:
     whole = json.loads(reports["results.json"])["pairs"]
     pytester.makeconftest(_DIES)
     result = pytester.runpytest_subprocess(
-        *("--tinybudget", "-n", "2", "--tinybudget-json=survived.json", "-p", "no:cacheprovider")
+        *("--tinybudget", "-n", "2", "--tinybudget-json=survived.json", "-p", "no:cacheprovider"),
+        "--tinybudget-html=survived.html",
     )
     result.stdout.fnmatch_lines(["*worker 'gw?' crashed while running *kws::raspberry-pi-pico*"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -302,7 +303,8 @@ def test_shards_merge_to_the_bytes_of_the_whole_run(project: Project) -> None:
     reports, _ = outputs(pytester, "-p", "no:xdist")
     for name, selection in (("a", "nano"), ("b", "not nano")):
         pytester.runpytest_subprocess(
-            *("--tinybudget", "-k", selection, "-n", "2", f"--tinybudget-json={name}.json")
+            *("--tinybudget", "-k", selection, "-n", "2", f"--tinybudget-json={name}.json"),
+            f"--tinybudget-html={name}.html",  # a run with the page measures more
         )
     command = (sys.executable, "-m", "pytest_tinybudget", "merge")
     merged = pytester.run(*command, "b.json", "a.json", "-o", "all.json")
