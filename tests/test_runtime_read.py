@@ -456,6 +456,47 @@ def test_a_log_tells_the_flag_where_nothing_else_does(
     assert "static_memory = false" in told
 
 
+def without_the_flag(folder: Path) -> Path:
+    """A firmware whose debug information has kernels' structs, and none that tells the flag."""
+    sources = {
+        f"kernels/{name}": text
+        for name, text in kernel_sources(OPERATORS, NEWEST, REFERENCE, ARM).items()
+    }
+    return built(folder, "arm", sources)
+
+
+def test_both_builds_are_tried_where_the_structs_do_not_tell_the_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = without_the_flag(tmp_path)
+    assert main(["runtime", "read", str(image), "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    larger = replace(RUNTIMES["m4_ref"], tflm=Tflm(static_memory=False))
+    arena = simulate(read_model(model(), "m"), larger).arena
+    assert arena is not None
+    assert read["structs"], "some structs are there"
+    assert read["static_memory"] is None
+    assert read["models"][0]["arena"]["required"] >= arena.required
+    assert "TFLM" in read["models"][0]["estimate"]
+    assert "tflm" not in read["runtime"]["firmware"], "it would be read as the smaller build"
+    assert "static_memory" not in read["runtime"]["firmware"]
+
+
+@pytest.mark.parametrize("static_memory", [True, False])
+def test_a_log_tells_the_flag_where_the_structs_do_not(
+    static_memory: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = without_the_flag(tmp_path)
+    built_so = replace(RUNTIMES["m4_ref"], tflm=Tflm(static_memory=static_memory))
+    arena = simulate(read_model(model(), "m"), built_so).arena
+    assert arena is not None
+    log = logged(tmp_path, f"arena_used_bytes() = {arena.used}\n")
+    assert main(["runtime", "read", str(image), "--log", log, "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert read["static_memory"] is static_memory
+    assert read["models"][0]["arena"]["used"] == arena.used
+
+
 @pytest.mark.parametrize(
     "text", ["", "no figures\n", "unused arena: 400\n", "arena used: 12.5 KB\n"]
 )

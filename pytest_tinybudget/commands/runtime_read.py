@@ -134,9 +134,11 @@ def _read(arguments: argparse.Namespace) -> Read:
     found = match(reading)
     versions, chosen_by = _candidates(reading, found, base, models, logged)
     version = versions[0][0] if versions else Version()
-    reading = replace(reading, static_memory=versions[0][1] if versions else reading.static_memory)
-    if not models and len(versions) > 1 and not _alike(found, reading):
-        version = Version()  # one of them, and nothing says which
+    flags = {flag for _, flag in versions}
+    if len(flags) == 1:
+        reading = replace(reading, static_memory=flags.pop())
+    elif flags or (not models and len(versions) > 1 and not _alike(found, reading)):
+        version, chosen_by = Version(), ""  # one of them, and nothing says which
     alike = distributions_like(reading, [each for each, _ in versions])
     extended = next((each for _, each in alike if each.tflm.version.name == version.name), nearest)
     runtime = _runtime(arguments.name, reading, found, extended, version)
@@ -198,7 +200,7 @@ def _candidates(
 
     static = reading.static_memory
     versions = found.candidates if found else tuple(known("tflm").values()) if logged else ()
-    flags = (static,) if static is not None or found else (True, False)
+    flags: tuple[bool | None, ...] = (True, False) if static is None else (static,)
     candidates = [(version, flag) for version in versions for flag in flags]
     used = {each.used for each in logged if each.used is not None}
     if not candidates or not models:
