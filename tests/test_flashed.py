@@ -167,23 +167,31 @@ def test_a_version_between_releases_is_both_of_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "counts", "told"),
+    ("version", "told"),
     [
-        ("9.9.9", "1.4.0", "9.9.9 is newer than every release that is known"),
-        ("0.1.0", "1.0.0", "0.1.0 is older than every release that is known"),
+        ("9.9.9", "9.9.9 is newer than every release that is known"),
+        ("0.1.0", "0.1.0 is older than every release that is known"),
     ],
 )
 def test_a_version_beyond_all_that_are_known_is_a_warning(
-    tmp_path: Path, version: str, counts: str, told: str
+    tmp_path: Path, version: str, told: str
 ) -> None:
     found = found_in(tmp_path, S3, **{"dependencies.lock": LOCK % (version, "1.1.2")})
-    name = f"esp-tflite-micro {counts}"
-    assert found.runtime.name == name
+    assert found.runtime.name == f"esp-tflite-micro {version}"
     assert found.notes == ()
-    assert found.warnings == (f"dependencies.lock:1: {told}: {name} counts, the nearest",)
+    assert found.warnings == (
+        f"dependencies.lock:1: {told}: the largest arena of all known versions counts",
+    )
     (result,) = checked(tmp_path, 'runtime = "project"')
     assert found.warnings[0] in result.warnings
     assert result.outcome == "warns"
+    assert result.footprint is not None
+    arena = [part for part in result.footprint.ram_parts if part.name.startswith("arena")]
+    assert {part.method for part in arena} == {"estimated"}
+    (newest,) = checked(tmp_path, 'runtime = "esp-tflite-micro 1.4.0"')
+    assert newest.footprint is not None
+    assert result.footprint.ram >= newest.footprint.ram
+    assert not result.footprint.known, "strict refuses it"
 
 
 def test_a_range_beyond_all_that_are_known_is_a_warning(tmp_path: Path) -> None:
@@ -191,7 +199,7 @@ def test_a_range_beyond_all_that_are_known_is_a_warning(tmp_path: Path) -> None:
     (warning,) = found.warnings
     assert warning == (
         "main/idf_component.yml:1: >=9.0 is met by no release that is known: "
-        "esp-tflite-micro 1.4.0 counts, the nearest"
+        "the largest arena of all known versions counts"
     )
 
 

@@ -100,8 +100,8 @@ class _Choice(Struct, frozen=True):
 class _Release(Struct, frozen=True):
     """The releases that one finding allows, and what is unclear of it.
 
-    It ``is_beyond`` where it is newer or older than all that are known: the nearest one stands for
-    it, and may be smaller.
+    It ``is_beyond`` where it is newer or older than all that are known: then its TFLM has no known
+    version, and it is built as the newest.
     """
 
     releases: Sequence[Distribution]
@@ -269,7 +269,11 @@ def _nearest_to(
     note = f"{finding.place}: {printable(version)} {told}"
     if len(near) != 1:
         return _Release(near or releases, note)
-    return _Release(near, f"{note}: {near[0].full_name} counts, the nearest", is_beyond=True)
+    # Its TFLM is none that is known: it is bounded by all of them where it is measured.
+    unknown = printable(version, limit=2 * _SHORT)
+    beyond = replace(near[0], release=unknown, tflm=unknown, tflm_date="", newest=False)
+    bound = "the largest arena of all known versions counts"
+    return _Release([beyond], f"{note}: {bound}", is_beyond=True)
 
 
 def _near(version: str, by_release: dict[str, Distribution]) -> list[Distribution]:
