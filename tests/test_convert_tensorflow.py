@@ -373,7 +373,8 @@ def test_a_pair_that_passes_hears_what_dense_layers_per_tensor_save(
         path = tmp_path / f"{name}.toml"
         path.write_text(
             f'schema = 1\n[models.m]\nsource = "{(sources / "dense.keras").as_posix()}"\n'
-            f'representative_data = "random"\nboards = ["arduino-nano-33-ble"]\n{line}\n',
+            f'representative_data = "random"\nboards = ["arduino-nano-33-ble"]\n{line}\n'
+            'runtime = "tflite-micro 90b983c2"\n',
             encoding="utf-8",
         )
         gate = Gate(Workspace(cached=False))
@@ -683,6 +684,7 @@ schema = 1
 
 [defaults]
 boards = ["arduino-nano-33-ble"]
+runtime = "tflite-micro 90b983c2"
 representative_data = "random"
 
 [models.conv2d]
