@@ -345,9 +345,10 @@ def test_the_firmware_gets_the_compiled_model(
 
 
 @needs_vela
-def test_what_vela_writes_is_stripped_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("smaller", ["strip = true", "shrink = true"])
+def test_what_vela_writes_is_made_smaller_as_well(tmp_path: Path, smaller: str) -> None:
     board, sizes = U55 + CHOSEN, []
-    for key in ("", "strip = true"):
+    for key in ("", smaller):
         result = check(tmp_path, board, keyword_model(), key)
         sizes.append(
             sum(size for name, (size, _) in parts(result, "flash").items() if "model:" in name)
@@ -355,24 +356,8 @@ def test_what_vela_writes_is_stripped_as_well(tmp_path: Path) -> None:
         assert result.footprint is not None
         assert result.footprint.arena is not None
         sizes.append(result.footprint.arena.required)
-    whole, arena, stripped, same_arena = sizes
-    assert stripped < whole
-    assert same_arena == arena
-
-
-@needs_vela
-def test_what_vela_writes_is_shrunk_as_well(tmp_path: Path) -> None:
-    board, sizes = U55 + CHOSEN, []
-    for key in ("", "shrink = true"):
-        result = check(tmp_path, board, keyword_model(), key)
-        sizes.append(
-            sum(size for name, (size, _) in parts(result, "flash").items() if "model:" in name)
-        )
-        assert result.footprint is not None
-        assert result.footprint.arena is not None
-        sizes.append(result.footprint.arena.required)
-    whole, arena, shrunk, same_arena = sizes
-    assert shrunk < whole
+    whole, arena, small, same_arena = sizes
+    assert small < whole
     assert same_arena == arena
 
 

@@ -11,6 +11,7 @@ from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.commands.options import DEFAULT_RUNTIME
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_registrations_option
 from pytest_tinybudget.commands.options import runtime_named
 
 
@@ -48,12 +49,7 @@ def add_commands(subparsers: Subparsers) -> None:
         metavar="NAME",
         help=f"runtime that the firmware was built with (default: {DEFAULT_RUNTIME})",
     )
-    parser.add_argument(
-        "--registrations",
-        choices=("generic", "typed"),
-        default="generic",
-        help="how the firmware registers its operators",
-    )
+    add_registrations_option(parser, "how the firmware registers its operators")
     parser.add_argument(
         "--write", type=Path, metavar="TOML", help="put the result into this declaration"
     )

@@ -11,6 +11,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_placement_options
+from pytest_tinybudget.commands.options import add_registrations_option
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
@@ -38,11 +39,8 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--language", choices=("c++", "c"), default="c++", help="of the array (default: c++)"
     )
-    parser.add_argument(
-        "--registrations",
-        choices=("generic", "typed"),
-        default="generic",
-        help="resolver with AddConv2D() or, smaller, AddConv2D(Register_CONV_2D_INT8())",
+    add_registrations_option(
+        parser, "resolver with AddConv2D() or, smaller, AddConv2D(Register_CONV_2D_INT8())"
     )
     parser.add_argument(
         "--array-only", action="store_true", help="the array alone, even if TFLM cannot run it"

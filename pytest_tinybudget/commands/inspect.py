@@ -16,6 +16,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_placement_options
+from pytest_tinybudget.commands.options import add_registrations_option
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
@@ -45,12 +46,7 @@ def add_commands(subparsers: Subparsers) -> None:
     add_cost_option(parser)
     add_shape_option(parser)
     add_placement_options(parser)
-    parser.add_argument(
-        "--registrations",
-        choices=("generic", "typed"),
-        default="generic",
-        help="kernels as Register_CONV_2D() or, smaller, Register_CONV_2D_INT8()",
-    )
+    add_registrations_option(parser)
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="show all memory of each layer"
     )

@@ -75,6 +75,16 @@ def add_cost_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_registrations_option(
+    parser: argparse.ArgumentParser,
+    help_text: str = "kernels as Register_CONV_2D() or, smaller, Register_CONV_2D_INT8()",
+) -> None:
+    """``--registrations``: which kernels the firmware registers."""
+    parser.add_argument(
+        "--registrations", choices=("generic", "typed"), default="generic", help=help_text
+    )
+
+
 def add_shape_option(parser: argparse.ArgumentParser) -> None:
     """``--input-shape``: shapes of open inputs, as ``input_shapes`` declares them."""
     parser.add_argument(
@@ -191,12 +201,7 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     add_placement_options(parser)
     add_cost_option(parser)
     add_shape_option(parser)
-    parser.add_argument(
-        "--registrations",
-        choices=("generic", "typed"),
-        default="generic",
-        help="kernels as Register_CONV_2D() or, smaller, Register_CONV_2D_INT8()",
-    )
+    add_registrations_option(parser)
     parser.add_argument(
         "--runtime",
         metavar="NAME",

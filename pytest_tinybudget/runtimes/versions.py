@@ -151,11 +151,6 @@ def known(library: Library) -> Mapping[str, Version]:
     return {name: version(name, date, changes(library)) for name, date in dates.items()}
 
 
-def was_measured(name: str) -> bool:
-    """Whether figures of the known version of TFLM ``name`` were measured, not read alone."""
-    return name in _known().tflm and name not in _known().read
-
-
 class _Known(Struct, frozen=True):
     """``known.json``: dates by name; ``read`` are those of which nothing was measured.
 
