@@ -618,6 +618,19 @@ def test_notes_are_shown_on_request_once_a_model() -> None:
     assert lines.count("notes on kws") == lines.count("  - strip: 98 B left out") == 1
 
 
+def test_notes_that_a_failure_has_told_are_not_told_again() -> None:
+    noted = ("shrink: 52.7 KB -> 29.6 KB",)
+    failed = pair(board="pico", outcome="over", notes=(*noted, "shrink: only here"))
+    passing = pair(board="esp32", notes=(*noted, "shrink: no plan"))
+
+    text = text_of([*failure_lines(failed, verbosity=1), *summary([failed, passing], verbosity=1)])
+    lines = [line.strip() for line in text.split("\n")]
+    for note in ("shrink: 52.7 KB -> 29.6 KB", "shrink: only here", "shrink: no plan"):
+        assert lines.count(f"- {note}") == 1
+    assert "notes on kws" in lines
+    assert "notes on kws" not in text_of(summary([failed], verbosity=1))
+
+
 def test_what_is_nothing_but_a_margin_says_why_where_notes_have_no_room() -> None:
     parts = (
         Part("runtime core", 20_000, "estimated", margin_bytes=100),

@@ -703,6 +703,40 @@ def test_a_difference_writes_nothing(
     assert not Path("kws.small.tflite").exists()
 
 
+@pytest.mark.parametrize("other", ["kws.tflite", "./kws.tflite", "link.tflite"])
+def test_the_given_model_is_overwritten_only_where_that_is_asked_for(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = made(convolutions())
+    Path("kws.tflite").write_bytes(model.content)
+    os.link("kws.tflite", "link.tflite")
+    assert main(["shrink", "kws.tflite", "-o", other]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is the given model" in line
+    assert "--overwrite" in line
+    assert Path("kws.tflite").read_bytes() == model.content
+    assert main(["shrink", "kws.tflite", "-o", other, "--overwrite"]) == 0
+    assert Path(other).read_bytes() == shrink_model(model).model.content
+
+
+def test_a_file_for_one_board_does_not_overwrite_the_given_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shrunk = shrink_model(made(convolutions()))
+    monkeypatch.setattr(
+        "pytest_tinybudget.shrinking.shrink.shrink_model",
+        lambda *_, **__: replace(shrunk, separate=("esp32",)),
+    )
+    monkeypatch.chdir(tmp_path)
+    content = made(convolutions()).content
+    Path("kws.esp32.tflite").write_bytes(content)
+    assert main(["shrink", "kws.esp32.tflite", "--board", "esp32", "-o", "kws.tflite"]) == 2
+    assert "is the given model" in capsys.readouterr().err
+    assert [each.name for each in Path().iterdir()] == ["kws.esp32.tflite"]
+    assert Path("kws.esp32.tflite").read_bytes() == content
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -15,6 +15,7 @@ from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.graph.locations import file_and_array
+from pytest_tinybudget.graph.locations import is_c_source
 from pytest_tinybudget.graph.locations import model_name
 
 
@@ -48,6 +49,11 @@ def add_commands(subparsers: Subparsers) -> None:
         metavar="FILE",
         type=Path,
         help="the smaller file (default: NAME.small.tflite in this folder)",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let the smaller file take MODEL's place, where -o names MODEL itself",
     )
     parser.add_argument(
         "--board",
@@ -101,6 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
     model = given_model(arguments, Path(arguments.model))
     target = _target(arguments)
     made = list(_made(model, boards, options, target, arguments.samples))
+    for path, _ in made:
+        _check_target(path, arguments)
     for path, shrunk in made:
         write_file(path, shrunk.model.content)
     if arguments.json:
@@ -138,13 +146,29 @@ def _target(arguments: argparse.Namespace) -> Path:
     """Where the file goes.
 
     Raises:
-        TinybudgetError: into a C source, or into a folder.
+        TinybudgetError: into a folder, or in the place of the model.
     """
-    source = Path(arguments.model)
-    target: Path = arguments.output or Path(f"{model_name(source)}.small.tflite")
-    file, _ = file_and_array(source)
+    target: Path = arguments.output or Path(f"{model_name(Path(arguments.model))}.small.tflite")
     if target.is_dir():
         raise TinybudgetError(f"{target}: is a folder, expected the name of a .tflite file")
-    if file != source and target.exists() and target.samefile(file):
-        raise TinybudgetError(f"{target}: would overwrite the source of the model: choose another")
+    _check_target(target, arguments)
     return target
+
+
+def _check_target(target: Path, arguments: argparse.Namespace) -> None:
+    """Check that ``target`` is not the given model, by whatever path, unless that is asked for.
+
+    Raises:
+        TinybudgetError: it is.
+    """
+    source = Path(arguments.model)
+    file, _ = file_and_array(source)
+    if not (target.exists() and target.samefile(file)):
+        return
+    if file != source or is_c_source(file):
+        raise TinybudgetError(f"{target}: would overwrite the source of the model: choose another")
+    if not arguments.overwrite:
+        raise TinybudgetError(
+            f"{target}: is the given model, which would be lost: choose another file with -o, "
+            "or say --overwrite"
+        )

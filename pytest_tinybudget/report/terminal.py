@@ -375,11 +375,17 @@ def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> 
 
 
 def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
-    """The notes of each model, once for all its boards."""
+    """The notes of each model, once for all its boards; a failure has told its own already."""
+    told = {(pair.model, note) for pair in pairs if pair.failed for note in pair.notes}
+    notes: dict[str, dict[str, None]] = {}
+    for pair in pairs:
+        for note in pair.notes:
+            if (pair.model, note) not in told:
+                notes.setdefault(pair.model, {})[note] = None
     lines = []
-    for model, notes in sorted({pair.model: pair.notes for pair in pairs if pair.notes}.items()):
+    for model, of_model in sorted(notes.items()):
         headings = (Line(text, ("bold",)) for text in wrapped(f"notes on {model}", style))
-        lines += [Line(""), *headings, *map(Line, bullets(notes, style, most=None))]
+        lines += [Line(""), *headings, *map(Line, bullets(list(of_model), style, most=None))]
     return lines
 
 
