@@ -29,6 +29,7 @@ from pytest_tinybudget.convert.converter import Converted
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
@@ -49,7 +50,7 @@ if find_spec("tensorflow") is None:
 pytestmark = pytest.mark.tensorflow
 
 needs_quantizer = pytest.mark.skipif(
-    find_spec("ai_edge_quantizer") is None, reason="needs ai-edge-quantizer"
+    installed_quantizer() is None, reason="needs litert-quantizer or ai-edge-quantizer"
 )
 
 #: Modules of the project that is converted: layers of its own, data, and what goes wrong.
@@ -826,7 +827,7 @@ print(json.dumps(worst))
 @pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
 def test_tflm_and_litert_agree_within_two_levels(convert: Convert, tmp_path: Path):
     names = [name if isinstance(name, str) else name.values[0] for name in KINDS]
-    if find_spec("ai_edge_quantizer") is None:
+    if installed_quantizer() is None:
         names = [name for name in names if not name.endswith(".tflite")]
     files = []
     for name in names:

@@ -484,8 +484,8 @@ def float_model() -> bytes:
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the fake converter; its file ``behavior`` says what it does."""
     fakes = tmp_path / "fakes"
-    fakes.joinpath("ai_edge_quantizer").mkdir(parents=True)
-    fakes.joinpath("ai_edge_quantizer", "__init__.py").write_text("")
+    fakes.joinpath("litert_quantizer").mkdir(parents=True)
+    fakes.joinpath("litert_quantizer", "__init__.py").write_text("")
     fakes.joinpath("sitecustomize.py").write_text(FAKES)
     fakes.joinpath("made.tflite").write_bytes(keyword_model())
     fakes.joinpath("behavior").write_text("converts")

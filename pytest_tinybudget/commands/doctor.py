@@ -31,7 +31,11 @@ State = Literal["ok", "absent", "broken"]
 #: Extra, its distributions (any of a line will do), and what it is for.
 _EXTRAS: tuple[tuple[str, tuple[tuple[str, ...], ...], str], ...] = (
     ("tensorflow", (("tensorflow-cpu", "tensorflow"), ("keras",)), "Keras and SavedModel sources"),
-    ("quantize", (("ai-edge-quantizer",), ("ai-edge-litert",)), "float .tflite sources"),
+    (
+        "quantize",
+        (("litert-quantizer", "ai-edge-quantizer"), ("ai-edge-litert",)),
+        "float .tflite sources",
+    ),
     ("verify", (("tflite-micro",),), "--tinybudget-verify"),
     ("elf", (("pyelftools",),), "runtime read, runtime build, calibrate"),
     ("ethosu", (("ethos-u-vela",),), "boards with an Ethos-U"),

@@ -27,6 +27,9 @@ from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.fingerprint import versions
+from pytest_tinybudget.convert.quantizers import QUANTIZERS
+from pytest_tinybudget.convert.quantizers import quantizer_name
+from pytest_tinybudget.convert.refusals import refusal
 from pytest_tinybudget.convert.requirements import missing_packages
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
 
 
 #: The packages that make the file.
-_CONVERTERS = ("tensorflow", "tensorflow-cpu", "ai-edge-quantizer")
+_CONVERTERS = ("tensorflow", "tensorflow-cpu", *(name for name, _ in QUANTIZERS))
 
 #: Called with the model and the step of its conversion, to show progress.
 Progress = Callable[[str, str], None]
@@ -167,11 +170,8 @@ class Converter:
         return list(missing.values())
 
     def _make(self, tasks: Sequence[_Task]) -> None:
-        missing = {
-            task.key: missing_packages(kind_of(task.request.source), task.request.shown)
-            for task in tasks
-        }
-        self._kept.update({key: error for key, error in missing.items() if error is not None})
+        refused = {task.key: _refusal(task.request) for task in tasks}
+        self._kept.update({key: error for key, error in refused.items() if error is not None})
         tasks = [task for task in tasks if task.key not in self._kept]
         if not tasks:
             return
@@ -268,6 +268,14 @@ def _task(request: Request) -> _Task:
         raise ConversionError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
+def _refusal(request: Request) -> ConversionError | None:
+    """Why no worker is asked: packages are missing, or TFLM would refuse what it made."""
+    kind = kind_of(request.source)
+    return missing_packages(kind, request.shown) or refusal(
+        request.source, kind, request.shown, request.settings.activations
+    )
+
+
 def _backend(task: _Task) -> Backend:
     return "quantizer" if kind_of(task.request.source) == "tflite" else "tensorflow"
 
@@ -308,8 +316,8 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
         notes += map(_drift_text, drift)
     if request.settings.per_channel_dense is False and _is_dense_per_channel(entry, request):
         warnings.append(
-            "per_channel_dense = false is not done for a .tflite: ai-edge-quantizer has given each "
-            "output of a dense layer its scale"
+            f"per_channel_dense = false is not done for a .tflite: {quantizer_name()} has given "
+            "each output of a dense layer its scale"
         )
     if report["stripped_bytes"]:
         notes.append(stripped_text(report["stripped_bytes"]))
@@ -332,7 +340,7 @@ def _settings_text(request: Request) -> str:
     """The settings that decide how large the converted file is, in words."""
     settings, kind = request.settings, kind_of(request.source)
     packages = versions(kind)
-    per_channel = settings.scales_per_channel or kind == "tflite"  # ai-edge-quantizer's recipes
+    per_channel = settings.scales_per_channel or kind == "tflite"  # the quantizer's recipes
     told = [
         settings.activations,
         f"dense layers per {'channel' if per_channel else 'tensor'}",

@@ -23,6 +23,7 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from pytest_tinybudget.base.files import file_digest
+from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import Kind
 
@@ -31,7 +32,7 @@ from pytest_tinybudget.convert.sources import Kind
 REVISION = 3
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "numpy", "h5py")
-_QUANTIZER = ("ai-edge-quantizer", "ai-edge-litert", "numpy")
+_QUANTIZER = ("ai-edge-litert", "numpy")
 
 #: CPU features that choose other kernels in TensorFlow's calibration, as Linux names them.
 _FEATURES = ("sse4_1", "avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8",
@@ -97,7 +98,7 @@ def _file_parts(path: Path) -> Iterator[bytes]:
 @cache
 def versions(kind: Kind) -> dict[str, str]:
     """Installed versions of what converts sources of this kind, by package."""
-    packages = _QUANTIZER if kind == "tflite" else _TENSORFLOW
+    packages = (quantizer_name(), *_QUANTIZER) if kind == "tflite" else _TENSORFLOW
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for package in packages:
         with suppress(PackageNotFoundError):

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.sources import Kind
 
 
@@ -16,10 +17,12 @@ _NEWEST_PYTHON = (3, 13)
 def missing_packages(kind: Kind, shown: str) -> ConversionError | None:
     """The message for a source whose framework is missing, with the command that installs it."""
     if kind == "tflite":
-        missing, extra, what = "ai_edge_quantizer", "quantize", "a float .tflite"
+        is_there = installed_quantizer() is not None
+        extra, what = "quantize", "a float .tflite"
     else:
-        missing, extra, what = "tensorflow", "tensorflow", "Keras and SavedModel sources"
-    if find_spec(missing) is not None:
+        is_there = find_spec("tensorflow") is not None
+        extra, what = "tensorflow", "Keras and SavedModel sources"
+    if is_there:
         return None
     details = []
     if kind != "tflite" and sys.version_info[:2] > _NEWEST_PYTHON:

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import converts
@@ -126,7 +127,7 @@ def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
         reasons["custom_objects"] = f"only Keras files have layers of their own, not {source.name}"
     if kind == "tflite" and not settings.scales_per_channel:
         reasons["per_channel_dense"] = (
-            f"ai-edge-quantizer, which converts {source.name}, gives each output of a dense "
+            f"{quantizer_name()}, which converts {source.name}, gives each output of a dense "
             "layer its own scale"
         )
     return reasons

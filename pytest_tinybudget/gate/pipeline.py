@@ -154,7 +154,7 @@ def _dense_hints(
         return ()
     model = pair.model
     chosen = model.conversion.per_channel_dense is not None
-    # ai-edge-quantizer has no such setting for a .tflite.
+    # The quantizer has no such setting for a .tflite.
     if chosen or workspace.conversion(model) is None or kind_of(model.source) == "tflite":
         return ()
     from pytest_tinybudget.gate.remedies.peak import per_tensor_hints

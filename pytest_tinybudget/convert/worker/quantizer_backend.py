@@ -1,8 +1,12 @@
-"""Converts a float ``.tflite`` to full-integer TF Lite with ai-edge-quantizer."""
+"""Converts a float ``.tflite`` to full-integer TF Lite with litert-quantizer.
+
+ai-edge-quantizer, its old name, is the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,13 +15,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.interpreter import OpResolverType
-from ai_edge_quantizer import calibrator
-from ai_edge_quantizer import quantizer
-from ai_edge_quantizer import recipe
-from ai_edge_quantizer.utils import qsv_utils
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.quantizers import installed_quantizer
+from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
@@ -28,6 +30,19 @@ from pytest_tinybudget.graph.tflite import load_model
 
 
 _SIGNATURE = "serving_default"
+
+
+def _quantizer(module: str) -> Any:
+    """A module of the quantizer that is installed, whose package has one of two names."""
+    found = installed_quantizer()
+    assert found is not None  # ``missing_packages`` has looked
+    return import_module(f"{found[1]}.{module}")
+
+
+calibrator = _quantizer("calibrator")
+quantizer = _quantizer("quantizer")
+recipe = _quantizer("recipe")
+qsv_utils = _quantizer("utils.qsv_utils")
 
 
 def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
@@ -169,7 +184,7 @@ class LiteRTModel:
             raise
         except Exception as error:
             raise WorkerError(
-                f"ai-edge-quantizer does not convert it: {first_line(error)}"
+                f"{quantizer_name()} does not convert it: {first_line(error)}"
             ) from error
         return bytes(result.quantized_model)
 

@@ -1,6 +1,6 @@
 """Writes a ``.tflite`` again with every buffer inside the flatbuffer.
 
-Of large float models ai-edge-quantizer writes the buffers behind the flatbuffer, where TFLM does
+Of large float models the quantizer writes the buffers behind the flatbuffer, where TFLM does
 not read them.
 """
 

@@ -1,0 +1,174 @@
+"""Float ``.tflite`` files to INT8, with the quantizer under its new name and its old one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from modelmaker import ModelMaker
+
+from pytest_tinybudget.convert import fingerprint
+from pytest_tinybudget.convert import quantizers
+from pytest_tinybudget.convert.converter import Converter
+from pytest_tinybudget.convert.converter import Request
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.quantizers import installed_quantizer
+from pytest_tinybudget.convert.requirements import missing_packages
+from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.graph.tflite import read_model
+
+
+needs_quantizer = pytest.mark.skipif(
+    installed_quantizer() is None, reason="needs litert-quantizer or ai-edge-quantizer"
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """What is installed is asked once a process: here it changes."""
+    installed_quantizer.cache_clear()
+    fingerprint.versions.cache_clear()
+    yield
+    installed_quantizer.cache_clear()
+    fingerprint.versions.cache_clear()
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of what is installed: nothing but what a test puts there."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "path", [str(folder)])
+    for _, module in quantizers.QUANTIZERS:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return folder
+
+
+def add_package(folder: Path, name: str, version: str) -> None:
+    module = name.replace("-", "_")
+    folder.joinpath(module).mkdir()
+    folder.joinpath(module, "__init__.py").write_text("")
+    info = folder / f"{module}-{version}.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}")
+    assert metadata.version(name) == version
+
+
+# Which one
+
+
+def test_the_new_name_of_the_quantizer_comes_before_the_old_one(installed: Path):
+    add_package(installed, "ai-edge-quantizer", "0.10.0")
+    add_package(installed, "litert-quantizer", "0.11.0")
+
+    assert installed_quantizer() == ("litert-quantizer", "litert_quantizer")
+    assert missing_packages("tflite", "kws.tflite") is None
+    used = fingerprint.versions("tflite")
+    assert used["litert-quantizer"] == "0.11.0"
+    assert "ai-edge-quantizer" not in used  # what is not used makes no other file
+
+
+def test_the_old_name_of_the_quantizer_works(installed: Path):
+    add_package(installed, "ai-edge-quantizer", "0.10.0")
+
+    assert installed_quantizer() == ("ai-edge-quantizer", "ai_edge_quantizer")
+    assert missing_packages("tflite", "kws.tflite") is None
+    assert fingerprint.versions("tflite")["ai-edge-quantizer"] == "0.10.0"
+
+
+@pytest.mark.usefixtures("installed")
+def test_without_a_quantizer_the_extra_is_named():
+    error = missing_packages("tflite", "kws.tflite")
+
+    assert error is not None
+    assert error.message.endswith('need more packages: pip install "pytest-tinybudget[quantize]"')
+
+
+# What it makes
+
+
+def quantized(content: bytes, folder: Path, **settings: object) -> bytes:
+    path = folder / "float.tflite"
+    path.write_bytes(content)
+    wanted = Conversion(folder, representative_data="random", **settings)  # type: ignore[arg-type]
+    converter = Converter(None)
+    try:
+        return converter.convert(Request(path, path.name, wanted)).content
+    finally:
+        converter.close()
+
+
+def flattened(batch: int = -1) -> bytes:
+    """A convolution, flattened as Keras does with an open batch, and a dense layer."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 8, 8, 1), "FLOAT32", shape_signature=(batch, 8, 8, 1))
+    maps = graph.conv2d(image, filters=4)
+    shape, count = graph.tensor((4,), "INT32"), graph.tensor((), "INT32")
+    bounds = [graph.constant((1,), values=[number]) for number in (0, 1, 1)]
+    rest = graph.constant((), values=[256])
+    target = graph.tensor((2,), "INT32")
+    graph.operator("SHAPE", (maps,), (shape,), {"out_type": "INT32"})
+    graph.operator("STRIDED_SLICE", (shape, *bounds), (count,), {"shrink_axis_mask": 1})
+    graph.operator("PACK", (count, rest), (target,), {"values_count": 2})
+    flat = graph.tensor((1, 256), "FLOAT32", shape_signature=(batch, 256))
+    graph.operator("RESHAPE", (maps, target), (flat,))
+    graph.output(graph.dense(flat, units=2))
+    return maker.build()
+
+
+@needs_quantizer
+@pytest.mark.skipif(os.name == "nt", reason="the quantizer has no release for Windows")
+def test_flattening_with_an_open_batch_reads_no_shape_in_float(tmp_path: Path):
+    model = read_model(quantized(flattened(), tmp_path), "it")
+
+    assert [each.name for each in model.main.operators] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
+    assert not [each.name for each in model.main.tensors if each.type == "FLOAT32"]
+
+
+def with_int4_dense(scales: int) -> bytes:
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 8), "FLOAT32")
+    weights = graph.constant((4, 8), "INT4", scale=[0.1] * scales)
+    result = graph.tensor((1, 4), "FLOAT32", name="head/MatMul")
+    graph.operator("FULLY_CONNECTED", (source, weights, -1), (result,))
+    graph.output(result)
+    return maker.build()
+
+
+@needs_quantizer
+def test_int4_weights_of_a_dense_layer_per_channel_are_refused_before_the_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Converter, "_run", lambda *_: pytest.fail("a worker was asked"))
+
+    with pytest.raises(ConversionError) as error:
+        quantized(with_int4_dense(4), tmp_path)
+
+    assert error.value.message == (
+        "float.tflite: FULLY_CONNECTED #0 (layer head/MatMul) has INT4 weights with 4 scales, one "
+        "an output, which TFLM refuses"
+    )
+    assert error.value.details == (
+        "declare a file with float weights: INT8 ones are made of them here",
+        "INT4 weights of dense layers need one scale and INT8 activations",
+    )
+
+
+@needs_quantizer
+def test_int4_weights_with_one_scale_are_refused_with_int16_activations_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[object] = []
+    monkeypatch.setattr(Converter, "_run", lambda _, tasks: asked.append(tasks))
+
+    with pytest.raises(KeyError):  # nothing was converted
+        quantized(with_int4_dense(1), tmp_path)
+    assert len(asked) == 1
+    with pytest.raises(ConversionError, match="INT4 weights with int16 activations, which TFLM"):
+        quantized(with_int4_dense(1), tmp_path, activations="int16")
