@@ -23,11 +23,20 @@ _LOOK_SECONDS = 0.5
 _WORKER = "pytest_tinybudget.evaluation.worker"
 
 
+class InterpreterCrashError(TinybudgetError):
+    """The child ended by a signal; ``how`` says by which."""
+
+    def __init__(self, message: str, how: str) -> None:
+        super().__init__(message)
+        self.how = how
+
+
 def run(job: Job, folder: JobFolder) -> dict[str, Any]:
     """Run ``job``, whose files are in ``folder``, and return its facts.
 
     Raises:
-        TinybudgetError: the evaluation failed, took too long or crashed, in one line.
+        InterpreterCrashError: an interpreter crashed.
+        TinybudgetError: the evaluation failed or took too long, in one line.
     """
     job.write(folder.path)
     code = _waited(folder, IMPORT_SECONDS + job.timeout_seconds)
@@ -43,7 +52,10 @@ def run(job: Job, folder: JobFolder) -> dict[str, Any]:
         )
     result = folder.result()
     if result is None:
-        raise TinybudgetError(f"{job.shown}: {_death(code)} while {step}{_said(folder)}")
+        text = f"{job.shown}: {_death(code)} while {step}{_said(folder)}"
+        if code < 0:
+            raise InterpreterCrashError(text, _death(code))
+        raise TinybudgetError(text)
     if "error" in result:
         first, *rest = result["error"]
         raise TinybudgetError(first, details=tuple(rest))

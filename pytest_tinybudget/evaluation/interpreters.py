@@ -1,7 +1,13 @@
-"""Chooses an installed interpreter for a model, without importing it."""
+"""Chooses the installed interpreters for a model, without importing them.
+
+The device's arithmetic is TFLM's, so that TFLM's own interpreter gives the figure where it is
+installed; the next one computes the same beside it, as a cross-check. LiteRT and TensorFlow come
+first for models that compute in floating point, and stand in where TFLM does not run a model.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
@@ -15,20 +21,25 @@ from pytest_tinybudget.graph.model import Model
 
 #: The module to import, by interpreter.
 MODULES: Mapping[str, str] = {
+    "tflm": "tflite_micro.python.tflite_micro.runtime",
     "litert": "ai_edge_litert.interpreter",
     "tensorflow": "tensorflow",
-    "tflm": "tflite_micro.python.tflite_micro.runtime",
 }
 
-#: Name and packages of each interpreter. The first one that is installed is taken.
+#: Name and packages of each interpreter, the nearest to the device first.
 _KNOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "tflm": ("TFLM's interpreter", ("tflite-micro",)),
     "litert": ("LiteRT", ("ai-edge-litert",)),
     "tensorflow": ("TensorFlow Lite", ("tensorflow-cpu", "tensorflow")),
-    "tflm": ("TFLM's interpreter", ("tflite-micro",)),
 }
 
 _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _FEWEST_LSTMS = 2
+
+_STACKED = "LiteRT computes stacked LSTMs wrongly"
+
+#: Types that quantized models compute in.
+_INTEGERS = ("INT8", "UINT8", "INT16")
 
 
 class Interpreter(Struct, frozen=True):
@@ -38,34 +49,92 @@ class Interpreter(Struct, frozen=True):
     title: str
 
 
-def interpreter_for(*models: Model) -> Interpreter:
-    """The interpreter for ``models``: LiteRT if it is installed and computes them correctly.
+class Choice(Struct, frozen=True):
+    """The interpreters for a model.
+
+    Attributes:
+        first: the one whose figure counts.
+        second: the one that checks it, ``None`` where there is none.
+        why: why ``first`` is not TFLM's, or why there is no ``second``; ``""`` where TFLM's gives
+            the figure and another one checks it.
+        refused: whether TFLM's interpreter was tried and does not run the model, as ``why`` says.
+    """
+
+    first: Interpreter
+    second: Interpreter | None = None
+    why: str = ""
+    refused: bool = False
+
+    def without_first(self, why: str) -> Choice:
+        """The choice where ``first`` does not run the model; the figure is not checked then."""
+        assert self.second is not None
+        return Choice(self.second, None, why, refused=True)
+
+
+def choice_for(model: Model) -> Choice:
+    """The interpreters for ``model``, of those that are installed.
 
     LiteRT 2.3 and TensorFlow 2.21 give the largest value for every output of two INT8 LSTMs in a
-    row, where TFLM is within 2 levels of the float model.
+    row, where TFLM is within 2 levels of the float model: they neither run nor check such a model.
 
     Raises:
-        TinybudgetError: none is installed, or none that computes the models correctly.
+        TinybudgetError: none is installed, or none that computes the model correctly.
     """
-    stacked = any(
-        [operator.name for operator in model.main.operators].count(_LSTM) >= _FEWEST_LSTMS
-        for model in models
-    )
-    names = ("tflm",) if stacked else tuple(_KNOWN)
-    for name in names:
-        if find_spec(MODULES[name].partition(".")[0]) is not None:
-            return Interpreter(name, _title(name))
-    if stacked:
+    names = [name for name in _KNOWN if find_spec(MODULES[name].partition(".")[0]) is not None]
+    if _is_stacked(model):
+        if "tflm" not in names:
+            raise TinybudgetError(
+                f"{_STACKED}, TFLM's interpreter does not: pip install 'pytest-tinybudget[verify]'",
+                code="TB103",
+            )
+        return Choice(_interpreter("tflm"), None, f"{_STACKED}: not cross-checked")
+    if not names:
         raise TinybudgetError(
-            "LiteRT computes stacked LSTMs wrongly, TFLM's interpreter does not: "
-            "pip install 'pytest-tinybudget[verify]'",
+            "running a model on held-out data needs an interpreter: "
+            "pip install 'pytest-tinybudget[accuracy]'",
             code="TB103",
         )
-    raise TinybudgetError(
-        "running a model on held-out data needs an interpreter: "
-        "pip install 'pytest-tinybudget[accuracy]'",
-        code="TB103",
+    if computes_in_float(model):
+        names.sort(key=lambda name: name == "tflm")
+        return Choice(_interpreter(names[0]), None, "it computes in floating point")
+    first = _interpreter(names[0])
+    others = names[1:] if names[0] == "tflm" else []
+    if others:
+        return Choice(first, _interpreter(others[0]))
+    if names[0] == "tflm":
+        why = "LiteRT is not installed: not cross-checked (pytest-tinybudget[accuracy])"
+    else:
+        why = "TFLM's interpreter is not installed (pytest-tinybudget[verify])"
+    return Choice(first, None, why)
+
+
+def computes_in_float(model: Model) -> bool:
+    """Whether no operator of ``model`` gives quantized integers."""
+    return not any(
+        graph.tensors[index].type in _INTEGERS and graph.tensors[index].quantization.scales
+        for graph in model.subgraphs
+        for operator in graph.operators
+        for index in operator.outputs
+        if index >= 0
     )
+
+
+def upstream_date(interpreter: Interpreter) -> str:
+    """The day of upstream's commit that TFLM's interpreter is built from: ``"2026-10-23"``.
+
+    The package has its day in its version. Empty for other interpreters, or where it has none.
+    """
+    found = re.search(r"\bdev(\d{4})(\d\d)(\d\d)", interpreter.title)
+    return "-".join(found.groups()) if found and interpreter.name == "tflm" else ""
+
+
+def _is_stacked(model: Model) -> bool:
+    names = [operator.name for operator in model.main.operators]
+    return names.count(_LSTM) >= _FEWEST_LSTMS
+
+
+def _interpreter(name: str) -> Interpreter:
+    return Interpreter(name, _title(name))
 
 
 def _title(name: str) -> str:

@@ -23,6 +23,10 @@ class Job(msgspec.Struct, frozen=True):
     The model is ``MODEL`` in the job's folder. It is compared with ``OTHER`` there, or with the
     float model of ``source``, where ``other_shown`` is not empty. With ``metric`` the model is
     rated by ``labels``, without one the two models' decisions are compared.
+
+    ``engine`` runs the model and ``other_engine`` the one to compare with. ``check_engine`` and
+    ``other_check_engine`` compute the same for the cross-check, where they are not empty. What
+    ``engine`` does not run, ``check_engine`` runs in its place.
     """
 
     shown: str
@@ -37,6 +41,9 @@ class Job(msgspec.Struct, frozen=True):
     metric: str = ""
     tolerance: float | None = None
     other_shown: str = ""
+    check_engine: str = ""
+    other_engine: str = ""
+    other_check_engine: str = ""
     source: ConversionJob | None = None
     timeout_seconds: int = 0
     memory_bytes: int = 0

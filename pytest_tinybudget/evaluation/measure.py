@@ -20,8 +20,8 @@ from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.fingerprint import machine
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.declaration.held_out import HeldOut
-from pytest_tinybudget.evaluation.interpreters import Interpreter
-from pytest_tinybudget.evaluation.interpreters import interpreter_for
+from pytest_tinybudget.evaluation.interpreters import Choice
+from pytest_tinybudget.evaluation.interpreters import choice_for
 from pytest_tinybudget.evaluation.job import MODEL
 from pytest_tinybudget.evaluation.job import OTHER
 from pytest_tinybudget.evaluation.job import Job
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 #: Increase this when the same models and data give other results.
-_REVISION = 1
+_REVISION = 2
 
 #: Fields that do not change the result, such as names for messages.
 _NOT_IN_THE_RESULT = ("shown", "data", "data_shown", "other_shown", "source", "timeout_seconds",
@@ -85,13 +85,21 @@ class EvaluationResult(Struct, frozen=True):
 
     Attributes:
         facts: figures by name, as ``evaluation/worker/`` returns them.
-        interpreter: the title of the interpreter that ran the model.
+        choice: the interpreter that ran the model, and the one that checked it.
+        reference: the same of the model to compare with; ``None`` where a framework ran that, or
+            nothing was compared.
         doubt: why the facts could not be written to the cache; empty if they were.
     """
 
     facts: dict[str, Any]
-    interpreter: str
+    choice: Choice
+    reference: Choice | None = None
     doubt: str = ""
+
+    @property
+    def interpreter(self) -> str:
+        """Title of the interpreter whose figures count."""
+        return self.choice.first.title
 
 
 def evaluate(request: EvaluationRequest, cache: Cache | None) -> EvaluationResult:
@@ -101,13 +109,13 @@ def evaluate(request: EvaluationRequest, cache: Cache | None) -> EvaluationResul
         TinybudgetError: no interpreter is installed, the data does not fit the model, or a model
             cannot be run.
     """
-    other = request.reference
-    models = [request.model, *([other.model] if other and other.model else [])]
-    interpreter = interpreter_for(*models)
-    job = _job(request, interpreter)
+    other = request.reference.model if request.reference else None
+    choice = choice_for(request.model)
+    reference = None if other is None else choice_for(other)
+    job = _job(request, choice, reference)
     if cache is None:
-        return EvaluationResult(_evaluated(request, job), interpreter.title)
-    key, root = _key(request, job, interpreter), request.limits.root
+        return _answered(_evaluated(request, job), choice, reference)
+    key, root = _key(request, job, choice, reference), request.limits.root
     kept, doubt = cache.get(key, root), ""
     if kept is None:
         with cache.locked([key]):
@@ -116,16 +124,29 @@ def evaluate(request: EvaluationRequest, cache: Cache | None) -> EvaluationResul
                 facts = _evaluated(request, job)
                 kept = Entry(b"", {**facts, "source": f"{request.shown}, evaluated"})
                 doubt = cache.put(key, kept)
-    return EvaluationResult(kept.report, interpreter.title, doubt)
+    return _answered(kept.report, choice, reference, doubt)
 
 
-def _job(request: EvaluationRequest, interpreter: Interpreter) -> Job:
+def _answered(
+    facts: dict[str, Any], choice: Choice, reference: Choice | None, doubt: str = ""
+) -> EvaluationResult:
+    if facts["refused"]:
+        choice = choice.without_first(f"{choice.first.title} {facts['refused']}")
+    if facts["other_refused"] and reference is not None:
+        reference = reference.without_first(f"{reference.first.title} {facts['other_refused']}")
+    return EvaluationResult(facts, choice, reference, doubt)
+
+
+def _job(request: EvaluationRequest, choice: Choice, reference: Choice | None) -> Job:
     from pytest_tinybudget.convert.converter import job_of
 
     data, other = request.data, request.reference
     return Job(
         shown=request.shown,
-        engine=interpreter.name,
+        engine=choice.first.name,
+        check_engine=choice.second.name if choice.second else "",
+        other_engine=reference.first.name if reference else "",
+        other_check_engine=reference.second.name if reference and reference.second else "",
         data=str(data.path.absolute()),
         data_shown=data.shown,
         inputs=data.inputs,
@@ -143,6 +164,25 @@ def _job(request: EvaluationRequest, interpreter: Interpreter) -> Job:
 
 
 def _evaluated(request: EvaluationRequest, job: Job) -> dict[str, Any]:
+    """The facts; of the interpreter that checks where the other one crashes."""
+    from pytest_tinybudget.evaluation.child import InterpreterCrashError
+
+    try:
+        return _run(request, job)
+    except InterpreterCrashError as error:
+        if not job.check_engine:
+            raise
+        alone = replace(
+            job,
+            engine=job.check_engine,
+            check_engine="",
+            other_engine=job.other_check_engine or job.other_engine,
+            other_check_engine="",
+        )
+        return {**_run(request, alone), "refused": error.how.removeprefix("the interpreter ")}
+
+
+def _run(request: EvaluationRequest, job: Job) -> dict[str, Any]:
     from pytest_tinybudget.convert.files import JobFolder
     from pytest_tinybudget.evaluation.child import run
 
@@ -160,17 +200,24 @@ def _evaluated(request: EvaluationRequest, job: Job) -> dict[str, Any]:
         ) from None
 
 
-def _key(request: EvaluationRequest, job: Job, interpreter: Interpreter) -> str:
+def _key(request: EvaluationRequest, job: Job, choice: Choice, reference: Choice | None) -> str:
     """The hash of all that the result depends on."""
     digest = hashlib.sha256()
-    for part in _parts(request, job, interpreter):
+    for part in _parts(request, job, choice, reference):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
 
 
-def _parts(request: EvaluationRequest, job: Job, interpreter: Interpreter) -> Iterator[bytes]:
-    yield f"evaluation {_REVISION} {interpreter.title} {machine()}".encode()
+def _parts(
+    request: EvaluationRequest, job: Job, choice: Choice, reference: Choice | None
+) -> Iterator[bytes]:
+    interpreters = [
+        each.title
+        for one in filter(None, (choice, reference))
+        for each in filter(None, (one.first, one.second))
+    ]
+    yield f"evaluation {_REVISION} {interpreters} {machine()}".encode()
     settings = asdict(replace(job, source=None))
     yield repr([item for item in settings.items() if item[0] not in _NOT_IN_THE_RESULT]).encode()
     yield hashlib.sha256(request.model.content).digest()

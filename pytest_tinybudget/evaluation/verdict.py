@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -12,10 +13,12 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.units import Unit
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.declaration.declared import DeclaredModel
+from pytest_tinybudget.declaration.declared import firmware_for
 from pytest_tinybudget.declaration.held_out import ERRORS
 from pytest_tinybudget.declaration.held_out import Accuracy
 from pytest_tinybudget.declaration.held_out import Agreement
 from pytest_tinybudget.declaration.pairs import Check
+from pytest_tinybudget.evaluation.interpreters import upstream_date
 from pytest_tinybudget.evaluation.measure import EvaluationRequest
 from pytest_tinybudget.evaluation.measure import EvaluationResult
 from pytest_tinybudget.evaluation.measure import ReferenceModel
@@ -148,6 +151,7 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
             basis=_basis(asked, found),
             limit=asked.minimum * 100,
             at_least=True,
+            **_interpreters(found, "value", 100),
         ),
         (facts["interval"][0] * 100, facts["interval"][1] * 100),
         ok=f"agreement with {name}",
@@ -203,6 +207,7 @@ def _quality(asked: Accuracy, found: EvaluationResult) -> _Demand:
         basis=_basis(asked, found),
         limit=None if limit is None else limit * factor,
         at_least=asked.metric not in ERRORS,
+        **_interpreters(found, "value", factor),
     )
     low, high = facts["interval"]
     size = "high" if asked.metric in ERRORS else "low"
@@ -222,8 +227,9 @@ def _drop(asked: Accuracy, found: EvaluationResult) -> _Demand:
         low=facts["drop"] * 100,
         high=facts["drop"] * 100,
         method="measured",
-        basis=f"float has {_number(*_reference_value(asked, facts))} of the same samples",
+        basis=_drop_basis(asked, found),
         limit=None if asked.max_drop is None else asked.max_drop * 100,
+        **_interpreters(found, "drop", 100),
     )
     return _Demand(
         figure,
@@ -244,7 +250,70 @@ def _reference_value(asked: Accuracy, facts: dict[str, Any]) -> tuple[float, Uni
 def _basis(asked: Accuracy | Agreement, found: EvaluationResult) -> str:
     facts = found.facts
     samples = f"{facts['hits']} of {facts['count']}" if "hits" in facts else f"{facts['count']}"
-    return f"{samples} samples of {asked.data.shown}, {found.interpreter}"
+    text = f"{samples} samples of {asked.data.shown}, {found.interpreter}"
+    if found.choice.second is None or "value" not in facts.get("check", {}):
+        return text
+    unit: Unit = "" if isinstance(asked, Accuracy) and asked.metric not in _SHARES else "%"
+    value = _number(facts["check"]["value"] * (100 if unit else 1), unit)
+    return f"{text}; {found.choice.second.title}: {value}"
+
+
+def _drop_basis(asked: Accuracy, found: EvaluationResult) -> str:
+    value = _number(*_reference_value(asked, found.facts))
+    by = f" by {found.reference.first.title}" if found.reference else ""
+    return f"float has {value} of the same samples{by}"
+
+
+def _interpreters(found: EvaluationResult, name: str, factor: int) -> dict[str, Any]:
+    """The fields of a figure that say who computed it: ``name`` is that of the fact."""
+    checked = found.facts.get("check", {}).get(name)
+    second = found.choice.second
+    if checked is None or second is None:
+        return {"interpreter": found.interpreter}
+    return {
+        "interpreter": found.interpreter,
+        "cross_check": checked * factor,
+        "cross_checked_by": second.title,
+    }
+
+
+def _doubts(found: EvaluationResult) -> Iterator[str]:
+    """Warnings about who computed the figures."""
+    for choice in filter(None, (found.choice, found.reference)):
+        if choice.refused:
+            yield f"{choice.why}: {choice.first.title} ran it instead"
+
+
+def _remarks(found: EvaluationResult, check: Check) -> Iterator[str]:
+    """Notes about how the figures were computed."""
+    facts = found.facts
+    if facts["fresh"]:
+        yield "the model keeps a state: each sample has a fresh interpreter, which has none"
+    if found.choice.why and not found.choice.refused:
+        yield f"computed by {found.interpreter}: {found.choice.why}"
+    if "why_not" in facts.get("check", {}) and found.choice.second is not None:
+        yield f"not cross-checked: {found.choice.second.title}: {facts['check']['why_not']}"
+    day = upstream_date(found.choice.first)
+    others = tuple(_other_versions(check, day)) if day else ()
+    if others:
+        yield f"the arithmetic of upstream's TFLM of {day}; not that of {', '.join(others)}"
+
+
+def _other_versions(check: Check, day: str) -> Iterator[str]:
+    """The boards of the model whose TFLM is not that of ``day``: ``"pico (TFLM 1234 of DAY)"``."""
+    model = check.model
+    assert model is not None
+    for board in model.boards:
+        if board.accelerator:
+            continue
+        try:
+            runtime = firmware_for(model, board, check.project.runtimes).runtime
+        except TinybudgetError:  # which the board's pair reports
+            continue
+        version = runtime.tflm.version
+        if version.date[: len(day)] != day:
+            of = f" of {version.date[: len(day)]}" if version.date else ""
+            yield f"{board.id} (TFLM {version.name or 'of unknown version'}{of})"
 
 
 def _why_so_low(asked: Accuracy, facts: dict[str, Any]) -> tuple[str, ...]:
@@ -284,7 +353,11 @@ def _result(
     model = check.model
     assert model is not None
     converted, graph = workspace.conversion(model), workspace.model(model)
-    warnings = (*(converted.warnings if converted else ()), *found.facts["warnings"])
+    warnings = (
+        *(converted.warnings if converted else ()),
+        *found.facts["warnings"],
+        *_doubts(found),
+    )
     failed = any(demand.figure.unmet for demand in demands)
     ordered = sorted(demands, key=lambda demand: not demand.figure.unmet)
     return PairResult(
@@ -302,7 +375,12 @@ def _result(
         declared_at=check.declared_at,
         message=model.message,
         conversion=converted.settings if converted else "",
-        notes=tuple(filter(None, [*(demand.doubt for demand in demands), found.doubt])),
+        notes=tuple(
+            filter(
+                None,
+                [*(demand.doubt for demand in demands), *_remarks(found, check), found.doubt],
+            )
+        ),
         figures=tuple(demand.figure for demand in demands),
         kind=check.kind,
     )

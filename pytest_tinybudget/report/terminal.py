@@ -337,6 +337,7 @@ def _remarks(pair: PairResult, style: Style) -> list[Line]:
         remarks = [pair.headline]
     else:
         remarks = ["; ".join(figures)] if figures else []
+    remarks += pair.interpreters
     remarks += [place.text for place in pair.places if place.is_unusual]
     return [
         Line(text, _MARKUP[pair.outcome])

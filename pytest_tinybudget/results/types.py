@@ -290,6 +290,17 @@ class Figure(Struct, frozen=True, gc=False):
     ] = None
     at_least: Annotated[bool, about("Whether `limit` is a floor.")] = False
     advice: Annotated[str, about("What would bring it within its limit.")] = ""
+    interpreter: Annotated[
+        str,
+        about("The interpreter that ran the model for it, with its version; empty for others."),
+    ] = ""
+    cross_check: Annotated[
+        float | None,
+        about("The same figure by `cross_checked_by`, in `unit`; null where nothing checked it."),
+    ] = None
+    cross_checked_by: Annotated[
+        str, about("The interpreter that gave `cross_check`, with its version.")
+    ] = ""
 
     @property
     def exceeded(self) -> bool:
@@ -450,6 +461,24 @@ class PairResult(Struct, frozen=True, gc=False):
             "What the sizes belong to, besides `tool` and `table`; null where nothing was measured."
         ),
     ] = None
+
+    @property
+    def interpreters(self) -> tuple[str, ...]:
+        """Which interpreter gave the figures, and what the one that checks gives for each.
+
+        ``"by TFLM's interpreter 0.1; LiteRT 2.3.0: 97.5 %, drop from float 0.0 %"``.
+        """
+        by: dict[tuple[str, str], list[str]] = {}
+        for figure in self.figures:
+            values = by.setdefault((figure.interpreter, figure.cross_checked_by), [])
+            if figure.cross_check is not None:
+                value = format_range(figure.cross_check, figure.cross_check, figure.unit)
+                values.append(f"{figure.name} {value}" if values else value)
+        return tuple(
+            f"by {first}" + (f"; {second}: {', '.join(values)}" if values else "")
+            for (first, second), values in by.items()
+            if first
+        )
 
     @property
     def runtime_text(self) -> str:

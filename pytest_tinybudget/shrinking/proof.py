@@ -15,6 +15,7 @@ from pathlib import Path
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.state import keeps_state
 from pytest_tinybudget.shrinking.report import Proof
 from pytest_tinybudget.shrinking.report import ProofRun
 
@@ -132,7 +133,7 @@ def prove(before: Model, after: Model, *, samples: Path | None = None) -> Proof:
 
 
 def _run(name: str, before: Model, after: Model, samples: Path | None) -> ProofRun:
-    rounds = _ROUNDS_WITH_STATE if _has_state(before) else 1
+    rounds = _ROUNDS_WITH_STATE if keeps_state(before) else 1
     main = before.main
     arguments = [
         name, str(_arena_bytes(before)), str(len(main.inputs)), str(len(main.outputs)),
@@ -188,16 +189,6 @@ def _last_line(child: subprocess.CompletedProcess[bytes]) -> str:
         return f"ended by {signal_name(-child.returncode)}"
     text = child.stderr.decode("utf-8", "replace").strip()
     return printable(text.rpartition("\n")[2]) or f"exit code {child.returncode}"
-
-
-def _has_state(model: Model) -> bool:
-    return any(
-        any(tensor.is_variable for tensor in graph.tensors)
-        or any(
-            each.name in ("VAR_HANDLE", "CALL_ONCE") or each.is_custom for each in graph.operators
-        )
-        for graph in model.subgraphs
-    )
 
 
 def _arena_bytes(model: Model) -> int:

@@ -11,6 +11,8 @@ import numpy as np
 from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.backend import Trained
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.state import keeps_state
+from pytest_tinybudget.graph.tflite import read_model
 
 
 if TYPE_CHECKING:
@@ -43,11 +45,15 @@ def drift(trained: Trained, content: bytes, samples: Sequence[Sample]) -> list[d
     """For each output: largest and mean error, range of the float output, and what is broken."""
     step = max(1, len(samples) // COMPARED_SAMPLES)
     chosen = samples[::step][:COMPARED_SAMPLES]
-    interpreter = trained.interpreter(content)
-    interpreter.allocate_tensors()
+    interpreter = _fresh(trained, content)
     details = interpreter.get_output_details()
     float_runs = [trained.run(sample) for sample in chosen]
-    int8_runs = [_invoke(interpreter, sample) for sample in chosen]
+    int8_runs: list[list[NDArray[Any]]] = []
+    is_stateful = keeps_state(read_model(content, "model"))
+    for sample in chosen:
+        if is_stateful and int8_runs:
+            interpreter = _fresh(trained, content)
+        int8_runs.append(_invoke(interpreter, sample))
     return [
         _compared(
             str(detail["name"]),
@@ -59,9 +65,14 @@ def drift(trained: Trained, content: bytes, samples: Sequence[Sample]) -> list[d
     ]
 
 
+def _fresh(trained: Trained, content: bytes) -> Any:
+    interpreter = trained.interpreter(content)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
 def _invoke(interpreter: Any, sample: Sample) -> list[NDArray[Any]]:
-    """The quantized outputs for one sample, with the state of earlier samples cleared."""
-    interpreter.reset_all_variables()
+    """The quantized outputs for one sample."""
     for detail, values in zip(interpreter.get_input_details(), sample, strict=True):
         interpreter.set_tensor(detail["index"], _quantized(values, detail))
     interpreter.invoke()

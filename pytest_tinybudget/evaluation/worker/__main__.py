@@ -44,33 +44,71 @@ def main(folder: JobFolder) -> None:
 
 
 def _evaluate(job: Job, folder: JobFolder) -> dict[str, Any]:
-    from pytest_tinybudget.evaluation.worker import metrics
     from pytest_tinybudget.evaluation.worker.data import HeldOut
-    from pytest_tinybudget.evaluation.worker.engines import engine
 
     folder.write_step("importing the interpreter")
     _import(job)
     limit_resources(job.memory_bytes, job.timeout_seconds)
     folder.write_step("loading")
     content = folder.path.joinpath(MODEL).read_bytes()
-    model = engine(job.engine, content, job.shown)
-    other, read = _other(job, folder) if job.other_shown else (None, {})
+    model, refused = _loaded(job.engine, job.check_engine, content, job.shown)
+    other, read, other_refused = _other(job, folder) if job.other_shown else (None, {}, "")
     folder.write_step("reading the held-out data")
     data = HeldOut(job, model.inputs)
     folder.write_step(f"running {job.shown}")
-    outputs = _outputs(job, job.shown, model, data)
+    try:
+        outputs = _outputs(job, job.shown, model, data)
+    except RuntimeError as error:  # TFLM's way to say that an operator failed
+        if refused or not job.check_engine:
+            raise
+        refused = f"does not run it: {first_line(error)}"
+        model = _engine(job.check_engine, content, job.shown)
+        outputs = _outputs(job, job.shown, model, data)
     others = None
     if other is not None:
         folder.write_step(f"running {job.other_shown}")
         others = _outputs(job, job.other_shown, other, data)
     folder.write_step("comparing")
     told: dict[str, Any] = {"count": data.count, "warnings": data.notes, "read": read}
+    told.update(refused=refused, other_refused=other_refused, fresh=model.is_fresh)
+    told.update(_figures(job, data, outputs, others))
+    if job.check_engine and not refused:
+        folder.write_step(f"cross-checking {job.shown}")
+        told["check"] = _cross_check(job, folder, data, others)
+    return told
+
+
+def _loaded(name: str, second: str, content: bytes, shown: str) -> tuple[Engine, str]:
+    """A model in the interpreter ``name``; in ``second``, and why, if it does not load there.
+
+    Raises:
+        WorkerError: neither takes it.
+    """
+    try:
+        return _engine(name, content, shown), ""
+    except WorkerError as error:
+        if not second:
+            raise
+        _, _, reason = error.lines[0].partition(": the interpreter ")
+        return _engine(second, content, shown), reason
+
+
+def _engine(name: str, content: bytes, shown: str) -> Engine:
+    from pytest_tinybudget.evaluation.worker.engines import engine
+
+    return engine(name, content, shown)
+
+
+def _figures(job: Job, data: HeldOut, outputs: Array, others: Array | None) -> dict[str, Any]:
+    """The job's figures from what the model gave, and what the one to compare with gave."""
+    from pytest_tinybudget.evaluation.worker import metrics
+
     if not job.metric:
         assert others is not None
-        return {**told, **metrics.alike(job, outputs, others)}
+        return metrics.alike(job, outputs, others)
     labels = data.labels()
     mine = metrics.rated(job, outputs, labels)
-    told.update(value=mine.value, interval=mine.interval)
+    told: dict[str, Any] = {"value": mine.value, "interval": mine.interval}
     if job.metric in ("accuracy", "top_5"):
         assert mine.scores is not None
         told["hits"] = int(mine.scores.sum())
@@ -82,27 +120,51 @@ def _evaluate(job: Job, folder: JobFolder) -> dict[str, Any]:
     return told
 
 
+def _cross_check(
+    job: Job, folder: JobFolder, data: HeldOut, others: Array | None
+) -> dict[str, Any]:
+    """The same figures by the interpreter that checks.
+
+    ``why_not`` says why it does not run a model; there are no figures then.
+    """
+    try:
+        content = folder.path.joinpath(MODEL).read_bytes()
+        checked = _outputs(job, job.shown, _engine(job.check_engine, content, job.shown), data)
+        if job.other_check_engine:
+            content = folder.path.joinpath(OTHER).read_bytes()
+            engine = _engine(job.other_check_engine, content, job.other_shown)
+            others = _outputs(job, job.other_shown, engine, data)
+    except (WorkerError, RuntimeError, ValueError) as error:
+        return {"why_not": first_line(error)}
+    figures = _figures(job, data, checked, others)
+    return {name: figures[name] for name in ("value", "drop") if name in figures}
+
+
 def _import(job: Job) -> None:
-    """Import the interpreter and the converter before the rest of the job is limited."""
-    import_module(MODULES[job.engine])
+    """Import the interpreters and the converter before the rest of the job is limited."""
+    engines = (job.engine, job.check_engine, job.other_engine, job.other_check_engine)
+    for name in dict.fromkeys(filter(None, engines)):
+        import_module(MODULES[name])
     if job.source is not None:
         import_module("pytest_tinybudget.convert.worker.tensorflow_backend")
 
 
-def _other(job: Job, folder: JobFolder) -> tuple[Engine, dict[str, str]]:
-    """The model to compare with, and the project's files that were read to load it."""
+def _other(job: Job, folder: JobFolder) -> tuple[Engine, dict[str, str], str]:
+    """The model to compare with, the project's files that were read to load it, and a refusal."""
     from pytest_tinybudget.evaluation.worker.engines import Trained
-    from pytest_tinybudget.evaluation.worker.engines import engine
 
     if job.source is None:
         content = folder.path.joinpath(OTHER).read_bytes()
-        return engine(job.engine, content, job.other_shown), {}
+        engine, refused = _loaded(
+            job.other_engine, job.other_check_engine, content, job.other_shown
+        )
+        return engine, {}, refused
     from pytest_tinybudget.convert.worker.job import load
     from pytest_tinybudget.convert.worker.job import watch_files
 
     read = watch_files(Path(job.source.root)) if job.source.custom_objects else None
     trained = Trained(load(job.source))
-    return trained, read() if read else {}
+    return trained, read() if read else {}, ""
 
 
 def _outputs(job: Job, shown: str, engine: Engine, data: HeldOut) -> Array:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.graph.state import keeps_state
 from pytest_tinybudget.graph.tflite import read_model
 
 
@@ -25,9 +26,6 @@ Array = NDArray[Any]
 #: Bytes of arena beyond the simulated size (as in the cross-check of ``verify``).
 _SPARE_ARENA_BYTES = 1024**2
 _ARENA_PER_MODEL_BYTE = 10
-
-#: The operator of streaming models. Their state is kept between invocations.
-_RESOURCE = "VAR_HANDLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,14 @@ class Tensor:
 
 
 class Engine(Protocol):
-    """A model that can be run: inputs and outputs in the model's order."""
+    """A model that can be run: inputs and outputs in the model's order.
+
+    ``is_fresh`` says whether each sample has an interpreter of its own, because the model keeps a
+    state.
+    """
 
     inputs: list[Tensor]
+    is_fresh: bool
 
     def run(self, sample: Sequence[Array]) -> list[Array]:
         """Real outputs for one sample of real inputs, each in the tensor's own shape."""
@@ -106,21 +109,20 @@ class _LiteRT:
             model_content=content,
             experimental_op_resolver_type=kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
+        self.is_fresh = keeps_state(read_model(content, "model"))
         self._begin()
         inputs, outputs = self._now.get_input_details(), self._now.get_output_details()
         self.inputs = [_litert_tensor(each) for each in inputs]
         self._outputs = [_litert_tensor(each) for each in outputs]
         self._input_indices = [each["index"] for each in inputs]
         self._output_indices = [each["index"] for each in outputs]
-        operators = read_model(content, "model").main.operators
-        # Resetting leaves resource variables as they are.
-        self._keeps_state = any(operator.name == _RESOURCE for operator in operators)
+        self._is_new = True
 
     def run(self, sample: Sequence[Array]) -> list[Array]:
         """Real outputs for one sample; state of earlier ones is forgotten."""
-        if self._keeps_state:
+        if self.is_fresh and not self._is_new:
             self._begin()
-        self._now.reset_all_variables()
+        self._is_new = False
         for index, tensor, values in zip(self._input_indices, self.inputs, sample, strict=True):
             self._now.set_tensor(index, tensor.quantized(values.reshape(tensor.shape)))
         self._now.invoke()
@@ -152,27 +154,30 @@ class _TFLM:
         model = read_model(content, "model")
         arena = simulate(model, RUNTIMES["x86_64_ref"]).arena
         required = arena.required if arena else _ARENA_PER_MODEL_BYTE * len(content)
-        self._interpreter = runtime.Interpreter.from_bytes(
-            content, arena_size=required + _SPARE_ARENA_BYTES
+        self.is_fresh = keeps_state(model)
+        self._made = partial(
+            runtime.Interpreter.from_bytes, content, arena_size=required + _SPARE_ARENA_BYTES
         )
+        self._now, self._is_new = self._made(), True
         self.inputs = [
-            _tflm_tensor(self._interpreter.get_input_details(index))
+            _tflm_tensor(self._now.get_input_details(index))
             for index in range(len(model.main.inputs))
         ]
         self._outputs = [
-            _tflm_tensor(self._interpreter.get_output_details(index))
+            _tflm_tensor(self._now.get_output_details(index))
             for index in range(len(model.main.outputs))
         ]
 
     def run(self, sample: Sequence[Array]) -> list[Array]:
         """Real outputs for one sample; state of earlier ones is forgotten."""
-        self._interpreter.reset()
+        if self.is_fresh and not self._is_new:
+            self._now = self._made()
+        self._is_new = False
         for index, (tensor, values) in enumerate(zip(self.inputs, sample, strict=True)):
-            self._interpreter.set_input(tensor.quantized(values.reshape(tensor.shape)), index)
-        self._interpreter.invoke()
+            self._now.set_input(tensor.quantized(values.reshape(tensor.shape)), index)
+        self._now.invoke()
         return [
-            tensor.real(self._interpreter.get_output(index))
-            for index, tensor in enumerate(self._outputs)
+            tensor.real(self._now.get_output(index)) for index, tensor in enumerate(self._outputs)
         ]
 
 
@@ -189,7 +194,7 @@ class Trained:
     """A float model in its own framework."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model
+        self._model, self.is_fresh = model, False
         self.inputs = [Tensor(spec.shape, np.dtype(spec.dtype)) for spec in model.inputs]
 
     def run(self, sample: Sequence[Array]) -> list[Array]:
