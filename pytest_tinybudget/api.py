@@ -186,12 +186,13 @@ def shrink(
     """
     from pytest_tinybudget.graph.tflite import load_model
     from pytest_tinybudget.graph.tflite import read_model
+    from pytest_tinybudget.shrinking.interpreters import Interpreters
     from pytest_tinybudget.shrinking.options import shrink_options
-    from pytest_tinybudget.shrinking.shrink import proven
-    from pytest_tinybudget.shrinking.shrink import shrink_model
+    from pytest_tinybudget.shrinking.shrink import shrinking
 
     options = shrink_options(keep, without)
     given = read_model(model, "model") if isinstance(model, bytes) else load_model(Path(model))
     found = [each if isinstance(each, Board) else find_board(each) for each in boards]
-    made = proven(shrink_model(given, firmwares_of(found), options), given)
+    with Interpreters() as interpreters:
+        made = shrinking(given, firmwares_of(found), options, interpreters=interpreters).result()
     return Shrunk(made.model.content, made.report)

@@ -45,6 +45,7 @@ from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.shrinking.interpreters import samples_at
 from pytest_tinybudget.shrinking.options import REWRITES
 from pytest_tinybudget.shrinking.options import ShrinkOptions
 from pytest_tinybudget.shrinking.ordering import Step
@@ -366,7 +367,7 @@ def test_the_proof_runs_samples_of_the_user_too(tmp_path: Path) -> None:
         numpy.savez(
             path, image=numpy.linspace(-1, 1, 3 * 128 if "f" in name else 15).reshape(shape)
         )
-        runs.append(prove(model, small, samples=path).runs[0].invocations)
+        runs.append(prove(model, small, samples=samples_at(path)).runs[0].invocations)
     assert runs == [8 + 3, 8], "what is not in the form of the inputs is left"
 
 
@@ -696,7 +697,7 @@ def test_a_difference_writes_nothing(
         raise DiffersError("kws: shrunken, output 0 differs in TFLM's interpreter")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pytest_tinybudget.shrinking.shrink.prove", differs)
+    monkeypatch.setattr("pytest_tinybudget.shrinking.proof.Proving.result", differs)
     Path("kws.tflite").write_bytes(made(convolutions()).content)
     assert main(["shrink", "kws.tflite"]) == 2
     assert "[TB310]" in capsys.readouterr().err
@@ -933,7 +934,7 @@ def test_a_model_that_would_answer_otherwise_is_an_error(
     def differs(*_: object, **__: object) -> None:
         raise DiffersError("kws: shrunken, output 0 differs in TFLM's interpreter")
 
-    monkeypatch.setattr("pytest_tinybudget.shrinking.shrink.prove", differs)
+    monkeypatch.setattr("pytest_tinybudget.shrinking.proof.Proving.result", differs)
     Path("tinybudget.toml").write_text(BOTH + "shrink = true\n")
     assert main(["check", "--artifacts", "out"]) == 2
     assert "TB310" in capsys.readouterr().out

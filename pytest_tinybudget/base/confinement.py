@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def limit_resources(memory_bytes: int, timeout_seconds: int) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    _limit_time(timeout_seconds)
+    limit_time(timeout_seconds)
 
 
 def end_with_parent(timeout_seconds: int) -> None:
@@ -46,8 +47,26 @@ def end_with_parent(timeout_seconds: int) -> None:
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
-    _limit_time(timeout_seconds)
+    limit_time(timeout_seconds)
     threading.Thread(target=_await_end, args=(parent,), daemon=True).start()
+
+
+def lines_of_parent(take: Callable[[bytes], object]) -> None:
+    """Give ``take`` each line that the parent writes to stdin; end this process when stdin ends.
+
+    From now on stdin is empty for everybody else.
+    """
+    parent = os.fdopen(os.dup(0), "rb")
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+
+    def read() -> None:
+        for line in parent:
+            take(line)
+        _end()
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 @contextmanager
@@ -55,7 +74,7 @@ def ending_with_parent(timeout_seconds: int) -> Iterator[None]:
     """As ``end_with_parent`` for a block, on Linux; stdin stays, and no thread is left of it."""
     done = threading.Event()
     watch = threading.Thread(target=_watch_end, args=(done,), daemon=True)
-    _limit_time(timeout_seconds)
+    limit_time(timeout_seconds)
     watch.start()
     try:
         yield
@@ -65,9 +84,13 @@ def ending_with_parent(timeout_seconds: int) -> Iterator[None]:
         signal.alarm(0)
 
 
-def _limit_time(seconds: int) -> None:
+def limit_time(seconds: int) -> None:
+    """End this process some grace after ``seconds`` from now, but on Windows; 0 takes that back.
+
+    It counts where native code lets no thread run as well.
+    """
     if sys.platform != "win32":
-        signal.alarm(seconds + GRACE_SECONDS)
+        signal.alarm(seconds + GRACE_SECONDS if seconds else 0)
 
 
 def _await_end(parent: int) -> None:

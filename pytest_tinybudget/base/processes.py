@@ -45,9 +45,12 @@ def environment(given: Mapping[str, str], home: Path) -> dict[str, str]:
     }
 
 
-def start(module: str, *arguments: str, home: Path, log: Path) -> subprocess.Popen[bytes]:
+def start(
+    module: str, *arguments: str, home: Path, log: Path, answers: bool = False
+) -> subprocess.Popen[bytes]:
     """A module of ours at work in ``home``, printing to ``log``; ``end`` ends it.
 
+    With ``answers``, what it writes to stdout is for this process to read.
     Its stdin ends when this process is gone, however it went, and it with that
     (``confinement.py``).
 
@@ -58,7 +61,7 @@ def start(module: str, *arguments: str, home: Path, log: Path) -> subprocess.Pop
         return subprocess.Popen(  # noqa: S603 - this Python, with a module of our own
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
-            stdout=output,
+            stdout=subprocess.PIPE if answers else output,
             stderr=output,
             cwd=home,
             env=environment(os.environ, home),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.graph.model import Model
+    from pytest_tinybudget.shrinking.interpreters import Samples
     from pytest_tinybudget.shrinking.options import ShrinkOptions
     from pytest_tinybudget.shrinking.shrink import ShrunkModel
 
@@ -74,14 +76,14 @@ def add_commands(subparsers: Subparsers) -> None:
         metavar="CHANGE",
         action="append",
         default=[],
-        help="do not make this change: bias-scales, equal-constants, reshapes, quantize-pairs, "
-        "unread-operators, order, plan; may be repeated",
+        help="do not make this change: bias-scales, equal-constants, constants, reshapes, "
+        "quantize-pairs, unread-operators, order, plan; may be repeated",
     )
     parser.add_argument(
         "--samples",
-        metavar="NPZ",
-        type=Path,
-        help="run both files on these inputs too: an array for each input, samples first",
+        metavar="DATA",
+        help="run both files on these inputs too: .npz or .npy with an array for each input, samples "
+        "first, a folder of these, or package.module:function",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
     add_shape_option(parser)
@@ -102,13 +104,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = shrink_options(arguments.keep, arguments.without)
     boards = boards_of(arguments.board)
-    if arguments.samples is not None and not arguments.samples.is_file():
-        raise TinybudgetError(f"{arguments.samples}: no such file")
+    samples = _samples(arguments.samples)
     model = given_model(arguments, Path(arguments.model))
     target = _target(arguments)
-    made = list(_made(model, boards, options, target, arguments.samples))
-    for path, _ in made:
+    made = list(_made(model, boards, options, target, samples))
+    for path, shrunk in made:
         _check_target(path, arguments)
+        unused = shrunk.report.proof.samples_unused
+        if unused:
+            raise TinybudgetError(f"{arguments.samples}: not in the form of the inputs: {unused}")
     for path, shrunk in made:
         write_file(path, shrunk.model.content)
     if arguments.json:
@@ -126,20 +130,48 @@ def _made(
     boards: Sequence[Board],
     options: ShrinkOptions,
     target: Path,
-    samples: Path | None,
+    samples: Samples | None,
 ) -> Iterator[tuple[Path, ShrunkModel]]:
     """The file for all boards, and one for each board that another serves better."""
     from pytest_tinybudget.gate.shrunken import firmwares_of
-    from pytest_tinybudget.shrinking.shrink import proven
-    from pytest_tinybudget.shrinking.shrink import shrink_model
+    from pytest_tinybudget.shrinking.interpreters import Interpreters
+    from pytest_tinybudget.shrinking.shrink import shrinking
 
     firmwares = firmwares_of(boards)
-    for_all = proven(shrink_model(model, firmwares, options), model, samples=samples)
-    yield target, for_all
-    for name in for_all.separate:
-        alone = shrink_model(model, {name: firmwares[name]}, options)
-        path = target.with_name(f"{target.stem}.{name}{target.suffix}")
-        yield path, proven(alone, model, samples=samples)
+    with Interpreters() as interpreters:
+        run = partial(shrinking, interpreters=interpreters, samples=samples)
+        for_all = run(model, firmwares, options).result()
+        yield target, for_all
+        for name in for_all.separate:
+            path = target.with_name(f"{target.stem}.{name}{target.suffix}")
+            yield path, run(model, {name: firmwares[name]}, options).result()
+
+
+def _samples(given: str | None) -> Samples | None:
+    """The samples of a file, a folder, or ``package.module:function``.
+
+    Raises:
+        TinybudgetError: there is no such file, or nothing in it.
+    """
+    from pytest_tinybudget.convert.settings import Conversion
+    from pytest_tinybudget.shrinking.interpreters import ARRAYS
+    from pytest_tinybudget.shrinking.interpreters import Samples
+    from pytest_tinybudget.shrinking.interpreters import samples_at
+
+    if given is None:
+        return None
+    function = Conversion(Path(), given).data_function
+    path = Path(given)
+    if function is not None and not path.exists():
+        return Samples(function=(Path(), *function))
+    if not path.exists():
+        raise TinybudgetError(f"{given}: no such file")
+    found = samples_at(path)
+    if not found.paths:
+        raise TinybudgetError(f"{given}: no .npy or .npz file in the folder")
+    if found.paths[0].suffix not in ARRAYS:
+        raise TinybudgetError(f"{given}: neither .npz nor .npy nor a folder")
+    return found
 
 
 def _target(arguments: argparse.Namespace) -> Path:

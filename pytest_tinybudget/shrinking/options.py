@@ -20,6 +20,7 @@ KEPT: tuple[Kept, ...] = get_args(Kept)
 Rewrite = Literal[
     "bias-scales",
     "equal-constants",
+    "constants",
     "reshapes",
     "quantize-pairs",
     "unread-operators",

@@ -73,6 +73,10 @@ class Proof(Struct, frozen=True, gc=False):
     runs: Annotated[
         tuple[ProofRun, ...], about("Of the interpreters that are installed where it was made.")
     ] = ()
+    samples: Annotated[int, integer("How many of the inputs are of the representative data.")] = 0
+    samples_unused: Annotated[
+        str, about("Why none are, although there is such data; empty where it was used.")
+    ] = ""
 
     @property
     def is_verified(self) -> bool:
@@ -84,7 +88,10 @@ class Proof(Struct, frozen=True, gc=False):
         """In words: ``"outputs equal byte for byte: TFLM 8, LiteRT 8 invocations"``."""
         names = [f"{run.interpreter} {run.invocations}" for run in self.runs if run.invocations]
         if names:
-            return f"outputs equal byte for byte: {', '.join(names)} invocations"
+            own = f", {self.samples} inputs of the representative data" if self.samples else ""
+            if self.samples_unused:
+                own = f"; the representative data was not used: {self.samples_unused}"
+            return f"outputs equal byte for byte: {', '.join(names)} invocations{own}"
         if not self.runs:
             return "not verified here (pip install 'pytest-tinybudget[verify]')"
         reasons = (f"{run.interpreter}: {run.why_not}" for run in self.runs)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.graph.model import Model
@@ -21,6 +22,13 @@ from pytest_tinybudget.graph.tables import put_together
 from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.shrinking.folding import Folding
+from pytest_tinybudget.shrinking.folding import computed
+from pytest_tinybudget.shrinking.folding import islands_of
+from pytest_tinybudget.shrinking.interpreters import TFLM
+from pytest_tinybudget.shrinking.interpreters import Interpreters
+from pytest_tinybudget.shrinking.interpreters import Samples
+from pytest_tinybudget.shrinking.interpreters import installed
 from pytest_tinybudget.shrinking.options import ShrinkOptions
 from pytest_tinybudget.shrinking.ordering import best_order
 from pytest_tinybudget.shrinking.ordering import is_possible
@@ -37,7 +45,10 @@ from pytest_tinybudget.shrinking.parts import parts_of
 from pytest_tinybudget.shrinking.planning import overlaps
 from pytest_tinybudget.shrinking.planning import plans
 from pytest_tinybudget.shrinking.planning import why_unplanned
+from pytest_tinybudget.shrinking.proof import DiffersError
+from pytest_tinybudget.shrinking.proof import Proving
 from pytest_tinybudget.shrinking.proof import prove
+from pytest_tinybudget.shrinking.proof import proving
 from pytest_tinybudget.shrinking.report import Arenas
 from pytest_tinybudget.shrinking.report import FilePart
 from pytest_tinybudget.shrinking.report import ShrinkReport
@@ -52,16 +63,20 @@ from pytest_tinybudget.shrinking.tree import set_vector
 #: Arenas by board; ``None`` where TFLM does not load the model.
 _Arenas = Mapping[str, Arena | None]
 
+_NO_FOLDING = Folding((), {})
+
 
 class ShrunkModel(Struct, frozen=True):
     """A model, smaller; the given one where it cannot be made smaller. ``report`` says how.
 
-    ``separate`` are the boards for which a file of their own would need a smaller arena.
+    ``separate`` are the boards for which a file of their own would need a smaller arena, ``folded``
+    is how many operators constants took the place of.
     """
 
     model: Model
     report: ShrinkReport
     separate: tuple[str, ...] = ()
+    folded: int = 0
 
 
 class _Candidate(Struct, frozen=True):
@@ -79,10 +94,20 @@ class _Candidate(Struct, frozen=True):
     separate: tuple[str, ...] = ()
 
 
+class _Made(Struct, frozen=True):
+    """The best file for one choice of what is rewritten, and what operators went for it."""
+
+    candidate: _Candidate | None
+    folding: Folding = _NO_FOLDING
+    dropped: tuple[str, ...] = ()
+
+
 def shrink_model(
     model: Model,
     firmwares: Mapping[str, Firmware] | None = None,
     options: ShrinkOptions | None = None,
+    *,
+    interpreters: Interpreters | None = None,
 ) -> ShrunkModel:
     """``model`` as a smaller file that every interpreter runs alike.
 
@@ -91,9 +116,12 @@ def shrink_model(
         firmwares: By board what the model is built into: a memory plan is written where it makes
             the arena smaller on one of them and larger on none.
         options: What is kept, and which changes are not made.
+        interpreters: Compute the constants that are folded; without any, a child process of this
+            call's own does where there are some.
 
     Raises:
         ModelError: the shrunken file would not be the same model, which is a fault of ours.
+        TinybudgetError: temporary files cannot be written.
     """
     firmwares, options = firmwares or {}, options or ShrinkOptions()
     before = _arenas(model, firmwares)
@@ -104,23 +132,22 @@ def shrink_model(
         root = take_apart(model.content, model.name)
     except ModelError as error:
         return _unchanged(model, before, error.message.removeprefix(f"{model.name}: "))
-    tree = copied(root)
-    dropped = _rewritten(tree, options)
+    folding, note = _folding(root, model, options, interpreters)
+    notes = (note,) if note else ()
     try:
-        candidate = _best(_candidates(tree, model, firmwares, options), before)
-        if dropped and (candidate is None or not _is_smaller(candidate, model, before)):
-            dropped, tree = (), copied(root)
-            candidate = _best(_candidates(tree, model, firmwares, options), before)
+        made = _best_made(root, model, firmwares, options, before, folding)
     except ModelError:  # so much of it is equal that readers would take it for an attack
         return _unchanged(model, before, "shared any further, readers would refuse it")
+    candidate = made.candidate
     if candidate is None or not _is_smaller(candidate, model, before):
         parts = parts_of(root, model.bytes)
-        return _unchanged(model, before, "nothing here makes it smaller", compared(parts, parts))
+        text = "nothing here makes it smaller"
+        return _unchanged(model, before, text, compared(parts, parts), notes=notes)
     shrunken = candidate.model
     source = model
-    if dropped:
+    if made.dropped:
         source_tree = copied(root)
-        _rewritten(source_tree, options)
+        _rewritten(source_tree, options, made.folding)
         source = read_model(put_together(source_tree), model.name)
     fault = difference(
         _in_order(source, candidate.order),
@@ -138,16 +165,92 @@ def shrink_model(
         compared(parts_of(root, model.bytes), parts_of(after, shrunken.bytes)),
         arenas=_compared(before, candidate.arenas, planned=candidate.plan == "written"),
         plan=candidate.plan,
-        dropped=dropped,
+        dropped=made.dropped,
         reordered=bool(candidate.order),
-        notes=candidate.notes,
+        notes=(*candidate.notes, *notes),
     )
-    return ShrunkModel(shrunken, report, candidate.separate)
+    return ShrunkModel(shrunken, report, candidate.separate, folded=made.folding.count)
 
 
-def _rewritten(tree: Table, options: ShrinkOptions) -> tuple[str, ...]:
+def _folding(
+    root: Table, model: Model, options: ShrinkOptions, interpreters: Interpreters | None
+) -> tuple[Folding, str]:
+    """The constants that could take the place of operators, or why there are none.
+
+    Raises:
+        TinybudgetError: temporary files cannot be written.
+    """
+    islands = () if "constants" in options.without else islands_of(root)
+    if not islands:
+        return _NO_FOLDING, ""
+    count = sum(len(each.operators) for each in islands)
+    what = f"{count} x an operator of constants alone"
+    if TFLM not in installed():
+        return _NO_FOLDING, f"not folded here: {what} (pip install 'pytest-tinybudget[verify]')"
+    try:
+        if interpreters is not None:
+            found = computed(root, islands, model, interpreters)
+        else:
+            with Interpreters() as own:
+                found = computed(root, islands, model, own)
+    except OSError as error:
+        raise TinybudgetError(
+            f"{model.name}: temporary files cannot be written: {error.strerror or error}",
+            code="TB102",
+        ) from None
+    return found, "" if found.count else f"not folded, TFLM's interpreter does not run it: {what}"
+
+
+def _best_made(
+    root: Table,
+    model: Model,
+    firmwares: Mapping[str, Firmware],
+    options: ShrinkOptions,
+    before: _Arenas,
+    folding: Folding,
+) -> _Made:
+    """The best file: with what is folded only where that makes file or arena smaller still.
+
+    Raises:
+        ModelError: the file would be refused by readers.
+    """
+
+    def made(part: Folding) -> _Made:
+        tree = copied(root)
+        dropped = _rewritten(tree, options, part)
+        found = _best(_candidates(tree, model, firmwares, options), before)
+        return _Made(found, part, dropped)
+
+    def is_enough(one: _Made) -> bool:
+        return one.candidate is not None and _is_smaller(one.candidate, model, before)
+
+    plain = made(_NO_FOLDING)
+    if plain.dropped and not is_enough(plain):
+        plain = _Made(_best(_candidates(copied(root), model, firmwares, options), before))
+    for part in dict.fromkeys((folding.islands, folding.without_growth().islands)):
+        if not part:
+            continue
+        other = made(Folding(part, folding.values))
+        if is_enough(other) and _is_better(other.candidate, plain.candidate):
+            return other
+    return plain
+
+
+def _is_better(one: _Candidate | None, other: _Candidate | None) -> bool:
+    """Whether ``one`` is smaller than ``other`` in its file or in an arena, and larger in none."""
+    if one is None or other is None:
+        return one is not None
+    if one.model.bytes > other.model.bytes or not _is_no_higher(one.arenas, other.arenas):
+        return False
+    return one.model.bytes < other.model.bytes or _sum(one.arenas) < _sum(other.arenas)
+
+
+def _rewritten(tree: Table, options: ShrinkOptions, folding: Folding) -> tuple[str, ...]:
     """Leave out operators that compute nothing new; what they were, in words."""
     made = []
+    if folding.count:
+        folding.apply(tree)
+        made.append(f"{folding.count} x an operator of constants alone, for what it computes")
     for name, drop, words in (
         ("quantize-pairs", drop_quantize_pairs, "QUANTIZE to what was there"),
         ("reshapes", drop_copies, "RESHAPE whose readers ask for no shape"),
@@ -159,7 +262,75 @@ def _rewritten(tree: Table, options: ShrinkOptions) -> tuple[str, ...]:
     return tuple(made)
 
 
-def proven(shrunk: ShrunkModel, before: Model, *, samples: Path | None = None) -> ShrunkModel:
+class Shrinking(Struct, frozen=True, eq=False):
+    """A model that is shrunk, and its proof on its way."""
+
+    model: Model
+    made: ShrunkModel
+    proving: Proving | None
+    again: Callable[[], Shrinking]
+
+    def result(self) -> ShrunkModel:
+        """The smaller model with its proof, once that is there.
+
+        Where outputs differ and constants were folded, they are not: LiteRT takes other kernels
+        for weights that are constant.
+
+        Raises:
+            DiffersError: the shrunken file answers otherwise.
+            TinybudgetError: temporary files cannot be written.
+        """
+        if self.proving is None:
+            return self.made
+        try:
+            proof = self.proving.result()
+        except DiffersError as error:
+            if not self.made.folded:
+                raise
+            found = self.again().result()
+            note = f"constants are not folded: {error.message.partition(': ')[2]}"
+            note = note.removesuffix(": nothing is written")
+            report = replace(found.report, notes=(*found.report.notes, note))
+            return replace(found, report=report)
+        return replace(self.made, report=replace(self.made.report, proof=proof))
+
+
+def shrinking(
+    model: Model,
+    firmwares: Mapping[str, Firmware] | None = None,
+    options: ShrinkOptions | None = None,
+    *,
+    interpreters: Interpreters,
+    samples: Samples | None = None,
+) -> Shrinking:
+    """Shrink ``model`` and begin to prove that the result answers as it does.
+
+    Raises:
+        ModelError: the shrunken file would not be the same model, which is a fault of ours.
+        TinybudgetError: temporary files cannot be written.
+    """
+    options = options or ShrinkOptions()
+    interpreters.start_quietly()
+    made = shrink_model(model, firmwares, options, interpreters=interpreters)
+    begun = None
+    if not made.report.unchanged:
+        begun = proving(model, made.model, interpreters, samples)
+    unfolded = replace(options, without=(*options.without, "constants"))
+    return Shrinking(
+        model,
+        made,
+        begun,
+        lambda: shrinking(model, firmwares, unfolded, interpreters=interpreters, samples=samples),
+    )
+
+
+def proven(
+    shrunk: ShrunkModel,
+    before: Model,
+    *,
+    samples: Samples | None = None,
+    interpreters: Interpreters | None = None,
+) -> ShrunkModel:
     """``shrunk`` with the proof that it answers as ``before`` does, run here where it can be.
 
     Raises:
@@ -168,7 +339,7 @@ def proven(shrunk: ShrunkModel, before: Model, *, samples: Path | None = None) -
     """
     if shrunk.report.unchanged:
         return shrunk
-    proof = prove(before, shrunk.model, samples=samples)
+    proof = prove(before, shrunk.model, samples=samples, interpreters=interpreters)
     return replace(shrunk, report=replace(shrunk.report, proof=proof))
 
 
@@ -183,7 +354,12 @@ def _in_order(model: Model, order: tuple[int, ...]) -> Model:
 
 
 def _unchanged(
-    model: Model, arenas: _Arenas, reason: str, parts: tuple[FilePart, ...] = ()
+    model: Model,
+    arenas: _Arenas,
+    reason: str,
+    parts: tuple[FilePart, ...] = (),
+    *,
+    notes: tuple[str, ...] = (),
 ) -> ShrunkModel:
     report = ShrinkReport(
         model.name,
@@ -193,6 +369,7 @@ def _unchanged(
         parts,
         arenas=_compared(arenas, arenas),
         plan="kept" if PLAN.decode() in model.metadata else "none",
+        notes=notes,
         unchanged=reason,
     )
     return ShrunkModel(model, report)

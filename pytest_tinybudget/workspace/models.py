@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.once import once
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.graph.locations import model_name
@@ -17,13 +19,19 @@ from pytest_tinybudget.graph.model import Model
 
 if TYPE_CHECKING:
     from pytest_tinybudget.base.cache import Cache
-    from pytest_tinybudget.base.errors import TinybudgetError
     from pytest_tinybudget.convert.converter import Converted
     from pytest_tinybudget.convert.converter import Converter
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.convert.converter import Request
     from pytest_tinybudget.declaration import DeclaredModel
+    from pytest_tinybudget.shrinking.interpreters import Interpreters
     from pytest_tinybudget.shrinking.report import ShrinkReport
+    from pytest_tinybudget.workspace.shrunken import Begun
+
+
+#: So many models are shrunk ahead of the pairs that ask for them: while they are proven, this process
+#: goes on.
+_AHEAD = 8
 
 
 class Models(Struct, eq=False):
@@ -38,6 +46,10 @@ class Models(Struct, eq=False):
     _graphs: dict[Hashable, Model | TinybudgetError] = field(default_factory=dict)
     _conversions: dict[Hashable, Converted | TinybudgetError | None] = field(default_factory=dict)
     _shrunken: dict[Hashable, ShrinkReport] = field(default_factory=dict)
+    #: Models that are shrunk ahead of the pairs that ask for them, and those that will be.
+    _begun: dict[Hashable, Begun] = field(default_factory=dict)
+    _to_begin: dict[Hashable, DeclaredModel] = field(default_factory=dict)
+    _interpreters: Interpreters | None = None
     #: How many bytes stripping left out of files that were not converted here.
     _stripped: dict[Hashable, int] = field(default_factory=dict)
     _converter: Converter | None = None
@@ -72,11 +84,19 @@ class Models(Struct, eq=False):
         """What shrinking did to a model that was read; ``None`` where it is not shrunk."""
         return self._shrunken.get(_file_of(declared))
 
-    def prepare(self, declared: Iterable[DeclaredModel]) -> None:
-        """Convert those that need it side by side; what fails is raised when they are read."""
-        requests = {_request(each): None for each in declared if _is_converted(each)}
+    def prepare(self, declared: Iterable[DeclaredModel], *, ahead: bool = True) -> None:
+        """Convert those that need it side by side; what fails is raised when they are read.
+
+        With ``ahead``, shrinking begins as well, of the first few, and of the next as these are
+        read.
+        """
+        models = list(declared)
+        requests = {_request(each): None for each in models if _is_converted(each)}
         if requests:
             self._converting().prepare(requests)
+        if ahead:
+            self._to_begin.update({_file_of(each): each for each in models if each.shrink})
+            self._begin_ahead()
 
     def drop(self, declared: DeclaredModel) -> Model | None:
         """Keep a model no longer; the one that was kept."""
@@ -85,6 +105,7 @@ class Models(Struct, eq=False):
         self._conversions.pop(key, None)
         self._stripped.pop(key, None)
         self._shrunken.pop(key, None)
+        self._begun.pop(key, None)
         return graph if isinstance(graph, Model) else None
 
     def kept(self) -> tuple[set[Hashable], set[Hashable]]:
@@ -108,20 +129,46 @@ class Models(Struct, eq=False):
         return Cache(default_folder(), limit_bytes()) if self.cached else None
 
     def close(self) -> None:
-        """End the processes that convert models."""
+        """End the processes that convert and run models."""
         if self._converter is not None:
             self._converter.close()
+        if self._interpreters is not None:
+            self._interpreters.close()
+            self._interpreters = None
 
     def _read(self, declared: DeclaredModel) -> Model:
-        model = self._as_declared(declared)
         if declared.shrink is None:
-            return model
-        from pytest_tinybudget.workspace.shrunken import shrunken
-
-        samples = declared.conversion.data_path
-        made, report = shrunken(model, declared.shrink, self.cache(), samples)
-        self._shrunken[_file_of(declared)] = report
+            return self._as_declared(declared)
+        key = _file_of(declared)
+        self._to_begin.pop(key, None)
+        begun = self._begun.pop(key, None) or self._begin(declared)
+        self._begin_ahead()
+        made, report = begun.result()
+        self._shrunken[key] = report
         return made
+
+    def _begin_ahead(self) -> None:
+        """Begin to shrink the next models; what fails is raised when they are read."""
+        while self._to_begin and len(self._begun) < _AHEAD:
+            key = next(iter(self._to_begin))
+            declared = self._to_begin.pop(key)
+            if key not in self._graphs and key not in self._begun:
+                with suppress(TinybudgetError):
+                    self._begun[key] = self._begin(declared)
+
+    def _begin(self, declared: DeclaredModel) -> Begun:
+        from pytest_tinybudget.workspace.shrunken import begin
+
+        assert declared.shrink is not None
+        model = self._as_declared(declared)
+        return begin(model, declared.shrink, self.cache(), declared.conversion, self._running)
+
+    def _running(self) -> Interpreters:
+        from pytest_tinybudget.shrinking.interpreters import Interpreters
+
+        if self._interpreters is None:
+            self._interpreters = Interpreters()
+        return self._interpreters
 
     def _as_declared(self, declared: DeclaredModel) -> Model:
         """The model's file as it was converted, stripped and given its shapes."""

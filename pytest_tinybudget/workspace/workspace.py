@@ -103,8 +103,12 @@ class Workspace(Struct, eq=False):
         return self._models.shrink_report(declared)
 
     def prepare(self, selected: Iterable[Declared]) -> None:
-        """Convert what ``selected`` will need, side by side; each pair tells what fails."""
-        self._models.prepare(model for each in selected for model in each.models)
+        """Convert what ``selected`` will need, side by side; each pair tells what fails.
+
+        Models are shrunk ahead, but where other processes of the run may do the same.
+        """
+        models = (model for each in selected for model in each.models)
+        self._models.prepare(models, ahead=self.shared is None)
 
     def forget(self, selected: Iterable[Declared]) -> None:
         """Drop the models of ``selected``, which are finished.
@@ -135,7 +139,7 @@ class Workspace(Struct, eq=False):
                 del self._measured[sha256]
 
     def close(self) -> None:
-        """End the processes that convert models."""
+        """End the processes that convert and run models."""
         self._models.close()
 
     def cache(self) -> Cache | None:
