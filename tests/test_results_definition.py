@@ -77,6 +77,8 @@ NEWER = {
     "$.pairs[].shrunk.proof.runs",
     "$.pairs[].shrunk.proof.runs[].invocations",
     "$.pairs[].shrunk.proof.runs[].why_not",
+    "$.pairs[].shrunk.proof.samples",
+    "$.pairs[].shrunk.proof.samples_unused",
     "$.pairs[].waste",
     *(
         f"$.pairs[].waste[].{name}"

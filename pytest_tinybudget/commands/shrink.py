@@ -82,8 +82,8 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--samples",
         metavar="DATA",
-        help="run both files on these inputs too: .npz or .npy with an array for each input, samples "
-        "first, a folder of these, or package.module:function",
+        help="run both files on these inputs too: .npz or .npy with an array for each input, "
+        "samples first, a folder of these, or package.module:function",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
     add_shape_option(parser)

@@ -1,9 +1,9 @@
 """The child process of ``interpreters.py``: runs models in TFLM's interpreter and in LiteRT.
 
-``python -m pytest_tinybudget.shrinking.worker ENGINE…`` imports what the engines need, and then does
-jobs as they come, a line of JSON each on stdin, and answers on stdout in lines of JSON. It ends with
-its parent. Only this process imports the interpreters, because a model that they do not expect can
-end it.
+``python -m pytest_tinybudget.shrinking.worker ENGINE…`` imports what the engines need, and then
+does jobs as they come, a line of JSON each on stdin, and answers on stdout in lines of JSON. It
+ends with its parent. Only this process imports the interpreters, because a model that they do not
+expect can end it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -37,10 +38,8 @@ def main() -> None:
     jobs: SimpleQueue[bytes] = SimpleQueue()
     lines_of_parent(jobs.put)
     for name in sys.argv[1:]:
-        try:
+        with suppress(Exception):  # the first job meets it again, and tells
             _ENGINES[name].load()
-        except Exception:  # noqa: S110 - the first job meets it again, and tells
-            pass
     while True:
         job = json.loads(jobs.get())
 
@@ -211,7 +210,7 @@ def _samples(
     for arrays in _arrays(given):
         columns = _columns(arrays, names)
         counts = {
-            1 if column.ndim == len(detail["shape"]) - 1 else len(column)
+            len(column) if _is_many(column, detail) else 1
             for column, detail in zip(columns, details, strict=True)
         }
         if len(counts) > 1:
@@ -221,13 +220,16 @@ def _samples(
                 return
             found += 1
             yield [
-                _fitted(
-                    column if column.ndim == len(detail["shape"]) - 1 else column[index], detail
-                )
+                _fitted(column[index] if _is_many(column, detail) else column, detail)
                 for column, detail in zip(columns, details, strict=True)
             ]
     if not found:
         raise ValueError("it holds no samples")
+
+
+def _is_many(column: Any, detail: Mapping[str, Any]) -> bool:
+    """Whether an array holds samples, and is not one of them without the batch's axis."""
+    return bool(column.ndim != len(detail["shape"]) - 1)
 
 
 def _arrays(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

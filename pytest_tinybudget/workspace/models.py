@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pytest_tinybudget.workspace.shrunken import Begun
 
 
-#: So many models are shrunk ahead of the pairs that ask for them: while they are proven, this process
-#: goes on.
+#: So many models are shrunk ahead of the pairs that ask for them: while they are proven, this
+#: process goes on.
 _AHEAD = 8
 
 
