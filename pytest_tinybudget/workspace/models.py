@@ -147,6 +147,14 @@ class Models(Struct, eq=False):
         self._shrunken[key] = report
         return made
 
+    def unproven(self, declared: DeclaredModel) -> Model | None:
+        """The smaller model whose proof is on its way; ``None`` where it is there, or not begun.
+
+        Only for what is done meanwhile: ``graph`` has the model once it is proven.
+        """
+        begun = self._begun.get(_file_of(declared))
+        return begun.unproven if begun else None
+
     def _begin_ahead(self) -> None:
         """Begin to shrink the next models; what fails is raised when they are read."""
         while self._to_begin and len(self._begun) < _AHEAD:

@@ -49,6 +49,12 @@ class Begun(Struct, frozen=True, eq=False):
     found: Shrunken | None = None
     shrinking: Shrinking | None = None
 
+    @property
+    def unproven(self) -> Model | None:
+        """The smaller model, where its proof is on its way."""
+        on_its_way = self.shrinking is not None and self.shrinking.proving is not None
+        return self.shrinking.made.model if self.shrinking and on_its_way else None
+
     def result(self) -> Shrunken:
         """The smaller model, once its proof is there, and kept for the next run.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
@@ -18,6 +19,7 @@ from msgspec import Struct
 from msgspec import field
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.once import once
 from pytest_tinybudget.footprint.result import Estimate
 from pytest_tinybudget.footprint.result import Footprint
@@ -28,7 +30,6 @@ from pytest_tinybudget.workspace.models import Models
 
 if TYPE_CHECKING:
     from pytest_tinybudget.base.cache import Cache
-    from pytest_tinybudget.base.errors import TinybudgetError
     from pytest_tinybudget.convert.converter import Converted
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.declaration import DeclaredModel
@@ -107,8 +108,21 @@ class Workspace(Struct, eq=False):
 
         Models are shrunk ahead, but where other processes of the run may do the same.
         """
-        models = (model for each in selected for model in each.models)
+        pairs = list(selected)
+        models = (model for each in pairs for model in each.models)
         self._models.prepare(models, ahead=self.shared is None)
+        self._measure_meanwhile(pairs)
+
+    def _measure_meanwhile(self, pairs: Iterable[Declared]) -> None:
+        """Measure models that are shrunk and not proven yet, while the proof runs."""
+        from pytest_tinybudget.declaration.pairs import Pair
+
+        for pair in pairs:
+            if isinstance(pair, Pair) and not pair.board.accelerator:
+                model = self._models.unproven(pair.model)
+                if model is not None:
+                    with suppress(TinybudgetError):  # the pair meets it again
+                        self.footprint(model, pair.firmware)
 
     def forget(self, selected: Iterable[Declared]) -> None:
         """Drop the models of ``selected``, which are finished.
