@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING
 
 from damage import fill
@@ -33,10 +34,12 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.shrinking.interpreters import Interpreters
 from pytest_tinybudget.shrinking.shrink import shrink_model
 
 
 if TYPE_CHECKING:
+    from modelmaker import Graph
     from modelmaker import ModelMaker
 
 #: The boards' runtimes; the last is what the interpreter here is.
@@ -54,6 +57,7 @@ class Case:
     saved_arena: int = 0
     planned: bool = False
     ran: bool = False
+    folded: bool = False
 
 
 @st.composite
@@ -62,6 +66,8 @@ def graphs(draw: st.DrawFn) -> ModelMaker:
     kind = draw(st.integers(0, 4))
     maker = draw(layered(12, offline=kind == 1) if kind else calling())
     chance = random.Random(draw(st.integers(0, 2**32)))
+    if draw(st.booleans()):
+        add_constants(maker.graphs[0], chance)
     fill(maker, chance)
     for graph in maker.graphs:
         constants = [each for each in graph.tensors if each.data]
@@ -71,13 +77,38 @@ def graphs(draw: st.DrawFn) -> ModelMaker:
     return maker
 
 
-def judged(maker: ModelMaker, tflm: Engine, litert: Engine | None) -> Case:
+def add_constants(graph: Graph, chance: random.Random) -> None:
+    """Add to an output what operators compute of constants alone, which may be folded."""
+    place = chance.randrange(len(graph.outputs))
+    result = graph.outputs[place]
+    spec = graph.tensors[result]
+    if spec.type not in ("INT8", "FLOAT32") or not spec.shape or result in graph.inputs:
+        return
+    like = {"scale": spec.scales, "zero_point": 0} if spec.scales else {}
+    value = graph.constant((prod(spec.shape),), spec.type, **like)
+    for _ in range(chance.randrange(3)):
+        if chance.random() < 0.5:
+            value = graph.add(value, graph.constant((1,), spec.type, **like))
+        else:
+            value = graph.concat([graph.split(value, parts=1, axis=0)[0]], axis=0)
+    if spec.type == "FLOAT32" and chance.random() < 0.5:
+        small = graph.constant(graph.tensors[value].shape, "INT8")
+        numbers = graph.tensor(graph.tensors[value].shape, "FLOAT32")
+        graph.operator("DEQUANTIZE", (small,), (numbers,))
+        value = graph.add(value, numbers)
+    shaped = graph.reshape(value, spec.shape)
+    graph.outputs[place] = graph.add(result, shaped)
+
+
+def judged(
+    maker: ModelMaker, tflm: Engine, litert: Engine | None, interpreters: Interpreters
+) -> Case:
     """Shrink the file of ``maker`` and compare it with that in every way."""
     model = read_model(maker.build(), "model")
     runs = not simulate(model, RUNTIMES["x86_64_ref"]).refusals
     firmwares = FIRMWARES if runs else {}
     try:
-        made = shrink_model(model, firmwares)
+        made = shrink_model(model, firmwares, interpreters=interpreters)
     except TinybudgetError as error:
         return Case(f"raised: {error.message}")
     report = made.report
@@ -96,7 +127,8 @@ def judged(maker: ModelMaker, tflm: Engine, litert: Engine | None) -> Case:
         if engine is not None and firmwares and not finding:
             finding, compared = _compared(engine, model, made.model)
             ran = ran or compared
-    return Case(finding, report.saved_bytes, saved, report.plan == "written", ran)
+    is_planned, is_folded = report.plan == "written", made.folded > 0
+    return Case(finding, report.saved_bytes, saved, is_planned, ran, is_folded)
 
 
 def _compared(engine: Engine, before: Model, after: Model) -> tuple[str, bool]:
@@ -116,7 +148,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     counts: Counter[str] = Counter()
-    with Engine("tflm") as tflm, Engine("litert") as litert:
+    with Engine("tflm") as tflm, Engine("litert") as litert, Interpreters() as interpreters:
 
         @seed(arguments.seed)
         @settings(
@@ -128,10 +160,11 @@ def main() -> int:
         )
         @given(maker=graphs())
         def campaign(maker: ModelMaker) -> None:
-            case = judged(maker, tflm, litert)
+            case = judged(maker, tflm, litert, interpreters)
             counts[case.finding or "as it must be"] += 1
             counts["run"] += case.ran
             counts["with a plan"] += case.planned
+            counts["folded"] += case.folded
             counts["bytes saved"] += case.saved_bytes
             counts["arena saved"] += case.saved_arena
             if case.finding:
@@ -140,7 +173,7 @@ def main() -> int:
         campaign()
     for name, count in counts.items():
         print(f"{name}: {count:,}")
-    findings = {"as it must be", "run", "with a plan", "bytes saved", "arena saved"}
+    findings = {"as it must be", "run", "with a plan", "folded", "bytes saved", "arena saved"}
     return int(bool(set(counts) - findings))
 
 

@@ -224,7 +224,8 @@ def test_every_file_is_written_in_a_way_that_is_known():
         "convert/worker/job.py",
         *("evaluation/job.py", "evaluation/measure.py"),
         *("update/signing.py", "accelerators/vela.py", "gate/cross_check.py"),
-        "shrinking/proof.py",
+        "shrinking/interpreters.py",
+        "shrinking/worker.py",
     }
     assert found == whole | appended | temporary
 

@@ -93,6 +93,8 @@ NEWER = {
             "unchanged",
             "proof",
             "proof.runs",
+            "proof.samples",
+            "proof.samples_unused",
         )
     ),
     "$.pairs[].kind",

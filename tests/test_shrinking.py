@@ -45,6 +45,8 @@ from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.versions import Version
+from pytest_tinybudget.shrinking.interpreters import Interpreters
+from pytest_tinybudget.shrinking.interpreters import Samples
 from pytest_tinybudget.shrinking.interpreters import samples_at
 from pytest_tinybudget.shrinking.options import REWRITES
 from pytest_tinybudget.shrinking.options import ShrinkOptions
@@ -54,15 +56,21 @@ from pytest_tinybudget.shrinking.ordering import best_order
 from pytest_tinybudget.shrinking.ordering import is_possible
 from pytest_tinybudget.shrinking.ordering import peak_of
 from pytest_tinybudget.shrinking.proof import DiffersError
+from pytest_tinybudget.shrinking.proof import Proving
 from pytest_tinybudget.shrinking.proof import prove
+from pytest_tinybudget.shrinking.proof import proving
+from pytest_tinybudget.shrinking.report import Proof
 from pytest_tinybudget.shrinking.sameness import difference
 from pytest_tinybudget.shrinking.shrink import proven
 from pytest_tinybudget.shrinking.shrink import shrink_model
+from pytest_tinybudget.shrinking.shrink import shrinking
 from pytest_tinybudget.shrinking.solver import Buffer
 from pytest_tinybudget.shrinking.solver import lower_bound
 from pytest_tinybudget.shrinking.solver import place
 from pytest_tinybudget.workspace import Workspace
 
+
+needs_tflm = pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", ROOT.parent / "shared"))
@@ -338,12 +346,18 @@ def engines() -> Iterator[tuple[Engine, Engine | None]]:
             yield tflm, litert
 
 
+@pytest.fixture(scope="module")
+def interpreters() -> Iterator[Interpreters]:
+    with Interpreters() as running:
+        yield running
+
+
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(maker=graphs())
 def test_random_graphs_answer_alike_and_take_no_more(
-    maker: ModelMaker, engines: tuple[Engine, Engine | None]
+    maker: ModelMaker, engines: tuple[Engine, Engine | None], interpreters: Interpreters
 ) -> None:
-    assert judged(maker, *engines).finding == ""
+    assert judged(maker, *engines, interpreters).finding == ""
 
 
 @pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
@@ -369,6 +383,130 @@ def test_the_proof_runs_samples_of_the_user_too(tmp_path: Path) -> None:
         )
         runs.append(prove(model, small, samples=samples_at(path)).runs[0].invocations)
     assert runs == [8 + 3, 8], "what is not in the form of the inputs is left"
+
+
+@pytest.fixture
+def small() -> tuple[Model, Model]:
+    """A model and its smaller file."""
+    model = made(convolutions())
+    return model, shrink_model(model).model
+
+
+@needs_tflm
+@pytest.mark.parametrize("form", ["folder", "function", "samples", "names", "places"])
+def test_the_proof_takes_samples_in_every_form_that_conversions_take(
+    form: str, tmp_path: Path, small: tuple[Model, Model], interpreters: Interpreters
+) -> None:
+    numpy = pytest.importorskip("numpy")
+    values = numpy.linspace(-1, 1, 5 * 128, dtype="float32").reshape(5, 8, 8, 2)
+    given = Samples(function=(tmp_path, f"own_{tmp_path.name}".replace("-", "_"), "data"))
+    if form == "folder":
+        (tmp_path / "deep").mkdir()
+        for index, each in enumerate(values):
+            numpy.save(tmp_path / "deep" / f"{index}.npy", each)
+        (tmp_path / "deep" / "notes.txt").write_text("no arrays")
+        given = samples_at(tmp_path)
+    elif form in ("names", "places"):
+        name = "image" if form == "names" else "arr_0"
+        numpy.savez(tmp_path / "data.npz", **{name: values})
+        given = samples_at(tmp_path / "data.npz")
+    else:
+        body = "values" if form == "function" else "([each] for each in values)"
+        assert given.function is not None
+        (tmp_path / f"{given.function[1]}.py").write_text(
+            "import numpy\n"
+            "def data():\n"
+            "    print('between the answers')\n"
+            "    values = numpy.linspace(-1, 1, 640, dtype='float32').reshape(5, 8, 8, 2)\n"
+            f"    return {body}\n"
+        )
+    proof = prove(*small, samples=given, interpreters=interpreters)
+    assert (proof.samples, proof.samples_unused) == (5, "")
+    assert proof.runs[0].invocations == 8 + 5
+    assert "5 inputs of the representative data" in proof.text
+
+
+@needs_tflm
+def test_of_many_samples_the_first_eight_are_run(
+    tmp_path: Path, small: tuple[Model, Model], interpreters: Interpreters
+) -> None:
+    numpy = pytest.importorskip("numpy")
+    numpy.save(tmp_path / "many.npy", numpy.zeros((30, 8, 8, 2), "int8"))
+    proof = prove(*small, samples=samples_at(tmp_path / "many.npy"), interpreters=interpreters)
+    assert proof.samples == 8
+
+
+@needs_tflm
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        ("zeros((3, 5), 'int8')", "reshape"),
+        ("zeros((3, 8, 8, 2), 'uint8')", "uint8 where the input is int8"),
+        ("zeros((0, 8, 8, 2), 'int8')", "no samples"),
+        ("array([object()])", ""),
+    ],
+)
+def test_samples_that_do_not_fit_are_told(
+    array: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    numpy = pytest.importorskip("numpy")
+    monkeypatch.chdir(tmp_path)
+    numpy.save("data.npy", eval(f"numpy.{array}", {"numpy": numpy, "object": object}))
+    Path("kws.tflite").write_bytes(made(convolutions()).content)
+    assert main(["shrink", "kws.tflite", "--samples", "data.npy"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "data.npy: not in the form of the inputs" in line
+    assert says in line
+    assert not Path("kws.small.tflite").exists()
+
+
+@needs_tflm
+def test_a_model_that_ends_the_process_of_the_proof_ends_no_others(
+    small: tuple[Model, Model],
+) -> None:
+    with Interpreters() as running:
+        first = proving(*small, running)
+        job = first.job
+        assert job is not None
+        running.answers(job)
+        second, third = proving(*small, running), proving(*small, running)
+        child = running._child
+        assert child is not None
+        child.kill()
+        assert third.result().is_verified
+        assert len(second.result().runs) == len(job.request["engines"])
+        assert running._child is not child
+
+
+@needs_tflm
+def test_what_an_interpreter_does_not_run_is_told_and_others_are_run(
+    small: tuple[Model, Model],
+) -> None:
+    strange = of_an_unknown_operator()
+    with Interpreters() as running:
+        proof, other = proving(strange, strange, running), proving(*small, running)
+        assert not proof.result().is_verified
+        assert "TFLM: it does not run the model" in proof.result().text
+        assert other.result().is_verified
+
+
+@needs_tflm
+def test_a_file_that_does_not_run_any_more_is_an_error(small: tuple[Model, Model]) -> None:
+    with pytest.raises(DiffersError, match="does not run in TFLM's interpreter"):
+        prove(small[0], of_an_unknown_operator())
+
+
+def of_an_unknown_operator() -> Model:
+    maker = ModelMaker()
+    graph = maker.graph()
+    result = graph.tensor((1, 4))
+    graph.operator("SOME_CUSTOM", (graph.input((1, 8, 8, 2)),), (result,))
+    graph.output(graph.unary("RELU", result))
+    return made(maker)
 
 
 @pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs tflite-micro")
@@ -656,6 +794,150 @@ def test_a_reshape_that_is_an_output_or_that_a_shape_is_asked_of_stays() -> None
     graph.output(graph.reshape(image, (1, 32)))
     graph.output(graph.pool(graph.reshape(image, (1, 2, 8, 2))))
     assert names(shrink_model(made(maker)).model) == names(made(maker))
+
+
+# Constants.
+
+
+def of_constants() -> ModelMaker:
+    """A graph that adds what four operators make of two constants."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 4, 6))
+    turned = graph.tensor((4, 6))
+    order = graph.constant((2,), values=(1, 0))
+    one, other = (graph.constant(shape, "INT8") for shape in ((6, 4), (1, 24)))
+    graph.operator("TRANSPOSE", (one, order), (turned,))
+    both = graph.add(turned, graph.reshape(other, (4, 6)))
+    graph.output(graph.add(image, graph.reshape(both, (1, 4, 6))))
+    fill(maker, random.Random(5))
+    return maker
+
+
+def dequantized(maker: ModelMaker, count: int) -> ModelMaker:
+    """Another graph's output as floats, and a constant of so many numbers added that is INT8."""
+    graph = maker.graphs[0] if maker.graphs else maker.graph()
+    image = graph.input((1, count), "FLOAT32")
+    numbers = graph.tensor((1, count), "FLOAT32")
+    small = graph.constant((1, count), "INT8", values=[each % 90 for each in range(count)])
+    graph.operator("DEQUANTIZE", (small,), (numbers,))
+    graph.output(graph.binary("MUL", image, numbers))
+    return maker
+
+
+@needs_tflm
+def test_operators_of_constants_are_replaced_by_what_the_interpreter_computes() -> None:
+    model = made(of_constants())
+    small = proven(shrink_model(model, BOARDS), model)
+    assert names(small.model) == ["ADD"]
+    assert small.folded == 4
+    assert small.report.dropped[0].startswith("4 x an operator of constants alone")
+    assert small.report.proof.is_verified
+    kept = shrink_model(model, BOARDS, ShrinkOptions(without=("constants",)))
+    assert names(kept.model) == names(model)
+    assert kept.report.notes == ()
+    assert small.model.bytes < kept.model.bytes
+    for now, unfolded in zip(small.report.arenas, kept.report.arenas, strict=True):
+        assert now.after < unfolded.after
+
+
+@needs_tflm
+def test_the_constant_is_the_one_that_comes_out() -> None:
+    small = shrink_model(made(dequantized(ModelMaker(), 8))).model
+    assert names(small) == ["MUL"]
+    (constant,) = (each for each in small.main.tensors if each.is_constant)
+    assert struct.unpack("<8f", constant.data) == tuple(each / 32 for each in range(8))
+
+
+@needs_tflm
+def test_a_constant_that_would_make_the_file_larger_is_not_folded() -> None:
+    model = made(dequantized(ModelMaker(), 4096))
+    small = shrink_model(model, BOARDS)
+    assert names(small.model) == names(model)
+    assert small.model == shrink_model(model, BOARDS, ShrinkOptions(without=("constants",))).model
+    both = dequantized(of_constants(), 4096)
+    assert names(shrink_model(made(both), BOARDS).model) == ["ADD", "DEQUANTIZE", "MUL"]
+
+
+def test_without_an_interpreter_nothing_is_folded_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    model = made(of_constants())
+    small = shrink_model(model, BOARDS)
+    assert names(small.model) == names(model)
+    (note,) = small.report.notes
+    assert note.startswith("not folded here: 4 x an operator of constants alone (pip install")
+    assert small.report.told()[-2] == f"shrink: {note}"
+
+
+def exponent() -> ModelMaker:
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 4), "FLOAT32")
+    graph.output(graph.add(image, graph.unary("EXP", graph.constant((1, 4), "FLOAT32"))))
+    return maker
+
+
+def constant_output() -> ModelMaker:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.unary("RELU", graph.input((1, 4))))
+    graph.output(graph.add(graph.constant((1, 4), "INT8"), graph.constant((1, 4), "INT8")))
+    fill(maker, random.Random(6))
+    return maker
+
+
+def branched_on_constants() -> ModelMaker:
+    """A subgraph is called with what an operator makes of constants."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    condition, image = graph.input((), "BOOL"), graph.input((1, 4))
+    value = graph.add(graph.constant((1, 4), "INT8"), graph.constant((1, 4), "INT8"))
+    result = graph.tensor((1, 4))
+    branches = {"then_subgraph_index": 1, "else_subgraph_index": 2}
+    graph.operator("IF", (condition, value), (result,), branches)
+    graph.output(graph.add(image, result))
+    for name in ("then", "else"):
+        branch = maker.graph(name)
+        branch.output(branch.unary("RELU", branch.input((1, 4))))
+    fill(maker, random.Random(7))
+    return maker
+
+
+@needs_tflm
+@pytest.mark.parametrize("network", [exponent, constant_output, branched_on_constants])
+def test_what_may_be_rounded_otherwise_or_is_handed_on_is_not_folded(
+    network: Callable[[], ModelMaker],
+) -> None:
+    model = made(network())
+    small = proven(shrink_model(model, BOARDS), model)
+    assert names(small.model) == names(model)
+    assert small.folded == 0
+    assert small.report.proof.is_verified
+
+
+@needs_tflm
+def test_where_folding_makes_a_difference_the_model_is_shrunk_without(
+    monkeypatch: pytest.MonkeyPatch, interpreters: Interpreters
+) -> None:
+    real = Proving.result
+    asked = []
+
+    def differs(self: Proving) -> Proof:
+        asked.append(self)
+        if len(asked) == 1:
+            raise DiffersError("kws: shrunken, output 0 differs in LiteRT's interpreter")
+        return real(self)
+
+    monkeypatch.setattr(Proving, "result", differs)
+    model = made(of_constants())
+    found = shrinking(model, BOARDS, interpreters=interpreters).result()
+    assert names(found.model) == names(model)
+    assert found.report.proof.is_verified
+    (note,) = found.report.notes
+    assert note == "constants are not folded: shrunken, output 0 differs in LiteRT's interpreter"
+    assert len(asked) == 2
 
 
 # The command, and Python.

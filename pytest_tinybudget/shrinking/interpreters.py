@@ -101,6 +101,8 @@ class Interpreters:
         self._said: SimpleQueue[bytes | None] = SimpleQueue()
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count()
+        #: How many children in a row ended before they began with anything.
+        self._idle_ends = 0
         #: The job and interpreter at work, and whether the file before is behind it.
         self._at: tuple[int, str, bool] | None = None
 
@@ -238,7 +240,7 @@ class Interpreters:
             self._at, job.is_done = None, True
             del self._jobs[number]
         elif what == "begun":
-            self._at = number, name, False
+            self._at, self._idle_ends = (number, name, False), 0
         elif what == "before":
             self._at = number, name, True
         elif what == "failed":
@@ -250,18 +252,19 @@ class Interpreters:
     def _replace(self, reason: str) -> None:
         """Have another child do what this one did not; what ended it failed for ``reason``."""
         self._end()
-        if self._at is None:  # it ended at nothing that it was given
+        self._idle_ends += self._at is None
+        if self._at is None and self._idle_ends > 1:  # it ends before it does anything
             waiting, self._jobs = list(self._jobs.values()), {}
             for job in waiting:
                 for name in job.request["engines"]:
                     job.answers.setdefault(name, Answer("failed", reason=reason))
                 job.is_done = True
             return
-        number, name, after = self._at
-        self._at = None
-        self._jobs[number].answers[name] = Answer("failed", reason=reason, after=after)
-        if self._jobs[number].answers.keys() >= set(self._jobs[number].request["engines"]):
-            self._jobs.pop(number).is_done = True
+        if self._at is not None:
+            (number, name, after), self._at = self._at, None
+            self._jobs[number].answers[name] = Answer("failed", reason=reason, after=after)
+            if self._jobs[number].answers.keys() >= set(self._jobs[number].request["engines"]):
+                self._jobs.pop(number).is_done = True
         if self._jobs:
             self.start()
             for job in self._jobs.values():
