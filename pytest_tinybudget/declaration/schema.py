@@ -605,6 +605,18 @@ class SlotsTable(Struct, frozen=True, forbid_unknown_fields=True):
     model_size: Annotated[
         Size | None, Meta(description="size of the model's own slot", examples=["256 KB"])
     ] = None
+    elf: Annotated[
+        Text | None,
+        Meta(
+            description="with layout esp-idf: an ELF of the firmware, by whose sections the image "
+            "is laid out, relative to this file",
+            examples=["build/app.elf"],
+        ),
+    ] = None
+    model_symbol: Annotated[
+        Text | None,
+        Meta(description="the model's array in the ELF", examples=["g_kws_model_data"]),
+    ] = None
 
 
 class UpdateTable(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.board import Board
@@ -9,6 +11,8 @@ from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import SlotsTable
 from pytest_tinybudget.declaration.schema import UpdateTable
+from pytest_tinybudget.update.esp_image import chip_of
+from pytest_tinybudget.update.esp_image import known_chips
 from pytest_tinybudget.update.partitions import Partition
 from pytest_tinybudget.update.partitions import load_partitions
 from pytest_tinybudget.update.settings import DEFAULT_SEGMENT
@@ -94,7 +98,7 @@ def _from_sizes(context: Context, table: SlotsTable, keys: KeyPath, board: Board
         context.problems.add((*keys, "size"), text, example='size = "480 KB"')
         return None
     model = None if model_size is None else ("a slot of its own", model_size)
-    return _slots(context, table, keys, ("a slot", size), model)
+    return _slots(context, table, keys, board, ("a slot", size), model)
 
 
 def _from_partitions(
@@ -131,7 +135,7 @@ def _from_partitions(
         )
         context.problems.add(here, text)
         return None
-    return _slots(context, table, keys, _sized(firmware), model)
+    return _slots(context, table, keys, board, _sized(firmware), model)
 
 
 def _sized(partition: Partition) -> tuple[str, int]:
@@ -142,6 +146,7 @@ def _slots(
     context: Context,
     table: SlotsTable,
     keys: KeyPath,
+    board: Board,
     firmware: tuple[str, int],
     model: tuple[str, int] | None,
 ) -> Slots | None:
@@ -157,6 +162,7 @@ def _slots(
         if not each.capacity:
             context.problems.add(keys, f"nothing is left of {each.text}")
             return None
+    elf = _elf(context, table, keys, board)
     return Slots(
         layout=table.layout,
         firmware=slot,
@@ -164,4 +170,27 @@ def _slots(
         header=overhead.header_bytes,
         align=table.align,
         signature=table.signature,
+        elf=elf,
+        elf_shown="" if elf is None else context.relative(elf),
+        model_symbols=() if table.model_symbol is None else (table.model_symbol,),
     )
+
+
+def _elf(context: Context, table: SlotsTable, keys: KeyPath, board: Board) -> Path | None:
+    """The declared ELF, where the board's image is one that its sections lay out."""
+    if table.elf is None:
+        if table.model_symbol is not None:
+            text = "names an array in an ELF: 'elf' is missing"
+            context.problems.add((*keys, "model_symbol"), text, example='elf = "build/app.elf"')
+        return None
+    here = (*keys, "elf")
+    if table.layout != "esp-idf":
+        text = f"is for layout 'esp-idf': an image of {table.layout!r} has no pages to fill"
+        context.problems.add(here, text)
+        return None
+    if chip_of(board.mcu) is None:
+        text = f"needs 'mcu' in [boards.{board.id}], one of {', '.join(known_chips())}"
+        context.problems.add(here, text, example='mcu = "ESP32-S3"')
+        return None
+    path = context.file(table.elf, here, "build/app.elf")
+    return None if context.problems.concerns(*here) else path

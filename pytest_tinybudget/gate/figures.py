@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from typing import Literal
 
 from pytest_tinybudget.base.units import Unit
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.layout import model_in_flash
@@ -34,11 +35,33 @@ def _slots(pair: Pair | GroupPair, found: Measurement, _details: bool = False) -
     slots, footprint = pair.slots, found.footprint
     if slots is None:
         return ()
+    from pytest_tinybudget.gate.esp_images import esp_image
     from pytest_tinybudget.update.slots import slot_figures
 
-    estimated = any(part.method == "estimated" for part in footprint.flash_parts)
-    firmware_bytes = footprint.flash + pair.board.reserved_flash
-    return slot_figures(slots, firmware_bytes, found.model_bytes, estimated=estimated)
+    return slot_figures(
+        slots,
+        footprint.flash + pair.board.reserved_flash,
+        found.model_bytes,
+        estimated=any(part.method == "estimated" for part in footprint.flash_parts),
+        image=esp_image(pair, found),
+    )
+
+
+def _partition(pair: Pair | GroupPair, found: Measurement, _details: bool) -> Iterable[Figure]:
+    """An ESP chip's image that may not fit the flash of the firmware, where no slot is declared.
+
+    Flash counts contents. What fills pages is told where it decides, and nowhere else.
+    """
+    if pair.slots is not None or not pair.board.mcu.startswith("ESP32"):
+        return ()
+    from pytest_tinybudget.gate.esp_images import esp_image
+    from pytest_tinybudget.update.slots import image_figure
+
+    image, room = esp_image(pair, found), pair.board.usable_flash
+    if image is None or image.most <= room:
+        return ()
+    what = f"image of application, runtime and model in {format_size(room)} of usable flash"
+    return (image_figure("firmware image", image, room, what, estimated=True),)
 
 
 def _update(pair: Pair, found: Measurement, _details: bool) -> Iterable[Figure]:
@@ -47,6 +70,7 @@ def _update(pair: Pair, found: Measurement, _details: bool) -> Iterable[Figure]:
     if settings is None and limit is None:
         return ()
     from pytest_tinybudget.base.text import printable
+    from pytest_tinybudget.gate.esp_images import esp_image
     from pytest_tinybudget.graph.tflite import load_content
     from pytest_tinybudget.update.payload import Payload
     from pytest_tinybudget.update.payload import payload_figures
@@ -55,10 +79,16 @@ def _update(pair: Pair, found: Measurement, _details: bool) -> Iterable[Figure]:
     slots, deployed = pair.slots, pair.model.deployed
     footprint, (model,) = found.footprint, found.in_firmware
     firmware_bytes = footprint.flash + pair.board.reserved_flash - model_in_flash(footprint)
+    around, padding = slots.payload.around if slots else 0, 0
+    image = esp_image(pair, found) if slots and slots.model is None else None
+    if image is not None:
+        firmware_bytes = max(0, image.least - around - model_in_flash(footprint))
+        padding = image.most - image.least
     payload = Payload(
         model.content,
-        around_bytes=slots.payload.around if slots else 0,
+        around_bytes=around,
         firmware_bytes=firmware_bytes if slots and slots.model is None else 0,
+        padding_bytes=padding,
         deployed=load_content(deployed, printable(deployed.name)) if deployed else b"",
         trained=pair.model.planned is None,
         in_place=settings.in_place if settings else None,
@@ -97,7 +127,7 @@ def _inference(
 
 
 #: Of a model, in the order of the reports.
-_SOURCES: tuple[Source, ...] = (_speed, _slots, _update)
+_SOURCES: tuple[Source, ...] = (_speed, _slots, _partition, _update)
 
 
 def figures_of(
@@ -109,5 +139,5 @@ def figures_of(
         TinybudgetError: one of the declared figures cannot be computed.
     """
     if isinstance(pair, GroupPair):
-        return tuple(_slots(pair, found))
+        return (*_slots(pair, found), *_partition(pair, found, details))
     return tuple(figure for source in _SOURCES for figure in source(pair, found, details))

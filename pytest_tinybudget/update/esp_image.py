@@ -122,14 +122,16 @@ class EspElf(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """What another firmware has more than an ELF: ``model`` bytes, and code from ... to.
+    """What another firmware has more than an ELF: bytes of models, and least and most of code.
 
-    Where of the code's bytes the constants are is not known.
+    Which of the code's bytes are constants is not known. The models' bytes are right to ``slack``
+    bytes, by what lies behind their arrays.
     """
 
     model: int
-    least_code: int
-    most_code: int
+    least_code: int = 0
+    most_code: int = 0
+    slack: int = 0
 
 
 class SizeRange(Struct, frozen=True):
@@ -143,6 +145,11 @@ class SizeRange(Struct, frozen=True):
 def chip_of(mcu: str) -> Chip | None:
     """The chip of a board with ``mcu``, such as ``"ESP32-S3"``; ``None``: no such chip is known."""
     return _chips().get(mcu.upper().strip())
+
+
+def known_chips() -> tuple[str, ...]:
+    """The chips whose images are known, as ``Board.mcu`` names them."""
+    return tuple(_chips())
 
 
 def bounds(contents: int, secure_pad: SecurePad, page: int = PAGE_BYTES) -> SizeRange:
@@ -293,7 +300,7 @@ def read_application(path: Path, label: str, mcu: str, model_symbols: Sequence[s
     chip = chip_of(mcu)
     if chip is None:
         raise TinybudgetError(
-            f"{label}: how an image is laid out is known for {', '.join(_chips())}, and not for "
+            f"{label}: how an image is laid out is known for {', '.join(known_chips())}, not for "
             f"{printable(mcu) or 'a board without mcu'}"
         )
     firmware = replace(read_firmware(path), label=label)
@@ -370,18 +377,24 @@ def changed_image(elf: EspElf, change: Change, secure_pad: SecurePad) -> SizeRan
         TinybudgetError: esptool makes no image of it.
     """
     now = image_of(elf.sections, elf.chip, elf.page, secure_pad)
-    if change == Change(0, 0, 0):
+    if change == Change(0):
         return SizeRange(now.bytes, now.bytes, now.padding)
-    whole = change.model % _ARRAY_ALIGNMENT == 0
-    slack = 0 if whole else _ARRAY_ALIGNMENT
-    least = min(
-        image.bytes for image in _images(elf, change.model - slack, change.least_code, secure_pad)
-    )
-    most = max(
-        _images(elf, change.model + slack, change.most_code, secure_pad),
-        key=lambda image: image.bytes,
-    )
+    model, slack = change.model, change.slack
+    least = min(each.bytes for each in _images(elf, model - slack, change.least_code, secure_pad))
+    images = _images(elf, model + slack, change.most_code, secure_pad)
+    most = max(images, key=lambda image: image.bytes)
     return SizeRange(least, most.bytes, most.padding)
+
+
+def model_change(before: Sequence[bytes], after: Sequence[bytes]) -> Change:
+    """What ``after``, the models of a firmware, has more than ``before``."""
+    model = sum(map(len, after)) - sum(map(len, before))
+    if len(before) == len(after):
+        pairs = zip(sorted(before, key=len), sorted(after, key=len), strict=True)
+        moved = sum((len(new) - len(old)) % _ARRAY_ALIGNMENT != 0 for old, new in pairs)
+    else:
+        moved = max(len(before), len(after))
+    return Change(model, slack=moved * _ARRAY_ALIGNMENT)
 
 
 def _images(elf: EspElf, model: int, code: int, secure_pad: SecurePad) -> Iterator[EspImage]:
@@ -413,8 +426,7 @@ def _grown(sections: Sequence[Section], name: str, by: int) -> tuple[Section, ..
             end = section.end
             section = replace(section, address=section.address + moved)
         elif section.name == name:
-            if section.size + by <= 0:
-                raise TinybudgetError(f"{printable(name)} would be {section.size + by:,} B")
+            by = max(by, 4 - section.size)
             moved, end = by, section.end
             section = replace(section, size=section.size + by)
         grown.append(section)

@@ -33,7 +33,8 @@ class Payload(Struct, frozen=True):
 
     ``model`` and ``deployed`` are contents of files; ``deployed`` is empty where none is declared.
     ``around_bytes`` are header and signature, which are new with each image. ``firmware_bytes`` is
-    the firmware that the model is linked into, 0 where the model is sent alone. The weights of a
+    the firmware that the model is linked into, 0 where the model is sent alone, ``padding_bytes``
+    the most that its image may have besides, to fill pages of flash. The weights of a
     model that is not ``trained`` are made up, so they count uncompressed. ``in_place`` is how a
     delta overwrites the deployed model; ``None`` where it is written beside it.
     """
@@ -44,6 +45,7 @@ class Payload(Struct, frozen=True):
     deployed: bytes = b""
     trained: bool = True
     in_place: InPlace | None = None
+    padding_bytes: int = 0
 
     @property
     def fixed_bytes(self) -> int:
@@ -58,12 +60,12 @@ class Payload(Struct, frozen=True):
         """
         whole = self.fixed_bytes + len(self.model)
         if sent == "raw":
-            return whole, whole
+            return whole, whole + self.padding_bytes
         if not self.trained:
-            return 0, whole
+            return 0, whole + self.padding_bytes
         if sent == "compressed":
             size = compressed_bytes(self.model)
-            return size, size + self.fixed_bytes
+            return size, size + self.fixed_bytes + self.padding_bytes
         least, most = delta_bytes(self.deployed, self.model, self.in_place)
         return least, most + self.around_bytes
 
@@ -78,6 +80,8 @@ class Payload(Struct, frozen=True):
             )
             if size
         ]
+        if self.padding_bytes:
+            besides.append(f"up to {format_size(self.padding_bytes)} that fill pages of flash")
         if sent != "raw" and not self.trained:
             return "the model is not trained yet: its weights count whole"
         if sent == "delta":
@@ -90,7 +94,7 @@ class Payload(Struct, frozen=True):
         if sent == "compressed":
             window = format_size(_DICTIONARY_BYTES)
             model += f" as LZMA2 (dictionary {window})"
-            besides = [f"at most {each}" for each in besides]
+            besides = [f"at most {each.removeprefix('up to ')}" for each in besides]
         return " and ".join((model, *besides))
 
 

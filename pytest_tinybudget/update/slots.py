@@ -20,6 +20,8 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.results.types import Figure
+from pytest_tinybudget.update.esp_image import SecurePad
+from pytest_tinybudget.update.esp_image import SizeRange
 from pytest_tinybudget.update.partitions import Partition
 
 
@@ -66,6 +68,8 @@ class Slots(Struct, frozen=True):
 
     ``firmware`` is one of the slots for the firmware. The model is part of the firmware, or has the
     slot ``model``. ``align`` is the write size of the flash, ``header`` the bytes before an image.
+    ``elf`` is an ELF of the firmware, which errors call ``elf_shown``, and ``model_symbols`` name
+    the arrays of the models in it.
     """
 
     layout: Layout
@@ -74,6 +78,9 @@ class Slots(Struct, frozen=True):
     header: int = 0
     align: int = DEFAULT_ALIGN
     signature: Signature = "none"
+    elf: Path | None = None
+    elf_shown: str = ""
+    model_symbols: tuple[str, ...] = ()
 
     @property
     def room(self) -> int:
@@ -168,19 +175,71 @@ def partition_named(
 
 
 def slot_figures(
-    slots: Slots, firmware_bytes: int, model_bytes: int, *, estimated: bool
+    slots: Slots,
+    firmware_bytes: int,
+    model_bytes: int,
+    *,
+    estimated: bool,
+    image: SizeRange | None = None,
 ) -> Iterator[Figure]:
     """Figures: whether firmware and model fit their slots.
 
     ``firmware_bytes`` is the whole firmware with the model; ``estimated`` is true where it is a
-    bound.
+    bound. ``image`` is the whole image of an ESP chip, which has its pages to fill.
     """
-    image = firmware_bytes - (model_bytes if slots.model else 0)
     what = "application and runtime" if slots.model else "application, runtime and model"
     method: Literal["estimated", "measured"] = "estimated" if estimated else "measured"
-    yield _figure("firmware slot", image, slots.firmware, what, method)
+    if image is None:
+        contents = firmware_bytes - (model_bytes if slots.model else 0)
+        yield _figure("firmware slot", contents, slots.firmware, what, method)
+    else:
+        room = f"{slots.firmware.name} of {format_size(slots.firmware.size)}"
+        yield image_figure(
+            "firmware slot",
+            image,
+            slots.firmware.size,
+            f"image of {what} in {room}",
+            elf=slots.elf_shown,
+            estimated=estimated,
+        )
     if slots.model is not None:
         yield _figure("model slot", model_bytes, slots.model, "the model", "exact")
+
+
+def image_figure(
+    name: str, image: SizeRange, limit: int, what: str, *, elf: str = "", estimated: bool
+) -> Figure:
+    """The figure of an ESP chip's image in ``limit`` bytes; ``elf`` is what it was counted from."""
+    padding = format_size(image.padding)
+    if elf:
+        basis = f"{what}, laid out by {elf} as elf2image does: {padding} of it fill pages of flash"
+    else:
+        basis = f"{what}: up to {padding} of it fill pages of flash"
+    advice = ""
+    if (over := image.most - limit) > 0:
+        advice = f"{name}: {format_size(over)} less, or a larger one"
+        if not elf and image.least <= limit:
+            advice += (
+                '; it may fit: elf = "build/app.elf" in [boards.NAME.slots] says how much is filled'
+            )
+    exact = image.least == image.most and not estimated
+    return Figure(
+        name=name,
+        unit="B",
+        low=image.least,
+        high=image.most,
+        method="measured" if exact else "estimated",
+        basis=basis,
+        limit=limit,
+        advice=advice,
+    )
+
+
+def secure_pad(signature: Signature, mcu: str) -> SecurePad:
+    """What elf2image pads an image for: only the ESP32's first Secure Boot has ECDSA there."""
+    if signature == "none":
+        return ""
+    return "1" if signature == "ecdsa-p256" and mcu == "ESP32" else "2"
 
 
 def _figure(
