@@ -505,6 +505,29 @@ def _firmware(folder: Path) -> Target:
     return Target("firmware", _compiled(folder)["firmware"], read, mutated_bytes)
 
 
+def _esp_application(folder: Path) -> Target:
+    """ELF files as ESP-IDF links them, and the image that esptool would make of each."""
+    from test_esp_image import application
+
+    from pytest_tinybudget.update.esp_image import changed_image
+    from pytest_tinybudget.update.esp_image import model_change
+    from pytest_tinybudget.update.esp_image import read_application
+
+    path = folder / "fuzzed.elf"
+    model = b"\0\0\0\0TFL3".ljust(900, b"\7")
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        elf = read_application(path, "fuzzed.elf", "ESP32-C6", ())
+        changed_image(elf, model_change(elf.models, [bytes(1_500)]), "2")
+
+    corpus = [
+        application("esp32c6", model, 900, data=50, fast_code=300, page_power=power, symbols=arrays)
+        for power, arrays in ((0, [("g_kws_model_data", 0, 900)]), (14, []))
+    ]
+    return Target("esp", corpus, read, mutated_bytes)
+
+
 def _debug_information(folder: Path) -> Target:
     """Firmware with structs of TFLM's names, in the forms of debug information."""
     from struct_source import core_source
@@ -808,6 +831,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "devices": _devices,
     "table": _table,
     "firmware": _firmware,
+    "esp": _esp_application,
     "debug": _debug_information,
     "serial_log": _serial_log,
     "archive": _archive,
