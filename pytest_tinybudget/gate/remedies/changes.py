@@ -256,7 +256,9 @@ def _larger_partition(result: PairResult, candidate: Candidate) -> Iterator[Chan
     largest = largest_partition(board)
     if board.id in pair.project.slots or not largest or result.footprint is None:
         return
-    wanted = align_up(board.reserved_flash + result.footprint.flash, PARTITION_BYTES)
+    contents = board.reserved_flash + result.footprint.flash
+    images = (each.high for each in result.figures if each.name == FIRMWARE_IMAGE)
+    wanted = align_up(max(contents, int(next(images, 0) or 0)), PARTITION_BYTES)
     size = min(wanted, largest)
     if size > board.usable_flash:
         key = f'usable_flash = "{size // 1024} KB"'
