@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _STATE_POWER = 'state what the board draws: active_power = "40 mW" in a [boards.NAME] of your own'
 
+#: The figure of an ESP chip's image where no slot is declared.
+FIRMWARE_IMAGE = "firmware image"
+
 Source = Callable[[Pair, Measurement, bool], Iterable[Figure]]
 
 
@@ -61,7 +64,7 @@ def _partition(pair: Pair | GroupPair, found: Measurement, _details: bool) -> It
     if image is None or image.most <= room:
         return ()
     what = f"image of application, runtime and model in {format_size(room)} of usable flash"
-    return (image_figure("firmware image", image, room, what, estimated=True),)
+    return (image_figure(FIRMWARE_IMAGE, image, room, what, estimated=True),)
 
 
 def _update(pair: Pair, found: Measurement, _details: bool) -> Iterable[Figure]:

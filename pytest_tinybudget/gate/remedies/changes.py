@@ -30,6 +30,7 @@ from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.footprint.link import OtherFlag
 from pytest_tinybudget.footprint.link import other_flags
 from pytest_tinybudget.footprint.link import reference_of
+from pytest_tinybudget.gate.figures import FIRMWARE_IMAGE
 from pytest_tinybudget.gate.waste import planned_for
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.results.types import PairResult
