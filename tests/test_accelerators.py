@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from conftest import dense_model
@@ -17,10 +20,12 @@ from msgspec.structs import replace
 from pytest_tinybudget import cli
 from pytest_tinybudget.accelerators import vela
 from pytest_tinybudget.accelerators.coral import lint
+from pytest_tinybudget.accelerators.ethos_u import _share
 from pytest_tinybudget.accelerators.jetson import latency_bound
 from pytest_tinybudget.accelerators.jetson import peak_activation_bytes
 from pytest_tinybudget.base.cache import Cache
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.accelerator import VelaOptions
 from pytest_tinybudget.boards.accelerator import accelerators
 from pytest_tinybudget.boards.accelerator import find_accelerator
@@ -33,6 +38,7 @@ from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.results.reader import load_results
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.workspace import Workspace
@@ -203,9 +209,129 @@ def test_an_ethos_u_has_no_budget_of_energy_to_pass(tmp_path: Path) -> None:
 @needs_vela
 def test_operators_on_the_cpu_are_told_and_leave_the_time_unknown(tmp_path: Path) -> None:
     result = check(tmp_path, U55 + CHOSEN, with_cpu_operator())
-    assert result.warnings == ("not on the Ethos-U but on the CPU: L2_NORMALIZATION",)
+    assert result.warnings == (
+        "not on the Ethos-U but on the CPU: 1 of the model's 2 operators: L2_NORMALIZATION",
+    )
     assert result.figures[0].low is None
     assert "the CPU's part is not known" in result.figures[0].basis
+
+
+def test_the_share_of_the_cpu_counts_the_models_own_operators_not_those_of_vela() -> None:
+    model = model_of(with_cpu_operator())
+    told = _share(model, ["L2_NORMALIZATION", "MUL", "MUL"])
+    assert told == "1 of the model's 2 operators: L2_NORMALIZATION; and by Vela: MUL (2)"
+    assert _share(model, ["MUL"]) == "0 of the model's 2 operators; and by Vela: MUL"
+
+
+def chain(filters: int = 16) -> bytes:
+    """Convolutions whose activations are much larger than their weights."""
+    maker = ModelMaker()
+    graph = maker.graph("chain")
+    hidden = graph.input((1, 48, 48, 1))
+    for _ in range(4):
+        hidden = graph.conv2d(hidden, filters=filters, activation="RELU")
+    graph.output(graph.dense(graph.pool(hidden), units=4))
+    return maker.build()
+
+
+def declared_options(folder: Path, board: str, model: str = "") -> Pair:
+    """The pair of ``chain`` on ``board``."""
+    folder.joinpath("kws.tflite").write_bytes(chain())
+    text = f'[models.kws]\nsource = "kws.tflite"\nboards = ["own"]\n{model}\n{board}'
+    folder.joinpath("tinybudget.toml").write_text(text, encoding="utf-8")
+    (pair,) = pairs("tinybudget.toml", load_declaration(folder / "tinybudget.toml"))
+    assert isinstance(pair, Pair)
+    return pair
+
+
+def used(result: PairResult, metric: str) -> int:
+    (found,) = (each.used for each in result.measures if each.metric == metric)
+    return found
+
+
+SIZE = CHOSEN + 'optimise = "Size"\n'
+
+
+@needs_vela
+def test_a_pair_that_fails_tells_what_the_other_optimization_makes_of_it(tmp_path: Path) -> None:
+    tight = 'budget = { ram = "30 KB" }'
+    over = Gate().check(declared_options(tmp_path, U55 + CHOSEN, tight))
+    after = Gate().check(declared_options(tmp_path, U55 + SIZE, tight))
+    assert over.failed
+    (line,) = (each for each in over.reasons if each.startswith("optimise"))
+    flash, ram = (used(after, metric) - used(over, metric) for metric in ("flash", "ram"))
+    assert flash > 0 > ram
+    assert line.startswith('optimise = "Size" in [boards.own.vela] makes of this model flash ')
+    assert f"flash {format_size(used(after, 'flash'))} ({format_size(flash)} more)" in line
+    assert f"RAM {format_size(used(after, 'ram'))} ({format_size(-ram)} less)" in line
+    assert re.search(r"Vela's time [\d.]+ ms \([\d.]+ ms (more|less)\)", line)
+    end = f", which is not enough: {after.headline}" if after.failed else ": then it fits"
+    assert line.endswith(end)
+
+
+@needs_vela
+def test_where_size_is_declared_the_other_one_makes_the_file_smaller(tmp_path: Path) -> None:
+    flash = used(Gate().check(declared_options(tmp_path, U55 + CHOSEN)), "flash")
+    budget = f'budget = {{ flash = "{flash} B" }}'
+    over = Gate().check(declared_options(tmp_path, U55 + SIZE, budget))
+    assert over.failed
+    (line,) = (each for each in over.reasons if each.startswith('optimise = "Performance"'))
+    assert line.endswith(": then it fits")
+    assert not Gate().check(declared_options(tmp_path, U55 + CHOSEN, budget)).failed
+
+
+@needs_vela
+@pytest.mark.parametrize("accelerator", ["u65-256", "u85-256"])
+def test_an_optimization_that_changes_nothing_is_told_as_such(
+    accelerator: str, tmp_path: Path
+) -> None:
+    board = U55.replace("u55-128", accelerator)
+    over = Gate().check(declared_options(tmp_path, board, 'budget = { ram = "1 KB" }'))
+    (line,) = (each for each in over.reasons if each.startswith("optimise"))
+    assert line.startswith(
+        'optimise = "Size" in [boards.own.vela] changes nothing for this model: flash '
+    )
+
+
+@needs_vela
+def test_the_other_optimization_of_a_pair_that_passes_is_measured_where_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared_options(tmp_path, U55 + CHOSEN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYBUDGET_CACHE", str(tmp_path / "cache"))
+    calls = []
+    run = vela._call
+    monkeypatch.setattr(vela, "_call", lambda *given: calls.append(given[1]) or run(*given))
+    assert cli.main(["check", "--no-cache"]) == 0
+    assert len(calls) == 1
+    assert "optimise" not in capsys.readouterr().out
+    assert cli.main(["check", "--no-cache", "--json", "results.json"]) == 0
+    assert len(calls) == 3
+    (pair,) = load_results(Path("results.json")).pairs
+    assert sum('optimise = "Size"' in note for note in pair.notes) == 1
+    assert cli.main(["check", "-v"]) == cli.main(["check", "-v"]) == 0
+    assert len(calls) == 5  # kept in the cache
+
+
+@needs_vela
+@pytest.mark.parametrize("accelerator", ["ethos-u55-128", "ethos-u65-256", "ethos-u85-256"])
+@pytest.mark.parametrize("optimise", ["Performance", "Size"])
+def test_file_and_sram_are_those_that_vela_itself_tells(
+    accelerator: str, optimise: Literal["Performance", "Size"], tmp_path: Path
+) -> None:
+    """Vela as a user runs it, beside ours."""
+    (tmp_path / "chain.tflite").write_bytes(chain())
+    command = [
+        sys.executable, "-m", "ethosu.vela", "chain.tflite", "--output-dir=out",
+        f"--accelerator-config={accelerator}", f"--optimise={optimise}",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    ours = vela.compile_model(model_of(chain()), accelerator, VelaOptions(optimise=optimise))
+    assert ours.model.content == (tmp_path / "out" / "chain_vela.tflite").read_bytes()
+    told = re.search(r"Total SRAM used\s+([\d.]+) KiB", done.stdout)
+    assert told is not None
+    assert f"{ours.sram_bytes / 1024:.2f}" == told[1]
 
 
 @needs_vela

@@ -14,7 +14,6 @@ class Accelerated(Struct, frozen=True):
 
     ``model`` is the file that the firmware holds (``None`` where there is no firmware), which
     ``footprint`` is of. ``settings`` say how it was made, which the result records.
-    ``advice`` is what to change where the pair does not fit.
     """
 
     footprint: Footprint
@@ -22,5 +21,4 @@ class Accelerated(Struct, frozen=True):
     settings: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    advice: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()

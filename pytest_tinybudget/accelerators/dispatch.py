@@ -37,7 +37,7 @@ def accelerated(pair: Pair, workspace: Workspace) -> Accelerated:
             code="TB200",
         )
     model = workspace.model(pair.model)
-    key = ("accelerated", pair.id)
+    key = ("accelerated", pair.id, pair.board.vela)
     return workspace.once(model, key, lambda: _accelerated(pair, model, workspace))
 
 

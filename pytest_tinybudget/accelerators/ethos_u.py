@@ -78,8 +78,7 @@ def on_ethos_u(
         model=compiled.model,
         settings=_settings(compiled, board),
         notes=tuple(_notes(model, compiled)),
-        warnings=tuple(_warnings(compiled, board)),
-        advice=_advice(board),
+        warnings=tuple(_warnings(model, compiled, board)),
         figures=(_latency(compiled),),
     )
 
@@ -149,10 +148,10 @@ def _notes(model: Model, compiled: Compiled) -> Iterator[str]:
         yield f"the CPU keeps the model's state: {_counted(keeping)}"
 
 
-def _warnings(compiled: Compiled, board: Board) -> Iterator[str]:
+def _warnings(model: Model, compiled: Compiled, board: Board) -> Iterator[str]:
     computing = [name for name in compiled.cpu_operators if name not in _KEEPING]
     if computing:
-        yield f"not on the Ethos-U but on the CPU: {_counted(computing)}"
+        yield f"not on the Ethos-U but on the CPU: {_share(model, computing)}"
     chosen = {
         "system_config": (board.vela.system_config, compiled.system_config),
         "memory_mode": (board.vela.memory_mode, compiled.memory_mode),
@@ -170,13 +169,6 @@ def _warnings(compiled: Compiled, board: Board) -> Iterator[str]:
         )
 
 
-def _advice(board: Board) -> tuple[str, ...]:
-    if board.vela.optimise == "Size":
-        return ()
-    size = f'optimise = "Size" in [boards.{board.id}.vela]'
-    return (f"RAM: {size} takes the least SRAM and more time; arena_cache_size is in between",)
-
-
 def _latency(compiled: Compiled) -> Figure:
     """Vela's estimate for the NPU. If the CPU runs operators too, the total is not known."""
     estimate = f"Vela's estimate at {compiled.clock_hz / 1e6:g} MHz, {compiled.system_config}"
@@ -185,6 +177,28 @@ def _latency(compiled: Compiled) -> Figure:
         basis = f"{milliseconds:.3g} ms on the NPU ({estimate}); the CPU's part is not known"
         return Figure("latency", "s", None, None, "unknown", basis)
     return Figure("latency", "s", compiled.seconds, compiled.seconds, "estimated", estimate)
+
+
+def _share(model: Model, on_cpu: list[str]) -> str:
+    """How many of the operators of ``model`` are ``on_cpu``, and which.
+
+    The compiled file may have others: Vela divides an operator into several, or puts in one of its
+    own. Those do not count as the model's.
+    """
+    own = Counter(
+        operator.name
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operator.name not in _KEEPING
+    )
+    left = Counter(on_cpu)
+    shared = left & own
+    count, whole = shared.total(), own.total()
+    text = f"{count} of the model's {whole} operators"
+    if count:
+        text += f": {_counted(list(shared.elements()))}"
+    made = left - own
+    return text + (f"; and by Vela: {_counted(list(made.elements()))}" if made else "")
 
 
 def _counted(names: list[str]) -> str:

@@ -87,7 +87,9 @@ def base_of(arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declar
     store = base.Store(arguments.store, writer.render) if arguments.store else None
     # The base is held to no base of its own.
     base_gate = replace(
-        gate, rules=replace(gate.rules, waste=False), baselines=Baselines(chosen=Baseline())
+        gate,
+        rules=replace(gate.rules, waste=False, vela=False),
+        baselines=Baselines(chosen=Baseline()),
     )
     written = Path(arguments.json) if arguments.json and str(arguments.json) != "-" else None
     run = base.Run(arguments.paths, selected, Path.cwd(), written=written)

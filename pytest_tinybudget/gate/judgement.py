@@ -45,7 +45,8 @@ class Rules(Struct, frozen=True):
     ``strict`` fails pairs whose numbers are bounds and not exact. ``verify`` also runs each
     model in the real interpreter. ``require_base`` makes it an error where a limit of growth could
     not be checked. ``today`` (UTC) decides which agreed increases have expired. ``waste`` asks what
-    of each file shrinking would save.
+    of each file shrinking would save, ``vela`` what Vela's other optimization makes of each model
+    that passes.
     """
 
     strict: bool = False
@@ -53,6 +54,7 @@ class Rules(Struct, frozen=True):
     require_base: bool = False
     today: datetime.date = field(default_factory=_today)
     waste: bool = False
+    vela: bool = False
 
     def demands(self, pair: Pair | GroupPair) -> Demands:
         """The limits and requirements for ``pair``."""

@@ -113,6 +113,19 @@ class Gate(Struct, frozen=True, eq=False):
             return self._on_a_board(pair, details=True)  # a failure is reported with all details
         return self._advised(pair, found, result, base)
 
+    def _other_vela(
+        self, pair: Pair, found: Measurement, result: PairResult, base: PairResult | None
+    ) -> PairResult:
+        """``result`` with what Vela's other optimization makes of it, if it fails or is shown."""
+        if not (self.rules.vela or result.outcome in ("over", "unmet")):
+            return result
+        from pytest_tinybudget.gate.remedies.other_vela import other_optimization
+
+        lines = other_optimization(result, pair, found, self.workspace, self.rules, base)
+        if result.failed:
+            return replace(result, reasons=(*result.reasons, *lines))
+        return replace(result, notes=(*result.notes, *lines))
+
     def _real_run(self, found: Measurement) -> RealRun | None:
         """Run the model in the real interpreter, if ``verify`` is set; groups are not run."""
         if not self.rules.verify or found.accelerated or len(found.models) > 1:
@@ -130,18 +143,17 @@ class Gate(Struct, frozen=True, eq=False):
         base: PairResult | None,
     ) -> PairResult:
         """``result`` with the changes that would make it pass, or with a hint if it passes."""
-        if found.accelerated is not None:
-            lines = found.accelerated.advice if result.outcome == "over" else ()
-        elif result.outcome == "error":
+        if found.accelerated is not None and isinstance(pair, Pair):
+            return self._other_vela(pair, found, result, base)
+        if result.outcome == "error":
             return result  # it fits: only a base to compare with is missing
-        elif not result.failed:
+        if not result.failed:
             hints = _dense_hints(pair, result, self.workspace)
             return replace(result, notes=(*result.notes, *hints)) if hints else result
-        else:
-            from pytest_tinybudget.gate.remedies.remedies import remedies
-            from pytest_tinybudget.gate.remedies.trial import Trial
+        from pytest_tinybudget.gate.remedies.remedies import remedies
+        from pytest_tinybudget.gate.remedies.trial import Trial
 
-            lines = remedies(result, pair, found.models, Trial(self.workspace, self.rules, base))
+        lines = remedies(result, pair, found.models, Trial(self.workspace, self.rules, base))
         return replace(result, reasons=(*result.reasons, *lines))
 
 

@@ -62,7 +62,9 @@ def _measured(config: pytest.Config, revision: str, gate: Gate) -> Baseline:
     selected, _ = declared_in(root, paths, root, boards)  # what is wrong is told by collection
     # The base is held to no base of its own.
     base_gate = replace(
-        gate, rules=replace(gate.rules, waste=False), baselines=Baselines(chosen=Baseline())
+        gate,
+        rules=replace(gate.rules, waste=False, vela=False),
+        baselines=Baselines(chosen=Baseline()),
     )
     written = path_setting(config, "tinybudget_json")
     return base_of(revision, Run(paths, selected, root, boards, written), measure)

@@ -30,6 +30,7 @@ from pytest_tinybudget.pytest_plugin.settings import setting
 from pytest_tinybudget.pytest_plugin.settings import worker_input
 from pytest_tinybudget.pytest_plugin.settings import writes_page
 from pytest_tinybudget.pytest_plugin.terminal import show_progress
+from pytest_tinybudget.pytest_plugin.wire import details_wanted
 from pytest_tinybudget.pytest_plugin.worker_files import queue_files
 from pytest_tinybudget.workspace import Workspace
 
@@ -75,6 +76,7 @@ def gate_of(config: pytest.Config) -> Gate:
             verify=setting(config, "tinybudget_verify"),
             require_base=setting(config, "tinybudget_require_base"),
             waste=writes_page(config),
+            vela=details_wanted(config),
         )
         written = path_setting(config, "tinybudget_json")
         writer = partial(queue_files, config) if in_worker(config) else write
