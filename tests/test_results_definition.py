@@ -21,6 +21,7 @@ from msgspec.structs import replace
 import pytest_tinybudget
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.cli import main
+from pytest_tinybudget.footprint.result import FloatPart
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import SplitArena
@@ -54,6 +55,7 @@ NEWER = {
     "$.runtime.variants[].cores",
     "$.runtime.variants[].distribution",
     "$.pairs[].flashed",
+    "$.pairs[].float_parts",
     "$.pairs[].notes",
     "$.pairs[].refusals[].right_since",
     "$.pairs[].figures",
@@ -133,6 +135,7 @@ def full() -> PairResult:
             refusals=(Refusal("prepare", "CONV_2D", 0, 0, "why"),),
             unknown=("CUSTOM",),
             not_int8=("input",),
+            float_parts=(FloatPart("ELU #2", "act/Elu", 1, 6400, 16),),
             savings=(replace(samples.footprint().savings[0], parts=(("its own code", 3174),)),),
         ),
         identity=replace(samples.IDENTITY, tool=tool_version()),

@@ -210,8 +210,12 @@ class Converter:
         from pytest_tinybudget.convert.server import outcome
 
         report = outcome(job, folder)
-        check_converted(folder.whole.read_bytes(), job.shown, job.activations)
-        return Entry(folder.model.read_bytes(), {**report, "source": job.shown})
+        whole = folder.whole.read_bytes()
+        check_converted(whole, job.shown, job.activations)
+        report = {**report, "source": job.shown}
+        if job.strip:  # the names of layers are gone
+            report["notes"] = [*report["notes"], *_float_layers(whole, job.shown)]
+        return Entry(folder.model.read_bytes(), report)
 
     def _keep(self, task: _Task, entry: Entry) -> None:
         doubt = self.cache.put(task.key, entry) if self.cache is not None else ""
@@ -231,6 +235,14 @@ class Converter:
         if self._home is None:
             self._home = self._open.enter_context(temporary_folder())
         return self._home
+
+
+def _float_layers(content: bytes, shown: str) -> list[str]:
+    """The parts that stayed float, a note each."""
+    from pytest_tinybudget.footprint.float_parts import float_parts
+    from pytest_tinybudget.graph.tflite import read_model
+
+    return [f"stayed float: {part.text}" for part in float_parts(read_model(content, shown))]
 
 
 def _no_room(request: Request, error: OSError) -> ConversionError:

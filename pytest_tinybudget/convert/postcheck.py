@@ -1,6 +1,8 @@
-"""Checks that a converted file is full-integer TF Lite that TFLM can load; errors name the place.
+"""Checks that a converted file is one that TFLM can load; errors name the place.
 
-Converters may leave operators in float without a message, so every file is checked.
+Converters may leave operators in float without a message. TFLM runs most of those: whether such a
+model passes is for ``require_int8``, as of a file that needs no conversion. A file that is float
+as a whole was not converted.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ from typing import Literal
 
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.footprint.float_parts import CONVERSIONS
+from pytest_tinybudget.footprint.float_parts import FLOATS
+from pytest_tinybudget.footprint.float_parts import has_integer_operator
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.resolve import foreign
 from pytest_tinybudget.graph.model import Model
@@ -21,11 +26,9 @@ from pytest_tinybudget.graph.tflite import read_model
 
 _MOST_SHOWN = 8
 
-_FLOATS = frozenset({"FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16", "COMPLEX64", "COMPLEX128"})
-
 
 def check_converted(content: bytes, shown: str, activations: Literal["int8", "int16"]) -> None:
-    """Refuse a model that is not full-integer TF Lite that TFLM can load.
+    """Refuse a model that was not converted, or that TFLM cannot load.
 
     Raises:
         ConversionError: with everything that is wrong, by tensor, operator and layer.
@@ -52,21 +55,23 @@ def _problems(model: Model, wanted: str) -> Iterator[str]:
             elif not _is_known(operator):
                 yield f"{_where(operator, graph)} is not in TFLM's resolver: use another layer"
     main = model.main
+    is_float = not has_integer_operator(model)
     for kind, indices in (("input", main.inputs), ("output", main.outputs)):
         for index in indices:
-            yield from _edge(main.tensors[index], kind, wanted)
+            yield from _edge(main.tensors[index], kind, wanted, is_float=is_float)
     for index in model.external_buffers:
         yield f"buffer {index} lies outside the flatbuffer, which TFLM reads as empty"
     for graph in model.subgraphs:
-        for operator in graph.operators:
-            yield from _operator(operator, graph)
+        if is_float:
+            for operator in graph.operators:
+                yield from _operator(operator, graph)
         yield from _shapes(graph)
 
 
-def _edge(tensor: Tensor, kind: str, wanted: str) -> Iterator[str]:
+def _edge(tensor: Tensor, kind: str, wanted: str, *, is_float: bool) -> Iterator[str]:
     """Numbers come and go quantized; what counts or indexes may be any integer."""
     quantized = tensor.type in ("UINT8", "INT8", "INT16")
-    if tensor.type in _FLOATS or (quantized and tensor.type != wanted):
+    if (is_float and tensor.type in FLOATS) or (quantized and tensor.type != wanted):
         yield f"{kind} {_quoted(tensor)} is {tensor.type}, expected {wanted}"
 
 
@@ -76,13 +81,11 @@ def _is_known(operator: Operator) -> bool:
 
 
 def _operator(operator: Operator, graph: Subgraph) -> Iterator[str]:
-    where = _where(operator, graph)
     indices = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
-    floats = [graph.tensors[index] for index in indices if graph.tensors[index].type in _FLOATS]
-    if floats and operator.name in ("QUANTIZE", "DEQUANTIZE"):
-        yield f"{where} goes between float and integer in the middle of the model"
-    elif floats:
-        yield f"{where} computes in {floats[0].type} (tensor {_quoted(floats[0])})"
+    floats = [graph.tensors[index] for index in indices if graph.tensors[index].type in FLOATS]
+    if floats and operator.name not in CONVERSIONS:
+        tensor = floats[0]
+        yield f"{_where(operator, graph)} computes in {tensor.type} (tensor {_quoted(tensor)})"
 
 
 def _shapes(graph: Subgraph) -> Iterator[str]:

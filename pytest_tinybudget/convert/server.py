@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import Any
 from typing import Literal
 
 from pytest_tinybudget.base.processes import end
@@ -175,7 +176,7 @@ def _tell(folder: JobFolder, *lines: str) -> None:
     folder.write_result({"error": [line for line in lines if line]})
 
 
-def outcome(job: Job, folder: JobFolder) -> dict[str, object]:
+def outcome(job: Job, folder: JobFolder) -> dict[str, Any]:
     """The report of a successful job.
 
     Raises:

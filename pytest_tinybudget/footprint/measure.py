@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.float_parts import float_parts
 from pytest_tinybudget.footprint.layout import ACTIVATIONS
 from pytest_tinybudget.footprint.layout import ARENA
 from pytest_tinybudget.footprint.layout import NON_PERSISTENT
@@ -79,6 +80,7 @@ def measure(
         refusals=simulation.refusals,
         unknown=unknown,
         not_int8=not_int8_tensors(model),
+        float_parts=float_parts(model, simulation.arena.buffers if simulation.arena else ()),
     )
     return laid_out(footprint, firmware.placements)
 

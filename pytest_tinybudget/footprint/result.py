@@ -210,6 +210,32 @@ def place(operator: str, subgraph: int, index: int) -> str:
     return f"{operator} #{index}" + (f" of subgraph {subgraph}" if subgraph else "")
 
 
+class FloatPart(Struct, frozen=True, gc=False):
+    """Operators of an integer model that compute in float, one after another."""
+
+    operator: Annotated[str, about("The first that computes in float, with its place: the cause.")]
+    layer: Annotated[str, about("The name of what it computes; empty where the file has none.")]
+    operators: Annotated[int, integer("How many compute in float; conversions do not count.")]
+    arena_bytes: Annotated[
+        int,
+        size("The most that their float tensors take of the arena at once; INT8 takes a fourth."),
+    ] = field(name="arena")
+    flash_bytes: Annotated[int, size("What their float constants take.")] = field(name="flash")
+
+    @property
+    def text(self) -> str:
+        """The part in words, the cause first: ``"ELU #2 (conv/Elu) computes in float"``."""
+        layer = f" ({self.layer})" if self.layer else ""
+        others = f" with {self.operators - 1} more" if self.operators > 1 else ""
+        taken = [
+            f"{taken:,} B of {memory}, {-(-taken // 4):,} B as INT8"
+            for taken, memory in ((self.arena_bytes, "arena"), (self.flash_bytes, "flash"))
+            if taken
+        ]
+        costs = f" ({'; '.join(taken)})" if taken else ""
+        return f"{self.operator}{layer} computes in float{others}{costs}"
+
+
 class Saving(Struct, frozen=True, gc=False):
     """What one change would save in flash, computed by linking again."""
 
@@ -246,6 +272,10 @@ class Footprint(Struct, frozen=True, gc=False):
     not_int8: Annotated[
         tuple[str, ...],
         about("Tensors that keep the model from full INT8, a line each.", always=True),
+    ] = ()
+    float_parts: Annotated[
+        tuple[FloatPart, ...],
+        about("What computes in float in a model that otherwise computes in integers."),
     ] = ()
     savings: Annotated[
         tuple[Saving, ...],

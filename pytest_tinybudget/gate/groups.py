@@ -96,6 +96,11 @@ def combine(
         refusals=refusals,
         unknown=tuple(f"{name}: {line}" for name, each in named for line in each.unknown),
         not_int8=tuple(f"{name}: {line}" for name, each in named for line in each.not_int8),
+        float_parts=tuple(
+            replace(part, operator=f"{name}: {part.operator}")
+            for name, each in named
+            for part in each.float_parts
+        ),
     )
     return laid_out(together, Placements(placements[0].arena))
 

@@ -477,7 +477,12 @@ def _inexact(footprint: Footprint) -> list[str]:
 
 
 def _not_int8(footprint: Footprint) -> str:
-    return f"the model is not full INT8: {_first(footprint.not_int8)}"
+    """What is float, causes first: an operator's layer says more than the tensor before it."""
+    causes = [each.text for each in footprint.float_parts]
+    if not causes:
+        return f"the model is not full INT8: {_first(footprint.not_int8)}"
+    more = f" (and {len(causes) - 1} more in float)" if len(causes) > 1 else ""
+    return f"the model is not full INT8: {causes[0]}{more}"
 
 
 def _first(lines: Sequence[str]) -> str:
