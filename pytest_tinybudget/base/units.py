@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 
@@ -78,6 +80,26 @@ def format_percent_delta(percent: float) -> str:
     if percent and abs(percent) < 0.05:
         return f"{'+' if percent > 0 else '-'}<0.1 %"
     return f"{percent:+.1f} %" if percent else "±0 %"
+
+
+def format_size_range(sizes: Sequence[int]) -> str:
+    """``"812 B"``, ``"172.3 to 173.7 KB"``; the unit once where both ends have the same."""
+    return _text_range(sizes, format_size)
+
+
+def format_delta_range(deltas: Sequence[int]) -> str:
+    """``"+24.2 KB"``, ``"+24.1 to +24.2 KB"``, ``"±0 B"``."""
+    return _text_range(deltas, format_delta)
+
+
+def _text_range(numbers: Sequence[int], text: Callable[[int], str]) -> str:
+    if not numbers:
+        return ""
+    low, high = text(min(numbers)), text(max(numbers))
+    if low == high:
+        return high
+    number, _, unit = low.rpartition(" ")
+    return f"{number if high.endswith(f' {unit}') else low} to {high}"
 
 
 #: Bytes, seconds, joules, percent, or a number without a unit.

@@ -177,8 +177,8 @@ def _growth_text(measure: Measure, old: Measure, limit: MaxIncrease) -> str:
     limits = [f"{limit.percent:g} %"] if limit.percent is not None else []
     limits += [format_size(limit.bytes)] if limit.bytes is not None else []
     return (
-        f"{LABELS[measure.metric]} grew by {format_size(growth)}{share}, "
-        f"more than {' and '.join(limits)}"
+        f"{LABELS[measure.metric]} grew {format_size(growth)}{share}, "
+        f"{' and '.join(limits)} allowed"
     )
 
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-from msgspec.structs import replace
-
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.units import format_delta
+from pytest_tinybudget.base.units import format_delta_range
 from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.base.units import format_percent_delta
 from pytest_tinybudget.base.units import format_size
+from pytest_tinybudget.base.units import format_size_range
 from pytest_tinybudget.baseline.comparison import Causes
-from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.baseline.comparison import Delta
 from pytest_tinybudget.baseline.comparison import LayerChange
 from pytest_tinybudget.baseline.comparison import OperatorChange
+from pytest_tinybudget.baseline.comparison import PartChange
 from pytest_tinybudget.baseline.comparison import PeakTensor
 from pytest_tinybudget.baseline.comparison import Status
 from pytest_tinybudget.report.layout import PLAIN
@@ -29,6 +29,13 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped
+from pytest_tinybudget.report.review import Block
+from pytest_tinybudget.report.review import Group
+from pytest_tinybudget.report.review import Row
+from pytest_tinybudget.report.review import blocks_of
+from pytest_tinybudget.report.review import rows_of
+from pytest_tinybudget.report.review import verdict_text
+from pytest_tinybudget.report.why import parts_of
 from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results.metrics import LABELS
 
@@ -55,17 +62,25 @@ def comparison_lines(
 ) -> list[Line]:
     """The comparison, worst first.
 
-    ``unchanged`` also shows pairs that are as they were, and new ones where there is no base
-    (where no other table does); a ``verbosity`` above 0 lists every cause, one below 0 only
+    One block a model: boards of which the same is to be said are one row. ``unchanged`` also
+    shows pairs that are as they were, and new ones where there is no base (where no other table
+    does); a ``verbosity`` above 0 gives each pair a row and lists every cause, one below 0 only
     the counts.
     """
     lines = [*_heading(comparison, style)]
     shown = comparison.changes if unchanged else comparison.different
     if verbosity >= 0 and shown and (comparison.base or unchanged):
-        lines += _rows(shown, style)
-        lines += _why(shown, style, most=None if verbosity > 0 else _MOST_LISTED)
+        rows = [Row(change.shown, change) for change in shown]
+        blocks = blocks_of(rows, each=verbosity > 0)
+        lines += _rows(blocks, style)
+        most = None if verbosity > 0 else _MOST_LISTED
+        lines += _why(blocks, style, most=most)
     if comparison.base:
-        lines += [Line(text, ("bold",)) for text in wrapped(count_text(comparison), style)]
+        counts = [count_text(comparison)]
+        standings = [row.standing for row in rows_of([], comparison)]
+        if any(standing.endswith("failure") for standing in standings):
+            counts.append(verdict_text(standings))
+        lines += [Line(text, ("bold",)) for each in counts for text in wrapped(each, style)]
     return [Line(clean(line.text, style), line.markup) for line in lines]
 
 
@@ -83,52 +98,77 @@ def _heading(comparison: Comparison, style: Style) -> Iterator[Line]:
         yield from (Line(text) for text in wrapped(note, style))
 
 
-def _rows(changes: Sequence[Change], style: Style) -> list[Line]:
+def _rows(blocks: Sequence[Block], style: Style) -> list[Line]:
     rows = [["", "model, board", "", "base", "now", "change", "", "limit"]]
-    owners: list[Change] = []
-    for change in changes:
-        for number, cells in enumerate(_deltas(change)):
-            first = [_word(change), f"{change.model}, {change.board}"] if number == 0 else ["", ""]
-            rows.append([*first, *cells])
-            owners.append(change)
+    owners: list[Group] = []
+    for block in blocks:
+        for group in block.groups:
+            for number, cells in enumerate(_sizes(group)):
+                name = f"{block.model}, {block.boards_of(group)}"
+                rows.append([*([_word(group.worst), name] if number == 0 else ["", ""]), *cells])
+                owners.append(group)
     heading, *table = columns(rows, _ALIGN, style, flexible=1, drop=(7, 6, 3))
     lines = [Line(heading, ("bold",))]
-    for number, (text, change) in enumerate(zip(table, owners, strict=True), 1):
-        lines.append(Line(text, _markup(change)))
-        if number == len(owners) or owners[number] is not change:
-            lines += _notes(change, style)
+    for number, (text, group) in enumerate(zip(table, owners, strict=True), 1):
+        lines.append(Line(text, _markup(group.worst)))
+        if number == len(owners) or owners[number] is not group:
+            lines += _notes(group, style)
     return lines
 
 
-def _word(change: Change) -> str:
-    failed = change.head is not None and change.head.failed
-    return f"FAIL {change.status}" if failed else change.status
+def _word(row: Row) -> str:
+    status = row.change.status if row.change else ""
+    if row.standing == "new failure":
+        return f"FAIL {status}"
+    return f"FAIL, {status}" if row.result.failed and not row.is_gone else status
 
 
-def _markup(change: Change) -> tuple[str, ...]:
-    if change.status == "unchanged":
+def _markup(row: Row) -> tuple[str, ...]:
+    change = row.change
+    if change is None or row.standing == "quiet":
         return ()
     if change.head is not None and change.head.failed:
         return ("red",)
     return ("yellow",) if any(delta.accepted for delta in change.deltas) else ()
 
 
-def _deltas(change: Change) -> list[list[str]]:
-    rows = [_delta(delta) for delta in change.deltas]
+def _sizes(group: Group) -> list[list[str]]:
+    metrics = dict.fromkeys(
+        delta.metric for row in group.rows if row.change is not None for delta in row.change.deltas
+    )
+    rows = [_size(group.deltas(metric)) for metric in metrics]
     return rows or [["", "", "not measured", "", "", ""]]
 
 
-def _delta(delta: Delta) -> list[str]:
-    base, now = sides(delta.base_used, delta.used)
-    limit = delta.base_limit if delta.limit is None else delta.limit
-    return [
-        LABELS[delta.metric],
-        base,
-        now,
-        signed(delta.bytes),
-        "" if not delta.percent else format_percent_delta(delta.percent),
-        "" if limit is None else format_size(limit),
+def _size(deltas: Sequence[Delta]) -> list[str]:
+    limits = [
+        limit
+        for delta in deltas
+        if (limit := delta.base_limit if delta.limit is None else delta.limit) is not None
     ]
+    shares = [delta.percent for delta in deltas if delta.percent]
+    return [
+        LABELS[deltas[0].metric],
+        *_sides(deltas),
+        _signed_range([delta.bytes for delta in deltas if delta.bytes is not None]),
+        format_percent_delta(max(shares, key=abs)) if shares else "",
+        format_size_range(limits),
+    ]
+
+
+def _sides(deltas: Sequence[Delta]) -> tuple[str, str]:
+    """The sizes on both sides, ranges where boards differ."""
+    if len({(delta.base_used, delta.used) for delta in deltas}) == 1:
+        return sides(deltas[0].base_used, deltas[0].used)
+    base = [delta.base_used for delta in deltas if delta.base_used is not None]
+    now = [delta.used for delta in deltas if delta.used is not None]
+    return format_size_range(base) or "-", format_size_range(now) or "-"
+
+
+def _signed_range(differences: Sequence[int]) -> str:
+    if not differences:
+        return ""
+    return format_delta_range(differences) if any(differences) else "same"
 
 
 def sides(base: int | None, now: int | None) -> tuple[str, str]:
@@ -147,52 +187,46 @@ def signed(difference: int | None) -> str:
     return format_delta(difference) if difference else "same"
 
 
-def _notes(change: Change, style: Style) -> Iterator[Line]:
-    notes = list(change.notes)
-    if change.status == "renamed" and change.base is not None:
-        notes.append(f"was {change.base_id}")
-    for delta in change.deltas:
-        label = LABELS[delta.metric]
-        if delta.already_over_on_base:
-            notes.append(f"{label} was already over on the base")
-        if delta.too_much_growth:
-            notes.append(f"{label} grew more than max_increase allows")
-        if delta.accepted is not None:
-            agreed = delta.accepted
-            notes.append(
+def _notes(group: Group, style: Style) -> Iterator[Line]:
+    changes = [row.change for row in group.rows if row.change is not None]
+    notes = [group.why] if group.worst.result.failed and not group.worst.is_gone else []
+    notes += dict.fromkeys(note for each in changes for note in each.notes)
+    for change in changes:
+        if change.status == "renamed" and change.base is not None:
+            notes.append(f"was {change.base_id}")
+    for metric in dict.fromkeys(delta.metric for change in changes for delta in change.deltas):
+        notes += _delta_notes(group.deltas(metric))
+    if group.worst.standing == "quiet" and any(change.model_changed for change in changes):
+        notes.append("the model file differs, its sizes do not")
+    for note in dict.fromkeys(filter(None, notes)):
+        markup = _markup(group.worst)
+        yield from (Line(text, markup) for text in wrapped(note, style, indent=" " * 4))
+
+
+def _delta_notes(deltas: Sequence[Delta]) -> Iterator[str]:
+    label = LABELS[deltas[0].metric]
+    if any(delta.already_over_on_base for delta in deltas):
+        yield f"{label} was already over on the base"
+    for agreed in dict.fromkeys(delta.accepted for delta in deltas):
+        if agreed is not None:
+            yield (
                 f"{label} accepted up to {format_size(agreed.up_to)} until {agreed.until}: "
                 f"{agreed.reason}"
             )
-    if change.status == "unchanged" and change.model_changed:
-        notes.append("the model file differs, its sizes do not")
-    for note in notes:
-        yield from (Line(text, _markup(change)) for text in wrapped(note, style, indent=" " * 4))
 
 
 # Why
 
 
-def _why(changes: Iterable[Change], style: Style, *, most: int | None) -> list[Line]:
-    """The causes of each model's changes, once for all boards of the same runtime.
-
-    What differs in the model itself is said for the first of its runtimes only.
-    """
-    seen: set[tuple[str, ...]] = set()
+def _why(blocks: Iterable[Block], style: Style, *, most: int | None) -> list[Line]:
+    """The causes of each model's changes, once for all of its boards."""
     lines: list[Line] = []
-    for change in changes:
-        model = change.id.rpartition("::")[0]
-        # A distribution has one name on all cores.
-        key = (model, change.shown.runtime, change.shown.runtime_text)
-        causes = change.causes
-        if (model,) in seen:
-            causes = replace(causes, layers=(), weights_bytes=0)
-        texts = list(_causes(causes, most))
-        if key in seen or not texts:
-            continue
-        seen |= {key, (model,)}
-        title = f"why {change.model} differs ({change.shown.runtime}):"
-        lines += [Line(""), Line(title, ("bold",))]
-        lines += [Line(text) for line in texts for text in _indented(line, style)]
+    for block in blocks:
+        changes = [row.change for row in block.rows if row.change is not None]
+        texts = list(_causes([change.causes for change in changes], most))
+        if texts:
+            lines += [Line(""), Line(f"why {block.model} differs:", ("bold",))]
+            lines += [Line(text) for line in texts for text in _indented(line, style)]
     return [*lines, Line("")] if lines else lines
 
 
@@ -201,7 +235,9 @@ def _indented(line: str, style: Style) -> list[str]:
     return wrapped(text, style, indent=" " * (len(line) - len(text)))
 
 
-def _causes(causes: Causes, most: int | None) -> Iterator[str]:
+def _causes(boards: Sequence[Causes], most: int | None) -> Iterator[str]:
+    """What differs, by the board where most does; sizes of parts for all ``boards``."""
+    causes = boards[0]
     if causes.runtime is not None:
         yield f"  runtime: {printable(causes.runtime.text)}"
     if causes.weights_bytes:
@@ -216,12 +252,15 @@ def _causes(causes: Causes, most: int | None) -> Iterator[str]:
         if causes.base_peak_at != where:
             where = f"{causes.base_peak_at or 'nothing'} before, {where or 'nothing'} now"
         yield from _listed(f"alive at the arena's peak, at {where}", map(_peak, causes.peak), most)
-    parts = (
-        f"{LABELS[part.metric]} {part.name}: {signed(part.delta)} "
-        f"({' → '.join(format_pair(part.base_bytes, part.bytes))})"
-        for part in causes.parts
-    )
-    yield from _listed("parts", parts, most)
+    yield from _listed("parts", map(_part, parts_of(boards)), most)
+
+
+def _part(boards: Sequence[PartChange]) -> str:
+    part = boards[0]
+    title = f"{LABELS[part.metric]} {part.name}"
+    if len({(each.base_bytes, each.bytes) for each in boards}) > 1:
+        return f"{title}: {format_delta_range([each.delta for each in boards])}"
+    return f"{title}: {signed(part.delta)} ({' → '.join(format_pair(part.base_bytes, part.bytes))})"
 
 
 def _listed(title: str, items: Iterable[str], most: int | None) -> Iterator[str]:

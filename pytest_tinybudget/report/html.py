@@ -281,7 +281,7 @@ def _what_changed(change: Change) -> list[markupsafe.Markup]:
     """What made the difference to the baseline, a line each, as markup."""
     lines = [f"was {_code(change.base_id)}"] if change.status == "renamed" else []
     lines += map(html, change.notes)
-    lines += cause_lines(change.causes, Markup(text=html, code=_code))
+    lines += cause_lines([change.causes], Markup(text=html, code=_code))
     return [_markup(line) for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""Markdown for pull requests: step summary and comment, worst first, unchanged pairs folded.
+"""Markdown for pull requests: step summary and comment, one block a model, new failures first.
 
 All text that comes from models and declarations is escaped. A size limit is kept by leaving out
 what matters least, and what was left out is counted.
@@ -9,31 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-from msgspec import Struct
-
-from pytest_tinybudget.base.units import format_ratio
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
-from pytest_tinybudget.baseline.comparison import Delta
 from pytest_tinybudget.report.escape import markdown
 from pytest_tinybudget.report.escape import markdown_code
+from pytest_tinybudget.report.review import NAMED_BOARDS
+from pytest_tinybudget.report.review import Block
+from pytest_tinybudget.report.review import Group
+from pytest_tinybudget.report.review import Row
+from pytest_tinybudget.report.review import Standing
+from pytest_tinybudget.report.review import blocks_of
+from pytest_tinybudget.report.review import rows_of
+from pytest_tinybudget.report.review import told_once
+from pytest_tinybudget.report.review import verdict_text
 from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.report.terminal import counted_for
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import verdict
-from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.report.why import Markup
 from pytest_tinybudget.report.why import cause_lines
-from pytest_tinybudget.report.why import delta_text
 from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.results.metrics import table_metrics
-from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import Outcome
 from pytest_tinybudget.results.types import PairResult
 
@@ -55,12 +57,17 @@ _SIGNS: dict[Outcome, str] = {
 
 _MARKUP = Markup(text=markdown, code=markdown_code)
 
+#: What is behind a title that the reader opens, and what the title says of it.
+_FOLDED: dict[Standing, str] = {
+    "old failure": "failed before this change already",
+    "quiet": "unchanged",
+}
 
-class _Row(Struct, frozen=True):
-    """A pair in the table: its result, and what changed where there is a baseline."""
+#: What a row says of why, at most.
+_WHY_CELLS = 70
 
-    result: PairResult
-    change: Change | None
+#: Advice and boards that a detail lists; the page and ``tinybudget explain`` have all of them.
+_LISTED = 4
 
 
 def render(
@@ -70,28 +77,32 @@ def render(
     limit: int = LIMIT_CHARACTERS,
 ) -> str:
     """The report in at most ``limit`` characters (from 2,000 on)."""
-    rows = _rows(results, comparison)
-    unchanged = [row for row in rows if _is_quiet(row)]
-    shown = [row for row in rows if not _is_quiet(row)]
+    rows = rows_of(results, comparison)
+    blocks = blocks_of(rows)
     writer = _Writer(limit - _RESERVE)
-    writer.add("\n".join(_heading(results, comparison)))
+    writer.add("\n".join(_heading(results, blocks, comparison)))
     compared = comparison is not None and bool(comparison.base)
     metrics = table_metrics(each.metric for row in rows for each in row.result.measures)
-    head = _head(metrics, compared)
-    writer.table(head, [_cells(row, metrics, compared) for row in shown], "pair")
-    for row in shown:
-        writer.add(_details(row), "detail")
-    if unchanged:
-        title = f"{counted(len(unchanged), 'pair')} unchanged"
-        cells = [_cells(row, metrics, compared) for row in unchanged]
-        writer.folded(title, head, cells, "pair")
+    writer.table(*_table(blocks, ("new failure", "changed"), metrics, compared), "pair")
+    opened = False
+    for block in blocks:
+        details = _details(block, opened=not opened and block.standing == "new failure")
+        opened = opened or bool(details)
+        writer.add(details, "detail")
+    for standing, said in _FOLDED.items():
+        count = sum(row.standing == standing for row in rows)
+        if count:
+            table = _table(blocks, (standing,), metrics, compared)
+            writer.folded(f"{counted(count, 'pair')} {said}", *table, "pair")
     writer.add(_footer(results), "note")
     return writer.text()
 
 
 def anything_to_say(results: Sequence[PairResult], comparison: Comparison | None) -> bool:
     """Whether a pair fails or changed, so that a reviewer needs the report."""
-    return any(not _is_quiet(row) for row in _rows(results, comparison))
+    return comparison is None or any(
+        row.standing != "quiet" for row in rows_of(results, comparison)
+    )
 
 
 class _Writer:
@@ -146,20 +157,9 @@ class _Writer:
         return "\n".join([head, *fitting])
 
 
-def _rows(results: Sequence[PairResult], comparison: Comparison | None) -> list[_Row]:
-    """The rows worst first; with a comparison in the order of its changes."""
-    if comparison is None:
-        return [_Row(result, None) for result in sorted(results, key=worst_first)]
-    return [_Row(change.shown, change) for change in comparison.changes]
-
-
-def _is_quiet(row: _Row) -> bool:
-    if row.change is None or row.change.head is None:
-        return False
-    return row.change.status == "unchanged" and not row.result.failed
-
-
-def _heading(results: Sequence[PairResult], comparison: Comparison | None) -> Iterator[str]:
+def _heading(
+    results: Sequence[PairResult], blocks: Sequence[Block], comparison: Comparison | None
+) -> Iterator[str]:
     sign = "✅"
     if any(result.growth_unchecked for result in results):
         sign = "⚠️"  # green means looked at
@@ -167,41 +167,75 @@ def _heading(results: Sequence[PairResult], comparison: Comparison | None) -> It
         sign = "❌"
     yield f"### {sign} Memory budgets: {verdict(results)}"
     yield ""
-    yield f"{markdown(count_text(results))}.{_compared_with(comparison)}"
+    yield f"{markdown(count_text(results))}.{_compared_with(blocks, comparison)}"
     for note in comparison.notes if comparison else ():
         yield f"\n> {markdown(note)}"
 
 
-def _compared_with(comparison: Comparison | None) -> str:
+def _compared_with(blocks: Sequence[Block], comparison: Comparison | None) -> str:
     if comparison is None or not comparison.base:
         return ""
-    different = len(comparison.different)
-    found = f"{counted(different, 'pair')} changed" if different else "nothing changed"
+    found = (
+        verdict_text([row.standing for block in blocks for row in block.rows])
+        if comparison.changes
+        else "no pairs"
+    )
     return f" Compared with {markdown_code(comparison.base)}: {found}."
 
 
-def _head(metrics: Sequence[Metric], compared: bool) -> str:
+def _head(metrics: Sequence[Metric], compared: bool, why: bool) -> str:
     names = ["", "model", "board"]
     for metric in metrics:
         names += [LABELS[metric], *(["change"] if compared else [])]
     align = [" --- ", " --- ", " --- ", *([" ---: "] * (len(names) - 3))]
+    if why:
+        names.append("why")
+        align.append(" --- ")
     return f"| {' | '.join(names)} |\n|{'|'.join(align)}|"
 
 
-def _cells(row: _Row, metrics: Sequence[Metric], compared: bool) -> str:
-    result, change = row.result, row.change
-    model = markdown_code(short(result.model))
-    if compared and change is not None and change.status not in ("changed", "unchanged"):
-        model += f" {change.status}"
-    cells = [_verdict(row), model, markdown_code(result.board)]
+def _table(
+    blocks: Sequence[Block],
+    standings: Sequence[Standing],
+    metrics: Sequence[Metric],
+    compared: bool,
+) -> tuple[str, list[str]]:
+    """Head and rows of the groups that stand so; a column for why where one has a reason."""
+    found = [
+        (block, group)
+        for block in blocks
+        for group in block.groups
+        if group.worst.standing in standings
+    ]
+    why = any(group.why for _, group in found)
+    rows = [_row(block, group, metrics, compared, why) for block, group in found]
+    return _head(metrics, compared, why), rows
+
+
+def _row(block: Block, group: Group, metrics: Sequence[Metric], compared: bool, why: bool) -> str:
+    model = markdown_code(short(block.model))
+    if group.worst.status:
+        model += f" {group.worst.status}"
+    cells = [_verdict(group.worst), model, _boards(block, group)]
     for metric in metrics:
-        cells.append(_size(result, metric))
+        cells.append(_size(group, metric))
         if compared:
-            cells.append(_delta(change.delta(metric) if change else None))
+            text = group.change(metric)
+            grown = any(delta.too_much_growth for delta in group.deltas(metric))
+            cells.append(f"**{text}**" if text and grown else text)
+    if why:
+        cells.append(markdown(short(group.why, _WHY_CELLS)))
     return f"| {' | '.join(cells)} |"
 
 
-def _verdict(row: _Row) -> str:
+def _boards(block: Block, group: Group) -> str:
+    names = [result.board for result in group.results]
+    if len(names) > NAMED_BOARDS:
+        return markdown(block.boards_of(group))
+    return ", ".join(map(markdown_code, names))
+
+
+def _verdict(row: Row) -> str:
     if row.change is not None and row.change.head is None:
         return "➖ gone"
     if row.result.accepted:
@@ -209,62 +243,94 @@ def _verdict(row: _Row) -> str:
     return f"{_SIGNS[row.result.outcome]} {WORDS[row.result.outcome]}"
 
 
-def _size(result: PairResult, metric: Metric) -> str:
-    measure = next((each for each in result.measures if each.metric == metric), None)
-    if measure is None:
+def _size(group: Group, metric: Metric) -> str:
+    sizes = group.sizes(metric)
+    if not sizes:
         return ""
-    text = f"{'~' if measure.is_estimated else ''}{_ratio(measure)}"
-    return f"**{text}**" if measure.over else text
+    fullest = max(sizes, key=lambda each: each.used / each.limit if each.limit else 0)
+    estimated = "~" if any(each.is_estimated for each in sizes) else ""
+    ratio = f"{group.ratio(metric)} ({percent_text(fullest)})"
+    return f"**{estimated}{ratio}**" if any(each.over for each in sizes) else estimated + ratio
 
 
-def _ratio(measure: Measure) -> str:
-    return f"{format_ratio(measure.used, measure.limit)} ({percent_text(measure)})"
-
-
-def _delta(delta: Delta | None) -> str:
-    text = delta_text(delta)
-    return f"**{text}**" if delta and delta.too_much_growth else text
-
-
-def _details(row: _Row) -> str:
-    """Why a pair fails or what changed in it; empty where the table says all."""
-    result, change = row.result, row.change
-    lines = []
-    if result.outcome != "fits" or result.accepted or result.grown:
-        lines.append(markdown(result.headline))
-    lines += [f"- ⚠️ {markdown(warning)}" for warning in result.warnings]
-    lines += [f"- {markdown(place.text)}" for place in result.places if result.failed]
-    declared = [figure for figure in result.figures if figure.limit is not None]
-    lines += [f"- {markdown(figure.text)}: {markdown(figure.basis)}" for figure in declared]
-    lines += [_agreement(result, metric) for metric in METRICS if _agreed(result, metric)]
-    if result.reasons:
-        lines += ["What would fix it:", *(f"- {markdown(reason)}" for reason in result.reasons)]
-    changed = list(_what_changed(change)) if change is not None else []
-    if changed:
-        lines += ["What changed:", *(f"- {line}" for line in changed)]
-    if result.message and result.failed:
-        lines += [f"> {markdown(line)}" for line in result.message.splitlines() if line.strip()]
+def _details(block: Block, *, opened: bool) -> str:
+    """Why a model fails or what changed in it; empty where the tables say all."""
+    groups = [each for each in block.groups if each.worst.standing in ("new failure", "changed")]
+    rows = [row for group in groups for row in group.rows]
+    lines = [line for group in groups for line in _headlines(block, group)]
+    lines += [f"- ⚠️ {markdown(text)}" for text in told_once(rows, lambda each: each.warnings)]
+    failing = [row for row in rows if row.result.failed]
+    lines += [f"- {markdown(text)}" for text in told_once(failing, _place_texts)]
+    lines += [f"- {markdown(text)}" for text in told_once(rows, _declared_figures)]
+    lines += [f"- 🤝 {markdown(text)}" for text in told_once(rows, _agreements)]
+    lines += _advice(failing)
+    changed = [row.change for row in rows if row.change is not None and row.change.base is not None]
+    texts = list(_what_changed(changed)) if changed else []
+    if texts:
+        lines += ["What changed:", *(f"- {text}" for text in texts)]
+    message = rows[0].result.message if failing else ""
+    lines += [f"> {markdown(line)}" for line in message.splitlines() if line.strip()]
     if not lines:
         return ""
-    place = f" ({markdown_code(result.declared_at)})" if result.declared_at else ""
-    joint = " on " if result.kind == "pair" else ": "
-    title = f"{markdown_code(short(result.model))}{joint}{markdown_code(result.board)}"
+    declared = rows[0].result.declared_at
+    place = f" ({markdown_code(declared)})" if declared else ""
+    on = ", ".join(_boards(block, group) for group in groups)
+    title = f"{markdown_code(short(block.model))} on {on}{place}"
     body = "\n".join(_spaced(lines))
-    opened = " open" if result.failed else ""
     return (
-        f"<details{opened}><summary>{_verdict(row)} {title}{place}</summary>\n\n"
+        f"<details{' open' * opened}><summary>{_verdict(groups[0].worst)} {title}</summary>\n\n"
         f"{body}\n\n</details>"
     )
 
 
-def _what_changed(change: Change) -> Iterator[str]:
-    if change.status == "renamed":
-        yield f"was {markdown_code(change.base_id)}"
-    for delta in change.deltas:
-        if delta.already_over_on_base:
-            yield f"{LABELS[delta.metric]} was over this limit on the base already"
-    yield from map(markdown, change.notes)
-    yield from cause_lines(change.causes, _MARKUP)
+def _headlines(block: Block, group: Group) -> Iterator[str]:
+    """What is to be said of the boards of a group, that of the worst one in full."""
+    result = group.worst.result
+    if result.outcome == "fits" and not result.accepted and not result.grown:
+        return
+    several = len(block.groups) > 1 or len(group.rows) > 1
+    start = f"{markdown_code(result.board)}: " if several else ""
+    yield f"{start}{markdown(result.headline)}"
+    others = [row.result.board for row in group.rows[1:]]
+    if others:
+        named = ", ".join(map(markdown_code, others[:_LISTED]))
+        rest = len(others) - _LISTED
+        yield f"The same on {named}{f' and {rest} more' if rest > 0 else ''}."
+
+
+def _advice(failing: Sequence[Row]) -> Iterator[str]:
+    """What would fix the worst of the failing pairs."""
+    if not failing or not failing[0].result.reasons:
+        return
+    worst = failing[0].result
+    on = f" on {markdown_code(worst.board)}" if len(failing) > 1 else ""
+    yield f"What would fix it{on}:"
+    yield from (f"- {markdown(reason)}" for reason in worst.reasons[:_LISTED])
+    rest = len(worst.reasons) - _LISTED
+    if rest > 0:
+        command = markdown_code(f"tinybudget explain {worst.model} {worst.board}")
+        yield f"- and {rest} more: {command}"
+
+
+def _place_texts(result: PairResult) -> list[str]:
+    return [place.text for place in result.places if place.is_unusual or place.free < 0]
+
+
+def _declared_figures(result: PairResult) -> list[str]:
+    return [f"{each.text}: {each.basis}" for each in result.figures if each.limit is not None]
+
+
+def _what_changed(changes: Sequence[Change]) -> Iterator[str]:
+    """The causes of a model's changes, once for all its boards."""
+    worst = changes[0]
+    if worst.status == "renamed":
+        yield f"was {markdown_code(worst.base_id)}"
+    for metric in METRICS:
+        deltas = [each for change in changes if (each := change.delta(metric))]
+        if any(delta.already_over_on_base for delta in deltas):
+            yield f"{LABELS[metric]} was over this limit on the base already"
+    yield from map(markdown, dict.fromkeys(note for change in changes for note in change.notes))
+    yield from cause_lines([change.causes for change in changes], _MARKUP)
 
 
 def _spaced(lines: Sequence[str]) -> Iterator[str]:
@@ -277,16 +343,12 @@ def _spaced(lines: Sequence[str]) -> Iterator[str]:
         before = line
 
 
-def _agreed(result: PairResult, metric: Metric) -> bool:
-    return any(each.metric == metric for each in result.accepted)
-
-
-def _agreement(result: PairResult, metric: Metric) -> str:
-    agreed = next(each for each in result.accepted if each.metric == metric)
-    return (
-        f"- 🤝 {LABELS[metric]} accepted up to {format_size(agreed.up_to)} "
-        f"until {agreed.until.isoformat()}: {markdown(agreed.reason)}"
-    )
+def _agreements(result: PairResult) -> list[str]:
+    return [
+        f"{LABELS[agreed.metric]} accepted up to {format_size(agreed.up_to)} "
+        f"until {agreed.until.isoformat()}: {agreed.reason}"
+        for agreed in result.accepted
+    ]
 
 
 def _footer(results: Sequence[PairResult]) -> str:

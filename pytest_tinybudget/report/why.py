@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from pytest_tinybudget.base.units import format_delta
+from pytest_tinybudget.base.units import format_delta_range
 from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.base.units import format_percent_delta
 from pytest_tinybudget.base.units import format_size
@@ -57,22 +58,39 @@ def delta_text(delta: Delta | None) -> str:
     return text
 
 
-def cause_lines(causes: Causes, markup: Markup) -> Iterator[str]:
-    """The causes of a change, a line each, the most important first."""
-    if causes.runtime is not None:
-        yield f"runtime: {markup.text(causes.runtime.text)}"
-    for operator in causes.operators[:_LISTED]:
-        yield _operator(operator, markup)
-    for layer in causes.layers[:_LISTED]:
-        yield _layer(layer, markup)
-    yield from _rest(len(causes.layers), "layer")
-    if causes.weights_bytes:
-        yield f"weights in all: {format_delta(causes.weights_bytes)}"
-    for part in causes.parts[:_LISTED]:
+def cause_lines(boards: Sequence[Causes], markup: Markup) -> Iterator[str]:
+    """The causes of a model's change, a line each, the most important first.
+
+    ``boards`` are the causes on each of its boards, those of the worst one first. What differs
+    between them is a range.
+    """
+    worst = boards[0]
+    if worst.runtime is not None:
+        yield f"runtime: {markup.text(worst.runtime.text)}"
+    parts = parts_of(boards)
+    for part in parts[:_LISTED]:
         yield _part(part, markup)
-    yield from _rest(len(causes.parts), "part")
-    if causes.peak:
-        yield _peak(causes.peak, causes.peak_at, markup)
+    yield from _rest(len(parts), "part")
+    for operator in worst.operators[:_LISTED]:
+        yield _operator(operator, markup)
+    for layer in worst.layers[:_LISTED]:
+        yield _layer(layer, markup)
+    yield from _rest(len(worst.layers), "layer")
+    if worst.weights_bytes:
+        yield f"weights in all: {format_delta(worst.weights_bytes)}"
+    if worst.peak:
+        yield _peak(worst.peak, worst.peak_at, markup)
+
+
+def parts_of(boards: Sequence[Causes]) -> list[list[PartChange]]:
+    """Each part that differs, on all boards where it does; the largest difference first."""
+    found: dict[tuple[str, str], list[PartChange]] = {}
+    for causes in boards:
+        for part in causes.parts:
+            found.setdefault((part.metric, part.name), []).append(part)
+    if len(boards) == 1:
+        return list(found.values())
+    return sorted(found.values(), key=lambda each: -max(abs(part.delta) for part in each))
 
 
 def _rest(count: int, noun: str) -> Iterator[str]:
@@ -109,10 +127,13 @@ def _layer(layer: LayerChange, markup: Markup) -> str:
     return f"{title} ({facts})" if facts else title
 
 
-def _part(part: PartChange, markup: Markup) -> str:
+def _part(boards: Sequence[PartChange], markup: Markup) -> str:
+    part = boards[0]
+    title = f"{LABELS[part.metric]}, {markup.name(part.name)}"
+    if len({(each.base_bytes, each.bytes) for each in boards}) > 1:
+        return f"{title}: {format_delta_range([each.delta for each in boards])}"
     before, after = format_pair(part.base_bytes, part.bytes)
-    sizes = f"{format_delta(part.delta)} ({before} → {after})"
-    return f"{LABELS[part.metric]}, {markup.name(part.name)}: {sizes}"
+    return f"{title}: {format_delta(part.delta)} ({before} → {after})"
 
 
 def _peak(tensors: Sequence[PeakTensor], place: str, markup: Markup) -> str:
