@@ -60,6 +60,7 @@ from pytest_tinybudget.report import junit
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import openmetrics
 from pytest_tinybudget.report import story
+from pytest_tinybudget.report import summary
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.reader import Results
@@ -225,7 +226,7 @@ def _inspect(model: Any, result: PairResult, footprint: Footprint) -> None:
 #: Every report of a result, compared with others where a report shows that.
 _REPORTS: tuple[Callable[[PairResult, Comparison], str], ...] = (
     lambda result, _: terminal.failure(result),
-    lambda result, _: "\n".join(line.text for line in terminal.summary([result], verbosity=2)),
+    lambda result, _: "\n".join(line.text for line in summary.summary([result], verbosity=2)),
     lambda _, compared: "\n".join(line.text for line in diff_text.comparison_lines(compared)),
     lambda result, _: "\n".join(github.annotation_lines([result])),
     lambda result, compared: markdown.render([result], compared),

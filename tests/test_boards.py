@@ -34,6 +34,7 @@ from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.report import html
 from pytest_tinybudget.report import markdown
+from pytest_tinybudget.report import summary
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.reader import read_results
@@ -463,7 +464,7 @@ def test_a_pair_says_where_its_arena_lies_in_every_report(own):
     line = result.placed.text
     assert re.fullmatch(r"arena in PSRAM \(psram\): [\d.]+ KB of 4\.00 MB, 4\.00 MB left", line)
     assert line in terminal.failure(result)
-    assert any(line in shown.text for shown in terminal.summary([result]))
+    assert any(line in shown.text for shown in summary.summary([result]))
     assert line in html.render([result])
     assert "arena in PSRAM" in markdown.render([result])
     read = read_results(writer.render([result]).encode(), "results.json")

@@ -31,6 +31,7 @@ from pytest_tinybudget import cli
 from pytest_tinybudget.baseline.compare import compare
 from pytest_tinybudget.report import diff_text
 from pytest_tinybudget.report import github
+from pytest_tinybudget.report import summary
 from pytest_tinybudget.report import terminal
 from pytest_tinybudget.results.reader import own_results
 
@@ -157,7 +158,7 @@ def test_no_name_adds_a_command_or_a_property(text: str) -> None:
 def test_no_line_of_the_log_is_a_command_by_a_name(text: str) -> None:
     results = [hostile_pair(text)]
     lines = terminal.failure(results[0]).split("\n")
-    lines += [line.text for line in terminal.summary(results, verbosity=2)]
+    lines += [line.text for line in summary.summary(results, verbosity=2)]
     comparison = compare(own_results([], "base"), own_results(results, text))
     lines += [line.text for line in diff_text.comparison_lines(comparison)]
     assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]

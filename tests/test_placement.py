@@ -447,7 +447,7 @@ def test_growth_of_a_size_with_a_budget_is_held(declared: Any, metric: Any) -> N
     allowed = GrowthRules("models.kws", MaxIncrease(bytes=16), (), datetime.date(2026, 1, 1))
     grown = with_growth(result, base, allowed)
     assert (grown.outcome, grown.grown) == ("unmet", (metric,))
-    assert grown.headline.startswith(f"{LABELS[metric]} grew by 32 B")
+    assert grown.headline.startswith(f"{LABELS[metric]} grew 32 B")
     within = GrowthRules("models.kws", MaxIncrease(bytes=32), (), datetime.date(2026, 1, 1))
     assert not with_growth(result, base, within).grown
 

@@ -32,9 +32,9 @@ from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import encodable
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import write_lines
+from pytest_tinybudget.report.summary import summary
 from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.report.terminal import failure_lines
-from pytest_tinybudget.report.terminal import summary
 from pytest_tinybudget.results.types import Figure
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import Placed

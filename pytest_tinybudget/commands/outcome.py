@@ -142,21 +142,33 @@ def _print(
     """Failures, the table and what changed; on stderr where a report goes to stdout."""
     from pytest_tinybudget.report import diff_text
     from pytest_tinybudget.report import is_github_step
+    from pytest_tinybudget.report import summary
     from pytest_tinybudget.report import terminal
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.report.layout import Line
+    from pytest_tinybudget.report.review import blocks_of
+    from pytest_tinybudget.report.review import rows_of
 
     reports_on_stdout = "-" in _paths(arguments)
     console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
     style, verbosity = console.style, arguments.verbose - arguments.quiet
-    for result in filter(lambda result: result.failed, results):
-        console.print(terminal.failure_lines(result, style, verbosity=verbosity))
-    console.print(terminal.summary(results, style, verbosity=verbosity))
+    told = terminal.Told()
+    rows = [row for block in blocks_of(rows_of(results, comparison)) for row in block.rows]
+    for result in (row.result for row in rows if row.result.failed and not row.is_gone):
+        most = told.most(result)
+        console.print(terminal.failure_lines(result, style, verbosity=verbosity, most=most))
+    table = summary.summary(results, style, verbosity=verbosity)
+    changes: list[Line] = []
     if comparison is not None:
-        lines = diff_text.comparison_lines(comparison, style, unchanged=False, verbosity=verbosity)
-        console.print([Line(""), *lines])
-    if is_github_step(os.environ):
-        from pytest_tinybudget.report import github
+        changes = diff_text.comparison_lines(
+            comparison, style, unchanged=False, verbosity=verbosity
+        )
+    if not is_github_step(os.environ):
+        console.print([*table, *([Line("")] if changes else []), *changes])
+        return
+    from pytest_tinybudget.report import github
 
-        print_line = partial(print, file=console.stream)
-        github.publish(results, comparison, os.environ, root=Path(), print_line=print_line)
+    console.print(github.group("all pairs", table))
+    console.print(github.group("what changed", changes))
+    print_line = partial(print, file=console.stream)
+    github.publish(results, comparison, os.environ, root=Path(), print_line=print_line)

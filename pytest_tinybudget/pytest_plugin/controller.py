@@ -27,13 +27,14 @@ from pytest_tinybudget.pytest_plugin.settings import SHARED_FOLDER
 from pytest_tinybudget.pytest_plugin.settings import artifacts_required
 from pytest_tinybudget.pytest_plugin.settings import path_setting
 from pytest_tinybudget.pytest_plugin.settings import setting
+from pytest_tinybudget.pytest_plugin.terminal import failure_text
 from pytest_tinybudget.pytest_plugin.terminal import style_of
 from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
 from pytest_tinybudget.pytest_plugin.wire import details_wanted
 from pytest_tinybudget.pytest_plugin.wire import results_of
 from pytest_tinybudget.pytest_plugin.worker_files import write_files
 from pytest_tinybudget.report import is_github_step
-from pytest_tinybudget.report import terminal
+from pytest_tinybudget.report import summary
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import write_lines
 from pytest_tinybudget.results.types import PairResult
@@ -98,7 +99,7 @@ class Controller:
             if artifacts_required(self._config) or error.code != CANNOT_BE_WRITTEN:
                 results = [unmeasured(result, error) for result in results]
                 report.outcome = "failed"
-                report.longrepr = terminal.failure(results[0], style_of(self._config))
+                report.longrepr = failure_text(self._config, results[0])
             else:
                 results = [without_artifacts(result, error) for result in results]
             setattr(report, RESULTS_ATTRIBUTE, tuple(results))
@@ -146,7 +147,8 @@ class Controller:
         if verbosity >= 0:
             terminalreporter.write_sep("=", "tinybudget")
         style = style_of(self._config)
-        lines = terminal.summary(results, style, verbosity=verbosity)
+        table = summary.summary(results, style, verbosity=verbosity)
+        changes: list[Line] = []
         comparison = self._comparison
         if comparison is not None:
             from pytest_tinybudget.report import diff_text
@@ -154,11 +156,15 @@ class Controller:
             changes = diff_text.comparison_lines(
                 comparison, style, unchanged=False, verbosity=verbosity
             )
-            lines += [Line(""), *changes]
-        write_lines([*lines, *self._third_party_lines(results)], terminalreporter.write_line)
+        third_party = self._third_party_lines(results)
         if is_github_step(os.environ):
             from pytest_tinybudget.report import github
 
+            table = github.group("all pairs", table)
+            changes = github.group("what changed", changes)
+        lines = [*table, *([Line("")] if changes else []), *changes, *third_party]
+        write_lines(lines, terminalreporter.write_line)
+        if is_github_step(os.environ):
             github.publish(
                 results,
                 comparison,

@@ -24,9 +24,7 @@ from pytest_tinybudget.gate.measurement import measurement
 from pytest_tinybudget.pytest_plugin.process import boards_of
 from pytest_tinybudget.pytest_plugin.process import gate_of
 from pytest_tinybudget.pytest_plugin.settings import RESULTS
-from pytest_tinybudget.pytest_plugin.terminal import style_of
-from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
-from pytest_tinybudget.report.terminal import failure
+from pytest_tinybudget.pytest_plugin.terminal import failure_text
 from pytest_tinybudget.results.types import PairResult
 
 
@@ -67,8 +65,7 @@ class Tinybudget:
             raise error.with_traceback(None) from None  # the test's own line is the place
         self._node.stash.setdefault(RESULTS, []).append(result)
         if result.failed:
-            verbosity = verbosity_of(self._config)
-            pytest.fail(failure(result, style_of(self._config), verbosity=verbosity), pytrace=False)
+            pytest.fail(failure_text(self._config, result), pytrace=False)
         return result
 
     @offers(MeasuredSettings)

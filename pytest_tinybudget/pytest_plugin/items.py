@@ -23,10 +23,8 @@ from pytest_tinybudget.pytest_plugin.process import gate_of
 from pytest_tinybudget.pytest_plugin.settings import COLLECTED
 from pytest_tinybudget.pytest_plugin.settings import RESULTS
 from pytest_tinybudget.pytest_plugin.terminal import clear_progress
-from pytest_tinybudget.pytest_plugin.terminal import style_of
-from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
+from pytest_tinybudget.pytest_plugin.terminal import failure_text
 from pytest_tinybudget.pytest_plugin.wire import details_wanted
-from pytest_tinybudget.report.terminal import failure
 
 
 if TYPE_CHECKING:
@@ -139,9 +137,7 @@ class BudgetPair(pytest.Item):
     def runtest(self) -> None:
         self.stash[RESULTS] = [self._result]
         if self._result.failed:
-            verbosity = verbosity_of(self.config)
-            text = failure(self._result, style_of(self.config), verbosity=verbosity)
-            raise OverBudgetError(text)
+            raise OverBudgetError(failure_text(self.config, self._result))
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None

@@ -5,13 +5,20 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import encodable
+from pytest_tinybudget.report.terminal import Told
+from pytest_tinybudget.report.terminal import failure
 
 
 if TYPE_CHECKING:
-    import pytest
+    from pytest_tinybudget.results.types import PairResult
+
+
+_TOLD = pytest.StashKey[Told]()
 
 
 def style_of(config: pytest.Config) -> Style:
@@ -28,6 +35,12 @@ def verbosity_of(config: pytest.Config) -> int:
     """
     verbosity: int = config.getoption("verbose", 0)
     return verbosity
+
+
+def failure_text(config: pytest.Config, result: PairResult) -> str:
+    """The text of a failure, shorter for each that follows the first in this process."""
+    told = config.stash.setdefault(_TOLD, Told())
+    return failure(result, style_of(config), verbosity=verbosity_of(config), most=told.most(result))
 
 
 def show_progress(config: pytest.Config, model: str, step: str) -> None:

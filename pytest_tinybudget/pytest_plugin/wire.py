@@ -29,7 +29,6 @@ from pytest_tinybudget.pytest_plugin.settings import worker_input
 from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
 from pytest_tinybudget.pytest_plugin.worker_files import attach_files
 from pytest_tinybudget.report import is_github_step
-from pytest_tinybudget.report.terminal import failure
 from pytest_tinybudget.results.metrics import RESULT_KEYS
 from pytest_tinybudget.results.types import Identity
 from pytest_tinybudget.results.types import PairResult
@@ -54,7 +53,7 @@ def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairR
     The report of a pair that could not be measured says so, without a word of pytest's.
     """
     if report.when == "setup" and report.failed and results[0].outcome == "error":
-        report.longrepr = failure(results[0], terminal.style_of(item.config))
+        report.longrepr = terminal.failure_text(item.config, results[0])
     setattr(report, RESULTS_ATTRIBUTE, tuple(results))
     attach_files(report, item.config)
     if any(item.config.getoption(option, None) for option in PROPERTY_READERS):

@@ -40,8 +40,8 @@ from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results.metrics import LABELS
 
 
-#: Lines of a list that says why; the rest are counted.
-_MOST_LISTED = 8
+#: Lines of a list that says why, and of one below the table of a run; the rest are counted.
+_MOST_LISTED, _MOST_IN_A_RUN = 8, 4
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -73,8 +73,8 @@ def comparison_lines(
         rows = [Row(change.shown, change) for change in shown]
         blocks = blocks_of(rows, each=verbosity > 0)
         lines += _rows(blocks, style)
-        most = None if verbosity > 0 else _MOST_LISTED
-        lines += _why(blocks, style, most=most)
+        most = _MOST_LISTED if unchanged else _MOST_IN_A_RUN
+        lines += _why(blocks, style, most=None if verbosity > 0 else most)
     if comparison.base:
         counts = [count_text(comparison)]
         standings = [row.standing for row in rows_of([], comparison)]

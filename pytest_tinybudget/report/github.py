@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING
 
 from pytest_tinybudget.report.escape import command_message
 from pytest_tinybudget.report.escape import command_property
+from pytest_tinybudget.report.layout import Line
+from pytest_tinybudget.report.review import Block
+from pytest_tinybudget.report.review import blocks_of
+from pytest_tinybudget.report.review import boards_text
+from pytest_tinybudget.report.review import rows_of
+from pytest_tinybudget.report.review import told_once
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
-from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.results.types import PairResult
 
 
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 #: GitHub shows about ten annotations of a step; the tenth of ours counts the rest.
 _ANNOTATIONS = 9
+
+#: Longer tables are folded in the log.
+_OPEN_LINES = 24
 
 #: GitHub shows nothing of a summary above 1 MiB, and other steps' text may be in the file.
 _SUMMARY_BYTES = 900_000
@@ -51,7 +59,7 @@ def publish(
     ``root`` is what the results' paths are relative to. A file that cannot be written is told
     as a warning: what GitHub shows is not what the gate decides by.
     """
-    for line in annotation_lines(results, _prefix(root, environment)):
+    for line in annotation_lines(results, comparison, _prefix(root, environment)):
         print_line(line)
     values = outputs(results, comparison)
     texts: dict[str, Callable[[Path], str]] = {
@@ -70,22 +78,42 @@ def publish(
             print_line(f"::warning title=memory budgets::{reason}")
 
 
-def annotation_lines(results: Sequence[PairResult], prefix: str = "") -> Iterator[str]:
-    """Workflow commands for what fails or warns, worst first, at the declaration's own line.
+def group(title: str, lines: Sequence[Line]) -> list[Line]:
+    """``lines`` as a group of the log, which the reader opens; the last one stays below it.
 
-    ``prefix`` leads from the workspace to what the results' paths are relative to.
+    What is short stays open.
     """
-    ordered = sorted(results, key=worst_first)
-    told = [pair for pair in ordered if pair.failed or pair.outcome == "warns"]
+    if len(lines) <= _OPEN_LINES:
+        return list(lines)
+    return [Line(f"::group::{title}"), *lines[:-1], Line("::endgroup::"), lines[-1]]
+
+
+def annotation_lines(
+    results: Sequence[PairResult], comparison: Comparison | None = None, prefix: str = ""
+) -> Iterator[str]:
+    """Workflow commands for what fails or warns, at the declaration's own line: one a model.
+
+    Failures of this change come first, then by severity. ``prefix`` leads from the workspace to
+    what the results' paths are relative to.
+    """
+    told = [
+        row
+        for row in rows_of(results, comparison)
+        if not row.is_gone and (row.result.failed or row.result.outcome == "warns")
+    ]
+    blocks = blocks_of(told)
     shown = _ANNOTATIONS
-    hidden = {pair.id for pair in told if pair.failed} | {pair.id for pair in told[shown:]}
-    if any(pair.growth_unchecked and pair.id in hidden for pair in told):
+    pairs = [row.result for row in told]
+    hidden = {pair.id for pair in pairs if pair.failed}
+    hidden |= {row.result.id for block in blocks[shown:] for row in block.rows}
+    if any(pair.growth_unchecked and pair.id in hidden for pair in pairs):
         shown -= 1  # no limit of GitHub's must swallow what was not looked at
-        yield _unchecked_line([pair for pair in told if pair.growth_unchecked])
-    for pair in told[:shown]:
-        level = "error" if pair.failed else "warning"
-        yield f"::{level} {_place(pair, prefix)}::{'%0A'.join(map(command_message, _lines(pair)))}"
-    rest = told[shown:]
+        yield _unchecked_line([pair for pair in pairs if pair.growth_unchecked])
+    for block in blocks[:shown]:
+        level = "error" if any(row.result.failed for row in block.rows) else "warning"
+        message = "%0A".join(map(command_message, _lines(block)))
+        yield f"::{level} {_place(block, prefix)}::{message}"
+    rest = [row.result for block in blocks[shown:] for row in block.rows]
     if rest:
         level = "error" if any(pair.failed for pair in rest) else "warning"
         more = f"{len(rest)} more: {count_text(rest).partition(': ')[2]}"
@@ -114,18 +142,29 @@ def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dic
     }
 
 
-def _place(pair: PairResult, prefix: str) -> str:
-    file, _, line = pair.declared_at.rpartition(":")
+def _place(block: Block, prefix: str) -> str:
+    worst = block.groups[0].worst.result
+    file, _, line = worst.declared_at.rpartition(":")
     properties = {"file": f"{prefix}{file}", "line": line} if file else {}
-    properties["title"] = pair.title
+    boards = [row.result.board for row in block.rows]
+    properties["title"] = worst.title
+    if len(boards) > 1:
+        properties["title"] = f"{block.model} on {boards_text(boards, len(boards))}"
     return ",".join(f"{name}={command_property(value)}" for name, value in properties.items())
 
 
-def _lines(pair: PairResult) -> Iterator[str]:
-    yield pair.headline
-    yield from pair.reasons
-    yield from pair.warnings
-    yield from pair.message.splitlines() if pair.failed else ()
+def _lines(block: Block) -> Iterator[str]:
+    """What is wrong on each board, in a line; then all that is to be said of the worst."""
+    several = len(block.rows) > 1
+    for group in block.groups:
+        on = f"{block.boards_of(group)}: " if several else ""
+        result = group.worst.result
+        yield on + (group.why if len(group.rows) > 1 else result.headline)
+    worst = block.groups[0].worst.result
+    yield from worst.reasons
+    rows = block.rows
+    yield from told_once(rows, lambda result: result.warnings)
+    yield from worst.message.splitlines() if worst.failed else ()
 
 
 def _prefix(root: Path, environment: Mapping[str, str]) -> str:

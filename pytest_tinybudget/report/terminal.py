@@ -8,30 +8,22 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.base.units import format_ratio
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.footprint.result import Footprint
-from pytest_tinybudget.report.blocks import MOST_LISTED
 from pytest_tinybudget.report.blocks import bullets
 from pytest_tinybudget.report.blocks import heaviest_layers
 from pytest_tinybudget.report.blocks import layer_label
-from pytest_tinybudget.report.blocks import layers_table
 from pytest_tinybudget.report.blocks import parts_table
 from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.report.blocks import peak_table
 from pytest_tinybudget.report.blocks import persistent_table
 from pytest_tinybudget.report.blocks import refusals_list
 from pytest_tinybudget.report.blocks import refusals_title
-from pytest_tinybudget.report.blocks import savings_table
 from pytest_tinybudget.report.layout import PLAIN
-from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
-from pytest_tinybudget.report.layout import bar
 from pytest_tinybudget.report.layout import clean
-from pytest_tinybudget.report.layout import columns
-from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.report.shortening import Section
 from pytest_tinybudget.report.shortening import fitted
@@ -51,7 +43,7 @@ WORDS: dict[Outcome, str] = {
     "error": "ERROR",
 }
 
-_MARKUP: dict[Outcome, tuple[str, ...]] = {
+MARKUP: dict[Outcome, tuple[str, ...]] = {
     "fits": (),
     "warns": ("yellow",),
     "over": ("red",),
@@ -61,7 +53,7 @@ _MARKUP: dict[Outcome, tuple[str, ...]] = {
 }
 
 #: Worst first: a model that does not run, one that does not fit, one that nobody knows about.
-_WORST_FIRST: tuple[Outcome, ...] = ("refused", "over", "unmet", "error", "warns", "fits")
+WORST_FIRST: tuple[Outcome, ...] = ("refused", "over", "unmet", "error", "warns", "fits")
 
 _COUNTED: dict[Outcome, str] = {
     "refused": "refused by TFLM",
@@ -75,17 +67,29 @@ _COUNTED: dict[Outcome, str] = {
 #: How much a failure lists; ``tinybudget inspect`` shows everything.
 _PARTS_LISTED, _LAYERS_NAMED, _PERSISTENT_LISTED = 8, 2, 7
 
-#: So many rows of the terminal does a failure take by default.
-MOST_LINES = 40
-_SHORTENED = f"shortened to {MOST_LINES} lines: -v shows all of it, and so do the files"
+#: So many rows of the terminal does a failure take by default: the first of a run, the first of
+#: another model, and any other board of a model that was told of.
+MOST_LINES, _NEXT_MODEL, _OTHER_BOARD = 40, 15, 7
 #: Of a message that is declared.
 _MESSAGE_LINES = 5
 
-#: Under this width a pair's names get lines of their own above its numbers.
-_NARROW = 66
 
-#: What a row takes besides its bar, with the names of usual boards in full.
-_OTHER_COLUMNS = 74
+class Told:
+    """What failures a run has told of: those that follow are shorter, since much is the same."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._models: set[str] = set()
+
+    def most(self, pair: PairResult) -> int:
+        """How many rows the failure of ``pair`` may take; the same where it is asked again."""
+        if pair.id not in self._rows:
+            rows = _NEXT_MODEL if self._models else MOST_LINES
+            if pair.model in self._models:
+                rows = _OTHER_BOARD
+            self._models.add(pair.model)
+            self._rows[pair.id] = rows
+        return self._rows[pair.id]
 
 
 def failure(
@@ -97,9 +101,10 @@ def failure(
     """
     advice = bullets(pair.reasons, style, most=None)
     also = bullets((*pair.warnings, *pair.notes), style, most=None)
+    evidence = () if most <= _OTHER_BOARD and verbosity <= 0 else _evidence(pair, style)
     sections = [
         Section((pair.headline,)),
-        *_evidence(pair, style),
+        *evidence,
         _section(figures_title(pair), figure_lines(pair, style), style, (1, 6, 9)),
         _section("what would fix it", advice, style, (8, 12, 16)),
         _section("also", also, style, (1, 1, 5)),
@@ -107,13 +112,10 @@ def failure(
     ]
     shown = [section for section in sections if section.lines]
     if verbosity <= 0 and fitted(shown, most, style) != shown:
-        shown = fitted(shown, most - len(_shortened(style)), style)
-        shown[-1] = replace(shown[-1], lines=(*shown[-1].lines, *_shortened(style)))
+        said = wrapped(f"shortened to {most} lines: -v shows all of it, and so do the files", style)
+        shown = fitted(shown, most - len(said), style)
+        shown[-1] = replace(shown[-1], lines=(*shown[-1].lines, *said))
     return "\n\n".join("\n".join(clean(line, style) for line in section.lines) for section in shown)
-
-
-def _shortened(style: Style) -> list[str]:
-    return wrapped(_SHORTENED, style)
 
 
 def _section(title: str, lines: Sequence[str], style: Style, room: tuple[int, int, int]) -> Section:
@@ -125,16 +127,18 @@ def _section(title: str, lines: Sequence[str], style: Style, room: tuple[int, in
     return Section((*titles, *lines) if lines else (), len(titles) + least, cut, drop)
 
 
-def failure_lines(pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0) -> list[Line]:
+def failure_lines(
+    pair: PairResult, style: Style = PLAIN, *, verbosity: int = 0, most: int = MOST_LINES
+) -> list[Line]:
     """A failed pair for a terminal outside pytest: its name, then ``failure``.
 
     With ``verbosity`` below 0 it is one line.
     """
     title = f"{WORDS[pair.outcome]} {pair.title}"
     if verbosity < 0:
-        return [Line(clean(f"{title}: {pair.headline}", style), _MARKUP[pair.outcome])]
-    text = failure(pair, style, verbosity=verbosity, most=MOST_LINES - 1).split("\n")
-    return [Line(clean(title, style), (*_MARKUP[pair.outcome], "bold")), *map(Line, text), Line("")]
+        return [Line(clean(f"{title}: {pair.headline}", style), MARKUP[pair.outcome])]
+    text = failure(pair, style, verbosity=verbosity, most=most - 1).split("\n")
+    return [Line(clean(title, style), (*MARKUP[pair.outcome], "bold")), *map(Line, text), Line("")]
 
 
 def _measure_block(measure: Measure, *, fails: bool, style: Style) -> Section:
@@ -238,33 +242,13 @@ def codes_text(pair: PairResult) -> str:
     return f"{', '.join(codes)}: tinybudget explain {codes[0]}" if codes else ""
 
 
-def summary(
-    results: Sequence[PairResult], style: Style = PLAIN, *, verbosity: int = 0
-) -> list[Line]:
-    """The table of all pairs, worst first: used, limit and free, with bars where there is room.
-
-    ``verbosity`` is pytest's: below 0 only the count, from 1 each model's layers and possible
-    savings, from 2 with scratch and persistent bytes.
-    """
-    ordered = sorted(results, key=worst_first)
-    lines: list[Line] = []
-    if verbosity >= 0 and ordered:
-        lines += _narrow_rows(ordered, style) if style.width < _NARROW else _rows(ordered, style)
-        lines += _footer(ordered, style)
-    if verbosity >= 1:
-        lines += _details(ordered, style, everything=verbosity >= 2)
-        lines += [*_notes(ordered, style), Line("")]
-    lines += (Line(text, _count_markup(ordered)) for text in wrapped(count_text(ordered), style))
-    return [Line(clean(line.text, style), line.markup) for line in lines]
-
-
 def worst_first(pair: PairResult) -> tuple[int, float, str]:
     """Key to sort pairs by: outcome, then how full the fullest limit is, then id."""
-    fullest = max((_share(measure) for measure in pair.measures), default=0.0)
-    return _WORST_FIRST.index(pair.outcome), -fullest, pair.id
+    fullest = max((share(measure) for measure in pair.measures), default=0.0)
+    return WORST_FIRST.index(pair.outcome), -fullest, pair.id
 
 
-def _share(measure: Measure) -> float:
+def share(measure: Measure) -> float:
     return measure.used / measure.limit if measure.limit else float("inf")
 
 
@@ -274,120 +258,6 @@ def percent_text(measure: Measure) -> str:
         return ""
     scaled = measure.used * 100
     return f"{-(-scaled // measure.limit) if measure.over else scaled // measure.limit} %"
-
-
-def _rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
-    bar_width = max(5, min(20, style.width - _OTHER_COLUMNS))
-    rows = [["", "model, board", "", "used", "limit", "free", "", ""]]
-    for pair in pairs:
-        rows += _pair_rows(pair, bar_width, style)
-    align: list[Align] = ["left", "left", "left", "right", "right", "right", "left", "right"]
-    texts = columns(rows, align, style, flexible=1, drop=(6, 7))
-    lines = [Line(texts.pop(0), ("bold",))]
-    for pair in pairs:
-        height = len(_pair_rows(pair, bar_width, style))
-        lines += (Line(text, _MARKUP[pair.outcome]) for text in texts[:height])
-        del texts[:height]
-        lines += _remarks(pair, style)
-    return lines
-
-
-def _pair_rows(pair: PairResult, bar_width: int, style: Style) -> list[list[str]]:
-    names = [(f"{WORDS[pair.outcome]:5}", pair.model), ("", pair.board)]
-    rows = []
-    for position in range(max(2, len(pair.measures))):
-        word, name = names[position] if position < len(names) else ("", "")
-        numbers = [""] * 6
-        if position < len(pair.measures):
-            measure = pair.measures[position]
-            share = bar(_share(measure), bar_width, style)
-            numbers = [LABELS[measure.metric], *_numbers(measure), share, percent_text(measure)]
-        rows.append([word, name, *numbers])
-    return rows
-
-
-def _numbers(measure: Measure) -> tuple[str, str, str]:
-    used, limit = format_pair(measure.used, measure.limit)
-    mark = "~" if measure.is_estimated else ""
-    exact = used.endswith(" B") and limit.endswith(" B")
-    return mark + used, limit, format_size(measure.free, exact=exact)
-
-
-def _narrow_rows(pairs: Sequence[PairResult], style: Style) -> list[Line]:
-    lines = []
-    for pair in pairs:
-        markup = _MARKUP[pair.outcome]
-        for word, name in ((WORDS[pair.outcome], pair.model), ("", pair.board)):
-            shown = shorten(clean(name, style), style.width - 6, style)
-            lines.append(Line(f"{word:5} {shown}", markup))
-        for measure in pair.measures:
-            mark = "~" if measure.is_estimated else ""
-            ratio = format_ratio(measure.used, measure.limit)
-            free = _numbers(measure)[-1]
-            state = f"{free.removeprefix('-')} over" if measure.over else f"{free} free"
-            lines.append(Line(f"  {LABELS[measure.metric]} {mark}{ratio}, {state}", markup))
-        lines += _remarks(pair, style)
-    return lines
-
-
-def _remarks(pair: PairResult, style: Style) -> list[Line]:
-    """Lines below a pair's row: why it has no numbers, its limited figures and its warnings."""
-    figures = [figure.text for figure in pair.figures if figure.limit is not None]
-    if pair.outcome in ("refused", "unmet", "error") or not pair.measures:
-        remarks = [pair.headline]
-    else:
-        remarks = ["; ".join(figures)] if figures else []
-    remarks += pair.interpreters
-    remarks += [place.text for place in pair.places if place.is_unusual]
-    return [
-        Line(text, _MARKUP[pair.outcome])
-        for remark in (*remarks, *pair.warnings)
-        for text in wrapped(remark, style, indent=" " * 7)
-    ]
-
-
-def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
-    runtimes = Counter((pair.runtime, pair.runtime_text) for pair in pairs if pair.measures)
-    notes = [f"{text}: {counted(count, 'pair')}" for (_, text), count in sorted(runtimes.items())]
-    if any(measure.is_estimated for pair in pairs for measure in pair.measures):
-        notes.insert(0, "~ holds an estimate, its margin included")
-    return [Line(text) for note in notes for text in wrapped(note, style)]
-
-
-def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> list[Line]:
-    """Layers and possible savings of each model and runtime, once for all boards."""
-    shown = {(pair.model, pair.runtime_text): pair.footprint for pair in reversed(pairs)}
-    lines = []
-    for (model, runtime), footprint in sorted(shown.items()):
-        if footprint is None:
-            continue
-        several = sum(name == model for name, _ in shown) > 1
-        title = f"{model}, {runtime}" if several else model
-        layers = layers_table(footprint, style, everything=everything)
-        savings = savings_table(footprint.savings, style, most=None if everything else MOST_LISTED)
-        for heading, table in (
-            (f"layers of {title} (* at the arena's peak)", layers),
-            (f"flash that one change of {title} would save", savings),
-        ):
-            if table:
-                headings = (Line(text, ("bold",)) for text in wrapped(heading, style))
-                lines += [Line(""), *headings, *map(Line, table)]
-    return lines
-
-
-def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
-    """The notes of each model, once for all its boards; a failure has told its own already."""
-    told = {(pair.model, note) for pair in pairs if pair.failed for note in pair.notes}
-    notes: dict[str, dict[str, None]] = {}
-    for pair in pairs:
-        for note in pair.notes:
-            if (pair.model, note) not in told:
-                notes.setdefault(pair.model, {})[note] = None
-    lines = []
-    for model, of_model in sorted(notes.items()):
-        headings = (Line(text, ("bold",)) for text in wrapped(f"notes on {model}", style))
-        lines += [Line(""), *headings, *map(Line, bullets(list(of_model), style, most=None))]
-    return lines
 
 
 def counted_for(pairs: Sequence[PairResult]) -> list[str]:
@@ -403,7 +273,7 @@ def count_text(pairs: Sequence[PairResult]) -> str:
     outcomes = Counter(pair.outcome for pair in pairs)
     held_back = sum(pair.outcome == "error" and bool(pair.growth_unchecked) for pair in pairs)
     outcomes["error"] -= held_back
-    counts = [f"{outcomes[each]} {_COUNTED[each]}" for each in _WORST_FIRST if outcomes[each]]
+    counts = [f"{outcomes[each]} {_COUNTED[each]}" for each in WORST_FIRST if outcomes[each]]
     if held_back:
         counts.insert(0, f"{held_back} without the base that is required")
     unchecked = _unchecked(pairs)
@@ -434,8 +304,3 @@ def _unchecked(pairs: Sequence[PairResult]) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 pair``, ``2 pairs``."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def _count_markup(pairs: Sequence[PairResult]) -> tuple[str, ...]:
-    worst = min((_WORST_FIRST.index(pair.outcome) for pair in pairs), default=-1)
-    return ("bold", *(_MARKUP[_WORST_FIRST[worst]] or ("green",)))
