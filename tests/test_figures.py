@@ -15,6 +15,7 @@ from pytest_tinybudget.report import html
 from pytest_tinybudget.report import junit
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import terminal
+from pytest_tinybudget.report.summary import summary
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.reader import read_results
 from pytest_tinybudget.results.types import Figure
@@ -110,7 +111,7 @@ def test_figures_survive_the_results_file_and_reach_every_report() -> None:
     assert read.figures == result.figures
     told = "latency over (80.0 to 120 ms, at most 100 ms)"
     assert told in terminal.failure(result)
-    assert any(told in line.text for line in terminal.summary([result]))
+    assert any(told in line.text for line in summary([result]))
     assert told in html.render([result])
     assert "latency over" in markdown.render([result])
     assert told in junit.render([result])

@@ -57,6 +57,9 @@ _SIGNS: dict[Outcome, str] = {
 
 _MARKUP = Markup(text=markdown, code=markdown_code)
 
+#: What is in the table at the top and in details.
+_FIRST: tuple[Standing, ...] = ("new failure", "changed")
+
 #: What is behind a title that the reader opens, and what the title says of it.
 _FOLDED: dict[Standing, str] = {
     "old failure": "failed before this change already",
@@ -83,13 +86,14 @@ def render(
     writer.add("\n".join(_heading(results, blocks, comparison)))
     compared = comparison is not None and bool(comparison.base)
     metrics = table_metrics(each.metric for row in rows for each in row.result.measures)
-    writer.table(*_table(blocks, ("new failure", "changed"), metrics, compared), "pair")
+    first = _FIRST if compared else (*_FIRST, *_FOLDED)
+    writer.table(*_table(blocks, first, metrics, compared), "pair")
     opened = False
     for block in blocks:
         details = _details(block, opened=not opened and block.standing == "new failure")
         opened = opened or bool(details)
         writer.add(details, "detail")
-    for standing, said in _FOLDED.items():
+    for standing, said in _FOLDED.items() if compared else ():
         count = sum(row.standing == standing for row in rows)
         if count:
             table = _table(blocks, (standing,), metrics, compared)
@@ -255,7 +259,7 @@ def _size(group: Group, metric: Metric) -> str:
 
 def _details(block: Block, *, opened: bool) -> str:
     """Why a model fails or what changed in it; empty where the tables say all."""
-    groups = [each for each in block.groups if each.worst.standing in ("new failure", "changed")]
+    groups = [each for each in block.groups if each.worst.standing in _FIRST]
     rows = [row for group in groups for row in group.rows]
     lines = [line for group in groups for line in _headlines(block, group)]
     lines += [f"- ⚠️ {markdown(text)}" for text in told_once(rows, lambda each: each.warnings)]

@@ -193,6 +193,7 @@ def _remarks(entry: _Entry, style: Style) -> list[Line]:
         remarks = [headline if several else pair.headline]
     else:
         remarks = ["; ".join(figures)] if figures else []
+    remarks += pair.interpreters
     remarks += [place.text for place in pair.places if place.is_unusual]
     return [
         Line(text, MARKUP[pair.outcome])

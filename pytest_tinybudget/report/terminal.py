@@ -69,7 +69,7 @@ _PARTS_LISTED, _LAYERS_NAMED, _PERSISTENT_LISTED = 8, 2, 7
 
 #: So many rows of the terminal does a failure take by default: the first of a run, the first of
 #: another model, and any other board of a model that was told of.
-MOST_LINES, _NEXT_MODEL, _OTHER_BOARD = 40, 15, 7
+MOST_LINES, _NEXT_MODEL, _OTHER_BOARD = 40, 15, 4
 #: Of a message that is declared.
 _MESSAGE_LINES = 5
 
@@ -101,10 +101,12 @@ def failure(
     """
     advice = bullets(pair.reasons, style, most=None)
     also = bullets((*pair.warnings, *pair.notes), style, most=None)
-    evidence = () if most <= _OTHER_BOARD and verbosity <= 0 else _evidence(pair, style)
+    if verbosity <= 0 and most <= _OTHER_BOARD:
+        told = f"{pair.model} on another board is told of above; -v shows all of this as well"
+        return "\n".join(clean(line, style) for line in (pair.headline, *wrapped(told, style)))
     sections = [
         Section((pair.headline,)),
-        *evidence,
+        *_evidence(pair, style),
         _section(figures_title(pair), figure_lines(pair, style), style, (1, 6, 9)),
         _section("what would fix it", advice, style, (8, 12, 16)),
         _section("also", also, style, (1, 1, 5)),
