@@ -13,6 +13,7 @@ from modelmaker import ModelMaker
 
 from pytest_tinybudget.convert import fingerprint
 from pytest_tinybudget.convert import quantizers
+from pytest_tinybudget.convert.converter import Converted
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.errors import ConversionError
@@ -21,6 +22,8 @@ from pytest_tinybudget.convert.requirements import missing_packages
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.graph.tflite import read_model
 
+
+SETTINGS = Conversion(Path())
 
 needs_quantizer = pytest.mark.skipif(
     installed_quantizer() is None, reason="needs litert-quantizer or ai-edge-quantizer"
@@ -31,10 +34,10 @@ needs_quantizer = pytest.mark.skipif(
 def nothing_kept() -> Iterator[None]:
     """What is installed is asked once a process: here it changes."""
     installed_quantizer.cache_clear()
-    fingerprint.versions.cache_clear()
+    fingerprint._installed.cache_clear()
     yield
     installed_quantizer.cache_clear()
-    fingerprint.versions.cache_clear()
+    fingerprint._installed.cache_clear()
 
 
 @pytest.fixture
@@ -66,8 +69,8 @@ def test_the_new_name_of_the_quantizer_comes_before_the_old_one(installed: Path)
     add_package(installed, "litert-quantizer", "0.11.0")
 
     assert installed_quantizer() == ("litert-quantizer", "litert_quantizer")
-    assert missing_packages("tflite", "kws.tflite") is None
-    used = fingerprint.versions("tflite")
+    assert missing_packages("tflite", "kws.tflite", SETTINGS) is None
+    used = fingerprint.versions("tflite", SETTINGS)
     assert used["litert-quantizer"] == "0.11.0"
     assert "ai-edge-quantizer" not in used  # what is not used makes no other file
 
@@ -76,13 +79,13 @@ def test_the_old_name_of_the_quantizer_works(installed: Path):
     add_package(installed, "ai-edge-quantizer", "0.10.0")
 
     assert installed_quantizer() == ("ai-edge-quantizer", "ai_edge_quantizer")
-    assert missing_packages("tflite", "kws.tflite") is None
-    assert fingerprint.versions("tflite")["ai-edge-quantizer"] == "0.10.0"
+    assert missing_packages("tflite", "kws.tflite", SETTINGS) is None
+    assert fingerprint.versions("tflite", SETTINGS)["ai-edge-quantizer"] == "0.10.0"
 
 
 @pytest.mark.usefixtures("installed")
 def test_without_a_quantizer_the_extra_is_named():
-    error = missing_packages("tflite", "kws.tflite")
+    error = missing_packages("tflite", "kws.tflite", SETTINGS)
 
     assert error is not None
     assert error.message.endswith('need more packages: pip install "pytest-tinybudget[quantize]"')
@@ -92,12 +95,16 @@ def test_without_a_quantizer_the_extra_is_named():
 
 
 def quantized(content: bytes, folder: Path, **settings: object) -> bytes:
+    return conversion(content, folder, **settings).content
+
+
+def conversion(content: bytes, folder: Path, **settings: object) -> Converted:
     path = folder / "float.tflite"
     path.write_bytes(content)
     wanted = Conversion(folder, representative_data="random", **settings)  # type: ignore[arg-type]
     converter = Converter(None)
     try:
-        return converter.convert(Request(path, path.name, wanted)).content
+        return converter.convert(Request(path, path.name, wanted))
     finally:
         converter.close()
 
@@ -172,3 +179,53 @@ def test_int4_weights_with_one_scale_are_refused_with_int16_activations_alone(
     assert len(asked) == 1
     with pytest.raises(ConversionError, match="INT4 weights with int16 activations, which TFLM"):
         quantized(with_int4_dense(1), tmp_path, activations="int16")
+
+
+def with_product(*, turned: bool, bias: tuple[int, ...] | None) -> bytes:
+    """A product with a constant matrix as exporters of ONNX files leave it, and its bias."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 3, 8), "FLOAT32")
+    shape = (2, 8) if turned else (8, 2)
+    values = [(7 * index % 11 - 5) / 10 for index in range(16)]
+    matrix = graph.constant(shape, "FLOAT32", values)
+    result = graph.tensor((1, 3, 2), "FLOAT32")
+    graph.operator("BATCH_MATMUL", (source, matrix), (result,), {"adj_y": turned})
+    if bias is not None:
+        product, added = result, graph.constant(bias, "FLOAT32", [0.5, -0.25])
+        result = graph.tensor((1, 3, 2), "FLOAT32")
+        graph.operator("ADD", (added, product), (result,), {"fused_activation_function": "RELU"})
+    graph.output(result)
+    return maker.build()
+
+
+@needs_quantizer
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("bias", [None, (2,), (1, 1, 2)])
+def test_a_product_with_a_constant_matrix_becomes_the_dense_layer_that_it_is(
+    tmp_path: Path, turned: bool, bias: tuple[int, ...] | None
+):
+    converted = conversion(with_product(turned=turned, bias=bias), tmp_path)
+
+    main = read_model(converted.content, "it").main
+    assert [each.name for each in main.operators] == ["FULLY_CONNECTED"]
+    (dense,) = main.operators
+    assert main.tensors[dense.inputs[1]].shape == (2, 8)
+    assert (len(dense.inputs) > 2 and dense.inputs[2] >= 0) == (bias is not None)
+    assert main.tensors[main.outputs[0]].shape == (1, 3, 2)
+    assert not converted.warnings[:-1]  # but that of random data
+    assert converted.drift[0]["relative_error"] < 0.02
+
+
+@needs_quantizer
+def test_a_product_of_two_computed_matrices_stays_one(tmp_path: Path):
+    maker = ModelMaker()
+    graph = maker.graph()
+    one, other = graph.input((1, 3, 8), "FLOAT32"), graph.input((1, 8, 3), "FLOAT32")
+    result = graph.tensor((1, 3, 3), "FLOAT32")
+    graph.operator("BATCH_MATMUL", (one, other), (result,))
+    graph.output(result)
+
+    main = read_model(quantized(maker.build(), tmp_path), "it").main
+
+    assert [each.name for each in main.operators] == ["BATCH_MATMUL"]

@@ -215,7 +215,10 @@ def _declaration(file: Path) -> Iterator[Finding]:
         for model in models
         if model.planned is None and converts(model.source, model.conversion)
     ]
-    missing = [missing_packages(kind_of(each.source), each.declared_source) for each in sources]
+    missing = [
+        missing_packages(kind_of(each.source), each.declared_source, each.conversion)
+        for each in sources
+    ]
     for lack in filter(None, missing):
         yield Finding(
             "declarations", name, "broken", lack.message, " | ".join(map(str.strip, lack.details))

@@ -27,6 +27,7 @@ from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.fingerprint import versions
+from pytest_tinybudget.convert.onnx2tf import NAME
 from pytest_tinybudget.convert.quantizers import QUANTIZERS
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.refusals import refusal
@@ -34,6 +35,7 @@ from pytest_tinybudget.convert.requirements import missing_packages
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.settings import stripped_text
+from pytest_tinybudget.convert.sources import by_quantizer
 from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.graph.locations import is_c_source
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 
 #: The packages that make the file.
-_CONVERTERS = ("tensorflow", "tensorflow-cpu", *(name for name, _ in QUANTIZERS))
+_CONVERTERS = ("tensorflow", "tensorflow-cpu", *(name for name, _ in QUANTIZERS), NAME)
 
 #: Called with the model and the step of its conversion, to show progress.
 Progress = Callable[[str, str], None]
@@ -283,13 +285,13 @@ def _task(request: Request) -> _Task:
 def _refusal(request: Request) -> ConversionError | None:
     """Why no worker is asked: packages are missing, or TFLM would refuse what it made."""
     kind = kind_of(request.source)
-    return missing_packages(kind, request.shown) or refusal(
+    return missing_packages(kind, request.shown, request.settings) or refusal(
         request.source, kind, request.shown, request.settings.activations
     )
 
 
 def _backend(task: _Task) -> Backend:
-    return "quantizer" if kind_of(task.request.source) == "tflite" else "tensorflow"
+    return "quantizer" if by_quantizer(kind_of(task.request.source)) else "tensorflow"
 
 
 def job_of(request: Request) -> Job:
@@ -311,6 +313,7 @@ def job_of(request: Request) -> Job:
         timeout_seconds=settings.timeout_seconds,
         memory_bytes=settings.memory_bytes,
         input_shapes=settings.input_shapes,
+        onnx_command=settings.onnx_command,
     )
 
 
@@ -328,8 +331,8 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
         notes += map(_drift_text, drift)
     if request.settings.per_channel_dense is False and _is_dense_per_channel(entry, request):
         warnings.append(
-            f"per_channel_dense = false is not done for a .tflite: {quantizer_name()} has given "
-            "each output of a dense layer its scale"
+            f"per_channel_dense = false is not done for a {request.source.suffix}: "
+            f"{quantizer_name()} has given each output of a dense layer its scale"
         )
     if report["stripped_bytes"]:
         notes.append(stripped_text(report["stripped_bytes"]))
@@ -340,7 +343,7 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
 
 def _is_dense_per_channel(entry: Entry, request: Request) -> bool:
     """Whether a dense layer gets a scale for each output from a converter without the option."""
-    if kind_of(request.source) != "tflite":
+    if not by_quantizer(kind_of(request.source)):
         return False
     from pytest_tinybudget.graph.dense import per_tensor_dense
     from pytest_tinybudget.graph.tflite import read_model
@@ -351,8 +354,8 @@ def _is_dense_per_channel(entry: Entry, request: Request) -> bool:
 def _settings_text(request: Request) -> str:
     """The settings that decide how large the converted file is, in words."""
     settings, kind = request.settings, kind_of(request.source)
-    packages = versions(kind)
-    per_channel = settings.scales_per_channel or kind == "tflite"  # the quantizer's recipes
+    packages = versions(kind, settings)
+    per_channel = settings.scales_per_channel or by_quantizer(kind)  # the quantizer's recipes
     told = [
         settings.activations,
         f"dense layers per {'channel' if per_channel else 'tensor'}",

@@ -40,6 +40,7 @@ class Job(Struct, frozen=True):
     timeout_seconds: int
     memory_bytes: int
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    onnx_command: tuple[str, ...] = ()
 
 
 class JobFolder(Struct, frozen=True):

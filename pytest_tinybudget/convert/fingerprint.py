@@ -23,9 +23,13 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from pytest_tinybudget.base.files import file_digest
+from pytest_tinybudget.convert.onnx2tf import NAME
+from pytest_tinybudget.convert.onnx2tf import version_of
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import Kind
+from pytest_tinybudget.convert.sources import by_quantizer
+from pytest_tinybudget.convert.sources import weights_beside
 
 
 #: Raise it when a change here makes another file of the same model.
@@ -39,7 +43,7 @@ _FEATURES = ("sse4_1", "avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_b
              "asimd", "asimddp", "i8mm", "bf16", "sve")  # fmt: skip
 
 #: Settings that change no byte of the result.
-_NOT_IN_THE_RESULT = ("root", "timeout_seconds", "memory_bytes")
+_NOT_IN_THE_RESULT = ("root", "timeout_seconds", "memory_bytes", "onnx_command")
 
 _CHUNK_BYTES = 1 << 20
 
@@ -59,7 +63,7 @@ def fingerprint(source: Path, kind: Kind, settings: Conversion) -> str:
 
 def _parts(source: Path, kind: Kind, settings: Conversion) -> Iterator[bytes]:
     yield f"{REVISION} {kind}".encode()
-    yield from (repr(item).encode() for item in versions(kind).items())
+    yield from (repr(item).encode() for item in versions(kind, settings).items())
     yield machine().encode()
     declared = asdict(settings)
     if not settings.input_shapes:
@@ -68,6 +72,9 @@ def _parts(source: Path, kind: Kind, settings: Conversion) -> Iterator[bytes]:
         repr(item).encode() for item in declared.items() if item[0] not in _NOT_IN_THE_RESULT
     )
     yield from _archive_parts(source) if kind == "keras" else _file_parts(source)
+    for file in weights_beside(source) if kind == "onnx" else ():
+        yield file.name.encode("utf-8", "surrogateescape")
+        yield file_digest(file)
     if settings.data_path is not None:
         yield from _file_parts(settings.data_path)
 
@@ -95,10 +102,17 @@ def _file_parts(path: Path) -> Iterator[bytes]:
         yield file_digest(file)
 
 
+def versions(kind: Kind, settings: Conversion) -> dict[str, str]:
+    """Versions of what converts sources of this kind, by package; of the command for ONNX too."""
+    found = _installed(kind)
+    if kind == "onnx":
+        return {**found, NAME: version_of(settings.onnx_command, settings.root)}
+    return found
+
+
 @cache
-def versions(kind: Kind) -> dict[str, str]:
-    """Installed versions of what converts sources of this kind, by package."""
-    packages = (quantizer_name(), *_QUANTIZER) if kind == "tflite" else _TENSORFLOW
+def _installed(kind: Kind) -> dict[str, str]:
+    packages = (quantizer_name(), *_QUANTIZER) if by_quantizer(kind) else _TENSORFLOW
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for package in packages:
         with suppress(PackageNotFoundError):

@@ -6,26 +6,31 @@ import sys
 from importlib.util import find_spec
 
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.onnx2tf import located
+from pytest_tinybudget.convert.onnx2tf import unsuited
+from pytest_tinybudget.convert.onnx2tf import version_of
 from pytest_tinybudget.convert.quantizers import installed_quantizer
+from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import Kind
+from pytest_tinybudget.convert.sources import by_quantizer
 
 
 #: Neither tensorflow-cpu nor tensorflow has a release for a newer Python.
 _NEWEST_PYTHON = (3, 13)
 
 
-def missing_packages(kind: Kind, shown: str) -> ConversionError | None:
+def missing_packages(kind: Kind, shown: str, settings: Conversion) -> ConversionError | None:
     """The message for a source whose framework is missing, with the command that installs it."""
-    if kind == "tflite":
+    if by_quantizer(kind):
         is_there = installed_quantizer() is not None
-        extra, what = "quantize", "a float .tflite"
+        extra, what = "quantize", "ONNX sources" if kind == "onnx" else "a float .tflite"
     else:
         is_there = find_spec("tensorflow") is not None
         extra, what = "tensorflow", "Keras and SavedModel sources"
     if is_there:
-        return None
+        return _missing_command(shown, settings) if kind == "onnx" else None
     details = []
-    if kind != "tflite" and sys.version_info[:2] > _NEWEST_PYTHON:
+    if not by_quantizer(kind) and sys.version_info[:2] > _NEWEST_PYTHON:
         details.append(
             "TensorFlow has no release for this Python: use 3.13 or older, or convert elsewhere "
             "and declare the .tflite"
@@ -33,5 +38,27 @@ def missing_packages(kind: Kind, shown: str) -> ConversionError | None:
     return ConversionError(
         f'{shown}: {what} need more packages: pip install "pytest-tinybudget[{extra}]"',
         details=tuple(details),
+        code="TB103",
+    )
+
+
+def _missing_command(shown: str, settings: Conversion) -> ConversionError | None:
+    """The message for an ONNX source where onnx2tf is not there, or not one that is known."""
+    command, root = settings.onnx_command, settings.root
+    if located(command, root) is None:
+        text = f"{shown}: ONNX sources need the command {command[0]!r}, which is not found"
+    elif fault := unsuited(version_of(command, root)):
+        text = f"{shown}: the command {command[0]!r} {fault}"
+    else:
+        return None
+    return ConversionError(
+        text,
+        details=(
+            "give it an environment of its own, since its packages exclude ours:",
+            '  python -m venv .venv-onnx && .venv-onnx/bin/pip install "onnx2tf>=1.29"',
+            "and declare it:",
+            "  [convert.onnx]",
+            '  command = ".venv-onnx/bin/onnx2tf"',
+        ),
         code="TB103",
     )

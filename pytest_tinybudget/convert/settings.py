@@ -45,6 +45,7 @@ class Conversion(Struct, frozen=True):
         memory_bytes: What a conversion may take besides the framework's own memory.
         input_shapes: Name and shape in elements, batch included, of inputs whose dimensions the
             source leaves open. They count for a file that needs no conversion as well.
+        onnx_command: The command onnx2tf: a program on ``PATH`` or below ``root``, and arguments.
     """
 
     root: Path
@@ -57,6 +58,7 @@ class Conversion(Struct, frozen=True):
     timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    onnx_command: tuple[str, ...] = ("onnx2tf",)
 
     @property
     def scales_per_channel(self) -> bool:

@@ -13,10 +13,17 @@ from pytest_tinybudget.convert.settings import Conversion
 
 
 #: ``keras``: Keras 3 archive; ``h5``: HDF5, Keras 3 or older; ``saved_model``: folder;
-#: ``tflite``: float TF Lite.
-Kind = Literal["keras", "h5", "saved_model", "tflite"]
+#: ``tflite``: float TF Lite; ``onnx``: ONNX.
+Kind = Literal["keras", "h5", "saved_model", "tflite", "onnx"]
 
-_SUFFIXES: dict[str, Kind] = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".tflite": "tflite"}
+_SUFFIXES: dict[str, Kind] = {
+    ".keras": "keras",
+    ".h5": "h5",
+    ".hdf5": "h5",
+    ".tflite": "tflite",
+    ".onnx": "onnx",
+}
+_TFLITE_START = b"\0\0\0\0TFL3"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 #: Absolute names, or with "..": Keras never writes them, and unpacking might follow them.
@@ -32,7 +39,22 @@ def kind_of(path: Path) -> Kind:
     """The kind of the source at ``path``; TF Lite where nothing else is recognized."""
     if (path / SAVED_MODEL_FILE).is_file():
         return "saved_model"
-    return _SUFFIXES.get(path.suffix.lower(), "tflite")
+    kind = _SUFFIXES.get(path.suffix.lower(), "tflite")
+    return "tflite" if kind == "onnx" and _is_tflite(path) else kind
+
+
+def _is_tflite(path: Path) -> bool:
+    """Whether a file with another format's name is TF Lite: a model is what its bytes say."""
+    try:
+        with path.open("rb") as opened:
+            return opened.read(len(_TFLITE_START))[4:] == _TFLITE_START[4:]
+    except OSError:
+        return False
+
+
+def by_quantizer(kind: Kind) -> bool:
+    """Whether the quantizer makes the INT8 file, of a float ``.tflite`` at hand or made first."""
+    return kind in ("tflite", "onnx")
 
 
 def converts(path: Path, settings: Conversion) -> bool:
@@ -80,6 +102,15 @@ def check_source(path: Path, kind: Kind, shown: str) -> None:
         _check_archive(path, shown)
     elif kind == "h5" and start != _HDF5_SIGNATURE:
         raise ConversionError(f"{shown}: not an HDF5 file (its first bytes are {start!r})")
+
+
+def weights_beside(source: Path) -> list[Path]:
+    """The files beside an ONNX model that exporters put its weights into: its name, and more."""
+    return sorted(
+        file
+        for file in source.parent.iterdir()
+        if file.name.startswith((f"{source.name}.", f"{source.name}_")) and file.is_file()
+    )
 
 
 def _check_archive(path: Path, shown: str) -> None:

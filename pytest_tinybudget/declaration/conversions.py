@@ -11,9 +11,11 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.convert.onnx2tf import DEFAULT_COMMAND
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.convert.sources import by_quantizer
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.declaration.context import Context
@@ -22,6 +24,7 @@ from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.context import siblings
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.schema import ConvertTable
 from pytest_tinybudget.declaration.schema import DefaultsTable
 from pytest_tinybudget.declaration.schema import ModelTable
 
@@ -123,9 +126,9 @@ def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
             del whole["representative_data"]
         return whole
     reasons = {}
-    if kind in ("tflite", "saved_model"):
+    if kind not in ("keras", "h5"):
         reasons["custom_objects"] = f"only Keras files have layers of their own, not {source.name}"
-    if kind == "tflite" and not settings.scales_per_channel:
+    if by_quantizer(kind) and not settings.scales_per_channel:
         reasons["per_channel_dense"] = (
             f"{quantizer_name()}, which converts {source.name}, gives each output of a dense "
             "layer its own scale"
@@ -157,3 +160,11 @@ def _check_data(context: Context, settings: Conversion, keys: KeyPath) -> None:
         valid=siblings(path),
         example='representative_data = "data/kws.npz"',
     )
+
+
+def onnx_command(table: ConvertTable | None) -> tuple[str, ...]:
+    """The command of ``[convert.onnx]``: a program on ``PATH`` or a path, and arguments."""
+    declared = None if table is None or table.onnx is None else table.onnx.command
+    if declared is None:
+        return DEFAULT_COMMAND
+    return (declared,) if isinstance(declared, str) else tuple(declared)

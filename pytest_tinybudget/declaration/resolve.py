@@ -28,6 +28,7 @@ from pytest_tinybudget.declaration.context import is_model
 from pytest_tinybudget.declaration.context import separator_hint
 from pytest_tinybudget.declaration.conversions import check_effect
 from pytest_tinybudget.declaration.conversions import conversion
+from pytest_tinybudget.declaration.conversions import onnx_command
 from pytest_tinybudget.declaration.conversions import suited
 from pytest_tinybudget.declaration.declared import Budget
 from pytest_tinybudget.declaration.declared import CheckKind
@@ -86,6 +87,7 @@ _OWN_SECTIONS = {
     "groups": ("groups",),
     "runtime": ("runtime",),
     "operators": ("runtime", "ops"),
+    "convert": ("convert",),
     "update": ("update",),
     "rollout": ("rollout",),
 }
@@ -261,7 +263,10 @@ class _Models(msgspec.Struct, eq=False):
             built_in = replace(built_in, conversion=replace(built_in.conversion, root=root))
         if built_in.runtime is not None and built_in.runtime.files is not None:
             built_in = replace(built_in, runtime=self.runtimes[PROJECT])  # this one's files
-        return self.settings(self.document.defaults, built_in, ("defaults",))
+        settings = self.settings(self.document.defaults, built_in, ("defaults",))
+        assert settings.conversion is not None
+        command = onnx_command(self.document.convert)
+        return replace(settings, conversion=replace(settings.conversion, onnx_command=command))
 
     def settings(
         self, table: DefaultsTable | ModelTable, otherwise: _Settings, keys: KeyPath

@@ -684,6 +684,31 @@ class VelaTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class OnnxTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """How ONNX sources are converted."""
+
+    command: Annotated[
+        Text | Annotated[list[Text], Meta(min_length=1)] | None,
+        Meta(
+            description="onnx2tf: a program on PATH or a path relative to this file; a list gives "
+            "it arguments",
+            examples=[".venv-onnx/bin/onnx2tf"],
+        ),
+    ] = None
+
+
+class ConvertTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """The tools that convert sources."""
+
+    onnx: Annotated[
+        OnnxTable | None,
+        Meta(
+            description="the tool for ONNX sources",
+            examples=[{"command": ".venv-onnx/bin/onnx2tf"}],
+        ),
+    ] = None
+
+
 class BoardTable(Struct, frozen=True, forbid_unknown_fields=True):
     """An own board: another board with changes, or a complete one (core, flash and ram)."""
 
@@ -1073,6 +1098,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True):
     boards: dict[Name, BoardTable] = {}
     groups: dict[Name, GroupTable] = {}
     runtime: dict[Name, RuntimeTable] = {}
+    convert: ConvertTable | None = None
     update: UpdateTable | None = None
     rollout: RolloutTable | None = None
     operators: dict[Text, OperatorTable] = field(name=OPERATORS, default_factory=dict)

@@ -24,6 +24,8 @@ class Job(msgspec.Struct, frozen=True):
     float model of ``source``, where ``other_shown`` is not empty. With ``metric`` the model is
     rated by ``labels``, without one the two models' decisions are compared.
 
+    ``channels_first`` says how the data has the model's inputs (``convert/layout.py``).
+
     ``engine`` runs the model and ``other_engine`` the one to compare with. ``check_engine`` and
     ``other_check_engine`` compute the same for the cross-check, where they are not empty. What
     ``engine`` does not run, ``check_engine`` runs in its place.
@@ -44,6 +46,7 @@ class Job(msgspec.Struct, frozen=True):
     check_engine: str = ""
     other_engine: str = ""
     other_check_engine: str = ""
+    channels_first: tuple[int, ...] = ()
     source: ConversionJob | None = None
     timeout_seconds: int = 0
     memory_bytes: int = 0

@@ -68,6 +68,7 @@ class EvaluationRequest(Struct, frozen=True):
             ``reference``.
         tolerance: how far outputs may lie apart and still agree.
         reference: what the model is compared with.
+        channels_first: how the data has the model's inputs (``convert/layout.py``).
     """
 
     model: Model
@@ -78,6 +79,7 @@ class EvaluationRequest(Struct, frozen=True):
     metric: str = ""
     tolerance: float | None = None
     reference: ReferenceModel | None = None
+    channels_first: tuple[int, ...] = ()
 
 
 class EvaluationResult(Struct, frozen=True):
@@ -157,6 +159,7 @@ def _job(request: EvaluationRequest, choice: Choice, reference: Choice | None) -
         metric=request.metric,
         tolerance=request.tolerance,
         other_shown=other.shown if other else "",
+        channels_first=request.channels_first,
         source=job_of(other.source) if other and other.source else None,
         timeout_seconds=request.limits.timeout_seconds,
         memory_bytes=request.limits.memory_bytes,

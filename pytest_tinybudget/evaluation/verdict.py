@@ -12,6 +12,7 @@ from msgspec import Struct
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.units import Unit
 from pytest_tinybudget.convert.converter import Request
+from pytest_tinybudget.convert.layout import channels_first_of
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import firmware_for
 from pytest_tinybudget.declaration.held_out import ERRORS
@@ -98,6 +99,7 @@ def accuracy_result(check: Check, workspace: Workspace) -> PairResult:
             shown=model.declared_source,
             data=asked.data,
             limits=model.conversion,
+            channels_first=channels_first_of(model.source),
             labels=asked.labels,
             metric=asked.metric,
             reference=_reference(asked, model, workspace),
@@ -135,6 +137,7 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
             shown=model.declared_source,
             data=asked.data,
             limits=model.conversion,
+            channels_first=channels_first_of(model.source),
             tolerance=asked.tolerance,
             reference=ReferenceModel(name, load_model(model.deployed, name)),
         ),

@@ -20,6 +20,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.convert.settings import stripped_text
+from pytest_tinybudget.convert.sources import by_quantizer
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import Declared
@@ -166,8 +167,8 @@ def _dense_hints(
         return ()
     model = pair.model
     chosen = model.conversion.per_channel_dense is not None
-    # The quantizer has no such setting for a .tflite.
-    if chosen or workspace.conversion(model) is None or kind_of(model.source) == "tflite":
+    # The quantizer has no such setting.
+    if chosen or workspace.conversion(model) is None or by_quantizer(kind_of(model.source)):
         return ()
     from pytest_tinybudget.gate.remedies.peak import per_tensor_hints
 
@@ -209,7 +210,7 @@ def _dense_scales(model: DeclaredModel, workspace: Workspace) -> tuple[str, ...]
     """What a runtime that is declared for the model decided about its conversion."""
     runtime = model.conversion.per_tensor_for
     made = model.planned is not None or (
-        workspace.conversion(model) is not None and kind_of(model.source) != "tflite"
+        workspace.conversion(model) is not None and not by_quantizer(kind_of(model.source))
     )
     if not (runtime and made):
         return ()

@@ -8,7 +8,6 @@ from pathlib import Path
 from pytest_tinybudget.base.text import printable
 
 
-_ONNX = "make a .tflite of it with onnx2tf and declare that"
 _PYTORCH = (
     "make a .tflite of the model with litert-torch (litert_torch.convert(model, example), then "
     '.export("kws.tflite")) and declare that'
@@ -21,8 +20,7 @@ _RETRAIN = "load them into the model that they belong to, save that, and declare
 
 #: By suffix: what the file is, and what to do with it.
 _BY_SUFFIX = {
-    ".onnx": ("an ONNX model", _ONNX),
-    ".ort": ("an ONNX Runtime model", f"take the .onnx that it was made of: {_ONNX}"),
+    ".ort": ("an ONNX Runtime model", "declare the .onnx that it was made of"),
     ".pt": ("a PyTorch file", _PYTORCH),
     ".pth": ("a PyTorch file", _PYTORCH),
     ".pt2": ("a PyTorch program (torch.export)", _PYTORCH),
@@ -44,8 +42,13 @@ _BY_SUFFIX = {
     ".joblib": ("a Python pickle", "it is never opened: save the model as .keras or .tflite"),
 }
 #: Formats that the gate converts. A command that reads a file as it is cannot take them.
-_CONVERTED = (".keras", ".h5", ".hdf5")
 _DECLARE = "declare it with representative_data, and tinybudget check converts and measures it"
+_CONVERTED = {
+    ".keras": f"is a Keras model: {_DECLARE}",
+    ".h5": f"is a Keras model: {_DECLARE}",
+    ".hdf5": f"is a Keras model: {_DECLARE}",
+    ".onnx": f"is an ONNX model: {_DECLARE} (with onnx2tf)",
+}
 _PARTS_OF_SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
 _TENSORFLOW_JS = ("model.json",)
 
@@ -68,7 +71,7 @@ def foreign_words(path: Path, start: bytes = b"") -> str:
     if path.name.endswith(".weights.h5"):
         return f"is weights without a graph: {_RETRAIN}"
     if path.suffix.lower() in _CONVERTED:
-        return f"is a Keras model: {_DECLARE}"
+        return _CONVERTED[path.suffix.lower()]
     if path.is_dir() and (path / "saved_model.pb").is_file():
         return f"is a SavedModel: {_DECLARE}"
     if path.suffix.lower() in _BY_SUFFIX:

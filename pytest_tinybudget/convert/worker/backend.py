@@ -22,10 +22,14 @@ Sample = Sequence["NDArray[np.generic]"]
 
 
 class Trained(Protocol):
-    """A loaded float model. ``schema`` is the framework's generated module of TF Lite's schema."""
+    """A loaded float model. ``schema`` is the framework's generated module of TF Lite's schema.
+
+    ``warnings`` and ``notes`` are about what the source was made into.
+    """
 
     inputs: list[InputSpec]
     warnings: list[str]
+    notes: list[str]
     schema: ModuleType
 
     def doubts(self, samples: Sequence[Sample]) -> list[str]:

@@ -72,7 +72,7 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     folder.model.write_bytes(packed)
     return {
         "warnings": warnings,
-        "notes": [*notes, *doubt],
+        "notes": [*trained.notes, *notes, *doubt],
         "drift": drifts,
         "samples": len(samples),
         "stripped_bytes": len(whole) - len(packed),
@@ -96,6 +96,10 @@ def _loader(job: Job) -> Callable[[Job, ModuleType | None], Any]:
         from pytest_tinybudget.convert.worker import quantizer_backend
 
         return quantizer_backend.load
+    if job.kind == "onnx":
+        from pytest_tinybudget.convert.worker import onnx_source
+
+        return onnx_source.load
     from pytest_tinybudget.convert.worker import tensorflow_backend
 
     return tensorflow_backend.load

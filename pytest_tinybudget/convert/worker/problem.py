@@ -25,11 +25,16 @@ class WorkerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """An input of the loaded model: ``shape`` in elements with batch 1, ``dtype`` by name."""
+    """An input of the loaded model: ``shape`` in elements with batch 1, ``dtype`` by name.
+
+    ``channels_first`` has the numbers of dimensions at which the source, and so the data, has its
+    channels first, where the model has them last (``layout.py``).
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    channels_first: tuple[int, ...] = ()
 
 
 def static_shape(

@@ -21,6 +21,7 @@ from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.worker.backend import Sample
+from pytest_tinybudget.convert.worker.matmul import dense_products
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
@@ -55,13 +56,10 @@ def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
         model = closed(load_model(Path(job.source), job.shown), dict(job.input_shapes), whole=True)
     except TinybudgetError as error:
         raise WorkerError(error.message) from error
-    try:
-        return LiteRTModel(_prepared(model.content))
-    except (ValueError, RuntimeError) as error:
-        raise WorkerError(f"LiteRT does not load it: {first_line(error)}") from error
+    return LiteRTModel(prepared(model.content))
 
 
-def _prepared(content: bytes) -> bytes:
+def prepared(content: bytes) -> bytes:
     """``content`` at batch 1, with one signature whose names keep the order of inputs."""
     schema = schema_py_generated
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -69,6 +67,7 @@ def _prepared(content: bytes) -> bytes:
     for tensor in main.tensors:
         tensor.shapeSignature = None
     _fold_shapes(model)
+    dense_products(model, schema)
     signature = schema.SignatureDefT()
     signature.signatureKey = _SIGNATURE
     signature.subgraphIndex = 0
@@ -136,16 +135,39 @@ class LiteRTModel:
 
     schema: ModuleType = schema_py_generated
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        names: Sequence[str] = (),
+        channels_first: tuple[int, ...] = (),
+    ) -> None:
+        """Load ``content``. ``names`` are those of its inputs in the source that it was made of.
+
+        ``channels_first`` says how data has them (``layout.py``).
+
+        Raises:
+            WorkerError: LiteRT cannot load it.
+        """
         self._content = content
-        self._float = self.interpreter(content)
-        self._float.allocate_tensors()
+        try:
+            self._float = self.interpreter(content)
+            self._float.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise WorkerError(f"LiteRT does not load it: {first_line(error)}") from error
         self.warnings: list[str] = []
+        self.notes: list[str] = []
+        details = self._float.get_input_details()
         self.inputs = [
             InputSpec(
-                str(detail["name"]), tuple(map(int, detail["shape"])), str(detail["dtype"].__name__)
+                name,
+                tuple(map(int, detail["shape"])),
+                str(detail["dtype"].__name__),
+                channels_first,
             )
-            for detail in self._float.get_input_details()
+            for name, detail in zip(
+                names or [str(detail["name"]) for detail in details], details, strict=True
+            )
         ]
 
     def doubts(self, samples: Sequence[Sample]) -> list[str]:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.layout import channels_last
+from pytest_tinybudget.convert.layout import source_shape
 from pytest_tinybudget.convert.worker.arrays import arrays_in
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
@@ -153,8 +155,10 @@ def _checked(array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
         WorkerError: count, shape, type or values would give another model than the user means.
     """
     where = f"representative data for {spec.name!r}"
-    expected = f"(samples, {', '.join(map(str, spec.shape[1:]))})"
-    if array.shape == spec.shape[1:]:
+    theirs = source_shape(spec.shape, spec.channels_first)
+    expected = f"(samples, {', '.join(map(str, theirs[1:]))})"
+    array = channels_last(array, spec.shape, spec.channels_first)
+    if array.shape in (spec.shape[1:], theirs[1:]):
         raise WorkerError(
             f"{where}: the first axis must be the sample: {expected}, not {array.shape}"
         )

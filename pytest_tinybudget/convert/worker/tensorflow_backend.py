@@ -102,6 +102,7 @@ class TensorFlowModel:
     ) -> None:
         self.inputs = inputs
         self.warnings = warnings
+        self.notes: list[str] = []
         self._fused = fused
         self._owner = owner
         self._keras = model

@@ -13,6 +13,7 @@ from pytest_tinybudget.base.confinement import end_with_parent
 from pytest_tinybudget.base.confinement import limit_resources
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.sources import by_quantizer
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.evaluation.interpreters import MODULES
@@ -146,7 +147,8 @@ def _import(job: Job) -> None:
     for name in dict.fromkeys(filter(None, engines)):
         import_module(MODULES[name])
     if job.source is not None:
-        import_module("pytest_tinybudget.convert.worker.tensorflow_backend")
+        backend = "quantizer" if by_quantizer(job.source.kind) else "tensorflow"
+        import_module(f"pytest_tinybudget.convert.worker.{backend}_backend")
 
 
 def _other(job: Job, folder: JobFolder) -> tuple[Engine, dict[str, str], str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pytest_tinybudget.convert.layout import channels_last
 from pytest_tinybudget.convert.worker.arrays import arrays_in
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.evaluation.job import Job
@@ -72,7 +73,9 @@ class HeldOut:
 
     def _real(self, name: str, tensor: Tensor) -> Array:
         """The array ``name`` as the real numbers that the model was trained with."""
-        array = self._named(name, "inputs")
+        array = channels_last(
+            self._named(name, "inputs"), tensor.shape, tuple(self._job.channels_first)
+        )
         expected = ("samples", *tensor.sample_shape)
         if array.ndim == 0 or array.shape[1:] != tensor.sample_shape:
             shown = ", ".join(map(str, expected))

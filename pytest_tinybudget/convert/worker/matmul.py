@@ -1,0 +1,139 @@
+"""Products with a constant matrix as the dense layers that they are, before a model is quantized.
+
+onnx2tf 2 writes MatMul and Gemm as BATCH_MATMUL and ADD. Their values are those of a
+FULLY_CONNECTED with a bias, which the quantizer gives scales that its kernel reads; of the constant
+matrix of a BATCH_MATMUL it makes one whose outputs are wrong (litert-quantizer 0.11).
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+_MATRIX_RANK = 2
+
+
+def dense_products(model: Any, schema: ModuleType) -> None:
+    """Replace them in the main graph of ``model``, the object form of ``schema``."""
+    graph = model.subgraphs[0]
+    count = len(graph.tensors)
+    for operator in list(graph.operators):
+        if _code(model, operator) == schema.BuiltinOperator.BATCH_MATMUL:
+            weights = _matrix(model, graph, operator, schema)
+            if weights is not None:
+                _make_dense(model, graph, operator, weights, schema)
+    if len(graph.tensors) > count:
+        _drop_unread(model, graph)
+
+
+def _drop_unread(model: Any, graph: Any) -> None:
+    """Leave out tensors that nothing has: the quantizer asks for the data of each."""
+    has = [graph.inputs, graph.outputs]
+    has += [each for operator in graph.operators for each in (operator.inputs, operator.outputs)]
+    has += [each.intermediates for each in graph.operators if each.intermediates is not None]
+    kept = sorted({int(index) for indices in has for index in indices if index >= 0})
+    places = {old: new for new, old in enumerate(kept)}
+
+    def moved(indices: Any) -> list[int]:
+        return [places.get(int(index), -1) for index in indices]
+
+    graph.tensors = [graph.tensors[index] for index in kept]
+    graph.inputs, graph.outputs = moved(graph.inputs), moved(graph.outputs)
+    for operator in graph.operators:
+        operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
+        if operator.intermediates is not None:
+            operator.intermediates = moved(operator.intermediates)
+    read = {tensor.buffer for each in model.subgraphs for tensor in each.tensors}
+    read |= {each.buffer for each in model.metadata or ()}
+    for index, buffer in enumerate(model.buffers):
+        if index not in read:
+            buffer.data = None
+
+
+def _code(model: Any, operator: Any) -> int:
+    return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
+
+
+def _constant(model: Any, graph: Any, index: int) -> Any:
+    """The bytes of a constant tensor; ``None`` where it is computed."""
+    return model.buffers[graph.tensors[index].buffer].data if index >= 0 else None
+
+
+def _matrix(model: Any, graph: Any, operator: Any, schema: ModuleType) -> Any:
+    """The weights as a dense layer has them, shape (outputs, inputs); ``None``: it is none."""
+    left, right = (graph.tensors[int(index)] for index in operator.inputs)
+    data = _constant(model, graph, int(operator.inputs[1]))
+    options, floats = operator.builtinOptions, schema.TensorType.FLOAT32
+    is_plain = left.type == right.type == floats and not (options and options.adjX)
+    if data is None or not is_plain or len(right.shape) != _MATRIX_RANK:
+        return None
+    matrix = np.frombuffer(bytes(data), np.float32).reshape(right.shape)
+    return matrix if options and options.adjY else matrix.T
+
+
+def _make_dense(model: Any, graph: Any, operator: Any, weights: Any, schema: ModuleType) -> None:
+    source, matrix = int(operator.inputs[0]), int(operator.inputs[1])
+    name = graph.tensors[matrix].name
+    kernel = _added(model, graph, np.ascontiguousarray(weights), name, schema)
+    options = schema.FullyConnectedOptionsT()
+    options.keepNumDims = len(graph.tensors[source].shape) != _MATRIX_RANK
+    bias, follower = _bias_after(model, graph, operator, len(weights), schema)
+    if follower is not None:
+        options.fusedActivationFunction = follower.builtinOptions.fusedActivationFunction
+        operator.outputs = follower.outputs
+        graph.operators.remove(follower)
+    operator.inputs = [source, kernel, bias]
+    operator.opcodeIndex = _opcode(model, schema.BuiltinOperator.FULLY_CONNECTED, schema)
+    operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
+    operator.builtinOptions = options
+
+
+def _bias_after(
+    model: Any, graph: Any, operator: Any, count: int, schema: ModuleType
+) -> tuple[int, Any]:
+    """The tensor of the bias and the ADD that adds it; -1 and ``None`` where none does."""
+    result = int(operator.outputs[0])
+    readers = [each for each in graph.operators if result in map(int, each.inputs)]
+    if len(readers) != 1 or result in map(int, graph.outputs):
+        return -1, None
+    (reader,) = readers
+    if _code(model, reader) != schema.BuiltinOperator.ADD:
+        return -1, None
+    others = [int(index) for index in reader.inputs if int(index) != result]
+    if len(others) != 1 or reader.builtinOptions is None:
+        return -1, None
+    tensor, data = graph.tensors[others[0]], _constant(model, graph, others[0])
+    is_vector = data is not None and [each for each in tensor.shape if each != 1] == [count]
+    if not is_vector or tensor.shape[-1] != count:
+        return -1, None
+    values = np.frombuffer(bytes(data), np.float32)
+    return _added(model, graph, values, tensor.name, schema), reader
+
+
+def _added(model: Any, graph: Any, values: Any, name: Any, schema: ModuleType) -> int:
+    """A new constant tensor of float ``values``; its index."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor = schema.TensorT()
+    # The quantizer takes no name twice.
+    tensor.name = f"{bytes(name or b'').decode(errors='replace')}/dense{len(graph.tensors)}"
+    tensor.shape = list(values.shape)
+    tensor.type, tensor.buffer = schema.TensorType.FLOAT32, len(model.buffers) - 1
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def _opcode(model: Any, code: int, schema: ModuleType) -> int:
+    """The index of the operator code ``code``, which is added where it is not there."""
+    for index, each in enumerate(model.operatorCodes):
+        if each.builtinCode == code:
+            return index
+    made = schema.OperatorCodeT()
+    made.builtinCode = made.deprecatedBuiltinCode = code
+    made.version = 1
+    model.operatorCodes.append(made)
+    return len(model.operatorCodes) - 1

@@ -1,0 +1,164 @@
+"""Has onnx2tf make a float ``.tflite`` of an ONNX model, and loads that."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from pytest_tinybudget.base.offline import without_network
+from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.layout import CHANNELS_FIRST
+from pytest_tinybudget.convert.onnx2tf import NAME
+from pytest_tinybudget.convert.onnx2tf import command_environment
+from pytest_tinybudget.convert.onnx2tf import located
+from pytest_tinybudget.convert.onnx2tf import version_of
+from pytest_tinybudget.convert.sources import weights_beside
+from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.quantizer_backend import LiteRTModel
+from pytest_tinybudget.convert.worker.quantizer_backend import prepared
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+
+
+#: The picture that onnx2tf downloads for any input of three channels, to try its layers with: what
+#: lies in its folder under that name it takes instead. Random numbers do for that.
+_PICTURE = "calibration_image_sample_data_20x128x128x3_float32.npy"
+_PICTURE_SHAPE = (20, 128, 128, 3)
+
+_COLORS = re.compile(rb"\x1b\[[0-9;]*m")
+_ERROR_LINE = re.compile(rb"^\s*(?:[A-Za-z_.]*(?:Error|Exception)(?::|\s*$)|ERROR: *\S)")
+#: How much of what it prints is searched for the cause of an error, bytes.
+_TAIL_BYTES = 64 * 1024
+_LONGEST_CAUSE = 300
+_OUT_OF_MEMORY = (b"MemoryError", b"bad_alloc", b"Cannot allocate memory")
+_LOOK = "what it printed is in the conversion's log"
+
+
+def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
+    """The float model of ``job`` as onnx2tf makes it. ``custom`` is not used.
+
+    Raises:
+        WorkerError: onnx2tf fails, or makes what LiteRT does not load.
+    """
+    content = _converted(job)
+    model = read_model(content, job.shown)
+    _refuse_tensorflow_operators(model)
+    return LiteRTModel(
+        prepared(content),
+        names=[_own_name(model.main.tensors[index].name) for index in model.main.inputs],
+        channels_first=CHANNELS_FIRST["onnx"],
+    )
+
+
+def _own_name(tensor: str) -> str:
+    """An input's name as the ONNX model has it: version 1 puts the signature around it."""
+    return tensor.removeprefix("serving_default_").removesuffix(":0")
+
+
+def _converted(job: Job) -> bytes:
+    """The float ``.tflite`` that onnx2tf makes, in a folder of its own that is then removed."""
+    home = Path(tempfile.mkdtemp())
+    try:
+        source = _copied(Path(job.source), home)
+        made = home / "made"
+        code, printed = _run(job, source, made, home)
+        files = sorted(made.glob("*_float32.tflite"))
+        if code == 0 and len(files) == 1:
+            return files[0].read_bytes()
+        raise _failure(job, code, printed)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _copied(source: Path, home: Path) -> Path:
+    """A copy of the model with its weights beside it: onnx2tf may write over what it reads."""
+    for file in (source, *weights_beside(source)):
+        shutil.copyfile(file, home / file.name)
+    np.save(home / _PICTURE, np.random.default_rng(0).random(_PICTURE_SHAPE, np.float32))
+    return home / source.name
+
+
+def _run(job: Job, source: Path, made: Path, home: Path) -> tuple[int, bytes]:
+    """Run the command. Its exit code, and the end of what it printed, which goes to the log too.
+
+    It is in the job's process group and ends with that, at the latest when the job's time is over.
+    It has the job's limit of memory.
+    """
+    program = located(job.onnx_command, Path(job.root))
+    assert program is not None  # ``missing_packages`` has looked
+    command = [str(program), *job.onnx_command[1:], "-i", str(source), "-o", str(made), "-n"]
+    command += _shapes(job)
+    with subprocess.Popen(  # noqa: S603 - the program that the declaration names
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=home,
+        env=command_environment(program, home),
+        preexec_fn=without_network(),
+    ) as child:
+        assert child.stdout is not None
+        tail = b""
+        while piece := os.read(child.stdout.fileno(), _TAIL_BYTES):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.flush()
+            tail = (tail + piece)[-_TAIL_BYTES:]
+    return child.returncode, tail
+
+
+def _shapes(job: Job) -> list[str]:
+    """The options that close open dimensions: those that are declared, else the batch is 1."""
+    if not job.input_shapes:
+        return ["-b", "1"]
+    return [
+        "-ois",
+        *(f"{name}:{','.join(map(str, shape))}" for name, shape in job.input_shapes),
+    ]
+
+
+def _failure(job: Job, code: int, printed: bytes) -> WorkerError:
+    command = f"{NAME} {version_of(job.onnx_command, Path(job.root))}"
+    if code == 0:
+        return WorkerError(
+            f"{command} wrote no float .tflite, although it ended without an error",
+            _LOOK,
+        )
+    ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    cause = _cause(_COLORS.sub(b"", printed).splitlines())
+    if any(words in printed for words in _OUT_OF_MEMORY):
+        advice = f"it may take {job.memory_bytes >> 20} MB of memory (conversion_memory)"
+    else:
+        advice = _LOOK
+    return WorkerError(f"{command} {ended}{cause}", advice)
+
+
+def _cause(lines: Sequence[bytes]) -> str:
+    """The last line that says an error; empty where none does."""
+    said = [line for line in lines if _ERROR_LINE.match(line)]
+    named = [line for line in said if not line.lstrip().startswith(b"ERROR:")] or said
+    if not named:
+        return ""
+    return f": {printable(named[-1].decode(errors='replace').strip(), limit=_LONGEST_CAUSE)}"
+
+
+def _refuse_tensorflow_operators(model: Model) -> None:
+    """Refuse what only TensorFlow itself runs: LiteRT cannot load it either."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if operator.name.startswith("Flex"):
+                layer = printable(graph.tensors[operator.outputs[0]].name, limit=80)
+                raise WorkerError(
+                    f"{NAME} left {operator.name} #{operator.index} (layer {layer}) to TensorFlow, "
+                    "and TFLM has no such operator",
+                    "export the model with another layer in its place",
+                )
