@@ -6,8 +6,11 @@ TensorFlow is not installed.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -25,6 +29,7 @@ from test_open_shapes import small_cnn
 
 from pytest_tinybudget.base.cache import Cache
 from pytest_tinybudget.base.units import format_size
+from pytest_tinybudget.cli import main
 from pytest_tinybudget.convert.converter import Converted
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
@@ -320,6 +325,61 @@ def test_stripping_saves_what_the_note_says(convert: Convert):
     assert f"strip: {saved:,} B of names and metadata left out" in stripped.notes
     assert operators(stripped) == operators(whole)
     assert not any(tensor.name for tensor in graph(stripped).main.tensors)
+
+
+@pytest.mark.parametrize("data", ["image.npz", "frames", "image_samples:all"])
+def test_a_keras_source_is_converted_shrunk_and_proven_on_its_data(
+    sources: Path, tmp_path: Path, data: str
+):
+    project = tmp_path / "project"
+    project.mkdir()
+    shutil.copy(sources / "conv2d.keras", project)
+    shutil.copy(sources / "image.npz", project)
+    numpy = importlib.import_module("numpy")
+    (project / "frames").mkdir()
+    for index, frame in enumerate(numpy.load(project / "image.npz")["arr_0"]):
+        numpy.save(project / "frames" / f"{index:02}.npy", frame)
+    (project / "image_samples.py").write_text(
+        "import numpy\nfrom pathlib import Path\n"
+        "def all():\n"
+        "    yield from numpy.load(Path(__file__).with_name('image.npz'))['arr_0']\n",
+        encoding="utf-8",
+    )
+    text = f"""
+schema = 1
+[models.camera]
+source = "conv2d.keras"
+representative_data = "{data}"
+boards = ["raspberry-pi-pico", "arduino-nano-33-ble"]
+shrink = SHRINK
+"""
+
+    def checked(shrink: str) -> list[dict[str, Any]]:
+        path = project / "tinybudget.toml"
+        path.write_text(text.replace("SHRINK", shrink), encoding="utf-8")
+        results = project / f"{shrink}.json"
+        written = ("--json", str(results), "--artifacts", str(project / "out"))
+        assert main(["check", str(path), "--no-cache", *written]) == 0
+        found: list[dict[str, Any]] = json.loads(results.read_text(encoding="utf-8"))["pairs"]
+        return found
+
+    for whole, small in zip(checked("false"), checked("true"), strict=True):
+        report, size = small["shrunk"], small["model"]["bytes"]
+        assert whole["shrunk"] is None
+        assert (report["bytes_before"], report["bytes_after"]) == (whole["model"]["bytes"], size)
+        assert size < 0.6 * whole["model"]["bytes"]
+        assert report["parts"]
+        for arena in report["arenas"]:
+            assert 0 < arena["after"] <= arena["before"]
+        if find_spec("tflite_micro") is not None:
+            first = report["proof"]["runs"][0]
+            assert (first["interpreter"], first["invocations"]) == ("TFLM", 8 + 8)
+            assert (report["proof"]["samples"], report["proof"]["samples_unused"]) == (8, "")
+    arrays = list((project / "out").rglob("camera_model_data.cc"))
+    assert arrays
+    for array in arrays:
+        numbers = re.findall(r"0x[0-9a-f]{2}\b", array.read_text(encoding="utf-8"))
+        assert len(numbers) == size
 
 
 def test_stripped_constants_lie_where_kernels_may_read_them(convert: Convert):
