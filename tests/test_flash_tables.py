@@ -23,6 +23,7 @@ from truth import packed_links
 from pytest_tinybudget.footprint.link import RESOURCE_VARIABLES
 from pytest_tinybudget.footprint.link import flash_of
 from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.link import other_flags
 from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.link import unmeasured_main_of
 from pytest_tinybudget.footprint.link import what_if
@@ -393,6 +394,28 @@ def test_other_flags_are_changes_that_would_save_flash() -> None:
     )  # fmt: skip
     typed = {item.change for item in what_if(model, Firmware(pico, "typed"))}
     assert "no log strings (TF_LITE_STRIP_ERROR_STRINGS)" in typed
+
+
+@pytest.mark.parametrize("table", ["pico_m0plus_sdk", "arduino_m4f_app", "zephyr_m4f_app"])
+def test_what_a_change_saves_is_what_a_limit_counts(table: str) -> None:
+    """The table of savings and the advice on a failure then say the same of one change."""
+    model, runtime = _model("CONV_2D", "FULLY_CONNECTED", "SOFTMAX"), of_distribution(table)
+
+    def counted(firmware: Firmware | Runtime) -> int:
+        linked = link(model, firmware)
+        return linked.flash + linked.margin_bytes
+
+    savings = {item.change: item.counted_bytes for item in what_if(model, runtime)}
+    changed = {
+        f"{each.change} ({each.how})": each.applied(runtime) for each in other_flags(runtime)
+    }
+    firmwares: dict[str, Firmware | Runtime] = {
+        **changed,
+        'each operator for its type only (registrations = "typed")': Firmware(runtime, "typed"),
+    }
+    assert savings.keys() >= firmwares.keys()
+    for change, firmware in firmwares.items():
+        assert savings[change] == counted(runtime) - counted(firmware)
 
 
 @pytest.mark.parametrize("name", ["m4_cmsisnn", "zephyr_m4f_strip_app"])

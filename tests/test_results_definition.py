@@ -65,6 +65,7 @@ NEWER = {
     "$.pairs[].figures[].cross_check",
     "$.pairs[].figures[].cross_checked_by",
     "$.pairs[].figures[].advice",
+    "$.pairs[].savings[].margin",
     "$.pairs[].shrunk",
     "$.pairs[].shrunk.least_bytes",
     "$.pairs[].shrunk.parts",

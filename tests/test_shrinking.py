@@ -940,6 +940,21 @@ def test_where_folding_makes_a_difference_the_model_is_shrunk_without(
     assert len(asked) == 2
 
 
+def test_where_a_models_own_plan_overlaps_every_operator_stays() -> None:
+    maker = flattened()
+    graph = maker.graphs[0]
+    graph.output(graph.unary("RELU", graph.inputs[0]))
+    offsets = [-1] * len(graph.tensors)
+    scores, activated = graph.outputs
+    offsets[scores], offsets[activated] = 4096 + 16, 4096
+    maker.metadata[PLAN] = struct.pack(f"<{3 + len(offsets)}i", 1, 0, len(offsets), *offsets)
+    model = made(maker)
+    for boards in (BOARDS, {}):
+        small = shrink_model(model, boards)
+        assert names(small.model) == names(model)
+        assert small.report.plan == "kept"
+
+
 # The command, and Python.
 
 

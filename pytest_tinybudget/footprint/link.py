@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -169,44 +170,60 @@ def what_if(model: Model, firmware: Firmware | Runtime) -> tuple[Saving, ...]:
         tuple(operators.items()),
         tuple(possible.items()),
         registrations,
-        tuple((change, _table(other)) for change, other, _ in others),
+        runtime,
+        others,
     )
     savings: tuple[Saving, ...] | None = graph.walked.get(key)
     if savings is None:
-        found = _savings(graph, operators, possible, registrations, others)
+        found = _savings(runtime, operators, possible, registrations, others)
         savings = graph.walked[key] = found
     return savings
 
 
 def _savings(
-    graph: SectionGraph,
+    runtime: Runtime,
     operators: Mapping[str, bool],
     possible: Mapping[str, str],
     registrations: Registrations,
     others: Iterable[tuple[str, Runtime, str]],
 ) -> tuple[Saving, ...]:
+    graph = load_graph(_table(runtime))
     typed = possible if registrations == "typed" else {}
     linked = _image(graph, operators, typed)
-    now = linked.flash
+    now, margin = linked.flash, _margin_of(runtime, graph, linked)
     savings = []
+
+    def saving(change: str, left: _Image, **details: Any) -> Saving:
+        spared = margin - _margin_of(runtime, graph, left)
+        return Saving(change, now - left.flash, margin_bytes=spared, **details)
+
     for name in operators:
         rest = {key: custom for key, custom in operators.items() if key != name}
         left = _image(graph, rest, typed)
         parts = _saved_parts(linked.parts, left.parts)
-        savings.append(Saving(f"without {name}", now - left.flash, parts=parts))
+        savings.append(saving(f"without {name}", left, parts=parts))
     if registrations == "generic":
         for name, kind in possible.items():
             change = f"{name} for {kind} only (Register_{name}_{kind}())"
-            left = _image(graph, operators, {name: kind})
-            savings.append(Saving(change, now - left.flash))
+            savings.append(saving(change, _image(graph, operators, {name: kind})))
     if registrations == "generic" and len(possible) > 1:
         change = 'each operator for its type only (registrations = "typed")'
-        savings.append(Saving(change, now - _image(graph, operators, possible).flash))
+        savings.append(saving(change, _image(graph, operators, possible)))
     for change, other, note in others:
-        left_flash = flash_of(other, operators, _in_table(typed, _table(other)))
-        savings.append(Saving(change, now - left_flash, note))
+        other_graph = load_graph(_table(other))
+        left = _image(other_graph, operators, _in_table(typed, _table(other)))
+        spared = margin - _margin_of(other, other_graph, left)
+        savings.append(Saving(change, now - left.flash, note, margin_bytes=spared))
     useful = [item for item in savings if item.flash_bytes > 0]
     return tuple(sorted(useful, key=lambda item: (-item.flash_bytes, item.change)))
+
+
+def _margin_of(runtime: Runtime, graph: SectionGraph, image: _Image) -> int:
+    """How far the truth may lie above the flash of ``image``, as ``link`` counts it."""
+    parts = _with_margin(image.parts, runtime, graph)
+    if image.main_margin:
+        parts.append(Part("margin", 0, "estimated", margin_bytes=image.main_margin))
+    return sum(part.margin_bytes for part in (*parts, *_beyond(parts, runtime)))
 
 
 def _other_builds(runtime: Runtime) -> Iterator[tuple[str, Runtime, str]]:

@@ -249,6 +249,15 @@ class Saving(Struct, frozen=True, gc=False):
             always=True,
         ),
     ] = ()
+    margin_bytes: Annotated[
+        int,
+        integer("What goes of the margin besides; below 0 where the margin grows."),
+    ] = field(name="margin", default=0)
+
+    @property
+    def counted_bytes(self) -> int:
+        """What it saves of the flash that is held to a limit: its margin counts there."""
+        return self.flash_bytes + self.margin_bytes
 
 
 class Footprint(Struct, frozen=True, gc=False):

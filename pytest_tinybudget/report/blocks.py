@@ -307,11 +307,14 @@ _STAGES = {
 
 
 def savings_table(savings: Sequence[Saving], style: Style, *, most: int | None = None) -> list[str]:
-    """What single changes would save in flash, largest first; ``most`` limits the lines."""
-    ordered = sorted(savings, key=lambda saving: (-saving.flash_bytes, saving.change))
+    """What single changes would save in flash, largest first; ``most`` limits the lines.
+
+    The sizes are those of the flash that is held to a limit, as in the advice on a failure.
+    """
+    ordered = sorted(savings, key=lambda saving: (-saving.counted_bytes, saving.change))
     rows = [
         (
-            format_size(-saving.flash_bytes),
+            format_size(-saving.counted_bytes),
             f"{saving.change} ({saving.note})" if saving.note else saving.change,
         )
         for saving in ordered[:most]

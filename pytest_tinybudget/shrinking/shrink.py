@@ -22,6 +22,7 @@ from pytest_tinybudget.graph.tables import put_together
 from pytest_tinybudget.graph.tables import take_apart
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.shrinking.folding import Folding
 from pytest_tinybudget.shrinking.folding import computed
 from pytest_tinybudget.shrinking.folding import islands_of
@@ -29,6 +30,7 @@ from pytest_tinybudget.shrinking.interpreters import TFLM
 from pytest_tinybudget.shrinking.interpreters import Interpreters
 from pytest_tinybudget.shrinking.interpreters import Samples
 from pytest_tinybudget.shrinking.interpreters import installed
+from pytest_tinybudget.shrinking.options import Rewrite
 from pytest_tinybudget.shrinking.options import ShrinkOptions
 from pytest_tinybudget.shrinking.ordering import best_order
 from pytest_tinybudget.shrinking.ordering import is_possible
@@ -94,6 +96,12 @@ class _Candidate(Struct, frozen=True):
     separate: tuple[str, ...] = ()
 
 
+#: The changes by which operators go, and with them the times at which tensors are alive.
+_OF_OPERATORS: tuple[Rewrite, ...] = (
+    "constants", "reshapes", "quantize-pairs", "unread-operators", "order",
+)  # fmt: skip
+
+
 class _Made(Struct, frozen=True):
     """The best file for one choice of what is rewritten, and what operators went for it."""
 
@@ -132,6 +140,8 @@ def shrink_model(
         root = take_apart(model.content, model.name)
     except ModelError as error:
         return _unchanged(model, before, error.message.removeprefix(f"{model.name}: "))
+    if _overlaps(model, before):
+        options = replace(options, without=tuple({*options.without, *_OF_OPERATORS}))
     folding, note = _folding(root, model, options, interpreters)
     notes = (note,) if note else ()
     try:
@@ -170,6 +180,17 @@ def shrink_model(
         notes=(*candidate.notes, *notes),
     )
     return ShrunkModel(shrunken, report, candidate.separate, folded=made.folding.count)
+
+
+def _overlaps(model: Model, arenas: _Arenas) -> bool:
+    """Whether the model's own memory plan lets tensors share bytes while both are alive.
+
+    What then comes out depends on when each is written, so that every operator must stay.
+    """
+    if PLAN.decode() not in model.metadata:
+        return False
+    here = arenas or {"here": simulate(model, RUNTIMES["x86_64_ref"]).arena}
+    return any(arena is not None and overlaps(arena) for arena in here.values())
 
 
 def _folding(

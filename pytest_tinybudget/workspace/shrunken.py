@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 #: To be raised when the same model and request give other bytes or other words.
-_REVISION = 2
+_REVISION = 3
 
 #: A smaller model, and what that saves.
 Shrunken = tuple[Model, ShrinkReport]
