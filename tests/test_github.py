@@ -191,6 +191,8 @@ def test_summary_and_outputs_are_written(tmp_path: Path) -> None:
         "verdict": "failed",
         "pairs": "7",
         "failed": "3",
+        "new_failures": "2",
+        "old_failures": "1",
         "warned": "0",
         "changed": "6",
     }
@@ -203,6 +205,8 @@ def test_outputs_of_a_run_that_passes(tmp_path: Path) -> None:
         "verdict": "passed",
         "pairs": "2",
         "failed": "0",
+        "new_failures": "0",
+        "old_failures": "0",
         "warned": "1",
         "changed": "0",
     }

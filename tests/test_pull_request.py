@@ -236,6 +236,8 @@ def test_the_gate_is_red_and_says_so_in_its_outputs(checkout: Checkout) -> None:
         "verdict": "failed",
         "pairs": "3",
         "failed": "1",
+        "new_failures": "1",
+        "old_failures": "0",
         "warned": "0",
         "changed": "2",
     }

@@ -22,13 +22,17 @@ from report_samples import measure
 from report_samples import over
 from report_samples import pair
 from report_samples import refused
+from sarif_pydantic import Sarif
 
 from pytest_tinybudget import cli
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.report import codequality
 from pytest_tinybudget.report import csv as csv_report
+from pytest_tinybudget.report import digest
+from pytest_tinybudget.report import formats
 from pytest_tinybudget.report import junit
 from pytest_tinybudget.report import openmetrics
+from pytest_tinybudget.report import sarif
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.types import PairResult
 
@@ -226,6 +230,96 @@ def test_junit_cases_of_two_declarations_do_not_hide_each_other() -> None:
     assert len({(case.classname, case.name) for suite in document for case in suite}) == 2
 
 
+# SARIF
+
+
+def sarif_results(*results: PairResult, **more: Any) -> list[Any]:
+    """The findings of a log that a reader nobody here wrote accepts."""
+    log = Sarif.model_validate_json(sarif.render(results, **more))
+    (run,) = log.runs
+    for finding in run.results:
+        assert run.tool.driver.rules[finding.rule_index].id == finding.rule_id
+    return list(run.results)
+
+
+def test_sarif_has_a_finding_for_each_code_at_the_declarations_line() -> None:
+    fat = over(measures=(measure("flash", 300 * KB), measure("ram", 65 * KB, 64 * KB)))
+    findings = sarif_results(fat, pair(), pair("near", outcome="warns", warnings=("close",)))
+    assert [(each.rule_id, each.level.value) for each in findings] == [
+        ("TB001", "error"),
+        ("TB002", "error"),
+        ("warning", "warning"),
+    ]
+    place = findings[0].locations[0].physical_location
+    assert place.artifact_location.uri == "tinybudget.toml"
+    assert place.region.start_line == 12
+    assert "close" in findings[2].message.text
+
+
+def test_a_sarif_finding_is_the_same_while_its_overrun_grows() -> None:
+    small, large = (over(measures=(measure("flash", used * KB),)) for used in (300, 400))
+    (first,), (second,) = sarif_results(small), sarif_results(large)
+    assert first.partial_fingerprints == second.partial_fingerprints
+    (other,) = sarif_results(over("other"))
+    assert other.partial_fingerprints != first.partial_fingerprints
+
+
+def test_sarif_says_what_the_change_brought() -> None:
+    (run,) = json.loads(sarif.render(*changed()))["runs"]
+    states = {
+        each["message"]["text"].partition(" on ")[0]: each.get("baselineState")
+        for each in run["results"]
+    }
+    assert states["broken"] == "unchanged"
+    assert states["fat"] is None, "a new pair is not on the base"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_names_stay_text_in_sarif_and_digest(text: str) -> None:
+    finding, *_ = sarif_results(hostile_pair(text))
+    assert "\u202e" not in finding.message.text
+    (row,) = json.loads(digest.render([hostile_pair(text)]))["results"]
+    assert row["model"] == text
+
+
+def test_paths_of_a_folder_are_those_of_the_repository(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    folder = tmp_path / "firmware" / "sensor"
+    folder.mkdir(parents=True)
+    (issue,) = json.loads(formats.render("gitlab-codequality", [over()], root=folder))
+    assert issue["location"]["path"] == "firmware/sensor/tinybudget.toml"
+    log = Sarif.model_validate_json(formats.render("sarif", [over()], root=folder))
+    place = log.runs[0].results[0].locations[0].physical_location
+    assert place.artifact_location.uri == "firmware/sensor/tinybudget.toml"
+    (issue,) = json.loads(formats.render("gitlab-codequality", [over()], root=tmp_path))
+    assert issue["location"]["path"] == "tinybudget.toml"
+
+
+# The digest
+
+
+def test_the_digest_has_verdict_counts_and_a_line_for_each_pair() -> None:
+    results, comparison = changed()
+    text = digest.render(results, comparison)
+    found = json.loads(text)
+    assert found["verdict"] == "failed"
+    assert (found["pairs"], found["failed"]) == (len(results), 3)
+    assert (found["new_failures"], found["old_failures"]) == (2, 1)
+    rows = {row["model"]: row for row in found["results"]}
+    assert rows["grown"]["flash"] == [210 * KB, 256 * KB, 10 * KB]
+    assert rows["added"]["flash"][2] is None
+    assert rows["gone"]["outcome"] == "gone"
+    assert rows["fat"]["why"] == "flash over by 12.3 KB"
+    assert rows["fat"]["codes"] == ["TB001"]
+    assert len(text.splitlines()) == len(found["results"]) + 2
+
+
+def test_a_digest_of_40_pairs_is_under_20_kb() -> None:
+    boards = [f"board-number-{number}" for number in range(4)]
+    results = [over(f"model-number-{number}", board) for number in range(10) for board in boards]
+    assert len(digest.render(results)) < 20_000
+
+
 # The command
 
 
@@ -240,12 +334,14 @@ def results_file(tmp_path: Path) -> Path:
     ("name", "start"),
     [
         ("csv", "id,model,board,"),
+        ("digest", '{"schema_version":1,'),
         ("gitlab-codequality", "[\n"),
         ("html", "<!DOCTYPE html>"),
         ("json", "{\n"),
         ("junit", "<?xml"),
         ("markdown", "### ❌"),
         ("openmetrics", "# HELP tinybudget_flash_bytes"),
+        ("sarif", '{\n  "$schema"'),
     ],
 )
 def test_report_writes_each_format_from_a_results_file(

@@ -131,7 +131,8 @@ class Controller:
         for name, path in self._reports:
             from pytest_tinybudget.report import formats
 
-            text = formats.render(name, self.results, self._comparison, self._source())
+            root = self._config.rootpath
+            text = formats.render(name, self.results, self._comparison, self._source(), root)
             _write("--tinybudget-report", path, text)
 
     def _source(self) -> Provenance | None:

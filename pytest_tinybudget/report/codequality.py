@@ -19,8 +19,10 @@ _Severity = Literal["minor", "major", "critical"]
 _CHARACTERS = 500
 
 
-def render(results: Iterable[PairResult]) -> str:
+def render(results: Iterable[PairResult], prefix: str = "") -> str:
     """A JSON array with an issue for each limit exceeded and each other reason to look.
+
+    ``prefix`` leads from the top of the repository to what the results' paths are relative to.
 
     A fingerprint is made of pair and check, not of sizes: GitLab takes an overrun that grew for
     the same issue, not for a new one.
@@ -31,7 +33,7 @@ def render(results: Iterable[PairResult]) -> str:
             "description": printable(f"{pair.title}: {text}", limit=_CHARACTERS),
             "fingerprint": _fingerprint(pair, check),
             "severity": severity,
-            "location": _location(pair),
+            "location": _location(pair, prefix),
         }
         for pair in sorted(results, key=lambda pair: pair.id)
         for check, severity, text in _findings(pair)
@@ -55,7 +57,7 @@ def _fingerprint(pair: PairResult, check: str) -> str:
     return hashlib.sha256(f"{pair.id}\n{check}".encode(errors="backslashreplace")).hexdigest()
 
 
-def _location(pair: PairResult) -> dict[str, object]:
+def _location(pair: PairResult, prefix: str) -> dict[str, object]:
     file, _, line = pair.declared_at.rpartition(":")
     path = file or pair.id.partition("::")[0]
-    return {"path": path, "lines": {"begin": int(line) if file and line.isdigit() else 1}}
+    return {"path": prefix + path, "lines": {"begin": int(line) if file and line.isdigit() else 1}}

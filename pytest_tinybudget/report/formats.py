@@ -14,6 +14,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -39,7 +40,8 @@ class Format(Struct, frozen=True):
 
     ``module`` has the function ``render`` and is imported when a report is written; ``needs`` are
     what the function takes by name besides the results: ``comparison`` where it shows changes,
-    ``provenance`` where it says which commits and tools the results are of.
+    ``provenance`` where it says which commits and tools the results are of, ``prefix`` where its
+    paths are those of the repository.
     """
 
     name: str
@@ -50,7 +52,8 @@ class Format(Struct, frozen=True):
 
 FORMATS = (
     Format("csv", "csv", "a row for each pair, for spreadsheets", ("comparison",)),
-    Format("gitlab-codequality", "codequality", "issues of GitLab's code quality"),
+    Format("digest", "digest", "verdict, counts and sizes as JSON, in a few KB", ("comparison",)),
+    Format("gitlab-codequality", "codequality", "issues of GitLab's code quality", ("prefix",)),
     Format("html", "html", "a page with all pairs", ("comparison",)),
     Format(
         "json",
@@ -61,6 +64,7 @@ FORMATS = (
     Format("junit", "junit", "JUnit XML"),
     Format("markdown", "markdown", "tables for a comment", ("comparison",)),
     Format("openmetrics", "openmetrics", "metrics of GitLab and Prometheus"),
+    Format("sarif", "sarif", "SARIF 2.1 for code scanning", ("comparison", "prefix")),
 )
 
 
@@ -99,18 +103,22 @@ def render(
     results: Sequence[PairResult],
     comparison: Comparison | None = None,
     provenance: Provenance | None = None,
+    root: Path = Path(),
 ) -> str:
     """``results`` in the format ``name``.
 
-    ``comparison`` is with the baseline, ``provenance`` that of results which were read from a file.
+    ``comparison`` is with the baseline, ``provenance`` that of results which were read from a file,
+    ``root`` the folder that their paths are relative to.
 
     Raises:
         TinybudgetError: there is no such format, or its package cannot be imported.
     """
-    known = {"comparison": comparison, "provenance": provenance}
+    known: dict[str, object] = {"comparison": comparison, "provenance": provenance}
     for each in FORMATS:
         if each.name == name:
             module = import_module(f"pytest_tinybudget.report.{each.module}")
+            if "prefix" in each.needs:
+                known["prefix"] = repository_prefix(root)
             text: str = module.render(results, **{need: known[need] for need in each.needs})
             return text
     entry_point = _entry_point(name)
@@ -120,6 +128,19 @@ def render(
         kind = type(found).__name__
         raise TinybudgetError(f"format {name!r} of {_source(entry_point)}: gave {kind}, not a str")
     return found
+
+
+def repository_prefix(folder: Path) -> str:
+    """From the top of the repository to ``folder``, such as ``"firmware/"``; empty at the top.
+
+    Reports for code hosts name files as the repository does.
+    """
+    inside = folder.resolve()
+    for top in (inside, *inside.parents):
+        if (top / ".git").exists():
+            below = inside.relative_to(top).as_posix()
+            return "" if below == "." else f"{below}/"
+    return ""
 
 
 def _own_names() -> list[str]:

@@ -133,10 +133,13 @@ def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dic
     """The step outputs for later steps: fixed words and integers, so nothing needs escaping."""
     failed = sum(pair.failed for pair in results)
     changed = len(comparison.different) if comparison and comparison.base else 0
+    standings = [row.standing for row in rows_of(results, comparison)]
     return {
         "verdict": "failed" if failed else "passed",
         "pairs": len(results),
         "failed": failed,
+        "new_failures": standings.count("new failure"),
+        "old_failures": standings.count("old failure"),
         "warned": sum(pair.outcome == "warns" for pair in results),
         "changed": changed,
     }
