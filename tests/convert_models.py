@@ -131,7 +131,10 @@ def write(folder: Path) -> None:
     float_tflite(models["conv2d"], folder / "float.tflite")
     wide = keras.Sequential([keras.Input((256,)), layers.Dense(1200), layers.Dense(2)])
     float_tflite(wide, folder / "wide.tflite")
+    models["two_inputs"].export(folder / "two_inputs.tflite", format="litert", verbose=False)
     numbers = np.random.default_rng(0)
+    inputs = {"zeta": numbers.random((24, 6)), "alpha": numbers.random((24, 4))}
+    np.savez(folder / "two_inputs.npz", **inputs)
     np.savez(folder / "image.npz", numbers.random((24, 12, 12, 1), np.float32))
     dated(folder / "conv2d.keras", folder / "conv2d_again.keras")
 

@@ -832,6 +832,7 @@ def wake_words() -> list[Path]:
     return sorted(Path(found.origin).parent.rglob("*.tflite"))[:2]
 
 
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 @pytest.mark.parametrize("name", INTERPRETERS)
 @pytest.mark.parametrize(
     "content",

@@ -91,6 +91,27 @@ def test_several_inputs_are_matched_by_name_or_by_place(tmp_path: Path):
         assert (image.shape, sound.shape) == ((1, 4, 4, 1), (1, 6))
 
 
+def test_an_input_is_matched_by_its_tensors_name_or_by_its_signatures(tmp_path: Path):
+    image = InputSpec("serving_default_image:0", IMAGE.shape, "float32", aliases=("image",))
+    sound = InputSpec("serving_default_sound:0", SOUND.shape, "float32", aliases=("sound",))
+    sounds = np.ones((5, 6), np.float32) * np.arange(6, dtype=np.float32)
+    np.savez(tmp_path / "signature.npz", sound=sounds, image=images())
+    mixed = {"serving_default_sound:0": sounds, "image": images()}
+    np.savez(tmp_path / "mixed.npz", **mixed)
+
+    for name in ("signature.npz", "mixed.npz"):
+        (first, second) = read(tmp_path / name, sound, image)[0]
+        assert (first.shape, second.shape) == ((1, 6), (1, 4, 4, 1))
+
+
+def test_an_array_for_each_of_an_inputs_two_names_is_refused_with_both(tmp_path: Path):
+    image = InputSpec("serving_default_image:0", IMAGE.shape, "float32", aliases=("image",))
+    np.savez(tmp_path / "twice.npz", **{"image": images(), "serving_default_image:0": images()})
+
+    told = refusal(tmp_path / "twice.npz", image)
+    assert "serving_default_image:0 or image; the data has image, serving_default_image:0" in told
+
+
 def test_a_folder_has_a_sample_or_several_in_each_file(tmp_path: Path):
     saved(tmp_path, images(1)[0], "a.npy")
     saved(tmp_path, images(3), "b.npy")

@@ -246,6 +246,23 @@ def test_inputs_of_an_old_saved_model_come_by_name(convert: Convert):
     assert [main.tensors[index].shape for index in main.inputs] == [(1, 4), (1, 6)]
 
 
+@needs_quantizer
+def test_a_tflite_of_two_inputs_takes_the_data_that_its_keras_file_took(
+    convert: Convert, sources: Path
+):
+    by_source = {
+        name: convert(name, representative_data="two_inputs.npz")
+        for name in ("two_inputs.keras", "two_inputs.tflite")
+    }
+
+    shapes = {}
+    for name, converted in by_source.items():
+        main = graph(converted).main
+        shapes[name] = [main.tensors[index].shape for index in main.inputs]
+        assert all(each["relative_error"] < 0.1 for each in converted.drift)
+    assert sorted(shapes["two_inputs.keras"]) == sorted(shapes["two_inputs.tflite"])
+
+
 @pytest.mark.usefixtures("old_keras")
 def test_a_gru_of_an_old_saved_model_is_refused_with_what_to_do(convert: Convert):
     assert "build it with unroll=True" in error_of(convert, "old_gru").message

@@ -218,3 +218,22 @@ class Model:
     def main(self) -> Subgraph:
         """The subgraph that ``Invoke`` runs."""
         return self.subgraphs[0]
+
+    @property
+    def input_names(self) -> tuple[tuple[str, ...], ...]:
+        """For each input of ``main`` the names that it goes by: its tensor's, those in signatures.
+
+        Empty for an input without a name.
+        """
+        main = self.main
+        signed = [
+            (tensor, name)
+            for signature in self.signatures
+            if signature.subgraph == 0
+            for name, tensor in signature.inputs.items()
+        ]
+        found = [
+            [main.tensors[index].name, *(name for tensor, name in signed if tensor == index)]
+            for index in main.inputs
+        ]
+        return tuple(tuple(dict.fromkeys(filter(None, names))) for names in found)

@@ -29,12 +29,30 @@ class InputSpec:
 
     ``channels_first`` has the numbers of dimensions at which the source, and so the data, has its
     channels first, where the model has them last (``layout.py``).
+    ``aliases`` are other names that data may call it by, as those of a ``.tflite``'s signature.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     channels_first: tuple[int, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """Its names, as messages list them."""
+        return " or ".join(dict.fromkeys((self.name, *self.aliases)))
+
+
+def matched_names(names: Collection[str], inputs: Sequence[Collection[str]]) -> list[str] | None:
+    """Which of ``names`` each input goes by, in the order of ``inputs``, the names of each.
+
+    ``None`` unless every input has one of them, and each of them is an input's.
+    """
+    found = [[name for name in names if name in known] for known in inputs]
+    chosen = [each[0] for each in found if len(each) == 1]
+    is_whole = len(chosen) == len(inputs) == len(names) == len(set(chosen))
+    return chosen if is_whole else None
 
 
 def static_shape(

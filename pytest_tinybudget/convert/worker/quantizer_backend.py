@@ -5,11 +5,13 @@ ai-edge-quantizer, its old name, is the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from typing import Literal
 
 import numpy as np
 from ai_edge_litert import schema_py_generated
@@ -27,7 +29,9 @@ from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.convert.worker.repack import packed
 from pytest_tinybudget.graph.closing import closed
+from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
+from pytest_tinybudget.graph.tflite import read_model
 
 
 _SIGNATURE = "serving_default"
@@ -56,12 +60,13 @@ def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
         model = closed(load_model(Path(job.source), job.shown), dict(job.input_shapes), whole=True)
     except TinybudgetError as error:
         raise WorkerError(error.message) from error
-    return LiteRTModel(prepared(model.content))
+    return LiteRTModel(prepared(model.content), aliases=model.input_names)
 
 
 def prepared(content: bytes) -> bytes:
-    """``content`` at batch 1, with one signature whose names keep the order of inputs."""
+    """``content`` at batch 1, with one signature: its own names, or such as keep the order."""
     schema = schema_py_generated
+    read = read_model(content, "model")
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     main = model.subgraphs[0]
     for tensor in main.tensors:
@@ -71,8 +76,8 @@ def prepared(content: bytes) -> bytes:
     signature = schema.SignatureDefT()
     signature.signatureKey = _SIGNATURE
     signature.subgraphIndex = 0
-    signature.inputs = _named(main.inputs, "input")
-    signature.outputs = _named(main.outputs, "output")
+    signature.inputs = _named(main.inputs, "input", _signed(read, "inputs"))
+    signature.outputs = _named(main.outputs, "output", _signed(read, "outputs"))
     model.signatureDefs = [signature]
     return packed(model)
 
@@ -120,11 +125,22 @@ def _is_float(graph: Any, operator: Any) -> bool:
     return schema_py_generated.TensorType.FLOAT32 in types
 
 
-def _named(tensors: Sequence[int], kind: str) -> list[Any]:
+def _signed(model: Model, side: Literal["inputs", "outputs"]) -> dict[int, str]:
+    """The names that the one signature of the model's main graph gives its tensors."""
+    signatures = [each for each in model.signatures if each.subgraph == 0]
+    if len(signatures) != 1:
+        return {}
+    names: Mapping[str, int] = getattr(signatures[0], side)
+    return {index: name for name, index in names.items()}
+
+
+def _named(tensors: Sequence[int], kind: str, names: Mapping[int, str]) -> list[Any]:
+    """The signature's entries for ``tensors``: by ``names`` if each has one of its own."""
+    own = set(map(int, tensors)) == set(names) and len(names) == len(tensors)
     maps = []
     for number, tensor in enumerate(tensors):
         entry = schema_py_generated.TensorMapT()
-        entry.name = f"{kind}_{number:03}"
+        entry.name = names[int(tensor)] if own else f"{kind}_{number:03}"
         entry.tensorIndex = int(tensor)
         maps.append(entry)
     return maps
@@ -140,11 +156,12 @@ class LiteRTModel:
         content: bytes,
         *,
         names: Sequence[str] = (),
+        aliases: Sequence[tuple[str, ...]] = (),
         channels_first: tuple[int, ...] = (),
     ) -> None:
         """Load ``content``. ``names`` are those of its inputs in the source that it was made of.
 
-        ``channels_first`` says how data has them (``layout.py``).
+        ``aliases`` are further ones, ``channels_first`` says how data has them (``layout.py``).
 
         Raises:
             WorkerError: LiteRT cannot load it.
@@ -164,11 +181,18 @@ class LiteRTModel:
                 tuple(map(int, detail["shape"])),
                 str(detail["dtype"].__name__),
                 channels_first,
+                known,
             )
-            for name, detail in zip(
-                names or [str(detail["name"]) for detail in details], details, strict=True
+            for name, detail, known in zip(
+                names or [str(detail["name"]) for detail in details],
+                details,
+                aliases or [()] * len(details),
+                strict=True,
             )
         ]
+        read = read_model(content, "model")
+        signed = _signed(read, "inputs")
+        self._signed = [signed[index] for index in read.main.inputs]
 
     def doubts(self, samples: Sequence[Sample]) -> list[str]:
         """No signs: a ``.tflite`` does not say what it was trained on."""
@@ -215,9 +239,6 @@ class LiteRTModel:
         observer = calibrator.Calibrator(
             self._content, num_threads=1, qsv_update_func=qsv_utils.min_max_update
         )
-        named = [
-            {f"input_{index:03}": values for index, values in enumerate(sample)}
-            for sample in samples
-        ]
+        named = [dict(zip(self._signed, sample, strict=True)) for sample in samples]
         observer.calibrate({_SIGNATURE: named}, made._recipe_manager)
         return dict(observer.get_model_qsvs())

@@ -23,6 +23,7 @@ from pytest_tinybudget.convert.worker.arrays import arrays_in
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.convert.worker.problem import matched_names
 
 
 #: At most so many samples are used, spread over all. More take time and hardly change a range.
@@ -137,14 +138,16 @@ def _matched(arrays: _Arrays, inputs: Sequence[InputSpec]) -> _Arrays:
     names = [spec.name for spec in inputs]
     if len(arrays) == len(inputs) == 1:
         return {names[0]: next(iter(arrays.values()))}
-    if set(arrays) == set(names):
-        return arrays
+    chosen = matched_names(arrays, [(spec.name, *spec.aliases) for spec in inputs])
+    if chosen is not None:
+        return {name: arrays[key] for name, key in zip(names, chosen, strict=True)}
     positional = [f"arr_{index}" for index in range(len(inputs))]
     if set(arrays) == set(positional):
         return {name: arrays[key] for name, key in zip(names, positional, strict=True)}
     found = ", ".join(key or "one array without a name" for key in arrays) or "nothing"
+    expected = ", ".join(spec.shown for spec in inputs)
     raise WorkerError(
-        f"representative data: the model's inputs are {', '.join(names)}; the data has {found}"
+        f"representative data: the model's inputs are {expected}; the data has {found}"
     )
 
 

@@ -46,6 +46,7 @@ def main(folder: JobFolder) -> None:
 
 def _evaluate(job: Job, folder: JobFolder) -> dict[str, Any]:
     from pytest_tinybudget.evaluation.worker.data import HeldOut
+    from pytest_tinybudget.evaluation.worker.engines import with_names
 
     folder.write_step("importing the interpreter")
     _import(job)
@@ -55,7 +56,10 @@ def _evaluate(job: Job, folder: JobFolder) -> dict[str, Any]:
     model, refused = _loaded(job.engine, job.check_engine, content, job.shown)
     other, read, other_refused = _other(job, folder) if job.other_shown else (None, {}, "")
     folder.write_step("reading the held-out data")
-    data = HeldOut(job, model.inputs)
+    inputs = model.inputs
+    if job.source is not None and other is not None:
+        inputs = with_names(inputs, other.inputs)
+    data = HeldOut(job, inputs)
     folder.write_step(f"running {job.shown}")
     try:
         outputs = _outputs(job, job.shown, model, data)
@@ -177,7 +181,8 @@ def _outputs(job: Job, shown: str, engine: Engine, data: HeldOut) -> Array:
     """
     import numpy as np
 
-    wanted = [values.shape[1:] for values in data.inputs]
+    inputs = data.inputs_of(engine.inputs)
+    wanted = [values.shape[1:] for values in inputs]
     found = [tensor.sample_shape for tensor in engine.inputs]
     if wanted != found:
         raise WorkerError(
@@ -186,7 +191,7 @@ def _outputs(job: Job, shown: str, engine: Engine, data: HeldOut) -> Array:
         )
     rows = []
     for index in range(data.count):
-        outputs = engine.run([values[index] for values in data.inputs])
+        outputs = engine.run([values[index] for values in inputs])
         if job.output >= len(outputs):
             raise WorkerError(f"{shown} has {len(outputs)} outputs: output = {job.output} is none")
         rows.append(outputs[job.output].reshape(-1))

@@ -10,6 +10,7 @@ import numpy as np
 from pytest_tinybudget.convert.layout import channels_last
 from pytest_tinybudget.convert.worker.arrays import arrays_in
 from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import matched_names
 from pytest_tinybudget.evaluation.job import Job
 from pytest_tinybudget.evaluation.worker.engines import Array
 from pytest_tinybudget.evaluation.worker.engines import Tensor
@@ -36,17 +37,32 @@ class HeldOut:
                 f"{', '.join(job.inputs)}"
             )
         self._job, self._arrays = job, arrays
+        names = self._in_order_of(tensors)
         self.inputs = [
-            self._real(name, tensor) for name, tensor in zip(job.inputs, tensors, strict=True)
+            self._real(name, tensor) for name, tensor in zip(names, tensors, strict=True)
         ]
+        self._by_name = dict(zip(names, self.inputs, strict=True))
         self.count = len(self.inputs[0])
-        for name, values in zip(job.inputs, self.inputs, strict=True):
+        for name, values in zip(names, self.inputs, strict=True):
             self._check_count(name, values)
         self.notes = [
             note
-            for name, values, tensor in zip(job.inputs, self.inputs, tensors, strict=True)
+            for name, values, tensor in zip(names, self.inputs, tensors, strict=True)
             for note in self._doubts(name, values, tensor)
         ]
+
+    def inputs_of(self, tensors: Sequence[Tensor]) -> list[Array]:
+        """The arrays for a model's inputs, which may come in another order than the first one's."""
+        known = matched_names(self._job.inputs, [each.names for each in tensors])
+        return self.inputs if known is None else [self._by_name[name] for name in known]
+
+    def _in_order_of(self, tensors: Sequence[Tensor]) -> list[str]:
+        """The declared names in the order of a model's inputs.
+
+        They are as declared where they are not the names of that model's inputs.
+        """
+        declared = list(self._job.inputs)
+        return matched_names(declared, [each.names for each in tensors]) or declared
 
     def labels(self) -> Array:
         """The label of each sample; the inputs themselves if ``labels`` names an input.
@@ -56,7 +72,7 @@ class HeldOut:
         """
         name = self._job.labels
         if name in self._job.inputs:
-            return self.inputs[self._job.inputs.index(name)]
+            return self._by_name[name]
         labels = self._named(name, "labels")
         if labels.dtype.kind not in "biuf":
             raise self._wrong(name, f"{labels.dtype}, expected numbers")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from typing import Protocol
@@ -30,12 +31,16 @@ _ARENA_PER_MODEL_BYTE = 10
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An input or output: ``scale`` is 0 where it holds real numbers or plain integers."""
+    """An input or output: ``scale`` is 0 where it holds real numbers or plain integers.
+
+    ``names`` are those that a model's input goes by: its tensor's, and those in signatures.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     scale: float = 0.0
     zero_point: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -109,10 +114,14 @@ class _LiteRT:
             model_content=content,
             experimental_op_resolver_type=kernels.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
-        self.is_fresh = keeps_state(read_model(content, "model"))
+        model = read_model(content, "model")
+        self.is_fresh = keeps_state(model)
         self._begin()
         inputs, outputs = self._now.get_input_details(), self._now.get_output_details()
-        self.inputs = [_litert_tensor(each) for each in inputs]
+        self.inputs = [
+            replace(_litert_tensor(each), names=names)
+            for each, names in zip(inputs, model.input_names, strict=True)
+        ]
         self._outputs = [_litert_tensor(each) for each in outputs]
         self._input_indices = [each["index"] for each in inputs]
         self._output_indices = [each["index"] for each in outputs]
@@ -160,8 +169,8 @@ class _TFLM:
         )
         self._now, self._is_new = self._made(), True
         self.inputs = [
-            _tflm_tensor(self._now.get_input_details(index))
-            for index in range(len(model.main.inputs))
+            replace(_tflm_tensor(self._now.get_input_details(index)), names=names)
+            for index, names in enumerate(model.input_names)
         ]
         self._outputs = [
             _tflm_tensor(self._now.get_output_details(index))
@@ -190,12 +199,25 @@ def _tflm_tensor(detail: dict[str, Any]) -> Tensor:
     return Tensor(shape, dtype, float(scales[0]), int(zero_points[0]))
 
 
+def with_names(tensors: Sequence[Tensor], source: Sequence[Tensor]) -> list[Tensor]:
+    """``tensors``, also by the names in ``source``: a conversion keeps the order, not the names."""
+    if len(tensors) != len(source):
+        return list(tensors)
+    return [
+        replace(tensor, names=tensor.names + named.names)
+        for tensor, named in zip(tensors, source, strict=True)
+    ]
+
+
 class Trained:
     """A float model in its own framework."""
 
     def __init__(self, model: Any) -> None:
         self._model, self.is_fresh = model, False
-        self.inputs = [Tensor(spec.shape, np.dtype(spec.dtype)) for spec in model.inputs]
+        self.inputs = [
+            Tensor(spec.shape, np.dtype(spec.dtype), names=(spec.name, *spec.aliases))
+            for spec in model.inputs
+        ]
 
     def run(self, sample: Sequence[Array]) -> list[Array]:
         """Real outputs for one sample."""
