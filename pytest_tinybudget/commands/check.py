@@ -64,7 +64,7 @@ def add_commands(subparsers: Subparsers) -> None:
         "--verify", action="store_true", help="also run each model in the real interpreter"
     )
     parser.add_argument(
-        "--no-cache", action="store_true", help="convert Keras and SavedModel sources anew"
+        "--no-cache", action="store_true", help="convert and measure all models anew"
     )
     add_report_options(parser, "--json")
     parser.set_defaults(run=run)
@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.gate.judgement import Rules
     from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.workspace import Workspace
+    from pytest_tinybudget.workspace import kept_footprints
 
     require_one_stdout(arguments)
     if arguments.verify:
@@ -88,7 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
     _require_declarations(arguments)
     selected = select(arguments.paths, arguments.board, given_settings(arguments))
     progress = _show_progress if sys.stderr.isatty() and not arguments.quiet else None
-    with closing(Workspace(cached=not arguments.no_cache, progress=progress)) as workspace:
+    cached = not arguments.no_cache
+    kept = kept_footprints() if cached else None
+    with closing(Workspace(cached=cached, kept=kept, progress=progress)) as workspace:
         gate = Gate(
             workspace,
             Rules(

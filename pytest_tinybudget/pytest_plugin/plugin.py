@@ -115,7 +115,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tinybudget-no-cache",
         action="store_true",
         default=None,
-        help="convert Keras and SavedModel sources anew instead of taking what was kept",
+        help="convert and measure all models anew instead of taking what was kept",
     )
     parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
     parser.addini("tinybudget_json", "file for the results of all pairs", default="")
@@ -131,7 +131,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
     parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
     parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)
-    parser.addini("tinybudget_no_cache", "convert anew in each run", type="bool", default=False)
+    parser.addini("tinybudget_no_cache", "convert and measure anew", type="bool", default=False)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

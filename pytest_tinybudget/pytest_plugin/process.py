@@ -33,6 +33,7 @@ from pytest_tinybudget.pytest_plugin.terminal import show_progress
 from pytest_tinybudget.pytest_plugin.wire import details_wanted
 from pytest_tinybudget.pytest_plugin.worker_files import queue_files
 from pytest_tinybudget.workspace import Workspace
+from pytest_tinybudget.workspace import kept_footprints
 
 
 if TYPE_CHECKING:
@@ -65,9 +66,11 @@ def gate_of(config: pytest.Config) -> Gate:
             from pytest_tinybudget.workspace.shared_footprints import SharedFootprints
 
             shared = SharedFootprints(Path(given[SHARED_FOLDER]))
+        cached = not setting(config, "tinybudget_no_cache")
         workspace = Workspace(
             estimator=lambda model, runtime: estimator(model=model, runtime=runtime),
-            cached=not setting(config, "tinybudget_no_cache"),
+            cached=cached,
+            kept=kept_footprints() if cached else None,
             progress=partial(show_progress, config),
             shared=shared,
         )

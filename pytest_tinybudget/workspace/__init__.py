@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pytest_tinybudget.workspace.workspace import Workspace
 
 
-__all__ = ["Workspace"]
+if TYPE_CHECKING:
+    from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
+
+
+__all__ = ["Workspace", "kept_footprints"]
+
+
+def kept_footprints() -> KeptFootprints:
+    """The footprints of earlier runs, beside the conversions that are kept."""
+    from pytest_tinybudget.base.cache import default_folder
+    from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
+
+    return KeptFootprints(default_folder() / "footprints")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.footprint.arena import Simulation
     from pytest_tinybudget.runtimes.firmware import Firmware
     from pytest_tinybudget.shrinking.report import ShrinkReport
+    from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
     from pytest_tinybudget.workspace.shared_footprints import SharedFootprints
 
 
@@ -64,13 +65,15 @@ class Workspace(Struct, eq=False):
 
     ``estimator`` is asked before the built-in one. ``cached`` is whether conversions are kept on
     disk; ``progress`` is told of their steps. With ``shared``, other processes of the same run
-    are asked for footprints.
+    are asked for footprints; with ``kept``, those of earlier runs are taken.
     """
 
     estimator: Estimator | None = None
     cached: bool = True
     progress: Progress | None = None
     shared: SharedFootprints | None = None
+    kept: KeptFootprints | None = None
+    _trying: bool = False
     _models: Models = field(default_factory=Models)
     _measured: dict[str, _Measurements] = field(default_factory=dict)
     #: SHA-256 of finished models, the first of them first.
@@ -136,6 +139,8 @@ class Workspace(Struct, eq=False):
                 if model is not None:
                     self._finished.pop(model.sha256, None)
                     self._finished[model.sha256] = None
+                    if self.kept is not None:
+                        self.kept.keep(model.sha256)
         while len(self._finished) > _MEASUREMENTS_KEPT:
             sha256 = next(iter(self._finished))
             del self._finished[sha256]
@@ -144,10 +149,12 @@ class Workspace(Struct, eq=False):
     @contextmanager
     def trial(self) -> Iterator[None]:
         """Drop, at the end, all models that were made meanwhile: nobody will ask for them again."""
-        models, measured = self._models.kept(), set(self._measured)
+        models, measured, trying = self._models.kept(), set(self._measured), self._trying
+        self._trying = True
         try:
             yield
         finally:
+            self._trying = trying
             self._models.drop_all_but(models)
             for sha256 in set(self._measured) - measured:
                 del self._measured[sha256]
@@ -185,13 +192,17 @@ class Workspace(Struct, eq=False):
             )  # perhaps in another process
         if details and found.linked:
             found = self._shared(
-                model, firmware, "savings", lambda: _with_savings(found, model, firmware)
+                model,
+                firmware,
+                "savings",
+                lambda: self._kept(
+                    model, firmware, "savings", lambda: _with_savings(found, model, firmware)
+                ),
             )
         return found.footprint
 
     def _estimate(self, model: Model, firmware: Firmware) -> Estimate:
         from pytest_tinybudget.footprint.layout import laid_out
-        from pytest_tinybudget.footprint.measure import measure
 
         answers, named = self._answers(model), firmware.named_runtime
         if named not in answers:
@@ -199,6 +210,11 @@ class Workspace(Struct, eq=False):
         other = answers[named]
         if other is not None:
             return Estimate(laid_out(other, firmware.placements), linked=False)
+        return self._kept(model, firmware, "", lambda: self._measure(model, firmware))
+
+    def _measure(self, model: Model, firmware: Firmware) -> Estimate:
+        from pytest_tinybudget.footprint.measure import measure
+
         footprint = measure(model, firmware, self._simulation(model, firmware))
         return Estimate(footprint, linked=firmware.fixed is None)
 
@@ -218,6 +234,14 @@ class Workspace(Struct, eq=False):
         if shared is None:
             return self.once(model, key, make)
         return self.once(model, key, lambda: shared.get(repr((model.sha256, *key)), make))
+
+    def _kept(
+        self, model: Model, firmware: Firmware, what: str, make: Callable[[], Estimate]
+    ) -> Estimate:
+        """What ``make`` estimates, or an earlier run; of models that are only tried, made now."""
+        if self.kept is None or self._trying:
+            return make()
+        return self.kept.get(model, firmware, what, make)
 
     def _measurements(self, model: Model) -> _Measurements:
         return self._measured.setdefault(model.sha256, _Measurements())

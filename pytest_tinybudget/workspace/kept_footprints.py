@@ -1,0 +1,220 @@
+"""Footprints that outlive a run: kept by a model's content, its firmware and the package's code.
+
+A model has one file, with all that was measured of it. A footprint is taken from there only if all
+that decides it is the same: the model's content, the firmware with the contents of the user's own
+table, and the code and tables of this package. Whatever else is in the file is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.footprint.result import Estimate
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.runtime import Runtime
+
+
+#: The most that is kept, bytes; the models that were measured longest ago go first.
+LIMIT_BYTES = 64 * 1024**2
+#: The most footprints of one model; the ones that were made first go first.
+_MOST_OF_A_MODEL = 256
+_SUFFIX = ".footprints"
+#: How the names of files begin that hold the hash of a state of the code, and how many are kept.
+_CODE, _MOST_STATES = "code-", 16
+#: What decides a footprint: the code and tables of these rooms.
+_ROOMS = ("base", "footprint", "graph", "runtimes")
+_PACKAGE = Path(__file__).parents[1]
+
+
+class KeptFootprints:
+    """Footprints in ``folder``, which need not exist, and is made when something is kept.
+
+    Where the disk refuses, nothing is kept, and each run measures for itself.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        #: What is known of each model, by its SHA-256, and which of them have more than the disk.
+        self._known: dict[str, dict[str, msgspec.Raw]] = {}
+        self._more: set[str] = set()
+        self._code = ""
+        self._wrote = False
+
+    def get(
+        self, model: Model, firmware: Firmware, what: str, measure: Callable[[], Estimate]
+    ) -> Estimate:
+        """The estimate of ``model`` in ``firmware``; made now if it is not kept.
+
+        ``what`` tells apart what is asked of the two. What ``measure`` raises is raised, and is
+        not kept.
+
+        Raises:
+            TinybudgetError: the user's own table cannot be read, or ``measure`` raised it.
+        """
+        key = self._key(firmware, what)
+        known = self._of(model.sha256)
+        with suppress(KeyError, msgspec.MsgspecError):
+            return msgspec.msgpack.decode(known[key], type=Estimate)
+        estimate = measure()
+        known[key] = msgspec.Raw(msgspec.msgpack.encode(estimate))
+        self._more.add(model.sha256)
+        return estimate
+
+    def keep(self, sha256: str) -> None:
+        """Write what was measured of a model, and let go of it."""
+        known = self._known.pop(sha256, {})
+        if sha256 not in self._more:
+            return
+        self._more.discard(sha256)
+        newest = list(known.items())[-_MOST_OF_A_MODEL:]
+        path = self._path(sha256)
+        draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+        body = msgspec.msgpack.encode(dict(newest))
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                draft.write_bytes(_digest(sha256, body) + body)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+            self._wrote = True
+
+    def close(self) -> None:
+        """Write what is left, and let go of what was written longest ago above the limit."""
+        for sha256 in tuple(self._known):
+            self.keep(sha256)
+        if self._wrote:
+            shrink(self._folder, LIMIT_BYTES)
+
+    def _of(self, sha256: str) -> dict[str, msgspec.Raw]:
+        if sha256 not in self._known:
+            self._known[sha256] = _read(self._path(sha256), sha256)
+        return self._known[sha256]
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}{_SUFFIX}"
+
+    def _key(self, firmware: Firmware, what: str) -> str:
+        if not self._code:
+            self._code = code_fingerprint(self._folder)
+        # Sets in one order: that of ``repr`` is another one in each process.
+        content = msgspec.json.encode(firmware, order="deterministic")
+        digest = hashlib.sha256(content)
+        for part in (what, self._code, *_own_tables(firmware.runtime)):
+            digest.update(b"\0" + part.encode())
+        return digest.hexdigest()
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of kept footprints."""
+    try:
+        return [Path(each.path) for each in os.scandir(folder) if each.name.endswith(_SUFFIX)]
+    except OSError:
+        return []
+
+
+def shrink(folder: Path, limit: int) -> None:
+    """Remove the files that were written longest ago until at most ``limit`` bytes are left."""
+    found = []
+    for path in files(folder):
+        with suppress(OSError):
+            status = path.stat()
+            found.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= limit:
+            return
+        with suppress(OSError):
+            path.unlink()
+            total -= size
+
+
+def code_fingerprint(folder: Path) -> str:
+    """A hash of the code and the tables that decide footprints, by their contents.
+
+    ``folder`` keeps it for files with these names, sizes and times, so that not all are read in
+    each run.
+    """
+    stamps = hashlib.sha256()
+    paths = []
+    for path, status in _code_files():
+        paths.append(path)
+        # The time of a change as the system has it: tools may set the other one to what they like.
+        times = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        stamps.update(f"{path}\0{status.st_size}\0{times}\n".encode())
+    remembered = folder / f"{_CODE}{stamps.hexdigest()}"
+    with suppress(OSError, ValueError):
+        known = remembered.read_text(encoding="ascii")
+        if len(known) == 64:
+            return known
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(f"{Path(path).relative_to(_PACKAGE).as_posix()}\0".encode())
+        content.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    found = content.hexdigest()
+    _remember(remembered, found)
+    return found
+
+
+def _remember(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, and let go of states of the code beyond the last few."""
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draft.write_text(text, encoding="ascii")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        states = sorted(path.parent.glob(f"{_CODE}*"), key=lambda each: each.stat().st_mtime)
+        for old in states[:-_MOST_STATES]:
+            old.unlink(missing_ok=True)
+
+
+def _code_files() -> Iterator[tuple[str, os.stat_result]]:
+    """The files of the rooms that decide footprints, in one order, compiled ones left out."""
+    folders = [str(_PACKAGE / room) for room in _ROOMS]
+    while folders:
+        below = []
+        for each in sorted(os.scandir(folders.pop()), key=lambda found: found.name):
+            if each.is_dir():
+                if each.name != "__pycache__":
+                    below.append(each.path)
+            else:
+                yield each.path, each.stat()
+        folders += below
+
+
+def _own_tables(runtime: Runtime) -> Iterator[str]:
+    """The hashes of the user's own tables."""
+    for each in (runtime, *runtime.one_of):
+        if not each.graph:
+            continue
+        try:
+            yield hashlib.sha256(Path(each.graph).read_bytes()).hexdigest()
+        except OSError as error:
+            raise TinybudgetError(f"runtime table {each.graph}: {error.strerror}") from error
+
+
+def _read(path: Path, sha256: str) -> dict[str, msgspec.Raw]:
+    """What is kept in ``path``; nothing where it is damaged or another model's."""
+    with suppress(OSError, msgspec.MsgspecError):
+        content = path.read_bytes()
+        if content[:32] == _digest(sha256, content[32:]):
+            found = msgspec.msgpack.decode(content[32:], type=dict[str, msgspec.Raw])
+            return {key: msgspec.Raw(value) for key, value in found.items()}
+    return {}
+
+
+def _digest(sha256: str, body: bytes) -> bytes:
+    """Of all of a file, and of the model: a copy under another name holds nothing."""
+    return hashlib.sha256(sha256.encode() + body).digest()
