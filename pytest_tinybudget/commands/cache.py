@@ -1,4 +1,4 @@
-"""``tinybudget cache``: the conversions that are kept, their size, and an empty cache."""
+"""``tinybudget cache``: the conversions and footprints that are kept, their size, none of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "cache",
-        "list, measure or clear the conversions that are kept",
+        "list, measure or clear the conversions and footprints that are kept",
         details="TINYBUDGET_CACHE names another folder, TINYBUDGET_CACHE_LIMIT another limit "
         '("200 MB").',
         example="tinybudget cache list\ntinybudget cache clear",
@@ -34,10 +34,16 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.base.cache import limit_bytes
     from pytest_tinybudget.base.text import printable
     from pytest_tinybudget.base.units import format_size
+    from pytest_tinybudget.workspace import earlier_footprints
 
+    footprints = earlier_footprints()
     cache = Cache(default_folder(), limit_bytes())
     if arguments.action == "clear":
-        print(f"removed {cache.clear()} conversions from {cache.folder}")
+        measured = footprints.clear()
+        print(
+            f"removed {cache.clear()} conversions and the footprints of {measured} models from "
+            f"{cache.folder}"
+        )
         return 0
     entries = cache.entries()
     if arguments.action == "list":
@@ -47,5 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
                   f"{printable(entry.source) or '(damaged)'}")  # fmt: skip
     total = format_size(sum(entry.bytes for entry in entries))
     limit = format_size(cache.limit)
-    print(f"{len(entries)} conversions, {total} of at most {limit}, in {cache.folder}")
+    models, size = footprints.size()
+    print(
+        f"{len(entries)} conversions, {total} of at most {limit}, and the footprints of {models} "
+        f"models, {format_size(size)}, in {cache.folder}"
+    )
     return 0

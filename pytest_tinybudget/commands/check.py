@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.gate.judgement import Rules
     from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.workspace import Workspace
-    from pytest_tinybudget.workspace import kept_footprints
+    from pytest_tinybudget.workspace import earlier_footprints
 
     require_one_stdout(arguments)
     if arguments.verify:
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     selected = select(arguments.paths, arguments.board, given_settings(arguments))
     progress = _show_progress if sys.stderr.isatty() and not arguments.quiet else None
     cached = not arguments.no_cache
-    kept = kept_footprints() if cached else None
+    kept = earlier_footprints() if cached else None
     with closing(Workspace(cached=cached, kept=kept, progress=progress)) as workspace:
         gate = Gate(
             workspace,

@@ -33,7 +33,7 @@ from pytest_tinybudget.pytest_plugin.terminal import show_progress
 from pytest_tinybudget.pytest_plugin.wire import details_wanted
 from pytest_tinybudget.pytest_plugin.worker_files import queue_files
 from pytest_tinybudget.workspace import Workspace
-from pytest_tinybudget.workspace import kept_footprints
+from pytest_tinybudget.workspace import earlier_footprints
 
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def gate_of(config: pytest.Config) -> Gate:
         workspace = Workspace(
             estimator=lambda model, runtime: estimator(model=model, runtime=runtime),
             cached=cached,
-            kept=kept_footprints() if cached else None,
+            kept=earlier_footprints() if cached else None,
             progress=partial(show_progress, config),
             shared=shared,
         )

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
 
 
-__all__ = ["Workspace", "kept_footprints"]
+__all__ = ["Workspace", "earlier_footprints"]
 
 
-def kept_footprints() -> KeptFootprints:
+def earlier_footprints() -> KeptFootprints:
     """The footprints of earlier runs, beside the conversions that are kept."""
     from pytest_tinybudget.base.cache import default_folder
     from pytest_tinybudget.workspace.kept_footprints import KeptFootprints

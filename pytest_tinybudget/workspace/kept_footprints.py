@@ -95,6 +95,23 @@ class KeptFootprints:
         if self._wrote:
             shrink(self._folder, LIMIT_BYTES)
 
+    def size(self) -> tuple[int, int]:
+        """Of how many models footprints are kept, and their bytes on disk."""
+        sizes = []
+        for path in files(self._folder):
+            with suppress(OSError):
+                sizes.append(path.stat().st_size)
+        return len(sizes), sum(sizes)
+
+    def clear(self) -> int:
+        """Remove what is kept; of how many models that was."""
+        removed = 0
+        for path in files(self._folder):
+            with suppress(OSError):
+                path.unlink()
+                removed += 1
+        return removed
+
     def _of(self, sha256: str) -> dict[str, msgspec.Raw]:
         if sha256 not in self._known:
             self._known[sha256] = _read(self._path(sha256), sha256)

@@ -160,8 +160,10 @@ class Workspace(Struct, eq=False):
                 del self._measured[sha256]
 
     def close(self) -> None:
-        """End the processes that convert and run models."""
+        """End the processes that convert models, and write the footprints that are kept."""
         self._models.close()
+        if self.kept is not None:
+            self.kept.close()
 
     def cache(self) -> Cache | None:
         """Where made files are kept on disk, if they are."""
