@@ -277,7 +277,7 @@ def test_what_was_found_of_the_last_models_is_kept(project: Project, count: int,
             terminalreporter.write_line(f"kept {kept}")
         """
     )
-    result = pytester.runpytest_subprocess("--tinybudget")
+    result = pytester.runpytest_subprocess("--tinybudget", "--tinybudget-no-cache")
     result.stdout.fnmatch_lines([f"kept {kept}"])
 
 

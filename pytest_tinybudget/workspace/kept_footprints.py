@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import write_file
 from pytest_tinybudget.footprint.result import Estimate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.firmware import Firmware
@@ -76,16 +77,9 @@ class KeptFootprints:
             return
         self._more.discard(sha256)
         newest = list(known.items())[-_MOST_OF_A_MODEL:]
-        path = self._path(sha256)
-        draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
         body = msgspec.msgpack.encode(dict(newest))
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                draft.write_bytes(_digest(sha256, body) + body)
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
+        with suppress(TinybudgetError):
+            write_file(self._path(sha256), _digest(sha256, body) + body)
             self._wrote = True
 
     def close(self) -> None:
@@ -184,14 +178,8 @@ def code_fingerprint(folder: Path) -> str:
 
 def _remember(path: Path, text: str) -> None:
     """Write ``text`` to ``path``, and let go of states of the code beyond the last few."""
-    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(text, encoding="ascii")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with suppress(TinybudgetError, OSError):
+        write_file(path, text.encode("ascii"))
         states = sorted(path.parent.glob(f"{_CODE}*"), key=lambda each: each.stat().st_mtime)
         for old in states[:-_MOST_STATES]:
             old.unlink(missing_ok=True)
