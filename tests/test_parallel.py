@@ -228,7 +228,7 @@ tempfile.mkdtemp = refuse
 
 
 def test_only_the_controller_writes_c_files(project: Project) -> None:
-    """A worker puts no file in its place but what workers share."""
+    """A worker puts no file in its place but what workers and runs share."""
     pytester = project(DECLARATION)
     pytester.makeconftest(
         """
@@ -246,7 +246,7 @@ def pytest_configure(config):
         Path.replace = watched
 """
     )
-    _, files = outputs(pytester, "-n", "2")
+    _, files = outputs(pytester, "-n", "2", "--tinybudget-no-cache")
     assert {"kws_model_data.h", "vad_model_settings.h"} <= files.keys()
     assert not pytester.path.joinpath("by_workers.txt").exists()
 
