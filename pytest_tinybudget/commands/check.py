@@ -61,7 +61,9 @@ def add_commands(subparsers: Subparsers) -> None:
         "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
     )
     parser.add_argument(
-        "--verify", action="store_true", help="also run each model in the real interpreter"
+        "--verify",
+        action="store_true",
+        help="also run each model in the real interpreter, and hold its outputs to LiteRT's",
     )
     parser.add_argument(
         "--no-cache", action="store_true", help="convert and measure all models anew"

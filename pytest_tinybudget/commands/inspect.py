@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.footprint.result import LiveBuffer
     from pytest_tinybudget.graph.model import Model
+    from pytest_tinybudget.report.inspection import Verified
     from pytest_tinybudget.runtimes.firmware import Firmware
     from pytest_tinybudget.shrinking.report import ShrinkReport
 
@@ -54,6 +55,12 @@ def add_commands(subparsers: Subparsers) -> None:
         "--edge-tpu",
         action="store_true",
         help="say instead whether it may map to a Coral Edge TPU, by the documented rules",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="also run it in TFLM's interpreter, and hold each operator's output to LiteRT's; "
+        "exit code 1 where it computes something else",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(
@@ -95,17 +102,42 @@ def run(arguments: argparse.Namespace) -> int:
         relief=_relief(model, footprint),
         identity=identity_of(firmware.runtime),
         shrunk=_shrunk(model, {board.id if board else firmware.name: firmware}),
+        verified=_verified(model) if arguments.verify else None,
     )
+    code = 1 if found.verified and found.verified.failure else 0
     if arguments.svg:
         write_output(arguments.svg, inspection.render_svg(found))
         if arguments.svg == "-":
-            return 0
+            return code
     if arguments.json:
         sys.stdout.write(inspection.render_json(found))
-        return 0
+        return code
     console = Console(sys.stdout, arguments.color)
     console.print(inspection.render(found, console.style, verbosity=arguments.verbose))
-    return 0
+    return code
+
+
+def _verified(model: Model) -> Verified:
+    """What the real interpreter makes of ``model``.
+
+    Raises:
+        TinybudgetError: the ``tflite-micro`` package is not installed.
+    """
+    from pytest_tinybudget.gate.cross_check import cross_check
+    from pytest_tinybudget.gate.verdict import Verdict
+    from pytest_tinybudget.report.inspection import Verified
+
+    run = cross_check(model)
+    verdict = run.applied_to(Verdict("fits", "", ()))
+    failure = "" if verdict.outcome == "fits" else verdict.headline.rstrip("; ")
+    lines = (*filter(None, (run.doubt,)), *run.notes)
+    outputs = run.outputs
+    return Verified(
+        failure,
+        lines,
+        outputs.compared if outputs else 0,
+        outputs.operators if outputs else 0,
+    )
 
 
 def _edge_tpu(model: Model, *, as_json: bool) -> str:

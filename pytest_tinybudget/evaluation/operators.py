@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -55,7 +56,7 @@ class Difference(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """``"SPACE_TO_BATCH_ND #0 (conv/blocks): 128 steps from LiteRT (at most 0 by rounding)"``."""
+        """``"SPACE_TO_BATCH_ND #0 (blocks): 128 steps from LiteRT (at most 0 by rounding)"``."""
         layer = f" ({printable(self.output, limit=_LONGEST_NAME)})" if self.output else ""
         rounding = f"at most {self.allowed:g} by rounding"
         told = f"{self.name} #{self.index}{layer}: {self.steps:.0f} steps from LiteRT ({rounding})"
@@ -79,6 +80,16 @@ class Comparison(Struct, frozen=True):
     first: Difference | None = None
     notes: tuple[str, ...] = ()
     why_not: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What was compared, one line; ``""`` where nothing was."""
+        if not self.compared:
+            return ""
+        return (
+            f"verify: outputs of {self.compared} of {self.operators} operators held to LiteRT's in "
+            "TFLM's interpreter, on the same inputs"
+        )
 
 
 def compare_operators(model: Model) -> Comparison:
@@ -116,7 +127,12 @@ def _ran(model: Model, crashed: list[int]) -> tuple[list[dict[str, Any]] | None,
     from pytest_tinybudget.base.processes import run
     from pytest_tinybudget.base.processes import signal_name
 
-    arguments = ["model.tflite", str(_arena_bytes(model)), str(SAMPLES), ",".join(map(str, crashed))]
+    arguments = [
+        "model.tflite",
+        str(_arena_bytes(model)),
+        str(SAMPLES),
+        ",".join(map(str, crashed)),
+    ]
     with temporary_folder() as folder:
         (folder / "model.tflite").write_bytes(model.content)
         child = run(module(_WORKER), arguments, folder, TIME_LIMIT_SECONDS)
@@ -135,14 +151,7 @@ def _ran(model: Model, crashed: list[int]) -> tuple[list[dict[str, Any]] | None,
 def _comparison(found: list[dict[str, Any]]) -> Comparison:
     differing = [each for each in found if each["state"] == "differs"]
     left_out = [each for each in found if each["state"] == "not compared"]
-    notes = []
-    for each in found:
-        if each["state"] == "right":
-            off = each["why"] or f"is {each['steps']:.0f} steps from it"
-            notes.append(
-                f"{each['name']} #{each['index']}: TFLM is within {each['from_real']:.1f} steps of "
-                f"the real number; LiteRT: {printable(off)}"
-            )
+    notes = list(_off(found))
     names = dict.fromkeys(each["name"] for each in left_out)
     if left_out:
         notes.append(
@@ -157,6 +166,24 @@ def _comparison(found: list[dict[str, Any]]) -> Comparison:
             worst.get("from_real"),
         )  # fmt: skip
     return Comparison(len(found) - len(left_out), len(found), first, tuple(notes))
+
+
+def _off(found: list[dict[str, Any]]) -> Iterator[str]:
+    """Notes on the operators where TFLM is right and LiteRT is not, or runs none."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for each in found:
+        if each["state"] == "right":
+            groups.setdefault(each["name"], []).append(each)
+    for name, several in groups.items():
+        first, count = several[0], len(several)
+        which = f"{name} #{first['index']}" + (f" and {count - 1} more" if count > 1 else "")
+        from_real = max(each["from_real"] for each in several)
+        steps = max(each["steps"] for each in several)
+        off = f"does not run it: {first['why']}" if first["why"] else f"is {steps:.0f} steps off"
+        yield (
+            f"{which}: TFLM is within {from_real:.1f} steps of the real number, "
+            f"LiteRT {printable(off)}"
+        )
 
 
 def _arena_bytes(model: Model) -> int:

@@ -1,4 +1,6 @@
-"""The cross-check: a model loaded and run once in TFLM's own interpreter, on this machine.
+"""The cross-check: a model loaded and run in TFLM's own interpreter, on this machine.
+
+What its operators compute is held to LiteRT (``evaluation/operators.py``), where that is installed.
 
 The interpreter is the ``tflite-micro`` package (the extra ``verify``). It runs in a child process
 with a time limit, because a model that it does not expect can crash it.
@@ -15,6 +17,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.evaluation.operators import Comparison
 from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
@@ -46,11 +49,27 @@ class RealRun(Struct, frozen=True):
 
     ``failure`` says why it did not load or run (``""``: it ran). ``head`` and
     ``simulated_head`` are the bytes that it and the simulation gave to activations and scratch.
+    ``outputs`` is how its operators' outputs compare with LiteRT's, ``None`` where it did not run.
     """
 
     failure: str = ""
     head: int = 0
     simulated_head: int = 0
+    outputs: Comparison | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was compared, and what was not."""
+        if self.outputs is None:
+            return ()
+        return tuple(filter(None, (self.outputs.summary, *self.outputs.notes)))
+
+    @property
+    def doubt(self) -> str:
+        """Why no output was compared, where none was: a warning."""
+        if self.outputs is None or not self.outputs.why_not:
+            return ""
+        return f"verify: outputs not compared: {self.outputs.why_not}"
 
     def applied_to(self, verdict: Verdict) -> Verdict:
         """``verdict``, failed if the interpreter failed; one that fails already is unchanged."""
@@ -66,6 +85,9 @@ class RealRun(Struct, frozen=True):
                 headline=f"verify: the real interpreter's activations take {self.head:,} B, the "
                 f"simulated ones {self.simulated_head:,} B; {verdict.headline}",
             )
+        if self.outputs is not None and self.outputs.first is not None:
+            headline = f"verify: TFLM computes something else: {self.outputs.first.text}"
+            return replace(verdict, outcome="unmet", headline=headline)
         return verdict
 
 
@@ -83,7 +105,7 @@ def require_interpreter() -> None:
 
 
 def cross_check(model: Model) -> RealRun:
-    """Load and run ``model`` once in the real interpreter, and simulate it for that machine.
+    """Run ``model`` in the real interpreter, simulate it for that machine, compare its outputs.
 
     Raises:
         TinybudgetError: the ``tflite-micro`` package is not installed.
@@ -107,7 +129,13 @@ def cross_check(model: Model) -> RealRun:
     head = _HEAD.search(messages)
     if child.returncode or head is None:
         return RealRun(failure=_reason(child.returncode, messages))
-    return RealRun(head=int(head[1]), simulated_head=arena.head if arena else 0)
+    from pytest_tinybudget.evaluation.operators import compare_operators
+
+    return RealRun(
+        head=int(head[1]),
+        simulated_head=arena.head if arena else 0,
+        outputs=compare_operators(model),
+    )
 
 
 def _run(content: bytes, arena_bytes: int) -> subprocess.CompletedProcess[bytes]:

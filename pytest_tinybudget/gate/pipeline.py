@@ -100,8 +100,12 @@ class Gate(Struct, frozen=True, eq=False):
 
     def _on_a_board(self, pair: Pair | GroupPair, *, details: bool) -> PairResult:
         found = measurement(pair, self.workspace, details=details)
-        result = judged(pair, found, self.rules, run=self._real_run(found), details=details)
+        run = self._real_run(found)
+        result = judged(pair, found, self.rules, run=run, details=details)
         result = _described(pair, found, result, self.workspace)
+        if run is not None:
+            result = warned(result, (run.doubt,) if run.doubt else ())
+            result = replace(result, notes=(*result.notes, *run.notes))
         if self.rules.waste:
             from pytest_tinybudget.gate.waste import with_waste
 

@@ -71,11 +71,24 @@ _DECIDED_IN_TWO = {
 }
 
 
+class Verified(Struct, frozen=True):
+    """What TFLM's interpreter made of a model: ``failure`` is empty where all is well.
+
+    ``lines`` is what was compared, and ``compared`` of how many ``operators`` the outputs were.
+    """
+
+    failure: str
+    lines: tuple[str, ...]
+    compared: int
+    operators: int
+
+
 class Inspection(Struct, frozen=True):
     """One model on one runtime; ``measures`` are against a board, where one was asked for.
 
     ``relief`` is the buffer whose halving lowers the arena's head most, and by how many bytes;
-    ``identity`` is what the sizes belong to; ``shrunk`` what shrinking would do to the file.
+    ``identity`` is what the sizes belong to; ``shrunk`` what shrinking would do to the file;
+    ``verified`` what the real interpreter made of it, where that was asked for.
     """
 
     model: Model
@@ -86,6 +99,7 @@ class Inspection(Struct, frozen=True):
     relief: tuple[LiveBuffer, int] | None = None
     identity: Identity | None = None
     shrunk: ShrinkReport | None = None
+    verified: Verified | None = None
 
     @property
     def runtime_text(self) -> str:
@@ -106,6 +120,7 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         block("inputs and outputs", _ends(inspection.model, style)),
         block("operators", _operators(inspection.model, style)),
         block(refusals_title(footprint.refusals), refusals, "red"),
+        *([block(*_verified(inspection.verified, style))] if inspection.verified else ()),
         block("bounded, not known", bullets(footprint.unknown, style, most=most), "yellow"),
         block("not full INT8", bullets(not_int8, style, most=most), "yellow"),
         block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
@@ -128,6 +143,13 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
     for shown in filter(None, blocks):
         lines += [*([Line("")] if lines else []), *shown]
     return [Line(clean(line.text, style), line.markup) for line in lines]
+
+
+def _verified(found: Verified, style: Style) -> tuple[str, list[str], str]:
+    """Title, lines and color of what the real interpreter made of the model."""
+    lines = [*([found.failure] if found.failure else []), *found.lines]
+    color = "red" if found.failure else "green"
+    return "in TFLM's interpreter", bullets(lines or ["it runs"], style, most=None), color
 
 
 def _block(style: Style, title: str, lines: Sequence[str], *color: str) -> list[Line]:
@@ -309,6 +331,7 @@ def render_json(inspection: Inspection) -> str:
         **{memory: _memory_json(footprint, memory) for memory in MEMORIES},
         **footprint_json(replace(footprint, savings=inspection.savings)),
         "shrunk": to_builtins(inspection.shrunk),
+        **({"verify": to_builtins(inspection.verified)} if inspection.verified else {}),
     }
     return to_text(content)
 

@@ -44,12 +44,13 @@ _NOT_ALONE = frozenset(
 )
 
 #: Operators that copy numbers, where every input has the output's scale: nothing is rounded.
-_MOVES = frozenset(
-    "RESHAPE SQUEEZE EXPAND_DIMS TRANSPOSE PAD PADV2 MIRROR_PAD SLICE STRIDED_SLICE GATHER "
-    "GATHER_ND SPLIT SPLIT_V PACK UNPACK CONCATENATION SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND "
-    "SPACE_TO_DEPTH DEPTH_TO_SPACE BROADCAST_TO MAX_POOL_2D MAXIMUM MINIMUM REDUCE_MAX REDUCE_MIN "
-    "RESIZE_NEAREST_NEIGHBOR REVERSE_V2 SELECT_V2 ARG_MAX ARG_MIN FILL DYNAMIC_UPDATE_SLICE".split()
-)
+_MOVES = frozenset({
+    "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PAD", "PADV2", "MIRROR_PAD", "SLICE",
+    "STRIDED_SLICE", "GATHER", "GATHER_ND", "SPLIT", "SPLIT_V", "PACK", "UNPACK", "CONCATENATION",
+    "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "BROADCAST_TO",
+    "MAX_POOL_2D", "MAXIMUM", "MINIMUM", "REDUCE_MAX", "REDUCE_MIN", "RESIZE_NEAREST_NEIGHBOR",
+    "REVERSE_V2", "SELECT_V2", "ARG_MAX", "ARG_MIN", "FILL", "DYNAMIC_UPDATE_SLICE",
+})  # fmt: skip
 
 #: How far a right output may lie from the real number, in steps: half a step for the result, half
 #: a step for the multiplier, which is rounded to 31 bits and applied with a rounding of its own.
@@ -296,7 +297,9 @@ def main(file: str, arena: str, samples: str, skipped: str) -> None:
             if each.why_not:
                 continue
             _print({"at": each.operator.index})
-            each.add(_tensors(interpreter, each.given), _tensors(interpreter, each.operator.outputs))
+            each.add(
+                _tensors(interpreter, each.given), _tensors(interpreter, each.operator.outputs)
+            )
     _print({"operators": [each.answer() for each in compared]})
 
 
