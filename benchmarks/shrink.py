@@ -4,19 +4,29 @@
 of the examples. With ``--interpreter`` TFLM's own interpreter on this machine (the package
 ``tflite-micro``) is asked for the smallest arena in which it loads and runs each file, before and
 after, by bisection; that must be what is predicted. The floor is what no file of the model goes
-below: its distinct weights, biases and scales.
+below: its distinct weights, biases and scales. With ``--gate PYTHON``, an environment with the
+plugin, runs of the gate on four models are timed instead: with ``shrink = true``, nothing cached
+and all cached, against one without.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
+
+from timing import Command
+from timing import Row
+from timing import median_ratio
+from timing import print_rows
+from timing import run
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import find_board
@@ -41,6 +51,15 @@ BOARDS = ("arduino-nano-33-ble", "raspberry-pi-pico", "arduino-portenta-h7", "es
 MOST_SECONDS = 0.15
 SMALL_BYTES = 100 * 1024
 
+#: Models and boards of a run of the gate that is timed.
+FOUR = (
+    ("person_detect", "arduino-nano-33-ble"),
+    ("mlperf_kws_int8", "arduino-portenta-h7"),
+    ("mlperf_ad01_int8", "raspberry-pi-pico-2"),
+    ("hello_world_int8", "esp32-c3-devkitm-1"),
+)
+REPEATS = 11
+
 _STEP = 16
 _HERE = {"here": Firmware(RUNTIMES["x86_64_ref"])}
 
@@ -50,7 +69,10 @@ def main() -> int:
     parser.add_argument("--models", type=Path, action="append", help="folder with .tflite files")
     parser.add_argument("--only", action="append", default=[], help="name of a model")
     parser.add_argument("--interpreter", action="store_true", help="find the smallest arenas")
+    parser.add_argument("--gate", metavar="PYTHON", help="time runs of the gate instead")
     arguments = parser.parse_args()
+    if arguments.gate:
+        return gate(arguments.gate)
     firmwares = firmwares_of(map(find_board, BOARDS))
     reports, wrong = [], 0
     with Interpreters() as interpreters:
@@ -68,6 +90,43 @@ def main() -> int:
             reports.append((model, report))
     summary(reports)
     return 1 if wrong else 0
+
+
+def gate(python: str) -> int:
+    """Time runs of the gate on four models; 1 where a target is missed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plain, small = (_project(folder / each, each) for each in ("false", "true"))
+        cache = folder / "cache"
+        arguments = ("env", f"TINYBUDGET_CACHE={cache}", python, "-m", "pytest", "-q")
+        runs = [Command(each, (*arguments, "--tinybudget")) for each in (plain, small)]
+
+        def cold() -> None:
+            shutil.rmtree(cache, ignore_errors=True)
+            run(runs[1])
+
+        first, again = (
+            median_ratio(lambda: run(runs[0]), call, REPEATS)
+            for call in (cold, lambda: run(runs[1]))
+        )
+    print(f"four models: {first[0][0] * 1e3:.0f} ms, shrunk {first[0][1] * 1e3:.0f} ms")
+    return print_rows(
+        [
+            Row("four models with shrink = true, against without", first[1], 1.5, "times"),
+            Row("the same, cached", again[1], 1.05, "times"),
+        ]
+    )
+
+
+def _project(folder: Path, shrink: str) -> Path:
+    folder.mkdir()
+    folder.joinpath("pytest.ini").touch()
+    text = f"[defaults]\nshrink = {shrink}\n"
+    for model, board in FOUR:
+        shutil.copy(SHARED / f"{model}.tflite", folder)
+        text += f'[models.{model}]\nsource = "{model}.tflite"\nboards = ["{board}"]\n'
+    folder.joinpath("tinybudget.toml").write_text(f"schema = 1\n{text}", encoding="utf-8")
+    return folder
 
 
 def models(folders: Iterable[Path], only: list[str]) -> Iterator[Model]:

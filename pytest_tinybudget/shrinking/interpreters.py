@@ -215,6 +215,7 @@ class Interpreters:
         request |= {
             "number": number,
             "arena": _arena_bytes(before),
+            "variables": _variables(before),
             "inputs": len(before.main.inputs),
             "outputs": len(before.main.outputs),
             "seconds": TIME_LIMIT_SECONDS,
@@ -314,6 +315,18 @@ def _input_names(model: Model) -> list[list[str]]:
         bare = own.removeprefix("serving_default_").partition(":")[0]
         found.append([*dict.fromkeys((*of_signatures, own, bare))])
     return found
+
+
+def _variables(model: Model) -> int:
+    """How many resource variables there are: each has a name of its own."""
+    return len(
+        {
+            operator.options.get("shared_name")
+            for graph in model.subgraphs
+            for operator in graph.operators
+            if operator.name == "VAR_HANDLE"
+        }
+    )
 
 
 def _arena_bytes(model: Model) -> int:
