@@ -19,7 +19,7 @@ PACKAGE = ROOT / "pytest_tinybudget"
 LAYERS = (
     ("base",),
     ("graph", "runtimes"),
-    ("boards", "detection", "footprint"),
+    ("boards", "detection", "footprint", "planning"),
     ("shrinking",),
     ("artifacts", "convert", "results", "speed", "toolchain"),
     ("rollout", "update"),

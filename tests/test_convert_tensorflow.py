@@ -40,11 +40,11 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.gate.pipeline import Gate
-from pytest_tinybudget.graph.layers import Layer
-from pytest_tinybudget.graph.layers import LayerList
-from pytest_tinybudget.graph.layers import model_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.planning import Layer
+from pytest_tinybudget.planning import LayerList
+from pytest_tinybudget.planning import model_of
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.workspace import Workspace
 

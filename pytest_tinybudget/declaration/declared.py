@@ -37,7 +37,7 @@ from pytest_tinybudget.shrinking.options import ShrinkRequest
 if TYPE_CHECKING:
     from pytest_tinybudget.declaration.held_out import Accuracy
     from pytest_tinybudget.declaration.held_out import Agreement
-    from pytest_tinybudget.graph.layers import LayerList
+    from pytest_tinybudget.planning.network import LayerList
     from pytest_tinybudget.rollout.policy import RolloutSettings
     from pytest_tinybudget.update.settings import UpdateSettings
     from pytest_tinybudget.update.slots import Slots

@@ -6,8 +6,8 @@ from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import LayerTable
 from pytest_tinybudget.declaration.schema import ModelTable
-from pytest_tinybudget.graph.layers import Layer
-from pytest_tinybudget.graph.layers import LayerList
+from pytest_tinybudget.planning.network import Layer
+from pytest_tinybudget.planning.network import LayerList
 
 
 #: The key that gives the number of a layer's outputs, where it has one.

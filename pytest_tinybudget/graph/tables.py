@@ -237,6 +237,52 @@ class Shape(Struct, frozen=True):
     vtable: bytes
 
 
+def size_of(model: Table) -> int:
+    """Bytes of the file of a ``Model`` table, as ``put_together`` writes it."""
+    inner, leaves = _layout(model)
+    shapes = _shapes_of(inner)
+    at = 8
+    for vtable in {shape.vtable: None for shape in shapes.values()}:
+        at += -at % 2 + len(vtable)
+    for each in inner:
+        if isinstance(each, Vector):
+            at += -at % 4 + 4 + 4 * len(each.tables)
+        else:
+            shape = shapes[each.kind, tuple(each.values)]
+            at += -at % shape.alignment + shape.size
+    for leaf in leaves:
+        at += -at % 4
+        at += -(at + 4) % leaf.alignment + 4 + len(leaf.content) + leaf.is_text
+    return at
+
+
+def _layout(model: Table) -> tuple[list[Table | Vector], list[Leaf]]:
+    """What a file holds, in an order in which its size depends on what it holds alone.
+
+    Tables come first, each behind what refers to it, then vectors of numbers by alignment and
+    length: however a converter has ordered constants, files that say the same are equally large.
+    """
+    inner: list[Table | Vector] = []
+    leaves: list[Leaf] = []
+    for each in parents_first(model):
+        if isinstance(each, Leaf):
+            leaves.append(each)
+        else:
+            inner.append(each)
+    leaves.sort(key=lambda leaf: (-leaf.alignment, -len(leaf.content)))
+    return inner, leaves
+
+
+def _shapes_of(inner: list[Table | Vector]) -> dict[tuple[str, tuple[str, ...]], Shape]:
+    shapes: dict[tuple[str, tuple[str, ...]], Shape] = {}
+    for each in inner:
+        if isinstance(each, Table):
+            key = (each.kind, tuple(each.values))
+            if key not in shapes:
+                shapes[key] = shape_of(*key)
+    return shapes
+
+
 class _Writer:
     """Places each object behind all that refer to it, because references lead forward."""
 
@@ -249,7 +295,14 @@ class _Writer:
 
     def file(self, model: Table) -> bytes:
         self.patches.append((0, model))
-        for each in parents_first(model):
+        inner, leaves = _layout(model)
+        self.shapes = _shapes_of(inner)
+        for shape in self.shapes.values():
+            if shape.vtable not in self.vtables:
+                self._pad(2)
+                self.vtables[shape.vtable] = len(self.out)
+                self.out += shape.vtable
+        for each in (*inner, *leaves):
             self._put(each)
         for at, target in self.patches:
             struct.pack_into("<I", self.out, at, self.positions[id(target)] - at)
@@ -277,15 +330,8 @@ class _Writer:
         return at
 
     def _put_table(self, table: Table) -> None:
-        key = (table.kind, tuple(table.values))
-        shape = self.shapes.get(key)
-        if shape is None:
-            shape = self.shapes[key] = shape_of(*key)
-        vtable = self.vtables.get(shape.vtable)
-        if vtable is None:
-            self._pad(2)
-            vtable = self.vtables[shape.vtable] = len(self.out)
-            self.out += shape.vtable
+        shape = self.shapes[table.kind, tuple(table.values)]
+        vtable = self.vtables[shape.vtable]
         self._pad(shape.alignment)
         start = self.positions[id(table)] = len(self.out)
         self.out += struct.pack("<i", start - vtable) + bytes(shape.size - 4)

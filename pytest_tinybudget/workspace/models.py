@@ -184,10 +184,10 @@ class Models(Struct, eq=False):
         from pytest_tinybudget.graph.tflite import read_model
 
         if declared.planned is not None:
-            from pytest_tinybudget.graph.layers import model_of
+            from pytest_tinybudget.planning import planned_model
 
-            planned = model_of(declared.planned, declared.name)
-            return self._ready(declared, read_model(planned, declared.name))
+            planned = planned_model(declared.planned, declared.name, named=True)
+            return self._ready(declared, planned)
         converted = self.conversion(declared)
         if converted is not None:  # stripped with the conversion
             return read_model(converted.content, model_name(declared.source))

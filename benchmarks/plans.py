@@ -1,0 +1,623 @@
+"""Plans held to real conversions: ``python benchmarks/plans.py [--random 500] [--only NAME]``.
+
+Each Keras model is planned from its ``config.json`` and converted by TensorFlow with weights that
+are not zero. It compares the operators, the arena to the byte on four boards, and the file's size
+after stripping; prints a table and what is not planned, and fails on a difference. Needs the extra
+``[tensorflow]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.gate.shrunken import firmwares_of
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.planning.keras_config import network_of
+from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.plan import planned_model
+from pytest_tinybudget.shrinking.strip import strip
+
+
+BOARDS = ("arduino-nano-33-ble", "raspberry-pi-pico", "esp32", "nucleo-l4r5zi")
+
+
+def named_models(keras: Any) -> dict[str, Callable[[], Any]]:
+    """At least 60 models by name."""
+    layers = keras.layers
+    image, steps = (16, 16, 3), (24, 4)
+
+    def chain(shape: tuple[int, ...], *body: Any) -> Any:
+        return keras.Sequential([keras.Input(shape), *body])
+
+    def conv(filters: int, kernel: Any = 3, **settings: Any) -> Any:
+        return layers.Conv2D(filters, kernel, **settings)
+
+    def norm_relu() -> list[Any]:
+        return [layers.BatchNormalization(), layers.ReLU()]
+
+    def ds_cnn(width: int) -> Any:
+        body: list[Any] = [
+            conv(width, (10, 4), strides=(2, 2), padding="same", use_bias=False), *norm_relu()
+        ]  # fmt: skip
+        for _ in range(4):
+            body += [layers.DepthwiseConv2D(3, padding="same", use_bias=False), *norm_relu()]
+            body += [conv(width, 1, padding="same", use_bias=False), *norm_relu()]
+        body += [layers.Dropout(0.4), layers.AveragePooling2D((25, 5)), layers.Flatten()]
+        return chain((49, 10, 1), *body, layers.Dense(12, activation="softmax"))
+
+    def mobilenet_v1(alpha: float, size: int = 96) -> Any:
+        def width(filters: int) -> int:
+            return max(8, int(filters * alpha))
+
+        body: list[Any] = [conv(width(32), strides=2, padding="same", use_bias=False), *norm_relu()]
+        for filters, stride in (
+            (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5,
+            (1024, 2), (1024, 1),
+        ):  # fmt: skip
+            body.append(layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False))
+            body += [*norm_relu(), conv(width(filters), 1, use_bias=False), *norm_relu()]
+        body += [layers.GlobalAveragePooling2D(), layers.Dense(2), layers.Softmax()]
+        return chain((size, size, 3), *body)
+
+    def mobilenet_v2(alpha: float) -> Any:
+        return keras.applications.MobileNetV2(
+            (96, 96, 3), alpha=alpha, include_top=True, weights=None, classes=2
+        )
+
+    def autoencoder() -> Any:
+        body: list[Any] = []
+        for units in (128, 128, 128, 128, 8, 128, 128, 128, 128):
+            body += [layers.Dense(units), layers.BatchNormalization(), layers.ReLU()]
+        return chain((640,), *body, layers.Dense(640))
+
+    def resnet8() -> Any:
+        start = x = keras.Input((32, 32, 3))
+        x = layers.ReLU()(layers.BatchNormalization()(conv(16, padding="same")(x)))
+        for filters, stride in ((16, 1), (32, 2), (64, 2)):
+            y = conv(filters, strides=stride, padding="same")(x)
+            y = layers.ReLU()(layers.BatchNormalization()(y))
+            y = layers.BatchNormalization()(conv(filters, padding="same")(y))
+            if stride > 1:
+                x = conv(filters, 1, strides=stride, padding="same")(x)
+            x = layers.ReLU()(layers.Add()([x, y]))
+        x = layers.Flatten()(layers.AveragePooling2D(8)(x))
+        return keras.Model(start, layers.Dense(10, activation="softmax")(x))
+
+    def squeeze_excite(*, dense: bool, activation: str = "sigmoid") -> Any:
+        start = keras.Input(image)
+        x = conv(8, padding="same", activation="relu")(start)
+        s = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        if dense:
+            s = layers.Dense(4, activation="relu")(s)
+            s = layers.Dense(8, activation=activation)(s)
+        else:
+            s = conv(4, 1, activation="relu")(s)
+            s = conv(8, 1, activation=activation)(s)
+        x = layers.Multiply()([x, s])
+        return keras.Model(start, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+    def residual(activation: str = "relu") -> Any:
+        start = keras.Input(image)
+        x = conv(8, padding="same")(start)
+        y = conv(8, padding="same", activation=activation)(x)
+        y = conv(8, padding="same")(y)
+        x = layers.Activation(activation)(layers.Add()([x, y]))
+        return keras.Model(start, layers.Dense(3)(layers.Flatten()(x)))
+
+    def tcn(padding: str) -> Any:
+        start = keras.Input(steps)
+        x = layers.Conv1D(8, 3, padding=padding, activation="relu")(start)
+        for dilation in (1, 2, 4):
+            y = layers.Conv1D(8, 3, padding=padding, dilation_rate=dilation)(x)
+            y = layers.ReLU()(y)
+            x = layers.Add()([x, y])
+        return keras.Model(start, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+
+    def transformer() -> Any:
+        start = keras.Input((16, 8))
+        x = layers.LayerNormalization()(start)
+        x = layers.Add()([start, layers.MultiHeadAttention(2, 4)(x, x)])
+        y = layers.LayerNormalization()(x)
+        y = layers.Dense(16, activation="relu")(y)
+        x = layers.Add()([x, layers.Dense(8)(y)])
+        return keras.Model(start, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+
+    def attention_pool() -> Any:
+        start = keras.Input(steps)
+        x = layers.Dense(8, activation="relu")(start)
+        return keras.Model(start, layers.MultiHeadAttention(2, 4)(x, x))
+
+    def dot_attention() -> Any:
+        start = keras.Input(steps)
+        x, y = layers.Dense(8)(start), layers.Dense(8)(start)
+        return keras.Model(start, layers.Attention()([x, y]))
+
+    def two_inputs() -> Any:
+        first, second = keras.Input(image, name="image"), keras.Input((5,), name="state")
+        x = layers.Flatten()(conv(4, strides=2)(first))
+        x = layers.Dense(6, activation="relu")(x)
+        y = layers.Dense(6, activation="relu")(second)
+        return keras.Model([first, second], layers.Dense(2)(layers.Concatenate()([x, y])))
+
+    def two_outputs() -> Any:
+        start = keras.Input(image)
+        x = layers.Flatten()(conv(4, strides=2, activation="relu")(start))
+        return keras.Model(start, [layers.Dense(2, name="a")(x), layers.Dense(3, name="b")(x)])
+
+    def inception() -> Any:
+        start = keras.Input(image)
+        parts = [
+            conv(4, 1, activation="relu")(start),
+            conv(4, 3, padding="same", activation="relu")(start),
+            conv(4, 5, padding="same", activation="relu")(start),
+        ]
+        x = layers.Concatenate()(parts)
+        return keras.Model(start, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+    def unet() -> Any:
+        start = keras.Input(image)
+        a = conv(4, padding="same", activation="relu")(start)
+        b = conv(8, padding="same", activation="relu")(layers.MaxPooling2D()(a))
+        c = layers.Conv2DTranspose(4, 2, strides=2, padding="same")(b)
+        x = layers.Concatenate()([a, c])
+        return keras.Model(start, conv(2, 1)(x))
+
+    def nested() -> Any:
+        inner = keras.Sequential(
+            [keras.Input((8, 8, 4)), conv(4, padding="same"), layers.ReLU()], name="block"
+        )
+        return chain((16, 16, 4), layers.MaxPooling2D(), inner, layers.Flatten(), layers.Dense(2))
+
+    def inverted(stride: int) -> Any:
+        start = keras.Input(image)
+        x = conv(8, 1, padding="same", use_bias=False)(start)
+        x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+        x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False)(x)
+        x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+        x = layers.BatchNormalization()(conv(3, 1, use_bias=False)(x))
+        if stride == 1:
+            x = layers.Add()([start, x])
+        return keras.Model(start, x)
+
+    found: dict[str, Callable[[], Any]] = {
+        "kws_ds_cnn": lambda: ds_cnn(64),
+        "kws_ds_cnn_24": lambda: ds_cnn(24),
+        "anomaly_autoencoder": autoencoder,
+        "resnet8": resnet8,
+        "mobilenet_v1_0.25": lambda: mobilenet_v1(0.25),
+        "mobilenet_v1_0.5": lambda: mobilenet_v1(0.5),
+        "mobilenet_v1_0.1_48": lambda: mobilenet_v1(0.1, 48),
+        "mobilenet_v2_0.35": lambda: mobilenet_v2(0.35),
+        "mobilenet_v2_0.5": lambda: mobilenet_v2(0.5),
+        "se_dense": lambda: squeeze_excite(dense=True),
+        "se_conv": lambda: squeeze_excite(dense=False),
+        "residual": residual,
+        "residual_relu6": lambda: residual("relu6"),
+        "residual_tanh": lambda: residual("tanh"),
+        "tcn_same": lambda: tcn("same"),
+        "tcn_causal": lambda: tcn("causal"),
+        "transformer": transformer,
+        "multi_head": attention_pool,
+        "dot_attention": dot_attention,
+        "two_inputs": two_inputs,
+        "two_outputs": two_outputs,
+        "inception": inception,
+        "unet": unet,
+        "nested": nested,
+        "inverted_1": lambda: inverted(1),
+        "inverted_2": lambda: inverted(2),
+        "lstm": lambda: chain(steps, layers.LSTM(6), layers.Dense(3)),
+        "lstm_stacked": lambda: chain(
+            steps, layers.LSTM(6, return_sequences=True), layers.LSTM(5), layers.Dense(3)
+        ),
+        "lstm_sequences": lambda: chain(
+            steps, layers.LSTM(6, return_sequences=True), layers.Dense(2)
+        ),
+        "dense": lambda: chain((8,), layers.Dense(16, activation="relu"), layers.Dense(2)),
+        "dense_bare": lambda: chain((8,), layers.Dense(16, use_bias=False), layers.Dense(2)),
+        "dense_steps": lambda: chain(
+            steps, layers.Dense(6, activation="relu"), layers.Dense(4, use_bias=False)
+        ),
+        "quickstart": lambda: chain(
+            (16, 16, 1),
+            conv(8, activation="relu"),
+            layers.MaxPooling2D(),
+            conv(16, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ),
+        "conv1d": lambda: chain(
+            steps,
+            layers.Conv1D(8, 5, strides=2, activation="relu"),
+            layers.MaxPooling1D(),
+            layers.Conv1D(4, 3, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+        ),
+        "conv1d_norm": lambda: chain(
+            steps,
+            layers.Conv1D(8, 3),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.MaxPooling1D(),
+            layers.Flatten(),
+            layers.Dense(2),
+        ),
+        "separable1d": lambda: chain(
+            steps, layers.SeparableConv1D(6, 3, padding="same"), layers.DepthwiseConv1D(3)
+        ),
+        "transposed1d": lambda: chain(steps, layers.Conv1DTranspose(4, 3, strides=2)),
+        "average1d": lambda: chain(
+            steps, layers.AveragePooling1D(2), layers.ZeroPadding1D(1), layers.Conv1D(4, 3)
+        ),
+        "upsampling1d": lambda: chain(steps, layers.UpSampling1D(2), layers.Conv1D(3, 3)),
+        "cropping1d": lambda: chain(steps, layers.Cropping1D((1, 2)), layers.Conv1D(3, 3)),
+        "rectangular": lambda: chain(
+            image, conv(6, (3, 5), strides=(2, 1), padding="same"), conv(4, (1, 7))
+        ),
+        "dilated": lambda: chain(
+            image, conv(6, dilation_rate=2, padding="same"), conv(6, dilation_rate=(2, 3))
+        ),
+        "transposed": lambda: chain(
+            image,
+            layers.Conv2DTranspose(4, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2DTranspose(3, 2),
+        ),
+        "transposed_norm": lambda: chain(
+            image,
+            layers.Conv2DTranspose(4, 3, strides=2, padding="same", use_bias=False),
+            *norm_relu(),
+        ),
+        "separable": lambda: chain(
+            image,
+            layers.SeparableConv2D(8, 3),
+            layers.SeparableConv2D(8, 3, depth_multiplier=2, padding="same", activation="relu"),
+        ),
+        "depthwise_multiplier": lambda: chain(
+            image, layers.DepthwiseConv2D(3, depth_multiplier=3, dilation_rate=2), layers.ReLU()
+        ),
+        "norm_first": lambda: chain(image, layers.BatchNormalization(), conv(4)),
+        "norm_after_relu": lambda: chain(
+            image, conv(4, activation="relu"), layers.BatchNormalization(), conv(4)
+        ),
+        "dense_norm": lambda: chain(
+            (20,),
+            layers.Dense(6),
+            *norm_relu(),
+            layers.Dense(4, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Dense(4),
+        ),
+        "pooled_relu": lambda: chain(
+            image,
+            conv(4),
+            layers.AveragePooling2D(2),
+            layers.ReLU(),
+            layers.MaxPooling2D(2),
+            layers.ReLU(),
+        ),
+        "pooled_same": lambda: chain(
+            image, layers.AveragePooling2D(3, 2, padding="same"), layers.MaxPooling2D((2, 1))
+        ),
+        "padded": lambda: chain(image, layers.ZeroPadding2D(1), conv(4, strides=2)),
+        "padded_like_same": lambda: chain(
+            image,
+            layers.ZeroPadding2D(((0, 1), (0, 1))),
+            layers.DepthwiseConv2D(3, strides=2, use_bias=False),
+        ),
+        "cropped": lambda: chain(image, layers.Cropping2D(1), conv(4)),
+        "upsampled": lambda: chain(image, conv(2), layers.UpSampling2D(2), conv(2)),
+        "upsampled_bilinear": lambda: chain(
+            image, conv(2), layers.UpSampling2D(2, interpolation="bilinear")
+        ),
+        "rescaled": lambda: chain(image, layers.Rescaling(1 / 127.5, -1.0), conv(4)),
+        "reshaped": lambda: chain(
+            (64,),
+            layers.Dense(32),
+            layers.Reshape((4, 8)),
+            layers.Permute((2, 1)),
+            layers.Conv1D(3, 3),
+        ),
+        "global_max": lambda: chain(image, conv(5), layers.GlobalMaxPooling2D(), layers.Dense(2)),
+        "activations": lambda: chain(
+            image,
+            conv(4),
+            layers.LeakyReLU(),
+            conv(4),
+            layers.Activation("tanh"),
+            conv(4),
+            layers.Activation("hard_silu"),
+            conv(4),
+            layers.Activation("silu"),
+            conv(4),
+            layers.Activation("sigmoid"),
+        ),
+        "prelu_elu": lambda: chain(
+            image, conv(4), layers.PReLU(shared_axes=[1, 2]), conv(4), layers.ELU(), conv(2)
+        ),
+        "layer_norm": lambda: chain(steps, layers.LayerNormalization(), layers.Dense(3)),
+        "average_merge": lambda: _merge(keras, layers.Average()),
+        "subtract_merge": lambda: _merge(keras, layers.Subtract()),
+        "maximum_merge": lambda: _merge(keras, layers.Maximum()),
+        "concatenated_sigmoid": lambda: _merge(keras, layers.Concatenate(), "sigmoid"),
+        "concatenated_input": lambda: _with_input(keras),
+        "gru": lambda: chain((4, 3), layers.GRU(3)),
+        "grouped": lambda: chain((8, 8, 4), conv(6, groups=2)),
+        "gelu": lambda: chain(image, conv(4), layers.Activation("gelu")),
+    }
+    return found
+
+
+def _merge(keras: Any, layer: Any, activation: str | None = None) -> Any:
+    start = keras.Input((8, 8, 4))
+    one = keras.layers.Conv2D(4, 3, padding="same")(start)
+    other = keras.layers.Conv2D(4, 1, activation=activation)(start)
+    return keras.Model(start, keras.layers.Conv2D(2, 1)(layer([one, other])))
+
+
+def _with_input(keras: Any) -> Any:
+    start = keras.Input((8, 8, 4))
+    return keras.Model(start, keras.layers.Concatenate()([start, keras.layers.Conv2D(4, 1)(start)]))
+
+
+def random_model(keras: Any, seed: int) -> Any:
+    """A random network: of images or of steps, with branches."""
+    layers, chance = keras.layers, random.Random(seed)
+    pick = chance.choice
+    if chance.random() < 0.3:
+        return _random_steps(keras, chance)
+    start = x = keras.Input((pick((8, 12, 15, 20)), pick((8, 12, 15, 20)), pick((1, 2, 3, 4))))
+    for _ in range(chance.randint(2, 7)):
+        kind = pick(("conv", "conv", "depthwise", "separable", "residual", "pool", "norm", "act",
+                     "se", "branches", "pad", "transposed"))  # fmt: skip
+        rows, columns, channels = x.shape[1:]
+        small = min(rows, columns) < 5
+        padding = "same" if small else pick(("same", "valid"))
+        if kind == "conv":
+            kernel = (pick((1, 2, 3)), pick((1, 3, 5)))
+            dilation = pick((1, 1, 2)) if not small else 1
+            stride = 1 if dilation > 1 else pick((1, 1, 2))
+            x = layers.Conv2D(
+                pick((3, 4, 8, 10)), kernel if not small else 1, strides=stride, padding=padding,
+                dilation_rate=dilation, use_bias=pick((True, False)),
+                activation=pick((None, "relu", "relu6")),
+            )(x)  # fmt: skip
+        elif kind == "depthwise":
+            x = layers.DepthwiseConv2D(
+                3 if not small else 1, strides=pick((1, 2)), padding=padding,
+                depth_multiplier=pick((1, 1, 2)), use_bias=pick((True, False)),
+            )(x)  # fmt: skip
+        elif kind == "separable":
+            x = layers.SeparableConv2D(pick((4, 6)), 3, padding="same")(x)
+        elif kind == "residual":
+            y = layers.Conv2D(channels, 3, padding="same", activation="relu")(x)
+            y = layers.Conv2D(channels, pick((1, 3)), padding="same")(y)
+            x = pick((layers.Add, layers.Multiply, layers.Subtract))()([x, y])
+        elif kind == "pool" and not small:
+            x = pick((layers.MaxPooling2D, layers.AveragePooling2D))(2, padding=padding)(x)
+        elif kind == "norm":
+            x = layers.BatchNormalization()(x)
+        elif kind == "act":
+            x = pick((layers.ReLU(), layers.ReLU(6.0), layers.LeakyReLU(),
+                      layers.Activation("tanh"), layers.Activation("sigmoid"),
+                      layers.Activation("hard_silu")))(x)  # fmt: skip
+        elif kind == "se":
+            s = layers.GlobalAveragePooling2D(keepdims=True)(x)
+            s = layers.Dense(2, activation="relu")(s)
+            x = layers.Multiply()([x, layers.Dense(channels, activation="sigmoid")(s)])
+        elif kind == "branches":
+            parts = [
+                layers.Conv2D(pick((2, 4)), kernel, padding="same")(x)
+                for kernel in (1, 3, 5)[: pick((2, 3))]
+            ]
+            x = layers.Concatenate()(parts)
+        elif kind == "pad":
+            x = layers.ZeroPadding2D(1)(x)
+        elif kind == "transposed" and rows < 24:
+            x = layers.Conv2DTranspose(pick((2, 4)), 2, strides=2)(x)
+    ends = (layers.GlobalAveragePooling2D(), layers.Flatten(), layers.GlobalMaxPooling2D())
+    x = layers.Dense(pick((2, 10)), activation=pick((None, "softmax")))(pick(ends)(x))
+    return keras.Model(start, x)
+
+
+def _random_steps(keras: Any, chance: random.Random) -> Any:
+    layers, pick = keras.layers, chance.choice
+    start = x = keras.Input((pick((16, 24, 31)), pick((1, 3, 4, 8))))
+    for _ in range(chance.randint(2, 5)):
+        kind = pick(("conv", "conv", "residual", "pool", "norm", "dense", "lstm", "act"))
+        length, channels = x.shape[1:]
+        if kind == "conv":
+            x = layers.Conv1D(
+                pick((4, 6, 8)), 3, padding=pick(("same", "causal")),
+                dilation_rate=pick((1, 2)), activation=pick((None, "relu")),
+            )(x)  # fmt: skip
+        elif kind == "residual":
+            y = layers.Conv1D(channels, 3, padding="same", activation="relu")(x)
+            x = layers.Add()([x, y])
+        elif kind == "pool" and length >= 8:
+            x = pick((layers.MaxPooling1D, layers.AveragePooling1D))(2)(x)
+        elif kind == "norm":
+            x = layers.BatchNormalization()(x)
+        elif kind == "dense":
+            x = layers.Dense(pick((4, 6)), activation=pick((None, "relu")))(x)
+        elif kind == "lstm":
+            x = layers.LSTM(pick((4, 5)), return_sequences=True)(x)
+        elif kind == "act":
+            x = layers.ReLU()(x)
+    ends = (layers.GlobalAveragePooling1D(), layers.Flatten(), layers.LSTM(3))
+    return keras.Model(start, layers.Dense(3)(pick(ends)(x)))
+
+
+class Converter:
+    """Converts many models in one process, as the product's worker does each."""
+
+    def __init__(self) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+        import keras
+        import numpy as np
+
+        self.keras, self.numpy = keras, np
+        self.random = np.random.default_rng(7)
+
+    def convert(self, model: Any) -> bytes:
+        """Full-integer TF Lite of a model with random weights."""
+        from pytest_tinybudget.convert.files import Job
+        from pytest_tinybudget.convert.worker import keras_source
+        from pytest_tinybudget.convert.worker.problem import InputSpec
+        from pytest_tinybudget.convert.worker.tensorflow_backend import TensorFlowModel
+
+        for weights in model.weights:
+            values = self.random.normal(0, 0.5, weights.shape).astype("float32")
+            weights.assign(self.numpy.abs(values) + 0.5 if "variance" in weights.path else values)
+        rebuilt, changes = keras_source._without_loops(model, {})
+        inputs = [
+            InputSpec(each.name, (1, *each.shape[1:]), str(each.dtype)) for each in rebuilt.inputs
+        ]
+        call = keras_source._flat_call(rebuilt)
+        traced = TensorFlowModel(inputs, call, changes.fused, [], rebuilt, rebuilt)
+        job = Job(
+            source="", kind="keras", shown="model", root="", data_path=None, data_function=None,
+            custom_objects=None, strip=False, per_channel_dense=True, activations="int8",
+            timeout_seconds=300, memory_bytes=0,
+        )  # fmt: skip
+        samples = [
+            [self.random.normal(size=each.shape).astype("float32") for each in inputs]
+            for _ in range(3)
+        ]
+        return traced.convert(samples, job)
+
+    def config(self, model: Any) -> Any:
+        """What ``config.json`` of a saved model holds."""
+        return json.loads(json.dumps(self.keras.saving.serialize_keras_object(model)))
+
+
+class Comparison:
+    """Counts what is equal, and prints what is not."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self.verbose = verbose
+        boards = [find_board(each) for each in BOARDS]
+        self.firmwares = firmwares_of(boards)
+        self.equal = self.different = 0
+        self.unplanned: list[str] = []
+        self.failed: list[str] = []
+
+    def compare(self, name: str, config: Any, convert: Callable[[], bytes]) -> None:
+        """Plan and convert one model."""
+        started = time.perf_counter()
+        try:
+            planned = planned_model(network_of(config), name)
+        except NotPlannedError as error:
+            self.unplanned.append(f"{name}: {error.message.partition('not planned: ')[2]}")
+            print(f"{name:24} not planned: {error.message.partition('not planned: ')[2]}")
+            return
+        milliseconds = (time.perf_counter() - started) * 1000
+        try:
+            converted = strip(read_model(convert(), name)).model
+        except Exception as error:  # the converter raises anything; the model then counts as none
+            self.failed.append(f"{name}: {str(error).splitlines()[0][:100]}")
+            print(f"{name:24} is not converted: {str(error).splitlines()[0][:100]}")
+            return
+        arenas = [self.arenas(planned), self.arenas(converted)]
+        problems = []
+        if operators(planned) != operators(converted):
+            problems.append("operators")
+        if shapes(planned) != shapes(converted):
+            problems.append("tensors")
+        if arenas[0] != arenas[1]:
+            problems.append(f"arena {arenas[0]} instead of {arenas[1]}")
+        if planned.bytes != converted.bytes:
+            problems.append(f"file {planned.bytes} instead of {converted.bytes}")
+        self.equal += not problems
+        self.different += bool(problems)
+        verdict = "; ".join(problems) or "equal"
+        sizes = " ".join(f"{each:>7,}" if each else "refused" for each in arenas[1])
+        count = len(converted.main.operators)
+        print(
+            f"{name:24} {count:3} {converted.bytes:>9,} {sizes}  {milliseconds:5.1f} ms  {verdict}"
+        )
+        if problems and self.verbose:
+            for title, model in (("planned", planned), ("converted", converted)):
+                print(f"  {title}: {' '.join(operators(model))}")
+                print(f"    {shapes(model)}")
+        sys.stdout.flush()
+
+    def arenas(self, model: Model) -> list[int]:
+        """The arena on each board, 0 where TFLM refuses the model."""
+        footprints = (measure(model, self.firmwares[each]) for each in BOARDS)
+        return [each.arena.required if each.arena else 0 for each in footprints]
+
+
+def operators(model: Model) -> list[str]:
+    """Names with versions and fused activations, in order."""
+    return [
+        f"{each.name}v{each.version}:{each.options.get('fused_activation_function', '')}"
+        for each in model.main.operators
+    ]
+
+
+def shapes(model: Model) -> list[str]:
+    """What is computed, in order; then constants, sorted."""
+    main = model.main
+    flowing = [f"{each.type}{list(each.shape)}" for each in main.tensors if not len(each.data)]
+    constants = sorted(
+        f"{each.type}{list(each.shape)}x{len(each.quantization.scales)}"
+        for each in main.tensors
+        if len(each.data)
+    )
+    return [*flowing, "|", *constants]
+
+
+def _all(arguments: argparse.Namespace, keras: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+    for name, make in named_models(keras).items():
+        if not arguments.only or name in arguments.only:
+            yield name, make
+    for seed in range(arguments.seed, arguments.seed + arguments.random):
+        yield f"random_{seed}", lambda seed=seed: random_model(keras, seed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare all; 1 where anything is different."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--random", type=int, default=500, help="random architectures")
+    parser.add_argument("--seed", type=int, default=0, help="the first of them")
+    parser.add_argument("--only", nargs="*", help="names of models")
+    parser.add_argument("--verbose", action="store_true", help="show what differs")
+    given = parser.parse_args(arguments)
+    converter = Converter()
+    comparison = Comparison(verbose=given.verbose)
+    print(f"{'model':24} ops  stripped {' '.join(each[:7].rjust(7) for each in BOARDS)}   plan")
+    for number, (name, make) in enumerate(_all(given, converter.keras)):
+        if number % 20 == 0:
+            converter.keras.backend.clear_session()
+        try:
+            model = make()
+            comparison.compare(name, converter.config(model), lambda m=model: converter.convert(m))
+        except Exception:
+            comparison.different += 1
+            print(f"{name:24} failed: {traceback.format_exc().splitlines()[-1]}")
+            if given.verbose:
+                traceback.print_exc(file=sys.stdout)
+    print(f"\nequal {comparison.equal}, different {comparison.different}")
+    print(f"not converted {len(comparison.failed)}, not planned {len(comparison.unplanned)}:")
+    for line in comparison.unplanned:
+        print(f"  {line}")
+    return 1 if comparison.different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

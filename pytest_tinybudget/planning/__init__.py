@@ -1,0 +1,17 @@
+"""Models that are planned, not converted: layers to the graph that a converter would make.
+
+``network.py`` has what a network is, ``lowering/`` which operators a layer becomes, ``nodes.py``
+their order, ``passes.py`` what the converter fuses and moves, ``emit.py`` tensors and file.
+"""
+
+from __future__ import annotations
+
+from pytest_tinybudget.planning.network import Layer
+from pytest_tinybudget.planning.network import LayerList
+from pytest_tinybudget.planning.network import Network
+from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.plan import model_of
+from pytest_tinybudget.planning.plan import planned_model
+
+
+__all__ = ["Layer", "LayerList", "Network", "NotPlannedError", "model_of", "planned_model"]

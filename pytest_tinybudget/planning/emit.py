@@ -1,0 +1,385 @@
+"""Tensors and operators of a plan, quantized as the converter does it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from msgspec import Struct
+
+from pytest_tinybudget.graph.model import NO_BYTES
+from pytest_tinybudget.graph.model import TYPE_BITS
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import OptionValue
+from pytest_tinybudget.graph.model import Quantization
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.graph.schema import load_schema
+from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.network import Numbers
+from pytest_tinybudget.planning.nodes import Const
+from pytest_tinybudget.planning.nodes import Node
+from pytest_tinybudget.planning.nodes import Value
+
+
+_SCALE = 1 / 32
+#: LSTM cells count in these steps (tensorflow/lite/micro/kernels/lstm_eval_common.cc wants a power
+#: of two).
+_CELL_SCALE = 2.0**-14
+#: Results whose range the operator decides: scale and zero point by operator, int8 then int16.
+_RANGES = {
+    "SOFTMAX": ((1 / 256, -128), (2.0**-15, 0)),
+    "LOGISTIC": ((1 / 256, -128), (2.0**-15, 0)),
+    "TANH": ((1 / 128, 0), (2.0**-15, 0)),
+    "LOG_SOFTMAX": ((16 / 256, 127), (2.0**-11, 0)),
+}
+#: Results with their operand's scale.
+_SAME_SCALE = frozenset(
+    {
+        "RESHAPE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "TRANSPOSE", "STRIDED_SLICE", "TILE",
+        "CONCATENATION", "MAXIMUM", "MINIMUM", "REDUCE_MAX", "RESIZE_BILINEAR",
+    }
+)  # fmt: skip
+#: What the converter leaves in float between DEQUANTIZE and QUANTIZE.
+_FLOAT_ONLY = frozenset({"ELU", "NEG"})
+_WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
+
+#: The version of an operator in a quantized file, where it is not 1.
+_VERSIONS = {
+    "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "TRANSPOSE_CONV": 3,
+    "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2, "MEAN": 2, "REDUCE_MAX": 2, "SOFTMAX": 2,
+    "LOGISTIC": 2, "TANH": 2, "LOG_SOFTMAX": 2, "ADD": 2, "SUB": 2, "MUL": 2,
+    "CONCATENATION": 2, "PAD": 2, "TILE": 3, "RESIZE_BILINEAR": 3, "TRANSPOSE": 2,
+    "STRIDED_SLICE": 2, "DEQUANTIZE": 2, "SQUARED_DIFFERENCE": 2, "RSQRT": 2,
+    "BATCH_MATMUL": 2, "MAXIMUM": 2, "MINIMUM": 2, "RELU": 2, "RELU6": 2, "EXP": 2, "GELU": 2,
+}  # fmt: skip
+_FLOAT_VERSIONS = {"TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3, "TILE": 1}
+_KEEPS_DIMENSIONS = 5
+
+_LSTM_PARTS = (
+    "input_to_input", "input_to_forget", "input_to_cell", "input_to_output", "effective_hidden",
+)  # fmt: skip
+
+
+class _Types(Struct, frozen=True):
+    flowing: str
+    weights: str
+    bias: str
+
+
+_TYPES: dict[Numbers, _Types] = {
+    "int8": _Types("INT8", "INT8", "INT32"),
+    "int16": _Types("INT16", "INT8", "INT64"),
+    "float": _Types("FLOAT32", "FLOAT32", "FLOAT32"),
+}
+_PARTS = {"weights": "kernel"}
+_zeros = [memoryview(bytes(1 << 16))]
+
+
+def zeros(count: int) -> memoryview:
+    """So many bytes of zeros, shared by all plans."""
+    if len(_zeros[0]) < count:
+        _zeros[0] = memoryview(bytes(2 * count))
+    return _zeros[0][:count]
+
+
+def quantized(
+    nodes: Sequence[Node], inputs: Sequence[Value], numbers: Numbers, model: str
+) -> list[Node]:
+    """``nodes`` with what the converter adds between numbers of different scales.
+
+    Raises:
+        NotPlannedError: the data that calibrates decides it.
+    """
+    if numbers == "float":
+        return list(nodes)
+    ranges: dict[int, str] = {id(each): "an input" for each in inputs}
+    makers: dict[int, Node] = {}
+    found: list[Node] = []
+    for node in nodes:
+        if node.op in ("CONCATENATION", "MAXIMUM", "MINIMUM"):
+            if numbers == "int16":
+                raise _undecided(node, model, "which of its inputs is requantized")
+            _requantize(node, ranges, makers, found, model)
+        makers[id(node.output)] = node
+        if node.op in _RANGES:
+            ranges[id(node.output)] = node.op
+        elif node.op in _SAME_SCALE and id(node.inputs[0]) in ranges:
+            ranges[id(node.output)] = ranges[id(node.inputs[0])]
+        if node.op in _FLOAT_ONLY and numbers == "int8":
+            found += _in_float(node)
+        else:
+            found.append(node)
+    return found
+
+
+def _requantize(
+    node: Node, ranges: Mapping[int, str], makers: Mapping[int, Node], found: list[Node], model: str
+) -> None:
+    fixed = [ranges.get(id(each), "") for each in node.inputs]
+    if not any(fixed):
+        return
+    if node.op != "CONCATENATION" or "an input" in fixed or all(fixed):
+        raise _undecided(node, model, "which of its inputs is requantized")
+    for position, (value, kind) in enumerate(zip(node.inputs, fixed, strict=True)):
+        if kind:
+            assert isinstance(value, Value)
+            changed = Value(value.shape)
+            maker = makers[id(value)]
+            step = Node("QUANTIZE", node.name, [value], changed, label=node.label)
+            found.insert(found.index(maker) + 1, step)
+            node.inputs[position] = changed
+
+
+def _undecided(node: Node, model: str, what: str) -> NotPlannedError:
+    return NotPlannedError(
+        f"{model}: layer {node.label}: not planned: the data that calibrates decides {what}"
+    )
+
+
+def _in_float(node: Node) -> list[Node]:
+    value = node.inputs[0]
+    assert isinstance(value, Value)
+    before, after = Value(value.shape), Value(node.output.shape)
+    result = node.output
+    node.inputs[0], node.output = before, after
+    node.options["float"] = True
+    return [
+        Node("DEQUANTIZE", node.name, [value], before, {"float": True}, label=node.label),
+        node,
+        Node("QUANTIZE", node.name, [after], result, label=node.label),
+    ]
+
+
+class Emitter:
+    """Makes the subgraph of ordered nodes."""
+
+    def __init__(
+        self, nodes: Sequence[Node], inputs: Sequence[Value], numbers: Numbers, per_channel: bool
+    ) -> None:
+        self.nodes, self.inputs, self.numbers = nodes, inputs, numbers
+        self.types, self.per_channel = _TYPES[numbers], per_channel
+        self.tensors: list[Tensor] = []
+        self.indices: dict[int, int] = {}
+        self.shared: dict[tuple[Any, ...], int] = {}
+        #: Scale and zero point of what is computed, by value.
+        self.scales: dict[int, tuple[float, int]] = {}
+        self.buffers = 0
+
+    def subgraph(self, outputs: Sequence[Value], name: str) -> Subgraph:
+        """The graph: inputs, constants, then results in order."""
+        for value in self.inputs:
+            self._value(value, (_SCALE, 0), value.input_name)
+        self._scales()
+        for node in self.nodes:
+            for operand in node.inputs:
+                if isinstance(operand, Const) and operand.kind == "ints":
+                    self._ints(operand, node.label)
+        for node in reversed(self.nodes):
+            for operand in reversed(node.inputs):
+                if isinstance(operand, Const) and operand.kind != "ints":
+                    self._constant(operand, node)
+        operators = [self._operator(number, node) for number, node in enumerate(self.nodes)]
+        return Subgraph(
+            index=0,
+            name="main",
+            tensors=tuple(self.tensors),
+            operators=tuple(_versioned(operators)),
+            inputs=tuple(self.indices[id(each)] for each in self.inputs),
+            outputs=tuple(self.indices[id(each)] for each in outputs),
+        )
+
+    def _scales(self) -> None:
+        self.scales.update((id(each), (_SCALE, 0)) for each in self.inputs)
+        wide = self.numbers == "int16"
+        for node in self.nodes:
+            given = _SCALE, 0
+            if node.op in _RANGES:
+                given = _RANGES[node.op][wide]
+            elif node.op in _SAME_SCALE:
+                values = [each for each in node.inputs if isinstance(each, Value)]
+                given = self.scales[id(values[0])]
+            self.scales[id(node.output)] = given
+
+    def _add(
+        self,
+        name: str,
+        kind: str,
+        shape: Sequence[int],
+        quantization: Quantization,
+        *,
+        data: memoryview = NO_BYTES,
+        variable: bool = False,
+        buffer: int | None = None,
+    ) -> int:
+        self.buffers += 1
+        tensor = Tensor(
+            index=len(self.tensors),
+            name=name,
+            type=kind,
+            shape=tuple(shape),
+            shape_signature=None,
+            buffer=self.buffers if buffer is None else buffer,
+            data=data,
+            is_variable=variable,
+            quantization=quantization,
+        )
+        self.tensors.append(tensor)
+        return tensor.index
+
+    def _scaled(self, *scales: float, zero_point: int = 0, axis: int = 0) -> Quantization:
+        if self.numbers == "float":
+            return Quantization()
+        return Quantization(scales, (zero_point,) * len(scales), axis)
+
+    def _value(self, value: Value, scale: tuple[float, int], name: str, kind: str = "") -> int:
+        quantization = self._scaled(scale[0], zero_point=scale[1])
+        if kind:
+            quantization = Quantization()
+        index = self._add(name, kind or self.types.flowing, value.shape, quantization)
+        self.indices[id(value)] = index
+        return index
+
+    def _ints(self, constant: Const, name: str) -> None:
+        key = (constant.shape, constant.values)
+        if key not in self.shared:
+            content = memoryview(struct.pack(f"<{len(constant.values)}i", *constant.values))
+            self.shared[key] = self._add(
+                f"{name}/shape", "INT32", constant.shape, Quantization(), data=content
+            )
+        self.indices[id(constant)] = self.shared[key]
+
+    def _constant(self, constant: Const, node: Node) -> None:
+        kind = self.types.flowing
+        scales: tuple[float, ...] = (_SCALE,)
+        axis = 0
+        is_dense = node.op == "FULLY_CONNECTED"
+        single = constant.axis < 0 or (is_dense and not self.per_channel)
+        if constant.kind == "weights":
+            kind, axis = self.types.weights, max(constant.axis, 0)
+            scales = (_SCALE,) * (1 if single else constant.shape[axis])
+        elif constant.kind == "bias":
+            kind = self.types.bias
+            value = next(iter(node.values()))
+            product = _SCALE * self.scales[id(value)][0]
+            scales = (product,) * (1 if single else constant.shape[0])
+        size = prod(constant.shape) * TYPE_BITS[kind] // 8
+        self.indices[id(constant)] = self._add(
+            f"{node.label}/{_PARTS.get(constant.kind, constant.kind)}",
+            kind,
+            constant.shape,
+            self._scaled(*scales, axis=axis),
+            data=zeros(size),
+        )
+
+    def _operator(self, number: int, node: Node) -> Operator:
+        options = dict(node.options)
+        in_float = options.pop("float", False)
+        states = options.pop("states", None)
+        inputs = [-1 if each is None else self.indices[id(each)] for each in node.inputs]
+        intermediates: tuple[int, ...] = ()
+        if states is not None:
+            inputs, intermediates = self._lstm(node, inputs, states)
+        if node.op in _WEIGHTED and inputs[-1] == -1 and node.op != "FULLY_CONNECTED":
+            raise AssertionError(node.op)  # ``with_biases`` has given it one
+        kind = "FLOAT32" if in_float else ""
+        output = self._value(node.output, self.scales[id(node.output)], node.label, kind)
+        return Operator(
+            index=number,
+            name=node.op,
+            builtin_code=load_schema().operators.index(node.op),
+            is_custom=False,
+            version=self._version(node),
+            inputs=tuple(inputs),
+            outputs=(output,),
+            intermediates=intermediates,
+            options=_options(node.op, options, node.activation),
+        )
+
+    def _lstm(
+        self, node: Node, inputs: list[int], states: tuple[int, ...]
+    ) -> tuple[list[int], tuple[int, ...]]:
+        hidden = self._scaled(_SCALE)
+        cell = self._scaled(_CELL_SCALE)
+        # A variable has no buffer of its own, but the file counts one.
+        variables = [
+            self._add(f"{node.label}/hidden", "INT8", states, hidden, variable=True, buffer=0),
+            self._add(f"{node.label}/cell", "INT16", states, cell, variable=True, buffer=0),
+        ]
+        parts = [
+            self._add(
+                f"{node.label}/{part}",
+                "INT8" if part == "effective_hidden" else "FLOAT32",
+                (0,),
+                hidden if part == "effective_hidden" else Quantization(),
+                buffer=0,
+            )
+            for part in _LSTM_PARTS
+        ]
+        self.buffers -= len(parts)
+        return [*inputs, *variables, -1, -1, -1, -1], tuple(parts)
+
+    def _version(self, node: Node) -> int:
+        if node.options.get("keep_num_dims"):
+            return _KEEPS_DIMENSIONS
+        if self.numbers == "float":
+            return _FLOAT_VERSIONS.get(node.op, 1)
+        if node.op == "TRANSPOSE_CONV" and node.activation != "NONE":
+            return 4
+        if self.numbers == "int16" and node.op in ("QUANTIZE", "LEAKY_RELU"):
+            return 2
+        return _VERSIONS.get(node.op, 1)
+
+
+def with_biases(nodes: Sequence[Node]) -> None:
+    """Give convolutions without a bias one of zeros, as the converter does."""
+    for node in nodes:
+        if node.op in _WEIGHTED and node.op != "FULLY_CONNECTED" and node.inputs[-1] is None:
+            node.inputs[-1] = Const("bias", (node.output.shape[-1],))
+
+
+def _versioned(operators: Sequence[Operator]) -> list[Operator]:
+    """All operators of a name have the highest version of theirs."""
+    from msgspec.structs import replace
+
+    highest: dict[str, int] = {}
+    for each in operators:
+        highest[each.name] = max(each.version, highest.get(each.name, 0))
+    return [
+        each if each.version == highest[each.name] else replace(each, version=highest[each.name])
+        for each in operators
+    ]
+
+
+_DEFAULTS: dict[str, dict[str, OptionValue]] = {}
+
+
+def _options(op: str, options: Mapping[str, Any], activation: str) -> dict[str, OptionValue]:
+    """The options by the schema's names, defaults filled in."""
+    defaults = _DEFAULTS.get(op)
+    if defaults is None:
+        defaults = _DEFAULTS[op] = _defaults(op)
+    found = {**defaults, **options}
+    if activation != "NONE":
+        found["fused_activation_function"] = activation
+    return found
+
+
+def _defaults(op: str) -> dict[str, OptionValue]:
+    schema = load_schema()
+    kind = schema.operator_options.get(op)
+    if kind is None:
+        return {}
+    known = schema.options[kind]
+    found: dict[str, OptionValue] = {}
+    for (name, type_name), value in zip(known.fields, known.table.defaults, strict=True):
+        if name:
+            names = schema.enums.get(type_name)
+            is_vector = type_name.startswith("[")
+            found[name] = names[int(value)] if names is not None else () if is_vector else value
+    if "pot_scale_int16" in found:
+        found["pot_scale_int16"] = True
+    return found

@@ -1,0 +1,156 @@
+"""The tables of a plan's file, as the converter writes them and stripping leaves them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import OptionValue
+from pytest_tinybudget.graph.model import Quantization
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.graph.schema import load_schema
+from pytest_tinybudget.graph.tables import Leaf
+from pytest_tinybudget.graph.tables import Table
+from pytest_tinybudget.graph.tables import Vector
+
+
+#: Of these the converter writes no options.
+_WITHOUT_OPTIONS = frozenset(
+    {
+        "RESHAPE", "TRANSPOSE", "TILE", "DEQUANTIZE", "QUANTIZE", "HARD_SWISH",
+        "SQUARED_DIFFERENCE", "RSQRT", "MAXIMUM", "MINIMUM",
+    }
+)  # fmt: skip
+_WIDE = 16
+
+
+def tables_of(graph: Subgraph, *, named: bool = False) -> Table:
+    """The ``Model`` table of a file with this graph; ``named``: with the names of tensors."""
+    codes: dict[str, int] = {}
+    for each in graph.operators:
+        codes.setdefault(each.name, len(codes))
+    versions = {each.name: each.version for each in graph.operators}
+    buffers = _buffers(graph)
+    values: dict[str, Any] = {
+        "version": 3,
+        "operator_codes": Vector([_code(name, versions[name]) for name in codes]),
+        "subgraphs": Vector([_graph(graph, codes)]),
+        "buffers": Vector(buffers),
+    }
+    if named:
+        tensors = values["subgraphs"].tables[0].tables("tensors")
+        for tensor, each in zip(graph.tensors, tensors, strict=True):
+            text = tensor.name.encode()
+            each.values["name"] = Leaf(len(text), text, is_text=True)
+    return Table("Model", values)
+
+
+def _buffers(graph: Subgraph) -> list[Table]:
+    """The empty first one, one a tensor, and that of the metadata that stripping leaves out."""
+    count = max((each.buffer for each in graph.tensors), default=0)
+    buffers = [Table("Buffer") for _ in range(count + 2)]
+    for tensor in graph.tensors:
+        if len(tensor.data):
+            data = Leaf(len(tensor.data), tensor.data, _WIDE)
+            buffers[tensor.buffer].values["data"] = data
+    return buffers
+
+
+def _code(name: str, version: int) -> Table:
+    code = load_schema().operators.index(name)
+    return _table(
+        "OperatorCode",
+        {
+            "deprecated_builtin_code": (min(code, 127), 0),
+            "version": (version, 1),
+            "builtin_code": (code, 0),
+        },
+    )
+
+
+def _table(kind: str, values: Mapping[str, tuple[Any, Any]]) -> Table:
+    """A table of values that are not their defaults."""
+    return Table(kind, {name: value for name, (value, usual) in values.items() if value != usual})
+
+
+def _graph(graph: Subgraph, codes: Mapping[str, int]) -> Table:
+    return Table(
+        "SubGraph",
+        {
+            "tensors": Vector([_tensor(each) for each in graph.tensors]),
+            "inputs": _numbers(graph.inputs),
+            "outputs": _numbers(graph.outputs),
+            "operators": Vector([_operator(each, codes) for each in graph.operators]),
+        },
+    )
+
+
+def _numbers(values: Sequence[float], code: str = "i") -> Leaf:
+    content = struct.pack(f"<{len(values)}{code}", *values)
+    return Leaf(len(values), content, max(4, struct.calcsize(code)))
+
+
+def _tensor(tensor: Tensor) -> Table:
+    values: dict[str, Any] = {}
+    if tensor.shape:
+        values["shape"] = _numbers(tensor.shape)
+    else:
+        values["shape"] = Leaf(0, b"")
+    number = load_schema().enums["TensorType"].index(tensor.type)
+    if number:
+        values["type"] = number
+    if tensor.buffer:
+        values["buffer"] = tensor.buffer
+    if tensor.quantization.scales or tensor.shape != (0,):
+        values["quantization"] = _quantization(tensor.quantization)
+    if tensor.is_variable:
+        values["is_variable"] = True
+    values["has_rank"] = True
+    return Table("Tensor", values)
+
+
+def _quantization(quantization: Quantization) -> Table:
+    values: dict[str, Any] = {}
+    if quantization.scales:
+        values["scale"] = _numbers(quantization.scales, "f")
+        values["zero_point"] = _numbers(quantization.zero_points, "q")
+    if quantization.dimension:
+        values["quantized_dimension"] = quantization.dimension
+    return Table("QuantizationParameters", values)
+
+
+def _operator(operator: Operator, codes: Mapping[str, int]) -> Table:
+    values: dict[str, Any] = {}
+    if codes[operator.name]:
+        values["opcode_index"] = codes[operator.name]
+    values["inputs"] = _numbers(operator.inputs)
+    values["outputs"] = _numbers(operator.outputs)
+    schema = load_schema()
+    kind = schema.operator_options.get(operator.name)
+    if kind is not None and operator.name not in _WITHOUT_OPTIONS:
+        first = kind in schema.builtin_options
+        names = schema.builtin_options if first else schema.builtin_options_2
+        field = "builtin_options" if first else "builtin_options_2"
+        values[f"{field}_type"] = names.index(kind)
+        values[field] = _options(kind, operator.options)
+    if operator.intermediates:
+        values["intermediates"] = _numbers(operator.intermediates)
+    return Table("Operator", values)
+
+
+def _options(kind: str, options: Mapping[str, OptionValue]) -> Table:
+    known = load_schema().options[kind]
+    found: dict[str, Any] = {}
+    for (name, type_name), usual in zip(known.fields, known.table.defaults, strict=True):
+        value = options.get(name) if name else None
+        if value is None:
+            continue
+        if isinstance(value, str):
+            value = load_schema().enums[type_name].index(value)
+        if value != usual and not isinstance(value, tuple):
+            found[name] = value
+    return Table(kind, found)

@@ -1,0 +1,827 @@
+"""Which operators of TensorFlow's graph a layer becomes, with their names there.
+
+The names decide the order of branches (``nodes.ordered``). What the converter then fuses and moves
+is in ``passes.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.planning.network import Extents
+from pytest_tinybudget.planning.network import Layer
+from pytest_tinybudget.planning.network import Network
+from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.nodes import Const
+from pytest_tinybudget.planning.nodes import Node
+from pytest_tinybudget.planning.nodes import Operand
+from pytest_tinybudget.planning.nodes import Shape
+from pytest_tinybudget.planning.nodes import Value
+
+
+#: What Keras calls a layer that has no name of its own.
+_KERAS_NAMES = {
+    "average_pool2d": "average_pooling2d",
+    "average_pool1d": "average_pooling1d",
+    "max_pool2d": "max_pooling2d",
+    "max_pool1d": "max_pooling1d",
+    "global_average_pool2d": "global_average_pooling2d",
+    "global_average_pool1d": "global_average_pooling1d",
+    "global_max_pool2d": "global_max_pooling2d",
+    "global_max_pool1d": "global_max_pooling1d",
+    "batch_norm": "batch_normalization",
+    "layer_norm": "layer_normalization",
+    "upsampling2d": "up_sampling2d",
+    "upsampling1d": "up_sampling1d",
+}
+
+
+class Lowering:
+    """A network on its way to operators."""
+
+    def __init__(self, network: Network, model: str) -> None:
+        self.network, self.model = network, model
+        self.nodes: list[Node] = []
+        self.inputs: list[Value] = []
+        self.values: dict[str, Value] = {}
+        self.layer = Layer("flatten")
+        self.label = ""
+        self.scope = ""
+        self._counts: dict[str, int] = {}
+        for name, shape in network.inputs:
+            value = Value((1, *shape), name)
+            self.inputs.append(value)
+            self.values[name] = value
+        last = self.inputs[-1]
+        for layer in network.layers:
+            last = self.add_layer(layer, last)
+        names = network.outputs
+        self.outputs = [self.named(each) for each in names] if names else [last]
+
+    def add_layer(self, layer: Layer, last: Value) -> Value:
+        """Lower one layer; its result."""
+        kind = _KERAS_NAMES.get(layer.type, layer.type)
+        count = self._counts.get(kind, 0)
+        self._counts[kind] = count + 1
+        automatic = f"{kind}_{count}" if count else kind
+        self.layer = layer
+        self.label = layer.name or f"{layer.type}_{len(self._labels())}"
+        self.scope = f"{self.network.scope}/{layer.name or automatic}"
+        given = [self.named(each) for each in layer.inputs] or [last]
+        if layer.name in self.values:
+            raise self.fail("a second layer of this name")
+        result = LOWERINGS[layer.type](self, given)
+        if layer.activation != "none" and layer.type not in _OWN_ACTIVATION:
+            result = activated(self, result, layer.activation)
+        self.values[layer.name or f"#{len(self.values)}"] = result
+        return result
+
+    def _labels(self) -> list[str]:
+        return list(self.values)[len(self.inputs) :]
+
+    def named(self, name: str) -> Value:
+        """The result of a layer, or an input."""
+        found = self.values.get(name)
+        if found is None:
+            known = [each for each in self.values if not each.startswith("#")]
+            offers = " or ".join(map(repr, nearest(name, known) or known[:3]))
+            raise self.fail(f"there is no layer {name!r} before it; did you mean {offers}?")
+        return found
+
+    def fail(self, text: str) -> ModelError:
+        """An error about the current layer."""
+        return ModelError(f"{self.model}: layer {self.label}: {text}")
+
+    def unknown(self, text: str) -> NotPlannedError:
+        """How the converter makes the current layer is not known."""
+        return NotPlannedError(f"{self.model}: layer {self.label}: not planned: {text}")
+
+    def add(
+        self, op: str, name: str, inputs: Sequence[Operand], shape: Sequence[int], **options: Any
+    ) -> Value:
+        """Add an operator; its result."""
+        value = Value(tuple(shape))
+        node = Node(op, f"{self.scope}/{name}", list(inputs), value, options, label=self.label)
+        self.nodes.append(node)
+        return value
+
+    def reshape(self, value: Value, shape: Shape, name: str, *, squeeze: bool = False) -> Value:
+        """A reshape; ``squeeze`` where it only drops or adds extents of 1."""
+        target = Const("ints", (len(shape),), values=shape)
+        result = self.add("RESHAPE", name, [value, target], shape)
+        self.nodes[-1].squeeze = squeeze
+        return result
+
+    def biased(self, value: Value, name: str = "BiasAdd") -> Value:
+        """``value`` and a bias, where the layer has one."""
+        if not self.layer.bias:
+            return value
+        bias = Const("values", (value.shape[-1],))
+        return self.add("BIAS", name, [value, bias], value.shape)
+
+    def one(self, given: Sequence[Value], rank: int | None = None, expects: str = "") -> Value:
+        """The only input, of a rank that the layer takes."""
+        if len(given) != 1:
+            raise self.fail(f"takes one input, has {len(given)}")
+        if rank is not None and len(given[0].shape) != rank:
+            raise self.fail(f"expects {expects}, but is given {shown(given[0])}")
+        return given[0]
+
+    def image(self, given: Sequence[Value]) -> Value:
+        """The only input, of images."""
+        return self.one(given, 4, "(height, width, channels)")
+
+    def steps(self, given: Sequence[Value]) -> Value:
+        """The only input, of steps in time."""
+        return self.one(given, 3, "(steps, channels)")
+
+    def pair(self, extents: Extents) -> tuple[int, int]:
+        """Height and width."""
+        if isinstance(extents, int):
+            return extents, extents
+        if len(extents) != 2:
+            raise self.fail(f"expects (height, width), found {list(extents)}")
+        return extents[0], extents[1]
+
+    def single(self, extents: Extents) -> int:
+        """The extent along time."""
+        if isinstance(extents, int):
+            return extents
+        if len(extents) != 1:
+            raise self.fail(f"expects one extent, found {list(extents)}")
+        return extents[0]
+
+
+def shown(value: Value) -> str:
+    """A shape in words, without batch."""
+    return str(list(value.shape[1:]))
+
+
+# Windows.
+
+
+def _window(
+    low: Lowering,
+    value: Value,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int] = (1, 1),
+) -> tuple[list[int], dict[str, Any]]:
+    """Height and width after a window, and the options of such operators."""
+    same = low.layer.padding == "same"
+    extents = []
+    for extent, size, step, wide in zip(value.shape[1:3], kernel, stride, dilation, strict=True):
+        reach = (size - 1) * wide + 1
+        extents.append(-(-extent // step) if same else -(-(extent - reach + 1) // step))
+    if min(extents) < 1:
+        raise low.fail(f"its {kernel[0]}×{kernel[1]} window is larger than {list(value.shape)}")
+    options = {
+        "padding": "SAME" if same else "VALID",
+        "stride_h": stride[0],
+        "stride_w": stride[1],
+    }
+    return extents, options
+
+
+def _convolved(
+    low: Lowering,
+    value: Value,
+    kind: str,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    size: int,
+    name: str,
+) -> Value:
+    extents, options = _window(low, value, kernel, stride, dilation)
+    options |= {"dilation_h_factor": dilation[0], "dilation_w_factor": dilation[1]}
+    channels = value.shape[3]
+    if kind == "CONV_2D":
+        weights = Const("weights", (size, *kernel, channels))
+        outputs = size
+    else:
+        outputs = channels * size
+        weights = Const("weights", (1, *kernel, outputs), axis=3)
+        options["depth_multiplier"] = size
+    if max(stride) > 1 and max(dilation) > 1:
+        raise low.fail("cannot have both a stride and a dilation")
+    return low.add(kind, name, [value, weights, None], (1, *extents, outputs), **options)
+
+
+def _conv2d(low: Lowering, given: Sequence[Value]) -> Value:
+    value, layer = low.image(given), low.layer
+    result = _convolved(
+        low, value, "CONV_2D", low.pair(layer.kernel), low.pair(layer.stride),
+        low.pair(layer.dilation), layer.size, "convolution",
+    )  # fmt: skip
+    return low.biased(result)
+
+
+def _depthwise_conv2d(low: Lowering, given: Sequence[Value]) -> Value:
+    value, layer = low.image(given), low.layer
+    result = _convolved(
+        low, value, "DEPTHWISE_CONV_2D", low.pair(layer.kernel), low.pair(layer.stride),
+        low.pair(layer.dilation), layer.size, "depthwise",
+    )  # fmt: skip
+    return low.biased(result)
+
+
+def _separable_conv2d(low: Lowering, given: Sequence[Value]) -> Value:
+    value, layer = low.image(given), low.layer
+    stride = low.pair(layer.stride)
+    if stride[0] != stride[1]:
+        raise low.fail("takes one stride for both directions")
+    middle = _convolved(
+        low, value, "DEPTHWISE_CONV_2D", low.pair(layer.kernel), stride,
+        low.pair(layer.dilation), layer.multiplier, "separable_conv2d/depthwise",
+    )  # fmt: skip
+    return low.biased(_pointwise(low, middle, "separable_conv2d"))
+
+
+def _pointwise(low: Lowering, value: Value, name: str) -> Value:
+    weights = Const("weights", (low.layer.size, 1, 1, value.shape[3]))
+    options = {"padding": "VALID", "stride_h": 1, "stride_w": 1}
+    options |= {"dilation_h_factor": 1, "dilation_w_factor": 1}
+    shape = (*value.shape[:3], low.layer.size)
+    return low.add("CONV_2D", name, [value, weights, None], shape, **options)
+
+
+def _widened(low: Lowering, value: Value, name: str) -> Value:
+    """Steps as an image of height 1."""
+    return low.reshape(value, (1, 1, *value.shape[1:]), name, squeeze=True)
+
+
+def _narrowed(low: Lowering, value: Value, name: str) -> Value:
+    """An image of height 1 as steps."""
+    return low.reshape(value, (1, *value.shape[2:]), name, squeeze=True)
+
+
+def _conv1d(low: Lowering, given: Sequence[Value]) -> Value:
+    value, layer = low.steps(given), low.layer
+    kernel, dilation = low.single(layer.kernel), low.single(layer.dilation)
+    if layer.padding == "causal" and kernel > 1:
+        value = _padded(low, value, ((0, 0), (dilation * (kernel - 1), 0), (0, 0)), "Pad")
+    wide = _widened(low, value, "convolution/ExpandDims")
+    result = _convolved(
+        low, wide, "CONV_2D", (1, kernel), (1, low.single(layer.stride)), (1, dilation),
+        layer.size, "convolution",
+    )  # fmt: skip
+    return low.biased(_narrowed(low, result, "convolution/Squeeze"))
+
+
+def _depthwise_conv1d(low: Lowering, given: Sequence[Value]) -> Value:
+    value, layer = low.steps(given), low.layer
+    wide = _widened(low, value, "ExpandDims")
+    stride = low.single(layer.stride)
+    result = _convolved(
+        low, wide, "DEPTHWISE_CONV_2D", (1, low.single(layer.kernel)), (1, stride),
+        (1, low.single(layer.dilation)), layer.size, "depthwise",
+    )  # fmt: skip
+    if stride > 1:
+        raise low.unknown("a depthwise_conv1d with a stride")
+    return low.biased(_narrowed(low, result, "Squeeze"))
+
+
+def _separable_conv1d(low: Lowering, given: Sequence[Value]) -> Value:
+    value, layer = low.steps(given), low.layer
+    wide = _widened(low, value, "ExpandDims")
+    stride = low.single(layer.stride)
+    if stride > 1 or layer.padding == "causal":
+        raise low.unknown("a separable_conv1d with a stride or causal")
+    result = _convolved(
+        low, wide, "DEPTHWISE_CONV_2D", (1, low.single(layer.kernel)), (1, stride),
+        (1, low.single(layer.dilation)), layer.multiplier, "separable_conv2d/depthwise",
+    )  # fmt: skip
+    result = _pointwise(low, result, "separable_conv2d")
+    return low.biased(_narrowed(low, result, "Squeeze"))
+
+
+def _transposed(
+    low: Lowering, value: Value, kernel: tuple[int, int], stride: tuple[int, int]
+) -> Value:
+    same = low.layer.padding == "same"
+    pairs = zip(value.shape[1:3], kernel, stride, strict=True)
+    extents = [extent * step + (0 if same else max(size - step, 0)) for extent, size, step in pairs]
+    shape = (1, *extents, low.layer.size)
+    weights = Const("weights", (low.layer.size, *kernel, value.shape[3]))
+    target = Const("ints", (4,), values=shape)
+    padding = "SAME" if same else "VALID"
+    options: dict[str, Any] = {"padding": padding, "stride_h": stride[0], "stride_w": stride[1]}
+    inputs: list[Operand] = [target, weights, value, None]
+    return low.add("TRANSPOSE_CONV", "conv_transpose", inputs, shape, **options)
+
+
+def _conv2d_transpose(low: Lowering, given: Sequence[Value]) -> Value:
+    layer = low.layer
+    if low.pair(layer.dilation) != (1, 1):
+        raise low.unknown("a transposed convolution with a dilation")
+    result = _transposed(low, low.image(given), low.pair(layer.kernel), low.pair(layer.stride))
+    return low.biased(result)
+
+
+def _conv1d_transpose(low: Lowering, given: Sequence[Value]) -> Value:
+    layer = low.layer
+    if low.single(layer.dilation) != 1:
+        raise low.unknown("a transposed convolution with a dilation")
+    wide = _widened(low, low.steps(given), "conv_transpose/ExpandDims")
+    kernel, stride = (1, low.single(layer.kernel)), (1, low.single(layer.stride))
+    result = _transposed(low, wide, kernel, stride)
+    return low.biased(_narrowed(low, result, "conv_transpose/Squeeze"))
+
+
+def _pooled(
+    low: Lowering, value: Value, op: str, kernel: tuple[int, int], stride: tuple[int, int]
+) -> Value:
+    extents, options = _window(low, value, kernel, stride)
+    options |= {"filter_height": kernel[0], "filter_width": kernel[1]}
+    name = "MaxPool2d" if op == "MAX_POOL_2D" else "AvgPool"
+    return low.add(op, name, [value], (1, *extents, value.shape[3]), **options)
+
+
+def _pool2d(op: str) -> Callable[[Lowering, Sequence[Value]], Value]:
+    def build(low: Lowering, given: Sequence[Value]) -> Value:
+        kernel = low.pair(low.layer.kernel)
+        stride = low.pair(low.layer.stride or kernel)
+        return _pooled(low, low.image(given), op, kernel, stride)
+
+    return build
+
+
+def _pool1d(op: str) -> Callable[[Lowering, Sequence[Value]], Value]:
+    def build(low: Lowering, given: Sequence[Value]) -> Value:
+        kernel = low.single(low.layer.kernel)
+        stride = low.single(low.layer.stride or kernel)
+        name = "MaxPool1d" if op == "MAX_POOL_2D" else "AvgPool1D"
+        wide = _widened(low, low.steps(given), f"{name}/ExpandDims")
+        return _narrowed(low, _pooled(low, wide, op, (1, kernel), (1, stride)), f"{name}/Squeeze")
+
+    return build
+
+
+def _global_pool(op: str, rank: int) -> Callable[[Lowering, Sequence[Value]], Value]:
+    def build(low: Lowering, given: Sequence[Value]) -> Value:
+        value = low.image(given) if rank == 4 else low.steps(given)
+        axes = tuple(range(1, rank - 1))
+        ones = (1,) * len(axes) if low.layer.keep_dims else ()
+        shape = (1, *ones, value.shape[-1])
+        axis = Const("ints", (2,) if rank == 4 else (), values=axes)
+        name = "Mean" if op == "MEAN" else "Max"
+        return low.add(op, name, [value, axis], shape, keep_dims=low.layer.keep_dims)
+
+    return build
+
+
+# Dense layers, and what goes over single numbers.
+
+
+def _dense(low: Lowering, given: Sequence[Value]) -> Value:
+    value, layer = low.one(given), low.layer
+    if len(value.shape) > 3 and low.network.flattens:
+        value = low.reshape(value, (1, prod(value.shape)), "flatten/Reshape")
+    return dense(low, value, layer.size, bias=layer.bias)
+
+
+def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = "") -> Value:
+    """A dense layer over the last dimension."""
+    weights = Const("weights", (units, value.shape[-1]))
+    if len(value.shape) == 2:
+        result = low.add("FULLY_CONNECTED", f"{prefix}MatMul", [value, weights, None], (1, units))
+        if bias:
+            result = low.add(
+                "BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], result.shape
+            )
+        return result
+    shape = (*value.shape[:-1], units)
+    if bias:
+        inputs: list[Operand] = [value, weights, Const("bias", (units,))]
+        return low.add(
+            "FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, shape, keep_num_dims=True
+        )
+    rows = prod(value.shape[:-1])
+    flat = low.reshape(value, (rows, value.shape[-1]), f"{prefix}Tensordot/Reshape")
+    inputs = [flat, weights, None]
+    result = low.add("FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, (rows, units))
+    return low.reshape(result, shape, f"{prefix}Tensordot", squeeze=True)
+
+
+def _batch_norm(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.one(given)
+    channels = Const("values", (value.shape[-1],))
+    result = low.add("MUL", "batchnorm/mul_1", [value, channels], value.shape)
+    offset = Const("values", (value.shape[-1],))
+    return low.add("ADD", "batchnorm/add_1", [result, offset], value.shape)
+
+
+def _layer_norm(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.one(given)
+    if not (low.layer.scale and low.layer.center):
+        raise low.unknown("a layer_norm without gamma or beta")
+    rank = len(value.shape)
+    narrow = (*value.shape[:-1], 1)
+    wide = (*(1,) * (rank - 1), value.shape[-1])
+    axis = Const("ints", (1,), values=(-1,))
+    mean = low.add("MEAN", "moments/mean", [value, axis], narrow, keep_dims=True)
+    negative = low.add("NEG", "Neg", [mean], narrow)
+    squares = low.add("SQUARED_DIFFERENCE", "moments/SquaredDifference", [value, mean], value.shape)
+    variance = low.add("MEAN", "moments/variance", [squares, axis], narrow, keep_dims=True)
+    shifted = low.add("ADD", "add", [variance, Const("values", ())], narrow)
+    root = low.add("RSQRT", "Rsqrt", [shifted], narrow)
+    scale = low.add("MUL", "mul", [root, Const("values", wide)], value.shape)
+    first = low.add("MUL", "mul_1", [negative, scale], value.shape)
+    first = low.add("ADD", "add_1", [first, Const("values", wide)], value.shape)
+    second = low.add("MUL", "mul_2", [value, scale], value.shape)
+    return low.add("ADD", "add_2", [second, first], value.shape)
+
+
+def _rescaling(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.one(given)
+    if low.layer.scale:
+        value = low.add("MUL", "mul", [value, Const("values", ())], value.shape)
+    if low.layer.center:
+        value = low.add("ADD", "add", [value, Const("values", ())], value.shape)
+    return value
+
+
+def _dropout(low: Lowering, given: Sequence[Value]) -> Value:
+    return low.one(given)
+
+
+def _activation(low: Lowering, given: Sequence[Value]) -> Value:
+    return activated(low, low.one(given), low.layer.activation)
+
+
+def _softmax(low: Lowering, given: Sequence[Value]) -> Value:
+    return activated(low, low.one(given), "softmax")
+
+
+_PLAIN = {
+    "relu": ("RELU", "Relu"),
+    "relu6": ("RELU6", "Relu6"),
+    "sigmoid": ("LOGISTIC", "Sigmoid"),
+    "tanh": ("TANH", "Tanh"),
+    "log_softmax": ("LOG_SOFTMAX", "LogSoftmax"),
+    "elu": ("ELU", "Elu"),
+    "hard_swish": ("HARD_SWISH", "mul"),
+    "exponential": ("EXP", "Exp"),
+}
+
+
+def activated(low: Lowering, value: Value, activation: str) -> Value:
+    """``value`` with an activation behind it."""
+    shape = value.shape
+    if activation in _PLAIN:
+        return low.add(*_PLAIN[activation], [value], shape)
+    if activation == "softmax":
+        return low.add("SOFTMAX", "Softmax", [value], shape, beta=1.0)
+    if activation == "leaky_relu":
+        return low.add("LEAKY_RELU", "LeakyRelu", [value], shape, alpha=low.layer.alpha)
+    if activation == "swish":
+        sigmoid = low.add("LOGISTIC", "Sigmoid", [value], shape)
+        return low.add("MUL", "mul", [value, sigmoid], shape)
+    if activation == "gelu":
+        return low.add("GELU", "Gelu", [value], shape)
+    if activation == "prelu":
+        slopes = Const("values", (*(1,) * (len(shape) - 2), shape[-1]))
+        return low.add("PRELU", "add", [value, slopes], shape)
+    raise low.unknown(f"the activation {activation}")
+
+
+# Several inputs.
+
+
+def _merged(low: Lowering, given: Sequence[Value], op: str, name: str) -> Value:
+    if len(given) < 2:
+        raise low.fail(f'takes several inputs, has {len(given)}: inputs = ["a", "b"]')
+    total = given[0]
+    for number, each in enumerate(given[1:]):
+        shape = _broadcast(low, total.shape, each.shape)
+        total = low.add(op, f"{name}_{number}" if number else name, [total, each], shape)
+    return total
+
+
+def _broadcast(low: Lowering, one: Shape, other: Shape) -> Shape:
+    rank = max(len(one), len(other))
+    first, second = ((1,) * (rank - len(each)) + each for each in (one, other))
+    if any(a != b and 1 not in (a, b) for a, b in zip(first, second, strict=True)):
+        raise low.fail(f"its inputs do not fit: {list(one[1:])} and {list(other[1:])}")
+    return tuple(map(max, first, second))
+
+
+def _merge(op: str, name: str) -> Callable[[Lowering, Sequence[Value]], Value]:
+    return lambda low, given: _merged(low, given, op, name)
+
+
+def _subtract(low: Lowering, given: Sequence[Value]) -> Value:
+    if len(given) != 2:
+        raise low.fail(f"takes two inputs, has {len(given)}")
+    return _merged(low, given, "SUB", "Sub")
+
+
+def _average(low: Lowering, given: Sequence[Value]) -> Value:
+    total = _merged(low, given, "ADD", "Add")
+    return low.add("MUL", "truediv", [total, Const("values", ())], total.shape)
+
+
+def _concatenate(low: Lowering, given: Sequence[Value]) -> Value:
+    rank = len(given[0].shape)
+    axis = low.layer.axis + rank if low.layer.axis < 0 else low.layer.axis
+    if not 1 <= axis < rank:
+        raise low.fail(f"axis {low.layer.axis} is none of {shown(given[0])}")
+    for each in given[1:]:
+        fits = len(each.shape) == rank
+        fits = fits and all(
+            number == axis or a == b
+            for number, (a, b) in enumerate(zip(each.shape, given[0].shape, strict=True))
+        )
+        if not fits:
+            raise low.fail(f"its inputs do not fit: {shown(given[0])} and {shown(each)}")
+    shape = list(given[0].shape)
+    shape[axis] = sum(each.shape[axis] for each in given)
+    return low.add("CONCATENATION", "concat", given, shape, axis=low.layer.axis)
+
+
+# Shapes.
+
+
+def _flatten(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.one(given)
+    return low.reshape(value, (1, prod(value.shape)), "Reshape")
+
+
+def _reshape(low: Lowering, given: Sequence[Value]) -> Value:
+    value, target = low.one(given), list(low.layer.shape)
+    if target.count(-1) == 1:
+        rest = -prod(target)
+        target[target.index(-1)] = prod(value.shape) // max(rest, 1)
+    if prod(target) != prod(value.shape):
+        raise low.fail(f"{shown(value)} has no {list(low.layer.shape)}")
+    return low.reshape(value, (1, *target), "Reshape")
+
+
+def _permute(low: Lowering, given: Sequence[Value]) -> Value:
+    value, order = low.one(given), low.layer.shape
+    if sorted(order) != list(range(1, len(value.shape))):
+        raise low.fail(f"the order {list(order)} is none of {shown(value)}, counted from 1")
+    return _transpose(low, value, (0, *order), "transpose")
+
+
+def _transpose(low: Lowering, value: Value, order: Shape, name: str) -> Value:
+    shape = [value.shape[each] for each in order]
+    return low.add(
+        "TRANSPOSE", name, [value, Const("ints", (len(order),), values=tuple(order))], shape
+    )
+
+
+def _padded(
+    low: Lowering, value: Value, pads: Sequence[tuple[int, int]], name: str = "Pad"
+) -> Value:
+    shape = [
+        extent + before + after for extent, (before, after) in zip(value.shape, pads, strict=True)
+    ]
+    flat = tuple(each for pair in pads for each in pair)
+    return low.add("PAD", name, [value, Const("ints", (len(pads), 2), values=flat)], shape)
+
+
+def _zero_padding2d(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.image(given)
+    return _padded(low, value, ((0, 0), *_amounts(low, 2), (0, 0)))
+
+
+def _zero_padding1d(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.steps(given)
+    return _padded(low, value, ((0, 0), *_amounts(low, 1), (0, 0)))
+
+
+def _amounts(low: Lowering, count: int) -> tuple[tuple[int, int], ...]:
+    amount = low.layer.amount or ((1, 1),)
+    amount = amount * count if len(amount) == 1 else amount
+    if len(amount) != count:
+        raise low.fail(f"takes {count} pairs of numbers, found {len(amount)}")
+    return amount
+
+
+def _cropping(low: Lowering, value: Value, count: int) -> Value:
+    amounts = _amounts(low, count)
+    begin = [0, *(before for before, _ in amounts), 0]
+    end = [0, *(-after for _, after in amounts), 0]
+    inside = value.shape[1:-1]
+    extents = [
+        extent - before - after for extent, (before, after) in zip(inside, amounts, strict=True)
+    ]
+    if min(extents) < 1:
+        raise low.fail(f"leaves nothing of {shown(value)}")
+    # Where nothing is cut at the end, the converter writes the extent.
+    end = [
+        value.shape[axis] if 0 < axis <= count and not each else each
+        for axis, each in enumerate(end)
+    ]
+    rank = len(value.shape)
+    mask = 1 | 1 << (rank - 1)
+    constants = [Const("ints", (rank,), values=tuple(each)) for each in (begin, end, [1] * rank)]
+    shape = (1, *extents, value.shape[-1])
+    return low.add(
+        "STRIDED_SLICE",
+        "strided_slice",
+        [value, *constants],
+        shape,
+        begin_mask=mask,
+        end_mask=mask,
+    )
+
+
+def _cropping2d(low: Lowering, given: Sequence[Value]) -> Value:
+    return _cropping(low, low.image(given), 2)
+
+
+def _cropping1d(low: Lowering, given: Sequence[Value]) -> Value:
+    return _cropping(low, low.steps(given), 1)
+
+
+def _repeated(low: Lowering, value: Value, axis: int, count: int, name: str) -> Value:
+    """Each entry along an axis ``count`` times, as Keras does it: through a new axis."""
+    if count == 1:
+        return value
+    wide = (*value.shape[: axis + 1], 1, *value.shape[axis + 1 :])
+    spread = low.reshape(value, wide, f"{name}/ExpandDims")
+    times = tuple(count if each == axis + 1 else 1 for each in range(len(wide)))
+    shape = (*value.shape[: axis + 1], count, *value.shape[axis + 1 :])
+    tiled = low.add(
+        "TILE",
+        f"{name}/Tile",
+        [spread, Const("ints", (len(times),), values=times)],
+        shape,
+    )
+    final = list(value.shape)
+    final[axis] *= count
+    return low.reshape(tiled, tuple(final), f"{name}/Reshape_1")
+
+
+def _upsampling2d(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.image(given)
+    amount = low.layer.amount or ((2, 2),)
+    rows, columns = amount[0]
+    if low.layer.interpolation == "bilinear":
+        size = (value.shape[1] * rows, value.shape[2] * columns)
+        return low.add(
+            "RESIZE_BILINEAR",
+            "resize",
+            [value, Const("ints", (2,), values=size)],
+            (1, *size, value.shape[3]),
+            half_pixel_centers=True,
+        )
+    value = _repeated(low, value, 1, rows, "Repeat")
+    return _repeated(low, value, 2, columns, "Repeat_1")
+
+
+def _upsampling1d(low: Lowering, given: Sequence[Value]) -> Value:
+    amount = low.layer.amount or ((2, 2),)
+    return _repeated(low, low.steps(given), 1, amount[0][0], "Repeat")
+
+
+# Recurrent layers and attention.
+
+
+def _lstm(low: Lowering, given: Sequence[Value]) -> Value:
+    value, units = low.steps(given), low.layer.size
+    if low.network.numbers != "int8":
+        raise low.unknown("an lstm with other numbers than int8")
+    inputs: list[Operand] = [value]
+    inputs += [Const("weights", (units, value.shape[2]), axis=-1) for _ in range(4)]
+    inputs += [Const("weights", (units, units), axis=-1) for _ in range(4)]
+    inputs += [None] * 3
+    inputs += [Const("bias", (units,), axis=-1) for _ in range(4)]
+    inputs += [None] * 2
+    shape = (1, value.shape[1], units)
+    every = low.add(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        "lstm",
+        inputs,
+        shape,
+        fused_activation_function="TANH",
+        cell_clip=10.0,
+        states=(1, units),
+    )
+    if low.layer.sequences:
+        return every
+    constants = [Const("ints", (3,), values=each) for each in ((0, -1, 0), (0, 0, 0), (1, 1, 1))]
+    return low.add(
+        "STRIDED_SLICE",
+        "strided_slice",
+        [every, *constants],
+        (1, units),
+        begin_mask=5,
+        end_mask=5,
+        shrink_axis_mask=2,
+    )
+
+
+def _attention(low: Lowering, given: Sequence[Value]) -> Value:
+    """Keras's dot-product attention: query, value and perhaps key."""
+    if len(given) not in (2, 3):
+        raise low.fail(f"takes query, value and perhaps key, has {len(given)} inputs")
+    query, value = given[0], given[1]
+    key = given[2] if len(given) == 3 else value
+    if any(len(each.shape) != 3 for each in given) or query.shape[2] != key.shape[2]:
+        raise low.fail(f"its inputs do not fit: {', '.join(map(shown, given))}")
+    shape = (1, query.shape[1], key.shape[1])
+    scores = low.add("BATCH_MATMUL", "MatMul", [query, key], shape, adj_y=True)
+    weights = low.add("SOFTMAX", "Softmax", [scores], shape, beta=1.0)
+    result = (1, query.shape[1], value.shape[2])
+    return low.add("BATCH_MATMUL", "MatMul_1", [weights, value], result)
+
+
+def _multi_head_attention(low: Lowering, given: Sequence[Value]) -> Value:
+    layer = low.layer
+    if len(given) == 1:
+        given = [given[0], given[0]]
+    if any(len(each.shape) != 3 for each in given) or len(given) not in (2, 3):
+        raise low.fail("takes query, value and perhaps key, each (steps, channels)")
+    if not layer.bias:
+        raise low.unknown("a multi_head_attention without bias")
+    query, value = given[0], given[1]
+    key = given[2] if len(given) == 3 else value
+    heads, size = layer.heads, layer.size
+    parts = {
+        name: _head(low, each, heads, size, name)
+        for name, each in (("query", query), ("key", key), ("value", value))
+    }
+    order = (0, 2, 1, 3)
+    asked = _transpose(low, parts["query"], order, "einsum/transpose")
+    keys = _transpose(low, parts["key"], (0, 2, 3, 1), "einsum/transpose_1")
+    scores_shape = (1, heads, query.shape[1], key.shape[1])
+    scores = low.add("BATCH_MATMUL", "einsum/MatMul", [asked, keys], scores_shape)
+    low.nodes[-3].host = low.nodes[-2].host = low.nodes[-1]
+    scaled = low.add("MUL", "Mul", [scores, Const("values", ())], scores_shape)
+    weights = low.add("SOFTMAX", "Softmax", [scaled], scores_shape, beta=1.0)
+    values = _transpose(low, parts["value"], order, "einsum_1/transpose")
+    mixed_shape = (1, heads, query.shape[1], size)
+    mixed = low.add("BATCH_MATMUL", "einsum_1/MatMul", [weights, values], mixed_shape)
+    low.nodes[-2].host = low.nodes[-1]
+    back = _transpose(low, mixed, order, "einsum_1/transpose_2")
+    flat = _open_reshape(low, back, (1, query.shape[1], heads * size), "attention_output/Reshape")
+    return dense(low, flat, query.shape[2], bias=True, prefix="attention_output/")
+
+
+def _head(low: Lowering, value: Value, heads: int, size: int, name: str) -> Value:
+    flat = dense(low, value, heads * size, bias=True, prefix=f"{name}/")
+    return _open_reshape(low, flat, (1, value.shape[1], heads, size), f"{name}/Reshape")
+
+
+def _open_reshape(low: Lowering, value: Value, shape: Shape, name: str) -> Value:
+    """A reshape whose target leaves the batch open."""
+    target = Const("ints", (len(shape),), values=(-1, *shape[1:]))
+    return low.add("RESHAPE", name, [value, target], shape)
+
+
+#: Layers that apply their activation themselves.
+_OWN_ACTIVATION = frozenset({"activation", "softmax", "lstm"})
+
+LOWERINGS: dict[str, Callable[[Lowering, Sequence[Value]], Value]] = {
+    "conv2d": _conv2d,
+    "conv1d": _conv1d,
+    "depthwise_conv2d": _depthwise_conv2d,
+    "depthwise_conv1d": _depthwise_conv1d,
+    "conv2d_transpose": _conv2d_transpose,
+    "conv1d_transpose": _conv1d_transpose,
+    "separable_conv2d": _separable_conv2d,
+    "separable_conv1d": _separable_conv1d,
+    "dense": _dense,
+    "max_pool2d": _pool2d("MAX_POOL_2D"),
+    "average_pool2d": _pool2d("AVERAGE_POOL_2D"),
+    "max_pool1d": _pool1d("MAX_POOL_2D"),
+    "average_pool1d": _pool1d("AVERAGE_POOL_2D"),
+    "global_average_pool2d": _global_pool("MEAN", 4),
+    "global_average_pool1d": _global_pool("MEAN", 3),
+    "global_max_pool2d": _global_pool("REDUCE_MAX", 4),
+    "global_max_pool1d": _global_pool("REDUCE_MAX", 3),
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "activation": _activation,
+    "add": _merge("ADD", "Add"),
+    "subtract": _subtract,
+    "multiply": _merge("MUL", "Mul"),
+    "average": _average,
+    "maximum": _merge("MAXIMUM", "Maximum"),
+    "minimum": _merge("MINIMUM", "Minimum"),
+    "concatenate": _concatenate,
+    "flatten": _flatten,
+    "reshape": _reshape,
+    "permute": _permute,
+    "zero_padding2d": _zero_padding2d,
+    "zero_padding1d": _zero_padding1d,
+    "cropping2d": _cropping2d,
+    "cropping1d": _cropping1d,
+    "upsampling2d": _upsampling2d,
+    "upsampling1d": _upsampling1d,
+    "rescaling": _rescaling,
+    "dropout": _dropout,
+    "softmax": _softmax,
+    "lstm": _lstm,
+    "attention": _attention,
+    "multi_head_attention": _multi_head_attention,
+}

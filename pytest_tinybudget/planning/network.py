@@ -1,0 +1,186 @@
+"""What a planned network is: layers by name, their inputs, and how the file is quantized."""
+
+from __future__ import annotations
+
+from typing import Literal
+from typing import TypeAlias
+from typing import get_args
+
+from msgspec import Struct
+
+from pytest_tinybudget.base.errors import ModelError
+
+
+LayerType = Literal[
+    "conv2d",
+    "conv1d",
+    "depthwise_conv2d",
+    "depthwise_conv1d",
+    "conv2d_transpose",
+    "conv1d_transpose",
+    "separable_conv2d",
+    "separable_conv1d",
+    "dense",
+    "max_pool2d",
+    "average_pool2d",
+    "max_pool1d",
+    "average_pool1d",
+    "global_average_pool2d",
+    "global_average_pool1d",
+    "global_max_pool2d",
+    "global_max_pool1d",
+    "batch_norm",
+    "layer_norm",
+    "activation",
+    "add",
+    "subtract",
+    "multiply",
+    "average",
+    "maximum",
+    "minimum",
+    "concatenate",
+    "flatten",
+    "reshape",
+    "permute",
+    "zero_padding2d",
+    "zero_padding1d",
+    "cropping2d",
+    "cropping1d",
+    "upsampling2d",
+    "upsampling1d",
+    "rescaling",
+    "dropout",
+    "softmax",
+    "lstm",
+    "attention",
+    "multi_head_attention",
+]
+LAYER_TYPES: tuple[str, ...] = get_args(LayerType)
+
+Padding = Literal["valid", "same", "causal"]
+Activation = Literal[
+    "none",
+    "relu",
+    "relu6",
+    "relu_n1_to_1",
+    "sigmoid",
+    "tanh",
+    "softmax",
+    "log_softmax",
+    "leaky_relu",
+    "prelu",
+    "elu",
+    "hard_sigmoid",
+    "hard_swish",
+    "swish",
+    "gelu",
+    "exponential",
+]
+ACTIVATIONS: tuple[str, ...] = get_args(Activation)
+
+#: What flows between operators.
+Numbers = Literal["int8", "int16", "float"]
+
+#: An extent for all directions, or one for each.
+Extents: TypeAlias = "int | tuple[int, ...]"
+
+
+class NotPlannedError(ModelError):
+    """How the converter makes a layer is not known: the model has to be converted."""
+
+
+class Layer(Struct, frozen=True):
+    """One layer; what a type does not take is left as it is.
+
+    Attributes:
+        type: What it computes.
+        size: Its filters, units or, for a depthwise one, its multiplier.
+        kernel: Extents of the window: one for all directions, or (height, width).
+        stride: Its steps; 0 is the window's own extents for a pool and 1 for others.
+        padding: What happens at the edges.
+        activation: What follows; ``activation`` layers have it as what they compute.
+        name: What other layers call it; empty for a name such as Keras would give.
+        inputs: The names of layers that it takes; none for the one before.
+        dilation: Steps between the window's elements.
+        bias: Whether it has a bias.
+        multiplier: Outputs a channel of a separable convolution's first part.
+        axis: The axis of ``concatenate``, batch included.
+        shape: The target of ``reshape``, without batch, or the order of ``permute``, from 1.
+        amount: Bytes before and after each direction of paddings and croppings, or how many times
+            ``upsampling`` repeats, a number a direction.
+        alpha: The slope of ``leaky_relu``.
+        interpolation: How ``upsampling2d`` fills in: ``"nearest"`` or ``"bilinear"``.
+        keep_dims: Whether a global pool keeps the dimensions that it goes over.
+        sequences: Whether an ``lstm`` gives the outputs of all steps.
+        heads: How many heads ``multi_head_attention`` has; ``size`` is the key's dimension.
+        scale: Whether ``batch_norm`` and ``layer_norm`` have a gamma, ``rescaling`` a factor.
+        center: The same for beta and ``rescaling``'s offset.
+    """
+
+    type: LayerType
+    size: int = 1
+    kernel: Extents = 3
+    stride: Extents = 1
+    padding: Padding = "valid"
+    activation: Activation = "none"
+    name: str = ""
+    inputs: tuple[str, ...] = ()
+    dilation: Extents = 1
+    bias: bool = True
+    multiplier: int = 1
+    axis: int = -1
+    shape: tuple[int, ...] = ()
+    amount: tuple[tuple[int, int], ...] = ()
+    alpha: float = 0.3
+    interpolation: Literal["nearest", "bilinear"] = "nearest"
+    keep_dims: bool = False
+    sequences: bool = False
+    heads: int = 1
+    scale: bool = True
+    center: bool = True
+
+
+class Network(Struct, frozen=True):
+    """Layers by name.
+
+    Attributes:
+        inputs: Name and shape of each input, without batch (a constant of 1).
+        layers: Each behind those that it takes.
+        outputs: Names of layers; none for the last one.
+        numbers: The type of what flows between operators.
+        per_channel_dense: Whether dense layers have a scale for each output.
+        scope: The model's name, which decides between layers that could come in either order.
+        flattens: Whether a dense layer takes an image as one row of numbers; else it goes over
+            the last dimension, as in Keras.
+    """
+
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    layers: tuple[Layer, ...]
+    outputs: tuple[str, ...] = ()
+    numbers: Numbers = "int8"
+    per_channel_dense: bool = True
+    scope: str = "functional"
+    flattens: bool = False
+
+
+class LayerList(Struct, frozen=True):
+    """Layers in order and the shape of their one input, without batch."""
+
+    input_shape: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    per_channel_dense: bool = True
+    numbers: Numbers = "int8"
+    outputs: tuple[str, ...] = ()
+    more_inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def network(self) -> Network:
+        """The same as layers by name; the input is called ``input``."""
+        return Network(
+            (("input", self.input_shape), *self.more_inputs),
+            self.layers,
+            self.outputs,
+            self.numbers,
+            self.per_channel_dense,
+            flattens=True,
+        )

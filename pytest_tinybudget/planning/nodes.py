@@ -1,0 +1,116 @@
+"""The operators of a plan before they have tensors, and the order in which they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+from typing import Literal
+
+
+Shape = tuple[int, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """What an operator computes, or an input (``input_name``)."""
+
+    shape: Shape
+    input_name: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Const:
+    """A constant operand.
+
+    ``kind`` is ``weights`` (a scale for each entry of ``axis``), ``bias``, ``ints`` (not
+    quantized; ``values`` are what it holds) or ``values`` (one scale).
+    """
+
+    kind: Literal["weights", "bias", "ints", "values"]
+    shape: Shape
+    axis: int = 0
+    values: tuple[int, ...] = ()
+
+
+Operand = Value | Const | None
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """An operator that comes to be.
+
+    Attributes:
+        op: Its name in the schema, or ``BIAS`` for what is always a part of another one.
+        name: Its name in TensorFlow's graph, which decides its place.
+        label: What the layer is called.
+        host: The node that is one with it in TensorFlow's graph, right behind it.
+        inputs: Its operands.
+        output: Its result.
+        options: What it has besides the schema's defaults.
+        activation: What is fused into it.
+        squeeze: Whether it is a reshape that only drops or adds extents of 1.
+        place: Where it comes in TensorFlow's order.
+    """
+
+    op: str
+    name: str
+    inputs: list[Operand]
+    output: Value
+    options: dict[str, Any] = field(default_factory=dict)
+    activation: str = "NONE"
+    squeeze: bool = False
+    place: float = 0
+    label: str = ""
+    host: Node | None = None
+
+    def values(self) -> Iterable[Value]:
+        """The operands that are computed."""
+        return (each for each in self.inputs if isinstance(each, Value))
+
+
+def ordered(nodes: list[Node], inputs: Iterable[Value]) -> list[Node]:
+    """``nodes`` in the order in which TensorFlow's importer brings them.
+
+    It is the reverse of the order in which a depth-first search leaves them that begins at inputs
+    and constants, the last by name first (tensorflow/core/graph/algorithm.cc,
+    ``GetReversePostOrder`` with a comparator of names).
+    """
+    users: dict[int, list[Node]] = {}
+    roots: list[tuple[str, list[Node]]] = []
+    for node in nodes:
+        has_constant = False
+        for operand in node.inputs:
+            if isinstance(operand, Value):
+                users.setdefault(id(operand), []).append(node)
+            else:
+                has_constant = has_constant or operand is not None
+        if has_constant or node.options.get("constant"):
+            roots.append((f"{node.name}/", [node]))
+    for number, value in enumerate(inputs):
+        roots.append((f"input_{number:03}", users.get(id(value), [])))
+    left: list[Node] = []
+    seen: set[int] = set()
+    for _, starts in sorted(roots, key=lambda each: each[0], reverse=True):
+        stack = [(each, False) for each in sorted(starts, key=_name)]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                left.append(node)
+            elif id(node) not in seen:
+                seen.add(id(node))
+                stack.append((node, True))
+                following = sorted(users.get(id(node.output), ()), key=_name)
+                stack.extend((each, False) for each in following if id(each) not in seen)
+    left.reverse()
+    for place, node in enumerate(left):
+        node.place = place
+    for number, node in enumerate(left):
+        if node.host is not None:
+            node.place = node.host.place - 0.5 + number / (2 * len(left) + 1)
+    return sorted(left, key=lambda each: each.place)
+
+
+def _name(node: Node) -> str:
+    return node.name

@@ -1,0 +1,322 @@
+"""What the converter fuses, moves and leaves out, as TensorFlow 2.21 does it.
+
+Each rule was read off its conversions; ``benchmarks/plans.py`` holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from math import prod
+
+from pytest_tinybudget.planning.nodes import Const
+from pytest_tinybudget.planning.nodes import Node
+from pytest_tinybudget.planning.nodes import Value
+
+
+_CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
+_WEIGHTED = _CONVOLUTIONS | {"FULLY_CONNECTED"}
+#: What has an activation of its own.
+_ACTIVE = _WEIGHTED | {"ADD", "SUB", "MUL", "DIV", "AVERAGE_POOL_2D", "MAX_POOL_2D"}
+_FUSED = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
+_FOLDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+#: How far behind another node one comes that belongs to it.
+_NEXT = 1e-3
+_ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
+
+
+_Rule = Callable[["_Graph", Node], bool]
+
+
+class _Graph:
+    """Nodes in order with who uses what."""
+
+    def __init__(self, nodes: list[Node], outputs: list[Value]) -> None:
+        self.nodes = nodes
+        self.outputs = {id(each) for each in outputs}
+        self.makers = {id(node.output): node for node in nodes}
+        self.users: dict[int, list[Node]] = {}
+        for node in nodes:
+            for value in node.values():
+                self.users.setdefault(id(value), []).append(node)
+
+    def maker(self, node: Node, position: int = 0) -> Node | None:
+        """The node that computes an operand."""
+        return self.makers.get(id(node.inputs[position]))
+
+    def only(self, node: Node) -> Node | None:
+        """The one user of a node's result; ``None`` where there are several or it is an output."""
+        users = self.users.get(id(node.output), [])
+        return users[0] if len(users) == 1 and id(node.output) not in self.outputs else None
+
+    def feed(self, node: Node, position: int, value: Value) -> None:
+        """Let a node take another operand."""
+        old = node.inputs[position]
+        self.users[id(old)].remove(node)
+        node.inputs[position] = value
+        self.users.setdefault(id(value), []).append(node)
+
+    def absorb(self, maker: Node, user: Node) -> None:
+        """``user`` becomes a part of ``maker``, its only operand, and gives it its place."""
+        del self.makers[id(maker.output)]
+        self.users.pop(id(maker.output), None)
+        maker.output, maker.place = user.output, user.place
+        self.makers[id(maker.output)] = maker
+        self.nodes.remove(user)
+
+    def drop(self, node: Node, value: Value) -> None:
+        """Leave a node out: whoever takes its result takes ``value``."""
+        for user in list(self.users.get(id(node.output), [])):
+            for position, operand in enumerate(user.inputs):
+                if operand is node.output:
+                    self.feed(user, position, value)
+        self.remove(node)
+
+    def remove(self, node: Node) -> None:
+        """Take a node out that nobody uses."""
+        for each in set(node.values()):
+            self.users[id(each)] = [user for user in self.users[id(each)] if user is not node]
+        del self.makers[id(node.output)]
+        self.nodes.remove(node)
+
+
+def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
+    """``nodes``, ordered, as the converter leaves them."""
+    graph = _Graph(list(nodes), outputs)
+    while _round(graph, _RULES):
+        pass
+    while _round(graph, (*_RULES, _kept)):
+        pass
+    for node in list(graph.nodes):
+        if node.op == "BIAS":
+            node.op = "ADD"
+    return sorted(graph.nodes, key=lambda each: each.place)
+
+
+def _round(graph: _Graph, rules: Sequence[_Rule]) -> bool:
+    changed = False
+    for node in list(graph.nodes):
+        if graph.makers.get(id(node.output)) is node:
+            changed |= any(rule(graph, node) for rule in rules)
+    return changed
+
+
+def _without_reshape(graph: _Graph, node: Node) -> bool:
+    """A reshape of a reshape is one of what came first, or nothing."""
+    if node.op != "RESHAPE":
+        return False
+    source = node.inputs[0]
+    assert isinstance(source, Value)
+    if source.shape == node.output.shape and id(node.output) not in graph.outputs:
+        graph.drop(node, source)
+        return True
+    before = graph.maker(node)
+    if before is None or before.op != "RESHAPE":
+        return False
+    first = before.inputs[0]
+    assert isinstance(first, Value)
+    graph.feed(node, 0, first)
+    node.squeeze = False
+    if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
+        graph.remove(before)
+    return True
+
+
+def _shared(graph: _Graph, node: Node) -> bool:
+    """What is computed twice is computed once."""
+    if node.op in _WEIGHTED or not isinstance(node.inputs[0], Value):
+        return False
+    for other in graph.users[id(node.inputs[0])]:
+        if (
+            other.place > node.place
+            and _equal(node, other)
+            and id(other.output) not in graph.outputs
+        ):
+            graph.drop(other, node.output)
+            return True
+    return False
+
+
+def _equal(one: Node, other: Node) -> bool:
+    same = (
+        one is not other
+        and one.op == other.op
+        and one.options == other.options
+        and one.activation == other.activation
+        and one.output.shape == other.output.shape
+        and len(one.inputs) == len(other.inputs)
+    )
+    return same and all(map(_same_operand, one.inputs, other.inputs))
+
+
+def _same_operand(one: object, other: object) -> bool:
+    if isinstance(one, Const) and isinstance(other, Const):
+        return one.kind == other.kind == "ints" and (one.shape, one.values) == (
+            other.shape,
+            other.values,
+        )
+    return one is other
+
+
+def _padded(graph: _Graph, node: Node) -> bool:
+    """Padding as SAME would do it becomes SAME."""
+    before = graph.maker(node) if node.op in ("CONV_2D", "DEPTHWISE_CONV_2D") else None
+    if before is None or before.op != "PAD" or node.options["padding"] != "VALID":
+        return False
+    pads, source = before.inputs[1], before.inputs[0]
+    assert isinstance(pads, Const)
+    assert isinstance(source, Value)
+    if len(source.shape) != 4 or graph.only(before) is not node or any(pads.values[:2]):
+        return False
+    weights = node.inputs[1]
+    assert isinstance(weights, Const)
+    for axis, side in ((1, "h"), (2, "w")):
+        extent, stride = source.shape[axis], node.options[f"stride_{side}"]
+        window = (weights.shape[axis] - 1) * node.options[f"dilation_{side}_factor"] + 1
+        whole = max((-(-extent // stride) - 1) * stride + window - extent, 0)
+        if tuple(pads.values[2 * axis : 2 * axis + 2]) != (whole // 2, whole - whole // 2):
+            return False
+    if any(pads.values[6:]):
+        return False
+    node.options["padding"] = "SAME"
+    graph.feed(node, 0, source)
+    graph.remove(before)
+    return True
+
+
+def _hoisted(graph: _Graph, node: Node) -> bool:
+    """Arithmetic with a constant, and what can be fused, goes before a reshape of ones."""
+    movable = node.op == "BIAS" or node.op in _FUSED
+    movable = movable or (node.op in _ARITHMETIC and _constant(node) is not None)
+    reshape = graph.maker(node) if movable and isinstance(node.inputs[0], Value) else None
+    if reshape is None or not reshape.squeeze or graph.only(reshape) is not node:
+        return False
+    if node.op in _FUSED:
+        source = graph.maker(reshape)
+        if source is None or source.op not in _ACTIVE or source.activation != "NONE":
+            return False
+    return _swap(graph, reshape, node)
+
+
+def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
+    """The reshape comes behind the node that took its result."""
+    wide = reshape.inputs[0]
+    assert isinstance(wide, Value)
+    narrow, result = reshape.output, node.output
+    middle = Value(wide.shape)
+    graph.feed(node, 0, wide)
+    del graph.makers[id(narrow)], graph.makers[id(result)]
+    node.output, reshape.output = middle, result
+    graph.makers[id(middle)], graph.makers[id(result)] = node, reshape
+    graph.feed(reshape, 0, middle)
+    reshape.place = node.place + _NEXT
+    return True
+
+
+def _hoisted_pair(graph: _Graph, node: Node) -> bool:
+    """Arithmetic of two equal reshapes goes before them."""
+    if node.op not in _ARITHMETIC or not all(isinstance(each, Value) for each in node.inputs):
+        return False
+    one, other = graph.maker(node, 0), graph.maker(node, 1)
+    if one is None or other is None or one is other or not (one.squeeze and other.squeeze):
+        return False
+    if graph.only(one) is not node or graph.only(other) is not node:
+        return False
+    first, second = one.inputs[0], other.inputs[0]
+    assert isinstance(first, Value)
+    assert isinstance(second, Value)
+    if first.shape != second.shape:
+        return False
+    graph.feed(node, 1, second)
+    graph.remove(other)
+    return _swap(graph, one, node)
+
+
+def _flat(graph: _Graph, node: Node) -> bool:
+    """A dense layer takes what has more dimensions as it is."""
+    reshape = graph.maker(node) if node.op == "FULLY_CONNECTED" else None
+    if reshape is None or reshape.op != "RESHAPE" or node.options.get("keep_num_dims"):
+        return False
+    wide = reshape.inputs[0]
+    assert isinstance(wide, Value)
+    if len(reshape.output.shape) != 2 or wide.shape[-1] != reshape.output.shape[-1]:
+        return False
+    graph.feed(node, 0, wide)
+    if not graph.users.get(id(reshape.output)) and id(reshape.output) not in graph.outputs:
+        graph.remove(reshape)
+    return True
+
+
+def _kept(graph: _Graph, node: Node) -> bool:
+    """A dense layer whose result is reshaped as its input was gives it that shape itself."""
+    before = graph.maker(node) if node.op == "RESHAPE" else None
+    if before is None or before.op != "FULLY_CONNECTED" or graph.only(before) is not node:
+        return False
+    source = before.inputs[0]
+    assert isinstance(source, Value)
+    if len(source.shape) < 3 or source.shape[:-1] != node.output.shape[:-1]:
+        return False
+    before.options["keep_num_dims"] = True
+    graph.absorb(before, node)
+    return True
+
+
+def _folded(graph: _Graph, node: Node) -> bool:
+    """Arithmetic with a constant goes into the weights behind it."""
+    before = graph.maker(node) if node.op in _FOLDS else None
+    if before is None or graph.only(before) is not node or before.activation != "NONE":
+        return False
+    constant = _constant(before) if before.op in ("ADD", "SUB", "MUL") else None
+    if constant is None or constant.kind == "ints":
+        return False
+    is_dense = node.op == "FULLY_CONNECTED"
+    if prod(constant.shape) != 1 and not (is_dense and len(before.output.shape) == 2):
+        return False
+    has_bias = node.inputs[-1] is not None or not is_dense
+    padded = not is_dense and node.options["padding"] != "VALID"
+    if before.op != "MUL" and (padded or not has_bias):
+        return False
+    source = next(iter(before.values()))
+    graph.feed(node, 0, source)
+    graph.remove(before)
+    return True
+
+
+def _constant(node: Node) -> Const | None:
+    found = [each for each in node.inputs if isinstance(each, Const)]
+    return found[0] if len(node.inputs) == 2 and found else None
+
+
+def _fused(graph: _Graph, node: Node) -> bool:
+    """A node becomes a part of the one before it."""
+    before = graph.maker(node) if isinstance(node.inputs[0], Value) else None
+    if before is None or graph.only(before) is not node:
+        return False
+    if node.op in _FUSED:
+        if before.op not in _ACTIVE or before.activation != "NONE":
+            return False
+        before.activation = _FUSED[node.op]
+        graph.absorb(before, node)
+        return True
+    if before.op not in _WEIGHTED or before.activation != "NONE":
+        return False
+    channels = before.output.shape[-1]
+    constant = _constant(node)
+    if constant is None or constant.kind == "ints":
+        return False
+    if node.op in ("BIAS", "ADD", "SUB") and constant.shape in ((channels,), (1, channels)):
+        _give_bias(before, channels)
+    elif not (node.op == "MUL" and constant.shape in ((), (channels,))):
+        return False
+    graph.absorb(before, node)
+    return True
+
+
+def _give_bias(node: Node, channels: int) -> None:
+    if node.inputs[-1] is None:
+        node.inputs[-1] = Const("bias", (channels,))
+
+
+_RULES: tuple[_Rule, ...] = (
+    _without_reshape, _shared, _padded, _hoisted, _hoisted_pair, _flat, _fused, _folded
+)  # fmt: skip

@@ -1,0 +1,80 @@
+"""A network as the graph that the estimator reads, without a file; the file where one is asked."""
+
+from __future__ import annotations
+
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tables import Table
+from pytest_tinybudget.planning.emit import Emitter
+from pytest_tinybudget.planning.emit import quantized
+from pytest_tinybudget.planning.emit import with_biases
+from pytest_tinybudget.planning.lowering import Lowering
+from pytest_tinybudget.planning.network import LayerList
+from pytest_tinybudget.planning.network import Network
+from pytest_tinybudget.planning.nodes import ordered
+from pytest_tinybudget.planning.passes import simplified
+
+
+class PlannedModel(Model):
+    """A model whose file is made when it is asked for; ``bytes`` is known without it."""
+
+    __slots__ = ("_file",)
+    _file: bytes
+
+    @property
+    def content(self) -> bytes:
+        """The file: weights of zeros."""
+        if not self._file:
+            from pytest_tinybudget.graph.tables import put_together
+
+            object.__setattr__(self, "_file", put_together(self._tables()))
+        return self._file
+
+    @content.setter
+    def content(self, value: bytes) -> None:
+        object.__setattr__(self, "_file", value)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file."""
+        if self._file:
+            return len(self._file)
+        found: int | None = self.derived.get("bytes")
+        if found is None:
+            from pytest_tinybudget.graph.tables import size_of
+
+            found = self.derived["bytes"] = size_of(self._tables())
+        return found
+
+    def _tables(self) -> Table:
+        from pytest_tinybudget.planning.file import tables_of
+
+        return tables_of(self.main, named=bool(self.derived.get("named")))
+
+
+def planned_model(planned: Network | LayerList, name: str, *, named: bool = False) -> Model:
+    """The model that a converter would make of a network, without metadata.
+
+    ``named``: with the names of layers in the file, where it is not to be stripped.
+
+    Raises:
+        NotPlannedError: how the converter makes a layer is not known.
+        ModelError: a layer does not fit the shape that it is given.
+    """
+    network = planned.network if isinstance(planned, LayerList) else planned
+    low = Lowering(network, name)
+    outputs = low.outputs
+    nodes = simplified(ordered(low.nodes, low.inputs), outputs)
+    nodes = quantized(nodes, low.inputs, network.numbers, name)
+    with_biases(nodes)
+    emitter = Emitter(nodes, low.inputs, network.numbers, network.per_channel_dense)
+    graph = emitter.subgraph(outputs, name)
+    if not graph.operators:
+        raise low.fail("nothing is left to compute")
+    model = PlannedModel(name, b"", 3, "", (graph,))
+    model.derived["named"] = named
+    return model
+
+
+def model_of(planned: Network | LayerList, name: str) -> bytes:
+    """The ``.tflite`` file of a network; see ``planned_model``."""
+    return planned_model(planned, name, named=True).content
