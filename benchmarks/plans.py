@@ -587,7 +587,7 @@ def _all(arguments: argparse.Namespace, keras: Any) -> Iterator[tuple[str, Calla
         if not arguments.only or name in arguments.only:
             yield name, make
     for seed in range(arguments.seed, arguments.seed + arguments.random):
-        yield f"random_{seed}", lambda seed=seed: random_model(keras, seed)
+        yield f"random_{seed}", partial(random_model, keras, seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -606,7 +606,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             converter.keras.backend.clear_session()
         try:
             model = make()
-            comparison.compare(name, converter.config(model), lambda m=model: converter.convert(m))
+            comparison.compare(name, converter.config(model), partial(converter.convert, model))
         except Exception:
             comparison.different += 1
             print(f"{name:24} failed: {traceback.format_exc().splitlines()[-1]}")
