@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pytest_tinybudget.boards import find_board
