@@ -246,3 +246,108 @@ def test_the_package_of_a_day_computes_as_is_said(
     outcome = "failed" if found == "failed" else "right" if found == right else "wrong"
     expected = {"outdated": "wrong", "prepare": "failed", "resolve": "failed"}
     assert outcome == (expected[stages[0]] if stages else "right")
+
+
+# What no version computes rightly: the padding of SPACE_TO_BATCH_ND.
+
+
+def blocks(zero_point: int, around: int, kind: str = "INT8") -> bytes:
+    """6 x 6 pixels, padded by ``around`` on each side, as four images of a half of its sides."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    extent = (6 + 2 * around) // 2
+    image = graph.input((1, 6, 6, 1), kind, zero_point=zero_point)
+    halves = graph.constant((2,), values=[2, 2])
+    padding = graph.constant((2, 2), values=[around] * 4)
+    result = graph.tensor((4, extent, extent, 1), kind, zero_point=zero_point)
+    graph.operator("SPACE_TO_BATCH_ND", (image, halves, padding), (result,))
+    graph.output(result)
+    return maker.build()
+
+
+def padded(name: str) -> bytes:
+    """An operator that fills as well, with a zero point other than 0."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 6, 6, 1), zero_point=5)
+    if name == "BATCH_TO_SPACE_ND":
+        image = graph.inputs[0] = graph.tensor((4, 3, 3, 1), zero_point=5)
+        more = [graph.constant((2,), values=[2, 2]), graph.constant((2, 2), values=[0, 1, 0, 1])]
+        result = graph.tensor((1, 5, 5, 1), zero_point=5)
+    else:
+        more = [graph.constant((4, 2), values=[0, 0, 1, 1, 1, 1, 0, 0])]
+        result = graph.tensor((1, 8, 8, 1), zero_point=5)
+    if name == "PADV2":
+        more.append(graph.constant((1,), "INT8", [7], zero_point=5))
+    graph.operator(name, (image, *more), (result,), {})
+    graph.output(result)
+    return maker.build()
+
+
+FILLING = ["PAD", "PADV2", "MIRROR_PAD", "BATCH_TO_SPACE_ND"]
+BY_LITE = (
+    RUN.replace(
+        "from tflite_micro import runtime",
+        "from ai_edge_litert.interpreter import Interpreter, OpResolverType",
+    ).split("try:")[0]
+    + """
+lite = Interpreter(sys.argv[1], experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+lite.allocate_tensors()
+details = lite.get_input_details()[0]
+values = 9 * (np.arange(np.prod(details["shape"])) + 1)
+lite.set_tensor(details["index"], values.reshape(details["shape"]).astype(details["dtype"]))
+lite.invoke()
+result = lite.get_tensor(lite.get_output_details()[0]["index"])
+print(json.dumps(result.ravel().astype(float).tolist()))
+"""
+)
+
+
+def by_lite(path: Path) -> object:
+    done = subprocess.run(
+        [sys.executable, "-c", BY_LITE, str(path)], check=True, capture_output=True, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("date", ["2021-04-09T18:17", "2023-10-10T13:15", "2026-08-20T16:47"])
+def test_no_version_pads_blocks_with_another_zero_point_than_0(date: str) -> None:
+    assert stages_at(blocks(zero_point=5, around=2), date) == ["wrong"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        blocks(zero_point=0, around=2),
+        blocks(zero_point=5, around=0),
+        blocks(zero_point=0, around=2, kind="FLOAT32"),
+        *(padded(name) for name in FILLING),
+    ],
+)
+def test_borders_that_hold_the_zero_point_are_not_refused(content: bytes) -> None:
+    assert stages_at(content, "2026-08-20T16:47") == []
+
+
+def test_the_way_out_of_padded_blocks_is_told(tmp_path: Path) -> None:
+    path = declared(tmp_path, "tflite-micro 90b983c2")
+    tmp_path.joinpath("dense.tflite").write_bytes(blocks(zero_point=5, around=2))
+    (pair,) = pairs("tinybudget.toml", load_declaration(path))
+    result = Gate(Workspace(cached=False)).check(pair)
+    assert (result.outcome, result.codes) == ("refused", ("TB011",))
+    assert "SPACE_TO_BATCH_ND #0" in result.headline
+    assert "its zero point is 5" in result.headline
+    assert "with batch 1" in result.headline
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, ["installed", sys.executable]])
+def test_padded_blocks_differ_in_the_interpreter_and_other_fills_do_not(
+    package: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("tflite_micro")
+    pytest.importorskip("ai_edge_litert")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(blocks(zero_point=5, around=2))
+    assert outputs(package[1], path, 1) != by_lite(path)
+    for content in (blocks(zero_point=5, around=0), *map(padded, FILLING)):
+        path.write_bytes(content)
+        assert outputs(package[1], path, 1) == by_lite(path)

@@ -945,12 +945,28 @@ def _batched(node: Trusted) -> None:
         )
         parts = [side // by for side, by in zip(whole, blocks, strict=True)]
         _gives(node, result, (batch * prod(blocks), *parts, channels))
+        _bordered(node, result, amounts)
         return
     node.trust(
         batch % prod(blocks) == 0, f"{batch} batches are no multiple of blocks of {list(blocks)}"
     )
     parts = [side * by - margin for side, by, margin in zip(sides, blocks, margins, strict=True)]
     _gives(node, result, (batch // prod(blocks), *parts, channels))
+
+
+def _bordered(node: Trusted, result: Tensor, amounts: Sequence[int]) -> None:
+    """The borders of SPACE_TO_BATCH_ND, whose kernel never sets ``output_offset``.
+
+    That number, which fills them, lies in memory that nothing clears (``space_to_batch_nd.cc``): 0
+    where the arena starts as zeros, as a static array does. That is right for zero point 0 alone.
+    """
+    zero_points = result.quantization.zero_points
+    node.trust(
+        not any(amounts) or not any(zero_points),
+        f"its zero point is {next(filter(None, zero_points), 0)}, and TFLM pads with what lies in"
+        " memory, mostly 0: convert the model with batch 1, not an open one (as is done for a Keras"
+        " model or SavedModel as source), so that its dilated convolutions stay whole",
+    )
 
 
 # Control flow and variables.
