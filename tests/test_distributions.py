@@ -538,3 +538,53 @@ def test_a_board_as_it_comes_takes_what_was_measured_of_its_distribution(
             if figures[2] and (measured, name) not in version_truth.ISLANDS:
                 assert arena.required == figures[2], name
     assert compared > 100
+
+
+_NOT_ARM = (
+    "esp_nn: is a version of esp-nn, which is built for Xtensa and RISC-V; "
+    "this runtime is for Arm: leave it out"
+)
+
+
+@pytest.mark.parametrize(
+    ("extends", "keys", "problem"),
+    [
+        ("arduino-tflm 2023-12", 'app_libc = "pico-sdk"', "and arduino-tflm is not built with it"),
+        ("zephyr 4.1", 'app_libc = "esp-idf"', "and zephyr is not built with it"),
+        ("pico-tflmicro dfea53b", 'app_libc = "esp-idf"', "and pico-tflmicro is not built with it"),
+        ("m4_cmsisnn", 'app_libc = "esp-idf"', "and it is not made for Cortex-M4F"),
+        ("m4_cmsisnn", 'esp_nn = "1.2.1"', _NOT_ARM),
+        ("zephyr 4.1", 'core = "Cortex-M4F"\nesp_nn = "1.2.1"', _NOT_ARM),
+        ("tflite-micro 90b983c2", 'esp_nn = "1.2.1"', "Xtensa and RISC-V: choose these kernels"),
+        (
+            "arduino-tflm 2023-12",
+            'kernels = "esp-nn"\nesp_nn = "1.2.1"',
+            "kernels: esp-nn is built for Xtensa and RISC-V, and this runtime for Cortex-M4F",
+        ),
+    ],
+)
+def test_a_key_of_another_sdk_or_core_is_one_clear_error(
+    extends: str, keys: str, problem: str
+) -> None:
+    own = f'[runtime.ours]\nextends = "{extends}"\n{keys}\n'
+    wrong = refusal(f'{own}{KWS}boards = ["arduino-nano-33-ble"]\n')
+    assert wrong.count("runtime.ours.") == 1
+    assert problem in wrong
+    assert 'kernels = "esp-nn"' not in wrong or extends == "tflite-micro 90b983c2"
+
+
+@pytest.mark.parametrize(
+    ("keys", "runs", "does_not"),
+    [
+        ('app_libc = "pico-sdk"', "raspberry-pi-pico", "arduino-nano-33-ble"),
+        ('app_libc = "esp-idf"', "esp32", "arduino-nano-33-ble"),
+        ('kernels = "esp-nn"\nesp_nn = "1.2.1"', "esp32", "arduino-nano-33-ble"),
+    ],
+)
+def test_upstreams_tflm_with_a_key_of_one_sdk_is_for_the_cores_of_that_sdk(
+    keys: str, runs: str, does_not: str
+) -> None:
+    own = f'[runtime.ours]\nextends = "tflite-micro 90b983c2"\n{keys}\n'
+    assert declared(f'{own}{KWS}boards = ["{runs}"]\nruntime = "ours"\n').models
+    wrong = refusal(f'{own}{KWS}boards = ["{does_not}"]\nruntime = "ours"\n')
+    assert "runtime 'ours' does not run on arduino-nano-33-ble" in wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -18,9 +19,13 @@ from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.detection.detect import LOOKED_FOR
 from pytest_tinybudget.detection.detect import detect
 from pytest_tinybudget.detection.flashed import Flashed
 from pytest_tinybudget.detection.flashed import flashed
+from pytest_tinybudget.detection.names import PATTERNS
+from pytest_tinybudget.detection.names import SUBMODULES
+from pytest_tinybudget.detection.names import any_to_read
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
@@ -443,7 +448,10 @@ def test_an_error_says_what_was_looked_for_and_found(tmp_path: Path) -> None:
     assert "tinybudget.toml:3" in text
     assert "the project's files name no TFLM for esp32-s3-devkitc-1 (Xtensa LX7" in text
     assert "tfmicro (any version) (platformio.ini:2)" in text
-    assert "looked for .gitmodules, dependencies.lock, idf_component.yml" in text
+    assert "not for it, or not known: tfmicro (any version) (platformio.ini:2)" in text
+    looked_for = text.splitlines()[2:]
+    assert looked_for[0].strip().startswith("looked for .gitmodules, dependencies.lock")
+    assert all(len(line) <= 80 for line in looked_for[: len(LOOKED_FOR)])
 
 
 def test_a_shared_file_leaves_the_project_to_the_declaration_that_extends_it(
@@ -536,10 +544,45 @@ def test_an_sdk_that_the_files_contradict_is_one_too(tmp_path: Path) -> None:
     assert any("name esp-tflite-micro 1.3.1 (dependencies.lock:1)" in w for w in result.warnings)
 
 
-def test_a_board_without_a_declared_runtime_does_not_look_at_the_project(
+def test_a_board_at_its_default_is_compared_with_the_projects_files(tmp_path: Path) -> None:
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.1", "1.1.0")})
+    (result,) = checked(tmp_path, "")
+    assert result.outcome == "warns"
+    (warning,) = (each for each in result.warnings if "project's files" in each)
+    assert warning.startswith(
+        "the project's files name esp-tflite-micro 1.3.1 (dependencies.lock:1), and the default "
+        "of esp32-s3-devkitc-1 is esp-tflite-micro 1.4.0: what they name takes "
+    )
+    assert re.search(r"takes [+±-][\d,]+ B of RAM and [+±-][\d,]+ B of flash", warning)
+    assert warning.endswith('runtime = "project" counts what they name')
+
+
+def test_a_board_at_its_default_that_the_files_name_as_well_has_no_warning(tmp_path: Path) -> None:
+    project(tmp_path, **{"dependencies.lock": LOCK % ("1.4.0", "1.1.2")})
+    (result,) = checked(tmp_path, "")
+    assert not any("project's files" in each for each in result.warnings)
+
+
+def test_an_own_board_with_an_sdk_alone_is_compared_with_the_projects_files(
+    tmp_path: Path,
+) -> None:
+    project(tmp_path, **{"west.yml": WEST % "v4.1.0"})
+    (tmp_path / "kws.tflite").write_bytes(dense_file())
+    (tmp_path / "tinybudget.toml").write_text(
+        '[boards.own]\nextends = "arduino-nano-33-ble"\nsdk = "zephyr"\n'
+        '[models.kws]\nsource = "kws.tflite"\nboards = ["own"]\n'
+    )
+    declaration = load_declaration(tmp_path / "tinybudget.toml")
+    (result,) = (Gate().check(pair) for pair in pairs("tinybudget.toml", declaration))
+    (warning,) = (each for each in result.warnings if "project's files" in each)
+    assert "name zephyr 4.1 (west.yml:" in warning
+    assert "and the default of own is zephyr 4.4: what they name takes " in warning
+
+
+def test_a_project_without_such_files_is_looked_through_by_names_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project(tmp_path, **{"dependencies.lock": LOCK % ("1.3.1", "1.1.0")})
+    project(tmp_path, **{"main.c": "int main(void) { return 0; }\n", "README.md": "# A model\n"})
 
     def walked(*_: object) -> None:
         raise AssertionError("walked")
@@ -547,6 +590,23 @@ def test_a_board_without_a_declared_runtime_does_not_look_at_the_project(
     monkeypatch.setattr("pytest_tinybudget.detection.detect.detect", walked)
     (result,) = checked(tmp_path, "")
     assert result.outcome in ("fits", "warns")
+
+
+@pytest.mark.parametrize(
+    "name", [*PATTERNS, "tensorflow/lite/micro/micro_interpreter.h", SUBMODULES]
+)
+def test_a_file_of_any_format_is_seen_by_its_name(tmp_path: Path, name: str) -> None:
+    assert not any_to_read(tmp_path)
+    written = {
+        "ESPHome's YAML": "device.yaml",
+        "components/*/__init__.py": "components/a/__init__.py",
+    }
+    name = written.get(name, name)
+    folder = "" if name == SUBMODULES else "firmware/"
+    path = tmp_path / f"{folder}{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    assert any_to_read(tmp_path)
 
 
 # A pin that changes
@@ -700,6 +760,9 @@ def test_doctor_says_what_it_looked_for_where_nothing_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor", str(tmp_path)]) == 0
-    assert "no file names TFLM; looked for .gitmodules, dependencies.lock" in (
-        capsys.readouterr().out
-    )
+    lines = capsys.readouterr().out.splitlines()
+    place = next(index for index, line in enumerate(lines) if line.endswith("no file names TFLM"))
+    told = lines[place + 1 : place + 1 + len(LOOKED_FOR)]
+    assert told[0].strip().startswith("looked for .gitmodules, dependencies.lock")
+    assert "components/*/__init__.py" in told[-1]
+    assert all(len(line) <= 80 for line in told)

@@ -46,7 +46,7 @@ _WORDS: dict[State, str] = {"ok": "ok", "absent": "-", "broken": "!!"}
 
 
 class Finding(Struct, frozen=True):
-    """One item that was examined; ``advice`` says what to do if it is not in order."""
+    """One item that was examined; ``advice``, lines, says what to do if it is not in order."""
 
     topic: str
     name: str
@@ -99,10 +99,15 @@ def _print(findings: Sequence[Finding]) -> None:
             print(f"{topic}:")
         text = printable(finding.text, limit=500)
         print(f"  {_WORDS[finding.state]:2}  {finding.name:<{width}}  {text}".rstrip())
-        if finding.advice:
-            print(f"      {'':<{width}}  {finding.advice}")
+        for line in finding.advice.splitlines():
+            print(f"      {'':<{width}}  {line}")
     broken = sum(finding.state == "broken" for finding in findings)
     print(f"{broken} of {len(findings)} need attention" if broken else "all is well")
+
+
+def _lines(details: Sequence[str]) -> str:
+    """The lines of an error behind its first, without the indent that they have there."""
+    return "\n".join(line.removeprefix("    ") for line in details)
 
 
 def _tool() -> Iterator[Finding]:
@@ -179,8 +184,7 @@ def _project(folder: Path) -> Iterator[Finding]:
     for problem in detection.problems:
         yield Finding(topic, problem.file, "absent", f"not read: {problem.text}")
     if not detection.findings:
-        text = f"no file names TFLM; looked for {', '.join(LOOKED_FOR)}"
-        yield Finding(topic, "TFLM", "absent", text)
+        yield Finding(topic, "TFLM", "absent", "no file names TFLM", "\n".join(LOOKED_FOR))
 
 
 def _declarations(folder: Path) -> Iterator[Finding]:
@@ -206,7 +210,7 @@ def _declaration(file: Path) -> Iterator[Finding]:
     try:
         declaration = load_declaration(file)
     except TinybudgetError as error:
-        advice = " | ".join(map(str.strip, error.details))
+        advice = _lines(error.details)
         yield Finding("declarations", name, "broken", error.message, advice)
         return
     models = declaration.models.values()
@@ -220,9 +224,7 @@ def _declaration(file: Path) -> Iterator[Finding]:
         for each in sources
     ]
     for lack in filter(None, missing):
-        yield Finding(
-            "declarations", name, "broken", lack.message, " | ".join(map(str.strip, lack.details))
-        )
+        yield Finding("declarations", name, "broken", lack.message, _lines(lack.details))
     if not any(missing):
         pairs = sum(len(model.boards) for model in models)
         text = f"{counted(len(models), 'model')}, {counted(pairs, 'pair')}"

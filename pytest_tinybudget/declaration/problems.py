@@ -31,7 +31,7 @@ class Problem(Struct, frozen=True):
     """One problem. ``line`` counts from 1.
 
     ``name`` is a word that is not one of the ``valid`` ones; the nearest of them are offered.
-    ``example`` is a valid line of TOML.
+    ``example`` is a valid line of TOML, ``more`` are lines on how it came about.
     """
 
     line: int
@@ -40,13 +40,15 @@ class Problem(Struct, frozen=True):
     name: str = ""
     valid: tuple[str, ...] = ()
     example: str = ""
+    more: tuple[str, ...] = ()
 
     def lines(self, file: str) -> list[str]:
-        """The problem in words: one line, then an example."""
+        """The problem in words: one line, then how it came about, what is valid, and an example."""
         where = f"{dotted(self.keys)}: " if self.keys else ""
         offers = nearest(self.name, self.valid) if self.name else []
         hint = f"; did you mean {', '.join(map(repr, offers))}?" if offers else ""
         lines = [f"{file}:{self.line}: {where}{self.text}{hint}"]
+        lines += [f"    {line}" for line in self.more]
         if self.valid and not offers:
             lines.append(f"    valid: {_some(self.valid)}")
         if self.example:
@@ -70,10 +72,11 @@ class Problems(Struct, eq=False):
         name: str = "",
         valid: Iterable[str] = (),
         example: str = "",
+        more: Iterable[str] = (),
     ) -> None:
         """Note a problem at ``keys``."""
         line = nearest_line(self.lines, keys)
-        self.found.append(Problem(line, keys, text, name, tuple(valid), example))
+        self.found.append(Problem(line, keys, text, name, tuple(valid), example, tuple(more)))
         self._concerned.update(keys[:length] for length in range(1, len(keys) + 1))
 
     def concerns(self, *keys: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,13 @@ class ProjectFiles:
         from pytest_tinybudget.detection.reading import root_around
 
         return root_around(self._folder)
+
+    @cached_property
+    def any(self) -> bool:
+        """Whether there are files that may say something: their names are looked at, no more."""
+        from pytest_tinybudget.detection.names import any_to_read
+
+        return any_to_read(self.root)
 
     @property
     def detection(self) -> Detection:
@@ -94,7 +102,13 @@ class ProjectFiles:
         ]
 
     def why_nothing(self, board: Board) -> str:
-        """Why the files name no runtime for ``board``: what was looked for, and what was found."""
+        """That the files name no runtime for ``board``, in one line."""
+        where = displayed_path(self.root)
+        place = "" if where == "." else f" in {where}"
+        return f"the project's files name no TFLM for {board.id} ({board.core}){place}"
+
+    def searched(self) -> list[str]:
+        """Lines: what was found of other boards, what is not read, and what was looked for."""
         from pytest_tinybudget.detection.detect import LOOKED_FOR
 
         found = [
@@ -102,15 +116,10 @@ class ProjectFiles:
             for each in self.detection.findings
             if each.product not in ("build-flags", "esp-nn", "cmsis-nn")
         ]
-        named = ", ".join(found[:_MOST_NAMED])
-        but = f"; what they name is not for it, or nothing is known of it: {named}" if found else ""
-        but += "".join(f"; {line}" for line in self.unread())
-        looked_for = ", ".join(LOOKED_FOR)
-        where = displayed_path(self.root)
-        return (
-            f"the project's files name no TFLM for {board.id} ({board.core}){but}; looked for "
-            f"{looked_for} in {'this folder' if where == '.' else where}"
-        )
+        lines = [f"not for it, or not known: {each}" for each in found[:_MOST_NAMED]]
+        if len(found) > _MOST_NAMED:
+            lines.append(f"and {len(found) - _MOST_NAMED} more; tinybudget doctor names them all")
+        return [*lines, *self.unread(), *LOOKED_FOR]
 
 
 def _called(written: str, known: Mapping[str, Board]) -> tuple[str, ...]:

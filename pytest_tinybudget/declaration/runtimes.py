@@ -20,11 +20,14 @@ from pytest_tinybudget.declaration.schema import RuntimeTable
 from pytest_tinybudget.declaration.shipped import called
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.declaration.suitability import does_not_run
+from pytest_tinybudget.declaration.suitability import searched
 from pytest_tinybudget.declaration.suitability import suitable
 from pytest_tinybudget.declaration.suitability import suits
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.abi import Abi
+from pytest_tinybudget.runtimes.distributions import distributions
 from pytest_tinybudget.runtimes.distributions import nearest_names
+from pytest_tinybudget.runtimes.distributions import sdks
 from pytest_tinybudget.runtimes.firmware import FixedCost
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
@@ -106,7 +109,8 @@ def check_suitable(
     if keys == ("extends",):
         text += "; the file that is extended chooses it"
     example = f'runtime = "{valid[0]}"' if valid else ""
-    context.problems.add(keys, text, valid=valid, example=example)
+    more = searched(chosen)
+    context.problems.add(keys, text, valid=valid, example=example, more=more)
 
 
 def operator_cost(context: Context, name: str, table: OperatorTable) -> OperatorCost:
@@ -137,17 +141,29 @@ def _runtime(context: Context, name: str, table: RuntimeTable) -> DeclaredRuntim
     if base is None or base.runtime is None:
         return DeclaredRuntime(name, None)
     _check_family(context, base, table, keys)
+    fitting = _check_app_libc(context, base, table, keys)
+    families = frozenset(CORES[core].family for core in _by_core(base, table) if core in CORES)
     own_table = table.table is not None
     if not base.by_core:
-        return DeclaredRuntime(name, _changed(context, name, base.runtime, table), None, own_table)
-    cores = base.by_core
+        changed = _changed(context, name, base.runtime, table, families)
+        return DeclaredRuntime(name, changed, None, own_table)
+    built = LIBRARIES[table.kernels].families if table.kernels else ()
+    cores = dict(base.by_core)
+    if table.core is None:
+        cores = {
+            core: each
+            for core, each in cores.items()
+            if core in fitting and (not built or CORES[core].family in built)
+        }
+    if not cores:
+        return DeclaredRuntime(name, None)  # which a problem tells
     if table.core is not None:  # it is for that core alone
         core = context.look_up("core", table.core, base.by_core, (*keys, "core"))
         if core is None:
             return DeclaredRuntime(name, None)
         cores = {table.core: core}
     # What is wrong with a key is so on every core, and is a problem once.
-    by_core = {core: _changed(context, name, each, table) for core, each in cores.items()}
+    by_core = {core: _changed(context, name, each, table, families) for core, each in cores.items()}
     return DeclaredRuntime(name, next(iter(by_core.values())), None, own_table, by_core)
 
 
@@ -190,10 +206,15 @@ def _fixed_cost(context: Context, table: RuntimeTable, keys: KeyPath) -> FixedCo
     return None if flash is None or stack is None else FixedCost(flash, stack)
 
 
-def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) -> Runtime:
-    """``base`` with the core, the kernels, the ABI and the section graph of ``table``."""
+def _changed(
+    context: Context, name: str, base: Runtime, table: RuntimeTable, families: frozenset[str]
+) -> Runtime:
+    """``base`` with the core, the kernels, the ABI and the section graph of ``table``.
+
+    ``families`` are those of all cores that the runtime is for.
+    """
     keys = ("runtime", name)
-    kernels = _kernels(context, base.kernels, table, keys)
+    kernels = _kernels(context, base.kernels, table, keys, families)
     abi = replace(
         base.abi,
         enum_bytes=table.enum_bytes or base.abi.enum_bytes,
@@ -225,6 +246,46 @@ def _changed(context: Context, name: str, base: Runtime, table: RuntimeTable) ->
         graph=graph,
         flash_margin_percent=margin,
     )
+
+
+def _check_app_libc(
+    context: Context, base: DeclaredRuntime, table: RuntimeTable, keys: KeyPath
+) -> tuple[str, ...]:
+    """The cores for which ``app_libc`` can be so; a problem where there is none.
+
+    What an SDK's application has goes with what is built with that SDK. A distribution is built
+    with its own; TFLM from its own repository may be built with any that is made for the core.
+    """
+    runtimes = _by_core(base, table)
+    said, whole = table.app_libc, base.runtime
+    if said is None or said not in sdks() or whole is None:
+        return tuple(runtimes)
+    having = [each for each in distributions().values() if each.app_libc == said]
+    cores = {core for each in having for core in each.cores}
+    fitting = tuple(core for core in runtimes if core in cores)
+    name = whole.distribution.partition(" ")[0]
+    if name and name not in {each.name for each in having}:
+        reason = f"{name} is not built with it"
+    elif not fitting:
+        reason = f"it is not made for {' and '.join(sorted(runtimes))}"
+    else:
+        return fitting
+    context.problems.add(
+        (*keys, "app_libc"),
+        f"{said!r} is what an application of {said} has, and {reason}",
+        valid=(whole.app_libc, *(each for each in ("none", "printf") if each != whole.app_libc)),
+        example=f'app_libc = "{whole.app_libc}"',
+    )
+    return tuple(runtimes)
+
+
+def _by_core(base: DeclaredRuntime, table: RuntimeTable) -> dict[str, Runtime]:
+    """The runtimes that ``table`` changes, by the names of the cores that they are for."""
+    if table.core in CORES and base.runtime is not None:
+        return {table.core: base.by_core.get(table.core, base.runtime)}
+    if base.by_core or base.runtime is None:
+        return dict(base.by_core)
+    return {core.name: base.runtime for core in base.runtime.cores}
 
 
 def _decides_flash(kernels: Kernels, abi: Abi, tflm: Tflm) -> Hashable:
@@ -261,8 +322,14 @@ def _tflm(base: Runtime, table: RuntimeTable) -> Tflm:
     )
 
 
-def _kernels(context: Context, base: Kernels, table: RuntimeTable, keys: KeyPath) -> Kernels:
-    """``base`` with what ``table`` says of the kernel library."""
+def _kernels(
+    context: Context,
+    base: Kernels,
+    table: RuntimeTable,
+    keys: KeyPath,
+    families: frozenset[str],
+) -> Kernels:
+    """``base``, built for cores of ``families``, with what ``table`` says of the library."""
     library = table.kernels or base.library
     vectors = base.vectors if table.vectors is None else table.vectors
     if "vectors" not in LIBRARIES[library].extensions:
@@ -277,12 +344,17 @@ def _kernels(context: Context, base: Kernels, table: RuntimeTable, keys: KeyPath
         dsp=first(table.dsp, base.dsp),
         mve=first(table.mve, base.mve),
         vectors=vectors,
-        version=_kernels_version(context, base, library, table, keys),
+        version=_kernels_version(context, base, library, table, keys, families),
     )
 
 
 def _kernels_version(
-    context: Context, base: Kernels, library: LibraryName, table: RuntimeTable, keys: KeyPath
+    context: Context,
+    base: Kernels,
+    library: LibraryName,
+    table: RuntimeTable,
+    keys: KeyPath,
+    families: frozenset[str],
 ) -> Version:
     """The version of the kernel library, which has a key of its own."""
     versions: tuple[tuple[str, LibraryName, str | None], ...] = (
@@ -290,8 +362,24 @@ def _kernels_version(
         ("esp_nn", "esp-nn", table.esp_nn),
     )
     for key, of, said in versions:
-        if said is not None and library != of:
+        of_families = LIBRARIES[of].families
+        if context.problems.concerns(*keys, key):
+            continue  # told of another core already
+        if said is not None and of_families and families.isdisjoint(of_families):
+            # One error is enough where the library itself is chosen as well.
+            if table.kernels != of:
+                text = (
+                    f"is a version of {of}, which is built for {' and '.join(of_families)}; this "
+                    f"runtime is for {' and '.join(sorted(families))}: leave it out"
+                )
+                context.problems.add((*keys, key), text)
+        elif said is not None and library != of:
             text = f"is a version of {LIBRARIES[of].label}, these kernels are {library}"
+            if of_families:
+                text = (
+                    f"is a version of {of}, which is built for {' and '.join(of_families)}: "
+                    "choose these kernels for such cores, or leave it out"
+                )
             context.problems.add((*keys, key), text, example=f'kernels = "{of}"')
     if library == "cmsis-nn" and table.cmsis_nn is not None:
         return find_version("cmsis-nn", table.cmsis_nn.lower())

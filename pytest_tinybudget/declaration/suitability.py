@@ -113,6 +113,11 @@ def does_not_run(declared: Named, board: Board) -> str:
     )
 
 
+def searched(declared: Named) -> list[str]:
+    """Where ``runtime = "project"`` found nothing, lines of where it looked."""
+    return [] if declared.files is None else declared.files.searched()
+
+
 def require_suitable(declared: Named, board: Board, runtimes: Mapping[str, Named]) -> None:
     """Nothing where ``declared`` runs on ``board``.
 
@@ -122,7 +127,8 @@ def require_suitable(declared: Named, board: Board, runtimes: Mapping[str, Named
     if suits(declared, board) == "other":
         names = ", ".join(suitable(runtimes, board))
         text = does_not_run(declared, board)
-        raise TinybudgetError(text, details=(f"valid: {names}",), code="TB200")
+        details = (*searched(declared), f"valid: {names}")
+        raise TinybudgetError(text, details=details, code="TB200")
 
 
 def for_a_lesser_core(name: str, runtime: Runtime, board: Board) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from collections.abc import Iterator
 from itertools import islice
@@ -22,6 +23,8 @@ from pytest_tinybudget.detection.finding import Detection
 from pytest_tinybudget.detection.finding import Finding
 from pytest_tinybudget.detection.finding import Problem
 from pytest_tinybudget.detection.finding import UnreadableError
+from pytest_tinybudget.detection.names import PATTERNS
+from pytest_tinybudget.detection.names import matching
 from pytest_tinybudget.detection.products import named
 from pytest_tinybudget.detection.reading import MOST_BYTES
 from pytest_tinybudget.detection.reading import MOST_FILES
@@ -46,29 +49,34 @@ class Kind(Struct, frozen=True):
     read: Reader
 
 
-def _kind(name: str, pattern: str, read: Reader) -> Kind:
-    return Kind(name, re.compile(rf"(?:.*/)?(?:{pattern})\Z"), read)
+_READERS: dict[str, Reader] = {
+    "dependencies.lock": esp_idf.lock,
+    "idf_component.yml": esp_idf.manifest,
+    "sdkconfig": esp_idf.sdkconfig,
+    "west.yml": zephyr.manifest,
+    "zephyr/module.yml": zephyr.module,
+    "prj.conf": zephyr.fragment,
+    "library.properties": arduino.properties,
+    "sketch.yaml": arduino.sketch,
+    "platformio.ini": platformio.environments,
+    "CMakeLists.txt": cmake.dependencies,
+    "ESPHome's YAML": esphome.device,
+    "requirements.txt": esphome.requirements,
+    "components/*/__init__.py": esphome.component,
+}
+#: The first that matches reads a file.
+KINDS = tuple(Kind(name, matching(name), _READERS[name]) for name in PATTERNS)
 
-
-#: The first that matches reads a file. What messages name as looked for comes from here as well.
-KINDS = (
-    _kind("dependencies.lock", r"dependencies\.lock", esp_idf.lock),
-    _kind("idf_component.yml", r"idf_component\.ya?ml", esp_idf.manifest),
-    _kind("sdkconfig", r"sdkconfig(?:\.defaults(?:\.\w+)*)?", esp_idf.sdkconfig),
-    _kind("west.yml", r"west\.ya?ml", zephyr.manifest),
-    _kind("zephyr/module.yml", r"zephyr/module\.ya?ml", zephyr.module),
-    _kind("prj.conf", r"[\w.-]+\.conf", zephyr.fragment),
-    _kind("library.properties", r"library\.properties", arduino.properties),
-    _kind("sketch.yaml", r"sketch\.ya?ml", arduino.sketch),
-    _kind("platformio.ini", r"platformio[\w.-]*\.ini", platformio.environments),
-    _kind("CMakeLists.txt", r"CMakeLists\.txt|[\w.-]+\.cmake", cmake.dependencies),
-    _kind("ESPHome's YAML", r"[^/]+\.ya?ml", esphome.device),
-    _kind("requirements.txt", r"requirements[\w.-]*\.txt", esphome.requirements),
-    _kind("components/*/__init__.py", r"components/[\w-]+/__init__\.py", esphome.component),
+#: What is looked for, in words: lines that fit doctor in 80 columns, behind its names.
+LOOKED_FOR = tuple(
+    textwrap.wrap(
+        f"looked for {', '.join((submodules.FILE, *PATTERNS))}",
+        52,
+        break_on_hyphens=False,
+        break_long_words=False,
+        subsequent_indent="  ",
+    )
 )
-
-#: What is looked for, in words.
-LOOKED_FOR = (".gitmodules", *(kind.name for kind in KINDS))
 
 
 def detect(root: Path) -> Detection:

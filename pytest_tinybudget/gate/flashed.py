@@ -40,7 +40,7 @@ def with_flashed(
     if declared.files is not None:
         found = declared.files.flashed(pair.board)
         return result if found is None else _taken(result, found, declared.files.unread())
-    if isinstance(pair, Pair) and _is_chosen(pair):
+    if isinstance(pair, Pair):
         contradiction = _contradiction(pair, footprint, workspace)
         return warned(result, (contradiction,)) if contradiction else result
     return result
@@ -79,6 +79,8 @@ def named_instead(pair: Pair) -> Flashed | None:
     declared = pair.declared_runtime if pair.board.runs_tflm else None
     if files is None or declared is None or declared.name not in shipped_runtimes():
         return None
+    if not files.any:
+        return None
     found = files.flashed(pair.board)
     possible = (found.runtime.one_of or (found.runtime,)) if found else ()
     counted = pair.firmware.runtime
@@ -96,8 +98,9 @@ def _contradiction(pair: Pair, footprint: Footprint, workspace: Workspace) -> st
     named, declared = found.runtime.name, pair.firmware.name
     if named == declared:
         named, declared = _builds(found.runtime, pair.firmware.runtime)
+    counted = "the declared runtime" if _is_chosen(pair) else f"the default of {pair.board.id}"
     return (
-        f"the project's files name {named} ({found.places}), and the declared runtime "
+        f"the project's files name {named} ({found.places}), and {counted} "
         f"is {declared}: {_difference(footprint, flashed)}; "
         f'runtime = "{PROJECT}" counts what they name'
     )

@@ -1,0 +1,54 @@
+"""The names of files that may say what is flashed, and a first look for one of them.
+
+Most projects have none. So it is looked for before the readers are imported, which takes longer.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from pytest_tinybudget.detection.reading import folders_below
+
+
+#: What messages call a format, and the pattern of its files. The order is that of the readers.
+PATTERNS = {
+    "dependencies.lock": r"dependencies\.lock",
+    "idf_component.yml": r"idf_component\.ya?ml",
+    "sdkconfig": r"sdkconfig(?:\.defaults(?:\.\w+)*)?",
+    "west.yml": r"west\.ya?ml",
+    "zephyr/module.yml": r"zephyr/module\.ya?ml",
+    "prj.conf": r"[\w.-]+\.conf",
+    "library.properties": r"library\.properties",
+    "sketch.yaml": r"sketch\.ya?ml",
+    "platformio.ini": r"platformio[\w.-]*\.ini",
+    "CMakeLists.txt": r"CMakeLists\.txt|[\w.-]+\.cmake",
+    "ESPHome's YAML": r"[^/]+\.ya?ml",
+    "requirements.txt": r"requirements[\w.-]*\.txt",
+    "components/*/__init__.py": r"components/[\w-]+/__init__\.py",
+}
+
+#: Where git has the submodules of a repository.
+SUBMODULES = ".gitmodules"
+
+
+def matching(name: str) -> re.Pattern[str]:
+    """The pattern of the format ``name`` for whole paths, relative to the root, POSIX."""
+    return re.compile(rf"(?:.*/)?(?:{PATTERNS[name]})\Z")
+
+
+def any_to_read(root: Path) -> bool:
+    """Whether a file in or below ``root`` may say what is flashed: by name, nothing is read."""
+    if (root / SUBMODULES).exists():
+        return True
+    pattern = _any()
+    return any(
+        folder.is_tflm or any(pattern.match(folder.at(name)) for name in folder.names)
+        for folder in folders_below(root, frozenset())
+    )
+
+
+@cache
+def _any() -> re.Pattern[str]:
+    return re.compile(rf"(?:.*/)?(?:{'|'.join(PATTERNS.values())})\Z")
