@@ -31,6 +31,7 @@ from pytest_tinybudget.commands import doctor
 from pytest_tinybudget.commands import energy
 from pytest_tinybudget.commands import explain
 from pytest_tinybudget.commands import fleet
+from pytest_tinybudget.commands import golden
 from pytest_tinybudget.commands import history
 from pytest_tinybudget.commands import init
 from pytest_tinybudget.commands import inspect
@@ -56,6 +57,7 @@ _COMMANDS = (
         inspect,
         shrink,
         carray,
+        golden,
         package,
         init,
         tighten,

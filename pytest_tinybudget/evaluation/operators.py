@@ -129,7 +129,7 @@ def _ran(model: Model, crashed: list[int]) -> tuple[list[dict[str, Any]] | None,
 
     arguments = [
         "model.tflite",
-        str(_arena_bytes(model)),
+        str(arena_bytes(model)),
         str(SAMPLES),
         ",".join(map(str, crashed)),
     ]
@@ -186,7 +186,7 @@ def _off(found: list[dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def _arena_bytes(model: Model) -> int:
+def arena_bytes(model: Model) -> int:
     """More than any plan needs: all tensors side by side, and room for everything else."""
     tensors = sum(tensor.bytes for graph in model.subgraphs for tensor in graph.tensors)
     return 4 * tensors + 10 * model.bytes + _SPARE_ARENA_BYTES

@@ -257,7 +257,25 @@ def _said(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:200]
 
 
-def _values(tensor: Tensor, chance: np.random.Generator) -> Array:
+def quantized(values: Array, tensor: Tensor) -> Array:
+    """Numbers as the contents of ``tensor``; integers of its own type are that already.
+
+    Raises:
+        ValueError: other integers, of which nobody knows what they stand for.
+    """
+    kind = np.dtype(_TYPES[tensor.type])
+    if values.dtype == kind or not _is_quantized(tensor):
+        return np.asarray(values, kind).reshape(tensor.shape)
+    if values.dtype.kind != "f":
+        raise ValueError(f"{values.dtype}, but the model's input is {kind}: give {kind} or floats")
+    limits = np.iinfo(kind)
+    levels = np.rint(values / tensor.quantization.scales[0]) + _zero_point(tensor)
+    clipped: Array = np.clip(levels, limits.min, limits.max).astype(kind).reshape(tensor.shape)
+    return clipped
+
+
+def random_values(tensor: Tensor, chance: np.random.Generator) -> Array:
+    """Random contents of an input, over the whole range of a quantized one."""
     kind = np.dtype(_TYPES[tensor.type])
     if kind.kind == "f":
         return chance.standard_normal(tensor.shape).astype(kind)
@@ -290,7 +308,7 @@ def main(file: str, arena: str, samples: str, skipped: str) -> None:
     chance = np.random.default_rng(0)
     for _ in range(int(samples)):
         for position, index in enumerate(model.main.inputs):
-            interpreter.set_input(_values(model.main.tensors[index], chance), position)
+            interpreter.set_input(random_values(model.main.tensors[index], chance), position)
         _print({"at": -1})
         interpreter.invoke()
         for each in compared:
