@@ -68,7 +68,8 @@ def render_header(golden: Golden) -> bytes:
     name = c_identifier(golden.name)
     text = [
         f"/* {comment_text(golden.name)}: inputs, and the outputs that TFLM gives for them.",
-        " * Written by pytest-tinybudget, do not edit. The samples follow each other in one interpreter, without a reset.",
+        " * Written by pytest-tinybudget, do not edit.",
+        " * The samples follow each other in one interpreter, without a reset.",
         f" * Model: sha256 {golden.sha256}",
         *(f" * {comment_text(line)}" for line in golden.origin),
         " * Define TINYBUDGET_GOLDEN_SECTION to place the arrays, such as",
