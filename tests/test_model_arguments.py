@@ -135,8 +135,8 @@ def _zip(name: str, *members: str) -> None:
 
 FOREIGN = {
     "kws.onnx": ("is an ONNX model", "onnx2tf"),
-    "kws.pt": ("is a PyTorch file", "litert-torch"),
-    "kws.pth": ("is a PyTorch file", "litert-torch"),
+    "kws.pt": ("is a PyTorch file", "torch.export.save("),
+    "kws.pth": ("is a PyTorch file", "torch.export.save("),
     "kws.pt2": ("is a PyTorch program (torch.export)", "litert-torch"),
     "kws.safetensors": ("is weights without a graph", "declare what was saved"),
     "kws.pb": ("is a TensorFlow graph", "SavedModel"),
@@ -161,7 +161,7 @@ def test_a_model_of_another_kind_is_told_how_it_becomes_a_source(
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in FOREIGN if name not in ("kws.keras", "kws.onnx")]
+    "name", [name for name in FOREIGN if name not in ("kws.keras", "kws.onnx", "kws.pt2")]
 )
 def test_a_declared_source_of_another_kind_is_told_so(
     name: str, capsys: pytest.CaptureFixture[str]

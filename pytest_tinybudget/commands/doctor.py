@@ -36,6 +36,11 @@ _EXTRAS: tuple[tuple[str, tuple[tuple[str, ...], ...], str], ...] = (
         (("litert-quantizer", "ai-edge-quantizer"), ("ai-edge-litert",)),
         "float .tflite sources",
     ),
+    (
+        "pytorch",
+        (("litert-torch",), ("torch",), ("litert-quantizer", "ai-edge-quantizer")),
+        "PyTorch sources",
+    ),
     ("verify", (("tflite-micro",),), "--tinybudget-verify"),
     ("elf", (("pyelftools",),), "runtime read, runtime build, calibrate"),
     ("ethosu", (("ethos-u-vela",),), "boards with an Ethos-U"),

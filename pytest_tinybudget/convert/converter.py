@@ -15,6 +15,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,6 +36,8 @@ from pytest_tinybudget.convert.requirements import missing_packages
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.settings import stripped_text
+from pytest_tinybudget.convert.sources import Backend
+from pytest_tinybudget.convert.sources import backend_of
 from pytest_tinybudget.convert.sources import by_quantizer
 from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.convert.sources import kind_of
@@ -44,12 +47,17 @@ from pytest_tinybudget.graph.locations import is_c_source
 if TYPE_CHECKING:
     from pytest_tinybudget.convert.files import Job
     from pytest_tinybudget.convert.files import JobFolder
-    from pytest_tinybudget.convert.server import Backend
     from pytest_tinybudget.convert.server import Server
 
 
 #: The packages that make the file.
-_CONVERTERS = ("tensorflow", "tensorflow-cpu", *(name for name, _ in QUANTIZERS), NAME)
+_CONVERTERS = (
+    "tensorflow",
+    "tensorflow-cpu",
+    *(name for name, _ in QUANTIZERS),
+    NAME,
+    "litert-torch",
+)
 
 #: Called with the model and the step of its conversion, to show progress.
 Progress = Callable[[str, str], None]
@@ -154,7 +162,7 @@ class Converter:
             if self.cache is not None:
                 stack.enter_context(self.cache.locked([task.key for task in missing]))
                 missing = self._missing(missing)  # another process may have made it meanwhile
-            for backend in ("tensorflow", "quantizer"):
+            for backend in get_args(Backend):
                 self._make([task for task in missing if _backend(task) == backend])
 
     def _missing(self, tasks: Iterable[_Task]) -> list[_Task]:
@@ -291,7 +299,7 @@ def _refusal(request: Request) -> ConversionError | None:
 
 
 def _backend(task: _Task) -> Backend:
-    return "quantizer" if by_quantizer(kind_of(task.request.source)) else "tensorflow"
+    return backend_of(kind_of(task.request.source))
 
 
 def job_of(request: Request) -> Job:
@@ -307,7 +315,7 @@ def job_of(request: Request) -> Job:
         data_path=None if settings.data_path is None else str(settings.data_path.absolute()),
         data_function=settings.data_function,
         custom_objects=settings.custom_objects,
-        strip=settings.strip,
+        strip=drops_names(request),
         per_channel_dense=settings.scales_per_channel,
         activations=settings.activations,
         timeout_seconds=settings.timeout_seconds,
@@ -315,6 +323,11 @@ def job_of(request: Request) -> Job:
         input_shapes=settings.input_shapes,
         onnx_command=settings.onnx_command,
     )
+
+
+def drops_names(request: Request) -> bool:
+    """Whether names are left out: litert-torch's take more than some models' weights."""
+    return request.settings.strip or kind_of(request.source) == "torch"
 
 
 def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
@@ -359,7 +372,7 @@ def _settings_text(request: Request) -> str:
     told = [
         settings.activations,
         f"dense layers per {'channel' if per_channel else 'tensor'}",
-        "stripped" if settings.strip else "",
+        "stripped" if drops_names(request) else "",
         *(f"{name} {packages[name]}" for name in _CONVERTERS if name in packages),
     ]
     return ", ".join(filter(None, told))

@@ -37,6 +37,7 @@ REVISION = 4
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "numpy", "h5py")
 _QUANTIZER = ("ai-edge-litert", "numpy")
+_TORCH = ("torch", "litert-torch", "litert-converter")
 
 #: CPU features that choose other kernels in TensorFlow's calibration, as Linux names them.
 _FEATURES = ("sse4_1", "avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8",
@@ -113,6 +114,8 @@ def versions(kind: Kind, settings: Conversion) -> dict[str, str]:
 @cache
 def _installed(kind: Kind) -> dict[str, str]:
     packages = (quantizer_name(), *_QUANTIZER) if by_quantizer(kind) else _TENSORFLOW
+    if kind == "torch":
+        packages = (*_TORCH, *packages)
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for package in packages:
         with suppress(PackageNotFoundError):

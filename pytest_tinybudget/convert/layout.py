@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-#: The numbers of dimensions, batch included, whose channels are moved to the end: by
-#: onnx2tf.
-CHANNELS_FIRST: dict[Kind, tuple[int, ...]] = {"onnx": (3, 4, 5)}
+#: The numbers of dimensions, batch included, whose channels are moved to the end: of a
+#: PyTorch program by ``worker/torch_backend.py``, of an ONNX model by onnx2tf.
+CHANNELS_FIRST: dict[Kind, tuple[int, ...]] = {"torch": (4,), "onnx": (3, 4, 5)}
 
 
 def channels_first_of(source: Path) -> tuple[int, ...]:

@@ -21,7 +21,11 @@ _NEWEST_PYTHON = (3, 13)
 
 def missing_packages(kind: Kind, shown: str, settings: Conversion) -> ConversionError | None:
     """The message for a source whose framework is missing, with the command that installs it."""
-    if by_quantizer(kind):
+    if kind == "torch":
+        modules = ("torch", "litert_torch")
+        is_there = installed_quantizer() is not None and all(map(find_spec, modules))
+        extra, what = "pytorch", "PyTorch sources"
+    elif by_quantizer(kind):
         is_there = installed_quantizer() is not None
         extra, what = "quantize", "ONNX sources" if kind == "onnx" else "a float .tflite"
     else:

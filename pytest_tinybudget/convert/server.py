@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 from typing import Any
-from typing import Literal
 
 from pytest_tinybudget.base.processes import end
 from pytest_tinybudget.base.processes import kill_group
@@ -28,10 +27,8 @@ from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import LARGEST_LOG_BYTES
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.sources import Backend
 
-
-#: What a worker imports: ``tensorflow`` for Keras and SavedModels, ``quantizer`` for ``.tflite``.
-Backend = Literal["tensorflow", "quantizer"]
 
 #: Called with a job and the step that it is at.
 OnStep = Callable[[Job, str], None]

@@ -13,8 +13,12 @@ from pytest_tinybudget.convert.settings import Conversion
 
 
 #: ``keras``: Keras 3 archive; ``h5``: HDF5, Keras 3 or older; ``saved_model``: folder;
-#: ``tflite``: float TF Lite; ``onnx``: ONNX.
-Kind = Literal["keras", "h5", "saved_model", "tflite", "onnx"]
+#: ``tflite``: float TF Lite; ``onnx``: ONNX;
+#: ``torch``: a program of ``torch.export``.
+Kind = Literal["keras", "h5", "saved_model", "tflite", "onnx", "torch"]
+#: What a worker imports: ``tensorflow`` for Keras and SavedModels, ``torch`` for PyTorch,
+#: ``quantizer`` for the rest; ``worker/`` has a module ``…_backend`` for each.
+Backend = Literal["tensorflow", "quantizer", "torch"]
 
 _SUFFIXES: dict[str, Kind] = {
     ".keras": "keras",
@@ -22,8 +26,10 @@ _SUFFIXES: dict[str, Kind] = {
     ".hdf5": "h5",
     ".tflite": "tflite",
     ".onnx": "onnx",
+    ".pt2": "torch",
 }
 _TFLITE_START = b"\0\0\0\0TFL3"
+_ZIP_START = b"PK\x03\x04"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 #: Absolute names, or with "..": Keras never writes them, and unpacking might follow them.
@@ -40,7 +46,7 @@ def kind_of(path: Path) -> Kind:
     if (path / SAVED_MODEL_FILE).is_file():
         return "saved_model"
     kind = _SUFFIXES.get(path.suffix.lower(), "tflite")
-    return "tflite" if kind == "onnx" and _is_tflite(path) else kind
+    return "tflite" if kind in ("onnx", "torch") and _is_tflite(path) else kind
 
 
 def _is_tflite(path: Path) -> bool:
@@ -54,7 +60,14 @@ def _is_tflite(path: Path) -> bool:
 
 def by_quantizer(kind: Kind) -> bool:
     """Whether the quantizer makes the INT8 file, of a float ``.tflite`` at hand or made first."""
-    return kind in ("tflite", "onnx")
+    return backend_of(kind) != "tensorflow"
+
+
+def backend_of(kind: Kind) -> Backend:
+    """What a worker imports to convert a source of this kind."""
+    if kind == "torch":
+        return "torch"
+    return "quantizer" if kind in ("tflite", "onnx") else "tensorflow"
 
 
 def converts(path: Path, settings: Conversion) -> bool:
@@ -100,6 +113,8 @@ def check_source(path: Path, kind: Kind, shown: str) -> None:
         raise ConversionError(f"{shown}: is empty")
     if kind == "keras":
         _check_archive(path, shown)
+    elif kind == "torch" and not start.startswith(_ZIP_START):
+        raise ConversionError(f"{shown}: not a program of torch.export (no ZIP archive)")
     elif kind == "h5" and start != _HDF5_SIGNATURE:
         raise ConversionError(f"{shown}: not an HDF5 file (its first bytes are {start!r})")
 

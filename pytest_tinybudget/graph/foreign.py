@@ -9,8 +9,8 @@ from pytest_tinybudget.base.text import printable
 
 
 _PYTORCH = (
-    "make a .tflite of the model with litert-torch (litert_torch.convert(model, example), then "
-    '.export("kws.tflite")) and declare that'
+    "save the model as a program, torch.export.save(torch.export.export(model.eval(), example), "
+    '"kws.pt2"), and declare that'
 )
 _TENSORFLOW = (
     "declare the folder of a SavedModel, which holds saved_model.pb; make a .tflite of a frozen "
@@ -23,7 +23,6 @@ _BY_SUFFIX = {
     ".ort": ("an ONNX Runtime model", "declare the .onnx that it was made of"),
     ".pt": ("a PyTorch file", _PYTORCH),
     ".pth": ("a PyTorch file", _PYTORCH),
-    ".pt2": ("a PyTorch program (torch.export)", _PYTORCH),
     ".ptl": ("a PyTorch Mobile model", _PYTORCH),
     ".pte": ("an ExecuTorch program", f"take the PyTorch model that it was made of: {_PYTORCH}"),
     ".ckpt": ("a checkpoint: weights without a graph", _RETRAIN),
@@ -47,6 +46,7 @@ _CONVERTED = {
     ".keras": f"is a Keras model: {_DECLARE}",
     ".h5": f"is a Keras model: {_DECLARE}",
     ".hdf5": f"is a Keras model: {_DECLARE}",
+    ".pt2": f"is a PyTorch program (torch.export): {_DECLARE} (with litert-torch)",
     ".onnx": f"is an ONNX model: {_DECLARE} (with onnx2tf)",
 }
 _PARTS_OF_SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")

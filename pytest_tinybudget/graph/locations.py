@@ -14,7 +14,7 @@ C_SUFFIXES = frozenset(
 ASSEMBLER_SUFFIXES = frozenset({".s", ".asm"})
 
 #: Suffixes of models that are measured as they are, or converted.
-_SUFFIXES = frozenset({".tflite", ".lite", ".keras", ".h5", ".hdf5", ".onnx"})
+_SUFFIXES = frozenset({".tflite", ".lite", ".keras", ".h5", ".hdf5", ".onnx", ".pt2"})
 
 #: Larger files are refused before they are read: no microcontroller maps as much flash.
 MAX_FILE_BYTES = 256 * 1024**2

@@ -96,6 +96,10 @@ def _loader(job: Job) -> Callable[[Job, ModuleType | None], Any]:
         from pytest_tinybudget.convert.worker import quantizer_backend
 
         return quantizer_backend.load
+    if job.kind == "torch":
+        from pytest_tinybudget.convert.worker import torch_backend
+
+        return torch_backend.load
     if job.kind == "onnx":
         from pytest_tinybudget.convert.worker import onnx_source
 

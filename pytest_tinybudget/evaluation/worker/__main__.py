@@ -13,7 +13,7 @@ from pytest_tinybudget.base.confinement import end_with_parent
 from pytest_tinybudget.base.confinement import limit_resources
 from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import JobFolder
-from pytest_tinybudget.convert.sources import by_quantizer
+from pytest_tinybudget.convert.sources import backend_of
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.evaluation.interpreters import MODULES
@@ -151,7 +151,7 @@ def _import(job: Job) -> None:
     for name in dict.fromkeys(filter(None, engines)):
         import_module(MODULES[name])
     if job.source is not None:
-        backend = "quantizer" if by_quantizer(job.source.kind) else "tensorflow"
+        backend = backend_of(job.source.kind)
         import_module(f"pytest_tinybudget.convert.worker.{backend}_backend")
 
 
