@@ -87,8 +87,9 @@ def check(model: Source, *, board: str | Board, **settings: Unpack[Settings]) ->
     ``result.failed`` says whether it does not fit, ``result.headline`` why in one line.
 
     Args:
-        model: the path of a ``.tflite``, ``.keras`` or ``.h5`` file or of a SavedModel, or a
-            ``keras.Model``. What is no INT8 ``.tflite`` is converted (docs/conversion.md).
+        model: the path of a ``.tflite``, ``.keras``, ``.h5``, ``.pt2`` or ``.onnx`` file or of a
+            SavedModel, or a ``keras.Model`` or ``torch.nn.Module``. What is no INT8 ``.tflite`` is
+            converted (docs/conversion.md).
         board: a board's id in the catalog (``tinybudget boards``), or a ``Board``.
         budget: limits besides the board's room, such as ``{"flash": "200 KB", "ram": 49152}``;
             sizes as in ``tinybudget.toml`` (1 KB = 1024 B), or bytes; ``"latency": "100 ms"``
@@ -106,6 +107,7 @@ def check(model: Source, *, board: str | Board, **settings: Unpack[Settings]) ->
         stack: the stack that was measured, as a size; by default the runtime's table says it.
         representative_data: samples to calibrate a conversion with, as in a declaration, or an
             array (several by the names of the inputs) whose first axis is the sample.
+        example_inputs: of a ``torch.nn.Module``, a tensor with batch 1 for each input.
         custom_objects: module with the model's own layers, such as ``"training.layers"``.
         strip: leave out names, signatures and metadata.
         shrink: measure the model as a smaller file with the same outputs, as ``shrink`` makes it.
@@ -146,6 +148,7 @@ def measure(
         operators: as for ``check``.
         input_shapes: as for ``check``.
         representative_data: as for ``check``.
+        example_inputs: as for ``check``.
         custom_objects: as for ``check``.
         strip: as for ``check``.
         shrink: as for ``check``.

@@ -1,4 +1,4 @@
-"""A Keras model object in a training script or a test, taken as a source like a file.
+"""A live model in a training script or a test, Keras' or PyTorch's, taken as a source like a file.
 
 It is saved, and another process converts it, so that a failing converter does not end the training.
 """
@@ -6,8 +6,10 @@ It is saved, and another process converts it, so that a failing converter does n
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import nullcontext
 from os import PathLike
@@ -16,9 +18,11 @@ from types import NoneType
 from typing import TYPE_CHECKING
 from typing import Protocol
 from typing import TypeAlias
+from typing import cast
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.folders import temporary_folder
+from pytest_tinybudget.base.text import printable
 
 
 if TYPE_CHECKING:
@@ -35,31 +39,56 @@ class KerasModel(Protocol):
         """Save the model to ``filepath``, which ends with ``.keras``."""
 
 
+class TorchModule(Protocol):
+    """The part of ``torch.nn.Module`` that is used here."""
+
+    training: bool
+
+    def modules(self) -> Iterator[TorchModule]:
+        """The module and those in it."""
+
+    def eval(self) -> object:
+        """Put the module into the mode in which it is used."""
+
+
 #: A model's path, or the model itself.
-Source: TypeAlias = "str | PathLike[str] | KerasModel"
+Source: TypeAlias = "str | PathLike[str] | KerasModel | TorchModule"
 #: Samples to calibrate with: as in a declaration, or arrays whose first axis is the sample.
 Data: TypeAlias = "str | PathLike[str] | NDArray[np.generic] | Mapping[str, NDArray[np.generic]]"
 
 
 @contextmanager
-def on_disk(model: Source, data: Data | None) -> Iterator[tuple[Path, str | None]]:
+def on_disk(
+    model: Source, data: Data | None, example_inputs: Sequence[object] | None = None
+) -> Iterator[tuple[Path, str | None]]:
     """The path of ``model``, and ``data`` as a declaration has it. Both exist until the block ends.
+
+    A ``torch.nn.Module`` is exported as it runs on ``example_inputs``, tensors with batch 1.
 
     Raises:
         TinybudgetError: neither a path nor a model that can be saved.
     """
     is_there = isinstance(model, (str, PathLike)) and isinstance(data, (str, PathLike, NoneType))
     with nullcontext(Path()) if is_there else temporary_folder() as folder:
-        yield _path_of(model, folder), _declared(data, folder)
+        yield _path_of(model, folder, example_inputs), _declared(data, folder)
 
 
-def _path_of(model: Source, folder: Path) -> Path:
+def _path_of(model: Source, folder: Path, example_inputs: Sequence[object] | None) -> Path:
+    torch = sys.modules.get("torch")  # who has a module of it has imported it
+    if torch is not None and isinstance(model, torch.nn.Module):
+        return _exported(model, folder, example_inputs)
+    if example_inputs is not None:
+        raise TinybudgetError(
+            f"example_inputs is for a torch.nn.Module, not {type(model).__name__}"
+        )
     if isinstance(model, (str, PathLike)):
         return Path(model)
     if not callable(getattr(model, "save", None)):
         raise TinybudgetError(
-            f"expected the path of a model or a keras.Model, not {type(model).__name__}"
+            "expected the path of a model, a keras.Model or a torch.nn.Module, "
+            f"not {type(model).__name__}"
         )
+    model = cast("KerasModel", model)
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", model.name) or "model"
     path = folder / f"{name}.keras"
     try:
@@ -68,6 +97,38 @@ def _path_of(model: Source, folder: Path) -> Path:
         raise TinybudgetError(
             f"the model {model.name!r} cannot be saved: {error}", code="TB400"
         ) from error
+    return path
+
+
+def _exported(module: TorchModule, folder: Path, example_inputs: Sequence[object] | None) -> Path:
+    """The module as ``torch.export`` writes it; it is in the mode of use meanwhile.
+
+    Raises:
+        TinybudgetError: ``example_inputs`` are missing, or it cannot be exported.
+    """
+    import torch
+
+    name = type(module).__name__
+    if example_inputs is None:
+        raise TinybudgetError(
+            f"{name} is a torch.nn.Module: give example_inputs, a tensor with batch 1 for each "
+            "input, such as (torch.zeros(1, 3, 96, 96),)"
+        )
+    inputs = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else example_inputs
+    path = folder / f"{name}.pt2"
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        torch.export.save(torch.export.export(module, tuple(inputs)), path)
+    except Exception as error:  # torch raises any exception
+        said = next(iter(str(error).strip().splitlines()), "")
+        raise TinybudgetError(
+            f"{name} cannot be exported: {type(error).__name__}: {printable(said, limit=300)}",
+            code="TB400",
+        ) from error
+    finally:
+        for each, was_training in modes:
+            each.training = was_training
     return path
 
 

@@ -85,6 +85,7 @@ class MeasuredSettings(TypedDict, total=False):
     operators: OperatorCosts | None
     input_shapes: Shapes | None
     representative_data: Data | None
+    example_inputs: Sequence[object] | None
     custom_objects: str | None
     strip: bool
     shrink: bool
@@ -114,6 +115,7 @@ DEFAULTS: Settings = {
     "operators": None,
     "input_shapes": None,
     "representative_data": None,
+    "example_inputs": None,
     "custom_objects": None,
     "strip": False,
     "shrink": False,

@@ -31,7 +31,8 @@ def pair_with(
     Raises:
         TinybudgetError: model, board or a setting are wrong.
     """
-    with on_disk(model, settings.get("representative_data")) as (path, data):
+    example = settings.get("example_inputs")
+    with on_disk(model, settings.get("representative_data"), example) as (path, data):
         given: Settings = {**settings, "representative_data": data}
         yield pair_of(folder / path, board=board, root=folder.absolute(), settings=given)
 

@@ -45,7 +45,7 @@ def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
     graph = program.graph_module.graph
     refuse(graph)
     names, samples = _inputs(program, job)
-    module = _ChannelsLast(program, len(samples))
+    module = _ChannelsLast(program)
     content = _converted(module, samples)
     float_model = read_model(content, job.shown)
     made = prepared(content)
@@ -54,7 +54,7 @@ def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
         made, names=[names[index] for index in order], channels_first=CHANNELS_FIRST["torch"]
     )
     model.warnings = [*warnings_of(graph), *_unlike(module, samples, model, order)]
-    model.notes = [*notes_of(graph), *transposes(float_model)]
+    model.notes = [*notes_of(graph), *transposes(float_model, graph)]
     return model
 
 
@@ -105,11 +105,11 @@ def _example(shape: tuple[int, ...], dtype: Any) -> Any:
 class _ChannelsLast(torch.nn.Module):
     """The program with inputs of four dimensions as TFLM has them: channels last."""
 
-    def __init__(self, program: Any, count: int) -> None:
+    def __init__(self, program: Any) -> None:
         super().__init__()
         self.wrapped = program.module()
         self._form = program.call_spec.in_spec
-        self._count = count
+        self.training = False  # a program's module cannot be asked for another mode
 
     def forward(self, *tensors: Any) -> Any:
         turned = [
@@ -124,7 +124,7 @@ def _converted(module: Any, samples: Sequence[Any]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float.tflite"
         try:
-            litert_torch.convert(module.eval(), tuple(samples)).export(str(file))
+            litert_torch.convert(module, tuple(samples)).export(str(file))
         except MemoryError:
             raise
         except Exception as error:

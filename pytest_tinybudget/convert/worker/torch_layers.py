@@ -7,11 +7,14 @@ operators, each with the path of the module that made it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
 
 
 #: kMaxInputNum of TFLM's CONCATENATION (concatenation.cc).
@@ -24,6 +27,7 @@ _LACKING = {"gelu": ("GELU", "use ReLU, SiLU or Hardswish, and train with it")}
 #: Of the arguments of aten.batch_norm and aten.dropout, the one that says it is in training.
 _TRAINING = {"batch_norm": 5, "dropout": 2}
 _CONVOLUTIONS = ("conv1d", "conv2d")
+_CONVOLVES = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _MOST_NAMED = 4
 
 
@@ -70,25 +74,55 @@ def notes_of(graph: Any) -> list[str]:
     return list(_paddings(graph))
 
 
-def transposes(model: Model) -> list[str]:
-    """How many TRANSPOSE litert-torch left in the float file, and on which shapes."""
-    graph = model.main
-    left = [operator for operator in graph.operators if operator.name == "TRANSPOSE"]
+def transposes(model: Model, graph: Any) -> list[str]:
+    """How many TRANSPOSE litert-torch left in the float file ``model``, and at which layers."""
+    operators = model.main.operators
+    left = [operator for operator in operators if operator.name == "TRANSPOSE"]
     if not left:
         return []
-    shown = [
-        f"#{each.index} ({'x'.join(map(str, graph.tensors[each.outputs[0]].shape))}, "
-        f"{_short(graph.tensors[each.outputs[0]].name)})"
-        for each in left[:_MOST_NAMED]
-    ]
+    layers = _layers_of(model, graph)
+    shown = [f"#{each.index} {_place(each, operators, layers)}" for each in left[:_MOST_NAMED]]
     more = [f"and {len(left) - _MOST_NAMED} more"] if len(left) > _MOST_NAMED else []
     return [f"litert-torch left {len(left)} TRANSPOSE, a copy each: {', '.join([*shown, *more])}"]
 
 
-def _short(name: str) -> str:
-    """The part of a tensor's name that says the layer: litert-torch writes a chain of modules."""
-    parts = [part for part in name.replace(";", "/").split("/") if part]
-    return printable(parts[-1] if parts else "without a name", limit=40)
+def _layers_of(model: Model, graph: Any) -> dict[int, str]:
+    """The layers of the file's convolutions by operator: they keep their order.
+
+    Empty where there are not as many as in the program. litert-torch traces the program anew, so
+    that the names of its tensors do not say it.
+    """
+    there = [each.index for each in model.main.operators if each.name in _CONVOLVES]
+    layers = [_layer(node) for node, _ in _convolutions(graph)]
+    return dict(zip(there, layers, strict=True)) if len(there) == len(layers) else {}
+
+
+def _place(transpose: Operator, operators: Sequence[Operator], layers: Mapping[int, str]) -> str:
+    """Which layer, else which operator, is next to a TRANSPOSE, through RESHAPEs."""
+    behind = _next(transpose, operators, forwards=False)
+    before = _next(transpose, operators, forwards=True)
+    if behind is not None and behind.index in layers:
+        return f"behind {layers[behind.index]}"
+    if before is not None:
+        return f"before {layers.get(before.index, f'{before.name} #{before.index}')}"
+    return "at the end"
+
+
+def _next(operator: Operator, operators: Sequence[Operator], *, forwards: bool) -> Operator | None:
+    """The nearest operator on one side that is no RESHAPE."""
+    while True:
+        ours = operator.outputs if forwards else operator.inputs[:1]
+        found = next(
+            (
+                each
+                for each in operators
+                if set(ours) & set(each.inputs if forwards else each.outputs)
+            ),
+            None,
+        )
+        if found is None or found.name != "RESHAPE":
+            return found
+        operator = found
 
 
 def _calls(graph: Any) -> Iterator[tuple[Any, str]]:
@@ -131,7 +165,7 @@ def _paddings(graph: Any) -> Iterator[str]:
     shown = [text for text, _ in found[:_MOST_NAMED]]
     more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
     yield (
-        f"{len(found)} of its convolutions pad both sides with a stride, which takes a PAD and a "
+        f"{len(found)} of its convolutions with a stride pad both sides: each takes a PAD and a "
         f"second map in the arena: {'; '.join(shown)}{more}"
     )
     yield (
