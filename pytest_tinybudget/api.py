@@ -80,7 +80,13 @@ __all__ = [
 
 
 @offers(Settings)
-def check(model: Source, *, board: str | Board, **settings: Unpack[Settings]) -> PairResult:
+def check(
+    model: Source,
+    *,
+    board: str | Board,
+    example_inputs: object = None,
+    **settings: Unpack[Settings],
+) -> PairResult:
     """Whether a model fits a board, and within a budget.
 
     The same as a pair in ``tinybudget.toml``. Sizes in the result are bytes;
@@ -122,13 +128,20 @@ def check(model: Source, *, board: str | Board, **settings: Unpack[Settings]) ->
         TinybudgetError: the model cannot be read or converted, or the board or a setting is wrong.
         TypeError: there is no such setting.
     """
-    with closing(Workspace()) as workspace, pair_with(model, board, settings, Path()) as pair:
+    with (
+        closing(Workspace()) as workspace,
+        pair_with(model, board, settings, Path(), example_inputs) as pair,
+    ):
         return Gate(workspace).check_or_raise(pair)
 
 
 @offers(MeasuredSettings)
 def measure(
-    model: Source, *, board: str | Board, **settings: Unpack[MeasuredSettings]
+    model: Source,
+    *,
+    board: str | Board,
+    example_inputs: object = None,
+    **settings: Unpack[MeasuredSettings],
 ) -> Footprint:
     """What a model takes on a board: flash and RAM in parts, arena, layers.
 
@@ -159,7 +172,10 @@ def measure(
         TinybudgetError: the model cannot be read or converted, or the board or a setting is wrong.
         TypeError: there is no such setting.
     """
-    with closing(Workspace()) as workspace, pair_with(model, board, settings, Path()) as pair:
+    with (
+        closing(Workspace()) as workspace,
+        pair_with(model, board, settings, Path(), example_inputs) as pair,
+    ):
         return measurement(pair, workspace, details=True).footprint
 
 

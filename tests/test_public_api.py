@@ -270,9 +270,9 @@ def test_a_wrong_argument_of_the_fixture_points_at_the_test(project: Project) ->
 
 
 def keys_of(function: Callable[..., object]) -> list[str]:
-    """The names of its settings; ``self``, ``model`` and ``board`` are none."""
+    """The names of its settings: what a declaration may say."""
     names = inspect.signature(function).parameters
-    return [name for name in names if name not in ("self", "model", "board")]
+    return [name for name in names if name not in ("self", "model", "board", "example_inputs")]
 
 
 def check_options() -> set[str]:

@@ -59,7 +59,7 @@ Data: TypeAlias = "str | PathLike[str] | NDArray[np.generic] | Mapping[str, NDAr
 
 @contextmanager
 def on_disk(
-    model: Source, data: Data | None, example_inputs: Sequence[object] | None = None
+    model: Source, data: Data | None, example_inputs: object = None
 ) -> Iterator[tuple[Path, str | None]]:
     """The path of ``model``, and ``data`` as a declaration has it. Both exist until the block ends.
 
@@ -73,7 +73,7 @@ def on_disk(
         yield _path_of(model, folder, example_inputs), _declared(data, folder)
 
 
-def _path_of(model: Source, folder: Path, example_inputs: Sequence[object] | None) -> Path:
+def _path_of(model: Source, folder: Path, example_inputs: object) -> Path:
     torch = sys.modules.get("torch")  # who has a module of it has imported it
     if torch is not None and isinstance(model, torch.nn.Module):
         return _exported(model, folder, example_inputs)
@@ -100,7 +100,7 @@ def _path_of(model: Source, folder: Path, example_inputs: Sequence[object] | Non
     return path
 
 
-def _exported(module: TorchModule, folder: Path, example_inputs: Sequence[object] | None) -> Path:
+def _exported(module: TorchModule, folder: Path, example_inputs: object) -> Path:
     """The module as ``torch.export`` writes it; it is in the mode of use meanwhile.
 
     Raises:
@@ -119,7 +119,9 @@ def _exported(module: TorchModule, folder: Path, example_inputs: Sequence[object
     modes = [(each, each.training) for each in module.modules()]
     module.eval()
     try:
-        torch.export.save(torch.export.export(module, tuple(inputs)), path)
+        torch.export.save(
+            torch.export.export(module, tuple(cast("Sequence[object]", inputs))), path
+        )
     except Exception as error:  # torch raises any exception
         said = next(iter(str(error).strip().splitlines()), "")
         raise TinybudgetError(

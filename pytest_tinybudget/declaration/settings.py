@@ -85,7 +85,6 @@ class MeasuredSettings(TypedDict, total=False):
     operators: OperatorCosts | None
     input_shapes: Shapes | None
     representative_data: Data | None
-    example_inputs: Sequence[object] | None
     custom_objects: str | None
     strip: bool
     shrink: bool
@@ -115,7 +114,6 @@ DEFAULTS: Settings = {
     "operators": None,
     "input_shapes": None,
     "representative_data": None,
-    "example_inputs": None,
     "custom_objects": None,
     "strip": False,
     "shrink": False,

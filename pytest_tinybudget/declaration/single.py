@@ -22,7 +22,11 @@ from pytest_tinybudget.declaration.shrunken import with_firmwares
 
 @contextmanager
 def pair_with(
-    model: Source, board: str | Board, settings: Settings | MeasuredSettings, folder: Path
+    model: Source,
+    board: str | Board,
+    settings: Settings | MeasuredSettings,
+    folder: Path,
+    example_inputs: object = None,
 ) -> Iterator[Pair]:
     """The pair of a model and a board, with ``settings``; it can be measured inside the block.
 
@@ -31,8 +35,7 @@ def pair_with(
     Raises:
         TinybudgetError: model, board or a setting are wrong.
     """
-    example = settings.get("example_inputs")
-    with on_disk(model, settings.get("representative_data"), example) as (path, data):
+    with on_disk(model, settings.get("representative_data"), example_inputs) as (path, data):
         given: Settings = {**settings, "representative_data": data}
         yield pair_of(folder / path, board=board, root=folder.absolute(), settings=given)
 

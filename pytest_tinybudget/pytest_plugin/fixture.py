@@ -41,7 +41,12 @@ class Tinybudget:
 
     @offers(Settings)
     def check(
-        self, model: Source, *, board: str | Board, **settings: Unpack[Settings]
+        self,
+        model: Source,
+        *,
+        board: str | Board,
+        example_inputs: object = None,
+        **settings: Unpack[Settings],
     ) -> PairResult:
         """As ``pytest_tinybudget.check``; the test fails here where the pair does not pass.
 
@@ -50,6 +55,7 @@ class Tinybudget:
         Args:
             model: as for ``pytest_tinybudget.check``.
             board: an id, in the catalog or of a plugin's board, or a ``Board``.
+            example_inputs: of a ``torch.nn.Module``, a tensor with batch 1 for each input.
             settings: those of ``pytest_tinybudget.check``.
 
         Raises:
@@ -59,7 +65,7 @@ class Tinybudget:
         __tracebackhide__ = True
         root = self._config.rootpath
         try:
-            with pair_with(model, self._board(board), settings, root) as pair:
+            with pair_with(model, self._board(board), settings, root, example_inputs) as pair:
                 result = gate_of(self._config).check_or_raise(self._named(pair, model))
         except TinybudgetError as error:
             raise error.with_traceback(None) from None  # the test's own line is the place
@@ -70,13 +76,19 @@ class Tinybudget:
 
     @offers(MeasuredSettings)
     def measure(
-        self, model: Source, *, board: str | Board, **settings: Unpack[MeasuredSettings]
+        self,
+        model: Source,
+        *,
+        board: str | Board,
+        example_inputs: object = None,
+        **settings: Unpack[MeasuredSettings],
     ) -> Footprint:
         """As ``pytest_tinybudget.measure``: flash and RAM in parts, in bytes.
 
         Args:
             model: as for ``pytest_tinybudget.check``.
             board: an id, in the catalog or of a plugin's board, or a ``Board``.
+            example_inputs: of a ``torch.nn.Module``, a tensor with batch 1 for each input.
             settings: those of ``pytest_tinybudget.measure``.
 
         Raises:
@@ -84,7 +96,7 @@ class Tinybudget:
             TypeError: there is no such setting.
         """
         workspace, root = gate_of(self._config).workspace, self._config.rootpath
-        with pair_with(model, self._board(board), settings, root) as pair:
+        with pair_with(model, self._board(board), settings, root, example_inputs) as pair:
             return measurement(pair, workspace, details=True).footprint
 
     def _board(self, board: str | Board) -> Board:
