@@ -19,6 +19,7 @@ from typing import NoReturn
 from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
 from pytest_tinybudget.base.errors import WRONG_USAGE
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.commands import boards
 from pytest_tinybudget.commands import cache
@@ -26,6 +27,7 @@ from pytest_tinybudget.commands import calibrate
 from pytest_tinybudget.commands import carray
 from pytest_tinybudget.commands import check
 from pytest_tinybudget.commands import compare
+from pytest_tinybudget.commands import completion
 from pytest_tinybudget.commands import diff
 from pytest_tinybudget.commands import doctor
 from pytest_tinybudget.commands import energy
@@ -45,25 +47,15 @@ from pytest_tinybudget.commands import shrink
 from pytest_tinybudget.commands import tighten
 
 
-#: In the order of the help: the gate, what goes with it, data, what comes from elsewhere.
-_COMMANDS = (
-    *(
-        check,
-        explain,
-        merge,
-        diff,
-        report,
-        history,
-        inspect,
-        shrink,
-        carray,
-        golden,
-        package,
-        init,
-        tighten,
-    ),
-    *(rollout, cache, boards, compare, energy, schema, runtime, calibrate, doctor, fleet),
-)
+#: The help's groups, each with its commands in the order in which one needs them.
+_GROUPS = {
+    "the gate": (init, check, explain, tighten, doctor),
+    "a model": (inspect, shrink, carray, golden, compare, energy),
+    "results": (diff, report, history, merge, schema),
+    "boards and firmware": (boards, runtime, calibrate),
+    "updates": (package, rollout, fleet),
+    "this tool": (cache, completion),
+}
 
 WRONG_INPUT = 2
 
@@ -80,6 +72,9 @@ _PIPE_CLOSED, _INTERRUPTED = 141, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tinybudget`` with ``argv`` (default: the process's) and return the exit code."""
     arguments = command_line_parser().parse_args(argv)
+    if "run" not in arguments:  # no command at all
+        command_line_parser().print_help()
+        return 0
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path that the terminal's encoding lacks is printed escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -133,16 +128,20 @@ def _terminate(number: int, _frame: object) -> None:
 
 def command_line_parser() -> argparse.ArgumentParser:
     """The parser of every command, also for the reference in the docs."""
-    parser = _Parser(
+    parser = _MainParser(
         prog="tinybudget",
         description="Whether machine-learning models fit microcontrollers: flash and RAM of "
         "TF Lite Micro, to the byte, without a board or a compiler.",
-        epilog="start with: tinybudget init, then: tinybudget check",
+        epilog="start with: tinybudget init, then: tinybudget check; every command has --help",
     )
     parser.add_argument("--version", action=_Version)
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in _COMMANDS:
-        module.add_commands(subparsers)
+    subparsers = parser.add_subparsers(
+        title="commands", metavar="COMMAND", parser_class=_Parser, prog="tinybudget"
+    )
+    for modules in _GROUPS.values():
+        for module in modules:
+            module.add_commands(subparsers)
+    parser.set_defaults(whole=parser)  # for completion
     return parser
 
 
@@ -150,7 +149,47 @@ class _Parser(argparse.ArgumentParser):
     """Says of a wrong argument which code it has, as every other error does; so do commands'."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(f"{message} [{WRONG_USAGE}]")
+        told = f"{self.prog}: {message} [{WRONG_USAGE}] (see {self.prog} --help)"
+        self.exit(WRONG_INPUT, f"{printable(told, limit=_LINE_CHARACTERS)}\n")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """A wrong word is told with the nearest valid ones, where there are some."""
+        if action.choices is None or value in action.choices:
+            return
+        valid = list(map(str, action.choices))
+        offers = nearest(str(value), valid)
+        if isinstance(action, argparse._SubParsersAction):
+            kind, otherwise = "command", ""
+        else:
+            kind, otherwise = "value", f"; it is one of {', '.join(valid)}"
+        near = f"; did you mean {' or '.join(map(repr, offers))}?" if offers else otherwise
+        raise argparse.ArgumentError(action, f"unknown {kind} {value!r}{near}")
+
+
+class _MainParser(_Parser):
+    """The parser of the program itself, whose help shows the commands in groups."""
+
+    def format_help(self) -> str:
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        told = {
+            choice.dest: choice
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+            for choice in action._choices_actions
+        }
+        for title, modules in _GROUPS.items():
+            names = {module.__name__.rpartition(".")[2] for module in modules}
+            formatter.start_section(title)
+            formatter.add_arguments([told[name] for name in told if name in names])
+            formatter.end_section()
+        options = [each for each in self._actions if each.option_strings]
+        formatter.start_section("options")
+        formatter.add_arguments(options)
+        formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
 
 
 class _Version(argparse.Action):

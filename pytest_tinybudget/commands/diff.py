@@ -13,6 +13,7 @@ from pytest_tinybudget.commands.base import base_of
 from pytest_tinybudget.commands.base import compared
 from pytest_tinybudget.commands.base import write_results
 from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import write_output
 from pytest_tinybudget.commands.outcome import add_format_option
@@ -57,7 +58,7 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     parser.add_argument("-v", "--verbose", action="count", default=0, help="show every cause")
     parser.add_argument("-q", "--quiet", action="count", default=0, help="show counts only")
-    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    add_color_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_settings_options
 from pytest_tinybudget.commands.options import given_settings
@@ -52,7 +53,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
     )
-    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    add_color_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import declared_rollout
 
@@ -273,7 +274,7 @@ def _add_status(commands: Subparsers) -> None:
         run=_status,
     )
     _add_json(parser)
-    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    add_color_option(parser)
 
 
 def _add_history(commands: Subparsers) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import write_output
 
@@ -42,7 +43,7 @@ def add_commands(subparsers: Subparsers) -> None:
         metavar="N",
         help=f"read the newest N commits (default: {_MOST_COMMITS})",
     )
-    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    add_color_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -13,6 +13,7 @@ from msgspec import to_builtins
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_placement_options
@@ -66,7 +67,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--svg", metavar="PATH", help="draw the tensor arena over the operators; - for stdout"
     )
-    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    add_color_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -53,6 +53,25 @@ def add_command(
     )
 
 
+def add_color_option(parser: argparse.ArgumentParser) -> None:
+    """``--color``, with the words of git and ls; those of older versions still work."""
+    parser.add_argument(
+        "--color",
+        type=_color,
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="auto (on a terminal), always or never",
+    )
+
+
+def _color(text: str) -> str:
+    new = {"yes": "always", "no": "never"}.get(text)
+    if new is None:
+        return text
+    print(f"tinybudget: --color {text} is now --color {new}", file=sys.stderr)
+    return new
+
+
 def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     """``--board``, ``--runtime`` or both: what a model is measured for."""
     parser.add_argument("--board", metavar="ID", help="measure for this board (tinybudget boards)")

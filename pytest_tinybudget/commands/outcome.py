@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import write_output
 
 
@@ -45,7 +46,7 @@ def add_report_options(parser: argparse.ArgumentParser, *json_options: str) -> N
         "-v", "--verbose", action="count", default=0, help="show layers; -vv all their memory"
     )
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say only what fails")
-    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    add_color_option(parser)
 
 
 def add_format_option(parser: argparse.ArgumentParser, *, required: bool) -> None:

@@ -13,6 +13,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import is_valid_name
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import write_output
 
@@ -71,7 +72,7 @@ def add_read(subparsers: Subparsers) -> None:
         "--write", type=Path, metavar="TOML", help="put the [runtime.NAME] into this declaration"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--color", choices=("auto", "yes", "no"), default="auto")
+    add_color_option(parser)
     parser.set_defaults(run=run)
 
 

@@ -15,7 +15,7 @@ from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import encodable
 
 
-Color = Literal["auto", "yes", "no"]
+Color = Literal["auto", "always", "never"]
 
 #: SGR codes of the markup keywords that reports use.
 _CODES = {"bold": 1, "red": 31, "green": 32, "yellow": 33}
@@ -43,7 +43,7 @@ class Console(Struct, frozen=True):
     def _colored(self) -> bool:
         """Whether to color: ``NO_COLOR`` and ``FORCE_COLOR`` decide first, as in pytest."""
         if self.color != "auto":
-            return self.color == "yes"
+            return self.color == "always"
         if os.environ.get("NO_COLOR"):
             return False
         if os.environ.get("FORCE_COLOR"):
