@@ -19,6 +19,7 @@ from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.tflm import Tflm
@@ -351,3 +352,48 @@ def test_padded_blocks_differ_in_the_interpreter_and_other_fills_do_not(
     for content in (blocks(zero_point=5, around=0), *map(padded, FILLING)):
         path.write_bytes(content)
         assert outputs(package[1], path, 1) == by_lite(path)
+
+
+# Weights packed by look-up tables, quantized with a scale for each output.
+
+
+def packed_dense(tables: int, stride: int) -> bytes:
+    """A dense layer of 8 features and 4 outputs, its weights as indices of 2 bits."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 8), scale=0.05)
+    indices = graph.constant((8,), "UINT8", [0b00_01_10_11] * 8)
+    header = [0, 1, 0, 0, 1, 2, stride, *[0] * 9]
+    values = [206, 20, 246, 70] * tables
+    ancillary = graph.constant((16 + len(values),), "UINT8", header + values)
+    weights = graph.tensor((4, 8), scale=[0.01, 0.02, 0.04, 0.08])
+    graph.operator("TFLM_DECODE", (indices, ancillary), (weights,), custom_options=b"")
+    bias = graph.constant((4,), "INT32", [0] * 4, scale=[0.0005, 0.001, 0.002, 0.004])
+    result = graph.tensor((1, 4), scale=0.4)
+    graph.operator("FULLY_CONNECTED", (source, weights, bias), (result,))
+    graph.output(result)
+    return maker.build()
+
+
+def test_one_table_of_values_for_several_scales_is_refused() -> None:
+    tflm = RUNTIMES["m4_ref"]
+    (refusal,) = simulate(read_model(packed_dense(1, stride=4), "model"), tflm).refusals
+    assert (refusal.stage, refusal.operator) == ("wrong", "TFLM_DECODE")
+    assert "has 4 values, one table, and 'graph0/t3' 4 scales" in refusal.reason
+
+
+@pytest.mark.parametrize(("tables", "stride"), [(4, 4), (1, 0)])
+def test_a_table_for_each_scale_runs_in_the_interpreter_and_is_not_refused(
+    tables: int, stride: int, tmp_path: Path
+) -> None:
+    content = packed_dense(tables, stride)
+    model = read_model(content, "model")
+    assert simulate(model, RUNTIMES["m4_ref"]).refusals == ()
+    assert not_int8_tensors(model) == ()
+    pytest.importorskip("tflite_micro")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    # 9 to 72 by the weights -50, 20, -10 and 70, twice, times each scale.
+    total = sum(9 * (at + 1) * (-50, 20, -10, 70)[at % 4] for at in range(8))
+    found = outputs(sys.executable, path, 1)
+    assert found == pytest.approx([total * 0.125 * part for part in (0.01, 0.02, 0.04, 0.08)], abs=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import constant
 from pytest_tinybudget.footprint.operators.checks import runs_with
@@ -17,10 +19,34 @@ _PRUNE_STATE = "3p 6p 2b"
 _HUFFMAN_STATE = "3p 3p 2b"
 
 #: Where the ancillary tensor has what, and the value of its versions.
-_HEADER_BYTES = 16
+HEADER_BYTES = 16
 _TYPE_AT, _VERSION_AT, _TYPE_VERSION_AT, _TABLE_SIZE_AT = 0, 1, 4, 5
 _VERSION = 1
 _WIDE_TABLE = 0x01
+#: Of look-up tables: bits of an index, and values from one channel's table to the next one's.
+_WIDTH_AT, _STRIDE_AT, _WIDTH_MASK = 5, 6, 0x07
+
+#: kDcmTypeLUT, the decoding by look-up tables.
+LOOK_UP_TABLES = 0
+
+
+def look_up_widths(ancillary: Tensor) -> tuple[int, int]:
+    """Bits of an index, and values from the table of one channel to that of the next."""
+    return ancillary.data[_WIDTH_AT] & _WIDTH_MASK, ancillary.data[_STRIDE_AT]
+
+
+def look_up_indices(encoded: Tensor, width: int, count: int) -> Iterator[int]:
+    """The first ``count`` indices of ``width`` bits, packed from high-order bits on."""
+    held, bits, found = 0, 0, 0
+    for byte in encoded.data:
+        held, bits = held << 8 | byte, bits + 8
+        while bits >= width and found < count:
+            bits -= width
+            yield held >> bits
+            held &= (1 << bits) - 1
+            found += 1
+        if found == count:
+            return
 
 
 def _prepare(node: Preparation) -> None:
@@ -37,14 +63,13 @@ def _prepare(node: Preparation) -> None:
 
 
 def _prepare_one(node: Preparation, ancillary: Tensor, result: Tensor) -> None:
-    header = bytes(ancillary.data[:_HEADER_BYTES])
+    header = bytes(ancillary.data[:HEADER_BYTES])
     node.ensure(
-        len(header) == _HEADER_BYTES
-        and header[_VERSION_AT] == header[_TYPE_VERSION_AT] == _VERSION,
+        len(header) == HEADER_BYTES and header[_VERSION_AT] == header[_TYPE_VERSION_AT] == _VERSION,
         f"'{ancillary.name}' has no decoding header of version {_VERSION}",
     )
     match header[_TYPE_AT]:
-        case 0:  # kDcmTypeLUT
+        case 0:  # LOOK_UP_TABLES
             _prepare_lut(node, result)
         case 1:  # kDcmTypeHuffman
             _prepare_huffman(node, result, wide=bool(header[_TABLE_SIZE_AT] & _WIDE_TABLE))

@@ -19,6 +19,10 @@ from math import isfinite
 from math import prod
 from typing import Protocol
 
+from pytest_tinybudget.footprint.operators.compression import HEADER_BYTES
+from pytest_tinybudget.footprint.operators.compression import LOOK_UP_TABLES
+from pytest_tinybudget.footprint.operators.compression import look_up_indices
+from pytest_tinybudget.footprint.operators.compression import look_up_widths
 from pytest_tinybudget.footprint.operators.esp_nn import ignores_groups
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import Preparation
@@ -969,6 +973,43 @@ def _bordered(node: Trusted, result: Tensor, amounts: Sequence[int]) -> None:
     )
 
 
+# Compressed weights.
+
+
+def _decoded(node: Trusted) -> None:
+    for position in range(len(node.operator.outputs)):
+        encoded, ancillary = node.input(2 * position), node.input(2 * position + 1)
+        header = bytes(ancillary.data[:HEADER_BYTES])
+        if len(header) == HEADER_BYTES and header[0] == LOOK_UP_TABLES:
+            _looked_up(node, encoded, ancillary, node.output(position))
+
+
+def _looked_up(node: Trusted, encoded: Tensor, ancillary: Tensor, result: Tensor) -> None:
+    """One table of values for each scale, one after the other (``decode_state_lut.cc``)."""
+    width, stride = look_up_widths(ancillary)
+    channels = max(1, len(result.quantization.scales))
+    size = TYPE_BITS[result.type] // 8
+    if not (size and width):
+        return
+    values = (len(ancillary.data) - HEADER_BYTES) // size
+    last = (channels - 1) * stride
+    if last + (1 << width) <= values:
+        return
+    along_last = channels > 1 and result.quantization.dimension == len(result.shape) - 1
+    each = 1 if along_last else result.elements // channels
+    packed = look_up_indices(encoded, width, result.elements)
+    beyond = any(
+        at // max(1, each) % channels * stride + index >= values for at, index in enumerate(packed)
+    )
+    tables = "one table" if values <= stride else f"tables of {stride}"
+    node.trust(
+        not beyond,
+        f"'{ancillary.name}' has {values} values, {tables}, and '{result.name}' {channels} scales,"
+        " each of which reads a table of its own: compress it with one table for each channel, or"
+        " quantize it with one scale",
+    )
+
+
 # Control flow and variables.
 
 
@@ -1101,6 +1142,7 @@ _TABLE: tuple[tuple[Check, str], ...] = (
     (_indexed_nd, "GATHER_ND"),
     (_resized, "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR"),
     (_batched, "SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND"),
+    (_decoded, "TFLM_DECODE"),
     (_if, "IF"),
     (_while, "WHILE"),
 )
