@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import LayerTable
@@ -10,10 +12,46 @@ from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerList
 
 
+_WINDOW = frozenset({"kernel", "stride", "dilation"})
+_TRANSPOSED = frozenset({"filters", "kernel", "stride"})
+_POOL = frozenset({"kernel", "stride"})
+_CONVOLUTION = _WINDOW | {"filters"}
+#: By type, the keys that it has besides those of every layer.
+_KEYS: dict[str, frozenset[str]] = {
+    "conv2d": _CONVOLUTION,
+    "conv1d": _CONVOLUTION,
+    "depthwise_conv2d": _WINDOW | {"multiplier"},
+    "depthwise_conv1d": _WINDOW | {"multiplier"},
+    "separable_conv2d": _CONVOLUTION | {"multiplier"},
+    "separable_conv1d": _CONVOLUTION | {"multiplier"},
+    "conv2d_transpose": _TRANSPOSED,
+    "conv1d_transpose": _TRANSPOSED,
+    "dense": frozenset({"units"}),
+    "lstm": frozenset({"units"}),
+    "multi_head_attention": frozenset({"units", "heads"}),
+    "max_pool2d": _POOL,
+    "average_pool2d": _POOL,
+    "max_pool1d": _POOL,
+    "average_pool1d": _POOL,
+    "concatenate": frozenset({"axis"}),
+    "input": frozenset({"shape"}),
+    "reshape": frozenset({"shape"}),
+    "permute": frozenset({"shape"}),
+    "zero_padding2d": frozenset({"amount"}),
+    "zero_padding1d": frozenset({"amount"}),
+    "cropping2d": frozenset({"amount"}),
+    "cropping1d": frozenset({"amount"}),
+    "upsampling2d": frozenset({"amount"}),
+    "upsampling1d": frozenset({"amount"}),
+}
+_TYPED = (
+    "filters", "units", "multiplier", "kernel", "stride", "dilation", "axis", "shape", "amount",
+    "heads",
+)  # fmt: skip
+#: Keys that a type cannot do without, with an example.
+_NEEDED = {"filters": "8", "units": "8", "shape": "[4, 8]"}
 #: The key that gives the number of a layer's outputs, where it has one.
-_SIZES = {"conv2d": "filters", "dense": "units", "depthwise_conv2d": "multiplier"}
-_WINDOWS = ("conv2d", "depthwise_conv2d", "max_pool2d", "average_pool2d")
-_POOLS = ("max_pool2d", "average_pool2d")
+_SIZES = ("filters", "units", "multiplier")
 _USUAL_KERNEL, _USUAL_POOL = 3, 2
 
 
@@ -36,32 +74,79 @@ def layer_list(context: Context, table: ModelTable, keys: KeyPath) -> LayerList 
             text = "'input_shape' is missing: the input of 'layers', without batch"
             problems.add(keys, text, example="input_shape = [16, 16, 1]")
         return None
-    layers = [
-        _layer(context, layer, (*keys, "layers", str(index)))
-        for index, layer in enumerate(table.layers)
-    ]
-    return LayerList(tuple(table.input_shape), tuple(layers))
+    layers, inputs = [], []
+    for index, layer in enumerate(table.layers):
+        place = (*keys, "layers", str(index))
+        _check(context, layer, place)
+        if layer.type == "input":
+            inputs.append((layer.name or f"input_{index}", tuple(layer.shape or (1,))))
+        else:
+            layers.append(_layer(layer, index))
+    outputs = [_name(each, index) for index, each in enumerate(table.layers) if each.output]
+    return LayerList(
+        input_shape=tuple(table.input_shape),
+        layers=tuple(layers),
+        outputs=tuple(outputs),
+        more_inputs=tuple(inputs),
+    )
 
 
-def _layer(context: Context, table: LayerTable, keys: KeyPath) -> Layer:
-    wanted = _SIZES.get(table.type)
-    for key in _SIZES.values():
-        if key != wanted and getattr(table, key) is not None:
+def _check(context: Context, table: LayerTable, keys: KeyPath) -> None:
+    allowed = _KEYS.get(table.type, frozenset())
+    for key in _TYPED:
+        if key not in allowed and getattr(table, key) is not None:
             context.problems.add((*keys, key), f"a {table.type} has no {key!r}")
-    for key in ("kernel", "stride"):
-        if table.type not in _WINDOWS and getattr(table, key) is not None:
-            context.problems.add((*keys, key), f"a {table.type} has no {key!r}")
-    size = None if wanted is None else getattr(table, wanted)
-    if size is None and wanted in ("filters", "units"):
-        example = f'{{ type = "{table.type}", {wanted} = 8 }}'
-        context.problems.add(keys, f"a {table.type} needs {wanted!r}", example=example)
-    pools = table.type in _POOLS
+    for key, example in _NEEDED.items():
+        if key in allowed and getattr(table, key) is None:
+            shown = f'{{ type = "{table.type}", {key} = {example} }}'
+            context.problems.add(keys, f"a {table.type} needs {key!r}", example=shown)
+    if table.type == "activation" and table.activation == "none":
+        shown = '{ type = "activation", activation = "relu" }'
+        context.problems.add(keys, "an activation needs 'activation'", example=shown)
+
+
+def _name(table: LayerTable, index: int) -> str:
+    """A layer's name; an output without one gets its own, so that it can be called."""
+    return table.name or (f"{table.type}_{index}" if table.output else "")
+
+
+def _layer(table: LayerTable, index: int) -> Layer:
+    allowed = _KEYS.get(table.type, frozenset())
+    sizes = [getattr(table, key) for key in _SIZES if key in allowed]
+    pools = allowed == _POOL
     kernel = table.kernel or (_USUAL_POOL if pools else _USUAL_KERNEL)
+    flat = table.type.endswith("1d") or table.type == "conv1d_transpose"
+    assert table.type != "input"
     return Layer(
         type=table.type,
-        size=size or 1,
+        size=next((each for each in sizes if each), 1),
+        multiplier=table.multiplier or 1,
         kernel=kernel,
         stride=table.stride or (kernel if pools else 1),
+        dilation=table.dilation or 1,
         padding=table.padding,
         activation=table.activation,
+        name=_name(table, index),
+        inputs=tuple(table.inputs or ()),
+        bias=table.bias,
+        axis=-1 if table.axis is None else table.axis,
+        shape=tuple(table.shape or ()),
+        amount=_amount(table.amount, repeats=table.type == "upsampling2d", flat=flat),
+        alpha=0.3 if table.alpha is None else table.alpha,
+        interpolation=table.interpolation,
+        keep_dims=table.keep_dims,
+        sequences=table.sequences,
+        heads=table.heads or 1,
     )
+
+
+def _amount(given: Any, *, repeats: bool, flat: bool) -> tuple[tuple[int, int], ...]:
+    """Pairs of numbers; ``repeats``: one pair, of how often rows and columns are repeated."""
+    if given is None:
+        return ()
+    if isinstance(given, int):
+        return ((given, given),)
+    if repeats and all(isinstance(each, int) for each in given):
+        return ((given[0], given[-1]),)
+    pairs = tuple((each, each) if isinstance(each, int) else (each[0], each[1]) for each in given)
+    return pairs[:1] if flat else pairs

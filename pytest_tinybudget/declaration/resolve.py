@@ -414,7 +414,9 @@ class _Models(msgspec.Struct, eq=False):
         own = settings.conversion or self.as_built_in()
         own = suited(own, settings.boards or (), settings.runtime, self.runtimes)
         if planned is not None:
-            planned = replace(planned, per_channel_dense=not own.per_tensor_for)
+            planned = replace(
+                planned, per_channel_dense=own.scales_per_channel, numbers=own.activations
+            )
         for name, source in found:
             model = DeclaredModel(
                 name=name,

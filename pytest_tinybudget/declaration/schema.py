@@ -15,6 +15,9 @@ from msgspec import field
 
 from pytest_tinybudget.base.units import quantity_pattern
 from pytest_tinybudget.footprint.result import GroupArena
+from pytest_tinybudget.planning.network import Activation
+from pytest_tinybudget.planning.network import LayerType
+from pytest_tinybudget.planning.network import Padding
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.runtimes.kernels import LibraryName
 from pytest_tinybudget.runtimes.kernels import Vectors
@@ -310,46 +313,87 @@ _COUNT = {"expected": "a whole number above 0"}
 Count = Annotated[int, Meta(gt=0, le=65536, extra=_COUNT)]
 
 
+NotNegative = Annotated[float, Meta(ge=0, le=1e18, extra={"expected": "a number, at least 0"})]
+Extents = (
+    Count | Annotated[tuple[Count, Count], Meta(description="height and width", examples=[[3, 5]])]
+)
+_AMOUNT = {"expected": "a whole number from 0"}
+Amount = Annotated[int, Meta(ge=0, le=65536, extra=_AMOUNT)]
+Amounts = Amount | Annotated[tuple[Amount, Amount], Meta(examples=[[0, 1]])]
+
+
 class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
     """A layer of a model that is planned, not trained."""
 
     type: Annotated[
-        Literal[
-            "conv2d",
-            "depthwise_conv2d",
-            "dense",
-            "max_pool2d",
-            "average_pool2d",
-            "flatten",
-            "softmax",
-        ],
-        Meta(description="what the layer computes", examples=["conv2d"]),
+        LayerType | Literal["input"],
+        Meta(description="what the layer computes; an input has a shape", examples=["conv2d"]),
     ]
-    filters: Annotated[Count | None, Meta(description="outputs of a conv2d", examples=[8])] = None
-    units: Annotated[Count | None, Meta(description="outputs of a dense", examples=[64])] = None
+    filters: Annotated[Count | None, Meta(description="outputs of a convolution", examples=[8])] = (
+        None
+    )
+    units: Annotated[
+        Count | None, Meta(description="outputs of a dense or an lstm", examples=[64])
+    ] = None
     multiplier: Annotated[
-        Count | None, Meta(description="outputs a channel of a depthwise_conv2d", examples=[1])
+        Count | None,
+        Meta(description="outputs a channel of a depthwise or separable one", examples=[1]),
     ] = None
     kernel: Annotated[
-        Count | None, Meta(description="height and width of the window", examples=[3])
+        Extents | None,
+        Meta(description="height and width of the window, one number for both", examples=[3]),
     ] = None
-    stride: Annotated[
-        Count | None, Meta(description="step of the window, both ways", examples=[1])
+    stride: Annotated[Extents | None, Meta(description="step of the window", examples=[1])] = None
+    dilation: Annotated[
+        Extents | None, Meta(description="step inside the window", examples=[2])
     ] = None
     padding: Annotated[
-        Literal["valid", "same"], Meta(description="what happens at the edges", examples=["same"])
+        Padding, Meta(description="what happens at the edges", examples=["same"])
     ] = "valid"
-    activation: Annotated[
-        Literal["none", "relu", "relu6"],
-        Meta(description="what follows in the same operator", examples=["relu"]),
-    ] = "none"
+    activation: Annotated[Activation, Meta(description="what follows", examples=["relu"])] = "none"
+    name: Annotated[
+        Text | None, Meta(description="what other layers call it", examples=["stem"])
+    ] = None
+    inputs: Annotated[
+        Annotated[list[Text], Meta(min_length=1)] | None,
+        Meta(description="names of layers; the one before when absent", examples=[["a", "b"]]),
+    ] = None
+    output: Annotated[bool, Meta(description="whether it is an output, besides others")] = False
+    bias: Annotated[bool, Meta(description="whether it has a bias")] = True
+    axis: Annotated[
+        Annotated[int, Meta(ge=-5, le=5, extra={"expected": "a whole number"})] | None,
+        Meta(description="axis of a concatenate, batch included", examples=[-1]),
+    ] = None
+    shape: Annotated[
+        Annotated[list[Count], Meta(min_length=1, max_length=5)] | None,
+        Meta(
+            description="shape of an input, target of a reshape, or order of a permute",
+            examples=[[4, 8]],
+        ),
+    ] = None
+    amount: Annotated[
+        Annotated[list[Amounts], Meta(min_length=1, max_length=2)] | Amount | None,
+        Meta(description="of a padding, a cropping or an upsampling", examples=[1]),
+    ] = None
+    alpha: Annotated[
+        NotNegative | None, Meta(description="slope of a leaky_relu", examples=[0.3])
+    ] = None
+    interpolation: Annotated[
+        Literal["nearest", "bilinear"], Meta(description="of an upsampling2d")
+    ] = "nearest"
+    keep_dims: Annotated[bool, Meta(description="whether a global pool keeps its dimensions")] = (
+        False
+    )
+    sequences: Annotated[bool, Meta(description="whether an lstm gives all steps")] = False
+    heads: Annotated[
+        Count | None, Meta(description="heads of a multi_head_attention", examples=[2])
+    ] = None
 
 
 #: A share of samples or of a value.
 _SHARE_PATTERN = r"^\s*(100(\.0{1,6})?|[0-9]{1,2}(\.[0-9]{1,6})?)\s*%\s*$"
 _SHARE = {"expected": 'a percentage ("95%", at most "100%")'}
 Finite = Annotated[float, Meta(ge=-1e18, le=1e18, extra={"expected": "a number"})]
-NotNegative = Annotated[float, Meta(ge=0, le=1e18, extra={"expected": "a number, at least 0"})]
 _FROM_0_TO_1 = {"expected": 'a percentage ("95%") or a number from 0 to 1'}
 
 Share = Annotated[str, Meta(pattern=_SHARE_PATTERN, extra=_SHARE)]

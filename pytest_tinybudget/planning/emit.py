@@ -165,6 +165,8 @@ class Emitter:
         self.tensors: list[Tensor] = []
         self.indices: dict[int, int] = {}
         self.shared: dict[tuple[Any, ...], int] = {}
+        #: Buffers by what they hold.
+        self.contents: dict[tuple[Any, ...], int] = {}
         #: Scale and zero point of what is computed, by value.
         self.scales: dict[int, tuple[float, int]] = {}
         self.buffers = 0
@@ -247,9 +249,18 @@ class Emitter:
         key = (constant.shape, constant.values)
         if key not in self.shared:
             content = memoryview(struct.pack(f"<{len(constant.values)}i", *constant.values))
+            held = bytes(content), "INT32"
+            buffer = self.contents.get(held)
             self.shared[key] = self._add(
-                f"{name}/shape", "INT32", constant.shape, Quantization(), data=content
+                f"{name}/shape",
+                "INT32",
+                constant.shape,
+                Quantization(),
+                data=content,
+                buffer=buffer,
             )
+            if buffer is None:
+                self.contents[held] = self.buffers
         self.indices[id(constant)] = self.shared[key]
 
     def _constant(self, constant: Const, node: Node) -> None:
@@ -266,14 +277,22 @@ class Emitter:
             value = next(iter(node.values()))
             product = _SCALE * self.scales[id(value)][0]
             scales = (product,) * (1 if single else constant.shape[0])
+        if id(constant) in self.indices:
+            return
         size = prod(constant.shape) * TYPE_BITS[kind] // 8
-        self.indices[id(constant)] = self._add(
+        # Constants with the same bytes share a buffer: biases of zeros, and single numbers above 0.
+        key = (constant.values, size) if constant.values else None
+        buffer = self.contents.get(key) if key else None
+        index = self.indices[id(constant)] = self._add(
             f"{node.label}/{_PARTS.get(constant.kind, constant.kind)}",
             kind,
             constant.shape,
             self._scaled(*scales, axis=axis),
             data=zeros(size),
+            buffer=buffer,
         )
+        if key and buffer is None:
+            self.contents[key] = self.tensors[index].buffer
 
     def _operator(self, number: int, node: Node) -> Operator:
         options = dict(node.options)
@@ -338,7 +357,7 @@ def with_biases(nodes: Sequence[Node]) -> None:
     """Give convolutions without a bias one of zeros, as the converter does."""
     for node in nodes:
         if node.op in _WEIGHTED and node.op != "FULLY_CONNECTED" and node.inputs[-1] is None:
-            node.inputs[-1] = Const("bias", (node.output.shape[-1],))
+            node.inputs[-1] = Const("bias", (node.output.shape[-1],), values=(0,))
 
 
 def _versioned(operators: Sequence[Operator]) -> list[Operator]:

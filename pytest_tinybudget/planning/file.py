@@ -53,6 +53,13 @@ def _buffers(graph: Subgraph) -> list[Table]:
     """The empty first one, one a tensor, and that of the metadata that stripping leaves out."""
     count = max((each.buffer for each in graph.tensors), default=0)
     buffers = [Table("Buffer") for _ in range(count + 2)]
+    used = {each.buffer for each in graph.tensors}
+    spare = (number for number in range(1, count) if number not in used)
+    states = [each for each in graph.tensors if each.is_variable]
+    # The first state of a variable stays in the file, although nothing refers to it.
+    for tensor, number in zip(states, spare, strict=False):
+        size = tensor.elements * tensor.element_bytes
+        buffers[number].values["data"] = Leaf(size, bytes(size), _WIDE)
     for tensor in graph.tensors:
         if len(tensor.data):
             data = Leaf(len(tensor.data), tensor.data, _WIDE)

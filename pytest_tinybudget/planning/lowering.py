@@ -52,6 +52,8 @@ class Lowering:
         self.layer = Layer("flatten")
         self.label = ""
         self.scope = ""
+        #: Constants that several layers have.
+        self.shared: dict[str, Const] = {}
         self._counts: dict[str, int] = {}
         for name, shape in network.inputs:
             value = Value((1, *shape), name)
@@ -396,6 +398,8 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
                 "BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], result.shape
             )
         return result
+    if value.shape[-1] == 1:
+        raise low.unknown("a dense layer over a single channel")
     shape = (*value.shape[:-1], units)
     if bias:
         inputs: list[Operand] = [value, weights, Const("bias", (units,))]
@@ -429,7 +433,8 @@ def _layer_norm(low: Lowering, given: Sequence[Value]) -> Value:
     negative = low.add("NEG", "Neg", [mean], narrow)
     squares = low.add("SQUARED_DIFFERENCE", "moments/SquaredDifference", [value, mean], value.shape)
     variance = low.add("MEAN", "moments/variance", [squares, axis], narrow, keep_dims=True)
-    shifted = low.add("ADD", "add", [variance, Const("values", ())], narrow)
+    smallest = low.shared.setdefault("epsilon", Const("values", (), values=(1,)))
+    shifted = low.add("ADD", "add", [variance, smallest], narrow)
     root = low.add("RSQRT", "Rsqrt", [shifted], narrow)
     scale = low.add("MUL", "mul", [root, Const("values", wide)], value.shape)
     first = low.add("MUL", "mul_1", [negative, scale], value.shape)
@@ -524,7 +529,7 @@ def _subtract(low: Lowering, given: Sequence[Value]) -> Value:
 
 def _average(low: Lowering, given: Sequence[Value]) -> Value:
     total = _merged(low, given, "ADD", "Add")
-    return low.add("MUL", "truediv", [total, Const("values", ())], total.shape)
+    return low.add("MUL", "truediv", [total, Const("values", (), values=(1,))], total.shape)
 
 
 def _concatenate(low: Lowering, given: Sequence[Value]) -> Value:
@@ -756,7 +761,7 @@ def _multi_head_attention(low: Lowering, given: Sequence[Value]) -> Value:
     scores_shape = (1, heads, query.shape[1], key.shape[1])
     scores = low.add("BATCH_MATMUL", "einsum/MatMul", [asked, keys], scores_shape)
     low.nodes[-3].host = low.nodes[-2].host = low.nodes[-1]
-    scaled = low.add("MUL", "Mul", [scores, Const("values", ())], scores_shape)
+    scaled = low.add("MUL", "Mul", [scores, Const("values", (), values=(1,))], scores_shape)
     weights = low.add("SOFTMAX", "Softmax", [scaled], scores_shape, beta=1.0)
     values = _transpose(low, parts["value"], order, "einsum_1/transpose")
     mixed_shape = (1, heads, query.shape[1], size)

@@ -106,9 +106,9 @@ def ordered(nodes: list[Node], inputs: Iterable[Value]) -> list[Node]:
     left.reverse()
     for place, node in enumerate(left):
         node.place = place
-    for number, node in enumerate(left):
+    for number, node in enumerate(nodes):
         if node.host is not None:
-            node.place = node.host.place - 0.5 + number / (2 * len(left) + 1)
+            node.place = node.host.place - 0.5 + number / (2 * len(nodes) + 1)
     return sorted(left, key=lambda each: each.place)
 
 

@@ -293,6 +293,9 @@ def _fused(graph: _Graph, node: Node) -> bool:
     if before is None or graph.only(before) is not node:
         return False
     if node.op in _FUSED:
+        if node.op == "RELU" and "RELU" in (before.op, before.activation):
+            graph.absorb(before, node)
+            return True
         if before.op not in _ACTIVE or before.activation != "NONE":
             return False
         before.activation = _FUSED[node.op]
