@@ -121,9 +121,9 @@ def _layer(table: LayerTable, index: int) -> Layer:
         type=table.type,
         size=next((each for each in sizes if each), 1),
         multiplier=table.multiplier or 1,
-        kernel=kernel,
-        stride=table.stride or (kernel if pools else 1),
-        dilation=table.dilation or 1,
+        kernel=_extents(kernel),
+        stride=_extents(table.stride or (kernel if pools else 1)),
+        dilation=_extents(table.dilation or 1),
         padding=table.padding,
         activation=table.activation,
         name=_name(table, index),
@@ -138,6 +138,10 @@ def _layer(table: LayerTable, index: int) -> Layer:
         sequences=table.sequences,
         heads=table.heads or 1,
     )
+
+
+def _extents(given: int | list[int]) -> int | tuple[int, ...]:
+    return given if isinstance(given, int) else tuple(given)
 
 
 def _amount(given: Any, *, repeats: bool, flat: bool) -> tuple[tuple[int, int], ...]:

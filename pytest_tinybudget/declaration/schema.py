@@ -315,11 +315,15 @@ Count = Annotated[int, Meta(gt=0, le=65536, extra=_COUNT)]
 
 NotNegative = Annotated[float, Meta(ge=0, le=1e18, extra={"expected": "a number, at least 0"})]
 Extents = (
-    Count | Annotated[tuple[Count, Count], Meta(description="height and width", examples=[[3, 5]])]
+    Count
+    | Annotated[
+        list[Count],
+        Meta(min_length=2, max_length=2, description="height and width", examples=[[3, 5]]),
+    ]
 )
 _AMOUNT = {"expected": "a whole number from 0"}
 Amount = Annotated[int, Meta(ge=0, le=65536, extra=_AMOUNT)]
-Amounts = Amount | Annotated[tuple[Amount, Amount], Meta(examples=[[0, 1]])]
+Amounts = Amount | Annotated[list[Amount], Meta(min_length=2, max_length=2, examples=[[0, 1]])]
 
 
 class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -327,7 +331,11 @@ class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     type: Annotated[
         LayerType | Literal["input"],
-        Meta(description="what the layer computes; an input has a shape", examples=["conv2d"]),
+        Meta(
+            description="what the layer computes; an input has a shape",
+            examples=["conv2d"],
+            extra={"expected": "a type of layer, such as conv2d, dense, lstm, add or input"},
+        ),
     ]
     filters: Annotated[Count | None, Meta(description="outputs of a convolution", examples=[8])] = (
         None

@@ -59,7 +59,7 @@ class Lowering:
             value = Value((1, *shape), name)
             self.inputs.append(value)
             self.values[name] = value
-        last = self.inputs[-1]
+        last = self.inputs[0]
         for layer in network.layers:
             last = self.add_layer(layer, last)
         names = network.outputs

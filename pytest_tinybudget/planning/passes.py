@@ -193,6 +193,9 @@ def _hoisted(graph: _Graph, node: Node) -> bool:
         return False
     if node.op in _FUSED:
         source = graph.maker(reshape)
+        if source is not None and node.op == source.activation == "RELU":
+            graph.absorb(reshape, node)
+            return True
         if source is None or source.op not in _ACTIVE or source.activation != "NONE":
             return False
     return _swap(graph, reshape, node)
@@ -270,7 +273,7 @@ def _folded(graph: _Graph, node: Node) -> bool:
     if constant is None or constant.kind == "ints":
         return False
     is_dense = node.op == "FULLY_CONNECTED"
-    if prod(constant.shape) != 1 and not (is_dense and len(before.output.shape) == 2):
+    if prod(constant.shape) != 1 and not is_dense:
         return False
     has_bias = node.inputs[-1] is not None or not is_dense
     padded = not is_dense and node.options["padding"] != "VALID"

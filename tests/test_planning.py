@@ -1,0 +1,229 @@
+"""Plans: what a network becomes, without a framework and without a file.
+
+That real conversions give the same is in ``benchmarks/plans.py``, which needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.planning import Layer
+from pytest_tinybudget.planning import Network
+from pytest_tinybudget.planning import NotPlannedError
+from pytest_tinybudget.planning import planned_model
+from pytest_tinybudget.planning.keras_config import read_keras
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+from pytest_tinybudget.shrinking.strip import strip
+from pytest_tinybudget.workspace import Workspace
+
+
+def plan(*layers: Layer, shape: tuple[int, ...] = (16, 16, 3), **settings: Any) -> Model:
+    return planned_model(Network((("x", shape),), layers, **settings), "idea")
+
+
+def names(model: Model) -> list[str]:
+    return [each.name for each in model.main.operators]
+
+
+RESIDUAL = (
+    Layer("conv2d", 8, padding="same", bias=False, name="a"),
+    Layer("batch_norm"),
+    Layer("activation", activation="relu", name="b"),
+    Layer("conv2d", 8, padding="same", name="c"),
+    Layer("add", inputs=("b", "c"), activation="relu"),
+    Layer("global_average_pool2d"),
+    Layer("dense", 4),
+)
+
+
+def test_normalization_and_activation_become_part_of_the_convolution() -> None:
+    model = plan(*RESIDUAL)
+    assert names(model) == ["CONV_2D", "CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED"]
+    fused = [each.options.get("fused_activation_function") for each in model.main.operators]
+    assert fused == ["RELU", "NONE", "RELU", None, "NONE"]
+
+
+@pytest.mark.parametrize("numbers", ["int8", "int16", "float"])
+def test_the_graph_is_that_of_the_file_and_the_size_is_counted(numbers: Any) -> None:
+    model = plan(*RESIDUAL, numbers=numbers)
+    counted = model.bytes
+    written = read_model(model.content, "idea")
+    assert counted == len(model.content)
+    assert strip(written).model.bytes == counted
+    nameless = [
+        (each.type, each.shape, each.quantization, bytes(each.data)) for each in model.main.tensors
+    ]
+    assert nameless == [
+        (each.type, each.shape, each.quantization, bytes(each.data))
+        for each in written.main.tensors
+    ]
+    assert model.main.operators == written.main.operators
+
+
+def test_steps_stay_an_image_from_one_convolution_to_the_next() -> None:
+    model = plan(
+        Layer("conv1d", 8, activation="relu"),
+        Layer("conv1d", 4),
+        Layer("global_average_pool1d"),
+        shape=(24, 4),
+    )
+    assert names(model) == ["RESHAPE", "CONV_2D", "CONV_2D", "RESHAPE", "MEAN"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "operators"),
+    [
+        (Layer("conv2d_transpose", 4, stride=2, padding="same"), (1, 32, 32, 4),
+         ["TRANSPOSE_CONV"]),
+        (Layer("separable_conv2d", 4, kernel=(3, 5)), (1, 14, 12, 4),
+         ["DEPTHWISE_CONV_2D", "CONV_2D"]),
+        (Layer("conv2d", 4, kernel=(1, 3), dilation=(1, 2)), (1, 16, 12, 4), ["CONV_2D"]),
+        (Layer("zero_padding2d", amount=((0, 1), (2, 0))), (1, 17, 18, 3), ["PAD"]),
+        (Layer("cropping2d"), (1, 14, 14, 3), ["STRIDED_SLICE"]),
+        (Layer("upsampling2d", interpolation="bilinear"), (1, 32, 32, 3), ["RESIZE_BILINEAR"]),
+        (Layer("permute", shape=(3, 1, 2)), (1, 3, 16, 16), ["TRANSPOSE"]),
+        (Layer("reshape", shape=(-1, 3)), (1, 256, 3), ["RESHAPE"]),
+        (Layer("activation", activation="swish"), (1, 16, 16, 3), ["LOGISTIC", "MUL"]),
+    ],
+)  # fmt: skip
+def test_a_layer_has_its_shape_and_operators(
+    layer: Layer, shape: tuple[int, ...], operators: list[str]
+) -> None:
+    model = plan(layer)
+    assert model.main.tensors[model.main.outputs[0]].shape == shape
+    assert names(model) == operators
+
+
+def test_recurrent_layers_and_attention_are_measured() -> None:
+    model = plan(
+        Layer("lstm", 6, sequences=True, name="a"),
+        Layer("attention", inputs=("a", "a")),
+        Layer("lstm", 4),
+        Layer("dense", 2),
+        shape=(12, 3),
+    )
+    footprint = measure(model, RUNTIMES["m4_ref"])
+    assert footprint.arena is not None
+    assert footprint.arena.required > 0
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ((Layer("add", inputs=("x", "y")),), "layer add_0: there is no layer 'y'"),
+        ((Layer("conv1d", 8),), "layer conv1d_0: expects (steps, channels), but is given"),
+        ((Layer("conv2d", 8, name="a"), Layer("add", inputs=("x", "a"))),
+         "layer add_1: its inputs do not fit: [16, 16, 3] and [14, 14, 8]"),
+        ((Layer("reshape", shape=(5,), name="r"),), "layer r: [16, 16, 3] has no [5]"),
+    ],
+)  # fmt: skip
+def test_an_error_names_layer_and_shape(layers: tuple[Layer, ...], said: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        plan(*layers)
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (Layer("concatenate", inputs=("x", "x")),),
+        (Layer("activation", activation="hard_sigmoid"),),
+        (Layer("dense", 4, shape=()), Layer("dense", 1, name="one"), Layer("dense", 3)),
+    ],
+)
+def test_what_the_data_decides_or_nobody_knows_is_not_planned(layers: tuple[Layer, ...]) -> None:
+    with pytest.raises(NotPlannedError, match="not planned: "):
+        plan(*layers)
+
+
+DECLARATION = """
+schema = 1
+
+[models.idea]
+input_shape = [16, 16, 3]
+boards = ["raspberry-pi-pico"]
+layers = [
+  { type = "conv2d", filters = 8, kernel = [3, 5], padding = "same", bias = false },
+  { type = "batch_norm" },
+  { type = "activation", activation = "relu", name = "x" },
+  { type = "global_average_pool2d", keep_dims = true },
+  { type = "conv2d", filters = 8, kernel = 1, activation = "sigmoid", name = "gate" },
+  { type = "multiply", inputs = ["x", "gate"] },
+  { type = "global_average_pool2d", name = "pooled" },
+  { type = "input", name = "state", shape = [4] },
+  { type = "dense", units = 8, inputs = ["state"], name = "s" },
+  { type = "add", inputs = ["pooled", "s"], name = "both" },
+  { type = "dense", units = 3, activation = "softmax", output = true },
+  { type = "dense", units = 2, inputs = ["both"], output = true },
+]
+"""
+
+
+def test_a_declared_plan_has_branches_inputs_and_outputs(tmp_path: Path) -> None:
+    path = tmp_path / "tinybudget.toml"
+    path.write_text(DECLARATION, "utf-8")
+    model = Workspace(cached=False).model(load_declaration(path).models["idea"])
+    shapes = [model.main.tensors[each].shape for each in model.main.inputs]
+    assert shapes == [(1, 16, 16, 3), (1, 4)]
+    assert [model.main.tensors[each].shape for each in model.main.outputs] == [(1, 3), (1, 2)]
+    assert sorted(names(model)) == sorted(
+        ["CONV_2D", "MEAN", "CONV_2D", "LOGISTIC", "MUL", "MEAN", "FULLY_CONNECTED", "ADD",
+         "FULLY_CONNECTED", "SOFTMAX", "FULLY_CONNECTED"]
+    )  # fmt: skip
+
+
+def test_a_declared_plan_is_checked(project: Callable[..., pytest.Pytester]) -> None:
+    project(DECLARATION).runpytest("--tinybudget", "-p", "no:randomly").assert_outcomes(passed=1)
+
+
+def keras_file(folder: Path, *layers: tuple[str, dict[str, Any]]) -> Path:
+    """A ``.keras`` file of a sequential model, as Keras 3 describes one."""
+    inside = [
+        {"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [None, 8, 8, 1]}}
+    ]
+    inside += [
+        {"class_name": kind, "config": {"name": f"layer_{number}", **config}}
+        for number, (kind, config) in enumerate(layers)
+    ]
+    config = {"class_name": "Sequential", "config": {"name": "made", "layers": inside}}
+    path = folder / "made.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+    return path
+
+
+CONV = ("Conv2D", {"filters": 4, "kernel_size": [3, 3], "strides": [1, 1], "padding": "same",
+                   "dilation_rate": [1, 1], "use_bias": True, "activation": "relu"})  # fmt: skip
+
+
+def test_a_keras_file_is_planned_from_its_config(tmp_path: Path) -> None:
+    dense = ("Dense", {"units": 3, "use_bias": True, "activation": "softmax"})
+    network = read_keras(keras_file(tmp_path, CONV, ("Flatten", {}), dense))
+    model = planned_model(network, "made")
+    assert names(model) == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
+
+
+@pytest.mark.parametrize("layer", [("GRU", {"units": 3}), ("Conv2D", {**CONV[1], "groups": 2})])
+def test_a_keras_layer_whose_conversion_is_not_known_is_named(
+    tmp_path: Path, layer: tuple[str, dict[str, Any]]
+) -> None:
+    with pytest.raises(NotPlannedError, match="layer layer_1: not planned: "):
+        read_keras(keras_file(tmp_path, CONV, layer))
+
+
+def test_a_damaged_keras_file_is_not_planned(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.keras"
+    path.write_bytes(b"PK")
+    with pytest.raises(NotPlannedError, match=r"damaged\.keras: not planned"):
+        read_keras(path)
