@@ -366,8 +366,10 @@ class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[list[Text], Meta(min_length=1)] | None,
         Meta(description="names of layers; the one before when absent", examples=[["a", "b"]]),
     ] = None
-    output: Annotated[bool, Meta(description="whether it is an output, besides others")] = False
-    bias: Annotated[bool, Meta(description="whether it has a bias")] = True
+    output: Annotated[
+        bool, Meta(description="whether it is an output, besides others", examples=[True])
+    ] = False
+    bias: Annotated[bool, Meta(description="whether it has a bias", examples=[False])] = True
     axis: Annotated[
         Annotated[int, Meta(ge=-5, le=5, extra={"expected": "a whole number"})] | None,
         Meta(description="axis of a concatenate, batch included", examples=[-1]),
@@ -387,12 +389,15 @@ class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
         NotNegative | None, Meta(description="slope of a leaky_relu", examples=[0.3])
     ] = None
     interpolation: Annotated[
-        Literal["nearest", "bilinear"], Meta(description="of an upsampling2d")
+        Literal["nearest", "bilinear"],
+        Meta(description="of an upsampling2d", examples=["bilinear"]),
     ] = "nearest"
-    keep_dims: Annotated[bool, Meta(description="whether a global pool keeps its dimensions")] = (
-        False
-    )
-    sequences: Annotated[bool, Meta(description="whether an lstm gives all steps")] = False
+    keep_dims: Annotated[
+        bool, Meta(description="whether a global pool keeps its dimensions", examples=[True])
+    ] = False
+    sequences: Annotated[
+        bool, Meta(description="whether an lstm gives all steps", examples=[True])
+    ] = False
     heads: Annotated[
         Count | None, Meta(description="heads of a multi_head_attention", examples=[2])
     ] = None
