@@ -131,7 +131,17 @@ def write(folder: Path) -> None:
     float_tflite(models["conv2d"], folder / "float.tflite")
     wide = keras.Sequential([keras.Input((256,)), layers.Dense(1200), layers.Dense(2)])
     float_tflite(wide, folder / "wide.tflite")
-    models["two_inputs"].export(folder / "two_inputs.tflite", format="litert", verbose=False)
+    for name in ("conv1d", "two_inputs"):
+        models[name].export(folder / f"{name}.tflite", format="litert", verbose=False)
+    separable = keras.Sequential(
+        [
+            keras.Input((16, 3)),
+            layers.SeparableConv1D(4, 3),
+            layers.Flatten(),
+            layers.Dense(2, bias_initializer="ones"),
+        ]
+    )
+    separable.export(folder / "separable1d.tflite", format="litert", verbose=False)
     numbers = np.random.default_rng(0)
     inputs = {"zeta": numbers.random((24, 6)), "alpha": numbers.random((24, 4))}
     np.savez(folder / "two_inputs.npz", **inputs)

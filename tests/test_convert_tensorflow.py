@@ -247,6 +247,15 @@ def test_inputs_of_an_old_saved_model_come_by_name(convert: Convert):
 
 
 @needs_quantizer
+@pytest.mark.parametrize("name", ["conv1d.tflite", "separable1d.tflite"])
+def test_one_dimensional_convolutions_of_litert_stay_in_integers(convert: Convert, name: str):
+    converted = convert(name)
+
+    assert not {"EXPAND_DIMS", "SQUEEZE", "QUANTIZE", "DEQUANTIZE"} & set(operators(converted))
+    assert all(each["relative_error"] < 0.1 for each in converted.drift)
+
+
+@needs_quantizer
 def test_a_tflite_of_two_inputs_takes_the_data_that_its_keras_file_took(
     convert: Convert, sources: Path
 ):
@@ -266,6 +275,35 @@ def test_a_tflite_of_two_inputs_takes_the_data_that_its_keras_file_took(
 @pytest.mark.usefixtures("old_keras")
 def test_a_gru_of_an_old_saved_model_is_refused_with_what_to_do(convert: Convert):
     assert "build it with unroll=True" in error_of(convert, "old_gru").message
+
+
+def test_a_failure_is_kept_until_an_input_changes(sources: Path, tmp_path: Path):
+    def failure(settings: Conversion, name: str = "lambda.keras") -> tuple[ConversionError, bool]:
+        steps: list[str] = []
+        converter = Converter(Cache(tmp_path / "cache"), lambda _model, step: steps.append(step))
+        with pytest.raises(ConversionError) as caught:
+            converter.convert(Request(sources / name, name, settings))
+        converter.close()
+        return caught.value, bool(steps)
+
+    settings = Conversion(sources, "random")
+    first, was_tried = failure(settings)
+    again, is_tried = failure(settings)
+    assert (was_tried, is_tried) == (True, False)
+    assert again.message == first.message
+    assert again.details[:-1] == first.details
+    assert "--no-cache" in again.details[-1]
+    assert failure(replace(settings, activations="int16"))[1]
+
+
+def test_a_failure_of_the_projects_own_code_is_not_kept(sources: Path, tmp_path: Path):
+    cache = Cache(tmp_path / "cache")
+    converter = Converter(cache)
+    settings = Conversion(sources, "random", custom_objects="no_such_module")
+    with pytest.raises(ConversionError):
+        converter.convert(Request(sources / "dense.keras", "dense.keras", settings))
+    converter.close()
+    assert cache.entries() == []
 
 
 def test_an_lstm_is_one_operator(convert: Convert):

@@ -174,7 +174,9 @@ class Converter:
             root = task.request.settings.root
             entry = self.cache.get(task.key, root) if self.cache is not None else None
             if entry is not None:
-                self._kept[task.key] = _told(entry, task.request, cached=True)
+                self._kept[task.key] = _failed_before(entry, task.request) or _told(
+                    entry, task.request, cached=True
+                )
             else:
                 missing[task.key] = task
         return list(missing.values())
@@ -214,6 +216,8 @@ class Converter:
         except ConversionError as error:
             error.log = folder.printed()
             self._kept[task.key] = error
+            if self.cache is not None and _is_the_models(folder, error):
+                self.cache.put(task.key, _failure(error, job, folder))
 
     def _finished(self, job: Job, folder: JobFolder) -> Entry:
         from pytest_tinybudget.convert.postcheck import check_converted
@@ -245,6 +249,39 @@ class Converter:
         if self._home is None:
             self._home = self._open.enter_context(temporary_folder())
         return self._home
+
+
+def _is_the_models(folder: JobFolder, error: ConversionError) -> bool:
+    """Whether a failure lies in the model or its data, and would come again.
+
+    One that ended the process, took too long or too much memory may be the machine's; one while
+    code of the project runs may be that code's.
+    """
+    result = folder.result()
+    if result is None:
+        return False
+    return "error" not in result or bool(result.get("lasting"))
+
+
+def _failure(error: ConversionError, job: Job, folder: JobFolder) -> Entry:
+    """A failure as the cache keeps it, in place of a model."""
+    report = {
+        "error": [error.message, *error.details],
+        "code": error.code,
+        "source": job.shown,
+        "read": (folder.result() or {}).get("read", {}),
+    }
+    return Entry(error.log, report)
+
+
+def _failed_before(entry: Entry, request: Request) -> ConversionError | None:
+    """The failure that ``entry`` keeps, told of the source as it is called now."""
+    if "error" not in entry.report:
+        return None
+    first, *rest = entry.report["error"]
+    first = first.replace(entry.report["source"], request.shown, 1)
+    details = (*rest, "it failed so before, and nothing has changed (--no-cache tries again)")
+    return ConversionError(first, details=details, log=entry.content, code=entry.report["code"])
 
 
 def _float_layers(content: bytes, shown: str) -> list[str]:

@@ -29,13 +29,23 @@ def run(folder: JobFolder) -> None:
     try:
         folder.write_result(_convert(job, folder))
     except WorkerError as error:
-        folder.write_result({"error": [f"{job.shown}: {error.lines[0]}", *error.lines[1:]]})
+        lines = [f"{job.shown}: {error.lines[0]}", *error.lines[1:]]
+        folder.write_result({"error": lines, "lasting": _is_lasting(job)})
     except MemoryError:
         traceback.print_exc()
         folder.write_result({"error": [f"{job.shown}: {folder.step()}: {_out_of_memory(job)}"]})
     except Exception as error:  # frameworks raise anything; the log has the whole
         traceback.print_exc()
         folder.write_result({"error": [f"{job.shown}: {folder.step()}: {first_line(error)}"]})
+
+
+def _is_lasting(job: Job) -> bool:
+    """Whether a failure would come again until the source, the data or a package changes.
+
+    Not where code of the project or a command of another environment has a hand in it.
+    """
+    own_code = job.custom_objects or job.data_function
+    return not own_code and job.kind in ("keras", "h5", "saved_model", "tflite")
 
 
 def _out_of_memory(job: Job) -> str:

@@ -28,6 +28,7 @@ from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.convert.worker.repack import packed
+from pytest_tinybudget.convert.worker.reshapes import reshaped
 from pytest_tinybudget.graph.closing import closed
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
@@ -72,12 +73,13 @@ def prepared(content: bytes) -> bytes:
     for tensor in main.tensors:
         tensor.shapeSignature = None
     _fold_shapes(model)
+    reshaped(model, schema)
     dense_products(model, schema)
     signature = schema.SignatureDefT()
     signature.signatureKey = _SIGNATURE
     signature.subgraphIndex = 0
-    signature.inputs = _named(main.inputs, "input", _signed(read, "inputs"))
-    signature.outputs = _named(main.outputs, "output", _signed(read, "outputs"))
+    signature.inputs = _named(main.inputs, "input", _in_order(read, "inputs"))
+    signature.outputs = _named(main.outputs, "output", _in_order(read, "outputs"))
     model.signatureDefs = [signature]
     return packed(model)
 
@@ -134,13 +136,20 @@ def _signed(model: Model, side: Literal["inputs", "outputs"]) -> dict[int, str]:
     return {index: name for name, index in names.items()}
 
 
-def _named(tensors: Sequence[int], kind: str, names: Mapping[int, str]) -> list[Any]:
+def _in_order(model: Model, side: Literal["inputs", "outputs"]) -> list[str]:
+    """The signature's names in the order of the main graph; empty where it has none."""
+    names = _signed(model, side)
+    indices: tuple[int, ...] = getattr(model.main, side)
+    return [names.get(index, "") for index in indices]
+
+
+def _named(tensors: Sequence[int], kind: str, names: Sequence[str]) -> list[Any]:
     """The signature's entries for ``tensors``: by ``names`` if each has one of its own."""
-    own = set(map(int, tensors)) == set(names) and len(names) == len(tensors)
+    own = len(set(names) - {""}) == len(tensors)
     maps = []
     for number, tensor in enumerate(tensors):
         entry = schema_py_generated.TensorMapT()
-        entry.name = names[int(tensor)] if own else f"{kind}_{number:03}"
+        entry.name = names[number] if own else f"{kind}_{number:03}"
         entry.tensorIndex = int(tensor)
         maps.append(entry)
     return maps
