@@ -89,6 +89,7 @@ def keras_models():
         ),
         "masked": keras.Sequential([keras.Input((4, 2)), layers.Masking(), layers.LSTM(3)]),
         "both_ways": keras.Sequential([keras.Input((4, 2)), layers.Bidirectional(layers.LSTM(3))]),
+        "backwards": keras.Sequential([keras.Input((4, 2)), layers.LSTM(3, go_backwards=True)]),
         "lstm": keras.Sequential([keras.Input((8, 4)), layers.LSTM(6), layers.Dense(3)]),
         "lstms": keras.Sequential(
             [

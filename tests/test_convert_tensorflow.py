@@ -624,13 +624,56 @@ def test_an_operator_that_tflm_lacks_is_named_with_its_layer(convert: Convert):
     assert "is not in TFLM's resolver" in message
 
 
-def test_an_embedding_is_refused_for_its_select(convert: Convert):
-    message = error_of(convert, "embedding.keras").message
+def test_an_embedding_is_one_gather_with_a_note_on_negative_indices(convert: Convert):
+    converted = convert("embedding.keras")
 
-    assert "SELECT #" in message
-    assert "(layer sequential" in message
-    assert "/embedding" in message
-    assert "is not in TFLM's resolver" in message
+    assert operators(converted)[0] == "GATHER"
+    assert not {"SELECT", "SELECT_V2", "LESS"} & set(operators(converted))
+    assert any("indices must be 0 or above" in note for note in converted.notes)
+    assert all(each["relative_error"] < 0.05 for each in converted.drift)
+    assert measure(graph(converted), RUNTIMES["m4_cmsisnn"]).refusals == ()
+
+
+def test_an_lstm_that_runs_backwards_is_one_operator(convert: Convert):
+    converted = convert("backwards.keras")
+
+    assert operators(converted).count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 1
+    assert not any("unrolled" in warning for warning in converted.warnings)
+    assert measure(graph(converted), RUNTIMES["m4_cmsisnn"]).refusals == ()
+
+
+def test_an_lstm_that_runs_backwards_computes_in_tflm_what_keras_does(
+    convert: Convert, sources: Path
+):
+    name = "backwards.keras"
+    np = pytest.importorskip("numpy")
+    runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
+    samples = np.random.default_rng(5).standard_normal((12, 4, 2)).astype(np.float32)
+    np.save(sources / "steps.npy", samples)
+    content = convert(name, "steps.npy").content
+    script = "import keras, numpy, sys; model = keras.models.load_model(sys.argv[1]); numpy.save("
+    script += "sys.argv[3], model(numpy.load(sys.argv[2])))"
+    run = [sys.executable, "-c", script, name, "steps.npy", "float.npy"]
+    subprocess.run(run, cwd=sources, check=True, capture_output=True, timeout=170)
+    expected = np.load(sources / "float.npy")
+
+    found = []
+    for sample in samples:  # a fresh interpreter each: an LSTM keeps its state
+        interpreter = runtime.Interpreter.from_bytes(content)
+        ends = interpreter.get_input_details(0), interpreter.get_output_details(0)
+        (scale, zero), (out_scale, out_zero) = (
+            (
+                end["quantization_parameters"]["scales"][0],
+                end["quantization_parameters"]["zero_points"][0],
+            )
+            for end in ends
+        )
+        levels = np.clip(np.rint(sample / scale) + zero, -128, 127).astype(np.int8)
+        interpreter.set_input(levels[None], 0)
+        interpreter.invoke()
+        found.append((interpreter.get_output(0)[0].astype(np.float64) - out_zero) * out_scale)
+    error = np.sqrt(np.mean((np.array(found) - expected) ** 2)) / np.std(expected)
+    assert error < 0.1
 
 
 def test_a_fill_of_fixed_shape_is_measured(convert: Convert):

@@ -65,6 +65,7 @@ class KerasModel:
     call: Callable[..., list[Any]]
     fused: bool = False
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def load(job: Job, custom: ModuleType | None) -> KerasModel:
@@ -104,7 +105,9 @@ def load(job: Job, custom: ModuleType | None) -> KerasModel:
         )
         for tensor in model.inputs
     ]
-    return KerasModel(model, inputs, _flat_call(model), rebuilt.fused, rebuilt.warnings)
+    return KerasModel(
+        model, inputs, _flat_call(model), rebuilt.fused, rebuilt.warnings, rebuilt.notes
+    )
 
 
 def _classes_in(module: ModuleType | None) -> dict[str, Any]:
@@ -187,6 +190,18 @@ class _Rebuilt:
 
     fused: bool = False
     unrolled: list[str] = field(default_factory=list)
+    embeddings: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        if not self.embeddings:
+            return []
+        names = ", ".join(self.embeddings)
+        note = (
+            f"{names}: indices must be 0 or above; those below 0, which Keras counts from the end, "
+            "are invalid in the converted model"
+        )
+        return [note]
 
     @property
     def warnings(self) -> list[str]:
@@ -200,11 +215,14 @@ class _Rebuilt:
 
 
 def _without_loops(model: Any, objects: dict[str, Any]) -> tuple[Any, _Rebuilt]:
-    """``model`` with its recurrent layers fused or unrolled; itself where it has none."""
+    """``model`` with its recurrent layers fused or unrolled, and its embeddings as plain ones.
+
+    Itself where it has none.
+    """
     rebuilt = _Rebuilt()
     layers = list(model._flatten_layers(include_self=False, recursive=True))
     recurrent = (keras.layers.RNN, keras.layers.Bidirectional)
-    if not any(isinstance(layer, recurrent) for layer in layers):
+    if not any(isinstance(layer, recurrent) or _is_plain_embedding(layer) for layer in layers):
         return model, rebuilt
 
     def clone(layer: Any) -> Any:
@@ -212,6 +230,9 @@ def _without_loops(model: Any, objects: dict[str, Any]) -> tuple[Any, _Rebuilt]:
         if type(layer) is keras.layers.LSTM and _fusible(layer):
             rebuilt.fused = True
             return FusedLSTM.from_config(config)
+        if _is_plain_embedding(layer):
+            rebuilt.embeddings.append(layer.name)
+            return PlainEmbedding.from_config(config)
         if isinstance(layer, keras.layers.Bidirectional):
             for side in ("layer", "backward_layer"):
                 if config.get(side):
@@ -234,7 +255,13 @@ def _fusible(layer: Any) -> bool:
         layer.activation is keras.activations.tanh
         and layer.recurrent_activation is keras.activations.sigmoid
         and layer.use_bias
-        and not (layer.go_backwards or layer.return_state or layer.stateful)
+        and not (layer.return_state or layer.stateful)
+    )
+
+
+def _is_plain_embedding(layer: Any) -> bool:
+    return type(layer) is keras.layers.Embedding and not (
+        layer.mask_zero or layer.lora_enabled or getattr(layer, "quantization_mode", None)
     )
 
 
@@ -257,11 +284,25 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
         if mask is not None or initial_state is not None:
             self.unroll = True  # what the operator has no input for
             return super().call(sequences, initial_state, mask, training)
+        if self.go_backwards:
+            sequences = sequences[:, ::-1]
         batch = sequences.shape[0] or tf.shape(sequences)[0]
         state = tf.zeros((batch, self.units))
         weights = (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)
         last, every, *_ = _lstm(sequences, state, state, *map(tf.convert_to_tensor, weights))
         return every if self.return_sequences else last
+
+
+class PlainEmbedding(keras.layers.Embedding):  # type: ignore[misc]
+    """An embedding as one GATHER.
+
+    Keras 3.15 lets indices below 0 count from the end, by operators on INT32 that TFLM lacks.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """The rows of the table that ``inputs`` say."""
+        rows = tf.gather(self.embeddings, tf.cast(inputs, tf.int32), axis=0)
+        return tf.cast(rows, self.compute_dtype)
 
 
 @tf.function(autograph=False, experimental_attributes=_FUSED_ATTRIBUTES)  # type: ignore[untyped-decorator]

@@ -43,9 +43,11 @@ def load(job: Job, custom: ModuleType | None) -> TensorFlowModel:
     if job.kind == "saved_model":
         return _load_saved_model(job)
     loaded = keras_source.load(job, custom)
-    return TensorFlowModel(
+    model = TensorFlowModel(
         loaded.inputs, loaded.call, loaded.fused, loaded.warnings, owner=loaded, model=loaded.model
     )
+    model.notes = loaded.notes
+    return model
 
 
 def _load_saved_model(job: Job) -> TensorFlowModel:
