@@ -1,9 +1,9 @@
 """Memory budgets for machine-learning models on microcontrollers, as pytest items and a CI gate.
 
 ``check`` says whether a model fits a board, ``measure`` what it takes, ``shrink`` makes its file
-smaller; sizes are bytes. The public modules are this one, ``pytest_tinybudget.api`` and
-``pytest_tinybudget.hooks``, and of these the names in ``__all__``. All other modules are private,
-whatever their names.
+smaller, ``fit`` says how large it may be; sizes are bytes. The public modules are this one,
+``pytest_tinybudget.api`` and ``pytest_tinybudget.hooks``, and of these the names in ``__all__``.
+All other modules are private, whatever their names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_tinybudget.api import check
+    from pytest_tinybudget.api import fit
     from pytest_tinybudget.api import measure
     from pytest_tinybudget.api import shrink
     from pytest_tinybudget.base.errors import TinybudgetError
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
     from pytest_tinybudget.results.types import PairResult
 
 
-__all__ = ["Board", "Footprint", "PairResult", "TinybudgetError", "check", "measure", "shrink"]
+__all__ = [
+    "Board",
+    "Footprint",
+    "PairResult",
+    "TinybudgetError",
+    "check",
+    "fit",
+    "measure",
+    "shrink",
+]
 
 #: Where the public names live. They are imported on first use, because pytest imports this
 #: package in every project where it is installed.
@@ -32,6 +42,7 @@ _HOMES = {
     "PairResult": "results.types",
     "TinybudgetError": "base.errors",
     "check": "api",
+    "fit": "api",
     "measure": "api",
     "shrink": "api",
 }

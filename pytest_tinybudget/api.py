@@ -22,6 +22,11 @@ from pytest_tinybudget.declaration.settings import Settings
 from pytest_tinybudget.declaration.settings import Shapes
 from pytest_tinybudget.declaration.settings import offers
 from pytest_tinybudget.declaration.single import pair_with
+from pytest_tinybudget.fitting import Candidate
+from pytest_tinybudget.fitting import Decides
+from pytest_tinybudget.fitting import Fit
+from pytest_tinybudget.fitting import OnBoard
+from pytest_tinybudget.fitting import fit
 from pytest_tinybudget.footprint.result import Arena
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
@@ -53,15 +58,19 @@ __all__ = [
     "ArenaPlace",
     "Arenas",
     "Board",
+    "Candidate",
     "Data",
+    "Decides",
     "DeclarationError",
     "Figure",
     "FilePart",
+    "Fit",
     "Footprint",
     "Layer",
     "Limits",
     "Measure",
     "ModelError",
+    "OnBoard",
     "OperatorCosts",
     "PairResult",
     "Part",
@@ -74,6 +83,7 @@ __all__ = [
     "TinybudgetError",
     "check",
     "find_board",
+    "fit",
     "measure",
     "shrink",
 ]

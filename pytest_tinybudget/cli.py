@@ -32,6 +32,7 @@ from pytest_tinybudget.commands import diff
 from pytest_tinybudget.commands import doctor
 from pytest_tinybudget.commands import energy
 from pytest_tinybudget.commands import explain
+from pytest_tinybudget.commands import fit
 from pytest_tinybudget.commands import fleet
 from pytest_tinybudget.commands import golden
 from pytest_tinybudget.commands import history
@@ -50,7 +51,7 @@ from pytest_tinybudget.commands import tighten
 #: The help's groups, each with its commands in the order in which one needs them.
 _GROUPS = {
     "the gate": (init, check, explain, tighten, doctor),
-    "a model": (inspect, shrink, carray, golden, compare, energy),
+    "a model": (fit, inspect, shrink, carray, golden, compare, energy),
     "results": (diff, report, history, merge, schema),
     "boards and firmware": (boards, runtime, calibrate),
     "updates": (package, rollout, fleet),

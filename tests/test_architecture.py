@@ -27,6 +27,7 @@ LAYERS = (
     ("workspace",),
     ("accelerators", "baseline", "evaluation"),
     ("gate", "report"),
+    ("fitting",),
     ("api", "hooks"),
     ("commands", "pytest_plugin"),
     ("__init__", "cli"),

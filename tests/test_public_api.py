@@ -45,11 +45,12 @@ def kws(tmp_path: Path) -> Path:
 
 #: All that other code may import. A name that goes, or changes its meaning, is a breaking change.
 SURFACE = {
-    "pytest_tinybudget": "Board Footprint PairResult TinybudgetError check measure shrink",
+    "pytest_tinybudget": "Board Footprint PairResult TinybudgetError check fit measure shrink",
     "pytest_tinybudget.api": (
-        "Arena ArenaPlace Arenas Board Data DeclarationError Figure FilePart Footprint Layer "
-        "Limits Measure ModelError OperatorCosts PairResult Part Proof ProofRun Shapes "
-        "ShrinkReport Shrunk Source TinybudgetError check find_board measure shrink"
+        "Arena ArenaPlace Arenas Board Candidate Data Decides DeclarationError Figure FilePart "
+        "Fit Footprint Layer Limits Measure ModelError OnBoard OperatorCosts PairResult Part "
+        "Proof ProofRun Shapes ShrinkReport Shrunk Source TinybudgetError check find_board fit "
+        "measure shrink"
     ),
     "pytest_tinybudget.hooks": (
         "Arena Block Board Change Comparison Footprint Layer Measure Model Operator PairResult "

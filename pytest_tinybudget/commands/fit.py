@@ -1,0 +1,142 @@
+"""``tinybudget fit``: how large a model may be, before anything is trained."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.commands.options import Subparsers
+from pytest_tinybudget.commands.options import add_command
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.fitting.space import Plan
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add ``fit``."""
+    parser = add_command(
+        subparsers,
+        "fit",
+        "say how large a model may be: the best of a plan with free widths that fit",
+        details="A plan is a file with input_shape, layers, boards and budget, in which a number "
+        "may be a range,\n{ from = 8, to = 64, step = 8 }, or the name of one in [free]. Exit "
+        "code 1 where nothing fits\na board.",
+        example="tinybudget fit plan.toml\n"
+        "tinybudget fit plan.toml --board pico --budget ram=64KB --csv fit.csv --html fit.html",
+    )
+    parser.add_argument("plan", type=Path, metavar="PLAN", help="the plan, a TOML file")
+    parser.add_argument(
+        "--board",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="instead of the plan's boards; may be repeated",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="NAME=LIMIT",
+        action="append",
+        default=[],
+        help="instead of the plan's budget: ram=64KB, latency=100ms; may be repeated",
+    )
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="measure at most so many candidates, evenly spread (default 1000)",
+    )
+    parser.add_argument(
+        "--maximize", default="parameters", metavar="FIGURES", help="default: parameters"
+    )
+    parser.add_argument(
+        "--minimize",
+        default="arena,macs",
+        metavar="FIGURES",
+        help="default: arena,macs; besides these ram, flash, seconds",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="all of each board's front")
+    for name, what in (("json", "all candidates"), ("csv", "a row each"), ("html", "with a plot")):
+        parser.add_argument(
+            f"--{name}", metavar="PATH", type=Path, help=f"write {what} ('-': standard output)"
+        )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, report, and return the exit code: 1 where a board fits nothing.
+
+    Raises:
+        TinybudgetError: the plan or an option is wrong, or a report cannot be written.
+    """
+    from pytest_tinybudget.fitting import fit
+    from pytest_tinybudget.fitting import render
+
+    if [arguments.json, arguments.csv, arguments.html].count(Path("-")) > 1:
+        raise TinybudgetError("fit: only one report can go to standard output")
+    found = fit(
+        _plan(arguments.plan),
+        boards=arguments.board,
+        budget=_limits(arguments.budget) or None,
+        most=arguments.most,
+        maximize=_names(arguments.maximize),
+        minimize=_names(arguments.minimize),
+    )
+    reports = (
+        (arguments.json, render.as_json),
+        (arguments.csv, render.as_csv),
+        (arguments.html, render.page),
+    )
+    for path, made in reports:
+        if path is not None:
+            _write(path, made(found))
+    if Path("-") not in (arguments.json, arguments.csv, arguments.html):
+        print(render.text(found, every=arguments.verbose), end="")
+    return 0 if all(found.front.values()) else 1
+
+
+def _plan(path: Path) -> Plan:
+    """The plan in ``path``.
+
+    Raises:
+        TinybudgetError: it cannot be read or is no plan.
+    """
+    from pytest_tinybudget.declaration.toml import TOMLDecodeError
+    from pytest_tinybudget.declaration.toml import parse
+    from pytest_tinybudget.fitting.space import plan_of
+
+    try:
+        return plan_of(parse(path.read_text(encoding="utf-8-sig")), str(path))
+    except OSError as error:
+        raise TinybudgetError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise TinybudgetError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    except (TOMLDecodeError, RecursionError) as error:
+        raise TinybudgetError(f"{path}: not valid TOML: {error}") from None
+
+
+def _limits(given: list[str]) -> dict[str, str]:
+    limits = {}
+    for each in given:
+        name, separator, limit = each.partition("=")
+        if not (name and separator and limit):
+            raise TinybudgetError(f"--budget {each!r}: expected NAME=LIMIT, such as ram=64KB")
+        limits[name] = limit
+    return limits
+
+
+def _names(given: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in given.split(",") if name.strip())
+
+
+def _write(path: Path, content: str) -> None:
+    from pytest_tinybudget.base.files import write_file
+
+    if path == Path("-"):
+        sys.stdout.write(content)
+    else:
+        write_file(path, content.encode())

@@ -1,0 +1,315 @@
+"""Measures the candidates of a plan on boards: which fit, which are worth a look, what decides.
+
+What candidates and boards have in common is made once: tables, linked sets of operators, and the
+arena of boards whose runtimes lay it out alike. Of a candidate its figures are kept, not its graph.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.suggest import unknown
+from pytest_tinybudget.boards import Board
+from pytest_tinybudget.declaration.pairs import Pair
+from pytest_tinybudget.declaration.single import pair_of
+from pytest_tinybudget.fitting.space import Plan
+from pytest_tinybudget.fitting.space import choices
+from pytest_tinybudget.fitting.space import chosen_layers
+from pytest_tinybudget.fitting.space import count
+from pytest_tinybudget.fitting.space import plan_of
+from pytest_tinybudget.footprint.arena import arena_key
+from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.gate.judgement import Rules
+from pytest_tinybudget.gate.verdict import judge
+from pytest_tinybudget.graph.layers import model_of
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.speed.latency import latency_of
+from pytest_tinybudget.speed.work import total_macs
+
+
+#: Of how many choices a plan's candidates are measured, unless told otherwise.
+DEFAULT_MOST = 1000
+
+#: What a front may weigh, of a candidate on a board.
+Figure = Literal["arena", "ram", "flash", "macs", "parameters", "seconds"]
+FIGURES: tuple[Figure, ...] = ("arena", "ram", "flash", "macs", "parameters", "seconds")
+#: More parameters are worth something; what they cost in arena and work is to be small.
+MAXIMIZE: tuple[Figure, ...] = ("parameters",)
+MINIMIZE: tuple[Figure, ...] = ("arena", "macs")
+
+
+class OnBoard(Struct, frozen=True, gc=False):
+    """A candidate on a board. Sizes are bytes, margins included.
+
+    ``seconds`` is the upper end of the estimated time of an inference, ``None`` where nobody has
+    measured such a board. ``tightest`` is the metric that is nearest to its limit or furthest over,
+    ``share`` how much of that limit is taken. ``peak_layer`` is the operator, from 0, that runs
+    when the arena is fullest; -1 where there is no arena. ``reason`` says why it does not fit.
+    """
+
+    board: str
+    fits: bool
+    arena: int
+    ram: int
+    flash: int
+    seconds: float | None
+    tightest: str
+    share: float
+    peak_layer: int
+    peak: str
+    reason: str
+
+
+class Candidate(Struct, frozen=True):
+    """One choice of a plan, by name or place, with what it takes on each board."""
+
+    chosen: dict[str, int]
+    parameters: int
+    macs: int
+    boards: tuple[OnBoard, ...]
+
+
+class Decides(Struct, frozen=True):
+    """What keeps a plan from being larger on a board.
+
+    ``metric`` is what most candidates fail for or, if all fit, what the fullest is nearest to;
+    empty where no candidate could be measured. ``layer`` is where the arena is mostly fullest then,
+    for a metric of RAM.
+    """
+
+    board: str
+    measured: int
+    fitting: int
+    metric: str
+    failed: int
+    layer: int
+    text: str
+
+
+class Fit(Struct, frozen=True):
+    """What came of a plan.
+
+    ``total`` is how many choices the plan has, ``impossible`` how many of those looked at are no
+    network, with the first reason. ``front`` has for each board the indices of those candidates
+    that fit it and that no other one beats in everything that is weighed. ``dense_for`` is the
+    runtime for which dense layers have one scale each, if one of the boards needs that.
+    """
+
+    total: int
+    impossible: int
+    why_impossible: str
+    maximize: tuple[str, ...]
+    minimize: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    front: dict[str, tuple[int, ...]]
+    decides: tuple[Decides, ...]
+    dense_for: str = ""
+
+
+def fit(
+    plan: Mapping[str, Any] | Plan,
+    *,
+    boards: Sequence[str | Board] = (),
+    budget: Mapping[str, str | int] | None = None,
+    most: int = DEFAULT_MOST,
+    maximize: Sequence[str] = MAXIMIZE,
+    minimize: Sequence[str] = MINIMIZE,
+) -> Fit:
+    """Which sizes of a plan fit boards and budgets, and which of these are worth training.
+
+    Each candidate is measured as ``layers`` of a declaration: as the INT8 file that a converter
+    would make of it. Nothing is written.
+
+    Args:
+        plan: the plan as in a ``plan.toml`` (docs/fit.md): ``input_shape``, ``layers``, ``free``,
+            and perhaps ``boards`` and ``budget``.
+        boards: ids or everyday names, or boards; instead of the plan's.
+        budget: limits besides the boards' rooms, as in a declaration; instead of the plan's.
+        most: so many candidates are measured; of more, evenly spread ones.
+        maximize: figures of which a front has more: ``parameters``, ``macs`` and the like.
+        minimize: figures of which it has less.
+
+    Raises:
+        TinybudgetError: the plan, a board, a limit or a figure is wrong.
+    """
+    read = plan if isinstance(plan, Plan) else plan_of(plan, "plan")
+    wanted = (*maximize, *minimize)
+    for figure in wanted:
+        if figure not in FIGURES:
+            raise unknown("figure", figure, FIGURES)
+    if most < 1:
+        raise TinybudgetError(f"most: expected a number from 1, found {most}")
+    named = tuple(boards) or tuple(read.boards)
+    if not named:
+        raise TinybudgetError('a plan needs boards: boards = ["esp32"], or --board esp32')
+    limits = dict(read.budget if budget is None else budget)
+    pairs = [pair_of("plan.tflite", board=board, settings={"budget": limits}) for board in named]
+    for pair in pairs:
+        if not pair.board.runs_tflm or pair.board.accelerator:
+            raise TinybudgetError(f"{pair.board.id}: fit is for boards whose core runs the model")
+    # As in a declaration, one file is made for all boards, which each of them runs.
+    dense_for = next((name for pair in pairs if (name := pair.model.conversion.per_tensor_for)), "")
+    candidates, impossible, why = _candidates(read, pairs, most, per_channel=not dense_for)
+    front = {
+        pair.board.id: _front(candidates, place, tuple(maximize), tuple(minimize))
+        for place, pair in enumerate(pairs)
+    }
+    decides = tuple(_decides(pair.board, candidates, place) for place, pair in enumerate(pairs))
+    return Fit(
+        total=count(read),
+        impossible=impossible,
+        why_impossible=why,
+        maximize=tuple(maximize),
+        minimize=tuple(minimize),
+        candidates=tuple(candidates),
+        front=front,
+        decides=decides,
+        dense_for=dense_for,
+    )
+
+
+def _candidates(
+    plan: Plan, pairs: Sequence[Pair], most: int, *, per_channel: bool
+) -> tuple[list[Candidate], int, str]:
+    found: list[Candidate] = []
+    impossible, why = 0, ""
+    for chosen in choices(plan, most):
+        try:
+            layers = replace(chosen_layers(plan, chosen), per_channel_dense=per_channel)
+            model = read_model(model_of(layers, "plan"), "plan")
+        except ModelError as error:
+            impossible, why = impossible + 1, why or error.message
+            continue
+        found.append(_measured(model, chosen, pairs))
+    return found, impossible, why
+
+
+def _measured(model: Model, chosen: dict[str, int], pairs: Iterable[Pair]) -> Candidate:
+    simulations: dict[object, Any] = {}
+    boards = []
+    for pair in pairs:
+        key = arena_key(pair.firmware)
+        if key not in simulations:
+            simulations[key] = simulate(model, pair.firmware)
+        footprint = measure(model, pair.firmware, simulations[key])
+        boards.append(_on_board(model, footprint, pair))
+    return Candidate(chosen, _parameters(model), total_macs(model), tuple(boards))
+
+
+def _parameters(model: Model) -> int:
+    """How many numbers the layers learn: weights and biases."""
+    tensors = model.main.tensors
+    used = {
+        index
+        for operator in model.main.operators
+        if operator.name != "RESHAPE"
+        for index in operator.inputs
+        if index >= 0 and len(tensors[index].data)
+    }
+    return sum(prod(tensors[index].shape) for index in used)
+
+
+def _on_board(model: Model, footprint: Footprint, pair: Pair) -> OnBoard:
+    verdict = judge(footprint, pair.board, Rules().demands(pair))
+    firmware, limit = pair.firmware, pair.model.budget.latency
+    latency = latency_of(model, pair.board, firmware.kernels)
+    late = limit is not None and (latency.high is None or latency.high > limit)
+    shares: dict[str, float] = {
+        each.metric: each.used / max(each.limit, 1) for each in verdict.measures
+    }
+    if limit is not None and latency.high is not None:
+        shares["latency"] = latency.high / limit
+    tightest = max(shares, key=lambda name: shares[name]) if shares else ""
+    refused = verdict.outcome == "refused"
+    index, peak = _peak(footprint)
+    return OnBoard(
+        board=pair.board.id,
+        fits=not late and verdict.outcome in ("fits", "warns"),
+        arena=footprint.arena.required if footprint.arena else 0,
+        ram=footprint.ram,
+        flash=footprint.flash,
+        seconds=latency.high,
+        tightest="refused" if refused else tightest,
+        share=0.0 if refused or not shares else shares[tightest],
+        peak_layer=index,
+        peak=peak,
+        reason="" if verdict.outcome in ("fits", "warns") and not late else verdict.headline,
+    )
+
+
+def _peak(footprint: Footprint) -> tuple[int, str]:
+    """The operator that runs when the arena is fullest: its index and name."""
+    if footprint.arena is None or not footprint.layers:
+        return -1, ""
+    layer = max(footprint.layers, key=lambda each: each.live_bytes)
+    return layer.index, f"{layer.operator} {layer.name}".rstrip()
+
+
+def _figures(candidate: Candidate, place: int) -> dict[str, float]:
+    on = candidate.boards[place]
+    return {
+        "arena": on.arena,
+        "ram": on.ram,
+        "flash": on.flash,
+        "macs": candidate.macs,
+        "parameters": candidate.parameters,
+        "seconds": float("inf") if on.seconds is None else on.seconds,
+    }
+
+
+def _front(
+    candidates: Sequence[Candidate], place: int, maximize: Sequence[str], minimize: Sequence[str]
+) -> tuple[int, ...]:
+    """Indices of the candidates that fit and that none beats, the most parameters first."""
+    points: dict[int, tuple[float, ...]] = {}
+    for index, candidate in enumerate(candidates):
+        if candidate.boards[place].fits:
+            figures = _figures(candidate, place)
+            costs = [-figures[name] for name in maximize] + [figures[name] for name in minimize]
+            points[index] = tuple(costs)
+    kept: list[tuple[int, tuple[float, ...]]] = []
+    # In the order of their costs none is beaten by one that comes later.
+    for index, point in sorted(points.items(), key=lambda item: (item[1], item[0])):
+        if not any(all(a <= b for a, b in zip(other, point, strict=True)) for _, other in kept):
+            kept.append((index, point))
+    return tuple(index for index, _ in kept)
+
+
+def _decides(board: Board, candidates: Sequence[Candidate], place: int) -> Decides:
+    """What keeps the plan from being larger on ``board``."""
+    measured = [candidate.boards[place] for candidate in candidates]
+    failing = [each for each in measured if not each.fits]
+    fitting = len(measured) - len(failing)
+    if not measured:
+        return Decides(board.id, 0, 0, "", 0, -1, "no choice of the plan is a network")
+    if failing:
+        metric, failed = Counter(each.tightest for each in failing).most_common(1)[0]
+        looked_at = [each for each in failing if each.tightest == metric]
+    else:
+        fullest = max(measured, key=lambda each: each.share)
+        metric, failed, looked_at = fullest.tightest, 0, [fullest]
+    layer, name = Counter((each.peak_layer, each.peak) for each in looked_at).most_common(1)[0][0]
+    if metric not in ("ram", "arena", "psram"):
+        layer, name = -1, ""
+    where = f" at layer {layer} ({name})" if layer >= 0 else ""
+    said = {"refused": "TFLM's refusal", "ram": "RAM", "psram": "PSRAM"}.get(metric, metric)
+    if failing:
+        counted = f"{fitting:,} of {len(measured):,} fit, {failed:,} do not for it"
+    else:
+        counted = f"all {fitting:,} fit, the fullest takes {looked_at[0].share:.0%} of it"
+    text = f"{said} decides{where}: {counted}"
+    return Decides(board.id, len(measured), fitting, metric, failed, layer, text)

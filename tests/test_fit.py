@@ -1,0 +1,254 @@
+"""``fit``: how large a model may be. What it says of a candidate is what the gate says of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_tinybudget import TinybudgetError
+from pytest_tinybudget import fit
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.fitting import render
+from pytest_tinybudget.fitting.space import choices
+from pytest_tinybudget.fitting.space import chosen_layers
+from pytest_tinybudget.fitting.space import count
+from pytest_tinybudget.fitting.space import plan_of
+
+
+BOARDS = ("arduino-nano-33-ble", "raspberry-pi-pico")
+EXAMPLE = Path(__file__).parents[1] / "examples" / "fit" / "plan.toml"
+WIDTHS = {"from": 8, "to": 32, "step": 8}
+
+
+def plan(**changed: Any) -> dict[str, Any]:
+    """A small convolutional net with a free width and a free number of units."""
+    return {
+        "input_shape": [16, 16, 1],
+        "layers": [
+            {"type": "conv2d", "filters": "width", "padding": "same", "activation": "relu"},
+            {"type": "depthwise_conv2d", "padding": "same"},
+            {"type": "conv2d", "filters": "width", "kernel": 1},
+            {"type": "max_pool2d"},
+            {"type": "dense", "units": {"from": 2, "to": 6, "step": 4}},
+        ],
+        "free": {"width": WIDTHS},
+        "boards": list(BOARDS),
+        **changed,
+    }
+
+
+DECLARATION = """\
+schema = 1
+[models.kws]
+boards = ["arduino-nano-33-ble", "raspberry-pi-pico"]
+budget = {{ ram = "16 KB" }}
+input_shape = [16, 16, 1]
+layers = [
+  {{ type = "conv2d", filters = {width}, padding = "same", activation = "relu" }},
+  {{ type = "depthwise_conv2d", padding = "same" }},
+  {{ type = "conv2d", filters = {width}, kernel = 1 }},
+  {{ type = "max_pool2d" }},
+  {{ type = "dense", units = 6 }},
+]
+"""
+
+
+@pytest.mark.parametrize("width", [8, 24, 32])
+def test_a_candidate_takes_what_the_gate_says_of_its_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tinybudget.toml").write_text(DECLARATION.format(width=width))
+    main(["check", "-q", "--json", "results.json"])
+    found = fit(plan(budget={"ram": "16 KB"}))
+    (candidate,) = (
+        each for each in found.candidates if each.chosen == {"width": width, "layers[4].units": 6}
+    )
+    for pair, on in zip(
+        json.loads(Path("results.json").read_text())["pairs"], candidate.boards, strict=True
+    ):
+        assert on.board == pair["board"]
+        assert on.fits == (pair["outcome"] in ("fits", "warns"))
+        assert on.ram == pair["ram"]["used"]
+        # The name of the file is another one.
+        assert abs(on.flash - pair["flash"]["used"]) <= 8
+
+
+def test_the_free_sizes_are_all_combinations_and_a_name_is_one_number_in_all_places() -> None:
+    read = plan_of(plan(), "plan")
+    found = list(choices(read, 1000))
+    assert count(read) == len(found) == 8
+    assert {each["width"] for each in found} == {8, 16, 24, 32}
+    layers = chosen_layers(read, {"width": 24, "layers[4].units": 6})
+    assert [layer.size for layer in layers.layers] == [24, 1, 24, 1, 6]
+
+
+def test_a_block_repeats_its_layers_one_after_another() -> None:
+    block = {
+        "block": [{"type": "depthwise_conv2d"}, {"type": "conv2d", "filters": 4}],
+        "repeat": {"from": 1, "to": 3},
+    }
+    read = plan_of(plan(layers=[block]), "plan")
+    layers = chosen_layers(read, {"layers[0].repeat": 2}).layers
+    assert [each.type for each in layers] == ["depthwise_conv2d", "conv2d"] * 2
+
+
+def test_too_many_choices_are_sampled_evenly_and_the_same_each_time() -> None:
+    read = plan_of(plan(free={"width": {"from": 1, "to": 1000}}), "plan")
+    found = list(choices(read, 10))
+    assert len(found) == 10
+    assert found == list(choices(read, 10))
+    assert [each["width"] for each in found] == [1 + 100 * number for number in range(10)]
+
+
+def test_every_combination_is_reached_by_its_number() -> None:
+    read = plan_of(plan(), "plan")
+    assert list(choices(read, 7)) == list(choices(read, 8))[:7]
+
+
+def test_no_candidate_of_the_front_is_beaten_and_every_other_one_is() -> None:
+    found = fit(plan(budget={"ram": "16 KB"}))
+    for place, board in enumerate(BOARDS):
+        front = found.front[board]
+        assert front
+        points = {
+            index: (-each.parameters, each.boards[place].arena, each.macs)
+            for index, each in enumerate(found.candidates)
+            if each.boards[place].fits
+        }
+        for index, point in points.items():
+            beaten = any(
+                other != point and all(a <= b for a, b in zip(other, point, strict=True))
+                for other in points.values()
+            )
+            assert beaten == (index not in front)
+
+
+def test_the_limit_that_decides_is_named_with_the_layer_of_the_peak() -> None:
+    (nano, _) = fit(plan(budget={"ram": "16 KB"})).decides
+    assert nano.metric == "ram"
+    assert 0 < nano.failed == nano.measured - nano.fitting
+    assert nano.layer == 1
+    assert nano.text.startswith("RAM decides at layer 1 (DEPTHWISE_CONV_2D depthwise_conv2d_1): ")
+
+
+def test_flash_decides_without_a_layer() -> None:
+    nano = fit(plan(budget={"flash": "1 KB"})).decides[0]
+    assert (nano.metric, nano.layer, nano.fitting) == ("flash", -1, 0)
+
+
+def test_all_that_fits_says_what_the_fullest_is_nearest_to() -> None:
+    nano = fit(plan()).decides[0]
+    assert nano.fitting == nano.measured == 8
+    assert "all 8 fit, the fullest takes " in nano.text
+
+
+def test_a_latency_that_nobody_knows_counts_as_missed() -> None:
+    found = fit(plan(budget={"latency": "10 s"}), boards=["stm32f746g-discovery"])
+    assert {each.boards[0].seconds for each in found.candidates} == {None}
+    assert found.front == {"stm32f746g-discovery": ()}
+
+
+def test_choices_that_are_no_network_are_counted_with_the_first_reason() -> None:
+    layers = [{"type": "conv2d", "filters": 4, "kernel": {"from": 15, "to": 20}}]
+    found = fit(plan(layers=layers))
+    assert (len(found.candidates), found.impossible) == (2, 4)
+    assert "window is larger than" in found.why_impossible
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"layers": [{"type": "conv2"}]}, r"plan: layers\[0\]: Invalid enum value 'conv2'"),
+        ({"layers": [{"type": "dense"}]}, r"layers\[0\]: a dense needs 'units'"),
+        ({"layers": [{"type": "dense", "units": 2, "kernel": 3}]}, "a dense has no 'kernel'"),
+        ({"layers": [{"type": "dense", "units": "wide"}]}, r"'wide' is not in \[free\], which has"),
+        ({"free": {"width": {"from": 8, "to": 4}}}, "from 8 to 4 by 1 has 0 values"),
+        ({"boards": []}, "a plan needs boards"),
+        ({"boards": ["pica"]}, "pica"),
+        ({"budget": {"rom": "1 KB"}}, "rom"),
+        ({"sizes": 3}, "unknown field `sizes`"),
+    ],
+)
+def test_a_wrong_plan_is_one_line_that_says_where(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(TinybudgetError, match=message) as caught:
+        fit(plan(**changed))
+    assert "\n" not in caught.value.message
+
+
+def test_an_unknown_figure_names_the_nearest() -> None:
+    with pytest.raises(TinybudgetError, match="did you mean 'parameters'"):
+        fit(plan(), maximize=["parameter"])
+
+
+def test_the_csv_has_a_row_for_each_candidate_on_each_board() -> None:
+    found = fit(plan())
+    rows = list(csv.DictReader(io.StringIO(render.as_csv(found))))
+    assert len(rows) == 16
+    first, on = rows[0], found.candidates[0].boards[0]
+    assert (first["board"], first["width"], first["arena"]) == (on.board, "8", str(on.arena))
+    assert {row["on_front"] for row in rows} <= {"true", "false"}
+
+
+def test_the_page_plots_every_candidate_of_each_board() -> None:
+    assert render.page(fit(plan())).count("<circle ") == 16
+
+
+def test_the_command_tells_and_writes_what_fit_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outputs = ["--json", "f.json", "--csv", "f.csv", "--html", "f.html"]
+    assert main(["fit", str(EXAMPLE), "--most", "20", "--board", "pico", *outputs]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("raspberry-pi-pico: RAM decides at layer 1 ")
+    assert "20 candidates of 80 measured" in told
+    written = json.loads(Path("f.json").read_text("utf-8"))
+    assert written["schema"] == 1
+    assert len(written["candidates"]) == 20
+    assert len(Path("f.csv").read_text("utf-8").splitlines()) == 21
+    assert Path("f.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_the_command_ends_with_1_where_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", str(EXAMPLE), "--most", "3", "--board", "pico", "--budget", "ram=1KB"]
+    assert main(arguments) == 1
+    assert "0 of 3 fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"layers = [", b"\xff", b"x = 1"])
+def test_a_plan_that_cannot_be_read_is_one_line_and_exit_code_2(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_bytes(content)
+    assert main(["fit", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(path) in error
+
+
+def test_optuna_prefers_what_fits_with_the_constraint_of_the_docs() -> None:
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    limit = 16 * 1024
+
+    def objective(trial: Any) -> float:
+        width = trial.suggest_int("width", 8, 64, step=8)
+        layers = [{"type": "conv2d", "filters": width}, {"type": "dense", "units": 4}]
+        (candidate,) = fit(plan(layers=layers, free={}, boards=[BOARDS[0]])).candidates
+        trial.set_user_attr("over", max(0, candidate.boards[0].ram - limit))
+        return float(candidate.parameters)
+
+    sampler = optuna.samplers.TPESampler(
+        seed=0, constraints_func=lambda trial: (trial.user_attrs["over"],)
+    )
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(objective, n_trials=12)
+    assert study.best_trial.user_attrs["over"] == 0
+    assert any(trial.user_attrs["over"] for trial in study.trials)
