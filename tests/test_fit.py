@@ -75,8 +75,7 @@ def test_a_candidate_takes_what_the_gate_says_of_its_layers(
         assert on.board == pair["board"]["id"]
         assert on.fits == (pair["outcome"] in ("fits", "warns"))
         assert on.ram == pair["ram"]["used"]
-        # The name of the file is another one.
-        assert abs(on.flash - pair["flash"]["used"]) <= 8
+        assert on.flash == pair["flash"]["used"]
 
 
 def test_the_free_sizes_are_all_combinations_and_a_name_is_one_number_in_all_places() -> None:

@@ -34,9 +34,8 @@ from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.verdict import judge
-from pytest_tinybudget.graph.layers import model_of
 from pytest_tinybudget.graph.model import Model
-from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.planning.plan import planned_model
 from pytest_tinybudget.speed.latency import latency_of
 from pytest_tinybudget.speed.work import total_macs
 
@@ -190,7 +189,7 @@ def _candidates(
     for chosen in choices(plan, most):
         try:
             layers = replace(chosen_layers(plan, chosen), per_channel_dense=per_channel)
-            model = read_model(model_of(layers, "plan"), "plan")
+            model = planned_model(layers, "plan", named=True)
         except ModelError as error:
             impossible, why = impossible + 1, why or error.message
             continue

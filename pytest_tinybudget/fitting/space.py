@@ -10,6 +10,7 @@ from itertools import product
 from math import prod
 from typing import Annotated
 from typing import Any
+from typing import Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,12 +18,23 @@ from msgspec import Struct
 from msgspec import field
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.graph.layers import Activation
-from pytest_tinybudget.graph.layers import Layer
-from pytest_tinybudget.graph.layers import LayerList
-from pytest_tinybudget.graph.layers import LayerType
-from pytest_tinybudget.graph.layers import Padding
+from pytest_tinybudget.planning.network import Activation
+from pytest_tinybudget.planning.network import Layer
+from pytest_tinybudget.planning.network import LayerList
 
+
+#: The layers whose sizes may be free; a declaration's ``layers`` have more.
+LayerType = Literal[
+    "conv2d",
+    "depthwise_conv2d",
+    "dense",
+    "max_pool2d",
+    "average_pool2d",
+    "global_average_pool2d",
+    "flatten",
+    "softmax",
+]
+Padding = Literal["valid", "same"]
 
 #: The key that gives the number of a layer's outputs, where it has one.
 _SIZES = {"conv2d": "filters", "dense": "units", "depthwise_conv2d": "multiplier"}
