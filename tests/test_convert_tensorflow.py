@@ -406,6 +406,7 @@ schema = 1
 source = "conv2d.keras"
 representative_data = "{data}"
 boards = ["raspberry-pi-pico", "arduino-nano-33-ble"]
+artifacts = ["c", "tflite"]
 shrink = SHRINK
 """
 
@@ -435,6 +436,8 @@ shrink = SHRINK
     for array in arrays:
         numbers = re.findall(r"0x[0-9a-f]{2}\b", array.read_text(encoding="utf-8"))
         assert len(numbers) == size
+        file = array.with_suffix(".tflite").read_bytes()
+        assert file == bytes(int(number, 16) for number in numbers)
 
 
 def test_stripped_constants_lie_where_kernels_may_read_them(convert: Convert):

@@ -517,6 +517,45 @@ def test_a_key_that_changes_nothing_of_a_ready_file_is_an_error_at_its_line(
     ]
 
 
+@pytest.mark.parametrize(
+    ("defaults", "own", "folder", "name", "kinds"),
+    [
+        ("", "", None, "kws", ("c",)),
+        ('["c", "tflite"]', "", None, "kws", ("c", "tflite")),
+        ('{ folder = "out", files = ["tflite"] }', '"word"', "out", "word", ("tflite",)),
+        ('{ folder = "out" }', '{ name = "word" }', "out", "word", ("c",)),
+        ('["tflite"]', '["c"]', None, "kws", ("c",)),
+        ('"out"', '{ name = "word", files = ["tflite"] }', "out", "word", ("tflite",)),
+    ],
+)
+def test_artifacts_say_which_files_are_written_where_and_how_they_are_called(
+    project: Project, defaults: str, own: str, folder: str | None, name: str, kinds: object
+):
+    ready(project)
+    head = f"[defaults]\nartifacts = {defaults}\n" if defaults else ""
+    declaration = project.load(head + KWS + (f"artifacts = {own}\n" if own else ""))
+    model = declaration.models["kws"]
+    assert declaration.artifacts == (project.folder / folder if folder else None)
+    assert (model.artifact_name, model.artifact_kinds) == (name, kinds)
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ('["c", "tflit"]', '.artifacts.1: expected "c" or "tflite", found "tflit"'),
+        ("[]", ".artifacts: expected"),
+        ('{ folder = "out" }', ".artifacts.folder: unknown key 'folder'"),
+        ("1", ".artifacts: expected"),
+    ],
+)
+def test_artifacts_that_nobody_knows_are_an_error_at_their_line(
+    project: Project, value: str, where: str
+):
+    ready(project)
+    (error, *_) = project.errors(f"{KWS}artifacts = {value}\n")
+    assert error.startswith(f"tinybudget.toml:5: models.kws{where}")
+
+
 def test_strip_is_for_every_file(project: Project):
     ready(project)
     assert project.load(KWS + "strip = true\n").models["kws"].conversion.strip
@@ -731,7 +770,8 @@ ERRORS = [
         KWS + 'artifacts = "../kws"',
         (
             "tinybudget.toml:5: models.kws.artifacts: expected a name of letters, digits, "
-            "'.', '_' and '-', found \"../kws\""
+            "'.', '_' and '-' or a list with \"c\" or \"tflite\" as elements or a table, "
+            'found "../kws"'
         ),
     ),
     (

@@ -167,6 +167,13 @@ def test_what_is_wrong_in_a_shared_file_is_told_with_its_name_and_line(
     assert f"shared.toml{expected}" in refusal(project, TEAM)
 
 
+def test_which_files_are_written_is_inherited_and_the_folder_is_not(project: Path) -> None:
+    (project / "shared.toml").write_text('[defaults]\nartifacts = ["tflite"]\n', encoding="utf-8")
+    declaration = load(project, TEAM + 'boards = ["esp32"]\n')
+    assert declaration.artifacts is None
+    assert [each.artifact_kinds for each in declaration.models.values()] == [("tflite",)]
+
+
 def test_files_that_extend_each_other_are_a_circle(project: Path) -> None:
     (project / "shared.toml").write_text('extends = "team/tinybudget.toml"\n', encoding="utf-8")
 

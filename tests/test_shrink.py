@@ -343,6 +343,42 @@ def test_the_gate_measures_and_writes_the_stripped_file(
     assert bytes.fromhex("".join(numbers)) == stripped.model.content
 
 
+@pytest.mark.parametrize(
+    "key", ["", "strip = true\n", "shrink = true\n", 'shrink = { keep = ["names"] }\n']
+)
+def test_the_tflite_file_is_written_beside_the_array_and_has_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kws.tflite").write_bytes(labeled_model())
+    wanted = 'artifacts = { name = "word", files = ["c", "tflite"] }\n'
+    Path("tinybudget.toml").write_text(DECLARED + key + wanted)
+
+    assert main(["check", "--json", "results.json", "--artifacts", "out"]) == 0
+
+    numbers = re.findall(r"0x([0-9a-f]{2})\b", Path("out/word_model_data.cc").read_text())
+    file = Path("out/word_model_data.tflite").read_bytes()
+    (pair,) = json.loads(Path("results.json").read_text())["pairs"]
+    assert file == bytes.fromhex("".join(numbers))
+    assert len(file) == pair["model"]["bytes"]
+    assert (file == labeled_model()) is (key == "")
+
+
+def test_what_strip_leaves_out_shrink_does_not_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kws.tflite").write_bytes(labeled_model())
+    keys = 'strip = true\nshrink = { keep = ["names"] }\nartifacts = ["tflite"]\n'
+    Path("tinybudget.toml").write_text(DECLARED + keys)
+
+    assert main(["check", "--artifacts", "out"]) == 0
+
+    assert [path.name for path in Path("out").iterdir()] == ["kws_model_data.tflite"]
+    written = read_model(Path("out/kws_model_data.tflite").read_bytes(), "kws")
+    assert not any(tensor.name for tensor in written.main.tensors)
+
+
 def test_a_layer_list_is_stripped_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

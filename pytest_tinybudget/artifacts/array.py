@@ -149,14 +149,19 @@ def render_array(
         f"{stem}.{'c' if language == 'c' else 'cc'}": _source(model, words, language, where),
     }
     if _is_external(where):
-        files[f"{stem}.tflite"] = model.content
+        files |= render_file(model, name)
     elif _is_large(model):
         variable = where.model == "ram"
         words["symbol"] = _stored_symbol(identifier, where)
         words["section"], words["flags"] = (".data", "aw") if variable else (".rodata", "a")
         files[f"{stem}.S"] = _ASSEMBLER.format_map(words).encode("ascii")
-        files[f"{stem}.tflite"] = model.content
+        files |= render_file(model, name)
     return files
+
+
+def render_file(model: Model, name: str) -> dict[str, bytes]:
+    """The model's own file by file name, as what the array includes is called."""
+    return {f"{c_identifier(name)}_model_data.tflite": model.content}
 
 
 def _is_external(where: Placements) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Sequence
+from typing import Literal
 
 from pytest_tinybudget.artifacts.array import Language
 from pytest_tinybudget.artifacts.array import render_array
+from pytest_tinybudget.artifacts.array import render_file
 from pytest_tinybudget.artifacts.interpreter import render_interpreter
 from pytest_tinybudget.artifacts.resolver import render_resolver
 from pytest_tinybudget.artifacts.settings import render_settings
@@ -15,6 +18,10 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.firmware import Firmware
 
 
+#: What may be asked for of a model: the firmware's files, or the model's own.
+Kind = Literal["c", "tflite"]
+
+
 def render(
     model: Model,
     *,
@@ -22,6 +29,7 @@ def render(
     firmwares: Sequence[Firmware] = (),
     footprints: Sequence[Footprint] = (),
     language: Language = "c++",
+    kinds: Collection[Kind] = frozenset[Kind](("c",)),
 ) -> dict[str, bytes]:
     """The firmware's files for ``model``: contents by file name, the same bytes every time.
 
@@ -37,13 +45,18 @@ def render(
         footprints: The model's in these: the arena and stack of the constants are the largest
             among them.
         language: Of the array.
+        kinds: ``"c"`` for all of these, ``"tflite"`` for the model's own file, whatever its size.
 
     Raises:
         TinybudgetError: a scale is not finite, or the TFLM of a firmware lacks one of the
             operators or the arena's form (``render_array`` works for such a model too).
     """
     target = target_of(firmwares)
+    own = render_file(model, name) if "tflite" in kinds else {}
+    if "c" not in kinds:
+        return own
     return {
+        **own,
         **render_array(model, name, language, target.placements),
         **render_settings(model, name, footprints, target),
         **render_resolver(model, name, target),

@@ -122,7 +122,7 @@ class DeclaredModel(Struct, frozen=True):
     ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
     ``max_increase`` is declared and there was nothing to compare with. ``operators`` is what
     operators without a rule take in its firmware, by name. ``shrink`` is ``None`` for a file that
-    is measured as it is.
+    is measured as it is. ``artifact_kinds`` are which files are written.
     """
 
     name: str
@@ -151,6 +151,7 @@ class DeclaredModel(Struct, frozen=True):
     agreement: Agreement | None = None
     operators: Mapping[str, OperatorCost] = {}
     shrink: ShrinkRequest | None = None
+    artifact_kinds: tuple[Literal["c", "tflite"], ...] = ("c",)
 
 
 class DeclaredGroup(Struct, frozen=True):

@@ -59,6 +59,9 @@ from pytest_tinybudget.declaration.sdks import is_known
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.declaration.shrunken import request_of
 from pytest_tinybudget.declaration.shrunken import with_boards
+from pytest_tinybudget.declaration.written import folder_of
+from pytest_tinybudget.declaration.written import kinds_of
+from pytest_tinybudget.declaration.written import name_of
 from pytest_tinybudget.results.metrics import ARENA_METRICS
 from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.results.types import Acceptance
@@ -91,7 +94,7 @@ _OWN_SECTIONS = {
     "update": ("update",),
     "rollout": ("rollout",),
 }
-_OWN_DEFAULTS = ("artifacts", "baseline", "representative_data", "custom_objects")
+_OWN_DEFAULTS = ("baseline", "representative_data", "custom_objects")
 
 
 def resolved(
@@ -113,7 +116,7 @@ def resolved(
     models = _Models(context, document, boards, runtimes, inherited.settings, operators)
     groups = models.resolve()
     by_name, groups = with_boards(models.by_name, groups, runtimes)
-    artifacts, baseline = document.defaults.artifacts, document.defaults.baseline
+    baseline = document.defaults.baseline
     return Declaration(
         path=path,
         models=by_name,
@@ -125,7 +128,7 @@ def resolved(
         checks=() if document.rollout is None else ("rollout",),
         runtimes=runtimes,
         operators=operators,
-        artifacts=None if artifacts is None else path.parent / artifacts,
+        artifacts=folder_of(document.defaults.artifacts, path.parent),
         baseline=None if baseline is None else path.parent / baseline,
         lines=problems.lines,
         files=files,
@@ -149,10 +152,12 @@ def handed_down(
         if getattr(document, section):
             text = "does not belong in a file that is extended: only [defaults] and [boards] do"
             problems.add(keys, text)
-    for key in _OWN_DEFAULTS:
-        if getattr(document.defaults, key) is not None:
-            text = "names what each declaration has of its own: say it there"
-            problems.add(("defaults", key), text)
+    named = [key for key in _OWN_DEFAULTS if getattr(document.defaults, key) is not None]
+    if folder_of(document.defaults.artifacts, path.parent) is not None:
+        named.insert(0, "artifacts")
+    for key in named:
+        text = "names what each declaration has of its own: say it there"
+        problems.add(("defaults", key), text)
     runtimes = _runtimes(inherited.runtimes, ProjectFiles(path.parent))
     boards = _boards(context, document, catalog, inherited, runtimes)
     models = _Models(context, document, boards, runtimes, inherited.settings)
@@ -216,6 +221,7 @@ class _Settings(msgspec.Struct, frozen=True):
     require_base: bool = False
     conversion: Conversion | None = None
     shrink: bool | ShrinkTable = False
+    artifact_kinds: tuple[Literal["c", "tflite"], ...] = ("c",)
 
 
 class Inherited(msgspec.Struct, frozen=True):
@@ -292,6 +298,7 @@ class _Models(msgspec.Struct, eq=False):
                 self.context, table, otherwise.conversion or self.as_built_in(), keys
             ),
             shrink=first(table.shrink, otherwise.shrink),
+            artifact_kinds=first(kinds_of(table.artifacts), otherwise.artifact_kinds),
         )
 
     def check_runtime(
@@ -433,7 +440,7 @@ class _Models(msgspec.Struct, eq=False):
                 runtime=settings.runtime,
                 stack=settings.stack,
                 placements=settings.placements,
-                artifact_name=table.artifacts or name,
+                artifact_name=name_of(table.artifacts) or name,
                 max_increase=settings.max_increase,
                 require_base=settings.require_base,
                 accepts=accepts,
@@ -445,6 +452,7 @@ class _Models(msgspec.Struct, eq=False):
                 agreement=shadow,
                 operators=self.operators,
                 shrink=request_of(settings.shrink),
+                artifact_kinds=settings.artifact_kinds,
             )
             other = self.by_name.setdefault(name, model)
             if other is not model:
@@ -507,7 +515,7 @@ class _Models(msgspec.Struct, eq=False):
         if _GLOB.search(table.source) is None or exists(source):
             yield section, self.context.file(table.source, keys)
             return
-        if table.artifacts is not None:
+        if name_of(table.artifacts) is not None:
             text = "is one name for many models: a glob's files are named after their stems"
             self.context.problems.add((*keys[:2], "artifacts"), text)
         too_wide = _too_wide(table.source)

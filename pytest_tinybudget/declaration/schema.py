@@ -289,6 +289,39 @@ Shrunken = Annotated[
         examples=[True],
     ),
 ]
+#: What is written of a model: the files for the firmware's build, or the model's own file.
+ArtifactFiles = Annotated[
+    Annotated[list[Literal["c", "tflite"]], Meta(min_length=1)],
+    Meta(
+        description='which files are written: "c" for the build, "tflite" for the model itself',
+        examples=[["c", "tflite"]],
+    ),
+]
+
+
+class ArtifactsTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written of each model, and to which folder."""
+
+    folder: Annotated[
+        Text | None,
+        Meta(description="folder for the generated files", examples=["build/tinybudget"]),
+    ] = None
+    files: ArtifactFiles | None = None
+
+
+class ModelArtifactsTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written of a model, and under which name."""
+
+    name: Annotated[
+        Name | None,
+        Meta(
+            description="name of the generated files, the model's name when absent",
+            examples=["keyword_model"],
+        ),
+    ] = None
+    files: ArtifactFiles | None = None
+
+
 PerChannelDense = Annotated[
     bool, Meta(description="a scale for each output of a dense layer", examples=[False])
 ]
@@ -538,8 +571,11 @@ class DefaultsTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
 
     sdk: Sdk | None = None
     artifacts: Annotated[
-        Text | None,
-        Meta(description="folder for the generated C files", examples=["build/tinybudget"]),
+        Text | ArtifactFiles | ArtifactsTable | None,
+        Meta(
+            description="folder for the generated files, or which files are written, or both",
+            examples=["build/tinybudget"],
+        ),
     ] = None
     baseline: Annotated[
         Text | None,
@@ -561,9 +597,10 @@ class ModelTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     artifacts: Annotated[
-        Name | None,
+        Name | ArtifactFiles | ModelArtifactsTable | None,
         Meta(
-            description="name of the generated C files, the model's name when absent",
+            description="name of the generated files, the model's name when absent, or which "
+            "files are written, or both",
             examples=["keyword_model"],
         ),
     ] = None

@@ -77,6 +77,8 @@ class Artifacts(Struct, eq=False):
     def write_c_files(self, pair: Pair, folder: Path, workspace: Workspace) -> tuple[Path, ...]:
         """Write the C array of a pair's model and the constants beside it; the paths written.
 
+        Of a model that asks for its ``.tflite``, that is written as well, whatever its size.
+
         The constants are those of all boards that the model is declared for and runs on, whichever
         are checked. For a board with an accelerator the files have its name, and the model that
         was compiled for it.
@@ -134,4 +136,5 @@ def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
         name=name,
         firmwares=[firmware for firmware, _ in running],
         footprints=[footprint for _, footprint in running],
+        kinds=pair.model.artifact_kinds,
     )
