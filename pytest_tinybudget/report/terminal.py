@@ -102,7 +102,8 @@ def failure(
     advice = bullets(pair.reasons, style, most=None)
     also = bullets((*pair.warnings, *pair.notes), style, most=None)
     if verbosity <= 0 and most <= _OTHER_BOARD:
-        told = f"{pair.model} on another board is told of above; -v shows all of this as well"
+        edit = f"edit {pair.declared_at}; " if pair.declared_at else ""
+        told = f"{edit}{pair.model} on another board is told of above, -v shows all of this"
         return "\n".join(clean(line, style) for line in (pair.headline, *wrapped(told, style)))
     sections = [
         Section((pair.headline,)),
