@@ -147,7 +147,8 @@ def _document(keys: Keys, value: Any) -> dict[str, Any]:
     content: Any = value
     for depth in range(len(keys) - 1, -1, -1):
         if keys[depth].isdigit():
-            content = [content]
+            lengths = (meta.min_length for meta in _metas(PLACES[keys[:depth]]) if meta.examples)
+            content = [content] * max((length for length in lengths if length), default=1)
         else:
             content = {**_required(keys[:depth]), keys[depth]: content}
     assert isinstance(content, dict)
@@ -204,10 +205,15 @@ def test_each_broken_constraint_is_one_line_with_place_expected_and_found(
 
 
 def _says(line: str, keys: Keys, text: list[str]) -> bool:
-    """Whether ``line`` is about what is wrong at ``keys`` or inside it, at its line."""
+    """Whether ``line`` is about what is wrong at ``keys`` or inside it, at its line.
+
+    Of a number in a list that may be a number itself, the list is named.
+    """
     found = re.match(r"tinybudget\.toml:(\d+): (.*)", line)
     if found is None:
         return False
+    if keys[-2:] == ("0", "0"):
+        keys = keys[:-1]
     names = ["odd", *(key for key in keys if not key.isdigit())]
     here = text[int(found[1]) - 1]
     return (

@@ -55,8 +55,8 @@ def add_format_option(parser: argparse.ArgumentParser, *, required: bool) -> Non
         "--format",
         metavar="FORMAT",
         required=required,
-        help="what to write: csv, gitlab-codequality, html, json, junit, markdown, openmetrics, or "
-        "a format of another package",
+        help="what to write: csv, digest, gitlab-codequality, html, json, junit, markdown, "
+        "openmetrics, sarif, or a format of another package",
     )
 
 

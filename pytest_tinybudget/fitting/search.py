@@ -54,10 +54,19 @@ MINIMIZE: tuple[Figure, ...] = ("arena", "macs")
 class OnBoard(Struct, frozen=True, gc=False):
     """A candidate on a board. Sizes are bytes, margins included.
 
-    ``seconds`` is the upper end of the estimated time of an inference, ``None`` where nobody has
-    measured such a board. ``tightest`` is the metric that is nearest to its limit or furthest over,
-    ``share`` how much of that limit is taken. ``peak_layer`` is the operator, from 0, that runs
-    when the arena is fullest; -1 where there is no arena. ``reason`` says why it does not fit.
+    Attributes:
+        board: The board's id.
+        fits: Whether it is within every limit.
+        arena: The smallest arena that works.
+        ram: RAM that it takes.
+        flash: Flash that it takes.
+        seconds: Upper end of the estimated time of an inference, ``None`` where nobody has measured
+            such a board.
+        tightest: The metric that is nearest to its limit or furthest over.
+        share: How much of that limit is taken; 1.0 is all of it.
+        peak_layer: The operator, from 0, that runs when the arena is fullest; -1 without an arena.
+        peak: That operator in words.
+        reason: Why it does not fit; empty where it does.
     """
 
     board: str
@@ -74,7 +83,14 @@ class OnBoard(Struct, frozen=True, gc=False):
 
 
 class Candidate(Struct, frozen=True):
-    """One choice of a plan, by name or place, with what it takes on each board."""
+    """One choice of a plan.
+
+    Attributes:
+        chosen: What was chosen of each range, by name or place.
+        parameters: Numbers that training sets.
+        macs: Multiply-accumulates of an inference.
+        boards: What it takes on each board.
+    """
 
     chosen: dict[str, int]
     parameters: int
@@ -85,9 +101,15 @@ class Candidate(Struct, frozen=True):
 class Decides(Struct, frozen=True):
     """What keeps a plan from being larger on a board.
 
-    ``metric`` is what most candidates fail for or, if all fit, what the fullest is nearest to;
-    empty where no candidate could be measured. ``layer`` is where the arena is mostly fullest then,
-    for a metric of RAM.
+    Attributes:
+        board: The board's id.
+        measured: How many candidates were measured for it.
+        fitting: How many of these fit.
+        metric: What most candidates fail for or, if all fit, what the fullest is nearest to; empty
+            where no candidate could be measured.
+        failed: How many fail for it.
+        layer: Where the arena is mostly fullest then, for a metric of RAM; else -1.
+        text: All of this in a line.
     """
 
     board: str
@@ -102,10 +124,17 @@ class Decides(Struct, frozen=True):
 class Fit(Struct, frozen=True):
     """What came of a plan.
 
-    ``total`` is how many choices the plan has, ``impossible`` how many of those looked at are no
-    network, with the first reason. ``front`` has for each board the indices of those candidates
-    that fit it and that no other one beats in everything that is weighed. ``dense_for`` is the
-    runtime for which dense layers have one scale each, if one of the boards needs that.
+    Attributes:
+        total: How many choices the plan has.
+        impossible: How many of those looked at are no network.
+        why_impossible: The first reason why one is none; empty where all are.
+        maximize: What is weighed, the more the better.
+        minimize: What is weighed, the less the better.
+        candidates: The choices that were measured.
+        front: For each board the indices of those candidates that fit it and that no other one
+            beats in everything that is weighed.
+        decides: What keeps the plan from being larger, for each board.
+        dense_for: The runtime for which dense layers have one scale each, if a board needs that.
     """
 
     total: int
