@@ -34,6 +34,7 @@ from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import Check
@@ -484,7 +485,7 @@ def float_model() -> bytes:
 
 
 @pytest.fixture
-def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the fake converter; its file ``behavior`` says what it does."""
     fakes = tmp_path / "fakes"
     fakes.joinpath("litert_quantizer").mkdir(parents=True)
@@ -494,7 +495,9 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fakes.joinpath("behavior").write_text("converts")
     monkeypatch.setenv("PYTHONPATH", str(fakes))
     monkeypatch.syspath_prepend(str(fakes))
-    return fakes
+    installed_quantizer.cache_clear()  # asked once a process: here it changes
+    yield fakes
+    installed_quantizer.cache_clear()
 
 
 @pytest.fixture
