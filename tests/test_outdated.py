@@ -24,6 +24,7 @@ from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import changes
+from pytest_tinybudget.runtimes.versions import find_version
 from pytest_tinybudget.runtimes.versions import version
 from pytest_tinybudget.workspace import Workspace
 
@@ -352,6 +353,71 @@ def test_padded_blocks_differ_in_the_interpreter_and_other_fills_do_not(
     for content in (blocks(zero_point=5, around=0), *map(padded, FILLING)):
         path.write_bytes(content)
         assert outputs(package[1], path, 1) == by_lite(path)
+
+
+# Padding on one side, in esp-nn's kernels for vector units.
+
+
+def strided(size: int, stride: int = 2, padding: str = "SAME") -> bytes:
+    """A 3 x 3 convolution: of an even size and a stride of 2 padded at the end alone."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, size, size, 8))
+    step = (stride, stride)
+    graph.output(graph.conv2d(image, filters=8, kernel=(3, 3), stride=step, padding=padding))
+    return maker.build()
+
+
+def on_esp(content: bytes, name: str, release: str) -> list[str]:
+    runtime = RUNTIMES[name]
+    kernels = replace(runtime.kernels, version=find_version("esp-nn", release))
+    refusals = simulate(read_model(content, "m"), replace(runtime, kernels=kernels)).refusals
+    return [f"{each.stage}: {each.reason}" for each in refusals]
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "right"),
+    [
+        ("esp32s3_espnn", "1.0.0", "esp-nn 1.2.1 (2026-04-08)"),
+        ("esp32s3_espnn", "1.2.0", "esp-nn 1.2.1 (2026-04-08)"),
+        ("esp32s3_espnn", "", "esp-nn 1.2.1 (2026-04-08)"),
+        ("esp32p4_espnn", "1.1.0", "esp-nn 1.1.2 (2025-09-01)"),
+        ("esp32p4_espnn", "1.1.1", "esp-nn 1.1.2 (2025-09-01)"),
+        ("esp32p4_espnn", "", "esp-nn 1.1.2 (2025-09-01)"),
+    ],
+)
+def test_padding_at_the_end_alone_is_refused_where_the_vector_unit_may_ignore_it(
+    name: str, release: str, right: str
+) -> None:
+    (refusal,) = on_esp(strided(16), name, release)
+    assert refusal.startswith("outdated: it is padded on the right and at the bottom alone")
+    assert f"right since {right}" in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "release"),
+    [
+        ("esp32s3_espnn", "1.2.1"),
+        ("esp32s3_espnn", "1.2.3"),
+        ("esp32p4_espnn", "1.0.2"),
+        ("esp32p4_espnn", "1.1.2"),
+        ("esp32_espnn", "1.0.0"),
+    ],
+)
+def test_releases_and_chips_that_pad_at_the_end_are_not_refused(name: str, release: str) -> None:
+    assert on_esp(strided(16), name, release) == []
+
+
+@pytest.mark.parametrize(
+    "content", [strided(15), strided(16, stride=1), strided(16, padding="VALID")]
+)
+@pytest.mark.parametrize(
+    ("name", "release"), [("esp32s3_espnn", "1.0.0"), ("esp32p4_espnn", "1.1.0")]
+)
+def test_padding_on_both_sides_or_none_is_not_refused(
+    content: bytes, name: str, release: str
+) -> None:
+    assert on_esp(content, name, release) == []
 
 
 # Weights packed by look-up tables, quantized with a scale for each output.

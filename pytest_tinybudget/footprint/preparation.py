@@ -26,6 +26,8 @@ from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.distributions import first_releases_since
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.versions import Change
+from pytest_tinybudget.runtimes.versions import Library
+from pytest_tinybudget.runtimes.versions import first_release_with
 from pytest_tinybudget.runtimes.versions import named_change
 
 
@@ -277,13 +279,21 @@ class Node(Trusted):
     def bounded(self, reason: str) -> None:
         self.unknown.append(f"{self.operator.name} #{self.operator.index}: {reason}")
 
-    def computes_wrongly(self, before: str, reason: str, *, instead: str = "") -> None:
-        if self.tflm.has(before) or self.subgraph.index not in self.running:
+    def computes_wrongly(
+        self, before: str, reason: str, *, instead: str = "", library: Library = "tflm"
+    ) -> None:
+        version = self.tflm.version if library == "tflm" else self.kernels.version
+        if version.has(before) or self.subgraph.index not in self.running:
             return
         if self.operator.index not in self._useful_here():
             return
-        change = named_change("tflm", before)
-        said = "; ".join(filter(None, (reason, _mended(change, self._firmware), instead)))
+        change = named_change(library, before)
+        mended = (
+            _mended(change, self._firmware)
+            if library == "tflm"
+            else f"right since {first_release_with(library, before)}"
+        )
+        said = "; ".join(filter(None, (reason, mended, instead)))
         operator, graph = self.operator, self.subgraph.index
         self.refusals.append(
             Refusal("outdated", operator.name, graph, operator.index, said, change.commit)

@@ -185,7 +185,10 @@ class Refusal(Struct, frozen=True, gc=False):
     reason: Annotated[str, about("Why.")]
     right_since: Annotated[
         str,
-        about("The commit of TFLM since which an outdated version's fault is mended; else empty."),
+        about(
+            "The commit of TFLM, or of its kernel library, since which an outdated version's fault "
+            "is mended; else empty."
+        ),
     ] = ""
     ends: Annotated[
         bool, absent("Whether the whole program ends there, not only the call with an error.")

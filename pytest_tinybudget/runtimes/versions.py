@@ -119,6 +119,12 @@ def named_change(library: Library, name: str) -> Change:
     return next(change for change in changes(library) if change.name == name)
 
 
+def first_release_with(library: Library, change: str) -> str:
+    """The first known version that has a change: ``"esp-nn 1.2.1 (2026-04-08)"``."""
+    first = [each for each in known(library).values() if each.has(change)][-1]
+    return f"{library} {first.name} ({first.date[:10]})"
+
+
 def version(name: str, date: str, history: Iterable[Change]) -> Version:
     """The version ``name`` of ``date`` (ISO, UTC): it lacks the changes made after that.
 

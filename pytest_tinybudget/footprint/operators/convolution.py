@@ -14,8 +14,11 @@ from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
+from pytest_tinybudget.footprint.operators.esp_nn import PADS_AT_THE_END
+from pytest_tinybudget.footprint.operators.esp_nn import computes_padding_wrongly
 from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
 from pytest_tinybudget.footprint.operators.esp_nn import depthwise_scratch
+from pytest_tinybudget.footprint.operators.esp_nn import pads_at_the_end_alone
 from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import PER_CHANNEL_ARRAYS
@@ -180,6 +183,22 @@ def _prepare_conv_reference(node: Preparation) -> None:
             size = conv_scratch(node.kernels.vectors, node.library_release(), geometry)
             if size > 0:
                 node.scratch(size)
+            if filter_.type == "INT8":
+                _check_padding_at_the_end(node, geometry)
+
+
+def _check_padding_at_the_end(node: Preparation, geometry: Geometry) -> None:
+    """On a vector unit older kernels of esp-nn read what lies behind the input as padding."""
+    unit = node.kernels.vectors
+    if geometry.dilation_height != 1 or geometry.dilation_width != 1:
+        return  # esp-nn leaves these to TFLM's own kernel
+    if pads_at_the_end_alone(geometry) and computes_padding_wrongly(unit, node.library_release()):
+        node.computes_wrongly(
+            PADS_AT_THE_END[unit],
+            "it is padded on the right and at the bottom alone, which esp-nn ignores there by its source (read, not run)",
+            instead='name the release that the firmware has (esp_nn = "1.2.3")',
+            library="esp-nn",
+        )
 
 
 def _check_absent_bias(node: Preparation, change: str) -> None:

@@ -35,6 +35,11 @@ _S3_SPARES_64 = "ESP32-S3: CONV_2D spares 64 bytes"
 _S3_GATHERS = "ESP32-S3: CONV_2D gathers windows"
 _S3_STRIPS = "ESP32-S3: DEPTHWISE_CONV_2D works in strips"
 _S3_SPARES_32 = "ESP32-S3: DEPTHWISE_CONV_2D spares 32 bytes"
+#: Changes that put the padding on the right and at the bottom alone right, by vector unit.
+PADS_AT_THE_END: Mapping[str, str] = {
+    "esp32s3": "ESP32-S3: CONV_2D pads at the end",
+    "esp32p4": "ESP32-P4: CONV_2D pads at the end",
+}
 _P4_KERNELS = "ESP32-P4: kernels for its vector unit"
 _GROUPS = "convolutions of groups"
 
@@ -42,11 +47,11 @@ _GROUPS = "convolutions of groups"
 _TELLS_CHANNELS = "2026-05-06T13:02"
 
 #: By vector unit: the change that brought its kernels, "" where every release has them, and
-#: those that changed what they ask for.
+#: those that changed what they ask for or compute.
 _CHANGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "": ("", ()),
     "esp32s3": ("", (_S3_SPARES_32, _S3_STRIPS, _S3_GATHERS, _S3_SPARES_64)),
-    "esp32p4": (_P4_KERNELS, (_P4_GATHERS,)),
+    "esp32p4": (_P4_KERNELS, (PADS_AT_THE_END["esp32p4"], _P4_GATHERS)),
 }
 
 
@@ -105,6 +110,24 @@ def span(names: Iterable[str]) -> str:
     """
     first, *others = dict.fromkeys(name.partition("~")[0] for name in names)
     return f"{first} to {others[-1]}" if others else first
+
+
+def pads_at_the_end_alone(geometry: Geometry) -> bool:
+    """Whether windows reach beyond the input on the right or at the bottom, and nowhere else."""
+    right = (geometry.output_width - 1) * geometry.stride_width + geometry.filter_width
+    bottom = (geometry.output_height - 1) * geometry.stride_height + geometry.filter_height
+    beyond = right > geometry.input_width or bottom > geometry.input_height
+    return beyond and geometry.padding_width == geometry.padding_height == 0
+
+
+def computes_padding_wrongly(unit: str, release: str) -> bool:
+    """Whether a release has kernels for the unit that ignore padding at the end alone.
+
+    This was read in the source of the kernels; nobody ran them.
+    """
+    kernels, _ = _CHANGES[unit]
+    version = known("esp-nn")[release]
+    return not version.has(PADS_AT_THE_END[unit]) and (not kernels or version.has(kernels))
 
 
 def conv_scratch(unit: str, release: str, geometry: Geometry) -> int:

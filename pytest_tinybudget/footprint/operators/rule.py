@@ -21,6 +21,7 @@ from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import Abi
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.tflm import Tflm
+from pytest_tinybudget.runtimes.versions import Library
 
 
 class Preparation(Protocol):
@@ -240,7 +241,9 @@ class Preparation(Protocol):
         """
         ...
 
-    def computes_wrongly(self, before: str, reason: str, *, instead: str = "") -> None:
+    def computes_wrongly(
+        self, before: str, reason: str, *, instead: str = "", library: Library = "tflm"
+    ) -> None:
         """Note that a version of before the change ``before`` computes other values.
 
         It runs the operator without an error, but computes other values than TensorFlow Lite and
@@ -250,6 +253,7 @@ class Preparation(Protocol):
             before: The name of the change that put it right (``data/versions``).
             reason: As for ``refuse``.
             instead: What to do where the firmware keeps its version.
+            library: Whose change it is.
         """
         ...
 
