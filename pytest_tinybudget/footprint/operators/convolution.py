@@ -195,7 +195,8 @@ def _check_padding_at_the_end(node: Preparation, geometry: Geometry) -> None:
     if pads_at_the_end_alone(geometry) and computes_padding_wrongly(unit, node.library_release()):
         node.computes_wrongly(
             PADS_AT_THE_END[unit],
-            "it is padded on the right and at the bottom alone, which esp-nn ignores there by its source (read, not run)",
+            "it is padded on the right and at the bottom alone, which esp-nn ignores there by its"
+            " source (read, not run)",
             instead='name the release that the firmware has (esp_nn = "1.2.3")',
             library="esp-nn",
         )
