@@ -85,7 +85,7 @@ def ignores_groups(kernels: Kernels, tflm: Version, filter_size: tuple[int, int]
 
 
 def runs(unit: str, among: Iterable[str] = ()) -> Mapping[str, str]:
-    """The releases, the oldest first: one of each run of releases that ask for and compute the same.
+    """One of each run of releases that ask for and compute the same, the oldest first.
 
     Args:
         unit: The vector unit.
