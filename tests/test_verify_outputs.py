@@ -13,10 +13,12 @@ from modelmaker import ModelMaker
 
 from pytest_tinybudget import cli
 from pytest_tinybudget.evaluation import operators
+from pytest_tinybudget.evaluation.interpreters import untold_bias
 from pytest_tinybudget.evaluation.operators import Comparison
 from pytest_tinybudget.evaluation.operators import Difference
 from pytest_tinybudget.evaluation.operators import compare_operators
 from pytest_tinybudget.gate.cross_check import RealRun
+from pytest_tinybudget.gate.cross_check import cross_check
 from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.graph.cutting import alone
 from pytest_tinybudget.graph.cutting import given_to
@@ -55,6 +57,46 @@ def dilated(zero_point: int = 5, padding: int = 2) -> bytes:
     graph.operator("BATCH_TO_SPACE_ND", (convolved, block, none), (joined,))
     graph.output(joined)
     return maker.build()
+
+
+def wide(bias: str, told: str | None) -> bytes:
+    """A 1 x 1 convolution with INT16 activations; ``told`` is its option's bias type."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 4, 4, 2), "INT16", scale=0.001)
+    values = [10, -20, 30, 40, 50, -60]
+    weights = graph.constant((3, 1, 1, 2), "INT8", values, scale=[0.01] * 3, dimension=0)
+    sums = graph.constant((3,), bias, [30000, -40000, 50000], scale=[1e-5] * 3, dimension=0)
+    result = graph.tensor((1, 4, 4, 3), "INT16", scale=0.001)
+    options = {
+        "padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1,
+        "dilation_w_factor": 1,
+    }  # fmt: skip
+    if told:
+        options["quantized_bias_type"] = told
+    graph.operator("CONV_2D", (image, weights, sums), (result,), options)
+    graph.output(result)
+    return maker.build()
+
+
+def test_a_bias_that_lite_reads_as_another_type_is_named() -> None:
+    assert "CONV_2D #0: its option" in untold_bias(read_model(wide("INT32", None), "m"))
+
+
+@pytest.mark.parametrize(
+    ("bias", "told"), [("INT32", "INT32"), ("INT64", None), ("INT64", "INT64")]
+)
+def test_a_bias_that_lite_reads_as_it_is_gives_no_warning(bias: str, told: str | None) -> None:
+    assert untold_bias(read_model(wide(bias, told), "m")) == ""
+
+
+@needs_both
+def test_verify_warns_of_an_untold_bias_and_finds_tflm_right() -> None:
+    run = cross_check(read_model(wide("INT32", None), "m"))
+    assert run.doubt.startswith("verify: CONV_2D #0: its option quantized_bias_type")
+    assert run.outputs is not None
+    assert run.outputs.first is None
+    assert any("TFLM is within" in note for note in run.outputs.notes)
 
 
 # Operators

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Subgraph
 
 
 #: The module to import, by interpreter.
@@ -117,6 +119,36 @@ def computes_in_float(model: Model) -> bool:
         for index in operator.outputs
         if index >= 0
     )
+
+
+def untold_bias(model: Model) -> str:
+    """A warning about biases that LiteRT reads as another type; empty where there are none.
+
+    LiteRT 2.3 takes the INT32 bias of a CONV_2D with INT16 activations for INT64 where the
+    operator's option ``quantized_bias_type`` is not set. TFLM goes by the bias itself.
+    """
+    found = [
+        f"{operator.name} #{operator.index}"
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operator.name == "CONV_2D"
+        and operator.options.get("quantized_bias_type", "FLOAT32") == "FLOAT32"
+        and _types(graph, operator.inputs) == ("INT16", "INT32")
+    ]
+    if not found:
+        return ""
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return (
+        f"{found[0]}{more}: its option quantized_bias_type does not say that its bias is INT32, so "
+        "that LiteRT reads it as INT64 and computes something else; TFLM computes it rightly"
+    )
+
+
+def _types(graph: Subgraph, inputs: Sequence[int]) -> tuple[str, ...]:
+    """The types of the activations and the bias; empty where there is no bias."""
+    if len(inputs) < 3 or min(inputs[0], inputs[2]) < 0:
+        return ()
+    return graph.tensors[inputs[0]].type, graph.tensors[inputs[2]].type
 
 
 def upstream_date(interpreter: Interpreter) -> str:

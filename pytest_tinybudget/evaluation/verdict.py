@@ -19,6 +19,7 @@ from pytest_tinybudget.declaration.held_out import ERRORS
 from pytest_tinybudget.declaration.held_out import Accuracy
 from pytest_tinybudget.declaration.held_out import Agreement
 from pytest_tinybudget.declaration.pairs import Check
+from pytest_tinybudget.evaluation.interpreters import untold_bias
 from pytest_tinybudget.evaluation.interpreters import upstream_date
 from pytest_tinybudget.evaluation.measure import EvaluationRequest
 from pytest_tinybudget.evaluation.measure import EvaluationResult
@@ -360,6 +361,7 @@ def _result(
         *(converted.warnings if converted else ()),
         *found.facts["warnings"],
         *_doubts(found),
+        *filter(None, [untold_bias(graph)]),
     )
     failed = any(demand.figure.unmet for demand in demands)
     ordered = sorted(demands, key=lambda demand: not demand.figure.unmet)

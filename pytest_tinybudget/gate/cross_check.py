@@ -50,12 +50,14 @@ class RealRun(Struct, frozen=True):
     ``failure`` says why it did not load or run (``""``: it ran). ``head`` and
     ``simulated_head`` are the bytes that it and the simulation gave to activations and scratch.
     ``outputs`` is how its operators' outputs compare with LiteRT's, ``None`` where it did not run.
+    ``bias`` warns of biases that LiteRT reads as another type.
     """
 
     failure: str = ""
     head: int = 0
     simulated_head: int = 0
     outputs: Comparison | None = None
+    bias: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -66,10 +68,10 @@ class RealRun(Struct, frozen=True):
 
     @property
     def doubt(self) -> str:
-        """Why no output was compared, where none was: a warning."""
-        if self.outputs is None or not self.outputs.why_not:
-            return ""
-        return f"verify: outputs not compared: {self.outputs.why_not}"
+        """Why no output was compared, or where LiteRT is wrong for sure: a warning."""
+        if self.outputs is not None and self.outputs.why_not:
+            return f"verify: outputs not compared: {self.outputs.why_not}"
+        return f"verify: {self.bias}" if self.bias else ""
 
     def applied_to(self, verdict: Verdict) -> Verdict:
         """``verdict``, failed if the interpreter failed; one that fails already is unchanged."""
@@ -129,12 +131,14 @@ def cross_check(model: Model) -> RealRun:
     head = _HEAD.search(messages)
     if child.returncode or head is None:
         return RealRun(failure=_reason(child.returncode, messages))
+    from pytest_tinybudget.evaluation.interpreters import untold_bias
     from pytest_tinybudget.evaluation.operators import compare_operators
 
     return RealRun(
         head=int(head[1]),
         simulated_head=arena.head if arena else 0,
         outputs=compare_operators(model),
+        bias=untold_bias(model),
     )
 
 
