@@ -29,6 +29,33 @@ class Scale(layers.Layer):
         return inputs * self.factor
 
 
+class Subclassed(keras.Model):
+    """A model without ``keras.Input``; the test's ``own_layers`` module has it as well."""
+
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.hidden = layers.Dense(4, activation="relu")
+        self.scores = layers.Dense(2)
+
+    def call(self, inputs):
+        return self.scores(self.hidden(inputs))
+
+
+class Signatures(tf.Module):
+    """Functions of one matrix, with a fixed batch and with an open one."""
+
+    def __init__(self):
+        self.factors = tf.Variable(tf.ones((8, 3)))
+
+    @tf.function(input_signature=[tf.TensorSpec((32, 8), tf.float32, name="x")])
+    def fixed(self, x):
+        return {"y": x @ self.factors}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32, name="x")])
+    def opened(self, x):
+        return {"y": x @ self.factors}
+
+
 class Filled(layers.Layer):
     """FILL, with a shape that the graph knows or one that depends on the input's values."""
 
@@ -148,6 +175,41 @@ def write(folder: Path) -> None:
     np.savez(folder / "two_inputs.npz", **inputs)
     np.savez(folder / "image.npz", numbers.random((24, 12, 12, 1), np.float32))
     dated(folder / "conv2d.keras", folder / "conv2d_again.keras")
+    refused_until_saved_otherwise(folder)
+
+
+def refused_until_saved_otherwise(folder: Path) -> None:
+    """Models that need a step before they convert, and what that step makes of them."""
+    dense = keras.Sequential([keras.Input((8,)), layers.Dense(16), layers.Dense(2)])
+    scores = dense.output
+    keras.Model(dense.inputs, keras.ops.argmax(scores, axis=-1)).save(folder / "argmax.keras")
+    keras.Model(dense.inputs, scores).save(folder / "argmax_followed.keras")
+    dense.save(folder / "quantized_followed.keras")
+    dense.quantize("int8")
+    dense.save(folder / "quantized.keras")
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    mixed = image_model()
+    keras.mixed_precision.set_global_policy("float32")
+    mixed.save(folder / "mixed.keras")
+    copy = keras.models.clone_model(
+        mixed,
+        clone_function=lambda layer: type(layer).from_config(
+            {**layer.get_config(), "dtype": "float32"}
+        ),
+    )
+    copy.set_weights(mixed.get_weights())
+    copy.save(folder / "mixed_followed.keras")
+    model = Subclassed()
+    model(np.zeros((32, 8), np.float32))
+    model.save(folder / "subclassed.keras")
+    module = Signatures()
+    tf.saved_model.save(module, folder / "batch", signatures=module.fixed)
+    tf.saved_model.save(module, folder / "batch_followed", signatures=module.opened)
+    both = {"infer": module.opened, "train": module.fixed}
+    tf.saved_model.save(module, folder / "signatures", signatures=both)
+    loaded = tf.saved_model.load(folder / "signatures")
+    one = loaded.signatures["infer"]
+    tf.saved_model.save(loaded, folder / "signatures_followed", signatures=one)
 
 
 def old_depthwise(model, path: Path) -> None:

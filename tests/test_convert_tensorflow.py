@@ -69,6 +69,15 @@ MODULES = {
 
             def call(self, inputs):
                 return inputs * self.factor
+
+        class Subclassed(keras.Model):
+            def __init__(self, **keywords):
+                super().__init__(**keywords)
+                self.hidden = keras.layers.Dense(4, activation="relu")
+                self.scores = keras.layers.Dense(2)
+
+            def call(self, inputs):
+                return self.scores(self.hidden(inputs))
     """,
     "samples": """
         import os, signal, subprocess, sys, time
@@ -343,6 +352,37 @@ def test_own_layers_load_when_their_module_is_named(convert: Convert):
     converted = convert("own_layer.keras", custom_objects="own_layers")
 
     assert operators(converted) == ["FULLY_CONNECTED"]  # the factor is folded into the weights
+
+
+def test_a_subclassed_model_has_the_input_that_it_was_built_with(convert: Convert):
+    converted = convert("subclassed.keras", custom_objects="own_layers")
+
+    main = graph(converted).main
+    assert operators(converted) == ["FULLY_CONNECTED", "FULLY_CONNECTED"]
+    assert [main.tensors[index].shape for index in main.inputs] == [(1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "cause", "step"),
+    [
+        ("quantized", ".keras", "was quantized in Keras", "save the model before that call"),
+        ("mixed", ".keras", "computes in float16", '"dtype": "float32"'),
+        ("argmax", ".keras", "keras.ops.argmax", "end the model before it"),
+        ("batch", "", "the fixed batch 32", "tf.TensorSpec((None, 8), tf.float32)"),
+        ("signatures", "", "it has infer, train", 'signatures=loaded.signatures["infer"]'),
+    ],
+)
+def test_a_refused_model_is_told_the_step_that_makes_it_convert(
+    convert: Convert, name: str, suffix: str, cause: str, step: str
+):
+    error = error_of(convert, f"{name}{suffix}")
+    told = " ".join((error.message, *error.details))
+    assert cause in told
+    assert step in told
+
+    followed = convert(f"{name}_followed{suffix}")
+
+    assert "FULLY_CONNECTED" in operators(followed)
 
 
 @pytest.mark.parametrize("name", ["conv2d.keras", "conv2d.h5", "conv2d"])

@@ -90,10 +90,7 @@ def load(job: Job, custom: ModuleType | None) -> KerasModel:
     except Exception as error:
         raise _told(error) from error
     if not getattr(model, "inputs", None):
-        raise WorkerError(
-            "the model does not say what its inputs are: build it with keras.Input, or call a "
-            "subclassed model once before it is saved"
-        )
+        model = _with_inputs(model)
     model, rebuilt = _without_loops(model, objects)
     wanted = dict(job.input_shapes)
     require_known(wanted, [tensor.name for tensor in model.inputs])
@@ -108,6 +105,49 @@ def load(job: Job, custom: ModuleType | None) -> KerasModel:
     return KerasModel(
         model, inputs, _flat_call(model), rebuilt.fused, rebuilt.warnings, rebuilt.notes
     )
+
+
+def _with_inputs(model: Any) -> Any:
+    """A subclassed model as a graph, at the shape that it was built with; its batch is open.
+
+    Raises:
+        WorkerError: the file does not say which one input it has.
+    """
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not (shape and all(extent is None or isinstance(extent, int) for extent in shape)):
+        raise WorkerError(
+            "the model does not say what its inputs are",
+            'load it where it was trained, call it once, and declare what model.export("folder") '
+            "writes; or build it with keras.Input",
+        )
+    inputs = keras.Input(tuple(shape[1:]))
+    return keras.Model(inputs, model(inputs, training=False))
+
+
+def way_out(model: Any) -> tuple[str, ...]:
+    """Why the converter refuses a model that it has refused, and what to do; empty if unknown."""
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        mode = getattr(layer, "quantization_mode", None)
+        if mode:
+            return (
+                f'layer {layer.name!r} was quantized in Keras, by quantize("{mode}"): save the '
+                "model before that call and declare that file, INT8 is made here",
+            )
+        if layer.dtype_policy.compute_dtype == "float16":
+            return (
+                f"layer {layer.name!r} computes in float16 ({layer.dtype_policy.name}): save "
+                "a copy in float32 and declare that. copy = keras.models.clone_model(model, "
+                "clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "
+                '"dtype": "float32"})); copy.set_weights(model.get_weights())',
+            )
+    for operation in getattr(model, "operations", ()):
+        if type(operation).__name__ in ("Argmax", "Argmin"):
+            name = type(operation).__name__.lower()
+            return (
+                f"keras.ops.{name} makes operators that TFLM lacks: end the model before it, and "
+                "find the index in the firmware",
+            )
+    return ()
 
 
 def _classes_in(module: ModuleType | None) -> dict[str, Any]:

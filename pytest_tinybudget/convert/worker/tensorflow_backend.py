@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from types import ModuleType
@@ -60,7 +61,10 @@ def _load_saved_model(job: Job) -> TensorFlowModel:
     signatures = dict(loaded.signatures)
     if _SIGNATURE not in signatures and len(signatures) != 1:
         found = ", ".join(sorted(signatures)) or "none"
-        raise WorkerError(f"expected a signature {_SIGNATURE!r}, or just one; it has {found}")
+        raise WorkerError(
+            f"expected a signature {_SIGNATURE!r}, or just one; it has {found}",
+            *_one_of(signatures),
+        )
     function = signatures.get(_SIGNATURE) or next(iter(signatures.values()))
     # By name: the file has no order of them that would be the same when it is written again.
     specs = dict(sorted(function.structured_input_signature[1].items()))
@@ -85,7 +89,24 @@ def _load_saved_model(job: Job) -> TensorFlowModel:
 def _shape_of(name: str, spec: Any, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
     if spec.shape.rank is None:
         raise WorkerError(f"input {name!r} has no fixed shape: build the model with fixed extents")
-    return static_shape(name, tuple(spec.shape.as_list()), wanted)
+    shape = tuple(spec.shape.as_list())
+    if wanted is None and shape and shape[0] not in (None, 1):
+        opened = (None, *shape[1:])
+        raise WorkerError(
+            f"input {name!r} has the fixed batch {shape[0]}, expected 1 or None",
+            f"export the model with that dimension open: tf.TensorSpec({opened}, "
+            f"tf.{spec.dtype.name}) in its input signature",
+        )
+    return static_shape(name, shape, wanted)
+
+
+def _one_of(signatures: Iterable[str]) -> tuple[str, ...]:
+    """How a SavedModel is written again with one of its signatures."""
+    return tuple(
+        "write it with the one to convert: loaded = tf.saved_model.load(folder); "
+        f'tf.saved_model.save(loaded, other, signatures=loaded.signatures["{name}"])'
+        for name in sorted(signatures)[:1]
+    )
 
 
 class TensorFlowModel:
@@ -151,7 +172,9 @@ class TensorFlowModel:
                 except MemoryError:
                     raise
                 except Exception as error:
-                    raise WorkerError(f"TensorFlow does not convert it: {_cause(error)}") from error
+                    told = () if self._keras is None else keras_source.way_out(self._keras)
+                    text = f"TensorFlow does not convert it: {_cause(error)}"
+                    raise WorkerError(text, *told) from error
             left.append(not_int8_tensors(read_model(content, job.shown)))
             if not left[-1] or left.count(left[-1]) == _ALIKE:
                 break
