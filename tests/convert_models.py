@@ -181,7 +181,7 @@ def write(folder: Path) -> None:
 def refused_until_saved_otherwise(folder: Path) -> None:
     """Models that need a step before they convert, and what that step makes of them."""
     dense = keras.Sequential([keras.Input((8,)), layers.Dense(16), layers.Dense(2)])
-    scores = dense.output
+    scores = dense.outputs[0]
     keras.Model(dense.inputs, keras.ops.argmax(scores, axis=-1)).save(folder / "argmax.keras")
     keras.Model(dense.inputs, scores).save(folder / "argmax_followed.keras")
     dense.save(folder / "quantized_followed.keras")

@@ -130,22 +130,28 @@ def way_out(model: Any) -> tuple[str, ...]:
         mode = getattr(layer, "quantization_mode", None)
         if mode:
             return (
-                f'layer {layer.name!r} was quantized in Keras, by quantize("{mode}"): save the '
-                "model before that call and declare that file, INT8 is made here",
+                (
+                    f'layer {layer.name!r} was quantized in Keras, by quantize("{mode}"): save the '
+                    "model before that call and declare that file, INT8 is made here"
+                ),
             )
         if layer.dtype_policy.compute_dtype == "float16":
             return (
-                f"layer {layer.name!r} computes in float16 ({layer.dtype_policy.name}): save "
-                "a copy in float32 and declare that. copy = keras.models.clone_model(model, "
-                "clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "
-                '"dtype": "float32"})); copy.set_weights(model.get_weights())',
+                (
+                    f"layer {layer.name!r} computes in float16 ({layer.dtype_policy.name}): save "
+                    "a copy in float32 and declare that. copy = keras.models.clone_model(model, "
+                    "clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "
+                    '"dtype": "float32"})); copy.set_weights(model.get_weights())'
+                ),
             )
     for operation in getattr(model, "operations", ()):
         if type(operation).__name__ in ("Argmax", "Argmin"):
             name = type(operation).__name__.lower()
             return (
-                f"keras.ops.{name} makes operators that TFLM lacks: end the model before it, and "
-                "find the index in the firmware",
+                (
+                    f"keras.ops.{name} makes operators that TFLM lacks: end the model before it, and "
+                    "find the index in the firmware"
+                ),
             )
     return ()
 
