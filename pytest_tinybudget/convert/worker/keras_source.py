@@ -149,8 +149,8 @@ def way_out(model: Any) -> tuple[str, ...]:
             name = type(operation).__name__.lower()
             return (
                 (
-                    f"keras.ops.{name} makes operators that TFLM lacks: end the model before it, and "
-                    "find the index in the firmware"
+                    f"keras.ops.{name} makes operators that TF Lite lacks: end the model "
+                    "before it, and find the index in the firmware"
                 ),
             )
     return ()
