@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import signal
 import struct
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -473,9 +474,10 @@ def test_a_model_that_ends_the_process_of_the_proof_ends_no_others(
         job = first.job
         assert job is not None
         running.answers(job)
-        second, third = proving(*small, running), proving(*small, running)
         child = running._child
         assert child is not None
+        child.send_signal(signal.SIGSTOP)  # it must not be done before it ends
+        second, third = proving(*small, running), proving(*small, running)
         child.kill()
         assert third.result().is_verified
         assert len(second.result().runs) == len(job.request["engines"])
