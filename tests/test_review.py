@@ -97,6 +97,23 @@ def test_an_old_failure_that_grew_too_much_is_a_new_one() -> None:
     assert [row.standing for row in rows_of(head, compared(base, head))] == ["new failure"]
 
 
+def test_a_failure_of_another_kind_than_on_the_base_is_a_new_one() -> None:
+    base, head = on_boards(over, "fat", 300), on_boards(refused, "fat", 300)
+    assert [row.standing for row in rows_of(head, compared(base, head))] == ["new failure"]
+
+
+def test_where_no_base_was_found_there_is_something_to_say() -> None:
+    fits = [pair()]
+    unknown = compare(None, own_results(fits, ""), notes=("no baseline yet",))
+    assert markdown.anything_to_say(fits, unknown)
+
+
+def test_what_is_left_out_of_the_advice_is_a_command_that_explain_takes() -> None:
+    fat = over(reasons=tuple(f"step {number}" for number in range(6)))
+    text = markdown.render([fat])
+    assert "and 2 more: <code>tinybudget explain tinybudget.toml&#58;&#58;kws&#58;&#58;" in text
+
+
 def test_without_a_base_every_failure_is_new_and_a_warning_is_looked_at() -> None:
     results = [over("fat"), pair("close", outcome="warns", warnings=("x",)), pair("fine")]
     standings = {row.result.model: row.standing for row in rows_of(results, None)}

@@ -104,9 +104,9 @@ def render(
 
 def anything_to_say(results: Sequence[PairResult], comparison: Comparison | None) -> bool:
     """Whether a pair fails or changed, so that a reviewer needs the report."""
-    return comparison is None or any(
-        row.standing != "quiet" for row in rows_of(results, comparison)
-    )
+    if comparison is None or not comparison.base:
+        return True
+    return any(row.standing != "quiet" for row in rows_of(results, comparison))
 
 
 class _Writer:
@@ -240,7 +240,7 @@ def _boards(block: Block, group: Group) -> str:
 
 
 def _verdict(row: Row) -> str:
-    if row.change is not None and row.change.head is None:
+    if row.is_gone:
         return "➖ gone"
     if row.result.accepted:
         return f"🤝 {WORDS[row.result.outcome]}"
@@ -312,7 +312,7 @@ def _advice(failing: Sequence[Row]) -> Iterator[str]:
     yield from (f"- {markdown(reason)}" for reason in worst.reasons[:_LISTED])
     rest = len(worst.reasons) - _LISTED
     if rest > 0:
-        command = markdown_code(f"tinybudget explain {worst.model} {worst.board}")
+        command = markdown_code(f"tinybudget explain {worst.id}")
         yield f"- and {rest} more: {command}"
 
 

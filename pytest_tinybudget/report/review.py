@@ -29,9 +29,10 @@ from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
 
 
-#: How a pair stands in a review. ``new failure``: it fails, and did not on the base or grew too
-#: much over it (without a base, any failure); ``changed``: it differs from the base and is no new
-#: failure; ``old failure``: it fails as it did on the base; ``quiet``: nothing to look at.
+#: How a pair stands in a review. ``new failure``: it fails, and did not on the base, or not for
+#: all that it fails for now, or grew too much (without a base, any failure); ``changed``: it differs
+#: from the base and is no new failure; ``old failure``: it fails as it did on the base; ``quiet``:
+#: nothing to look at.
 Standing = Literal["new failure", "changed", "old failure", "quiet"]
 
 _ORDER: tuple[Standing, ...] = ("new failure", "changed", "old failure", "quiet")
@@ -63,9 +64,8 @@ class Row(Struct, frozen=True):
         """How it stands in the review."""
         change = self.change
         if self.result.failed and not self.is_gone:
-            if change is None or change.base is None or not change.base.failed:
-                return "new failure"
-            if self.result.grown:
+            before = change.base if change is not None else None
+            if before is None or self.result.grown or set(self.result.codes) - set(before.codes):
                 return "new failure"
             return "changed" if self._grew else "old failure"
         if change is None:
