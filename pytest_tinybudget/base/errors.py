@@ -40,6 +40,14 @@ class TinybudgetError(Exception):
         return "\n".join((self.message, *self.details))
 
 
+def not_verified(name: str, error: OSError) -> TinybudgetError:
+    """The error of a model that could not be run here, since no temporary file can be written."""
+    return TinybudgetError(
+        f"{name}: not verified, temporary files cannot be written: {error.strerror or error}",
+        code=CANNOT_BE_WRITTEN,
+    )
+
+
 class ModelError(TinybudgetError):
     """A model file that cannot be read: empty, truncated, not TF Lite, or inconsistent."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.errors import not_verified
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.graph.model import Model
 
@@ -108,11 +108,7 @@ def compare_operators(model: Model) -> Comparison:
         except subprocess.TimeoutExpired:
             return Comparison(why_not=f"not done after {TIME_LIMIT_SECONDS} s")
         except OSError as error:
-            raise TinybudgetError(
-                f"{model.name}: not verified, temporary files cannot be written: "
-                f"{error.strerror or error}",
-                code="TB102",
-            ) from None
+            raise not_verified(model.name, error) from None
         if found is not None:
             return _comparison(found)
         if at < 0 or at in crashed or len(crashed) >= _MOST_CRASHES:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.errors import not_verified
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.evaluation.operators import Comparison
 from pytest_tinybudget.gate.verdict import Verdict
@@ -122,11 +123,7 @@ def cross_check(model: Model) -> RealRun:
     except subprocess.TimeoutExpired:
         return RealRun(failure=f"not done after {TIME_LIMIT_SECONDS} s")
     except OSError as error:
-        raise TinybudgetError(
-            f"{model.name}: not verified, temporary files cannot be written: "
-            f"{error.strerror or error}",
-            code="TB102",
-        ) from None
+        raise not_verified(model.name, error) from None
     messages = child.stderr.decode("utf-8", "replace")
     head = _HEAD.search(messages)
     if child.returncode or head is None:

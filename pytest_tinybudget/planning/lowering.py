@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -215,20 +216,11 @@ def _convolved(
     return low.add(kind, name, [value, weights, None], (1, *extents, outputs), **options)
 
 
-def _conv2d(low: Lowering, given: Sequence[Value]) -> Value:
+def _convolution(kind: str, name: str, low: Lowering, given: Sequence[Value]) -> Value:
     value, layer = low.image(given), low.layer
     result = _convolved(
-        low, value, "CONV_2D", low.pair(layer.kernel), low.pair(layer.stride),
-        low.pair(layer.dilation), layer.size, "convolution",
-    )  # fmt: skip
-    return low.biased(result)
-
-
-def _depthwise_conv2d(low: Lowering, given: Sequence[Value]) -> Value:
-    value, layer = low.image(given), low.layer
-    result = _convolved(
-        low, value, "DEPTHWISE_CONV_2D", low.pair(layer.kernel), low.pair(layer.stride),
-        low.pair(layer.dilation), layer.size, "depthwise",
+        low, value, kind, low.pair(layer.kernel), low.pair(layer.stride),
+        low.pair(layer.dilation), layer.size, name,
     )  # fmt: skip
     return low.biased(result)
 
@@ -787,9 +779,9 @@ def _open_reshape(low: Lowering, value: Value, shape: Shape, name: str) -> Value
 _OWN_ACTIVATION = frozenset({"activation", "softmax", "lstm"})
 
 LOWERINGS: dict[str, Callable[[Lowering, Sequence[Value]], Value]] = {
-    "conv2d": _conv2d,
+    "conv2d": partial(_convolution, "CONV_2D", "convolution"),
     "conv1d": _conv1d,
-    "depthwise_conv2d": _depthwise_conv2d,
+    "depthwise_conv2d": partial(_convolution, "DEPTHWISE_CONV_2D", "depthwise"),
     "depthwise_conv1d": _depthwise_conv1d,
     "conv2d_transpose": _conv2d_transpose,
     "conv1d_transpose": _conv1d_transpose,

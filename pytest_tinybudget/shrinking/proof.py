@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.errors import not_verified
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.state import keeps_state
 from pytest_tinybudget.shrinking.interpreters import Answer
@@ -51,7 +52,7 @@ class Proving(Struct, frozen=True):
         try:
             answers = self.interpreters.answers(self.job)
         except OSError as error:
-            raise _no_room(self.before, error) from None
+            raise not_verified(self.before.name, error) from None
         runs, samples, unused = [], 0, ""
         for name, answer in answers.items():
             runs.append(_run_of(self.before.name, name, answer))
@@ -74,7 +75,7 @@ def proving(
     try:
         job = interpreters.compare(before, after, runs=INPUTS, rounds=rounds, samples=samples)
     except OSError as error:
-        raise _no_room(before, error) from None
+        raise not_verified(before.name, error) from None
     return Proving(before, interpreters, job)
 
 
@@ -117,10 +118,3 @@ def _run_of(model: str, name: str, answer: Answer) -> ProofRun:
             f"({answer.reason}): nothing is written",
         )
     return ProofRun(name, why_not=f"it does not run the model ({answer.reason})")
-
-
-def _no_room(model: Model, error: OSError) -> TinybudgetError:
-    return TinybudgetError(
-        f"{model.name}: not verified, temporary files cannot be written: {error.strerror or error}",
-        code="TB102",
-    )

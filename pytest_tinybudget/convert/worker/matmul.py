@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from pytest_tinybudget.convert.worker.editing import add_constant
+from pytest_tinybudget.convert.worker.editing import operator_code
+
 
 _MATRIX_RANK = 2
 
@@ -86,7 +89,7 @@ def _make_dense(model: Any, graph: Any, operator: Any, weights: Any, schema: Mod
         operator.outputs = follower.outputs
         graph.operators.remove(follower)
     operator.inputs = [source, kernel, bias]
-    operator.opcodeIndex = _opcode(model, schema.BuiltinOperator.FULLY_CONNECTED, schema)
+    operator.opcodeIndex = operator_code(model, schema.BuiltinOperator.FULLY_CONNECTED, schema)
     operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
     operator.builtinOptions = options
 
@@ -115,25 +118,6 @@ def _bias_after(
 
 def _added(model: Any, graph: Any, values: Any, name: Any, schema: ModuleType) -> int:
     """A new constant tensor of float ``values``; its index."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    tensor = schema.TensorT()
-    # The quantizer takes no name twice.
-    tensor.name = f"{bytes(name or b'').decode(errors='replace')}/dense{len(graph.tensors)}"
-    tensor.shape = list(values.shape)
-    tensor.type, tensor.buffer = schema.TensorType.FLOAT32, len(model.buffers) - 1
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _opcode(model: Any, code: int, schema: ModuleType) -> int:
-    """The index of the operator code ``code``, which is added where it is not there."""
-    for index, each in enumerate(model.operatorCodes):
-        if each.builtinCode == code:
-            return index
-    made = schema.OperatorCodeT()
-    made.builtinCode = made.deprecatedBuiltinCode = code
-    made.version = 1
-    model.operatorCodes.append(made)
-    return len(model.operatorCodes) - 1
+    unlike = f"/dense{len(graph.tensors)}".encode()  # the quantizer takes no name twice
+    kind = schema.TensorType.FLOAT32
+    return add_constant(model, graph, values, kind, bytes(name or b"") + unlike, schema)

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from pytest_tinybudget.convert.worker.editing import add_constant
+from pytest_tinybudget.convert.worker.editing import operator_code
+
 
 def reshaped(model: Any, schema: ModuleType) -> None:
     """Make RESHAPE of each EXPAND_DIMS and SQUEEZE in ``model``, and drop what nobody reads.
@@ -34,36 +37,10 @@ def _reshape(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
     options.newShape = shape.tolist()
     operator.builtinOptions = options
     operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
-    operator.opcodeIndex = _code(model, schema)
+    operator.opcodeIndex = operator_code(model, schema.BuiltinOperator.RESHAPE, schema)
     name = bytes(graph.tensors[int(operator.outputs[0])].name or b"") + b"/shape"
-    operator.inputs = [int(operator.inputs[0]), _constant(model, graph, shape, name, schema)]
-
-
-def _code(model: Any, schema: ModuleType) -> int:
-    """The index of RESHAPE in the model's operator codes."""
-    reshape = schema.BuiltinOperator.RESHAPE
-    for index, code in enumerate(model.operatorCodes):
-        if code.builtinCode == reshape:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = reshape
-    code.version = 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
-
-
-def _constant(model: Any, graph: Any, shape: Any, name: bytes, schema: ModuleType) -> int:
-    """A new constant of ``graph``. A quantizer wants a name that no other tensor has."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(shape.tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    tensor = schema.TensorT()
-    tensor.name = name
-    tensor.type = schema.TensorType.INT32
-    tensor.shape = np.asarray([len(shape)], np.int32)
-    tensor.buffer = len(model.buffers) - 1
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
+    constant = add_constant(model, graph, shape, schema.TensorType.INT32, name, schema)
+    operator.inputs = [int(operator.inputs[0]), constant]
 
 
 def _drop_unread(graph: Any) -> None:
