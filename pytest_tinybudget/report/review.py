@@ -31,8 +31,8 @@ from pytest_tinybudget.results.types import PairResult
 
 #: How a pair stands in a review. ``new failure``: it fails, and did not on the base, or not for
 #: all that it fails for now, or grew too much (without a base, any failure); ``changed``: it
-#: differs from the base and is no new failure; ``old failure``: it fails as it did on the base; ``quiet``:
-#: nothing to look at.
+#: differs from the base and is no new failure; ``old failure``: it fails as it did on the base;
+#: ``quiet``: nothing to look at.
 Standing = Literal["new failure", "changed", "old failure", "quiet"]
 
 _ORDER: tuple[Standing, ...] = ("new failure", "changed", "old failure", "quiet")
