@@ -193,6 +193,7 @@ def test_summary_and_outputs_are_written(tmp_path: Path) -> None:
         "failed": "3",
         "new_failures": "2",
         "old_failures": "1",
+        "informational": "0",
         "warned": "0",
         "changed": "6",
     }
@@ -207,6 +208,7 @@ def test_outputs_of_a_run_that_passes(tmp_path: Path) -> None:
         "failed": "0",
         "new_failures": "0",
         "old_failures": "0",
+        "informational": "0",
         "warned": "1",
         "changed": "0",
     }

@@ -238,6 +238,7 @@ def test_the_gate_is_red_and_says_so_in_its_outputs(checkout: Checkout) -> None:
         "failed": "1",
         "new_failures": "1",
         "old_failures": "0",
+        "informational": "0",
         "warned": "0",
         "changed": "2",
     }

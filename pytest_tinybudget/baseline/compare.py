@@ -232,6 +232,6 @@ def _ordered(changes: list[Change]) -> tuple[Change, ...]:
 
 
 def _worst_first(change: Change) -> tuple[bool, bool, int, str]:
-    failed = change.head is not None and change.head.failed
+    failed = change.head is not None and change.head.fails_run
     growth = max((delta.bytes or 0 for delta in change.deltas), default=0)
     return not failed, change.status == "unchanged", -growth, change.id

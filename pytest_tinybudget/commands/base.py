@@ -36,6 +36,11 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
         help="an error instead of a warning where max_increase could not be checked",
     )
     parser.add_argument(
+        "--informational",
+        action="store_true",
+        help="report what fails, and exit with 0 all the same",
+    )
+    parser.add_argument(
         "--store",
         metavar="DIR",
         type=Path,

@@ -101,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.verify,
                 arguments.require_base,
                 waste=writes_page(arguments),
+                informational=arguments.informational,
                 vela=bool(arguments.verbose or arguments.json) or writes_page(arguments),
             ),
             artifacts=Artifacts(required=arguments.artifacts is not None),

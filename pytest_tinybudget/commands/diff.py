@@ -17,14 +17,12 @@ from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import write_output
 from pytest_tinybudget.commands.outcome import add_format_option
+from pytest_tinybudget.commands.outcome import exit_code
 from pytest_tinybudget.commands.selection import select
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
-
-
-_FITS, _FAILS, _NOT_MEASURED = 0, 1, 2
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -80,9 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_output(arguments.output, formats.render(arguments.format, heads, comparison))
     else:
         _print(arguments, comparison)
-    if any(head.outcome == "error" for head in heads):
-        return _NOT_MEASURED
-    return _FAILS if any(head.failed for head in heads) else _FITS
+    return exit_code(heads)
 
 
 def _print(arguments: argparse.Namespace, comparison: Comparison) -> None:
@@ -121,7 +117,10 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
     arguments.paths = arguments.paths or ["."]
     selected = select(arguments.paths)
     with closing(Workspace()) as workspace:
-        gate = Gate(workspace, Rules(require_base=arguments.require_base))
+        gate = Gate(
+            workspace,
+            Rules(require_base=arguments.require_base, informational=arguments.informational),
+        )
         baseline = base_of(arguments, gate, selected)
         gate.baselines.chosen = baseline
         workspace.prepare(selected)

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(story.render(result, board, console.style))
     if unshrunk is not None and result.footprint is not None:
         console.print(timelines.render(unshrunk, result.footprint, console.style))
-    return int(result.failed)
+    return int(result.fails_run)
 
 
 def _unshrunk(pair: Declared, workspace: Workspace) -> Footprint | None:

@@ -184,7 +184,7 @@ def _checked(target: Path) -> int:
     with closing(Workspace()) as workspace:
         gate = Gate(workspace)
         results = [gate.check(pair, details=False) for pair in declared]
-    failed = [result for result in results if result.failed]
+    failed = [result for result in results if result.fails_run]
     for result in failed:
         print(f"it fails: {printable(result.title)}: {printable(result.headline)}")
     if failed:

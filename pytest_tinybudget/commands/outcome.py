@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -107,9 +108,18 @@ def tell(
     """
     _write_files(arguments, results, comparison, provenance)
     _print(arguments, results, comparison)
-    if any(result.outcome == "error" for result in results):
+    return exit_code(results)
+
+
+def exit_code(results: Iterable[PairResult]) -> int:
+    """0 where all pass, 1 where one fails, 2 where one was not measured; not of what only informs.
+
+    The one that ``results`` give a command.
+    """
+    red = [result.outcome for result in results if result.fails_run]
+    if "error" in red:
         return _NOT_MEASURED
-    return _FAILS if any(result.failed for result in results) else _FITS
+    return _FAILS if red else _FITS
 
 
 def _write_files(

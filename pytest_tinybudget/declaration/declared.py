@@ -120,7 +120,8 @@ class DeclaredModel(Struct, frozen=True):
     ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
     ``checks`` are what else is declared of the model; ``placements`` is where arena and model lie.
     ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
-    ``max_increase`` is declared and there was nothing to compare with. ``operators`` is what
+    ``max_increase`` is declared and there was nothing to compare with; ``informational`` reports
+    the model and never fails the run for it. ``operators`` is what
     operators without a rule take in its firmware, by name. ``shrink`` is ``None`` for a file that
     is measured as it is. ``artifact_kinds`` are which files are written.
     """
@@ -141,6 +142,7 @@ class DeclaredModel(Struct, frozen=True):
     artifact_name: str
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     require_base: bool = False
+    informational: bool = False
     accepts: tuple[Acceptance, ...] = ()
     conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
     planned: LayerList | None = None
@@ -158,7 +160,7 @@ class DeclaredGroup(Struct, frozen=True):
     """Models that share one board.
 
     ``arena`` is their largest (``"max"``), all of them (``"sum"``), or what their interpreters
-    take of one allocator (``"multitenant"``).
+    take of one allocator (``"multitenant"``). ``informational`` is as for a model.
     """
 
     name: str
@@ -170,6 +172,7 @@ class DeclaredGroup(Struct, frozen=True):
     message: str
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     require_base: bool = False
+    informational: bool = False
     accepts: tuple[Acceptance, ...] = ()
     placement: ArenaPlacement = "static"
 

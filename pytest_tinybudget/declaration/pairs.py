@@ -82,6 +82,11 @@ class _Item(Struct, frozen=True, gc=False):
         raise NotImplementedError
 
     @property
+    def informational(self) -> bool:
+        """Whether it is only reported, as its models are; nothing is where there is no model."""
+        return bool(self.models) and all(model.informational for model in self.models)
+
+    @property
     def file(self) -> str:
         """The declaration, as reports show it."""
         return self.location.file
@@ -188,6 +193,11 @@ class GroupPair(_Item, frozen=True, gc=False):
     def models(self) -> tuple[DeclaredModel, ...]:
         """The group's models."""
         return self.group.models
+
+    @property
+    def informational(self) -> bool:
+        """Whether the group itself is only reported."""
+        return self.group.informational
 
     @property
     def members(self) -> tuple[Pair, ...]:

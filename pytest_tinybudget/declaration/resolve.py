@@ -219,6 +219,7 @@ class _Settings(msgspec.Struct, frozen=True):
     placements: Placements = msgspec.field(default_factory=Placements)
     max_increase: MaxIncrease = msgspec.field(default_factory=MaxIncrease)
     require_base: bool = False
+    informational: bool = False
     conversion: Conversion | None = None
     shrink: bool | ShrinkTable = False
     artifact_kinds: tuple[Literal["c", "tflite"], ...] = ("c",)
@@ -294,6 +295,7 @@ class _Models(msgspec.Struct, eq=False):
             placements=self.placements(table, otherwise.placements, keys),
             max_increase=self.max_increase(table, otherwise.max_increase, keys),
             require_base=first(table.require_base, otherwise.require_base),
+            informational=first(table.informational, otherwise.informational),
             conversion=conversion(
                 self.context, table, otherwise.conversion or self.as_built_in(), keys
             ),
@@ -443,6 +445,7 @@ class _Models(msgspec.Struct, eq=False):
                 artifact_name=name_of(table.artifacts) or name,
                 max_increase=settings.max_increase,
                 require_base=settings.require_base,
+                informational=settings.informational,
                 accepts=accepts,
                 conversion=own,
                 planned=planned,
@@ -588,6 +591,7 @@ class _Models(msgspec.Struct, eq=False):
             message=first(table.message, defaults.message),
             max_increase=limit,
             require_base=first(table.require_base, defaults.require_base),
+            informational=first(table.informational, defaults.informational),
             accepts=self.accepts(table.accept, keys),
         )
 

@@ -234,6 +234,10 @@ RequireBase = Annotated[
     bool,
     Meta(description="fail where growth has a limit and was not checked", examples=[True]),
 ]
+Informational = Annotated[
+    bool,
+    Meta(description="report it, and never fail the run for it", examples=[True]),
+]
 Accepts = Annotated[
     list[AcceptTable],
     Meta(
@@ -556,6 +560,7 @@ class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
     storage_model: StoredModel | None = None
     max_increase: MaxIncrease | None = None
     require_base: RequireBase | None = None
+    informational: Informational | None = None
     representative_data: RepresentativeData | None = None
     custom_objects: CustomObjects | None = None
     strip: Strip | None = None
@@ -913,6 +918,7 @@ class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
     message: Message | None = None
     max_increase: MaxIncrease | None = None
     require_base: RequireBase | None = None
+    informational: Informational | None = None
     accept: Accepts | None = None
 
 

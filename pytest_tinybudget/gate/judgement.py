@@ -46,7 +46,7 @@ class Rules(Struct, frozen=True):
     model in the real interpreter. ``require_base`` makes it an error where a limit of growth could
     not be checked. ``today`` (UTC) decides which agreed increases have expired. ``waste`` asks what
     of each file shrinking would save, ``vela`` what Vela's other optimization makes of each model
-    that passes.
+    that passes. ``informational`` reports all pairs and fails for none.
     """
 
     strict: bool = False
@@ -55,6 +55,7 @@ class Rules(Struct, frozen=True):
     today: datetime.date = field(default_factory=_today)
     waste: bool = False
     vela: bool = False
+    informational: bool = False
 
     def demands(self, pair: Pair | GroupPair) -> Demands:
         """The limits and requirements for ``pair``."""

@@ -90,6 +90,12 @@ class Gate(Struct, frozen=True, eq=False):
         ``details``, a pair that passes has only what a table of pairs tells, and neither what
         changes would save is linked, nor how long it takes worked out where nothing limits it.
         """
+        result = self._checked(pair, artifacts, details=details)
+        if pair.informational or self.rules.informational:
+            return replace(result, informational=True)
+        return result
+
+    def _checked(self, pair: Declared, artifacts: Path | None, *, details: bool) -> PairResult:
         try:
             if isinstance(pair, Check):
                 from pytest_tinybudget.gate.declared_checks import result_of

@@ -110,7 +110,9 @@ class Controller:
     def pytest_report_teststatus(
         self, report: pytest.CollectReport | pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        """A pair that passes with a warning shows it in the progress."""
+        """A pair that passes with a warning, or only informs, shows it in the progress."""
+        if any(result.failed and result.informational for result in results_of(report)):
+            return "xfailed", "i", ("INFO", {"yellow": True})
         ran = isinstance(report, pytest.TestReport) and report.when == "call" and report.passed
         if ran and any(result.outcome == "warns" for result in results_of(report)):
             return "passed", "w", ("WARNS", {"yellow": True})

@@ -70,7 +70,7 @@ class Tinybudget:
         except TinybudgetError as error:
             raise error.with_traceback(None) from None  # the test's own line is the place
         self._node.stash.setdefault(RESULTS, []).append(result)
-        if result.failed:
+        if result.fails_run:
             pytest.fail(failure_text(self._config, result), pytrace=False)
         return result
 

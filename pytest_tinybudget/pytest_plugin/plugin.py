@@ -94,6 +94,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="an error instead of a warning where max_increase could not be checked",
     )
     group.addoption(
+        "--tinybudget-informational",
+        action="store_true",
+        default=None,
+        help="report what fails, and fail no test for it",
+    )
+    group.addoption(
         "--tinybudget-artifacts",
         metavar="DIR",
         help="write C arrays and constants to this folder (default: build/tinybudget beside "
@@ -128,6 +134,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "tinybudget_require_base", "fail unchecked growth limits", type="bool", default=False
     )
+    parser.addini("tinybudget_informational", "report and never fail", type="bool", default=False)
     parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
     parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
     parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)

@@ -80,6 +80,7 @@ def gate_of(config: pytest.Config) -> Gate:
             require_base=setting(config, "tinybudget_require_base"),
             waste=writes_page(config),
             vela=details_wanted(config),
+            informational=setting(config, "tinybudget_informational"),
         )
         written = path_setting(config, "tinybudget_json")
         writer = partial(queue_files, config) if in_worker(config) else write

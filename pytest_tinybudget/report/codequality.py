@@ -14,7 +14,7 @@ from pytest_tinybudget.results.types import PairResult
 
 
 #: GitLab's severities, of those that are used here.
-_Severity = Literal["minor", "major", "critical"]
+_Severity = Literal["info", "minor", "major", "critical"]
 
 _CHARACTERS = 500
 
@@ -32,7 +32,7 @@ def render(results: Iterable[PairResult], prefix: str = "") -> str:
             "check_name": check,
             "description": printable(f"{pair.title}: {text}", limit=_CHARACTERS),
             "fingerprint": _fingerprint(pair, check),
-            "severity": severity,
+            "severity": "info" if pair.informational else severity,
             "location": _location(pair, prefix),
         }
         for pair in sorted(results, key=lambda pair: pair.id)

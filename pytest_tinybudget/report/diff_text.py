@@ -35,6 +35,7 @@ from pytest_tinybudget.report.review import Row
 from pytest_tinybudget.report.review import blocks_of
 from pytest_tinybudget.report.review import rows_of
 from pytest_tinybudget.report.review import verdict_text
+from pytest_tinybudget.report.terminal import word
 from pytest_tinybudget.report.why import parts_of
 from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results.metrics import LABELS
@@ -120,14 +121,16 @@ def _word(row: Row) -> str:
     status = row.change.status if row.change else ""
     if row.standing == "new failure":
         return f"FAIL {status}"
-    return f"FAIL, {status}" if row.result.failed and not row.is_gone else status
+    if row.result.failed and not row.is_gone:
+        return f"{word(row.result) if row.result.informational else 'FAIL'}, {status}"
+    return status
 
 
 def _markup(row: Row) -> tuple[str, ...]:
     change = row.change
     if change is None or row.standing == "quiet":
         return ()
-    if change.head is not None and change.head.failed:
+    if change.head is not None and change.head.fails_run:
         return ("red",)
     return ("yellow",) if any(delta.accepted for delta in change.deltas) else ()
 

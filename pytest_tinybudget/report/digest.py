@@ -35,7 +35,7 @@ def render(results: Sequence[PairResult], comparison: Comparison | None = None) 
     blocks = blocks_of(rows_of(results, comparison))
     rows = [row for block in blocks for row in block.rows]
     standings = Counter(row.standing for row in rows)
-    failed = sum(result.failed for result in results)
+    failed = sum(result.fails_run for result in results)
     head = {
         "schema_version": 1,
         "tool": tool_version(),
@@ -46,6 +46,7 @@ def render(results: Sequence[PairResult], comparison: Comparison | None = None) 
         "new_failures": standings["new failure"],
         "old_failures": standings["old failure"],
         "changed": standings["changed"],
+        "informational": sum(each.failed and each.informational for each in results),
         "warned": sum(result.outcome == "warns" for result in results),
     }
     lines = [json.dumps(_pair(row), separators=(",", ":")) for row in rows]
@@ -63,6 +64,8 @@ def _pair(row: Row) -> dict[str, object]:
     }
     if pair.failed and not row.is_gone:
         found["codes"] = list(pair.codes)
+        if pair.informational:
+            found["informational"] = True
         found["why"] = printable(Group((row,)).why, limit=_CHARACTERS)
     if row.status:
         found["status"] = row.status

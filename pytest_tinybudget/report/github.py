@@ -110,14 +110,21 @@ def annotation_lines(
         shown -= 1  # no limit of GitHub's must swallow what was not looked at
         yield _unchecked_line([pair for pair in pairs if pair.growth_unchecked])
     for block in blocks[:shown]:
-        level = "error" if any(row.result.failed for row in block.rows) else "warning"
+        level = _level([row.result for row in block.rows])
         message = "%0A".join(map(command_message, _lines(block)))
         yield f"::{level} {_place(block, prefix)}::{message}"
     rest = [row.result for block in blocks[shown:] for row in block.rows]
     if rest:
-        level = "error" if any(pair.failed for pair in rest) else "warning"
+        level = _level(rest)
         more = f"{len(rest)} more: {count_text(rest).partition(': ')[2]}"
         yield f"::{level} title=memory budgets::{command_message(more)}"
+
+
+def _level(pairs: Sequence[PairResult]) -> str:
+    """The command of an annotation: an error where the run fails for one of ``pairs``."""
+    if any(pair.fails_run for pair in pairs):
+        return "error"
+    return "notice" if all(pair.informational for pair in pairs) else "warning"
 
 
 def _unchecked_line(pairs: Sequence[PairResult]) -> str:
@@ -131,7 +138,7 @@ def _unchecked_line(pairs: Sequence[PairResult]) -> str:
 
 def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dict[str, str | int]:
     """The step outputs for later steps: fixed words and integers, so nothing needs escaping."""
-    failed = sum(pair.failed for pair in results)
+    failed = sum(pair.fails_run for pair in results)
     changed = len(comparison.different) if comparison and comparison.base else 0
     standings = [row.standing for row in rows_of(results, comparison)]
     return {
@@ -140,6 +147,7 @@ def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dic
         "failed": failed,
         "new_failures": standings.count("new failure"),
         "old_failures": standings.count("old failure"),
+        "informational": sum(pair.failed and pair.informational for pair in results),
         "warned": sum(pair.outcome == "warns" for pair in results),
         "changed": changed,
     }
@@ -162,7 +170,8 @@ def _lines(block: Block) -> Iterator[str]:
     for group in block.groups:
         on = f"{block.boards_of(group)}: " if several else ""
         result = group.worst.result
-        yield on + (group.why if len(group.rows) > 1 else result.headline)
+        said = group.why if len(group.rows) > 1 else result.headline
+        yield on + (f"informational: {said}" if result.failed and result.informational else said)
     worst = block.groups[0].worst.result
     yield from worst.reasons
     rows = block.rows

@@ -39,12 +39,12 @@ from pytest_tinybudget.report.blocks import upper_bound
 from pytest_tinybudget.report.escape import MOST_CHARACTERS
 from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.page import STYLE
-from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.report.terminal import counted_for
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import verdict
+from pytest_tinybudget.report.terminal import word
 from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.report.why import Markup
 from pytest_tinybudget.report.why import cause_lines
@@ -205,7 +205,7 @@ def _known(results: Sequence[PairResult], comparison: Comparison | None) -> dict
     changes = {change.id: change for change in compared}
     models = _models(results)
     estimates = (measure.is_estimated for pair in results for measure in pair.measures)
-    failed = not results or any(result.failed for result in results)
+    failed = not results or any(result.fails_run for result in results)
     return {
         "boards": sorted({pair.board for pair in results}),
         "changes": changes,
@@ -251,7 +251,7 @@ def _matters(model: _Model, changes: dict[str, Change]) -> bool:
 
 
 def _kind(pair: PairResult) -> str:
-    return _KINDS[pair.outcome]
+    return "warn" if pair.failed and pair.informational else _KINDS[pair.outcome]
 
 
 def _growth(change: Change | None, metric: Metric) -> str:
@@ -435,5 +435,5 @@ _FUNCTIONS: dict[str, Any] = {
     "short": short,
     "signs": _SIGNS,
     "what_changed": _what_changed,
-    "words": WORDS,
+    "word": word,
 }

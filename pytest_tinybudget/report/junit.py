@@ -18,7 +18,8 @@ from pytest_tinybudget.results.types import PairResult
 def render(results: Iterable[PairResult]) -> str:
     """A suite for each ``tinybudget.toml``, a case for each pair, sorted by ``id``.
 
-    Over budget and refused are failures, what could not be measured is an error.
+    Over budget and refused are failures, what could not be measured is an error. What fails and is
+    informational is neither: it is skipped, as pytest has tests that are expected to fail.
     """
     pairs = sorted(results, key=lambda pair: pair.id)
     count = Counter((pair.model, pair.board) for pair in pairs)
@@ -49,7 +50,10 @@ def _case(pair: PairResult, class_name: str) -> junit_xml.TestCase:
         line=line,
         stdout="\n".join([headline, *others]),
     )
-    if pair.outcome == "error":
+    if pair.failed and pair.informational:
+        said = f"informational, fails no run: {headline}"
+        case.add_skipped_info(said, failure(pair, verbosity=1))
+    elif pair.outcome == "error":
         case.add_error_info(headline, failure(pair, verbosity=1), error_type="not measured")
     elif pair.failed:
         case.add_failure_info(headline, failure(pair, verbosity=1), failure_type=pair.outcome)

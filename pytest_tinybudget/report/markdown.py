@@ -23,12 +23,12 @@ from pytest_tinybudget.report.review import blocks_of
 from pytest_tinybudget.report.review import rows_of
 from pytest_tinybudget.report.review import told_once
 from pytest_tinybudget.report.review import verdict_text
-from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
 from pytest_tinybudget.report.terminal import counted_for
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import verdict
+from pytest_tinybudget.report.terminal import word
 from pytest_tinybudget.report.why import Markup
 from pytest_tinybudget.report.why import cause_lines
 from pytest_tinybudget.report.why import short
@@ -167,7 +167,7 @@ def _heading(
     sign = "✅"
     if any(result.growth_unchecked for result in results):
         sign = "⚠️"  # green means looked at
-    if any(result.failed for result in results):
+    if any(result.fails_run for result in results):
         sign = "❌"
     yield f"### {sign} Memory budgets: {verdict(results)}"
     yield ""
@@ -243,8 +243,10 @@ def _verdict(row: Row) -> str:
     if row.is_gone:
         return "➖ gone"
     if row.result.accepted:
-        return f"🤝 {WORDS[row.result.outcome]}"
-    return f"{_SIGNS[row.result.outcome]} {WORDS[row.result.outcome]}"
+        return f"🤝 {word(row.result)}"
+    if row.result.failed and row.result.informational:
+        return f"ℹ️ {word(row.result)}"
+    return f"{_SIGNS[row.result.outcome]} {word(row.result)}"
 
 
 def _size(group: Group, metric: Metric) -> str:
@@ -362,4 +364,6 @@ def _footer(results: Sequence[PairResult]) -> str:
     notes = [f"Counted {markdown(' '.join(counted_by))}."]
     if any(measure.is_estimated for result in results for measure in result.measures):
         notes.append("~ holds an estimate, its margin included.")
+    if any(result.failed and result.informational for result in results):
+        notes.append("INFO fails and is informational: it never fails the run.")
     return f"<sub>{' '.join(notes)} 1 KB = 1024 B.</sub>"

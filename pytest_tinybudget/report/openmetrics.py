@@ -84,4 +84,4 @@ def _arena(pair: PairResult) -> int | None:
 
 
 def _failed(pair: PairResult) -> int:
-    return int(pair.failed)
+    return int(pair.fails_run)

@@ -32,7 +32,7 @@ from pytest_tinybudget.results.types import PairResult
 #: How a pair stands in a review. ``new failure``: it fails, and did not on the base, or not for
 #: all that it fails for now, or grew too much (without a base, any failure); ``changed``: it
 #: differs from the base and is no new failure; ``old failure``: it fails as it did on the base;
-#: ``quiet``: nothing to look at.
+#: ``quiet``: nothing to look at. A pair that is informational is never a failure here.
 Standing = Literal["new failure", "changed", "old failure", "quiet"]
 
 _ORDER: tuple[Standing, ...] = ("new failure", "changed", "old failure", "quiet")
@@ -63,7 +63,7 @@ class Row(Struct, frozen=True):
     def standing(self) -> Standing:
         """How it stands in the review."""
         change = self.change
-        if self.result.failed and not self.is_gone:
+        if self.result.fails_run and not self.is_gone:
             before = change.base if change is not None else None
             if before is None or self.result.grown or set(self.result.codes) - set(before.codes):
                 return "new failure"
@@ -208,6 +208,7 @@ def _alike(row: Row) -> tuple[object, ...]:
         result.kind,
         result.outcome,
         bool(result.accepted),
+        result.informational,
     )
     return (*state, over, result.grown, text, metrics, changed, result.warnings)
 

@@ -94,7 +94,7 @@ def _result(code: str, index: int, row: Row, prefix: str) -> dict[str, object]:
     found: dict[str, object] = {
         "ruleId": code,
         "ruleIndex": index,
-        "level": "error" if pair.failed else "warning",
+        "level": _level(pair),
         "message": {"text": printable(f"{pair.title}: {said}", limit=_CHARACTERS)},
         "locations": [{"physicalLocation": _location(pair, prefix)}],
         "partialFingerprints": {"pairAndCode/v1": _fingerprint(pair, code)},
@@ -102,6 +102,12 @@ def _result(code: str, index: int, row: Row, prefix: str) -> dict[str, object]:
     if row.change is not None and row.change.base is not None:
         found["baselineState"] = "new" if row.standing == "new failure" else "unchanged"
     return found
+
+
+def _level(pair: PairResult) -> str:
+    if pair.informational:
+        return "note"
+    return "error" if pair.failed else "warning"
 
 
 def _location(pair: PairResult, prefix: str) -> dict[str, object]:

@@ -19,7 +19,6 @@ from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
-from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import codes_text
 from pytest_tinybudget.report.terminal import figure_lines
 from pytest_tinybudget.report.terminal import figures_title
@@ -27,6 +26,7 @@ from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
 from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
+from pytest_tinybudget.report.terminal import word
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
@@ -46,7 +46,7 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
     """Everything about ``pair``; ``board`` is what ``tinybudget boards ID`` says of its board."""
     footprint = pair.footprint
     sections: list[tuple[str, list[str]]] = [
-        ("", [f"{WORDS[pair.outcome]} {pair.title}", pair.headline]),
+        ("", [f"{word(pair)} {pair.title}", pair.headline]),
         ("model", _model(pair)),
         ("board", [_INDENT + line for line in board]),
         *((measure_line(measure), _measure(measure, style)) for measure in pair.measures),
@@ -66,7 +66,7 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
         ("what would fix it", bullets(pair.reasons, style, most=None)),
         ("also", bullets((*pair.warnings, *pair.notes), style, most=None)),
         ("how the numbers were got", _methods(pair)),
-        ("", [pair.message, _declared(pair), codes_text(pair)]),
+        ("", [pair.message, _declared(pair), _informational(pair), codes_text(pair)]),
     ]
     lines: list[Line] = []
     for title, section in sections:
@@ -79,6 +79,10 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
 
 def _declared(pair: PairResult) -> str:
     return f"declared at {pair.declared_at}" if pair.declared_at else ""
+
+
+def _informational(pair: PairResult) -> str:
+    return "informational: it is reported, and fails no run" if pair.informational else ""
 
 
 def _model(pair: PairResult) -> list[str]:

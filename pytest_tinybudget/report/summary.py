@@ -25,12 +25,13 @@ from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
 from pytest_tinybudget.report.terminal import MARKUP
-from pytest_tinybudget.report.terminal import WORDS
 from pytest_tinybudget.report.terminal import WORST_FIRST
 from pytest_tinybudget.report.terminal import count_text
 from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.report.terminal import markup
 from pytest_tinybudget.report.terminal import percent_text
 from pytest_tinybudget.report.terminal import share
+from pytest_tinybudget.report.terminal import word
 from pytest_tinybudget.report.terminal import worst_first
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.types import Measure
@@ -126,18 +127,18 @@ def _rows(entries: Sequence[_Entry], style: Style) -> list[Line]:
     texts = columns(rows, align, style, flexible=1, drop=(6, 7))
     lines = [Line(texts.pop(0), ("bold",))]
     for entry, height in zip(entries, heights, strict=True):
-        lines += (Line(text, MARKUP[entry.worst.outcome]) for text in texts[:height])
+        lines += (Line(text, markup(entry.worst)) for text in texts[:height])
         del texts[:height]
         lines += _remarks(entry, style)
     return lines
 
 
 def _entry_rows(entry: _Entry, bar_width: int, style: Style) -> list[list[str]]:
-    names = [(f"{WORDS[entry.worst.outcome]:5}", entry.worst.model), ("", entry.boards)]
+    names = [(f"{word(entry.worst):5}", entry.worst.model), ("", entry.boards)]
     measures = entry.measures
     rows = []
     for position in range(max(2, len(measures))):
-        word, name = names[position] if position < len(names) else ("", "")
+        start, name = names[position] if position < len(names) else ("", "")
         numbers = [""] * 6
         if position < len(measures):
             found = measures[position]
@@ -145,7 +146,7 @@ def _entry_rows(entry: _Entry, bar_width: int, style: Style) -> list[list[str]]:
             filled = bar(share(fullest), bar_width, style)
             label = LABELS[fullest.metric]
             numbers = [label, *_numbers(found), filled, percent_text(fullest)]
-        rows.append([word, name, *numbers])
+        rows.append([start, name, *numbers])
     return rows
 
 
@@ -165,10 +166,10 @@ def _numbers(measures: Sequence[Measure]) -> tuple[str, str, str]:
 def _narrow_rows(entries: Sequence[_Entry], style: Style) -> list[Line]:
     lines = []
     for entry in entries:
-        markup = MARKUP[entry.worst.outcome]
-        for word, name in ((WORDS[entry.worst.outcome], entry.worst.model), ("", entry.boards)):
+        color = markup(entry.worst)
+        for start, name in ((word(entry.worst), entry.worst.model), ("", entry.boards)):
             shown = shorten(clean(name, style), style.width - 6, style)
-            lines.append(Line(f"{word:5} {shown}", markup))
+            lines.append(Line(f"{start:5} {shown}", color))
         for measures in entry.measures:
             used, limit, free = _numbers(measures)
             if len(measures) == 1:
@@ -178,7 +179,7 @@ def _narrow_rows(entries: Sequence[_Entry], style: Style) -> list[Line]:
                 ratio = f"{used} of {limit}"
             over = any(measure.over for measure in measures)
             state = f"{free.removeprefix('-')} over" if over else f"{free} free"
-            lines.append(Line(f"  {LABELS[measures[0].metric]} {ratio}, {state}", markup))
+            lines.append(Line(f"  {LABELS[measures[0].metric]} {ratio}, {state}", color))
         lines += _remarks(entry, style)
     return lines
 
@@ -196,7 +197,7 @@ def _remarks(entry: _Entry, style: Style) -> list[Line]:
     remarks += pair.interpreters
     remarks += [place.text for place in pair.places if place.is_unusual]
     return [
-        Line(text, MARKUP[pair.outcome])
+        Line(text, markup(pair))
         for remark in (*remarks, *pair.warnings)
         for text in wrapped(remark, style, indent=" " * 7)
     ]
@@ -247,5 +248,7 @@ def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 
 
 def _count_markup(pairs: Sequence[PairResult]) -> tuple[str, ...]:
-    worst = min((WORST_FIRST.index(pair.outcome) for pair in pairs), default=-1)
-    return ("bold", *(MARKUP[WORST_FIRST[worst]] or ("green",)))
+    told = [pair for pair in pairs if pair.failed and pair.informational]
+    others = (WORST_FIRST.index(pair.outcome) for pair in pairs if pair not in told)
+    worst = WORST_FIRST[min(others, default=-1)]
+    return ("bold", *(MARKUP[worst] or MARKUP["warns" if told else worst] or ("green",)))

@@ -52,6 +52,9 @@ MARKUP: dict[Outcome, tuple[str, ...]] = {
     "error": ("red",),
 }
 
+#: In the place of a word of failure where the pair is informational.
+INFORMATIONAL = "INFO"
+
 #: Worst first: a model that does not run, one that does not fit, one that nobody knows about.
 WORST_FIRST: tuple[Outcome, ...] = ("refused", "over", "unmet", "error", "warns", "fits")
 
@@ -72,6 +75,16 @@ _PARTS_LISTED, _LAYERS_NAMED, _PERSISTENT_LISTED = 8, 2, 7
 MOST_LINES, _NEXT_MODEL, _OTHER_BOARD = 40, 15, 4
 #: Of a message that is declared.
 _MESSAGE_LINES = 5
+
+
+def word(pair: PairResult) -> str:
+    """The word at the start of a pair's row; a pair that only informs does not say ``FAIL``."""
+    return INFORMATIONAL if pair.failed and pair.informational else WORDS[pair.outcome]
+
+
+def markup(pair: PairResult) -> tuple[str, ...]:
+    """The color of a pair's row."""
+    return MARKUP["warns" if pair.failed and pair.informational else pair.outcome]
 
 
 class Told:
@@ -137,11 +150,11 @@ def failure_lines(
 
     With ``verbosity`` below 0 it is one line.
     """
-    title = f"{WORDS[pair.outcome]} {pair.title}"
+    title = f"{word(pair)} {pair.title}"
     if verbosity < 0:
-        return [Line(clean(f"{title}: {pair.headline}", style), MARKUP[pair.outcome])]
+        return [Line(clean(f"{title}: {pair.headline}", style), markup(pair))]
     text = failure(pair, style, verbosity=verbosity, most=most - 1).split("\n")
-    return [Line(clean(title, style), (*MARKUP[pair.outcome], "bold")), *map(Line, text), Line("")]
+    return [Line(clean(title, style), (*markup(pair), "bold")), *map(Line, text), Line("")]
 
 
 def _measure_block(measure: Measure, *, fails: bool, style: Style) -> Section:
@@ -273,10 +286,14 @@ def counted_for(pairs: Sequence[PairResult]) -> list[str]:
 
 def count_text(pairs: Sequence[PairResult]) -> str:
     """The number of pairs, and of each outcome, in words."""
-    outcomes = Counter(pair.outcome for pair in pairs)
-    held_back = sum(pair.outcome == "error" and bool(pair.growth_unchecked) for pair in pairs)
+    only_told = sum(pair.failed and pair.informational for pair in pairs)
+    gating = [pair for pair in pairs if pair.fails_run or not pair.failed]
+    outcomes = Counter(pair.outcome for pair in gating)
+    held_back = sum(pair.outcome == "error" and bool(pair.growth_unchecked) for pair in gating)
     outcomes["error"] -= held_back
     counts = [f"{outcomes[each]} {_COUNTED[each]}" for each in WORST_FIRST if outcomes[each]]
+    if only_told:
+        counts.append(f"{only_told} that {'fails' if only_told == 1 else 'fail'}, informational")
     if held_back:
         counts.insert(0, f"{held_back} without the base that is required")
     unchecked = _unchecked(pairs)
@@ -288,12 +305,18 @@ def count_text(pairs: Sequence[PairResult]) -> str:
 def verdict(pairs: Sequence[PairResult]) -> str:
     """The verdict on the run in a few words: ``1 of 6 pairs fails``, ``all pairs fit``.
 
-    It says as well for how many pairs a limit of growth was not checked.
+    Where informational pairs fail: ``1 of 6 pairs fails, informational only``, or ``…, and 1 more
+    that is informational``. It says as well for how many pairs a limit of growth was not checked.
     """
-    failed = sum(pair.failed for pair in pairs)
+    failed = sum(pair.fails_run for pair in pairs)
+    only_told = sum(pair.failed for pair in pairs) - failed
     text = "all pairs fit"
-    if failed:
-        text = f"{failed} of {counted(len(pairs), 'pair')} {'fails' if failed == 1 else 'fail'}"
+    if failed or only_told:
+        count = failed or only_told
+        text = f"{count} of {counted(len(pairs), 'pair')} {'fails' if count == 1 else 'fail'}"
+    if only_told:
+        more = f"and {only_told} more that {'is' if only_told == 1 else 'are'} informational"
+        text += f", {more if failed else 'informational only'}"
     unchecked = _unchecked(pairs)
     return text + (unchecked and f", {unchecked}")
 

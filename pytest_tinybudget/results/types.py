@@ -455,6 +455,9 @@ class PairResult(Struct, frozen=True, gc=False):
             "Where else lies what must be in one piece: the parts of a split arena, models in RAM."
         ),
     ] = ()
+    informational: Annotated[
+        bool, about("Whether it is only reported: it never fails the run, whatever `outcome` says.")
+    ] = False
     identity: Annotated[
         Identity | None,
         about(
@@ -545,8 +548,13 @@ class PairResult(Struct, frozen=True, gc=False):
 
     @property
     def failed(self) -> bool:
-        """Whether the gate is red for this pair."""
+        """Whether it does not fit, is refused, misses a requirement or could not be measured."""
         return self.outcome in ("over", "refused", "unmet", "error")
+
+    @property
+    def fails_run(self) -> bool:
+        """Whether the gate is red for this pair: it fails and is not informational."""
+        return self.failed and not self.informational
 
 
 def unmeasured(result: PairResult, error: TinybudgetError) -> PairResult:
