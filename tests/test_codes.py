@@ -11,6 +11,7 @@ import os
 import re
 import textwrap
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,6 +173,7 @@ def _defaults() -> dict[str, str]:
     return found
 
 
+@cache
 def _raised() -> list[Raised]:
     defaults, found = _defaults(), []
     for path in sorted((ROOT / "pytest_tinybudget").rglob("*.py")):

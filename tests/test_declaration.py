@@ -1296,15 +1296,16 @@ def test_editor_and_loader_refuse_the_same(project: Project, line: str):
 
 def test_every_key_of_the_schema_is_explained_and_has_a_valid_example():
     schema = declaration_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
 
     for name, table in schema["$defs"].items():
         for key, described in table["properties"].items():
             if "$ref" in described:
                 continue
             assert described["description"], f"{name}.{key}"
-            part = {**described, "$defs": schema["$defs"]}
+            part = jsonschema.Draft202012Validator({**described, "$defs": schema["$defs"]})
             for example in described["examples"]:
-                jsonschema.validate(example, part, jsonschema.Draft202012Validator)
+                part.validate(example)
 
 
 @pytest.mark.parametrize("arguments", [[], ["-o", "out/schema.json"]])

@@ -20,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from campaigns import every
+from campaigns import rare
 from conftest import DECLARATION
 from conftest import dense_model
 from conftest import keyword_model
@@ -384,7 +386,7 @@ def test_drafts_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path: Pat
 @pytest.mark.parametrize(
     ("command", "mode", "at_least"),
     [
-        ("check --json old/r.json --html old/p.html --artifacts old", "steps", 25),
+        rare(("check --json old/r.json --html old/p.html --artifacts old", "steps", 25)),
         ("check --json old/r.json --html old/p.html --artifacts old", "bytes", 6),
         ("tighten", "steps", 2),
         ("tighten", "bytes", 2),
@@ -699,7 +701,7 @@ def assert_nothing_is_left(temporary: Path, code: int) -> None:
 
 
 @pytest.mark.parametrize("behavior", ["sleeps", "imports"])
-@pytest.mark.parametrize(("command", "number", "code"), INTERRUPTED, ids=HOW)
+@pytest.mark.parametrize(("command", "number", "code"), every(5, INTERRUPTED), ids=HOW)
 def test_nothing_is_left_of_a_conversion_that_was_interrupted(
     converted: Path,
     fakes: Path,
@@ -725,7 +727,7 @@ def test_nothing_is_left_of_a_conversion_that_was_interrupted(
 
 
 @runs_models
-@pytest.mark.parametrize(("command", "number", "code"), INTERRUPTED, ids=HOW)
+@pytest.mark.parametrize(("command", "number", "code"), every(5, INTERRUPTED), ids=HOW)
 def test_nothing_is_left_of_an_evaluation_that_was_interrupted(
     folder: Path, fakes: Path, temporary: Path, command: tuple[str, ...], number: int, code: int
 ):

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from campaigns import rare
 
 
 resource = pytest.importorskip("resource", reason="needs POSIX")
@@ -20,7 +21,12 @@ DEVICES = 300
 
 @pytest.mark.parametrize(
     ("mode", "step", "at_least"),
-    [("statements", 1, 250), ("instructions", 307, 50), ("bytes", 2060, 80)],
+    [
+        rare(("statements", 1, 250)),
+        ("instructions", 3070, 5),
+        rare(("instructions", 307, 50)),
+        rare(("bytes", 2060, 80)),
+    ],
 )
 def test_a_kill_at_any_step_loses_nothing_and_updates_no_device_twice(
     tmp_path: Path, mode: str, step: int, at_least: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from campaigns import rare
 from fuzz_targets import TARGETS
 from fuzzing import Target
 from fuzzing import mutated_bytes
@@ -22,12 +23,21 @@ from pytest_tinybudget.base.errors import TinybudgetError
 _MODELS, _OTHERS = 1200, 250
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_mutated_files_are_read_or_refused_in_one_line(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("tflite", _MODELS // 10),
+        rare(("tflite", _MODELS)),
+        *((name, _OTHERS) for name in TARGETS if name != "tflite"),
+    ],
+)
+def test_mutated_files_are_read_or_refused_in_one_line(
+    name: str, count: int, tmp_path: Path
+) -> None:
     target = TARGETS[name](tmp_path)
     if not target.corpus:
         pytest.skip("what makes such files is not installed")
-    tally = run(target, _MODELS if name == "tflite" else _OTHERS, "in each run")
+    tally = run(target, count, "in each run")
     assert [finding.what for finding in tally.findings] == []
     assert tally.read > 0, "some mutated files are still sound"
     if name != "image":  # there a refusal is a finding of the check

@@ -9,6 +9,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from campaigns import rare
 from fuzz_targets import control_model
 from fuzz_targets import small_model
 from fuzzing import mutated_bytes
@@ -81,7 +82,7 @@ def test_random_bytes_are_refused() -> None:
         assert read_or_refuse(noise[:4] + b"TFL3" + noise[8:]) is None
 
 
-@pytest.mark.parametrize("count", [0x00FFFFFF, 0x40000001, 0xFFFFFFFF])
+@pytest.mark.parametrize("count", [0x00FFFFFF, rare(0x40000001), rare(0xFFFFFFFF)])
 def test_huge_vector_lengths_are_refused_without_allocating(count: int) -> None:
     """Every word of the file in turn claims to be a huge length."""
     content = small_model()

@@ -32,6 +32,7 @@ def oracle() -> Iterator[Oracle]:
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(content=models())
+@pytest.mark.campaign
 def test_random_networks_take_what_the_runtime_says(content: bytes, oracle: Oracle) -> None:
     assert_as_the_runtime_says(content, oracle)
 

@@ -66,6 +66,7 @@ def outputs(pytester: pytest.Pytester, *arguments: str) -> tuple[dict[str, bytes
     return {name: (made / name).read_bytes() for name in OUTPUT}, files
 
 
+@pytest.mark.campaign
 def test_every_distribution_writes_the_bytes_of_one_process(project: Project) -> None:
     pytester = project(DECLARATION)
     reports, files = outputs(pytester, "-p", "no:xdist")
@@ -184,6 +185,7 @@ def left_in(folder: Path) -> list[Path]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is sent SIGKILL there")
+@pytest.mark.campaign
 def test_what_workers_shared_goes_with_the_run_after_one_that_was_killed(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +213,7 @@ def pytest_runtest_call(item):
     assert left_in(tmp_path) == []
 
 
+@pytest.mark.campaign
 def test_without_room_for_what_is_shared_each_worker_measures(project: Project) -> None:
     pytester = project(DECLARATION)
     alone = outputs(pytester, "-p", "no:xdist")

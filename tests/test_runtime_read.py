@@ -555,6 +555,7 @@ def _section(content: bytes, name: str) -> tuple[int, int]:
     return header["sh_offset"], header["sh_size"]
 
 
+@pytest.mark.campaign
 def test_damaged_debug_information_is_read_or_told(tmp_path: Path) -> None:
     image = firmware(tmp_path, "arm")
     sound = image.read_bytes()

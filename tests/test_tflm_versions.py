@@ -102,6 +102,7 @@ def of_unknown_version(name: str, runtime: str) -> Arena | None:
 
 
 @by_version
+@pytest.mark.campaign
 def test_no_version_needs_more_than_is_counted_for_an_unknown_one(file: Path) -> None:
     counted, under = 0, []
     for _, row in measured(file):

@@ -311,6 +311,7 @@ def test_one_folder_alone_is_refused(
     assert "--models and --truth go together" in capsys.readouterr().err
 
 
+@pytest.mark.campaign
 def test_the_list_of_differences_keeps_what_it_says_of_models_that_are_not_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
