@@ -23,7 +23,10 @@ from typing import Any
 _LIMIT_CHARACTERS = 65_536
 
 #: Takes the place of an earlier text once there is nothing to say any more.
-_NOTHING = "Memory budgets: this change costs nothing any more, and every pair fits."
+_NOTHING = (
+    "Memory budgets: this change has nothing left to report. "
+    "All sizes are in the summary of the run."
+)
 
 _PAGE = 100
 _SECONDS = 30

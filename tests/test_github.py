@@ -451,7 +451,7 @@ def test_nothing_to_say_posts_nothing_but_corrects_an_earlier_comment(
     assert api.comments == []
     post("grown")
     assert post("\n") == "updated"
-    assert "costs nothing any more" in api.comments[0]["body"]
+    assert "nothing left to report" in api.comments[0]["body"]
     assert post("") == "unchanged"
 
 

@@ -24,6 +24,7 @@ from pytest_tinybudget.baseline.compare import compare
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report.escape import markdown as words
 from pytest_tinybudget.report.escape import markdown_code
+from pytest_tinybudget.report.occasion import anything_to_say
 from pytest_tinybudget.results.reader import own_results
 from pytest_tinybudget.results.types import Acceptance
 
@@ -174,12 +175,12 @@ def test_the_largest_names_keep_the_limit() -> None:
 def test_nothing_to_say_only_where_all_is_as_it_was_and_passes() -> None:
     fits = [pair("a"), pair("b", outcome="warns", warnings=("close",))]
     same = compare(own_results(fits, "base"), own_results(fits, ""))
-    assert not markdown.anything_to_say(fits, same)
-    assert markdown.anything_to_say(fits, None)
-    assert markdown.anything_to_say(*changed())
+    assert not anything_to_say(fits, same)
+    assert anything_to_say(fits, None)
+    assert anything_to_say(*changed())
     fails = [over()]
     unchanged = compare(own_results(fails, "base"), own_results(fails, ""))
-    assert markdown.anything_to_say(fails, unchanged)
+    assert anything_to_say(fails, unchanged)
 
 
 # Names that try to break out

@@ -20,6 +20,7 @@ from pytest_tinybudget.report import github
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report.diff_text import comparison_lines
 from pytest_tinybudget.report.layout import Style
+from pytest_tinybudget.report.occasion import anything_to_say
 from pytest_tinybudget.report.review import blocks_of
 from pytest_tinybudget.report.review import boards_text
 from pytest_tinybudget.report.review import rows_of
@@ -105,7 +106,7 @@ def test_a_failure_of_another_kind_than_on_the_base_is_a_new_one() -> None:
 def test_where_no_base_was_found_there_is_something_to_say() -> None:
     fits = [pair()]
     unknown = compare(None, own_results(fits, ""), notes=("no baseline yet",))
-    assert markdown.anything_to_say(fits, unknown)
+    assert anything_to_say(fits, unknown)
 
 
 def test_what_is_left_out_of_the_advice_is_a_command_that_explain_takes() -> None:

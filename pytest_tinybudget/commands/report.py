@@ -16,6 +16,7 @@ from pytest_tinybudget.commands.outcome import add_format_option
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.baseline import Baseline
+    from pytest_tinybudget.report.occasion import Occasion
     from pytest_tinybudget.results.reader import Results
 
 #: Names in a folder of ``check --store``: the commit, and what tells other selections apart.
@@ -51,10 +52,22 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "-o", "--output", metavar="PATH", default="-", help="file to write (default: stdout)"
     )
-    parser.add_argument(
+    occasion = parser.add_mutually_exclusive_group()
+    occasion.add_argument(
         "--if-changed",
         action="store_true",
         help="write nothing at all where no pair fails and none differs from the baseline",
+    )
+    occasion.add_argument(
+        "--if-above",
+        metavar="SIZE,PERCENT",
+        help="write nothing where no size changed by more (1KB, 2%%, or 1KB,2%% for more than both)"
+        " and no pair fails because of the change",
+    )
+    occasion.add_argument(
+        "--if-new-failures",
+        action="store_true",
+        help="write nothing where no pair fails because of the change",
     )
     parser.set_defaults(run=run)
 
@@ -67,18 +80,30 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from pytest_tinybudget.baseline.compare import compare
     from pytest_tinybudget.report import formats
-    from pytest_tinybudget.report.markdown import anything_to_say
+    from pytest_tinybudget.report.occasion import anything_to_say
     from pytest_tinybudget.results.reader import load_results
 
     formats.require_format(arguments.format)
+    occasion = _occasion(arguments)
     results = load_results(arguments.results)
     base = _base(arguments, results)
     comparison = None if base is None else compare(base.results, results, notes=base.notes)
     text = formats.render(arguments.format, results.pairs, comparison, results.provenance)
-    if arguments.if_changed and not anything_to_say(results.pairs, comparison):
+    if occasion is not None and not anything_to_say(results.pairs, comparison, occasion):
         text = ""
     write_output(arguments.output, text)
     return 0
+
+
+def _occasion(arguments: argparse.Namespace) -> Occasion | None:
+    """What has to be so of a pair for anything to be written; ``None``: it always is."""
+    from pytest_tinybudget.report import occasion
+
+    if arguments.if_above is not None:
+        return occasion.threshold(arguments.if_above, "--if-above")
+    if arguments.if_new_failures:
+        return occasion.fails_anew
+    return occasion.is_changed if arguments.if_changed else None
 
 
 def _base(arguments: argparse.Namespace, head: Results) -> Baseline | None:

@@ -102,13 +102,6 @@ def render(
     return writer.text()
 
 
-def anything_to_say(results: Sequence[PairResult], comparison: Comparison | None) -> bool:
-    """Whether a pair fails or changed, so that a reviewer needs the report."""
-    if comparison is None or not comparison.base:
-        return True
-    return any(row.standing != "quiet" for row in rows_of(results, comparison))
-
-
 class _Writer:
     """Blocks of Markdown up to a number of characters; what does not fit is counted."""
 
