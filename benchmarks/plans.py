@@ -2,8 +2,8 @@
 
 Each Keras model is planned from its ``config.json`` and converted by TensorFlow with weights that
 are not zero. It compares the operators, the arena to the byte on four boards, and the file's size
-after stripping; prints a table and what is not planned, and fails on a difference. Needs the extra
-``[tensorflow]``.
+after stripping; prints a table and what is not planned, and fails on a difference. With
+``--keep DIR`` a second run converts nothing again. Needs the extra ``[tensorflow]``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import json
 import os
 import random
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pytest_tinybudget.boards import find_board
@@ -28,6 +29,7 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.planning.keras_config import network_of
 from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.planning.plan import planned_model
 from pytest_tinybudget.shrinking.strip import strip
 
@@ -374,16 +376,87 @@ def _with_input(keras: Any) -> Any:
     return keras.Model(start, keras.layers.Concatenate()([start, keras.layers.Conv2D(4, 1)(start)]))
 
 
+_IMAGE_KINDS = (
+    "conv", "conv", "depthwise", "separable", "residual", "pool", "norm", "act", "se", "branches",
+    "pad", "transposed",
+)  # fmt: skip
+_MORE_IMAGE_KINDS = (
+    "crop", "up", "merge", "merge", "own", "dense", "transposed_same", "rescale", "soft",
+)  # fmt: skip
+_STEP_KINDS = ("conv", "conv", "residual", "pool", "norm", "dense", "lstm", "act")
+_MORE_STEP_KINDS = (
+    "separable",
+    "transposed",
+    "attention",
+    "layer_norm",
+    "up",
+    "permute",
+    "merge",
+    "crop",
+)
+#: From this seed on all kinds of layers are drawn from.
+_WIDE_FROM = 250
+
+
+def _more_of_images(keras: Any, chance: random.Random, kind: str, x: Any) -> Any:
+    layers, pick = keras.layers, chance.choice
+    rows, columns, channels = x.shape[1:]
+    if kind == "crop" and min(rows, columns) > 4:
+        return layers.Cropping2D(((pick((0, 1)), 1), (1, pick((0, 2)))))(x)
+    if kind == "up" and rows < 24:
+        return layers.UpSampling2D(2, interpolation=pick(("nearest", "bilinear")))(x)
+    if kind == "merge":
+        merge = pick((layers.Average, layers.Maximum, layers.Minimum, layers.Concatenate))()
+        one = layers.Conv2D(channels, 1, activation=pick((None, "relu", "sigmoid")))(x)
+        other = layers.Conv2D(channels, 3, padding="same", activation=pick((None, "relu")))(x)
+        return merge([one, pick((other, other, x))])
+    if kind == "own":
+        return pick((layers.PReLU(shared_axes=[1, 2]), layers.ELU(), layers.Activation("silu"),
+                     layers.Activation("gelu"), layers.LeakyReLU(0.1)))(x)  # fmt: skip
+    if kind == "dense" and channels > 1:
+        return layers.Dense(pick((3, 4)), activation=pick((None, "relu")))(x)
+    if kind == "transposed_same" and rows < 24:
+        return layers.Conv2DTranspose(3, 3, strides=2, padding="same", use_bias=False)(x)
+    if kind == "rescale":
+        return layers.Rescaling(0.5, pick((0.0, -1.0)))(x)
+    if kind == "soft":
+        return layers.Softmax()(x)
+    return x
+
+
+def _more_of_steps(keras: Any, chance: random.Random, kind: str, x: Any) -> Any:
+    layers, pick = keras.layers, chance.choice
+    length, channels = x.shape[1:]
+    if kind == "separable":
+        return layers.SeparableConv1D(pick((4, 6)), 3, padding="same")(x)
+    if kind == "transposed" and length < 40:
+        return layers.Conv1DTranspose(4, 2, strides=2)(x)
+    if kind == "attention" and channels > 1:
+        return layers.MultiHeadAttention(2, 4)(x, x)
+    if kind == "layer_norm":
+        return layers.LayerNormalization()(x)
+    if kind == "up" and length < 40:
+        return layers.UpSampling1D(2)(x)
+    if kind == "permute":
+        return layers.Permute((2, 1))(x)
+    if kind == "crop" and length > 6:
+        return layers.Cropping1D((1, pick((0, 2))))(x)
+    if kind == "merge":
+        one = layers.Conv1D(channels, 3, padding="same", activation=pick((None, "relu")))(x)
+        merge = pick((layers.Average, layers.Maximum, layers.Concatenate, layers.Multiply))()
+        return merge([one, layers.Conv1D(channels, 1)(x)])
+    return x
+
+
 def random_model(keras: Any, seed: int) -> Any:
     """A random network: of images or of steps, with branches."""
     layers, chance = keras.layers, random.Random(seed)
     pick = chance.choice
     if chance.random() < 0.3:
-        return _random_steps(keras, chance)
+        return _random_steps(keras, chance, wide=seed >= _WIDE_FROM)
     start = x = keras.Input((pick((8, 12, 15, 20)), pick((8, 12, 15, 20)), pick((1, 2, 3, 4))))
     for _ in range(chance.randint(2, 7)):
-        kind = pick(("conv", "conv", "depthwise", "separable", "residual", "pool", "norm", "act",
-                     "se", "branches", "pad", "transposed"))  # fmt: skip
+        kind = pick(_IMAGE_KINDS if seed < _WIDE_FROM else _IMAGE_KINDS + _MORE_IMAGE_KINDS)
         rows, columns, channels = x.shape[1:]
         small = min(rows, columns) < 5
         padding = "same" if small else pick(("same", "valid"))
@@ -429,16 +502,18 @@ def random_model(keras: Any, seed: int) -> Any:
             x = layers.ZeroPadding2D(1)(x)
         elif kind == "transposed" and rows < 24:
             x = layers.Conv2DTranspose(pick((2, 4)), 2, strides=2)(x)
+        else:
+            x = _more_of_images(keras, chance, kind, x)
     ends = (layers.GlobalAveragePooling2D(), layers.Flatten(), layers.GlobalMaxPooling2D())
     x = layers.Dense(pick((2, 10)), activation=pick((None, "softmax")))(pick(ends)(x))
     return keras.Model(start, x)
 
 
-def _random_steps(keras: Any, chance: random.Random) -> Any:
+def _random_steps(keras: Any, chance: random.Random, *, wide: bool) -> Any:
     layers, pick = keras.layers, chance.choice
     start = x = keras.Input((pick((16, 24, 31)), pick((1, 3, 4, 8))))
     for _ in range(chance.randint(2, 5)):
-        kind = pick(("conv", "conv", "residual", "pool", "norm", "dense", "lstm", "act"))
+        kind = pick(_STEP_KINDS + _MORE_STEP_KINDS if wide else _STEP_KINDS)
         length, channels = x.shape[1:]
         if kind == "conv":
             x = layers.Conv1D(
@@ -458,6 +533,8 @@ def _random_steps(keras: Any, chance: random.Random) -> Any:
             x = layers.LSTM(pick((4, 5)), return_sequences=True)(x)
         elif kind == "act":
             x = layers.ReLU()(x)
+        else:
+            x = _more_of_steps(keras, chance, kind, x)
     ends = (layers.GlobalAveragePooling1D(), layers.Flatten(), layers.LSTM(3))
     return keras.Model(start, layers.Dense(3)(pick(ends)(x)))
 
@@ -474,8 +551,8 @@ class Converter:
         self.keras, self.numpy = keras, np
         self.random = np.random.default_rng(7)
 
-    def convert(self, model: Any) -> bytes:
-        """Full-integer TF Lite of a model with random weights."""
+    def convert(self, model: Any, numbers: Numbers = "int8") -> bytes:
+        """TF Lite of a model with random weights, full-integer unless ``numbers`` is float."""
         from pytest_tinybudget.convert.files import Job
         from pytest_tinybudget.convert.worker import keras_source
         from pytest_tinybudget.convert.worker.problem import InputSpec
@@ -492,9 +569,15 @@ class Converter:
         traced = TensorFlowModel(inputs, call, changes.fused, [], rebuilt, rebuilt)
         job = Job(
             source="", kind="keras", shown="model", root="", data_path=None, data_function=None,
-            custom_objects=None, strip=False, per_channel_dense=True, activations="int8",
+            custom_objects=None, strip=False, per_channel_dense=numbers == "int8",
+            activations="int16" if numbers == "int16" else "int8",
             timeout_seconds=300, memory_bytes=0,
         )  # fmt: skip
+        if numbers == "float":
+            with tempfile.TemporaryDirectory() as folder:
+                converter = traced._converter(folder)
+                converter.exclude_conversion_metadata = True
+                return bytes(converter.convert())
         samples = [
             [self.random.normal(size=each.shape).astype("float32") for each in inputs]
             for _ in range(3)
@@ -509,19 +592,31 @@ class Converter:
 class Comparison:
     """Counts what is equal, and prints what is not."""
 
-    def __init__(self, *, verbose: bool) -> None:
-        self.verbose = verbose
+    def __init__(self, numbers: Numbers, *, verbose: bool) -> None:
+        self.numbers, self.verbose = numbers, verbose
         boards = [find_board(each) for each in BOARDS]
         self.firmwares = firmwares_of(boards)
         self.equal = self.different = 0
         self.unplanned: list[str] = []
         self.failed: list[str] = []
 
+    def attempt(self, name: str, kept: Kept) -> None:
+        """Compare one model; whatever goes wrong counts as a difference."""
+        try:
+            self.compare(name, kept.config(name), partial(kept.conversion, name))
+        except Exception:
+            self.different += 1
+            print(f"{name:24} failed: {traceback.format_exc().splitlines()[-1]}")
+            if self.verbose:
+                traceback.print_exc(file=sys.stdout)
+
     def compare(self, name: str, config: Any, convert: Callable[[], bytes]) -> None:
         """Plan and convert one model."""
         started = time.perf_counter()
+        per_channel = self.numbers == "int8"
         try:
-            planned = planned_model(network_of(config), name)
+            network = network_of(config, self.numbers, per_channel_dense=per_channel)
+            planned = planned_model(network, name)
         except NotPlannedError as error:
             self.unplanned.append(f"{name}: {error.message.partition('not planned: ')[2]}")
             print(f"{name:24} not planned: {error.message.partition('not planned: ')[2]}")
@@ -557,6 +652,13 @@ class Comparison:
                 print(f"    {shapes(model)}")
         sys.stdout.flush()
 
+    def summary(self) -> None:
+        """Print the counts, and what was not compared."""
+        print(f"\n{self.numbers}: equal {self.equal}, different {self.different}")
+        print(f"not converted {len(self.failed)}, not planned {len(self.unplanned)}:")
+        for line in [*self.failed, *self.unplanned]:
+            print(f"  {line}")
+
     def arenas(self, model: Model) -> list[int]:
         """The arena on each board, 0 where TFLM refuses the model."""
         footprints = (measure(model, self.firmwares[each]) for each in BOARDS)
@@ -583,12 +685,61 @@ def shapes(model: Model) -> list[str]:
     return [*flowing, "|", *constants]
 
 
-def _all(arguments: argparse.Namespace, keras: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
-    for name, make in named_models(keras).items():
-        if not arguments.only or name in arguments.only:
-            yield name, make
-    for seed in range(arguments.seed, arguments.seed + arguments.random):
-        yield f"random_{seed}", partial(random_model, keras, seed)
+class Kept:
+    """Models by name: their config and conversion are in a folder, where they were made before."""
+
+    def __init__(self, folder: Path | None, numbers: Numbers) -> None:
+        self.folder, self.numbers = folder, numbers
+        self._converter: Converter | None = None
+        self._made = 0
+
+    @property
+    def converter(self) -> Converter:
+        """Made where it is needed: TensorFlow takes seconds to import."""
+        if self._converter is None:
+            self._converter = Converter()
+        return self._converter
+
+    def names(self, only: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        """The models that are asked for."""
+        named = [each for each in self._named_list() if not only or each in only]
+        return named + [f"random_{each}" for each in seeds]
+
+    def _named_list(self) -> list[str]:
+        path = self.folder / "names.json" if self.folder else None
+        if path is not None and path.exists():
+            return list(json.loads(path.read_text()))
+        names = list(named_models(self.converter.keras))
+        if path is not None:
+            path.write_text(json.dumps(names))
+        return names
+
+    def config(self, name: str) -> Any:
+        """What ``config.json`` holds."""
+        path = self.folder / f"{name}.json" if self.folder else None
+        if path is not None and path.exists():
+            return json.loads(path.read_text())
+        config = self.converter.config(self._make(name))
+        if path is not None:
+            path.write_text(json.dumps(config))
+        return config
+
+    def conversion(self, name: str) -> bytes:
+        """The model's ``.tflite``."""
+        path = self.folder / f"{name}.{self.numbers}.tflite" if self.folder else None
+        if path is not None and path.exists():
+            return path.read_bytes()
+        content = self.converter.convert(self._make(name), self.numbers)
+        if path is not None:
+            path.write_bytes(content)
+        return content
+
+    def _make(self, name: str) -> Any:
+        keras = self.converter.keras
+        keras.backend.clear_session()
+        if name.startswith("random_"):
+            return random_model(keras, int(name.removeprefix("random_")))
+        return named_models(keras)[name]()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -596,27 +747,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--random", type=int, default=500, help="random architectures")
     parser.add_argument("--seed", type=int, default=0, help="the first of them")
-    parser.add_argument("--only", nargs="*", help="names of models")
+    parser.add_argument("--only", nargs="*", default=[], help="names of models")
+    parser.add_argument("--numbers", choices=("int8", "int16", "float"), default="int8")
+    parser.add_argument("--keep", type=Path, help="folder of configs and conversions made before")
     parser.add_argument("--verbose", action="store_true", help="show what differs")
     given = parser.parse_args(arguments)
-    converter = Converter()
-    comparison = Comparison(verbose=given.verbose)
+    if given.keep:
+        given.keep.mkdir(parents=True, exist_ok=True)
+    kept = Kept(given.keep, given.numbers)
+    comparison = Comparison(given.numbers, verbose=given.verbose)
     print(f"{'model':24} ops  stripped {' '.join(each[:7].rjust(7) for each in BOARDS)}   plan")
-    for number, (name, make) in enumerate(_all(given, converter.keras)):
-        if number % 20 == 0:
-            converter.keras.backend.clear_session()
-        try:
-            model = make()
-            comparison.compare(name, converter.config(model), partial(converter.convert, model))
-        except Exception:
-            comparison.different += 1
-            print(f"{name:24} failed: {traceback.format_exc().splitlines()[-1]}")
-            if given.verbose:
-                traceback.print_exc(file=sys.stdout)
-    print(f"\nequal {comparison.equal}, different {comparison.different}")
-    print(f"not converted {len(comparison.failed)}, not planned {len(comparison.unplanned)}:")
-    for line in comparison.unplanned:
-        print(f"  {line}")
+    seeds = range(given.seed, given.seed + given.random)
+    for name in kept.names(given.only, seeds):
+        comparison.attempt(name, kept)
+    comparison.summary()
     return 1 if comparison.different else 0
 
 

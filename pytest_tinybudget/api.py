@@ -95,6 +95,7 @@ def check(
     *,
     board: str | Board,
     example_inputs: object = None,
+    input_shape: Sequence[int] | None = None,
     **settings: Unpack[Settings],
 ) -> PairResult:
     """Whether a model fits a board, and within a budget.
@@ -105,7 +106,8 @@ def check(
     Args:
         model: the path of a ``.tflite``, ``.keras``, ``.h5``, ``.pt2`` or ``.onnx`` file or of a
             SavedModel, or a ``keras.Model`` or ``torch.nn.Module``. What is no INT8 ``.tflite`` is
-            converted (docs/conversion.md).
+            converted (docs/conversion.md). Or layers of a model that is not trained yet: of a
+            dense one ``(inputs, outputs)``, of a convolution ``(inputs, outputs, height, width)``.
         board: a board's id in the catalog (``tinybudget boards``), or a ``Board``.
         budget: limits besides the board's room, such as ``{"flash": "200 KB", "ram": 49152}``;
             sizes as in ``tinybudget.toml`` (1 KB = 1024 B), or bytes; ``"latency": "100 ms"``
@@ -124,11 +126,15 @@ def check(
         representative_data: samples to calibrate a conversion with, as in a declaration, or an
             array (several by the names of the inputs) whose first axis is the sample.
         example_inputs: of a ``torch.nn.Module``, a tensor with batch 1 for each input.
+        input_shape: of layers, the shape of their input, without batch.
         custom_objects: module with the model's own layers, such as ``"training.layers"``.
         strip: leave out names, signatures and metadata.
         shrink: measure the model as a smaller file with the same outputs, as ``shrink`` makes it.
         per_channel_dense: a scale for each output of a dense layer (default: with int8).
         activations: type of what flows between operators.
+        plan: plan a ``.keras`` file or a ``keras.Model`` from its layers, in milliseconds, without
+            converting it: where there is no ``representative_data`` that is the result, else the
+            conversion is held to it. What cannot be planned is converted.
         operators: what kernels of the firmware's own take, by operator, as in
             ``[runtime.ops.NAME]``: ``{"MyOp": {"persistent": "1 KB", "flash": 4096}}``.
         input_shapes: shapes of inputs that the model leaves open, batch included, by name:
@@ -140,7 +146,7 @@ def check(
     """
     with (
         closing(Workspace()) as workspace,
-        pair_with(model, board, settings, Path(), example_inputs) as pair,
+        pair_with(model, board, settings, Path(), example_inputs, input_shape) as pair,
     ):
         return Gate(workspace).check_or_raise(pair)
 
@@ -151,6 +157,7 @@ def measure(
     *,
     board: str | Board,
     example_inputs: object = None,
+    input_shape: Sequence[int] | None = None,
     **settings: Unpack[MeasuredSettings],
 ) -> Footprint:
     """What a model takes on a board: flash and RAM in parts, arena, layers.
@@ -172,11 +179,13 @@ def measure(
         input_shapes: as for ``check``.
         representative_data: as for ``check``.
         example_inputs: as for ``check``.
+        input_shape: as for ``check``.
         custom_objects: as for ``check``.
         strip: as for ``check``.
         shrink: as for ``check``.
         per_channel_dense: as for ``check``.
         activations: as for ``check``.
+        plan: as for ``check``.
 
     Raises:
         TinybudgetError: the model cannot be read or converted, or the board or a setting is wrong.
@@ -184,7 +193,7 @@ def measure(
     """
     with (
         closing(Workspace()) as workspace,
-        pair_with(model, board, settings, Path(), example_inputs) as pair,
+        pair_with(model, board, settings, Path(), example_inputs, input_shape) as pair,
     ):
         return measurement(pair, workspace, details=True).footprint
 

@@ -5,8 +5,6 @@ That real conversions give the same is in ``benchmarks/plans.py``, which needs T
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,8 @@ from pytest_tinybudget.planning.keras_config import read_keras
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.shrinking.strip import strip
 from pytest_tinybudget.workspace import Workspace
+from tests.keras_files import CONV
+from tests.keras_files import keras_file
 
 
 def plan(*layers: Layer, shape: tuple[int, ...] = (16, 16, 3), **settings: Any) -> Model:
@@ -185,26 +185,6 @@ def test_a_declared_plan_has_branches_inputs_and_outputs(tmp_path: Path) -> None
 
 def test_a_declared_plan_is_checked(project: Callable[..., pytest.Pytester]) -> None:
     project(DECLARATION).runpytest("--tinybudget", "-p", "no:randomly").assert_outcomes(passed=1)
-
-
-def keras_file(folder: Path, *layers: tuple[str, dict[str, Any]]) -> Path:
-    """A ``.keras`` file of a sequential model, as Keras 3 describes one."""
-    inside = [
-        {"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [None, 8, 8, 1]}}
-    ]
-    inside += [
-        {"class_name": kind, "config": {"name": f"layer_{number}", **config}}
-        for number, (kind, config) in enumerate(layers)
-    ]
-    config = {"class_name": "Sequential", "config": {"name": "made", "layers": inside}}
-    path = folder / "made.keras"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("config.json", json.dumps(config))
-    return path
-
-
-CONV = ("Conv2D", {"filters": 4, "kernel_size": [3, 3], "strides": [1, 1], "padding": "same",
-                   "dilation_rate": [1, 1], "use_bias": True, "activation": "relu"})  # fmt: skip
 
 
 def test_a_keras_file_is_planned_from_its_config(tmp_path: Path) -> None:

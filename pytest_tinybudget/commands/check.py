@@ -108,6 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
         baseline = baseline_of(arguments, gate, selected)
         gate.baselines.chosen = baseline
+        if not arguments.quiet:
+            for line in gate.first_verdicts(selected):
+                print(line, file=sys.stderr, flush=True)
         workspace.prepare(selected)
         if progress is not None:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

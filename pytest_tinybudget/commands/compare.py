@@ -20,10 +20,12 @@ from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_plan_option
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import declared_shapes
+from pytest_tinybudget.commands.options import planned_model_of
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.report.console import Console
@@ -96,6 +98,7 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     add_cost_option(parser)
     add_shape_option(parser)
+    add_plan_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON: bytes and seconds")
     parser.set_defaults(run=run)
 
@@ -111,7 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
     boards = boards_of(arguments.board) if arguments.board else list(catalog().values())
     costs, shapes = declared_costs(arguments), declared_shapes(arguments)
     placings = {
-        path: _placings(path, boards, costs, shapes) for path in dict.fromkeys(arguments.models)
+        path: _placings(path, boards, costs, shapes, planned=arguments.plan)
+        for path in dict.fromkeys(arguments.models)
     }
     if arguments.json:
         sys.stdout.write(json.dumps(_records(placings), indent=2) + "\n")
@@ -127,7 +131,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _placings(
-    path: str, boards: Sequence[Board], costs: Mapping[str, OperatorCost], shapes: Shapes
+    path: str,
+    boards: Sequence[Board],
+    costs: Mapping[str, OperatorCost],
+    shapes: Shapes,
+    *,
+    planned: bool,
 ) -> list[Placing]:
     """A model on each of ``boards``, measured once for each of their runtimes."""
     from pytest_tinybudget.declaration.single import pair_of
@@ -138,9 +147,12 @@ def _placings(
     from pytest_tinybudget.speed.latency import latency_of
     from pytest_tinybudget.workspace import Workspace
 
-    with closing(Workspace()) as workspace:
-        pair = pair_of(path, board=boards[0], settings={"input_shapes": shapes})
-        model = workspace.model(pair.model)
+    if planned:
+        model = planned_model_of(Path(path), shapes, boards[0])
+    else:
+        with closing(Workspace()) as workspace:
+            pair = pair_of(path, board=boards[0], settings={"input_shapes": shapes})
+            model = workspace.model(pair.model)
     footprints: dict[Runtime, Footprint] = {}
     found = []
     for board in boards:

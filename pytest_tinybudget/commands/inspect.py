@@ -17,12 +17,15 @@ from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
 from pytest_tinybudget.commands.options import add_placement_options
+from pytest_tinybudget.commands.options import add_plan_option
 from pytest_tinybudget.commands.options import add_registrations_option
 from pytest_tinybudget.commands.options import add_runtime_options
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import chosen_board
 from pytest_tinybudget.commands.options import chosen_firmware
+from pytest_tinybudget.commands.options import declared_shapes
 from pytest_tinybudget.commands.options import given_model
+from pytest_tinybudget.commands.options import planned_model_of
 from pytest_tinybudget.commands.options import write_output
 
 
@@ -47,6 +50,7 @@ def add_commands(subparsers: Subparsers) -> None:
     add_runtime_options(parser)
     add_cost_option(parser)
     add_shape_option(parser)
+    add_plan_option(parser)
     add_placement_options(parser)
     add_registrations_option(parser)
     parser.add_argument(
@@ -77,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: model, board or runtime are wrong, or there is no arena to draw.
     """
+    from pytest_tinybudget.boards import catalog
     from pytest_tinybudget.footprint.link import what_if
     from pytest_tinybudget.footprint.measure import measure
     from pytest_tinybudget.gate.verdict import Demands
@@ -85,11 +90,17 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.results.types import identity_of
 
-    model = given_model(arguments, Path(arguments.model))
+    board = chosen_board(arguments)
+    if arguments.plan:
+        any_board = next(iter(catalog().values()))
+        model = planned_model_of(
+            Path(arguments.model), declared_shapes(arguments), board or any_board
+        )
+    else:
+        model = given_model(arguments, Path(arguments.model))
     if arguments.edge_tpu:
         sys.stdout.write(_edge_tpu(model, as_json=arguments.json))
         return 0
-    board = chosen_board(arguments)
     firmware = chosen_firmware(arguments, board)
     footprint = measure(model, firmware)
     found = inspection.Inspection(

@@ -17,6 +17,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 if TYPE_CHECKING:
     from pytest_tinybudget.boards.board import Board
     from pytest_tinybudget.declaration.settings import Settings
+    from pytest_tinybudget.declaration.settings import Shapes
     from pytest_tinybudget.footprint.result import Footprint
     from pytest_tinybudget.graph.model import Model
     from pytest_tinybudget.rollout.policy import RolloutSettings
@@ -191,6 +192,36 @@ def given_model(arguments: argparse.Namespace, path: Path) -> Model:
     return closed(load_model(path), declared_shapes(arguments))
 
 
+def planned_model_of(path: Path, shapes: Shapes, board: Board) -> Model:
+    """The model of a ``.keras`` file as its layers tell; stderr says how exact that is.
+
+    Where a layer's conversion is not known, the file is converted, with random data.
+
+    Raises:
+        TinybudgetError: it cannot be converted either.
+    """
+    from contextlib import closing
+
+    from pytest_tinybudget.convert.settings import RANDOM
+    from pytest_tinybudget.convert.sources import kind_of
+    from pytest_tinybudget.declaration.single import pair_of
+    from pytest_tinybudget.workspace import Workspace
+
+    if kind_of(path) != "keras":
+        raise TinybudgetError(f"--plan: only a .keras file tells its layers, not {path.name}")
+    settings: Settings = {"plan": True, "input_shapes": shapes}
+    with closing(Workspace()) as workspace:
+        pair = pair_of(path, board=board, settings=settings)
+        plan = workspace.plan(pair.model)
+        if plan is not None and plan.model is not None:
+            told = "planned, not converted; names in the trained file take more flash"
+        else:
+            told = f"{plan.why_not if plan else 'not planned'}; it is converted"
+            pair = pair_of(path, board=board, settings={**settings, "representative_data": RANDOM})
+        print(f"{path.name}: {told}", file=sys.stderr)
+        return workspace.model(pair.model)
+
+
 def declared_costs(arguments: argparse.Namespace) -> dict[str, OperatorCost]:
     """What ``--op`` states of operators, by name.
 
@@ -260,6 +291,16 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--activations", choices=("int8", "int16"), default="int8", help="of a conversion"
+    )
+    add_plan_option(parser)
+
+
+def add_plan_option(parser: argparse.ArgumentParser) -> None:
+    """``--plan``: a ``.keras`` file is planned from its layers."""
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="plan a .keras file from its layers, at once and without TensorFlow",
     )
 
 

@@ -126,6 +126,13 @@ class Converter:
                 tasks.append(_task(self._on_disk(request)))
         self._fulfill(tasks)
 
+    def has(self, request: Request) -> bool:
+        """Whether the result of ``request`` is kept, or it fails before anything is converted."""
+        try:
+            return not self._missing([_task(self._on_disk(request))])
+        except TinybudgetError:
+            return True
+
     def close(self) -> None:
         """End the servers and remove their folder."""
         for server in self._servers.values():

@@ -44,7 +44,7 @@ _FEATURES = ("sse4_1", "avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_b
              "asimd", "asimddp", "i8mm", "bf16", "sve")  # fmt: skip
 
 #: Settings that change no byte of the result.
-_NOT_IN_THE_RESULT = ("root", "timeout_seconds", "memory_bytes", "onnx_command")
+_NOT_IN_THE_RESULT = ("root", "timeout_seconds", "memory_bytes", "onnx_command", "plan")
 
 _CHUNK_BYTES = 1 << 20
 

@@ -51,8 +51,9 @@ class TorchModule(Protocol):
         """Put the module into the mode in which it is used."""
 
 
-#: A model's path, or the model itself.
-Source: TypeAlias = "str | PathLike[str] | KerasModel | TorchModule"
+#: A model's path, or the model itself; or its layers, each ``(inputs, outputs)`` or
+#: ``(inputs, outputs, height, width)``.
+Source: TypeAlias = "str | PathLike[str] | KerasModel | TorchModule | Sequence[Sequence[int]]"
 #: Samples to calibrate with: as in a declaration, or arrays whose first axis is the sample.
 Data: TypeAlias = "str | PathLike[str] | NDArray[np.generic] | Mapping[str, NDArray[np.generic]]"
 

@@ -45,6 +45,8 @@ class Conversion(Struct, frozen=True):
         memory_bytes: What a conversion may take besides the framework's own memory.
         input_shapes: Name and shape in elements, batch included, of inputs whose dimensions the
             source leaves open. They count for a file that needs no conversion as well.
+        plan: Whether a ``.keras`` file is planned from its layers first, and where it cannot be
+            converted here, instead.
         onnx_command: The command onnx2tf: a program on ``PATH`` or below ``root``, and arguments.
     """
 
@@ -58,6 +60,7 @@ class Conversion(Struct, frozen=True):
     timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    plan: bool = False
     onnx_command: tuple[str, ...] = ("onnx2tf",)
 
     @property

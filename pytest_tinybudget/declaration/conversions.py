@@ -35,6 +35,7 @@ _CONVERTING = (
     "custom_objects",
     "per_channel_dense",
     "activations",
+    "plan",
     "conversion_timeout",
     "conversion_memory",
 )
@@ -55,6 +56,7 @@ def conversion(
         strip=first(table.strip, otherwise.strip),
         per_channel_dense=first(table.per_channel_dense, otherwise.per_channel_dense),
         activations=first(table.activations, otherwise.activations),
+        plan=first(table.plan, otherwise.plan),
         timeout_seconds=first(table.conversion_timeout, otherwise.timeout_seconds),
         memory_bytes=first(memory, otherwise.memory_bytes),
     )
@@ -126,6 +128,8 @@ def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
             del whole["representative_data"]
         return whole
     reasons = {}
+    if kind != "keras":
+        reasons["plan"] = f"only a .keras file tells its layers, not {source.name}"
     if kind not in ("keras", "h5"):
         reasons["custom_objects"] = f"only Keras files have layers of their own, not {source.name}"
     if by_quantizer(kind) and not settings.scales_per_channel:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.held_out import Accuracy
     from pytest_tinybudget.declaration.held_out import Agreement
     from pytest_tinybudget.planning.network import LayerList
+    from pytest_tinybudget.planning.network import Network
     from pytest_tinybudget.rollout.policy import RolloutSettings
     from pytest_tinybudget.update.settings import UpdateSettings
     from pytest_tinybudget.update.slots import Slots
@@ -117,7 +118,8 @@ class DeclaredModel(Struct, frozen=True):
     ``declared_source`` is the path relative to the declaration where it lies below it, POSIX.
     ``runtime`` is ``None`` to take each board's own. ``warn_at_percent`` is in 0..100.
     ``require_int8`` is ``"warn"`` unless declared. ``artifact_name`` names the written files.
-    ``planned`` is a layer list in place of a file; ``source`` is then the declaration.
+    ``planned`` is a layer list in place of a file; ``source`` is then the declaration. Of a live
+    model that is planned it is the network.
     ``checks`` are what else is declared of the model; ``placements`` is where arena and model lie.
     ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
     ``max_increase`` is declared and there was nothing to compare with; ``informational`` reports
@@ -145,7 +147,7 @@ class DeclaredModel(Struct, frozen=True):
     informational: bool = False
     accepts: tuple[Acceptance, ...] = ()
     conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
-    planned: LayerList | None = None
+    planned: LayerList | Network | None = None
     checks: tuple[CheckKind, ...] = ()
     placements: Placements = field(default_factory=Placements)
     deployed: Path | None = None

@@ -333,6 +333,13 @@ Activations = Annotated[
     Literal["int8", "int16"],
     Meta(description="type of what flows between operators", examples=["int8"]),
 ]
+Planned = Annotated[
+    bool,
+    Meta(
+        description="plan a .keras file from its layers: a verdict before it is converted",
+        examples=[True],
+    ),
+]
 ConversionTimeout = Annotated[
     Annotated[int, Meta(gt=0, le=86400, extra={"expected": "a whole number of seconds above 0"})],
     Meta(description="seconds that a conversion may take", examples=[300]),
@@ -567,6 +574,7 @@ class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
     shrink: Shrunken | None = None
     per_channel_dense: PerChannelDense | None = None
     activations: Activations | None = None
+    plan: Planned | None = None
     conversion_timeout: ConversionTimeout | None = None
     conversion_memory: ConversionMemory | None = None
 

@@ -90,6 +90,7 @@ class MeasuredSettings(TypedDict, total=False):
     shrink: bool
     per_channel_dense: bool | None
     activations: Literal["int8", "int16"]
+    plan: bool
 
 
 class Settings(MeasuredSettings, total=False):
@@ -119,6 +120,7 @@ DEFAULTS: Settings = {
     "shrink": False,
     "per_channel_dense": None,
     "activations": "int8",
+    "plan": False,
 }
 
 
@@ -163,6 +165,7 @@ def declared_model(path: Path, board: Board, settings: Settings, root: Path) -> 
         strip=given["strip"],
         per_channel_dense=given["per_channel_dense"],
         activations=given["activations"],
+        plan=given["plan"],
         input_shapes=_shapes(given["input_shapes"]),
     )
     return DeclaredModel(

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import cast
 
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.convert.live import Source
@@ -20,6 +28,11 @@ from pytest_tinybudget.declaration.settings import declared_model
 from pytest_tinybudget.declaration.shrunken import with_firmwares
 
 
+if TYPE_CHECKING:
+    from pytest_tinybudget.planning.network import LayerList
+    from pytest_tinybudget.planning.network import Network
+
+
 @contextmanager
 def pair_with(
     model: Source,
@@ -27,17 +40,54 @@ def pair_with(
     settings: Settings | MeasuredSettings,
     folder: Path,
     example_inputs: object = None,
+    input_shape: Sequence[int] | None = None,
 ) -> Iterator[Pair]:
     """The pair of a model and a board, with ``settings``; it can be measured inside the block.
 
-    Relative paths are below ``folder``.
+    Relative paths are below ``folder``. A live model that is to be planned, and has no data to be
+    converted with, is not saved; nor are layers, whose input has ``input_shape``.
 
     Raises:
         TinybudgetError: model, board or a setting are wrong.
     """
+    pair = _planned(model, board, settings, folder, input_shape)
+    if pair is not None:
+        yield pair
+        return
+    if input_shape is not None:
+        raise TinybudgetError("input_shape is for a model as a list of layers")
     with on_disk(model, settings.get("representative_data"), example_inputs) as (path, data):
         given: Settings = {**settings, "representative_data": data}
         yield pair_of(folder / path, board=board, root=folder.absolute(), settings=given)
+
+
+def _planned(
+    model: Source,
+    board: str | Board,
+    settings: Settings | MeasuredSettings,
+    folder: Path,
+    input_shape: Sequence[int] | None,
+) -> Pair | None:
+    """The pair of a model that is given as layers, or planned as it is; ``None`` for others."""
+    from pytest_tinybudget.planning.live import live_network
+    from pytest_tinybudget.planning.network import NotPlannedError
+    from pytest_tinybudget.planning.tuples import is_layer_list
+    from pytest_tinybudget.planning.tuples import layer_list
+
+    network: LayerList | Network | None = None
+    if is_layer_list(model):
+        network = layer_list(cast("Sequence[object]", model), input_shape)
+    elif settings.get("plan") and settings.get("representative_data") is None:
+        with suppress(NotPlannedError):  # it is converted, or that says so
+            network = live_network(model)
+    if network is None:
+        return None
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", getattr(model, "name", "")) or "model"
+    given = cast("Settings", settings)
+    pair = pair_of(folder / name, board=board, root=folder.absolute(), settings=given)
+    own = pair.model.conversion
+    network = replace(network, numbers=own.activations, per_channel_dense=own.scales_per_channel)
+    return replace(pair, model=replace(pair.model, planned=network))
 
 
 def pair_of(

@@ -8,6 +8,7 @@ measurements.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
-from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.convert.settings import stripped_text
 from pytest_tinybudget.convert.sources import by_quantizer
@@ -48,22 +48,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.graph.model import Model
 
 
-#: Bytes of a tensor's name in a file that a converter made, at most of those that were looked at:
-#: MLPerf Tiny's have 43 to 157 a tensor.
-_CONVERTERS_NAME = 160
-
 _LONGEST_NAME = 60
-
-
-def _planned(model: Model) -> str:
-    """What a plan cannot know of the file that will be trained: the names in it."""
-    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
-    counted = sum(len(tensor.name) for tensor in tensors)
-    more = format_size(max(0, _CONVERTERS_NAME * len(tensors) - counted))
-    return (
-        f"counted from a layer list: names in the trained file may take up to {more} more flash, "
-        "and none with strip = true"
-    )
 
 
 class Gate(Struct, frozen=True, eq=False):
@@ -108,6 +93,14 @@ class Gate(Struct, frozen=True, eq=False):
         except TinybudgetError as error:
             return _unmeasured(pair, self.artifacts.with_log(error, pair, artifacts))
         return result if details or result.failed else result.without_details()
+
+    def first_verdicts(self, pairs: Iterable[Declared]) -> Iterator[str]:
+        """Whether pairs that will be converted fit as planned, a line each, before that is done."""
+        planned = [pair for pair in pairs if any(each.conversion.plan for each in pair.models)]
+        if planned:
+            from pytest_tinybudget.gate.planned import first_verdicts
+
+            yield from first_verdicts(planned, self.workspace, self.rules)
 
     def check_or_raise(self, pair: Pair) -> PairResult:
         """As ``check``, but a model that cannot be measured is an exception and not a result.
@@ -216,9 +209,11 @@ def _described(
         return replace(result, notes=tuple(shapes))
     (model,) = found.models
     result = replace(result, model_sha256=model.sha256)
-    if pair.model.planned is not None:
-        result = warned(result, (_planned(model),))
     result = _with_conversion(result, workspace.conversion(pair.model))
+    if pair.model.planned is not None or pair.model.conversion.plan:
+        from pytest_tinybudget.gate.planned import with_plan
+
+        result = with_plan(result, pair, model, workspace)
     notes = _shapes(pair.model, model)
     saved = workspace.stripped_bytes(pair.model)
     stripped = (stripped_text(saved),) if saved else ()

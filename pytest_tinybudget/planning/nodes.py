@@ -45,6 +45,7 @@ class Node:
         op: Its name in the schema, or ``BIAS`` for what is always a part of another one.
         name: Its name in TensorFlow's graph, which decides its place.
         label: What the layer is called.
+        names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
         host: The node that is one with it in TensorFlow's graph, right behind it.
         inputs: Its operands.
         output: Its result.
@@ -64,6 +65,10 @@ class Node:
     place: float = 0
     label: str = ""
     host: Node | None = None
+    names: int = 0
+
+    def __post_init__(self) -> None:
+        self.names = len(self.name)
 
     def values(self) -> Iterable[Value]:
         """The operands that are computed."""

@@ -61,6 +61,7 @@ class _Graph:
         del self.makers[id(maker.output)]
         self.users.pop(id(maker.output), None)
         maker.output, maker.place = user.output, user.place
+        maker.names += user.names
         self.makers[id(maker.output)] = maker
         self.nodes.remove(user)
 
@@ -280,6 +281,7 @@ def _folded(graph: _Graph, node: Node) -> bool:
     if before.op != "MUL" and (padded or not has_bias):
         return False
     source = next(iter(before.values()))
+    node.names += before.names
     graph.feed(node, 0, source)
     graph.remove(before)
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tables import Table
 from pytest_tinybudget.planning.emit import Emitter
@@ -10,6 +12,7 @@ from pytest_tinybudget.planning.emit import with_biases
 from pytest_tinybudget.planning.lowering import Lowering
 from pytest_tinybudget.planning.network import LayerList
 from pytest_tinybudget.planning.network import Network
+from pytest_tinybudget.planning.nodes import Const
 from pytest_tinybudget.planning.nodes import ordered
 from pytest_tinybudget.planning.passes import simplified
 
@@ -51,10 +54,17 @@ class PlannedModel(Model):
         return tables_of(self.main, named=bool(self.derived.get("named")))
 
 
-def planned_model(planned: Network | LayerList, name: str, *, named: bool = False) -> Model:
+def planned_model(
+    planned: Network | LayerList,
+    name: str,
+    *,
+    named: bool = False,
+    unbiased: Collection[int] = (),
+) -> Model:
     """The model that a converter would make of a network, without metadata.
 
-    ``named``: with the names of layers in the file, where it is not to be stripped.
+    ``named``: with the names of layers in the file, where it is not to be stripped. ``unbiased``:
+    numbers of dense operators whose bias turned out to be zeros, which the converter leaves out.
 
     Raises:
         NotPlannedError: how the converter makes a layer is not known.
@@ -66,12 +76,18 @@ def planned_model(planned: Network | LayerList, name: str, *, named: bool = Fals
     nodes = simplified(ordered(low.nodes, low.inputs), outputs)
     nodes = quantized(nodes, low.inputs, network.numbers, name)
     with_biases(nodes)
+    for number in unbiased:
+        nodes[number].inputs[-1] = None
     emitter = Emitter(nodes, low.inputs, network.numbers, network.per_channel_dense)
     graph = emitter.subgraph(outputs, name)
     if not graph.operators:
         raise low.fail("nothing is left to compute")
     model = PlannedModel(name, b"", 3, "", (graph,))
     model.derived["named"] = named
+    model.derived["names"] = sum(
+        each.names * (1 + sum(isinstance(operand, Const) for operand in each.inputs))
+        for each in nodes
+    )
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ class Tinybudget:
         *,
         board: str | Board,
         example_inputs: object = None,
+        input_shape: Sequence[int] | None = None,
         **settings: Unpack[Settings],
     ) -> PairResult:
         """As ``pytest_tinybudget.check``; the test fails here where the pair does not pass.
@@ -56,6 +58,7 @@ class Tinybudget:
             model: as for ``pytest_tinybudget.check``.
             board: an id, in the catalog or of a plugin's board, or a ``Board``.
             example_inputs: of a ``torch.nn.Module``, a tensor with batch 1 for each input.
+            input_shape: of layers, the shape of their input, without batch.
             settings: those of ``pytest_tinybudget.check``.
 
         Raises:
@@ -63,9 +66,9 @@ class Tinybudget:
             TypeError: there is no such setting.
         """
         __tracebackhide__ = True
-        root = self._config.rootpath
+        chosen, root = self._board(board), self._config.rootpath
         try:
-            with pair_with(model, self._board(board), settings, root, example_inputs) as pair:
+            with pair_with(model, chosen, settings, root, example_inputs, input_shape) as pair:
                 result = gate_of(self._config).check_or_raise(self._named(pair, model))
         except TinybudgetError as error:
             raise error.with_traceback(None) from None  # the test's own line is the place
@@ -81,6 +84,7 @@ class Tinybudget:
         *,
         board: str | Board,
         example_inputs: object = None,
+        input_shape: Sequence[int] | None = None,
         **settings: Unpack[MeasuredSettings],
     ) -> Footprint:
         """As ``pytest_tinybudget.measure``: flash and RAM in parts, in bytes.
@@ -89,6 +93,7 @@ class Tinybudget:
             model: as for ``pytest_tinybudget.check``.
             board: an id, in the catalog or of a plugin's board, or a ``Board``.
             example_inputs: of a ``torch.nn.Module``, a tensor with batch 1 for each input.
+            input_shape: of layers, the shape of their input, without batch.
             settings: those of ``pytest_tinybudget.measure``.
 
         Raises:
@@ -96,7 +101,8 @@ class Tinybudget:
             TypeError: there is no such setting.
         """
         workspace, root = gate_of(self._config).workspace, self._config.rootpath
-        with pair_with(model, self._board(board), settings, root, example_inputs) as pair:
+        chosen = self._board(board)
+        with pair_with(model, chosen, settings, root, example_inputs, input_shape) as pair:
             return measurement(pair, workspace, details=True).footprint
 
     def _board(self, board: str | Board) -> Board:

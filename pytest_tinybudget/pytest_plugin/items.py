@@ -24,6 +24,7 @@ from pytest_tinybudget.pytest_plugin.settings import COLLECTED
 from pytest_tinybudget.pytest_plugin.settings import RESULTS
 from pytest_tinybudget.pytest_plugin.terminal import clear_progress
 from pytest_tinybudget.pytest_plugin.terminal import failure_text
+from pytest_tinybudget.pytest_plugin.terminal import show_lines
 from pytest_tinybudget.pytest_plugin.wire import details_wanted
 
 
@@ -37,7 +38,9 @@ def convert_sources(session: pytest.Session) -> None:
     selected = [item.pair for item in session.items if isinstance(item, BudgetPair)]
     if not selected:
         return
-    gate_of(session.config).workspace.prepare(selected)
+    gate = gate_of(session.config)
+    show_lines(session.config, gate.first_verdicts(selected))
+    gate.workspace.prepare(selected)
     clear_progress(session.config)
 
 

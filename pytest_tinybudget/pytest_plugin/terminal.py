@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,15 @@ def show_progress(config: pytest.Config, model: str, step: str) -> None:
         reporter.rewrite(f"converting {model}: {step} ", erase=True)
     elif step == FIRST_STEP:
         reporter.write_line(f"converting {model}")
+
+
+def show_lines(config: pytest.Config, lines: Iterable[str]) -> None:
+    """Write ``lines``, each as it comes; with ``-q`` none is asked for."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or verbosity_of(config) < 0:
+        return
+    for line in lines:
+        reporter.write_line(line)
 
 
 def clear_progress(config: pytest.Config) -> None:

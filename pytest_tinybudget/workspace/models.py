@@ -12,6 +12,7 @@ from msgspec import field
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.once import once
+from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.graph.model import Model
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration import DeclaredModel
     from pytest_tinybudget.shrinking.interpreters import Interpreters
     from pytest_tinybudget.shrinking.report import ShrinkReport
+    from pytest_tinybudget.workspace.plans import Plan
     from pytest_tinybudget.workspace.shrunken import Begun
 
 
@@ -45,6 +47,7 @@ class Models(Struct, eq=False):
     progress: Progress | None = None
     _graphs: dict[Hashable, Model | TinybudgetError] = field(default_factory=dict)
     _conversions: dict[Hashable, Converted | TinybudgetError | None] = field(default_factory=dict)
+    _plans: dict[Hashable, Plan] = field(default_factory=dict)
     _shrunken: dict[Hashable, ShrinkReport] = field(default_factory=dict)
     #: Models that are shrunk ahead of the pairs that ask for them, and those that will be.
     _begun: dict[Hashable, Begun] = field(default_factory=dict)
@@ -70,11 +73,48 @@ class Models(Struct, eq=False):
         """
 
         def convert() -> Converted | None:
-            if not _is_converted(declared):
+            if not self._is_converted(declared):
                 return None
-            return self._converting().convert(_request(declared))
+            try:
+                return self._converting().convert(_request(declared))
+            except ConversionError as error:
+                plan = self.plan(declared)
+                if plan is None or plan.model is not None:
+                    raise
+                details = (*error.details, f"nor is it planned: {plan.why_not}")
+                raise ConversionError(
+                    error.message, details=details, log=error.log, code=error.code
+                ) from None
 
         return once(self._conversions, _file_of(declared), convert)
+
+    def plan(self, declared: DeclaredModel) -> Plan | None:
+        """What a declared file is by its layers, unconverted; ``None`` where no plan is asked."""
+        if not declared.conversion.plan or not _has_to_be_converted(declared):
+            return None
+        key = _file_of(declared)
+        if key not in self._plans:
+            from pytest_tinybudget.workspace.plans import plan_of
+
+            self._plans[key] = plan_of(declared.source, declared.name, declared.conversion)
+        return self._plans[key]
+
+    def is_planned(self, declared: DeclaredModel) -> bool:
+        """Whether ``graph`` gives a plan: its layers are declared, or it is not converted here."""
+        if declared.planned is not None:
+            return True
+        plan = self.plan(declared)
+        if plan is None or plan.model is None:
+            return False
+        from pytest_tinybudget.workspace.plans import why_not_converted
+
+        return bool(why_not_converted(declared))
+
+    def awaits_conversion(self, declared: DeclaredModel) -> bool:
+        """Whether a model has yet to be converted, and is not kept from an earlier run."""
+        if not self._is_converted(declared) or _file_of(declared) in self._conversions:
+            return False
+        return not self._converting().has(_request(declared))
 
     def stripped_bytes(self, declared: DeclaredModel) -> int:
         """How many bytes ``strip`` left out of a file that was not converted here."""
@@ -91,11 +131,12 @@ class Models(Struct, eq=False):
         read.
         """
         models = list(declared)
-        requests = {_request(each): None for each in models if _is_converted(each)}
+        requests = {_request(each): None for each in models if self._is_converted(each)}
         if requests:
             self._converting().prepare(requests)
         if ahead:
-            self._to_begin.update({_file_of(each): each for each in models if each.shrink})
+            shrunk = [each for each in models if each.shrink and not self.is_planned(each)]
+            self._to_begin.update({_file_of(each): each for each in shrunk})
             self._begin_ahead()
 
     def drop(self, declared: DeclaredModel) -> Model | None:
@@ -106,6 +147,7 @@ class Models(Struct, eq=False):
         self._stripped.pop(key, None)
         self._shrunken.pop(key, None)
         self._begun.pop(key, None)
+        self._plans.pop(key, None)
         return graph if isinstance(graph, Model) else None
 
     def kept(self) -> tuple[set[Hashable], set[Hashable]]:
@@ -137,7 +179,7 @@ class Models(Struct, eq=False):
             self._interpreters = None
 
     def _read(self, declared: DeclaredModel) -> Model:
-        if declared.shrink is None:
+        if declared.shrink is None or self.is_planned(declared):  # whose weights are not known
             return self._as_declared(declared)
         key = _file_of(declared)
         self._to_begin.pop(key, None)
@@ -188,6 +230,9 @@ class Models(Struct, eq=False):
 
             planned = planned_model(declared.planned, declared.name, named=True)
             return self._ready(declared, planned)
+        plan = self.plan(declared)
+        if plan is not None and plan.model is not None and self.is_planned(declared):
+            return plan.model
         converted = self.conversion(declared)
         if converted is not None:  # stripped with the conversion
             return read_model(converted.content, model_name(declared.source))
@@ -206,6 +251,9 @@ class Models(Struct, eq=False):
         self._stripped[_file_of(declared)] = stripped.saved_bytes
         return stripped.model
 
+    def _is_converted(self, declared: DeclaredModel) -> bool:
+        return _has_to_be_converted(declared) and not self.is_planned(declared)
+
     def _converting(self) -> Converter:
         from pytest_tinybudget.convert.converter import Converter
 
@@ -220,7 +268,7 @@ def _file_of(declared: DeclaredModel) -> Hashable:
     return (declared.source, declared.conversion, declared.planned, declared.shrink)
 
 
-def _is_converted(declared: DeclaredModel) -> bool:
+def _has_to_be_converted(declared: DeclaredModel) -> bool:
     return declared.planned is None and converts(declared.source, declared.conversion)
 
 

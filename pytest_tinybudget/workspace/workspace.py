@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.runtimes.firmware import Firmware
     from pytest_tinybudget.shrinking.report import ShrinkReport
     from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
+    from pytest_tinybudget.workspace.plans import Plan
     from pytest_tinybudget.workspace.shared_footprints import SharedFootprints
 
 
@@ -97,6 +98,18 @@ class Workspace(Struct, eq=False):
             TinybudgetError: it cannot be converted.
         """
         return self._models.conversion(declared)
+
+    def plan(self, declared: DeclaredModel) -> Plan | None:
+        """What a declared file is by its layers, unconverted; ``None`` where no plan is asked."""
+        return self._models.plan(declared)
+
+    def is_planned(self, declared: DeclaredModel) -> bool:
+        """Whether ``model`` gives a plan: nobody has the file that it stands for."""
+        return self._models.is_planned(declared)
+
+    def awaits_conversion(self, declared: DeclaredModel) -> bool:
+        """Whether a model has yet to be converted, and is not kept from an earlier run."""
+        return self._models.awaits_conversion(declared)
 
     def stripped_bytes(self, declared: DeclaredModel) -> int:
         """How many bytes ``strip`` left out of a file that was not converted here."""

@@ -1,0 +1,24 @@
+"""What a plan leaves open of the file that it stands for, in bytes."""
+
+from __future__ import annotations
+
+from pytest_tinybudget.graph.model import Model
+
+
+#: Bytes of a tensor's name besides the names of the layers in it: a number, and what the converter
+#: calls inputs and its own constants (``input_to_forget_intermediate``).
+_CONVERTERS_NAME = 48
+#: The converter keeps the names of operators that it computed away, as in batch normalization, and
+#: TensorFlow numbers each: so much longer are names than those of the operators that are planned.
+_MORE_NAMES = 2
+
+
+def bytes_of_names(model: Model) -> int:
+    """How many bytes more the names in a converter's file take at most, over those in the plan.
+
+    A tensor there has the names of all operators of TensorFlow's graph that became a part of it.
+    """
+    known: int | None = model.derived.get("names")
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    counted = sum(len(tensor.name) for tensor in tensors) if model.derived.get("named") else 0
+    return max(0, _MORE_NAMES * (known or 0) + _CONVERTERS_NAME * len(tensors) - counted)
