@@ -1335,7 +1335,9 @@ def test_every_example_of_the_reference_loads(tmp_path: Path, text: str):
     project = Project(tmp_path / "camera")
     project.models(*(f"models/{name}.tflite" for name in ("kws", "vad", "ic", "person", "camera")))
     project.models("firmware/tflm.json.gz", "firmware/src/model_data.cc")
-    project.models("models/kws_v1.tflite", "models/kws_float.tflite", "data/held_out.npz")
+    project.models(
+        "models/kws.keras", "models/kws_v1.tflite", "models/kws_float.tflite", "data/held_out.npz"
+    )
     if "[models." not in text:
         text += KWS
 

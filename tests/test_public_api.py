@@ -273,7 +273,8 @@ def test_a_wrong_argument_of_the_fixture_points_at_the_test(project: Project) ->
 def keys_of(function: Callable[..., object]) -> list[str]:
     """The names of its settings: what a declaration may say."""
     names = inspect.signature(function).parameters
-    return [name for name in names if name not in ("self", "model", "board", "example_inputs")]
+    about_the_model = ("self", "model", "board", "example_inputs", "input_shape")
+    return [name for name in names if name not in about_the_model]
 
 
 def check_options() -> set[str]:
