@@ -128,7 +128,7 @@ def _of_any_release(
 ) -> Simulation:
     """In the version that ``firmware`` has; of several releases of the kernels the largest."""
     split = firmware.placements.is_split
-    possible = _possible(firmware)
+    possible = possible_firmwares(firmware)
     found: dict[str, Simulation] = {}
     done: set[Hashable] = set()
     for name, each in possible.items():
@@ -138,7 +138,7 @@ def _of_any_release(
         if firmware.runtime.one_of and is_open(each.runtime):
             found[name] = _of_any_state(model, each)
             continue
-        interpreter = _Interpreter(model, each, Memory(split=split))
+        interpreter = Interpreter(model, each, Memory(split=split))
         found[name] = interpreter.run()
         if not interpreter.depends_on_release:
             done.add(but_release)
@@ -147,7 +147,7 @@ def _of_any_release(
         found, key=lambda name: (bool(found[name].refusals), _required(found[name].arena))
     )
     if trace is not None:
-        _Interpreter(model, possible[counted], Memory(trace, split=split)).run()
+        Interpreter(model, possible[counted], Memory(trace, split=split)).run()
     return _with_range(found, counted, firmware.runtime)
 
 
@@ -232,7 +232,7 @@ def _said_of_outcomes(
             yield f"{name} {does}: {where}{refusal.reason}"
 
 
-def _possible(firmware: Firmware) -> dict[str, Firmware]:
+def possible_firmwares(firmware: Firmware) -> dict[str, Firmware]:
     """What ``firmware`` may be in detail, as ``possible_runtimes`` says it of its runtime."""
     runtimes = possible_runtimes(firmware.runtime)
     return {name: replace(firmware, runtime=runtime) for name, runtime in runtimes.items()}
@@ -270,7 +270,7 @@ def _of_one_allocator_of_any_release(models: Sequence[Model], firmware: Firmware
         simulate_multitenant(models, each)
         if firmware.runtime.one_of and is_open(each.runtime)
         else _of_one_allocator(models, each)
-        for each in _possible(firmware).values()
+        for each in possible_firmwares(firmware).values()
     ]
     found = [arena for arena in arenas if arena is not None]
     return _most(found) if len(found) == len(arenas) else None
@@ -281,7 +281,7 @@ def _of_one_allocator(models: Iterable[Model], firmware: Firmware) -> Arena | No
     arenas: list[Arena] = []
     for model in models:
         first = not arenas
-        arena = _Interpreter(model, firmware, memory, creates_allocator=first).run().arena
+        arena = Interpreter(model, firmware, memory, creates_allocator=first).run().arena
         if arena is None:
             return None
         arenas.append(arena)
@@ -368,7 +368,7 @@ def _named(sizes: Mapping[str, int], size: int) -> str:
     return f"{what} {' or '.join(name.partition(' ')[2] for name in names)}"
 
 
-class _Interpreter:
+class Interpreter:
     """MicroInterpreter and MicroAllocator of one model; methods follow their stages."""
 
     def __init__(
@@ -400,8 +400,7 @@ class _Interpreter:
         offline = self._offline_plan()
         if self._stopped():
             return self._simulation()
-        self._construct()
-        self._start_model_allocation()
+        self.start()
         self._parse_and_initialize()
         self._prepare()
         self._check_variables()
@@ -458,6 +457,11 @@ class _Interpreter:
             return tuple(words[3 : 3 + tensors])
         return tuple(offset for count in counts for offset in words[3 : 3 + count])
 
+    def start(self) -> None:
+        """What happens before TFLM looks at the first operator."""
+        self._construct()
+        self._start_model_allocation()
+
     def _construct(self) -> None:
         """MicroAllocator::Create, and MicroResourceVariables::Create where it shares the arena."""
         if self.creates_allocator:
@@ -502,13 +506,21 @@ class _Interpreter:
 
     def _parse_and_initialize(self) -> None:
         for operator in self._operators():
-            rule = self._rule(operator)
-            if rule is not None:
-                self.node.parse(self.tflm.parameters(operator.name, rule.parameters))
+            self.parse(operator)
         for operator in self._operators():
-            rule = self._rule(operator)
-            if rule is not None and rule.init is not None:
-                self.node.run(rule.init, "operator data")
+            self.initialize(operator)
+
+    def parse(self, operator: Operator) -> None:
+        """Reserve an operator's builtin parameters; the node is at it."""
+        rule = self._rule(operator)
+        if rule is not None:
+            self.node.parse(self.tflm.parameters(operator.name, rule.parameters))
+
+    def initialize(self, operator: Operator) -> None:
+        """Run an operator's Init; the node is at it."""
+        rule = self._rule(operator)
+        if rule is not None and rule.init is not None:
+            self.node.run(rule.init, "operator data")
 
     def _prepare(self) -> None:
         version = self.tflm
@@ -516,21 +528,29 @@ class _Interpreter:
         for operator in self._operators():
             self.memory.stage = f"preparing {operator.name} #{operator.index}"
             before = len(self.node.refusals)
-            rule = self._rule(operator)
-            if rule is None:
-                self.node.run_unknown()
-            elif rule.prepare is not None:
-                self.node.run(rule.prepare, "buffers and tables")
+            self.prepare(operator)
             if hidden and self.node.hide_refusals(before):
                 return
-            if operator.name in _SHAPES_ONCE_COPIED and self._copies_shapes():
-                self.node.run(lambda node: node.copy_output_shape(0), "copies of shapes")
-            self._check_outputs(operator)
-            running = self.node.subgraph.index in self.node.running
-            if rule is not None and running and len(self.node.refusals) == before:
-                self.node.check(check)
+            self.check_prepared(operator, before)
             self.memory.reset_temporaries()
             self._resize_scratch_requests()
+
+    def prepare(self, operator: Operator) -> None:
+        """Run an operator's Prepare; the node is at it."""
+        rule = self._rule(operator)
+        if rule is None:
+            self.node.run_unknown()
+        elif rule.prepare is not None:
+            self.node.run(rule.prepare, "buffers and tables")
+
+    def check_prepared(self, operator: Operator, before: int) -> None:
+        """What follows an operator's Prepare; there were ``before`` refusals ahead of it."""
+        if operator.name in _SHAPES_ONCE_COPIED and self._copies_shapes():
+            self.node.run(lambda node: node.copy_output_shape(0), "copies of shapes")
+        self._check_outputs(operator)
+        running = self.node.subgraph.index in self.node.running
+        if self._rule(operator) and running and len(self.node.refusals) == before:
+            self.node.check(check)
 
     def _copies_shapes(self) -> bool:
         """Whether it is a version of those nine days in January 2024."""
@@ -583,29 +603,36 @@ class _Interpreter:
             placed, live = self._plan_together(spans, offline)
         else:
             placed, live = self._plan_one_by_one(spans, offline)
+        self.allocate_ends()
+        return self._simulation(self._arena(placed, live), spans, live)
+
+    def allocate_ends(self) -> None:
+        """Reserve what the interpreter keeps of the model's inputs and outputs."""
         self._allocate_model_tensors(self.model.main.inputs)
         self._allocate_model_tensors(self.model.main.outputs)
-        return self._simulation(self._arena(placed, live), spans, live)
 
     def _plan_together(
         self, spans: Lifetimes, offline: tuple[int, ...] | None
     ) -> tuple[tuple[LiveBuffer, ...], list[int]]:
-        memory = self.memory
+        self.prepare_planning(offline)
+        buffers = [*self._tensor_buffers(spans, offline), *self._scratch_buffers(spans)]
+        self.need_planner(len(buffers))
+        placed, live = _place(buffers)
+        self.memory.reset_temporaries()
+        self.memory.resize_head(0, 1)
+        self.memory.commit_plan(_plan_bytes(placed))
+        return placed, live
+
+    def prepare_planning(self, offline: tuple[int, ...] | None = None) -> None:
+        """Reserve what TFLM needs before it asks the planner, in all subgraphs together."""
         once = self.tflm.has("scratch handles are allocated once")
         for _ in range(1 if once else len(self.model.subgraphs)):
             self._allocate_scratch_handles()
         pointer = self.abi.pointer_bytes
-        memory.temporary(len(self.model.subgraphs) * pointer, pointer)
+        self.memory.temporary(len(self.model.subgraphs) * pointer, pointer)
         self._allocate_allocation_info(self._tensor_count())
         for graph in self.model.subgraphs:
             self._allocate_variables(graph, offline)
-        buffers = [*self._tensor_buffers(spans, offline), *self._scratch_buffers(spans)]
-        self._need_planner(len(buffers))
-        placed, live = _place(buffers)
-        memory.reset_temporaries()
-        memory.resize_head(0, 1)
-        memory.commit_plan(_plan_bytes(placed))
-        return placed, live
 
     def _plan_one_by_one(
         self, spans: Lifetimes, offline: tuple[int, ...] | None
@@ -619,7 +646,7 @@ class _Interpreter:
             self._allocate_scratch_handles()
             self._allocate_allocation_info(len(graph.tensors))
             buffers = [item for item in tensors if item[1].subgraph == graph.index] + scratch
-            self._need_planner(len(buffers))
+            self.need_planner(len(buffers))
             placed, live = _place(buffers)
             memory.reset_temporaries()
             # The plan has to fit behind the head, which still holds the scratch requests.
@@ -642,7 +669,8 @@ class _Interpreter:
         count = tensors + len(self.node.scratch_requests)
         self.memory.temporary(*self._array("AllocationInfo", count))
 
-    def _need_planner(self, buffers: int) -> None:
+    def need_planner(self, buffers: int) -> None:
+        """Need room for the planner's own records of so many buffers."""
         planned, _ = self._array("GreedyMemoryPlanner, a buffer", buffers)
         self.memory.need(align_up(self.memory.temp, ALIGNMENT) + planned, ALIGNMENT)
 

@@ -134,6 +134,28 @@ class Node(Trusted):
         """Make ``operator`` the current one."""
         self.subgraph, self.operator = subgraph, operator
 
+    def use_all(self) -> None:
+        """Count the results of all operators as used, whatever reads them."""
+        self._useful = {
+            graph.index: frozenset(range(len(graph.operators))) for graph in self.model.subgraphs
+        }
+
+    @property
+    def says_more_than_sizes(self) -> bool:
+        """Whether operators have done anything besides asking for memory of a known size."""
+        graphs = self.model.subgraphs
+        return bool(
+            self.refusals
+            or self.unknown
+            or self.unplanned
+            or self.handles
+            or any(
+                shape != graphs[graph].tensors[index].shape
+                for shapes in (self._shapes, self._meant)
+                for (graph, index), shape in shapes.items()
+            )
+        )
+
     def run(self, step: Callable[[Preparation], None], cause: str) -> None:
         """Run a rule's step for the current operator. Reports call what it keeps ``cause``."""
         before, self._cause = self._memory.tail, cause

@@ -37,15 +37,10 @@ def tables_of(graph: Subgraph, *, named: bool = False) -> Table:
     buffers = _buffers(graph)
     values: dict[str, Any] = {
         "version": 3,
-        "operator_codes": Vector([_code(name, versions[name]) for name in codes]),
-        "subgraphs": Vector([_graph(graph, codes)]),
+        "operator_codes": Vector([code_table(name, versions[name]) for name in codes]),
+        "subgraphs": Vector([_graph(graph, codes, named=named)]),
         "buffers": Vector(buffers),
     }
-    if named:
-        tensors = values["subgraphs"].tables[0].tables("tensors")
-        for tensor, each in zip(graph.tensors, tensors, strict=True):
-            text = tensor.name.encode()
-            each.values["name"] = Leaf(len(text), text, is_text=True)
     return Table("Model", values)
 
 
@@ -67,7 +62,8 @@ def _buffers(graph: Subgraph) -> list[Table]:
     return buffers
 
 
-def _code(name: str, version: int) -> Table:
+def code_table(name: str, version: int) -> Table:
+    """The table of an operator's name and version."""
     code = load_schema().operators.index(name)
     return _table(
         "OperatorCode",
@@ -84,14 +80,14 @@ def _table(kind: str, values: Mapping[str, tuple[Any, Any]]) -> Table:
     return Table(kind, {name: value for name, (value, usual) in values.items() if value != usual})
 
 
-def _graph(graph: Subgraph, codes: Mapping[str, int]) -> Table:
+def _graph(graph: Subgraph, codes: Mapping[str, int], *, named: bool) -> Table:
     return Table(
         "SubGraph",
         {
-            "tensors": Vector([_tensor(each) for each in graph.tensors]),
+            "tensors": Vector([tensor_table(each, named=named) for each in graph.tensors]),
             "inputs": _numbers(graph.inputs),
             "outputs": _numbers(graph.outputs),
-            "operators": Vector([_operator(each, codes) for each in graph.operators]),
+            "operators": Vector([operator_table(each, codes[each.name]) for each in graph.operators]),
         },
     )
 
@@ -101,7 +97,8 @@ def _numbers(values: Sequence[float], code: str = "i") -> Leaf:
     return Leaf(len(values), content, max(4, struct.calcsize(code)))
 
 
-def _tensor(tensor: Tensor) -> Table:
+def tensor_table(tensor: Tensor, *, named: bool) -> Table:
+    """The table of a tensor, which refers to its buffer by number."""
     values: dict[str, Any] = {}
     if tensor.shape:
         values["shape"] = _numbers(tensor.shape)
@@ -117,6 +114,9 @@ def _tensor(tensor: Tensor) -> Table:
     if tensor.is_variable:
         values["is_variable"] = True
     values["has_rank"] = True
+    if named:
+        text = tensor.name.encode()
+        values["name"] = Leaf(len(text), text, is_text=True)
     return Table("Tensor", values)
 
 
@@ -130,10 +130,11 @@ def _quantization(quantization: Quantization) -> Table:
     return Table("QuantizationParameters", values)
 
 
-def _operator(operator: Operator, codes: Mapping[str, int]) -> Table:
+def operator_table(operator: Operator, code: int) -> Table:
+    """The table of an operator, whose name and version are the file's ``code``-th."""
     values: dict[str, Any] = {}
-    if codes[operator.name]:
-        values["opcode_index"] = codes[operator.name]
+    if code:
+        values["opcode_index"] = code
     values["inputs"] = _numbers(operator.inputs)
     values["outputs"] = _numbers(operator.outputs)
     schema = load_schema()

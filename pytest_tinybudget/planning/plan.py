@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pytest_tinybudget.graph.kinds import KINDS
+from pytest_tinybudget.graph.kinds import kinds_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tables import Table
 from pytest_tinybudget.planning.emit import Emitter
 from pytest_tinybudget.planning.emit import quantized
 from pytest_tinybudget.planning.emit import with_biases
+from pytest_tinybudget.planning.emit import zeros
+from pytest_tinybudget.planning.kinds import kinds_in
 from pytest_tinybudget.planning.lowering import Lowering
 from pytest_tinybudget.planning.network import LayerList
 from pytest_tinybudget.planning.network import Network
@@ -43,9 +47,11 @@ class PlannedModel(Model):
             return len(self._file)
         found: int | None = self.derived.get("bytes")
         if found is None:
-            from pytest_tinybudget.graph.tables import size_of
+            from pytest_tinybudget.planning.size import file_bytes
 
-            found = self.derived["bytes"] = size_of(self._tables())
+            named = bool(self.derived.get("named"))
+            found = file_bytes(self.main, kinds_of(self), named=named)
+            self.derived["bytes"] = found
         return found
 
     def _tables(self) -> Table:
@@ -88,6 +94,7 @@ def planned_model(
         each.names * (1 + sum(isinstance(operand, Const) for operand in each.inputs))
         for each in nodes
     )
+    model.derived[KINDS] = kinds_in(graph, zeros(1).obj)
     return model
 
 

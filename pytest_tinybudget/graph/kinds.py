@@ -1,0 +1,35 @@
+"""What of a model decides its sizes, as numbers by which rooms remember what they computed.
+
+Operators of one kind differ in names and in their place alone, so that all that a kernel asks for
+is the same. Only planned models have kinds: those of a file would have to be read off its contents.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from pytest_tinybudget.graph.model import Model
+
+
+#: The key of ``Model.derived``.
+KINDS = "kinds"
+
+
+class Kinds(Struct, frozen=True, gc=False):
+    """The kinds of a model with one subgraph; see ``base.remembered.number_of``.
+
+    Attributes:
+        operators: Of each operator: its name, options, and the kinds of its tensors.
+        tensors: Of each tensor: type, shape, quantization and, of constants, what it holds.
+        order: Of the graph: which tensors each operator reads and writes, and which are constant.
+    """
+
+    operators: tuple[int, ...]
+    tensors: tuple[int, ...]
+    order: int
+
+
+def kinds_of(model: Model) -> Kinds | None:
+    """The kinds of a planned model; ``None`` of any other."""
+    found: Kinds | None = model.derived.get(KINDS)
+    return found

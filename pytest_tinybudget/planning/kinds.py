@@ -1,0 +1,60 @@
+"""The kinds of a plan's tensors and operators (``graph/kinds.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from collections.abc import Sequence
+
+from pytest_tinybudget.base.remembered import number_of
+from pytest_tinybudget.graph.kinds import Kinds
+from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Quantization
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.model import Tensor
+
+
+def kinds_in(graph: Subgraph, zeros: object) -> Kinds | None:
+    """The kinds of ``graph``; ``None`` where an operator does not read an input of the graph.
+
+    ``zeros`` is the object in which constants of zeros lie: of these the length is all.
+    """
+    tensors = tuple(number_of(_tensor(each, zeros)) for each in graph.tensors)
+    used = {index for each in graph.operators for index in (*each.inputs, *each.outputs)}
+    if not used.issuperset(graph.inputs):
+        return None
+    operators = tuple(number_of(_operator(each, tensors)) for each in graph.operators)
+    order = (
+        tuple((each.inputs, each.outputs) for each in graph.operators),
+        graph.inputs,
+        graph.outputs,
+        tuple(bool(each.data) for each in graph.tensors),
+        tuple(each.index for each in graph.tensors if each.is_variable),
+    )
+    return Kinds(operators, tensors, number_of(order))
+
+
+def _tensor(tensor: Tensor, zeros: object) -> Hashable:
+    data = tensor.data
+    content = len(data) if data.obj is zeros else bytes(data)
+    quantized = _quantized(tensor.quantization)
+    return tensor.type, tensor.shape, quantized, content, tensor.is_variable
+
+
+def _quantized(quantization: Quantization) -> Hashable:
+    """A channel's scale stands for those of all channels where they are the same."""
+    scales, points = quantization.scales, quantization.zero_points
+    if not scales or not points or not _is_one(scales) or not _is_one(points):
+        return quantization
+    return scales[0], len(scales), points[0], len(points), quantization.dimension
+
+
+def _is_one(values: Sequence[float]) -> bool:
+    return values.count(values[0]) == len(values)
+
+
+def _operator(operator: Operator, tensors: Sequence[int]) -> Hashable:
+    indices = (*operator.inputs, -2, *operator.outputs, -2, *operator.intermediates)
+    kinds = tuple([tensors[index] if index >= 0 else index for index in indices])
+    # Two operands of one kind may be the same tensor.
+    places = () if len(set(indices)) == len(indices) - 1 else tuple(map(indices.index, indices))
+    return operator.name, tuple(operator.options.items()), kinds, places

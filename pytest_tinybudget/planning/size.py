@@ -1,0 +1,153 @@
+"""The size of a plan's file, added up from what its tensors and operators hold by kind.
+
+``graph.tables.size_of`` counts the same over all tables of the file, which a search would have to
+make for each candidate. Tables and references lie at multiples of 4, and vectors by alignment, the
+widest first: what lies before what does not change the sum, but for the last string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from msgspec import Struct
+
+from pytest_tinybudget.base.remembered import Remembered
+from pytest_tinybudget.graph.kinds import Kinds
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.tables import Leaf
+from pytest_tinybudget.graph.tables import Table
+from pytest_tinybudget.graph.tables import Vector
+from pytest_tinybudget.graph.tables import parents_first
+from pytest_tinybudget.graph.tables import shape_of
+from pytest_tinybudget.graph.tables import size_of
+from pytest_tinybudget.planning.file import operator_table
+from pytest_tinybudget.planning.file import tables_of
+from pytest_tinybudget.planning.file import tensor_table
+
+
+#: Before the first table: the reference to it and the identifier.
+_START = 8
+#: Of a reference, and of a vector's or string's length.
+_WORD = 4
+
+
+class _Held(Struct, gc=False):
+    """What some objects of a file take, bytes, tensors' contents apart.
+
+    Attributes:
+        layouts: A bit for each layout of tables (vtable), which the file has once.
+        tables: Tables, and vectors of references.
+        words: Vectors of numbers up to 4 bytes, and strings, which are rounded up.
+        longs: Vectors of numbers of 8 bytes, with what aligns them.
+    """
+
+    layouts: int = 0
+    tables: int = 0
+    words: int = 0
+    longs: int = 0
+
+    def add(self, other: _Held) -> None:
+        self.layouts |= other.layouts
+        self.tables += other.tables
+        self.words += other.words
+        self.longs += other.longs
+
+
+def file_bytes(graph: Subgraph, kinds: Kinds | None, *, named: bool) -> int:
+    """Bytes of a plan's file, as ``size_of(tables_of(graph, named=named))`` counts them."""
+    names = [len(each.name.encode()) for each in graph.tensors] if named else []
+    shortest = min(names, default=_WORD + 1)
+    if kinds is None or any(each.is_variable for each in graph.tensors) or shortest in (0, _WORD):
+        return size_of(tables_of(graph, named=named))
+    held = _Held()
+    for tensor, kind in zip(graph.tensors, kinds.tensors, strict=True):
+        key = (kind, tensor.buffer > 0, named)
+        held.add(_held.get(key) or _held.keep(key, _sum(tensor_table(tensor, named=named))))
+    codes: dict[str, int] = {}
+    for operator, kind in zip(graph.operators, kinds.operators, strict=True):
+        code = codes.setdefault(operator.name, len(codes))
+        key = (kind, code > 0, "operator")
+        held.add(_held.get(key) or _held.keep(key, _sum(operator_table(operator, code))))
+    contents = {each.buffer: len(each.data) for each in graph.tensors if each.data}
+    held.add(_frame(graph, len(contents)))
+    held.words += sum((size + _WORD) // _WORD * _WORD for size in names)
+    return _end(held, sorted(contents.values(), reverse=True)) - _unrounded(graph, shortest)
+
+
+def _end(held: _Held, contents: list[int]) -> int:
+    """Where a file ends that rounds its last string up."""
+    at = _START + _layout_bytes(held.layouts)
+    at += -at % _WORD + held.tables
+    for size in contents:
+        at += -at % _WORD
+        at += -(at + _WORD) % 16 + _WORD + size
+    at += -at % _WORD
+    if held.longs:
+        at += -(at + _WORD) % 8 + held.longs - _WORD
+    return at + held.words
+
+
+def _unrounded(graph: Subgraph, shortest: int) -> int:
+    """What the last vector is counted too large: the shortest, where that is a string."""
+    if shortest > _WORD or not all(each.shape for each in graph.tensors):
+        return 0
+    return -(shortest + 1) % _WORD
+
+
+_held: Remembered[Hashable, _Held] = Remembered()
+
+
+def _sum(root: Table) -> _Held:
+    """What ``root`` and all that it refers to take, contents of buffers and of strings apart."""
+    held = _Held()
+    for each in parents_first(root):
+        if isinstance(each, Vector):
+            held.tables += _WORD + _WORD * len(each.tables)
+        elif isinstance(each, Table):
+            shape = shape_of(each.kind, tuple(each.values))
+            assert shape.alignment == _WORD
+            held.tables += -(-shape.size // _WORD) * _WORD
+            held.layouts |= 1 << _layouts.setdefault(shape.vtable, len(_layouts))
+        else:
+            _add_leaf(held, each)
+    return held
+
+
+def _add_leaf(held: _Held, leaf: Leaf) -> None:
+    if leaf.is_text:
+        held.words += _WORD
+    elif leaf.alignment == _WORD:
+        held.words += _WORD + len(leaf.content)
+    elif leaf.alignment == 2 * _WORD:
+        held.longs += 2 * _WORD + len(leaf.content)
+
+
+#: The layouts of tables that plans have, by their bytes: a few dozen.
+_layouts: dict[bytes, int] = {}
+_layout_sizes: Remembered[int, int] = Remembered()
+
+
+def _layout_bytes(layouts: int) -> int:
+    known = _layout_sizes.get(layouts)
+    if known is not None:
+        return known
+    size = sum(len(vtable) for vtable, bit in _layouts.items() if layouts >> bit & 1)
+    return _layout_sizes.keep(layouts, size)
+
+
+def _frame(graph: Subgraph, contents: int) -> _Held:
+    """The model's and the graph's own tables, and the buffers', of which so many hold contents."""
+    versions = {each.name: each.version for each in graph.operators}
+    key = (
+        "frame", tuple(versions.items()), len(graph.tensors), len(graph.operators),
+        len(graph.inputs), len(graph.outputs), contents, max(each.buffer for each in graph.tensors),
+    )  # fmt: skip
+    known = _held.get(key)
+    if known is not None:
+        return known
+    root = tables_of(graph)
+    (inner,) = root.tables("subgraphs")
+    inner.values |= {"tensors": Vector([]), "operators": Vector([])}
+    held = _sum(root)
+    held.tables += _WORD * (len(graph.tensors) + len(graph.operators))
+    return _held.keep(key, held)
