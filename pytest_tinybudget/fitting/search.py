@@ -6,11 +6,14 @@ arena of boards whose runtimes lay it out alike. Of a candidate its figures are 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from math import inf
 from math import prod
+from operator import le
 from typing import Any
 from typing import Literal
 
@@ -28,14 +31,19 @@ from pytest_tinybudget.fitting.space import choices
 from pytest_tinybudget.fitting.space import chosen_layers
 from pytest_tinybudget.fitting.space import count
 from pytest_tinybudget.fitting.space import plan_of
+from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import arena_key
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.quick import sums
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.gate.judgement import Rules
+from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.planning.plan import planned_model
+from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.speed.latency import latency_of
 from pytest_tinybudget.speed.work import total_macs
 
@@ -191,7 +199,11 @@ def fit(
             raise TinybudgetError(f"{pair.board.id}: fit is for boards whose core runs the model")
     # As in a declaration, one file is made for all boards, which each of them runs.
     dense_for = next((name for pair in pairs if (name := pair.model.conversion.per_tensor_for)), "")
-    candidates, impossible, why = _candidates(read, pairs, most, per_channel=not dense_for)
+    places = [
+        _Place(pair.board, pair.firmware, Rules().demands(pair), pair.model.budget.latency)
+        for pair in pairs
+    ]
+    candidates, impossible, why = _candidates(read, places, most, per_channel=not dense_for)
     front = {
         pair.board.id: _front(candidates, place, tuple(maximize), tuple(minimize))
         for place, pair in enumerate(pairs)
@@ -210,8 +222,17 @@ def fit(
     )
 
 
+class _Place(Struct, frozen=True):
+    """Where candidates are to fit, and within what; ``latency`` in seconds."""
+
+    board: Board
+    firmware: Firmware
+    demands: Demands
+    latency: float | None
+
+
 def _candidates(
-    plan: Plan, pairs: Sequence[Pair], most: int, *, per_channel: bool
+    plan: Plan, places: Sequence[_Place], most: int, *, per_channel: bool
 ) -> tuple[list[Candidate], int, str]:
     found: list[Candidate] = []
     impossible, why = 0, ""
@@ -222,20 +243,13 @@ def _candidates(
         except ModelError as error:
             impossible, why = impossible + 1, why or error.message
             continue
-        found.append(_measured(model, chosen, pairs))
+        found.append(_measured(model, chosen, places))
     return found, impossible, why
 
 
-def _measured(model: Model, chosen: dict[str, int], pairs: Iterable[Pair]) -> Candidate:
-    simulations: dict[object, Any] = {}
-    boards = []
-    for pair in pairs:
-        key = arena_key(pair.firmware)
-        if key not in simulations:
-            simulations[key] = simulate(model, pair.firmware)
-        footprint = measure(model, pair.firmware, simulations[key])
-        boards.append(_on_board(model, footprint, pair))
-    return Candidate(chosen, _parameters(model), total_macs(model), tuple(boards))
+def _measured(model: Model, chosen: dict[str, int], places: Iterable[_Place]) -> Candidate:
+    boards = tuple([_on_board(model, place) for place in places])
+    return Candidate(chosen, _parameters(model), total_macs(model), boards)
 
 
 def _parameters(model: Model) -> int:
@@ -246,27 +260,35 @@ def _parameters(model: Model) -> int:
         for operator in model.main.operators
         if operator.name != "RESHAPE"
         for index in operator.inputs
-        if index >= 0 and len(tensors[index].data)
+        if index >= 0 and tensors[index].data
     }
     return sum(prod(tensors[index].shape) for index in used)
 
 
-def _on_board(model: Model, footprint: Footprint, pair: Pair) -> OnBoard:
-    verdict = judge(footprint, pair.board, Rules().demands(pair))
-    firmware, limit = pair.firmware, pair.model.budget.latency
-    latency = latency_of(model, pair.board, firmware.kernels)
+def _on_board(model: Model, place: _Place) -> OnBoard:
+    found = sums(model, place.firmware)
+    if found is None:
+        simulation = _simulated(model, place.firmware)
+        footprint = measure(model, place.firmware, simulation)
+        index, peak = _peak(footprint)
+    else:
+        footprint, index = found
+        peak = _named(model.main.operators[index], model)
+    verdict = judge(footprint, place.board, place.demands)
+    limit = place.latency
+    latency = latency_of(model, place.board, place.firmware.kernels)
     late = limit is not None and (latency.high is None or latency.high > limit)
     shares: dict[str, float] = {
         each.metric: each.used / max(each.limit, 1) for each in verdict.measures
     }
     if limit is not None and latency.high is not None:
         shares["latency"] = latency.high / limit
-    tightest = max(shares, key=lambda name: shares[name]) if shares else ""
+    tightest = max(shares, key=shares.__getitem__) if shares else ""
     refused = verdict.outcome == "refused"
-    index, peak = _peak(footprint)
+    fits = not late and verdict.outcome in ("fits", "warns")
     return OnBoard(
-        board=pair.board.id,
-        fits=not late and verdict.outcome in ("fits", "warns"),
+        board=place.board.id,
+        fits=fits,
         arena=footprint.arena.required if footprint.arena else 0,
         ram=footprint.ram,
         flash=footprint.flash,
@@ -275,8 +297,21 @@ def _on_board(model: Model, footprint: Footprint, pair: Pair) -> OnBoard:
         share=0.0 if refused or not shares else shares[tightest],
         peak_layer=index,
         peak=peak,
-        reason="" if verdict.outcome in ("fits", "warns") and not late else verdict.headline,
+        reason="" if fits else verdict.headline,
     )
+
+
+def _simulated(model: Model, firmware: Firmware) -> Simulation:
+    """The simulation, made once for all firmware with the same arena."""
+    key = ("simulated", arena_key(firmware))
+    known: Simulation | None = model.derived.get(key)
+    if known is None:
+        known = model.derived[key] = simulate(model, firmware)
+    return known
+
+
+def _named(operator: Operator, model: Model) -> str:
+    return f"{operator.name} {model.main.tensors[operator.outputs[0]].name}".rstrip()
 
 
 def _peak(footprint: Footprint) -> tuple[int, str]:
@@ -295,7 +330,7 @@ def _figures(candidate: Candidate, place: int) -> dict[str, float]:
         "flash": on.flash,
         "macs": candidate.macs,
         "parameters": candidate.parameters,
-        "seconds": float("inf") if on.seconds is None else on.seconds,
+        "seconds": inf if on.seconds is None else on.seconds,
     }
 
 
@@ -309,12 +344,33 @@ def _front(
             figures = _figures(candidate, place)
             costs = [-figures[name] for name in maximize] + [figures[name] for name in minimize]
             points[index] = tuple(costs)
-    kept: list[tuple[int, tuple[float, ...]]] = []
+    front = _Front()
     # In the order of their costs none is beaten by one that comes later.
-    for index, point in sorted(points.items(), key=lambda item: (item[1], item[0])):
-        if not any(all(a <= b for a, b in zip(other, point, strict=True)) for _, other in kept):
-            kept.append((index, point))
-    return tuple(index for index, _ in kept)
+    ordered = sorted(points.items(), key=lambda item: (item[1], item[0]))
+    return tuple(index for index, point in ordered if front.takes(point[1:]))
+
+
+class _Front:
+    """The points that no other one is below in everything, as they come."""
+
+    def __init__(self) -> None:
+        #: By the first figure; of points with two figures the second falls meanwhile.
+        self.points: list[tuple[float, ...]] = []
+
+    def takes(self, point: tuple[float, ...]) -> bool:
+        """Whether no point that came before is at most ``point`` in all figures; keep it then."""
+        points = self.points
+        # Behind all that are no larger in the first figure.
+        end = bisect_right(points, point[:1] + (inf,) * len(point))
+        below = points[end - 1 : end] if len(point) == 2 else points[:end]
+        if any(all(map(le, other, point)) for other in below):
+            return False
+        points[:] = [
+            *points[:end],
+            point,
+            *(other for other in points[end:] if not all(map(le, point, other))),
+        ]
+        return True
 
 
 def _decides(board: Board, candidates: Sequence[Candidate], place: int) -> Decides:

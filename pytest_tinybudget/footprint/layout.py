@@ -34,6 +34,10 @@ STORED_MODEL = "stored model"
 _STORED_NOTE = "what RAM is filled with at start"
 
 
+#: Where an estimator counts everything.
+_USUAL = Placements()
+
+
 class Array(NamedTuple):
     """An array that must lie in one block of memory. Sizes are bytes."""
 
@@ -49,9 +53,12 @@ def laid_out(footprint: Footprint, placements: Placements) -> Footprint:
         TinybudgetError: the arena is to be split, and was measured as one.
     """
     arena = placements.arena
+    is_split = footprint.arena is not None and footprint.arena.split is not None
+    if placements == _USUAL and not footprint.psram_parts and not is_split:
+        return footprint
     if isinstance(arena, SplitPlacement):
         _check_split(footprint)
-    elif footprint.arena is not None and footprint.arena.split is not None:
+    elif is_split:
         raise TinybudgetError("an arena that was measured as two buffers cannot be placed as one")
     if arena != "static":
         footprint = _named(footprint)

@@ -1,13 +1,14 @@
-"""The size of a planned model's arena alone, from what its operators asked for before.
+"""What a planned model takes, in sums: for searches, which ask thousands of times.
 
-``simulate`` says more and takes a hundred times as long. A search meets the same operators again
-and again, in other company: what one asks for follows from its kind (``graph/kinds.py``) and from
-how the arena is aligned when its turn comes. It is learned from ``simulate``'s own steps. Where
-these find anything to say besides sizes, such as a refusal, the model is left to ``simulate``.
+``measure`` says more, and takes many times as long. A search meets the same operators again and
+again, in other company. What one asks for follows from its kind (``graph/kinds.py``) and from how
+the arena is aligned when its turn comes. It is learned from the steps of ``simulate`` itself: where
+these find anything to say besides sizes, such as a refusal, the model is left to ``measure``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 
 from msgspec import Struct
@@ -19,7 +20,10 @@ from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.arena import Interpreter
 from pytest_tinybudget.footprint.arena import possible_firmwares
 from pytest_tinybudget.footprint.history import is_open
+from pytest_tinybudget.footprint.layout import ARENA
 from pytest_tinybudget.footprint.lifetime import lifetimes
+from pytest_tinybudget.footprint.link import link
+from pytest_tinybudget.footprint.link import typed_for
 from pytest_tinybudget.footprint.operators.trust import check_variable
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
@@ -28,7 +32,11 @@ from pytest_tinybudget.footprint.preparation import ELEMENT_BYTES
 from pytest_tinybudget.footprint.preparation import SCRATCH_REQUESTS_PER_OPERATOR
 from pytest_tinybudget.footprint.preparation import ScratchRequest
 from pytest_tinybudget.footprint.resolve import why_unresolved
+from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.soundness import misread
+from pytest_tinybudget.footprint.stack import planned_stack
 from pytest_tinybudget.graph.kinds import Kinds
 from pytest_tinybudget.graph.kinds import kinds_of
 from pytest_tinybudget.graph.model import Model
@@ -36,6 +44,7 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.placement import Placements
 
 
 #: Versions of TFLM that have these all go through a model in the same steps.
@@ -71,6 +80,57 @@ def arena_sizes(model: Model, firmware: Firmware) -> Sizes | None:
     except _UnclearError:
         return None
     return best
+
+
+def sums(model: Model, firmware: Firmware) -> tuple[Footprint, int] | None:
+    """The footprint that ``measure`` would find, each memory in few parts, and the peak.
+
+    The peak is the operator that runs when the most bytes are alive. Flash and RAM are those of
+    ``measure``, of the arena it has the sizes alone, and there are no layers, lines and notes.
+    ``None`` where there is more to say than sizes.
+    """
+    plain = firmware.fixed is None and firmware.placements == Placements()
+    kinds = kinds_of(model) if plain else None
+    sizes = arena_sizes(model, firmware)
+    if kinds is None or sizes is None:
+        return None
+    linked = _linked(model, firmware)
+    stack = firmware.stack
+    if stack is None:
+        stack = planned_stack(model, kinds, firmware.runtime)
+    arena = Arena(sizes.required, sizes.head + sizes.tail, sizes.head, sizes.tail, "", {}, (), 0, 0)
+    footprint = Footprint(
+        runtime=firmware.name,
+        flash_parts=(Part("model: all", model.bytes, "exact"), linked.flash),
+        ram_parts=(Part(ARENA, sizes.required, "exact"), linked.ram, Part("stack", stack, "table")),
+        arena=arena,
+        stack=stack,
+        layers=(),
+    )
+    return footprint, sizes.peak
+
+
+class _Linked(Struct, frozen=True, gc=False):
+    """What TFLM takes of flash and static RAM."""
+
+    flash: Part
+    ram: Part
+
+
+def _linked(model: Model, firmware: Firmware) -> _Linked:
+    names = tuple(dict.fromkeys([each.name for each in model.main.operators]))
+    typed = typed_for(model, firmware) if firmware.registrations == "typed" else {}
+    key = (firmware, names, tuple(typed.items()))
+    known = _links.get(key)
+    if known is None:
+        found = link(model, firmware)
+        flash = Part("runtime", found.flash, "table", margin_bytes=found.margin_bytes)
+        ram = sum(part.bytes + part.margin_bytes for part in found.ram_parts)
+        known = _links.keep(key, _Linked(flash, Part("static objects", ram, "table")))
+    return known
+
+
+_links: Remembered[Hashable, _Linked] = Remembered()
 
 
 class _UnclearError(Exception):

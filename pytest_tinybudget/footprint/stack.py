@@ -16,10 +16,12 @@ from typing import TypedDict
 import msgspec
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.footprint.lifetime import called_subgraphs
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.graph.kinds import Kinds
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
@@ -113,6 +115,26 @@ def _depths(model: Model, runtime: Runtime, table: StackTable) -> Iterator[tuple
                 if key in borrowed:
                     note = _NEIGHBOR
                 yield stage.get(key, deepest[id(stage)]) + extra, note
+
+
+def planned_stack(model: Model, kinds: Kinds, runtime: Runtime) -> int:
+    """The bytes of ``stack_part`` for a model that calls no subgraphs."""
+    if not runtime.table:
+        return 0
+    graph, size = model.main, 0
+    for kind, operator in zip(kinds.operators, graph.operators, strict=True):
+        key = (runtime.table, runtime.kernels, kind)
+        depth = _planned_depths.get(key)
+        if depth is None:
+            alone = Subgraph(0, "", graph.tensors, (operator,), graph.inputs, graph.outputs)
+            table = load_table(runtime.table)
+            depths = _depths(Model("", b"", 3, "", (alone,)), runtime, table)
+            depth = _planned_depths.keep(key, max(each for each, _ in depths))
+        size = max(size, depth)
+    return size
+
+
+_planned_depths: Remembered[tuple[str, Kernels, int], int] = Remembered()
 
 
 #: Operators measured inside a called subgraph, so that their entries need no addition.

@@ -6,6 +6,7 @@ are lines of text, which every report prints unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -170,12 +171,14 @@ def with_figures(result: PairResult, figures: Sequence[Figure]) -> PairResult:
 class _Limit(NamedTuple):
     bytes: int
     origin: Literal["budget", "board"]
-    note: str
+    #: Whence it comes; of the limits that could count, the note of the one that does is made.
+    note: str | Callable[[], str]
 
 
 def _measure(metric: Metric, used: int, parts: tuple[Part, ...], limits: list[_Limit]) -> Measure:
     limit = min(limits, key=lambda limit: limit.bytes)
-    return Measure(metric, used, limit.bytes, limit.origin, limit.note, parts)
+    note = limit.note if isinstance(limit.note, str) else limit.note()
+    return Measure(metric, used, limit.bytes, limit.origin, note, parts)
 
 
 def _block(board: Board, placement: ArenaPlacement) -> Block:
@@ -228,13 +231,15 @@ def _one_array(footprint: Footprint, board: Board, array: Array) -> _Limit:
     elsewhere = footprint.ram - array.bytes
     if board.statics_share_a_block:
         elsewhere = footprint.stack  # static objects also shorten the heap's block
-    fits = (
-        f"{board.id}: {array.name}, {format_size(array.bytes)}, must fit "
-        f"{_described(block, array.placement)}"
-    )
-    if elsewhere:
-        fits += f"; {format_size(elsewhere)} may lie elsewhere"
-    return _Limit(block.room + elsewhere, "board", fits)
+
+    def note() -> str:
+        fits = (
+            f"{board.id}: {array.name}, {format_size(array.bytes)}, must fit "
+            f"{_described(block, array.placement)}"
+        )
+        return f"{fits}; {format_size(elsewhere)} may lie elsewhere" if elsewhere else fits
+
+    return _Limit(block.room + elsewhere, "board", note)
 
 
 def _several_arrays(

@@ -6,6 +6,7 @@ Each rule was read off its conversions; ``benchmarks/plans.py`` holds them to it
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from math import prod
 
@@ -86,19 +87,24 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
     graph = _Graph(list(nodes), outputs)
     while _round(graph, _RULES):
         pass
-    while _round(graph, (*_RULES, _kept)):
-        pass
+    if any(node.op == "FULLY_CONNECTED" and _is_reshaped(graph, node) for node in graph.nodes):
+        while _round(graph, _LAST_RULES):
+            pass
     for node in list(graph.nodes):
         if node.op == "BIAS":
             node.op = "ADD"
     return sorted(graph.nodes, key=lambda each: each.place)
 
 
-def _round(graph: _Graph, rules: Sequence[_Rule]) -> bool:
+def _round(graph: _Graph, rules: Mapping[str, Sequence[_Rule]]) -> bool:
     changed = False
+    others = rules[""]
     for node in list(graph.nodes):
         if graph.makers.get(id(node.output)) is node:
-            changed |= any(rule(graph, node) for rule in rules)
+            for rule in rules.get(node.op, others):
+                if rule(graph, node):
+                    changed = True
+                    break
     return changed
 
 
@@ -251,6 +257,11 @@ def _flat(graph: _Graph, node: Node) -> bool:
     return True
 
 
+def _is_reshaped(graph: _Graph, node: Node) -> bool:
+    user = graph.only(node)
+    return user is not None and user.op == "RESHAPE"
+
+
 def _kept(graph: _Graph, node: Node) -> bool:
     """A dense layer whose result is reshaped as its input was gives it that shape itself."""
     before = graph.maker(node) if node.op == "RESHAPE" else None
@@ -325,6 +336,26 @@ def _give_bias(node: Node, channels: int) -> None:
         node.inputs[-1] = Const("bias", (channels,))
 
 
-_RULES: tuple[_Rule, ...] = (
-    _without_reshape, _shared, _padded, _hoisted, _hoisted_pair, _flat, _fused, _folded
-)  # fmt: skip
+#: In the order in which they are tried, and the operators that each is about; none: any.
+_ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
+    (_without_reshape, frozenset({"RESHAPE"})),
+    (_shared, frozenset()),
+    (_padded, frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})),
+    (_hoisted, frozenset({"BIAS", *_FUSED, *_ARITHMETIC})),
+    (_hoisted_pair, _ARITHMETIC),
+    (_flat, frozenset({"FULLY_CONNECTED"})),
+    (_fused, frozenset()),
+    (_folded, _FOLDS),
+)
+
+
+def _by_operator(*rules: tuple[_Rule, frozenset[str]]) -> dict[str, tuple[_Rule, ...]]:
+    """The rules for each operator, and under the empty name those for all others."""
+    names = frozenset({""}).union(*(about for _, about in rules))
+    return {
+        name: tuple(rule for rule, about in rules if not about or name in about) for name in names
+    }
+
+
+_RULES = _by_operator(*_ORDER)
+_LAST_RULES = _by_operator(*_ORDER, (_kept, frozenset({"RESHAPE"})))

@@ -9,9 +9,11 @@ from functools import cache
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.units import format_quantity
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.graph.kinds import kinds_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
 from pytest_tinybudget.runtimes.kernels import Kernels
@@ -26,6 +28,7 @@ from pytest_tinybudget.speed.calibration import penalties
 from pytest_tinybudget.speed.calibration import rates_and_ranges
 from pytest_tinybudget.speed.work import Work
 from pytest_tinybudget.speed.work import work_of
+from pytest_tinybudget.speed.work import work_of_operator
 
 
 #: So many unmeasured operator kinds are named. The number of the others is given.
@@ -160,15 +163,37 @@ def _counted(model: Model, timing: _Timing) -> tuple[Range, tuple[str, ...], tup
     low = high = 0.0
     unmeasured: dict[str, None] = {}
     bounded: dict[str, None] = {}
-    for work in work_of(model):
-        cycles = timing.cycles(work)
+    for operator, cycles, missing in _operators(model, timing):
         if cycles is None:
-            unmeasured[_missing(work, timing.rates.get(work.operator))] = None
+            unmeasured[missing] = None
             continue
         if not cycles.low:
-            bounded[work.operator] = None
+            bounded[operator] = None
         low, high = low + cycles.low, high + cycles.high
     return Range(low, high), tuple(unmeasured), tuple(bounded)
+
+
+def _operators(model: Model, timing: _Timing) -> Iterator[tuple[str, Range | None, str]]:
+    """Name, cycles, and what about it was never timed, of each operator."""
+    kinds = kinds_of(model)
+    if kinds is None:
+        for work in work_of(model):
+            yield _cycles(work, timing)
+        return
+    for operator, kind in zip(model.main.operators, kinds.operators, strict=True):
+        key = (timing, kind)
+        yield _by_kind.get(key) or _by_kind.keep(
+            key, _cycles(work_of_operator(operator, model.main), timing)
+        )
+
+
+def _cycles(work: Work, timing: _Timing) -> tuple[str, Range | None, str]:
+    cycles = timing.cycles(work)
+    missing = _missing(work, timing.rates.get(work.operator)) if cycles is None else ""
+    return work.operator, cycles, missing
+
+
+_by_kind: Remembered[tuple[_Timing, int], tuple[str, Range | None, str]] = Remembered()
 
 
 @cache

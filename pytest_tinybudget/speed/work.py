@@ -8,6 +8,8 @@ from math import prod
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.remembered import Remembered
+from pytest_tinybudget.graph.kinds import kinds_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
@@ -47,12 +49,24 @@ def work_of(model: Model) -> tuple[Work, ...]:
 
     It does not include what IF and WHILE run: how often they do is known only at run time.
     """
-    return tuple(_work(operator, model.main) for operator in model.main.operators)
+    return tuple(work_of_operator(operator, model.main) for operator in model.main.operators)
 
 
 def total_macs(model: Model) -> int:
     """Multiply-accumulates of one inference; operators without a rule count none."""
-    return sum(work.macs or 0 for work in work_of(model))
+    kinds = kinds_of(model)
+    if kinds is None:
+        return sum(work.macs or 0 for work in work_of(model))
+    total = 0
+    for operator, kind in zip(model.main.operators, kinds.operators, strict=True):
+        macs = _macs_by_kind.get(kind)
+        if macs is None:
+            macs = _macs_by_kind.keep(kind, work_of_operator(operator, model.main).macs or 0)
+        total += macs
+    return total
+
+
+_macs_by_kind: Remembered[int, int] = Remembered()
 
 
 def uncounted(model: Model) -> tuple[str, ...]:
@@ -60,7 +74,8 @@ def uncounted(model: Model) -> tuple[str, ...]:
     return tuple(dict.fromkeys(work.operator for work in work_of(model) if work.macs is None))
 
 
-def _work(operator: Operator, graph: Subgraph) -> Work:
+def work_of_operator(operator: Operator, graph: Subgraph) -> Work:
+    """The work of an operator of a graph."""
     inputs = _tensors(operator.inputs, graph)
     outputs = _tensors(operator.outputs, graph)
     present = [tensor for tensor in (*inputs, *outputs) if tensor is not None]
