@@ -193,8 +193,8 @@ class _Allocator:
         layout = firmware.runtime.tflm.struct("ScratchBufferRequest")
         self.request_bytes = firmware.runtime.abi.size_of(layout)
         self.starts: Remembered[tuple[int, int], Memory] = Remembered()
-        self.grown: Remembered[tuple[int, bool, int], int] = Remembered()
-        self.prepared: Remembered[tuple[int, int, int], _Prepared] = Remembered()
+        self.grown: Remembered[int, int] = Remembered()
+        self.prepared: Remembered[int, _Prepared] = Remembered()
         self.spans: Remembered[int, _Spans] = Remembered()
         self.endings: Remembered[tuple[object, ...], _Ending] = Remembered()
 
@@ -222,22 +222,27 @@ class _Allocator:
         count = (len(graph.tensors), len(graph.operators))
         start = self.starts.get(count) or self._learn_start(model, count)
         head, tail, needed = start.head, start.tail, start.needed
-        for initializes in (False, True):
+        # A key is a number: a kind, and how head and tail are aligned.
+        grown, prepared = self.grown.get, self.prepared.get
+        for initializes in (0, 1):
             for index, kind in enumerate(kinds.operators):
-                grown = self.grown.get((kind, initializes, tail % ALIGNMENT))
-                if grown is None:
-                    operator = graph.operators[index]
-                    grown = self._learn_growth(model, operator, (kind, initializes, tail % ALIGNMENT))
-                tail += grown
+                place = (2 * kind + initializes) * ALIGNMENT + tail % ALIGNMENT
+                growth = grown(place)
+                if growth is None:
+                    growth = self._learn_growth(model, graph.operators[index], place, tail)
+                tail += growth
         needed = max(needed, head + tail)
         scratch: list[tuple[int, int]] = []
         for index, kind in enumerate(kinds.operators):
-            key = (kind, head % ALIGNMENT, tail % ALIGNMENT)
-            found = self.prepared.get(key) or self._learn_prepare(model, graph.operators[index], key)
+            place = (kind * ALIGNMENT + head % ALIGNMENT) * ALIGNMENT + tail % ALIGNMENT
+            found = prepared(place)
+            if found is None:
+                found = self._learn_prepare(model, graph.operators[index], place)
             needed = max(needed, head + tail + found.need)
             tail += found.growth
-            scratch += [(index, size) for size in found.scratch]
-            head = self.request_bytes * (len(scratch) + SCRATCH_REQUESTS_PER_OPERATOR)
+            if found.scratch:
+                scratch += [(index, size) for size in found.scratch]
+                head = self.request_bytes * (len(scratch) + SCRATCH_REQUESTS_PER_OPERATOR)
             needed = max(needed, head + tail)
         return scratch, tail, needed
 
@@ -248,18 +253,17 @@ class _Allocator:
         interpreter.start()
         return self.starts.keep(count, interpreter.memory)
 
-    def _learn_growth(self, model: Model, operator: Operator, key: tuple[int, bool, int]) -> int:
-        _, initializes, tail = key
+    def _learn_growth(self, model: Model, operator: Operator, place: int, tail: int) -> int:
+        tail %= ALIGNMENT
         interpreter = self._at(model, operator, 0, tail)
+        initializes = place // ALIGNMENT % 2
         step = interpreter.initialize if initializes else interpreter.parse
         step(operator)
         self._check_clear(interpreter, operator)
-        return self.grown.keep(key, interpreter.memory.tail - tail)
+        return self.grown.keep(place, interpreter.memory.tail - tail)
 
-    def _learn_prepare(
-        self, model: Model, operator: Operator, key: tuple[int, int, int]
-    ) -> _Prepared:
-        _, head, tail = key
+    def _learn_prepare(self, model: Model, operator: Operator, place: int) -> _Prepared:
+        head, tail = place // ALIGNMENT % ALIGNMENT, place % ALIGNMENT
         interpreter = self._at(model, operator, head, tail)
         interpreter.prepare(operator)
         interpreter.check_prepared(operator, 0)
@@ -272,7 +276,7 @@ class _Allocator:
                 align_up(each.size_bytes, ALIGNMENT) for each in interpreter.node.scratch_requests
             ),
         )
-        return self.prepared.keep(key, found)
+        return self.prepared.keep(place, found)
 
     def _at(self, model: Model, operator: Operator, head: int, tail: int) -> Interpreter:
         """An interpreter at an operator, none of whose results counts as unused."""

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TypedDict
 
 import msgspec
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.remembered import Remembered
@@ -118,23 +119,26 @@ def _depths(model: Model, runtime: Runtime, table: StackTable) -> Iterator[tuple
 
 
 def planned_stack(model: Model, kinds: Kinds, runtime: Runtime) -> int:
-    """The bytes of ``stack_part`` for a model that calls no subgraphs."""
+    """The bytes of ``stack_part`` for a planned model, which calls no subgraphs."""
     if not runtime.table:
         return 0
-    graph, size = model.main, 0
-    for kind, operator in zip(kinds.operators, graph.operators, strict=True):
-        key = (runtime.table, runtime.kernels, kind)
-        depth = _planned_depths.get(key)
+    known = _planned_depths(runtime.table, runtime.kernels)
+    size = 0
+    for kind in set(kinds.operators):
+        depth = known.get(kind)
         if depth is None:
-            alone = Subgraph(0, "", graph.tensors, (operator,), graph.inputs, graph.outputs)
-            table = load_table(runtime.table)
-            depths = _depths(Model("", b"", 3, "", (alone,)), runtime, table)
-            depth = _planned_depths.keep(key, max(each for each, _ in depths))
+            operator = model.main.operators[kinds.operators.index(kind)]
+            alone = Model("", b"", 3, "", (replace(model.main, operators=(operator,)),))
+            depths = _depths(alone, runtime, load_table(runtime.table))
+            depth = known.keep(kind, max(each for each, _ in depths))
         size = max(size, depth)
     return size
 
 
-_planned_depths: Remembered[tuple[str, Kernels, int], int] = Remembered()
+@lru_cache(maxsize=64)
+def _planned_depths(_table: str, _kernels: Kernels) -> Remembered[int, int]:
+    """What operators of planned models reach, by kind."""
+    return Remembered()
 
 
 #: Operators measured inside a called subgraph, so that their entries need no addition.

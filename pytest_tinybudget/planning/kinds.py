@@ -43,6 +43,8 @@ def _tensor(tensor: Tensor, zeros: object) -> Hashable:
 def _quantized(quantization: Quantization) -> Hashable:
     """A channel's scale stands for those of all channels where they are the same."""
     scales, points = quantization.scales, quantization.zero_points
+    if len(scales) == len(points) == 1:
+        return scales[0], points[0], quantization.dimension
     if not scales or not points or not _is_one(scales) or not _is_one(points):
         return quantization
     return scales[0], len(scales), points[0], len(points), quantization.dimension

@@ -180,10 +180,10 @@ def _operators(model: Model, timing: _Timing) -> Iterator[tuple[str, Range | Non
         for work in work_of(model):
             yield _cycles(work, timing)
         return
+    known = _cycles_by_kind(timing)
     for operator, kind in zip(model.main.operators, kinds.operators, strict=True):
-        key = (timing, kind)
-        yield _by_kind.get(key) or _by_kind.keep(
-            key, _cycles(work_of_operator(operator, model.main), timing)
+        yield known.get(kind) or known.keep(
+            kind, _cycles(work_of_operator(operator, model.main), timing)
         )
 
 
@@ -193,7 +193,10 @@ def _cycles(work: Work, timing: _Timing) -> tuple[str, Range | None, str]:
     return work.operator, cycles, missing
 
 
-_by_kind: Remembered[tuple[_Timing, int], tuple[str, Range | None, str]] = Remembered()
+@cache
+def _cycles_by_kind(_timing: _Timing) -> Remembered[int, tuple[str, Range | None, str]]:
+    """What ``_cycles`` says of operators of planned models, by kind."""
+    return Remembered()
 
 
 @cache
