@@ -2,9 +2,9 @@
 
 ``fit.py [--mcufit mcufit]``: a network of 12 layers, depthwise-separable, with three free widths.
 A tenth of the candidates is measured in each turn, beside one ``mcufit check`` of one candidate on
-one board (``mcufit``: the program, in an environment of its own) and, where TensorFlow is installed,
-one conversion. Nothing is measured before the clock starts. The candidates' memory is that of the
-process after 4,000 candidates against after 1,000, all of them different.
+one board (the program, in an environment of its own) and, where TensorFlow is installed, one
+conversion. No candidate is measured before the clock starts. The memory is that of the process
+after 4,000 candidates against after 1,000, all of them different.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from timing import print_rows
 from timing import run
 
 from pytest_tinybudget import fit
-from pytest_tinybudget.planning import model_of
 from pytest_tinybudget.fitting.space import chosen_layers
 from pytest_tinybudget.fitting.space import plan_of
+from pytest_tinybudget.planning import model_of
 
 
 BOARDS = ("arduino-nano-33-ble", "raspberry-pi-pico", "esp32", "nucleo-l4r5zi")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import random
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,15 +15,23 @@ from hypothesis import strategies as st
 from modelmaker import ModelMaker
 from networks import calling_network
 
+from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.lifetime import Span
 from pytest_tinybudget.footprint.lifetime import called_subgraphs
 from pytest_tinybudget.footprint.lifetime import lifetimes
 from pytest_tinybudget.footprint.planner import Request
+from pytest_tinybudget.footprint.planner import _looked_up
+from pytest_tinybudget.footprint.planner import _walked
 from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import placement_order
 from pytest_tinybudget.footprint.planner import plan
 from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
+
+
+SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 @st.composite
@@ -58,7 +69,41 @@ def walk_the_list(buffers: list[Request]) -> list[int]:
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.lists(requests(), max_size=30))
 def test_every_buffer_lies_where_tflm_puts_it(buffers: list[Request]) -> None:
-    assert plan(buffers) == walk_the_list(buffers)
+    assert _walked(buffers) == _looked_up(buffers) == walk_the_list(buffers)
+
+
+def test_a_plan_of_few_buffers_and_one_of_many_are_made_alike() -> None:
+    rng = random.Random(22)
+    for count in (127, 128, 129, 180):
+        firsts = [rng.randint(0, count) for _ in range(count)]
+        buffers = [Request(16 * rng.randint(0, 40), at, at + rng.randint(0, 9)) for at in firsts]
+        assert plan(buffers) == walk_the_list(buffers)
+        assert _walked(buffers) == _looked_up(buffers)
+
+
+@pytest.mark.campaign
+def test_thousands_of_random_plans_and_those_of_shared_models_are_made_alike() -> None:
+    rng = random.Random(220)
+    for _ in range(5000):
+        count = rng.randint(1, 160)
+        firsts = [rng.randint(-1, count) for _ in range(count)]
+        buffers = [
+            Request(
+                rng.choice((1, 16, 16)) * rng.randint(0, 64),
+                at,
+                at + rng.choice((0, 1, 1, 2, rng.randint(0, count))),
+                None if rng.random() < 0.9 else 16 * rng.randint(0, 50),
+            )
+            for at in firsts
+        ]
+        assert _walked(buffers) == _looked_up(buffers) == walk_the_list(buffers)
+    for path in sorted(SHARED.glob("models/*.tflite")):
+        arena = simulate(load_model(path), RUNTIMES["m4_cmsisnn"]).arena
+        for order in (1, -1) if arena is not None else ():
+            buffers = [Request(each.bytes, each.first, each.last) for each in arena.buffers][
+                ::order
+            ]
+            assert _walked(buffers) == _looked_up(buffers) == walk_the_list(buffers)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -24,7 +24,6 @@ from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards import Board
-from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.single import pair_of
 from pytest_tinybudget.fitting.space import Plan
 from pytest_tinybudget.fitting.space import choices

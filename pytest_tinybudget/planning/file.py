@@ -87,7 +87,9 @@ def _graph(graph: Subgraph, codes: Mapping[str, int], *, named: bool) -> Table:
             "tensors": Vector([tensor_table(each, named=named) for each in graph.tensors]),
             "inputs": _numbers(graph.inputs),
             "outputs": _numbers(graph.outputs),
-            "operators": Vector([operator_table(each, codes[each.name]) for each in graph.operators]),
+            "operators": Vector(
+                [operator_table(each, codes[each.name]) for each in graph.operators]
+            ),
         },
     )
 

@@ -66,8 +66,8 @@ def file_bytes(graph: Subgraph, kinds: Kinds | None, *, named: bool) -> int:
     codes: dict[str, int] = {}
     for operator, kind in zip(graph.operators, kinds.operators, strict=True):
         code = codes.setdefault(operator.name, len(codes))
-        key = (kind, code > 0, "operator")
-        held.add(_held.get(key) or _held.keep(key, _sum(operator_table(operator, code))))
+        place = (kind, code > 0)
+        held.add(_held.get(place) or _held.keep(place, _sum(operator_table(operator, code))))
     contents = {each.buffer: len(each.data) for each in graph.tensors if each.data}
     held.add(_frame(graph, len(contents)))
     held.words += sum((size + _WORD) // _WORD * _WORD for size in names)
