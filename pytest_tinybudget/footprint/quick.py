@@ -30,6 +30,7 @@ from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import plan
 from pytest_tinybudget.footprint.preparation import ELEMENT_BYTES
 from pytest_tinybudget.footprint.preparation import SCRATCH_REQUESTS_PER_OPERATOR
+from pytest_tinybudget.footprint.preparation import Node
 from pytest_tinybudget.footprint.preparation import ScratchRequest
 from pytest_tinybudget.footprint.resolve import why_unresolved
 from pytest_tinybudget.footprint.result import Arena
@@ -189,7 +190,7 @@ class _Allocator:
 
     def __init__(self, firmware: Firmware) -> None:
         self.firmware = firmware
-        self.intermediates = not firmware.runtime.tflm.has("intermediate tensors are refused")
+        self.refuses_intermediates = firmware.runtime.tflm.has("intermediate tensors are refused")
         layout = firmware.runtime.tflm.struct("ScratchBufferRequest")
         self.request_bytes = firmware.runtime.abi.size_of(layout)
         self.starts: Remembered[tuple[int, int], Memory] = Remembered()
@@ -297,9 +298,13 @@ class _Allocator:
             or why_unresolved(operator, self.firmware)
             or any(each.type not in ELEMENT_BYTES for each in used)
             or any(each.type in version.untyped for each in used)
-            or (operator.intermediates and not self.intermediates)
+            or (self.refuses_intermediates and self._intermediate_bytes(node, operator))
         ):
             raise _UnclearError
+
+    def _intermediate_bytes(self, node: Node, operator: Operator) -> int:
+        tensors = (node.subgraph.tensors[index] for index in operator.intermediates)
+        return sum(node.bytes(node.subgraph, each) for each in tensors)
 
     def _learn_spans(self, model: Model, kinds: Kinds) -> _Spans:
         if any(misread(model, frozenset({0}))):
