@@ -46,6 +46,7 @@ from pytest_tinybudget.commands import runtime
 from pytest_tinybudget.commands import schema
 from pytest_tinybudget.commands import shrink
 from pytest_tinybudget.commands import tighten
+from pytest_tinybudget.commands.options import Json
 
 
 #: The help's groups, each with its commands in the order in which one needs them.
@@ -148,6 +149,13 @@ def command_line_parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     """Says of a wrong argument which code it has, as every other error does; so do commands'."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        words = sys.argv[1:] if args is None else list(args)
+        option = self._option_string_actions.get("--json")
+        if isinstance(option, Json):
+            words = option.joined(words, self.prog)
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         told = f"{self.prog}: {message} [{WRONG_USAGE}] (see {self.prog} --help)"

@@ -29,11 +29,13 @@ from pytest_tinybudget.boards.describe import rows
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import runtime_of
+from pytest_tinybudget.commands.options import told_as_json
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import columns
@@ -85,7 +87,7 @@ def add_commands(subparsers: Subparsers) -> None:
         default="static",
         help="with --fits: where the arena goes (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
+    add_json_option(parser, "JSON, sizes in bytes,")
     parser.set_defaults(run=run)
 
 
@@ -108,7 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
         lines = _listing(boards)
     if arguments.json:
         records = [_record(board, verdicts.get(board.id)) for board in boards]
-        lines = [json.dumps(records, indent=2)]
+        if told_as_json(arguments, json.dumps(records, indent=2) + "\n"):
+            return 0
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
 

@@ -33,7 +33,7 @@ def add_commands(subparsers: Subparsers) -> None:
         details=f"A model's file is checked against the room of each --board.\n{EXIT_CODES}",
         example="tinybudget check\n"
         "tinybudget check models/kws.tflite --board pico --board esp32\n"
-        "tinybudget check firmware/tinybudget.toml::kws --json build/tinybudget.json",
+        "tinybudget check firmware/tinybudget.toml::kws --json=build/tinybudget.json",
     )
     parser.add_argument(
         "paths",
@@ -68,7 +68,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--no-cache", action="store_true", help="convert and measure all models anew"
     )
-    add_report_options(parser, "--json")
+    add_report_options(parser, takes_next="always")
     parser.set_defaults(run=run)
 
 

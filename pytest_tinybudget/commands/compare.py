@@ -20,6 +20,7 @@ from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import add_plan_option
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
@@ -27,6 +28,7 @@ from pytest_tinybudget.commands.options import declared_costs
 from pytest_tinybudget.commands.options import declared_shapes
 from pytest_tinybudget.commands.options import planned_model_of
 from pytest_tinybudget.commands.options import runtime_of
+from pytest_tinybudget.commands.options import told_as_json
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import Align
@@ -99,7 +101,7 @@ def add_commands(subparsers: Subparsers) -> None:
     add_cost_option(parser)
     add_shape_option(parser)
     add_plan_option(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON: bytes and seconds")
+    add_json_option(parser, "JSON, in bytes and seconds,")
     parser.set_defaults(run=run)
 
 
@@ -118,8 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
         for path in dict.fromkeys(arguments.models)
     }
     if arguments.json:
-        sys.stdout.write(json.dumps(_records(placings), indent=2) + "\n")
-        return 0
+        text = json.dumps(_records(placings), indent=2) + "\n"
+        if told_as_json(arguments, text):
+            return 0
     style = Console(sys.stdout).style
     if len(placings) == 1:
         (found,) = placings.values()

@@ -15,6 +15,7 @@ from pytest_tinybudget.commands.base import write_results
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import write_output
 from pytest_tinybudget.commands.outcome import add_format_option
 from pytest_tinybudget.commands.outcome import exit_code
@@ -47,9 +48,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--save-base", metavar="FILE", type=Path, help="write the base's results file"
     )
-    parser.add_argument(
-        "--json", metavar="FILE", type=Path, help="write the newer side's results file"
-    )
+    add_json_option(parser, "the newer side's results file", takes_next="always")
     add_format_option(parser, required=False)
     parser.add_argument(
         "-o", "--output", metavar="PATH", default="-", help="file for --format (default: stdout)"
@@ -70,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
         from pytest_tinybudget.report import formats
 
         formats.require_format(arguments.format)
+        if arguments.json == arguments.output == "-":
+            raise TinybudgetError("diff: --json and --format both print; give one a file")
     elif arguments.output != "-":
         raise TinybudgetError("diff: --output is the file for --format, which was not given")
     comparison = _commit(arguments) if arguments.base else _files(arguments)
@@ -85,7 +86,7 @@ def _print(arguments: argparse.Namespace, comparison: Comparison) -> None:
     from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.report.diff_text import comparison_lines
 
-    console = Console(sys.stdout, arguments.color)
+    console = Console(sys.stderr if arguments.json == "-" else sys.stdout, arguments.color)
     verbosity = arguments.verbose - arguments.quiet
     console.print(comparison_lines(comparison, console.style, verbosity=verbosity))
 
@@ -112,6 +113,7 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
 
     from pytest_tinybudget.gate.judgement import Rules
     from pytest_tinybudget.gate.pipeline import Gate
+    from pytest_tinybudget.results import writer
     from pytest_tinybudget.workspace import Workspace
 
     arguments.paths = arguments.paths or ["."]
@@ -129,5 +131,5 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
     if arguments.save_base is not None and base is not None:
         write_results(arguments.save_base, base.pairs, base.provenance)
     if arguments.json is not None:
-        write_results(arguments.json, results, baseline.provenance)
+        write_output(arguments.json, writer.render(results, baseline.provenance))
     return compared(baseline, results)

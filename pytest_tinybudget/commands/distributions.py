@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import runtime_named
+from pytest_tinybudget.commands.options import told_as_json
 
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def add_show(subparsers: Subparsers) -> None:
         example='tinybudget runtime show "zephyr 4.1"\ntinybudget runtime show m4_cmsisnn',
     )
     parser.add_argument("name", nargs="+", metavar="NAME", help="as 'tinybudget runtime' lists it")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(parser)
     parser.set_defaults(run=show)
 
 
@@ -48,8 +50,9 @@ def run_list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         records = [_record(each) for each in distributions().values()]
         shipped = [_runtime_record(name, each) for name, each in RUNTIMES.items()]
-        print(json.dumps({"distributions": records, "runtimes": shipped}, indent=2))
-        return 0
+        text = json.dumps({"distributions": records, "runtimes": shipped}, indent=2) + "\n"
+        if told_as_json(arguments, text):
+            return 0
     sys.stdout.writelines(f"{line}\n" for line in _listing(distributions().values()))
     return 0
 
@@ -66,15 +69,12 @@ def show(arguments: argparse.Namespace) -> int:
     distribution = named(name)
     if distribution is None:
         runtime = runtime_named(name)
-        if arguments.json:
-            print(json.dumps(_runtime_record(name, runtime), indent=2))
-        else:
-            sys.stdout.writelines(f"{line}\n" for line in _wrapped(_described_runtime(runtime)))
-        return 0
-    if arguments.json:
-        print(json.dumps(_record(distribution), indent=2))
+        record, described = _runtime_record(name, runtime), _described_runtime(runtime)
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _wrapped(_described(distribution)))
+        record, described = _record(distribution), _described(distribution)
+    if arguments.json and told_as_json(arguments, json.dumps(record, indent=2) + "\n"):
+        return 0
+    sys.stdout.writelines(f"{line}\n" for line in _wrapped(described))
     return 0
 
 

@@ -20,6 +20,8 @@ from msgspec import to_builtins
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
+from pytest_tinybudget.commands.options import told_as_json
 
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def add_commands(subparsers: Subparsers) -> None:
         example="tinybudget doctor\ntinybudget doctor firmware --json",
     )
     parser.add_argument("path", nargs="?", default=".", type=Path, help="folder (default: here)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -86,11 +88,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise TinybudgetError(f"{arguments.path}: expected a folder")
     findings = [*_tool(), *_extras(), *_cache(), *_project(arguments.path)]
     findings += _declarations(arguments.path)
+    code = int(any(finding.state == "broken" for finding in findings))
     if arguments.json:
-        print(json.dumps(to_builtins(findings), indent=2))
-    else:
-        _print(findings)
-    return int(any(finding.state == "broken" for finding in findings))
+        text = json.dumps(to_builtins(findings), indent=2) + "\n"
+        if told_as_json(arguments, text):
+            return code
+    _print(findings)
+    return code
 
 
 def _print(findings: Sequence[Finding]) -> None:

@@ -19,6 +19,8 @@ from pytest_tinybudget.base.units import format_range
 from pytest_tinybudget.base.units import parse_quantity
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
+from pytest_tinybudget.commands.options import told_as_json
 from pytest_tinybudget.graph.locations import is_c_source
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import wrapped
@@ -74,7 +76,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--voltage", metavar="V", help=f'supply, such as "3.3 V" (default: {_VOLTS:g} V)'
     )
-    parser.add_argument("--json", action="store_true", help="print JSON in SI units and hours")
+    add_json_option(parser, "JSON, in SI units and hours,")
     parser.set_defaults(run=run)
 
 
@@ -112,8 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.json:
         record = _record(arguments, board, latency, energy, battery)
-        sys.stdout.write(json.dumps(record, indent=2) + "\n")
-        return 0
+        if told_as_json(arguments, json.dumps(record, indent=2) + "\n"):
+            return 0
     style = Console(sys.stdout).style
     for label, text in _lines(latency, energy, cycle, battery):
         start = f"{label + ':':<{_LABEL_CELLS}}"

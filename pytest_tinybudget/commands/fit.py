@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
+from pytest_tinybudget.commands.options import write_output
 
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def add_commands(subparsers: Subparsers) -> None:
         help="default: arena,macs; besides these ram, flash, seconds",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="all of each board's front")
-    for name, what in (("json", "all candidates"), ("csv", "a row each"), ("html", "with a plot")):
+    add_json_option(parser, "all candidates as JSON", takes_next="always")
+    for name, what in (("csv", "a row each"), ("html", "with a plot")):
         parser.add_argument(
             f"--{name}", metavar="PATH", type=Path, help=f"write {what} ('-': standard output)"
         )
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.fitting import fit
     from pytest_tinybudget.fitting import render
 
-    if [arguments.json, arguments.csv, arguments.html].count(Path("-")) > 1:
+    if list(map(str, (arguments.json, arguments.csv, arguments.html))).count("-") > 1:
         raise TinybudgetError("fit: only one report can go to standard output")
     found = fit(
         _plan(arguments.plan),
@@ -93,8 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for path, made in reports:
         if path is not None:
-            _write(path, made(found))
-    if Path("-") not in (arguments.json, arguments.csv, arguments.html):
+            write_output(str(path), made(found))
+    if "-" not in map(str, (arguments.json, arguments.csv, arguments.html)):
         print(render.text(found, every=arguments.verbose), end="")
     return 0 if all(found.front.values()) else 1
 
@@ -131,12 +133,3 @@ def _limits(given: list[str]) -> dict[str, str]:
 
 def _names(given: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in given.split(",") if name.strip())
-
-
-def _write(path: Path, content: str) -> None:
-    from pytest_tinybudget.base.files import write_file
-
-    if path == Path("-"):
-        sys.stdout.write(content)
-    else:
-        write_file(path, content.encode())

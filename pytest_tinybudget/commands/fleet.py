@@ -23,7 +23,9 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import declared_rollout
+from pytest_tinybudget.commands.options import told_as_json
 
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def _add_list(commands: Subparsers) -> None:
     parser.add_argument("--state", metavar="STATE", help="only online, offline or updating ones")
     parser.add_argument("--version", metavar="VERSION", help="only those that run it")
     parser.add_argument("-n", "--most", type=int, metavar="N", help="at most N devices")
-    _add_json(parser, "a JSON object a line")
+    add_json_option(parser, "a JSON object a line")
 
 
 def _add_seen(commands: Subparsers) -> None:
@@ -181,7 +183,7 @@ def _add_next(commands: Subparsers) -> None:
     parser.add_argument("-n", "--most", type=int, metavar="N", help="at most N devices")
     parser.add_argument("--worker", metavar="NAME", help="who gets them")
     parser.add_argument("--again", action="store_true", help="those handed out, without a result")
-    _add_json(parser, "a JSON object a line")
+    add_json_option(parser, "a JSON object a line")
 
 
 def _add_report(commands: Subparsers) -> None:
@@ -214,7 +216,7 @@ def _add_advance(commands: Subparsers) -> None:
         example="tinybudget fleet advance",
         run=_advance,
     )
-    _add_json(parser)
+    add_json_option(parser)
 
 
 def _add_verify(commands: Subparsers) -> None:
@@ -226,7 +228,7 @@ def _add_verify(commands: Subparsers) -> None:
         example="tinybudget fleet verify",
         run=_verify,
     )
-    _add_json(parser)
+    add_json_option(parser)
 
 
 def _add_halt(commands: Subparsers) -> None:
@@ -273,7 +275,7 @@ def _add_status(commands: Subparsers) -> None:
         example="tinybudget fleet status\ntinybudget fleet status --json",
         run=_status,
     )
-    _add_json(parser)
+    add_json_option(parser)
     add_color_option(parser)
 
 
@@ -286,7 +288,7 @@ def _add_history(commands: Subparsers) -> None:
         run=_history,
     )
     parser.add_argument("-n", "--most", type=int, metavar="N", help="the newest N decisions")
-    _add_json(parser, "a JSON object a line")
+    add_json_option(parser, "a JSON object a line")
 
 
 def _command(
@@ -333,10 +335,6 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="source", metavar="FILE", help=_FROM_FILE)
 
 
-def _add_json(parser: argparse.ArgumentParser, what: str = "JSON") -> None:
-    parser.add_argument("--json", action="store_true", help=f"print {what}")
-
-
 # Commands
 
 
@@ -367,10 +365,11 @@ def _list(arguments: argparse.Namespace) -> int:
         raise TinybudgetError(f"--state: {error.message}; expected {', '.join(STATES)}")
     most = None if arguments.most is None else _most(arguments)
     with _opened(arguments) as store:
-        found = listed(store, state=arguments.state, version=arguments.version)
         if arguments.json:
-            _print_json_lines(map(to_builtins, islice(found, most)))
-            return 0
+            found = listed(store, state=arguments.state, version=arguments.version)
+            if _told_as_json_lines(arguments, map(to_builtins, islice(found, most))):
+                return 0
+        found = listed(store, state=arguments.state, version=arguments.version)
         shown = list(islice(found, most or _MOST_LISTED))
         more = next(found, None) is not None
     console = _console()
@@ -414,14 +413,20 @@ def _next(arguments: argparse.Namespace) -> int:
         else:
             most = None if arguments.most is None else _most(arguments)
             updates = claim(store, most=most, worker=arguments.worker or "")
+        if arguments.json == "-":
+            _told_as_json_lines(arguments, map(_next_record, updates))
+            return 0
+        rows = list(updates) if arguments.json else updates
         if arguments.json:
-            rows = (dict(zip(_NEXT_COLUMNS, each, strict=True)) for each in updates)
-            _print_json_lines(rows)
-        else:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(_NEXT_COLUMNS)
-            writer.writerows(updates)
+            _told_as_json_lines(arguments, map(_next_record, rows))
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(_NEXT_COLUMNS)
+        writer.writerows(rows)
     return 0
+
+
+def _next_record(update: tuple[object, ...]) -> dict[str, object]:
+    return dict(zip(_NEXT_COLUMNS, update, strict=True))
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -447,11 +452,8 @@ def _advance(arguments: argparse.Namespace) -> int:
     with _opened(arguments) as store:
         step = advance(store)
     rolls_back = step.action == "halt" and step.rollout.undoes is not None
-    if arguments.json:
-        _print_json(
-            {"action": step.action, "reason": step.reason, "rollout": _record(step.rollout)}
-        )
-    else:
+    record = {"action": step.action, "reason": step.reason, "rollout": _record(step.rollout)}
+    if not _told_as_json(arguments, record):
         print(f"{step.action}: {step.reason}")
         if rolls_back:
             print(f"{_devices(step.rollout.devices)} go back: tinybudget fleet next")
@@ -468,20 +470,16 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     with _opened(arguments) as store:
         verified = verify(store)
-    if arguments.json:
-        names = ("device", "expected", "runs")
-        others = [dict(zip(names, other, strict=True)) for other in verified.others]
-        _print_json(
-            {
-                "passed": verified.passed,
-                "rollout": verified.rollout.number,
-                "confirmed": verified.confirmed,
-                "unconfirmed": verified.untold,
-                "awaited": verified.awaited,
-                "others": others,
-            }
-        )
-    else:
+    names = ("device", "expected", "runs")
+    record = {
+        "passed": verified.passed,
+        "rollout": verified.rollout.number,
+        "confirmed": verified.confirmed,
+        "unconfirmed": verified.untold,
+        "awaited": verified.awaited,
+        "others": [dict(zip(names, other, strict=True)) for other in verified.others],
+    }
+    if not _told_as_json(arguments, record):
         console = _console()
         console.print(verified_lines(verified, console.style))
     return 0 if verified.passed else 1
@@ -520,20 +518,17 @@ def _status(arguments: argparse.Namespace) -> int:
 
     with _opened(arguments) as store:
         now = status(store)
-    if arguments.json:
-        _print_json(
-            {
-                "devices": now.devices,
-                "online": now.online,
-                "offline": now.offline,
-                "updating": now.updating,
-                "versions": [{"version": name, "devices": count} for name, count in now.versions],
-                "rollout": now.rollout and _record(now.rollout),
-                "counts": now.counts and to_builtins(now.counts),
-                "last_decision": now.last and to_builtins(now.last),
-            }
-        )
-    else:
+    record = {
+        "devices": now.devices,
+        "online": now.online,
+        "offline": now.offline,
+        "updating": now.updating,
+        "versions": [{"version": name, "devices": count} for name, count in now.versions],
+        "rollout": now.rollout and _record(now.rollout),
+        "counts": now.counts and to_builtins(now.counts),
+        "last_decision": now.last and to_builtins(now.last),
+    }
+    if not _told_as_json(arguments, record):
         console = _console(arguments.color)
         console.print(status_lines(now, console.style))
     return 0
@@ -545,11 +540,10 @@ def _history(arguments: argparse.Namespace) -> int:
 
     with _opened(arguments) as store:
         decisions = list(decided(store.connection, most=_most(arguments)))[::-1]
-    if arguments.json:
-        _print_json_lines(map(to_builtins, decisions))
-    else:
-        console = _console()
-        console.print(history_lines(decisions, console.style))
+    if arguments.json and _told_as_json_lines(arguments, map(to_builtins, decisions)):
+        return 0
+    console = _console()
+    console.print(history_lines(decisions, console.style))
     return 0
 
 
@@ -677,12 +671,20 @@ def _console(color: Color = "auto") -> Console:
     return Console(sys.stdout, color)
 
 
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2))
+def _told_as_json(arguments: argparse.Namespace, value: object) -> bool:
+    """Write ``value`` where ``--json`` says, if it is given; whether it is all that is printed."""
+    if not arguments.json:
+        return False
+    return told_as_json(arguments, json.dumps(value, indent=2) + "\n")
 
 
-def _print_json_lines(values: Iterable[object]) -> None:
-    sys.stdout.writelines(f"{json.dumps(value)}\n" for value in values)
+def _told_as_json_lines(arguments: argparse.Namespace, values: Iterable[object]) -> bool:
+    """Write a line for each of ``values`` where ``--json`` says; whether stdout got them."""
+    lines = (f"{json.dumps(value)}\n" for value in values)
+    if arguments.json != "-":
+        return told_as_json(arguments, "".join(lines))
+    sys.stdout.writelines(lines)
+    return True
 
 
 def _devices(count: int) -> str:

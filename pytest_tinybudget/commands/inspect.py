@@ -16,6 +16,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_cost_option
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import add_placement_options
 from pytest_tinybudget.commands.options import add_plan_option
 from pytest_tinybudget.commands.options import add_registrations_option
@@ -26,6 +27,7 @@ from pytest_tinybudget.commands.options import chosen_firmware
 from pytest_tinybudget.commands.options import declared_shapes
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import planned_model_of
+from pytest_tinybudget.commands.options import told_as_json
 from pytest_tinybudget.commands.options import write_output
 
 
@@ -67,7 +69,7 @@ def add_commands(subparsers: Subparsers) -> None:
         help="also run it in TFLM's interpreter, and hold each operator's output to LiteRT's; "
         "exit code 1 where it computes something else",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_json_option(parser)
     parser.add_argument(
         "--svg", metavar="PATH", help="draw the tensor arena over the operators; - for stdout"
     )
@@ -121,8 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_output(arguments.svg, inspection.render_svg(found))
         if arguments.svg == "-":
             return code
-    if arguments.json:
-        sys.stdout.write(inspection.render_json(found))
+    if arguments.json and told_as_json(arguments, inspection.render_json(found)):
         return code
     console = Console(sys.stdout, arguments.color)
     console.print(inspection.render(found, console.style, verbosity=arguments.verbose))

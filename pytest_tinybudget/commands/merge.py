@@ -31,7 +31,10 @@ def add_commands(subparsers: Subparsers) -> None:
         type=Path,
         help="results file to show the changes to; growth was judged where it was measured",
     )
-    add_report_options(parser, "-o", "--json")
+    parser.add_argument(
+        "-o", "--output", dest="json", metavar="FILE", help="write the merged results file"
+    )
+    add_report_options(parser, takes_next="if absent")
     parser.set_defaults(run=run)
 
 

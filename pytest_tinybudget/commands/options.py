@@ -6,8 +6,10 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import Literal
 from typing import TypeAlias
 from typing import cast
 
@@ -63,6 +65,80 @@ def add_color_option(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto (on a terminal), always or never",
     )
+
+
+TakesNext = Literal["never", "if absent", "always"]
+
+
+class Json(argparse.Action):
+    """``--json``, which prints JSON; ``--json=FILE`` writes it to a file besides the text.
+
+    ``takes_next`` is for the commands of which older versions had ``--json FILE``; where files are
+    what a command reads, one that is there is never taken for the one to write.
+    """
+
+    def __init__(
+        self,
+        option_strings: Sequence[str],
+        dest: str,
+        *,
+        takes_next: TakesNext = "never",
+        help_text: str,
+    ) -> None:
+        super().__init__(option_strings, dest, nargs="?", const="-", metavar="FILE", help=help_text)
+        self.takes_next = takes_next
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        _option: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values or "-")
+
+    def joined(self, words: Sequence[str], prog: str) -> list[str]:
+        """The command line ``words``, with what ``--json`` is given joined to it by ``=``."""
+        found = list(words)
+        for index, word in reversed(list(enumerate(found))):
+            if word != "--json" or "--" in found[:index]:
+                continue
+            after = found[index + 1] if index + 1 < len(found) else ""
+            if self._takes(after):
+                print(f"{prog}: --json {after} is now --json={after}", file=sys.stderr)
+                found[index : index + 2] = [f"--json={after}"]
+            else:
+                found[index] = "--json=-"
+        return found
+
+    def _takes(self, word: str) -> bool:
+        if not word or (word != "-" and word.startswith("-")):
+            return False
+        return self.takes_next == "always" or (
+            self.takes_next == "if absent" and not Path(word).exists()
+        )
+
+
+def add_json_option(
+    parser: argparse.ArgumentParser, what: str = "JSON", *, takes_next: TakesNext = "never"
+) -> None:
+    """``--json``, which means the same in every command: see ``Json``."""
+    parser.add_argument(
+        "--json",
+        action=Json,
+        takes_next=takes_next,
+        help_text=f"print {what} instead of text; --json=FILE writes it there, besides the text",
+    )
+
+
+def told_as_json(arguments: argparse.Namespace, text: str) -> bool:
+    """Write ``text`` where ``--json`` says; whether it is all that stdout gets.
+
+    Raises:
+        TinybudgetError: the file cannot be written.
+    """
+    write_output(arguments.json, text)
+    return str(arguments.json) == "-"
 
 
 def _color(text: str) -> str:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import add_color_option
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import write_output
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.commands.options import TakesNext
     from pytest_tinybudget.report.formats import Request
     from pytest_tinybudget.results.types import PairResult
     from pytest_tinybudget.results.types import Provenance
@@ -29,11 +31,9 @@ _FITS, _FAILS, _NOT_MEASURED = 0, 1, 2
 EXIT_CODES = "Exit code 0: all fit; 1: a pair does not; 2: wrong usage or input."
 
 
-def add_report_options(parser: argparse.ArgumentParser, *json_options: str) -> None:
-    """The files to write and how much to say; ``json_options`` name that of the results file."""
-    parser.add_argument(
-        *json_options, dest="json", metavar="PATH", help="write the results file; - for stdout"
-    )
+def add_report_options(parser: argparse.ArgumentParser, *, takes_next: TakesNext) -> None:
+    """The files to write and how much to say; ``takes_next`` is that of ``Json``."""
+    add_json_option(parser, "the results file", takes_next=takes_next)
     parser.add_argument("--junit-xml", metavar="PATH", help="write JUnit XML; - for stdout")
     parser.add_argument("--html", metavar="PATH", help="write a page with all pairs")
     parser.add_argument(

@@ -13,6 +13,7 @@ from pytest_tinybudget.commands.distributions import add_show
 from pytest_tinybudget.commands.distributions import run_list
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.runtime_read import add_read
 
 
@@ -31,7 +32,7 @@ def add_commands(subparsers: Subparsers) -> None:
         "flags.",
         example='tinybudget runtime\ntinybudget runtime show "esp-tflite-micro 1.3.3.1"',
     )
-    runtime.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(runtime)
     runtime.set_defaults(run=run_list)
     commands = runtime.add_subparsers(title="commands", metavar="COMMAND")
     add_show(commands)

@@ -15,6 +15,8 @@ from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
+from pytest_tinybudget.commands.options import told_as_json
 from pytest_tinybudget.commands.options import write_output
 
 
@@ -71,7 +73,7 @@ def add_read(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--write", type=Path, metavar="TOML", help="put the [runtime.NAME] into this declaration"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_json_option(parser)
     add_color_option(parser)
     parser.set_defaults(run=run)
 
@@ -98,8 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_output(arguments.output, report.declaration(read))
         if arguments.output == "-":
             return 0
-    if arguments.json:
-        sys.stdout.write(report.render_json(read))
+    if arguments.json and told_as_json(arguments, report.render_json(read)):
         return 0
     console = Console(sys.stdout, arguments.color)
     console.print(report.render(read, console.style))

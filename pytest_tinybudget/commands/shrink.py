@@ -12,9 +12,11 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import MODEL_HELP
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
+from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import given_model
+from pytest_tinybudget.commands.options import told_as_json
 from pytest_tinybudget.graph.locations import file_and_array
 from pytest_tinybudget.graph.locations import is_c_source
 from pytest_tinybudget.graph.locations import model_name
@@ -85,7 +87,7 @@ def add_commands(subparsers: Subparsers) -> None:
         help="run both files on these inputs too: .npz or .npy with an array for each input, "
         "samples first, a folder of these, or package.module:function",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
+    add_json_option(parser, "JSON, sizes in bytes,")
     add_shape_option(parser)
     parser.set_defaults(run=run)
 
@@ -117,8 +119,9 @@ def run(arguments: argparse.Namespace) -> int:
         write_file(path, shrunk.model.content)
     if arguments.json:
         reports = [{"file": str(path), **to_builtins(each.report)} for path, each in made]
-        print(json.dumps(reports[0] if len(reports) == 1 else reports, indent=2))
-        return 0
+        record = reports[0] if len(reports) == 1 else reports
+        if told_as_json(arguments, json.dumps(record, indent=2) + "\n"):
+            return 0
     for path, shrunk in made:
         print("\n".join(shrunk.report.lines()))
         print(f"  wrote {path}")
