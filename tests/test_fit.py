@@ -8,12 +8,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from pytest_tinybudget import TinybudgetError
 from pytest_tinybudget import fit
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.fitting import render
+from pytest_tinybudget.fitting.result import json_schema
 from pytest_tinybudget.fitting.space import choices
 from pytest_tinybudget.fitting.space import chosen_layers
 from pytest_tinybudget.fitting.space import count
@@ -208,10 +210,42 @@ def test_the_command_tells_and_writes_what_fit_finds(
     assert told.startswith("raspberry-pi-pico: RAM decides at layer 1 ")
     assert "20 candidates of 80 measured" in told
     written = json.loads(Path("f.json").read_text("utf-8"))
+    jsonschema.validate(written, json_schema())
     assert written["schema"] == 1
     assert len(written["candidates"]) == 20
     assert len(Path("f.csv").read_text("utf-8").splitlines()) == 21
     assert Path("f.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_the_schema_in_the_repository_is_that_of_the_code_which_a_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """``tinybudget schema --fit -o schemas/fit.schema.json`` writes it."""
+    stored = (EXAMPLE.parents[2] / "schemas" / "fit.schema.json").read_text("utf-8")
+    assert stored == json.dumps(json_schema(), indent=2) + "\n"
+    assert main(["schema", "--fit"]) == 0
+    assert capsys.readouterr().out == stored
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"boards": ["stm32f746g-discovery"]},
+        {"layers": [{"type": "conv2d", "filters": 4, "kernel": {"from": 15, "to": 20}}]},
+        {"layers": [{"type": "conv2d", "filters": 4, "kernel": 20}]},
+        {"budget": {"ram": "1 KB"}},
+    ],
+)
+def test_whatever_is_found_follows_the_schema(changed: dict[str, Any]) -> None:
+    jsonschema.validate(json.loads(render.as_json(fit(plan(**changed)))), json_schema())
+
+
+def test_the_schema_knows_every_field_and_no_other() -> None:
+    written = json.loads(render.as_json(fit(plan())))
+    for broken in ({**written, "more": 1}, {k: v for k, v in written.items() if k != "front"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(broken, json_schema())
 
 
 def test_the_command_ends_with_1_where_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:

@@ -190,6 +190,13 @@ def test_what_operators_asked_for_is_forgotten_where_it_gets_too_much(
     assert fit(PLAN, most=3) == fit(PLAN, most=3)
 
 
+def test_tensors_without_bytes_are_planned_where_the_version_plans_them() -> None:
+    model = planned_model(Network((("x", (6, 4)),), (Layer("lstm", 5),)), "lstm")
+    taken = [compare(model, Firmware(each)) for each in RUNTIMES.values()]
+    taken += [compare(model, each) for each in firmwares()]
+    assert any(taken)
+
+
 def test_a_refusal_is_left_to_the_slow_way() -> None:
     # Arduino's TFLM computes such a dense layer with the first channel's scale.
     layers = (Layer("dense", 4),)

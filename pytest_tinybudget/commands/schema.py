@@ -1,4 +1,4 @@
-"""``tinybudget schema``: the JSON Schema of a declaration, for editors, and of results files."""
+"""``tinybudget schema``: the JSON Schema of a declaration, for editors, and of files it writes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ def add_commands(subparsers: Subparsers) -> None:
         "schema",
         "print the JSON Schema of tinybudget.toml, for editors",
         details="An editor with a TOML language server then completes keys and marks mistakes. "
-        "With --results it is the schema of the results file that check --json writes.",
+        "With --results it is the schema of the results file that check --json writes, with "
+        "--fit of what fit --json writes.",
         example="tinybudget schema -o .tinybudget.schema.json",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="write to FILE (default: print)"
     )
-    parser.add_argument("--results", action="store_true", help="the schema of results files")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--results", action="store_true", help="the schema of results files")
+    kinds.add_argument("--fit", action="store_true", help="the schema of what fit --json writes")
     parser.set_defaults(run=run)
 
 
@@ -35,12 +38,22 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: the file cannot be written.
     """
-    schema = _results_schema() if arguments.results else declaration_schema()
+    schema = declaration_schema()
+    if arguments.results:
+        schema = _results_schema()
+    if arguments.fit:
+        schema = _fit_schema()
     write_output(arguments.output, json.dumps(schema, indent=2) + "\n")
     return 0
 
 
 def _results_schema() -> dict[str, Any]:
     from pytest_tinybudget.results.json_schema import json_schema
+
+    return json_schema()
+
+
+def _fit_schema() -> dict[str, Any]:
+    from pytest_tinybudget.fitting.result import json_schema
 
     return json_schema()

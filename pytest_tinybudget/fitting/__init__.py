@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_tinybudget.fitting.search import Candidate
-from pytest_tinybudget.fitting.search import Decides
-from pytest_tinybudget.fitting.search import Fit
-from pytest_tinybudget.fitting.search import OnBoard
+from pytest_tinybudget.fitting.result import Candidate
+from pytest_tinybudget.fitting.result import Decides
+from pytest_tinybudget.fitting.result import Fit
+from pytest_tinybudget.fitting.result import OnBoard
 from pytest_tinybudget.fitting.search import fit
 from pytest_tinybudget.fitting.space import Range
 

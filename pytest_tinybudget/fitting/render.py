@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from msgspec import to_builtins
 
 from pytest_tinybudget.base.units import format_size
-from pytest_tinybudget.fitting.search import Candidate
-from pytest_tinybudget.fitting.search import Fit
-from pytest_tinybudget.fitting.search import OnBoard
+from pytest_tinybudget.fitting.result import SCHEMA
+from pytest_tinybudget.fitting.result import Candidate
+from pytest_tinybudget.fitting.result import Fit
+from pytest_tinybudget.fitting.result import OnBoard
 
-
-#: Of the JSON: a number that grows when a reader would have to change.
-SCHEMA = 1
 
 _ROWS_OF_A_BOARD = 12
 _WIDTH, _HEIGHT, _MARGIN = 560, 320, 48

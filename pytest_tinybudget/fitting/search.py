@@ -15,7 +15,6 @@ from math import inf
 from math import prod
 from operator import le
 from typing import Any
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,6 +24,12 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.declaration.single import pair_of
+from pytest_tinybudget.fitting.result import FIGURES
+from pytest_tinybudget.fitting.result import Candidate
+from pytest_tinybudget.fitting.result import Decides
+from pytest_tinybudget.fitting.result import Figure
+from pytest_tinybudget.fitting.result import Fit
+from pytest_tinybudget.fitting.result import OnBoard
 from pytest_tinybudget.fitting.space import Plan
 from pytest_tinybudget.fitting.space import choices
 from pytest_tinybudget.fitting.space import chosen_layers
@@ -50,109 +55,9 @@ from pytest_tinybudget.speed.work import total_macs
 #: Of how many choices a plan's candidates are measured, unless told otherwise.
 DEFAULT_MOST = 1000
 
-#: What a front may weigh, of a candidate on a board.
-Figure = Literal["arena", "ram", "flash", "macs", "parameters", "seconds"]
-FIGURES: tuple[Figure, ...] = ("arena", "ram", "flash", "macs", "parameters", "seconds")
 #: More parameters are worth something; what they cost in arena and work is to be small.
 MAXIMIZE: tuple[Figure, ...] = ("parameters",)
 MINIMIZE: tuple[Figure, ...] = ("arena", "macs")
-
-
-class OnBoard(Struct, frozen=True, gc=False):
-    """A candidate on a board. Sizes are bytes, margins included.
-
-    Attributes:
-        board: The board's id.
-        fits: Whether it is within every limit.
-        arena: The smallest arena that works.
-        ram: RAM that it takes.
-        flash: Flash that it takes.
-        seconds: Upper end of the estimated time of an inference, ``None`` where nobody has measured
-            such a board.
-        tightest: The metric that is nearest to its limit or furthest over.
-        share: How much of that limit is taken; 1.0 is all of it.
-        peak_layer: The operator, from 0, that runs when the arena is fullest; -1 without an arena.
-        peak: That operator in words.
-        reason: Why it does not fit; empty where it does.
-    """
-
-    board: str
-    fits: bool
-    arena: int
-    ram: int
-    flash: int
-    seconds: float | None
-    tightest: str
-    share: float
-    peak_layer: int
-    peak: str
-    reason: str
-
-
-class Candidate(Struct, frozen=True):
-    """One choice of a plan.
-
-    Attributes:
-        chosen: What was chosen of each range, by name or place.
-        parameters: Numbers that training sets.
-        macs: Multiply-accumulates of an inference.
-        boards: What it takes on each board.
-    """
-
-    chosen: dict[str, int]
-    parameters: int
-    macs: int
-    boards: tuple[OnBoard, ...]
-
-
-class Decides(Struct, frozen=True):
-    """What keeps a plan from being larger on a board.
-
-    Attributes:
-        board: The board's id.
-        measured: How many candidates were measured for it.
-        fitting: How many of these fit.
-        metric: What most candidates fail for or, if all fit, what the fullest is nearest to; empty
-            where no candidate could be measured.
-        failed: How many fail for it.
-        layer: Where the arena is mostly fullest then, for a metric of RAM; else -1.
-        text: All of this in a line.
-    """
-
-    board: str
-    measured: int
-    fitting: int
-    metric: str
-    failed: int
-    layer: int
-    text: str
-
-
-class Fit(Struct, frozen=True):
-    """What came of a plan.
-
-    Attributes:
-        total: How many choices the plan has.
-        impossible: How many of those looked at are no network.
-        why_impossible: The first reason why one is none; empty where all are.
-        maximize: What is weighed, the more the better.
-        minimize: What is weighed, the less the better.
-        candidates: The choices that were measured.
-        front: For each board the indices of those candidates that fit it and that no other one
-            beats in everything that is weighed.
-        decides: What keeps the plan from being larger, for each board.
-        dense_for: The runtime for which dense layers have one scale each, if a board needs that.
-    """
-
-    total: int
-    impossible: int
-    why_impossible: str
-    maximize: tuple[str, ...]
-    minimize: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
-    front: dict[str, tuple[int, ...]]
-    decides: tuple[Decides, ...]
-    dense_for: str = ""
 
 
 def fit(
@@ -182,10 +87,7 @@ def fit(
         TinybudgetError: the plan, a board, a limit or a figure is wrong.
     """
     read = plan if isinstance(plan, Plan) else plan_of(plan, "plan")
-    wanted = (*maximize, *minimize)
-    for figure in wanted:
-        if figure not in FIGURES:
-            raise unknown("figure", figure, FIGURES)
+    more, less = _figures_of(maximize), _figures_of(minimize)
     if most < 1:
         raise TinybudgetError(f"most: expected a number from 1, found {most}")
     named = tuple(boards) or tuple(read.boards)
@@ -204,21 +106,27 @@ def fit(
     ]
     candidates, impossible, why = _candidates(read, places, most, per_channel=not dense_for)
     front = {
-        pair.board.id: _front(candidates, place, tuple(maximize), tuple(minimize))
-        for place, pair in enumerate(pairs)
+        pair.board.id: _front(candidates, place, more, less) for place, pair in enumerate(pairs)
     }
     decides = tuple(_decides(pair.board, candidates, place) for place, pair in enumerate(pairs))
     return Fit(
         total=count(read),
         impossible=impossible,
         why_impossible=why,
-        maximize=tuple(maximize),
-        minimize=tuple(minimize),
+        maximize=more,
+        minimize=less,
         candidates=tuple(candidates),
         front=front,
         decides=decides,
         dense_for=dense_for,
     )
+
+
+def _figures_of(names: Sequence[str]) -> tuple[Figure, ...]:
+    for name in names:
+        if name not in FIGURES:
+            raise unknown("figure", name, FIGURES)
+    return tuple(figure for name in names for figure in FIGURES if figure == name)
 
 
 class _Place(Struct, frozen=True):

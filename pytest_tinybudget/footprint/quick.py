@@ -309,11 +309,15 @@ class _Allocator:
     def _learn_spans(self, model: Model, kinds: Kinds) -> _Spans:
         if any(misread(model, frozenset({0}))):
             raise _UnclearError
-        found = lifetimes(model, [], self.firmware.runtime.tflm.version)
+        version = self.firmware.runtime.tflm.version
+        found = lifetimes(model, [], version)
+        keeps_empty = not version.has("empty tensors are unplanned")
         tensors = tuple(
             (tensor.index, span.first, span.last)
             for tensor, span in zip(model.main.tensors, found.tensors[0], strict=True)
-            if not tensor.is_constant and not tensor.is_variable
+            if not tensor.is_constant
+            and not tensor.is_variable
+            and (tensor.elements or keeps_empty)
         )
         operators = tuple((span.first, span.last) for span in found.operators[0])
         graph = model.main

@@ -21,7 +21,8 @@ class Kinds(Struct, frozen=True, gc=False):
     Attributes:
         operators: Of each operator: its name, options, and the kinds of its tensors.
         tensors: Of each tensor: type, shape, quantization and, of constants, what it holds.
-        order: Of the graph: which tensors each operator reads and writes, and which are constant.
+        order: Of the graph: which tensors each operator reads and writes, and which are constant,
+            variable or empty.
     """
 
     operators: tuple[int, ...]

@@ -27,8 +27,8 @@ def kinds_in(graph: Subgraph, zeros: object) -> Kinds | None:
         tuple((each.inputs, each.outputs) for each in graph.operators),
         graph.inputs,
         graph.outputs,
-        tuple(bool(each.data) for each in graph.tensors),
-        tuple(each.index for each in graph.tensors if each.is_variable),
+        tuple([bool(each.data) for each in graph.tensors]),
+        tuple([each.index for each in graph.tensors if each.is_variable or 0 in each.shape]),
     )
     return Kinds(operators, tensors, number_of(order))
 

@@ -9,7 +9,7 @@ import msgspec
 from pytest_tinybudget.results.file import strict_file
 
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TITLE = "Results of pytest-tinybudget"
 
 
@@ -22,25 +22,25 @@ def json_schema() -> dict[str, Any]:
     (reference,), components = msgspec.json.schema_components(
         (strict_file(),), ref_template="#/$defs/{name}"
     )
-    definitions = {name: _closed(each) for name, each in sorted(components.items())}
+    definitions = {name: closed(each) for name, each in sorted(components.items())}
     document = definitions.pop(reference["$ref"].rpartition("/")[2])
-    return {"$schema": _DIALECT, **document, "title": _TITLE, "$defs": definitions}
+    return {"$schema": DIALECT, **document, "title": _TITLE, "$defs": definitions}
 
 
-def _closed(node: Any) -> Any:
+def closed(node: Any) -> Any:
     """``node`` with all fields required and no others, without msgspec's titles and defaults."""
     if isinstance(node, list):
-        return [_closed(each) for each in node]
+        return [closed(each) for each in node]
     if not isinstance(node, dict):
         return node
-    closed = {
-        key: _closed(value)
+    found = {
+        key: closed(value)
         for key, value in node.items()
         if not (key == "title" and isinstance(value, str)) and key != "default"
     }
-    properties = closed.get("properties")
-    if closed.get("type") == "object" and properties:
-        closed |= {"required": sorted(properties), "additionalProperties": False}
-    if closed.get("format") == "date":  # validators do not check formats
-        closed["pattern"] = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-    return closed
+    properties = found.get("properties")
+    if found.get("type") == "object" and properties:
+        found |= {"required": sorted(properties), "additionalProperties": False}
+    if found.get("format") == "date":  # validators do not check formats
+        found["pattern"] = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+    return found

@@ -1,0 +1,131 @@
+"""What ``fit`` finds. These structs are its JSON file as well: what they say of their fields is the
+file's definition (``base/fields.py``)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from typing import Any
+from typing import Literal
+from typing import get_args
+
+import msgspec
+from msgspec import Struct
+
+from pytest_tinybudget.base.fields import about
+from pytest_tinybudget.base.fields import size
+from pytest_tinybudget.results.json_schema import DIALECT
+from pytest_tinybudget.results.json_schema import closed
+
+
+#: Of the JSON: a number that grows when a reader would have to change.
+SCHEMA = 1
+
+#: What a front may weigh, of a candidate on a board.
+Figure = Literal["arena", "ram", "flash", "macs", "parameters", "seconds"]
+FIGURES: tuple[Figure, ...] = get_args(Figure)
+
+
+class OnBoard(Struct, frozen=True, gc=False):
+    """A candidate on a board. Sizes are bytes, margins included."""
+
+    board: Annotated[str, about("The board's id.")]
+    fits: Annotated[bool, about("Whether it is within every limit.")]
+    arena: Annotated[int, size("The smallest arena that works; 0 where there is none.")]
+    ram: Annotated[int, size("RAM that it takes.")]
+    flash: Annotated[int, size("Flash that it takes.")]
+    seconds: Annotated[
+        float | None,
+        about(
+            "Upper end of the estimated time of an inference; null where nobody has measured such "
+            "a board."
+        ),
+    ]
+    tightest: Annotated[
+        str,
+        about(
+            "The metric that is nearest to its limit or furthest over it; refused: TFLM does not "
+            "run it."
+        ),
+    ]
+    share: Annotated[float, about("How much of that limit is taken; 1.0 is all of it.")]
+    peak_layer: Annotated[
+        int,
+        about(
+            "The operator, from 0, that runs when the arena is fullest; -1 without an arena.",
+            least=-1,
+        ),
+    ]
+    peak: Annotated[str, about("That operator in words.")]
+    reason: Annotated[str, about("Why it does not fit; empty where it does.")]
+
+
+class Candidate(Struct, frozen=True):
+    """One choice of a plan."""
+
+    chosen: Annotated[
+        dict[str, int], about("What was chosen of each range, by its name or its place.")
+    ]
+    parameters: Annotated[int, about("Numbers that training sets.", least=0)]
+    macs: Annotated[int, about("Multiply-accumulates of an inference.", least=0)]
+    boards: Annotated[tuple[OnBoard, ...], about("What it takes on each board.")]
+
+
+class Decides(Struct, frozen=True):
+    """What keeps a plan from being larger on a board."""
+
+    board: Annotated[str, about("The board's id.")]
+    measured: Annotated[int, about("How many candidates were measured for it.", least=0)]
+    fitting: Annotated[int, about("How many of these fit.", least=0)]
+    metric: Annotated[
+        str,
+        about(
+            "What most candidates fail for or, if all fit, what the fullest is nearest to; empty "
+            "where no candidate could be measured."
+        ),
+    ]
+    failed: Annotated[int, about("How many fail for it.", least=0)]
+    layer: Annotated[
+        int,
+        about("Where the arena is mostly fullest then, for a metric of RAM; else -1.", least=-1),
+    ]
+    text: Annotated[str, about("All of this in a line.")]
+
+
+class Fit(Struct, frozen=True):
+    """What came of a plan."""
+
+    total: Annotated[int, about("How many choices the plan has.", least=0)]
+    impossible: Annotated[int, about("How many of those looked at are no network.", least=0)]
+    why_impossible: Annotated[str, about("The first reason why one is none; empty where all are.")]
+    maximize: Annotated[tuple[Figure, ...], about("What is weighed, the more the better.")]
+    minimize: Annotated[tuple[Figure, ...], about("What is weighed, the less the better.")]
+    candidates: Annotated[tuple[Candidate, ...], about("The choices that were measured.")]
+    front: Annotated[
+        dict[str, tuple[Annotated[int, about("A place in candidates.", least=0)], ...]],
+        about(
+            "For each board those candidates that fit it and that no other one beats in everything "
+            "that is weighed."
+        ),
+    ]
+    decides: Annotated[
+        tuple[Decides, ...], about("What keeps the plan from being larger, for each board.")
+    ]
+    dense_for: Annotated[
+        str,
+        about(
+            "The runtime for which dense layers have one scale each; empty where no board needs "
+            "that."
+        ),
+    ] = ""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of what ``render.as_json`` writes."""
+    (reference,), components = msgspec.json.schema_components((Fit,), ref_template="#/$defs/{name}")
+    definitions = {name: closed(each) for name, each in sorted(components.items())}
+    document = definitions.pop(reference["$ref"].rpartition("/")[2])
+    version = {"const": SCHEMA, "description": "Grows when a reader would have to change."}
+    document["properties"] = {"schema": version, **document["properties"]}
+    document["required"] = sorted(document["properties"])
+    title = "What tinybudget fit found"
+    return {"$schema": DIALECT, **document, "title": title, "$defs": definitions}
