@@ -24,6 +24,9 @@ class Job(msgspec.Struct, frozen=True):
     float model of ``source``, where ``other_shown`` is not empty. With ``metric`` the model is
     rated by ``labels``, without one the two models' decisions are compared.
 
+    With ``noise`` it is held to the float model by what its own scales explain (``noise.py``), on
+    the calibration data of ``source`` where that is given.
+
     ``channels_first`` says how the data has the model's inputs (``convert/layout.py``).
 
     ``engine`` runs the model and ``other_engine`` the one to compare with. ``check_engine`` and
@@ -41,6 +44,7 @@ class Job(msgspec.Struct, frozen=True):
     threshold: float
     labels: str = ""
     metric: str = ""
+    noise: bool = False
     tolerance: float | None = None
     other_shown: str = ""
     check_engine: str = ""

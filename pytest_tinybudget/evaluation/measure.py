@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 #: Increase this when the same models and data give other results.
-_REVISION = 2
+_REVISION = 3
 
 #: Fields that do not change the result, such as names for messages.
 _NOT_IN_THE_RESULT = ("shown", "data", "data_shown", "other_shown", "source", "timeout_seconds",
@@ -61,11 +61,12 @@ class EvaluationRequest(Struct, frozen=True):
     Attributes:
         model: the model.
         shown: its name in messages.
-        data: the held-out samples.
+        data: the held-out samples; ``None`` for the calibration data of ``reference``'s source.
         limits: time and memory that the evaluation may take, as for a conversion.
         labels: the array of ``data`` that a ``metric`` compares with.
         metric: what rates the model; without one, its decisions are compared with those of
             ``reference``.
+        noise: whether the question is how far its outputs lie from those of ``reference``.
         tolerance: how far outputs may lie apart and still agree.
         reference: what the model is compared with.
         channels_first: how the data has the model's inputs (``convert/layout.py``).
@@ -73,10 +74,11 @@ class EvaluationRequest(Struct, frozen=True):
 
     model: Model
     shown: str
-    data: HeldOut
+    data: HeldOut | None
     limits: Conversion
     labels: str = ""
     metric: str = ""
+    noise: bool = False
     tolerance: float | None = None
     reference: ReferenceModel | None = None
     channels_first: tuple[int, ...] = ()
@@ -146,17 +148,18 @@ def _job(request: EvaluationRequest, choice: Choice, reference: Choice | None) -
     return Job(
         shown=request.shown,
         engine=choice.first.name,
-        check_engine=choice.second.name if choice.second else "",
+        check_engine=choice.second.name if choice.second and not request.noise else "",
         other_engine=reference.first.name if reference else "",
         other_check_engine=reference.second.name if reference and reference.second else "",
-        data=str(data.path.absolute()),
-        data_shown=data.shown,
-        inputs=data.inputs,
-        normalize=data.normalize,
-        output=data.output,
-        threshold=data.threshold,
+        data=str(data.path.absolute()) if data else "",
+        data_shown=data.shown if data else "",
+        inputs=data.inputs if data else (),
+        normalize=data.normalize if data else None,
+        output=data.output if data else 0,
+        threshold=data.threshold if data else 0.0,
         labels=request.labels,
         metric=request.metric,
+        noise=request.noise,
         tolerance=request.tolerance,
         other_shown=other.shown if other else "",
         channels_first=request.channels_first,
@@ -225,7 +228,8 @@ def _parts(
     yield repr([item for item in settings.items() if item[0] not in _NOT_IN_THE_RESULT]).encode()
     yield hashlib.sha256(request.model.content).digest()
     try:
-        yield file_digest(request.data.path)
+        if request.data:
+            yield file_digest(request.data.path)
         if request.reference and request.reference.source:
             source = request.reference.source
             yield fingerprint(source.source, kind_of(source.source), source.settings).encode()

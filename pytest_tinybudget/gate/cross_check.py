@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.errors import not_verified
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.evaluation.against_float import FloatComparison
 from pytest_tinybudget.evaluation.operators import Comparison
 from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.graph.model import Model
@@ -51,7 +52,8 @@ class RealRun(Struct, frozen=True):
     ``failure`` says why it did not load or run (``""``: it ran). ``head`` and
     ``simulated_head`` are the bytes that it and the simulation gave to activations and scratch.
     ``outputs`` is how its operators' outputs compare with LiteRT's, ``None`` where it did not run.
-    ``bias`` warns of biases that LiteRT reads as another type.
+    ``bias`` warns of biases that LiteRT reads as another type. ``source`` is how its outputs
+    compare with those of the float model, ``None`` where none is known.
     """
 
     failure: str = ""
@@ -59,17 +61,22 @@ class RealRun(Struct, frozen=True):
     simulated_head: int = 0
     outputs: Comparison | None = None
     bias: str = ""
+    source: FloatComparison | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was compared, and what was not."""
-        if self.outputs is None:
-            return ()
-        return tuple(filter(None, (self.outputs.summary, *self.outputs.notes)))
+        told = self.outputs and (self.outputs.summary, *self.outputs.notes)
+        return tuple(filter(None, (*(told or ()), *(self.source.notes if self.source else ()))))
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Warnings: what was not compared, and where LiteRT is wrong for sure."""
+        return tuple(filter(None, (self.doubt, self.source.doubt if self.source else "")))
 
     @property
     def doubt(self) -> str:
-        """Why no output was compared, or where LiteRT is wrong for sure: a warning."""
+        """Why no operator's output was compared, or where LiteRT is wrong for sure: a warning."""
         if self.outputs is not None and self.outputs.why_not:
             return f"verify: outputs not compared: {self.outputs.why_not}"
         return f"verify: {self.bias}" if self.bias else ""
@@ -91,6 +98,8 @@ class RealRun(Struct, frozen=True):
         if self.outputs is not None and self.outputs.first is not None:
             headline = f"verify: TFLM computes something else: {self.outputs.first.text}"
             return replace(verdict, outcome="unmet", headline=headline)
+        if self.source is not None and self.source.failure:
+            return replace(verdict, outcome="unmet", headline=f"verify: {self.source.failure}")
         return verdict
 
 

@@ -113,11 +113,11 @@ class Gate(Struct, frozen=True, eq=False):
 
     def _on_a_board(self, pair: Pair | GroupPair, *, details: bool) -> PairResult:
         found = measurement(pair, self.workspace, details=details)
-        run = self._real_run(found)
+        run = self._real_run(pair, found)
         result = judged(pair, found, self.rules, run=run, details=details)
         result = _described(pair, found, result, self.workspace)
         if run is not None:
-            result = warned(result, (run.doubt,) if run.doubt else ())
+            result = warned(result, run.doubts)
             result = replace(result, notes=(*result.notes, *run.notes))
         if self.rules.waste:
             from pytest_tinybudget.gate.waste import with_waste
@@ -144,14 +144,25 @@ class Gate(Struct, frozen=True, eq=False):
             return replace(result, reasons=(*result.reasons, *lines))
         return replace(result, notes=(*result.notes, *lines))
 
-    def _real_run(self, found: Measurement) -> RealRun | None:
-        """Run the model in the real interpreter, if ``verify`` is set; groups are not run."""
+    def _real_run(self, pair: Pair | GroupPair, found: Measurement) -> RealRun | None:
+        """Run the model in the real interpreter, if ``verify`` is set; groups are not run.
+
+        One that runs is held to its float source as well.
+        """
         if not self.rules.verify or found.accelerated or len(found.models) > 1:
             return None
+        from pytest_tinybudget.evaluation.against_float import compare_with_float
         from pytest_tinybudget.gate.cross_check import cross_check
 
-        (model,) = found.models
-        return self.workspace.once(model, "real run", lambda: cross_check(model))
+        (model,), (declared,) = found.models, pair.models
+        run = self.workspace.once(model, "real run", lambda: cross_check(model))
+        if run.failure:
+            return run
+        key = ("held to float", declared.source, declared.conversion, declared.accuracy)
+        source = self.workspace.once(
+            model, key, lambda: compare_with_float(declared, self.workspace)
+        )
+        return replace(run, source=source)
 
     def _advised(
         self,

@@ -38,6 +38,9 @@ class Trained(Protocol):
     def run(self, sample: Sample) -> list[Any]:
         """The float model's outputs for one sample, with batch."""
 
+    def float_file(self) -> bytes:
+        """The model as TF Lite in floating point: what ``convert`` quantizes."""
+
     def convert(self, samples: Sequence[Sample], job: Job) -> bytes:
         """The model as full-integer TF Lite, calibrated with ``samples``."""
 

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from pytest_tinybudget.convert.worker.problem import first_line
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.convert.worker.backend import Sample
     from pytest_tinybudget.convert.worker.backend import Trained
 
 
@@ -59,7 +61,6 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     from pytest_tinybudget.convert.worker.drift import drift
     from pytest_tinybudget.convert.worker.drift import not_comparable
     from pytest_tinybudget.convert.worker.repack import repack
-    from pytest_tinybudget.convert.worker.representative import samples_of
     from pytest_tinybudget.graph.tflite import read_model
     from pytest_tinybudget.shrinking.strip import strip
 
@@ -67,9 +68,8 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     folder.write_step(FIRST_STEP)
     trained = load(job)
     folder.write_step("reading representative data")
-    function = _data_function(job) if job.data_function else None
-    samples, notes = samples_of(job, trained.inputs, function)
-    is_given = job.data_path is not None or function is not None
+    samples, notes = calibration_samples(job, trained)
+    is_given = job.data_path is not None or job.data_function is not None
     warnings = [*trained.warnings, *(trained.doubts(samples) if is_given else [])]
     folder.write_step("converting")
     content = trained.convert(samples, job)
@@ -99,6 +99,18 @@ def load(job: Job) -> Trained:
     custom = _imported(job.custom_objects, "custom_objects") if job.custom_objects else None
     trained: Trained = _loader(job)(job, custom)
     return trained
+
+
+def calibration_samples(job: Job, trained: Trained) -> tuple[Sequence[Sample], list[str]]:
+    """The samples that ``trained`` is calibrated with, and notes on them.
+
+    Raises:
+        WorkerError: the data cannot be read or does not fit the model.
+    """
+    from pytest_tinybudget.convert.worker.representative import samples_of
+
+    function = _data_function(job) if job.data_function else None
+    return samples_of(job, trained.inputs, function)
 
 
 def _loader(job: Job) -> Callable[[Job, ModuleType | None], Any]:

@@ -223,6 +223,10 @@ class LiteRTModel:
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
 
+    def float_file(self) -> bytes:
+        """The float ``.tflite``, as the quantizer gets it."""
+        return self._content
+
     def convert(self, samples: Sequence[Sample], job: Job) -> bytes:
         """Full-integer TF Lite.
 

@@ -155,6 +155,13 @@ class TensorFlowModel:
             ),
         )
 
+    def float_file(self) -> bytes:
+        """The model as TF Lite in floating point."""
+        with tempfile.TemporaryDirectory() as folder:
+            converter = self._converter(folder)
+            converter.exclude_conversion_metadata = True
+            return bytes(converter.convert())
+
     def convert(self, samples: Sequence[Sample], job: Job) -> bytes:
         """Full-integer TF Lite.
 

@@ -51,6 +51,8 @@ def _evaluate(job: Job, folder: JobFolder) -> dict[str, Any]:
     folder.write_step("importing the interpreter")
     _import(job)
     limit_resources(job.memory_bytes, job.timeout_seconds)
+    if job.noise:
+        return {**_against_float(job, folder), "refused": "", "other_refused": ""}
     folder.write_step("loading")
     content = folder.path.joinpath(MODEL).read_bytes()
     model, refused = _loaded(job.engine, job.check_engine, content, job.shown)
@@ -81,6 +83,39 @@ def _evaluate(job: Job, folder: JobFolder) -> dict[str, Any]:
         folder.write_step(f"cross-checking {job.shown}")
         told["check"] = _cross_check(job, folder, data, others)
     return told
+
+
+def _against_float(job: Job, folder: JobFolder) -> dict[str, Any]:
+    """How far the model lies from the float one, and how far its scales explain."""
+    from pytest_tinybudget.evaluation.operators import arena_bytes
+    from pytest_tinybudget.evaluation.worker.data import HeldOut
+    from pytest_tinybudget.evaluation.worker.noise import against_float
+    from pytest_tinybudget.graph.tflite import read_model
+
+    content = folder.path.joinpath(MODEL).read_bytes()
+    folder.write_step(f"loading {job.other_shown}")
+    read = {}
+    if job.source is not None:
+        from pytest_tinybudget.convert.worker.job import calibration_samples
+        from pytest_tinybudget.convert.worker.job import load
+        from pytest_tinybudget.convert.worker.job import watch_files
+
+        own_code = job.source.custom_objects or job.source.data_function
+        watched = watch_files(Path(job.source.root)) if own_code else None
+        trained = load(job.source)
+        samples, _ = calibration_samples(job.source, trained)
+        theirs, other = samples, trained.float_file()
+        read = watched() if watched else {}
+    else:
+        other = folder.path.joinpath(OTHER).read_bytes()
+        inputs = _engine(job.other_engine, other, job.other_shown).inputs
+        mine = _engine(job.engine, content, job.shown).inputs
+        data = HeldOut(job, mine)
+        samples = list(zip(*data.inputs_of(mine), strict=True))
+        theirs = list(zip(*data.inputs_of(inputs), strict=True))
+    folder.write_step("comparing with the float model")
+    room = arena_bytes(read_model(content, job.shown))
+    return {**against_float(content, other, samples, theirs, room), "read": read}
 
 
 def _loaded(name: str, second: str, content: bytes, shown: str) -> tuple[Engine, str]:

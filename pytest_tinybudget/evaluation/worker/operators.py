@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 #: Types by the schema's names. What is none of these is not compared.
-_TYPES: dict[str, Any] = {
+TYPES: dict[str, Any] = {
     "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
     "UINT32": np.uint32, "BOOL": np.bool_, "FLOAT32": np.float32,
 }  # fmt: skip
@@ -44,7 +44,7 @@ _NOT_ALONE = frozenset(
 )
 
 #: Operators that copy numbers, where every input has the output's scale: nothing is rounded.
-_MOVES = frozenset({
+MOVES = frozenset({
     "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PAD", "PADV2", "MIRROR_PAD", "SLICE",
     "STRIDED_SLICE", "GATHER", "GATHER_ND", "SPLIT", "SPLIT_V", "PACK", "UNPACK", "CONCATENATION",
     "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "BROADCAST_TO",
@@ -73,11 +73,11 @@ class _Compared:
         if self.why_not:
             return
         if not skipped:
-            self.litert, self.litert_says = _loaded(alone(tables, operator, self.graph))
+            self.litert, self.litert_says = loaded(alone(tables, operator, self.graph))
         self._quantized = {
             index
             for index in (*operator.inputs, *operator.outputs)
-            if index >= 0 and _is_quantized(self.graph.tensors[index])
+            if index >= 0 and is_quantized(self.graph.tensors[index])
         }
         self._tables = tables
 
@@ -86,15 +86,15 @@ class _Compared:
         """How many steps two right outputs may differ by."""
         every = [self.graph.tensors[index] for index in (*self.given, *self.operator.outputs)]
         scales = {(each.quantization.scales, each.quantization.zero_points) for each in every
-                  if _is_quantized(each)}  # fmt: skip
-        if self.operator.name in _MOVES and len(scales) <= 1:
+                  if is_quantized(each)}  # fmt: skip
+        if self.operator.name in MOVES and len(scales) <= 1:
             return 0.0
         return 1.0 if all(each.type in _QUANTIZED for each in self.tensors) else 0.0
 
     def add(self, given: Sequence[Array], found: Sequence[Array]) -> None:
         """Compare the outputs ``found`` of TFLM's operator, which was ``given`` these inputs."""
         if self.litert is not None:
-            outputs, said = _run(self.litert, given)
+            outputs, said = ran(self.litert, given)
             if said:
                 self.litert, self.litert_says = None, said
             else:
@@ -109,19 +109,19 @@ class _Compared:
         if self.real is False:
             return
         numbers = [
-            _real(values, self.graph.tensors[index]) if index in self._quantized else values
+            real_values(values, self.graph.tensors[index]) if index in self._quantized else values
             for index, values in zip(self.given, given, strict=True)
         ]
-        outputs, said = _run(self.real, numbers)
+        outputs, said = ran(self.real, numbers)
         if said:
             self.real = False
             return
         for tensor, mine, theirs in zip(self.tensors, found, outputs, strict=True):
             expected = theirs
-            if _is_quantized(tensor):
+            if is_quantized(tensor):
                 limits = np.iinfo(mine.dtype)
                 expected = theirs.astype(np.float64) / tensor.quantization.scales[0]
-                expected = np.clip(expected + _zero_point(tensor), limits.min, limits.max)
+                expected = np.clip(expected + zero_point_of(tensor), limits.min, limits.max)
             self.from_real = max(self.from_real, _apart(mine, expected))
 
     def _loaded_real(self) -> Any:
@@ -140,14 +140,14 @@ class _Compared:
             and self.graph.tensors[index].is_constant
             and self.graph.tensors[index].quantization.scales
         )
-        if any(each.type not in _TYPES for each in tensors.values()):
+        if any(each.type not in TYPES for each in tensors.values()):
             return False
         real = {
-            index: _real(_constant(tensor), tensor).tobytes() if tensor.is_constant else b""
+            index: real_values(constant_of(tensor), tensor).tobytes() if tensor.is_constant else b""
             for index, tensor in tensors.items()
         }
-        loaded, _ = _loaded(alone(self._tables, self.operator, self.graph, real))
-        return False if loaded is None else loaded
+        made, _ = loaded(alone(self._tables, self.operator, self.graph, real))
+        return False if made is None else made
 
     def answer(self) -> dict[str, Any]:
         """What was found, for the parent."""
@@ -184,26 +184,26 @@ def _not_alone(operator: Operator, graph: Subgraph) -> str:
         return "it has no meaning outside its model"
     if any(each.type == "FLOAT32" for each in outputs):
         return "it computes in floating point, which has no steps"
-    if any(each.type not in _TYPES for each in outputs):
+    if any(each.type not in TYPES for each in outputs):
         return f"its output is {outputs[0].type}"
     if operator.name == "SVDF" and any(each.is_variable and each.type == "INT8" for each in inputs):
         return "LiteRT takes an INT16 state alone"
     return ""
 
 
-def _is_quantized(tensor: Tensor) -> bool:
+def is_quantized(tensor: Tensor) -> bool:
     return tensor.type in _QUANTIZED and bool(tensor.quantization.scales)
 
 
-def _zero_point(tensor: Tensor) -> int:
+def zero_point_of(tensor: Tensor) -> int:
     return tensor.quantization.zero_points[0] if tensor.quantization.zero_points else 0
 
 
-def _constant(tensor: Tensor) -> Array:
-    return np.frombuffer(bytes(tensor.data), _TYPES[tensor.type]).reshape(tensor.shape)
+def constant_of(tensor: Tensor) -> Array:
+    return np.frombuffer(bytes(tensor.data), TYPES[tensor.type]).reshape(tensor.shape)
 
 
-def _real(values: Array, tensor: Tensor) -> Array:
+def real_values(values: Array, tensor: Tensor) -> Array:
     """The real numbers that a quantized tensor's contents stand for, FLOAT32."""
     form = tensor.quantization
     scales, zeros = np.array(form.scales), np.array(form.zero_points or (0,))
@@ -224,8 +224,8 @@ def _apart(first: Array, second: Array) -> float:
     return float(np.abs(first.astype(np.float64) - second.astype(np.float64)).max())
 
 
-def _loaded(content: bytes) -> tuple[Any, str]:
-    """``content`` in LiteRT, or why it does not load."""
+def loaded(content: bytes, *, preserve: bool = False) -> tuple[Any, str]:
+    """``content`` in LiteRT, or why it does not load; ``preserve`` keeps what operators make."""
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_litert.interpreter import OpResolverType
 
@@ -234,6 +234,7 @@ def _loaded(content: bytes) -> tuple[Any, str]:
             model_content=content,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             num_threads=1,
+            experimental_preserve_all_tensors=preserve,
         )
         made.allocate_tensors()
     except (ValueError, RuntimeError) as error:
@@ -241,7 +242,7 @@ def _loaded(content: bytes) -> tuple[Any, str]:
     return made, ""
 
 
-def _run(interpreter: Any, given: Sequence[Array]) -> tuple[list[Array], str]:
+def ran(interpreter: Any, given: Sequence[Array]) -> tuple[list[Array], str]:
     """Its outputs, or why it gives none."""
     try:
         for detail, values in zip(interpreter.get_input_details(), given, strict=True):
@@ -263,20 +264,20 @@ def quantized(values: Array, tensor: Tensor) -> Array:
     Raises:
         ValueError: other integers, of which nobody knows what they stand for.
     """
-    kind = np.dtype(_TYPES[tensor.type])
-    if values.dtype == kind or not _is_quantized(tensor):
+    kind = np.dtype(TYPES[tensor.type])
+    if values.dtype == kind or not is_quantized(tensor):
         return np.asarray(values, kind).reshape(tensor.shape)
     if values.dtype.kind != "f":
         raise ValueError(f"{values.dtype}, but the model's input is {kind}: give {kind} or floats")
     limits = np.iinfo(kind)
-    levels = np.rint(values / tensor.quantization.scales[0]) + _zero_point(tensor)
+    levels = np.rint(values / tensor.quantization.scales[0]) + zero_point_of(tensor)
     clipped: Array = np.clip(levels, limits.min, limits.max).astype(kind).reshape(tensor.shape)
     return clipped
 
 
 def random_values(tensor: Tensor, chance: np.random.Generator) -> Array:
     """Random contents of an input, over the whole range of a quantized one."""
-    kind = np.dtype(_TYPES[tensor.type])
+    kind = np.dtype(TYPES[tensor.type])
     if kind.kind == "f":
         return chance.standard_normal(tensor.shape).astype(kind)
     if kind.kind == "b":
@@ -316,12 +317,12 @@ def main(file: str, arena: str, samples: str, skipped: str) -> None:
                 continue
             _print({"at": each.operator.index})
             each.add(
-                _tensors(interpreter, each.given), _tensors(interpreter, each.operator.outputs)
+                preserved(interpreter, each.given), preserved(interpreter, each.operator.outputs)
             )
     _print({"operators": [each.answer() for each in compared]})
 
 
-def _tensors(interpreter: Any, indices: Sequence[int]) -> list[Array]:
+def preserved(interpreter: Any, indices: Sequence[int]) -> list[Array]:
     return [np.array(interpreter.GetTensor(index, 0)["tensor_data"]) for index in indices]
 
 
