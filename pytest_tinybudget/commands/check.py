@@ -63,7 +63,8 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="also run each model in the real interpreter, and hold its outputs to LiteRT's",
+        help="also run each model in the real interpreter, and hold its outputs to LiteRT's and to "
+        "those of the float model that it was made from",
     )
     parser.add_argument(
         "--no-cache", action="store_true", help="convert and measure all models anew"

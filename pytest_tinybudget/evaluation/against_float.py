@@ -37,6 +37,8 @@ class Departure(Struct, frozen=True):
         times: that error in terms of the noise of the file's own scales; of the worst channel
             where that is what departs.
         allowed: how many times the noise it may be.
+        beyond: the share of the float model's numbers that its range does not hold, where that is
+            too many.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Departure(Struct, frozen=True):
     error: float
     times: float
     allowed: float
+    beyond: float = 0.0
 
     @property
     def operator(self) -> str:
@@ -55,6 +58,9 @@ class Departure(Struct, frozen=True):
     @property
     def size(self) -> str:
         """``"off by 53 %, 39 times what its scales explain (at most 3)"``."""
+        if self.beyond:
+            held = f"its range does not hold {self.beyond:.0%} of the float model's numbers"
+            return f"off by {self.error:.0%}: {held}"
         return (
             f"off by {self.error:.0%}, {self.times:.3g} times what its scales explain "
             f"(at most {self.allowed:g})"
@@ -69,7 +75,8 @@ class FloatComparison(Struct, frozen=True):
         samples: on how many samples both were run.
         tensors: how many tensors could be paired with the float model's.
         worst: how many times the noise of its scales the error of an output is at most.
-        output: the output that departs most; ``None`` where all are as they should be.
+        output: the output that departs most, or a tensor inside that is saturated; ``None`` where
+            all are as they should be.
         first: the first operator whose output departs.
         why_not: why nothing was compared; ``""`` where it was.
     """
@@ -172,7 +179,8 @@ def _comparison(source: str, facts: dict[str, Any]) -> FloatComparison:
     if facts["why_not"]:
         return FloatComparison(source, why_not=printable(facts["why_not"]))
     outputs = facts["outputs"]
-    departing = [_departure(each) for each in outputs if each["departs"]]
+    wrong = [each for each in outputs if each["departs"]] or filter(None, [facts["saturated"]])
+    departing = [_departure(each) for each in wrong]
     return FloatComparison(
         source,
         facts["samples"],
@@ -193,4 +201,5 @@ def _departure(told: dict[str, Any]) -> Departure:
         told["error"],
         told[f"{prefix}times"],
         told[f"{prefix}allowed"],
+        told["beyond"],
     )

@@ -54,6 +54,10 @@ TENSOR_FACTOR = 3.0
 #: One of its channels departs above this. It has fewer numbers, and there are many channels.
 CHANNEL_FACTOR = 6.0
 
+#: So many of a tensor's numbers may be beyond its range: the samples may not be those that it was
+#: calibrated with. What this does is noise like rounding's. (The share of ``drift.py``.)
+BEYOND_SHARE = 0.1
+
 _NOT_RUN = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE", "IF", "WHILE"})
 #: Where a number lies at a jump of these, half a step of an input may change the output by all.
 _JUMPS = frozenset({"FLOOR_DIV", "FLOOR_MOD"})
@@ -82,8 +86,9 @@ def against_float(
         arena_bytes: for TFLM's interpreter.
 
     Returns:
-        ``outputs``, a table for each; ``first``, the first operator that departs; how many
-        ``samples`` and ``tensors`` were compared; ``why_not``, where nothing was.
+        ``outputs``, a table for each; ``first``, the first operator that departs; ``saturated``,
+        the first whose range does not hold the float model's numbers; how many ``samples`` and
+        ``tensors`` were compared; ``why_not``, where nothing was.
     """
     model, source = read_model(content, "model"), read_model(float_content, "float model")
     chosen, theirs = ([*each[:: max(1, len(each) // MOST_SAMPLES)]][:MOST_SAMPLES]
@@ -104,6 +109,7 @@ def against_float(
         "samples": len(chosen),
         "tensors": len(told),
         "outputs": [each for each in told if each["tensor"] in model.main.outputs],
+        "saturated": next((each for each in told if each["beyond"]), None),
         "first": next((each for each in told if each["departs"]), None),
     }
 
@@ -135,6 +141,22 @@ def aligned(model: Model, source: Model) -> list[tuple[Operator, int, int]]:
     return sorted(told, key=lambda each: each[0].index)
 
 
+def _range(tensor: Tensor) -> tuple[float, float]:
+    """The least and the largest number that a tensor can hold."""
+    limits = np.iinfo(TYPES[tensor.type])
+    low, high = real_values(np.array([limits.min, limits.max]), tensor)
+    return float(low), float(high)
+
+
+def _share_beyond(values: Array, tensor: Tensor) -> float:
+    """How many of ``values`` are more than a step beyond the range, as a share."""
+    if not is_quantized(tensor):
+        return 0.0
+    low, high = _range(tensor)
+    step = tensor.quantization.scales[0]
+    return float(np.mean((values < low - step) | (values > high + step)))
+
+
 def _steps(model: Model) -> list[Operator]:
     return [each for each in model.main.operators if each.name not in _ROUND_NOTHING]
 
@@ -162,7 +184,8 @@ def _told(
     off = _root_mean_square(error)
     times = off / max(whole, _TINY)
     channel_times = float((by_channel / np.maximum(np.maximum(channels, whole), _TINY)).max())
-    beyond = times > TENSOR_FACTOR or channel_times > CHANNEL_FACTOR
+    share = _share_beyond(theirs, tensor)
+    departs = times > TENSOR_FACTOR or channel_times > CHANNEL_FACTOR or share > BEYOND_SHARE
     return {
         "tensor": tensor.index,
         "index": operator.index,
@@ -173,7 +196,8 @@ def _told(
         "allowed": TENSOR_FACTOR,
         "channel_times": channel_times,
         "channel_allowed": CHANNEL_FACTOR,
-        "departs": beyond and (is_quantized(tensor) or tensor.type == "FLOAT32"),
+        "beyond": share if share > BEYOND_SHARE else 0.0,
+        "departs": departs and (is_quantized(tensor) or tensor.type == "FLOAT32"),
     }
 
 
@@ -253,6 +277,8 @@ def _levels(values: Array, tensor: Tensor) -> Array:
 
 def _noise(model: Model, samples: Sequence[Sequence[Array]]) -> dict[int, tuple[Array, float]]:
     """For each tensor that an operator makes: the noise of its channels, and of the whole.
+
+    It is what rounding does, and what is cut off where the tensor's range ends.
 
     Raises:
         NotComparableError: an operator cannot be run in real numbers.
@@ -336,10 +362,12 @@ class _Twin:
             if operator.name == "DIV":
                 self._check_divisor(operator, values)
             made = [list(each) for each in self._made(operator, given, errors)]
+            rounds = _rounds(operator, self._graph)
             for place, index in enumerate(operator.outputs):
                 tensor = self._graph.tensors[index]
-                rounded = errors if _rounds(operator, self._graph) else None
-                values[index] = [self._stored(each[place], tensor, rounded) for each in made]
+                values[index] = [
+                    self._stored(each[place], tensor, errors, rounds=rounds) for each in made
+                ]
         outputs = [index for each in self._graph.operators for index in each.outputs]
         return {index: values[index] for index in outputs}
 
@@ -352,16 +380,18 @@ class _Twin:
             if least < tensor.quantization.scales[0]:
                 raise NotComparableError(f"DIV #{operator.index} divides by less than a step")
 
-    def _stored(self, values: Array, tensor: Tensor, errors: _Errors | None) -> Array:
-        """``values`` as the tensor can hold them: within its range, and off by an error."""
+    def _stored(
+        self, values: Array, tensor: Tensor, errors: _Errors | None, *, rounds: bool = True
+    ) -> Array:
+        """``values`` in the tensor's shape; with ``errors`` as it can hold them."""
         if not is_quantized(tensor):
             return np.asarray(values, TYPES[tensor.type]).reshape(tensor.shape)
         moved = values.reshape(tensor.shape)
-        if errors is not None:
+        if errors is None:
+            return moved
+        if rounds:
             moved = errors.of(moved, tensor)
-        limits = np.iinfo(TYPES[tensor.type])
-        low, high = real_values(np.array([limits.min, limits.max]), tensor)
-        clipped: Array = np.clip(moved, low, high).astype(np.float32)
+        clipped: Array = np.clip(moved, *_range(tensor)).astype(np.float32)
         return clipped
 
     def _made(
