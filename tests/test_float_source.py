@@ -255,7 +255,7 @@ def test_what_could_not_be_compared_is_a_warning() -> None:
     assert run.doubts == ("verify: outputs not compared with kws.keras (float): WHILE has no twin",)
 
 
-PAIR = "net::arduino-nano-33-ble"
+PAIR = "tinybudget.toml::net::arduino-nano-33-ble"
 DECLARED = """
 [models.net]
 source = "models/net.tflite"
@@ -288,9 +288,7 @@ def test_the_command_line_holds_a_file_to_its_declared_reference(
     tmp_path.joinpath("tinybudget.toml").write_text(DECLARED, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    assert (
-        cli.main(["check", f"tinybudget.toml::{PAIR}", "--verify", "--json", "out.json"]) == failed
-    )
+    assert cli.main(["check", PAIR, "--verify", "--json=out.json"]) == failed
 
     capsys.readouterr()
     (pair,) = json.loads(Path("out.json").read_text(encoding="utf-8"))["pairs"]
