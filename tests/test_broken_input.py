@@ -77,7 +77,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (holding(b"a model? no.\n" * 50), "not a TF Lite file"),
     "Git LFS pointer": (
         holding(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
-        "is a Git LFS pointer, not the model itself: git lfs pull fetches it",
+        "is a Git LFS pointer, not the file itself: git lfs pull fetches it",
     ),
     "no operators": (holding(without_operators()), "has no operators"),
     "huge sizes": (holding(larger_than_any_memory()), "has the impossible shape"),

@@ -36,6 +36,8 @@ from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.convert.sources import kind_of
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
 REPORT = {"warnings": [], "notes": [], "drift": [], "stripped_bytes": 0, "source": "kws.keras"}
 KEY = "ab" + "0" * 62
 
@@ -301,6 +303,12 @@ def bomb(path: Path) -> None:
         ("text.keras", lambda path: path.write_bytes(b"hello"), "not a .keras archive"),
         ("zip.keras", lambda path: zipfile.ZipFile(path, "w").close(), "it has no config.json"),
         ("bomb.keras", bomb, "its config.json would unpack to 68,157,440 bytes"),
+        (
+            "lfs.keras",
+            lambda path: path.write_bytes(LFS_POINTER),
+            "checkout with lfs: true",
+        ),
+        ("lfs.onnx", lambda path: path.write_bytes(LFS_POINTER), "is a Git LFS pointer, not the"),
         ("text.h5", lambda path: path.write_bytes(b"hello"), "not an HDF5 file"),
         ("gone.h5", lambda path: None, "cannot be read: No such file"),
     ],

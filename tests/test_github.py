@@ -6,19 +6,16 @@ import importlib.util
 import json
 import re
 import sys
-import threading
 from collections.abc import Callable
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qs
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from github_api import GitHub
+from github_api import serving
 from report_changes import HOSTILE
 from report_changes import changed
 from report_changes import hostile_pair
@@ -74,7 +71,7 @@ def test_documented_workflows_pin_the_same_actions_as_our_own() -> None:
     ours = "".join(path.read_text("utf-8") for path in files)
     uses = [use for text in documented() for use in re.findall(r"uses: (\S+@.*)", text)]
     foreign = [use for use in uses if not use.startswith("OWNER/")]
-    assert len(foreign) == 3
+    assert len(set(foreign)) == 3
     assert all(re.fullmatch(r"\S+@[0-9a-f]{40} # v[\d.]+", use) for use in foreign)
     assert all(use in ours for use in foreign)
     for text in documented():
@@ -287,74 +284,10 @@ def sticky() -> ModuleType:
     return module
 
 
-class GitHub:
-    """As much of GitHub's API as a comment needs, with pages of a hundred."""
-
-    def __init__(self) -> None:
-        self.pulls: list[Any] = []
-        self.comments: list[Any] = []
-        self.writes: list[tuple[str, str, str]] = []
-        self.refuses = False
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                query = parse_qs(parts.query)
-                entries = outer.pulls if parts.path.endswith("/pulls") else outer.comments
-                if "head" in query:
-                    entries = [
-                        each for each in entries if each["head"]["label"] == query["head"][0]
-                    ]
-                page, size = int(query["page"][0]), int(query["per_page"][0])
-                self._answer(entries[(page - 1) * size : page * size])
-
-            def do_POST(self) -> None:
-                self._write()
-
-            def do_PATCH(self) -> None:
-                self._write()
-
-            def _write(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
-                assert self.headers["Authorization"] == "Bearer secret"
-                outer.writes.append((self.command, self.path, body))
-                if self.command == "POST":
-                    outer.add(body)
-                else:
-                    number = int(self.path.rpartition("/")[2])
-                    next(each for each in outer.comments if each["id"] == number)["body"] = body
-                self._answer({})
-
-            def _answer(self, content: Any) -> None:
-                self.send_response(403 if outer.refuses else 200)
-                self.end_headers()
-                self.wfile.write(json.dumps(content).encode())
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def add(self, body: str, author: str = "github-actions[bot]") -> None:
-        self.comments.append(
-            {"id": len(self.comments) + 1, "body": body, "user": {"login": author}}
-        )
-
-
 @pytest.fixture
 def api() -> Iterator[GitHub]:
-    fake = GitHub()
-    thread = threading.Thread(target=fake.server.serve_forever, daemon=True)
-    thread.start()
-    yield fake
-    fake.server.shutdown()
-    fake.server.server_close()
-    thread.join()
+    with serving() as fake:
+        yield fake
 
 
 FORK_RUN = {
@@ -367,9 +300,18 @@ FORK_RUN = {
 
 
 @pytest.fixture
+def waits(sticky: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the script would have slept."""
+    slept: list[float] = []
+    monkeypatch.setattr(sticky, "_sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
 def post(
     sticky: ModuleType,
     api: GitHub,
+    waits: list[float],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -470,11 +412,104 @@ def test_in_the_pull_requests_own_workflow_its_number_is_known(
     assert api.writes[0][1] == "/repos/owner/repository/issues/12/comments"
 
 
-def test_a_refusal_is_a_warning_and_never_fails_the_job(
+READ_ONLY = "Resource not accessible by integration"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "advice"),
+    [
+        (403, READ_ONLY, "needs pull-requests: write, and a run for a fork has a token that only"),
+        (404, "Not Found", "the token does not reach this repository or pull request"),
+        (401, "Bad credentials", "the token is not valid"),
+        (422, "Validation Failed", ""),
+    ],
+)
+def test_a_refusal_is_a_warning_with_advice_and_never_fails_the_job(
+    post: Callable[..., str],
+    api: GitHub,
+    waits: list[float],
+    status: int,
+    message: str,
+    advice: str,
+) -> None:
+    api.refusals = [(200, {}, ""), (200, {}, ""), (status, {}, message)]
+    said = post("text")
+    assert said.startswith(
+        f"::warning title=memory budgets::no comment: HTTP Error {status}: {message}"
+    )
+    assert advice in said
+    assert api.comments == []
+    assert waits == []
+
+
+def test_an_api_that_fails_is_asked_again(
+    post: Callable[..., str], api: GitHub, waits: list[float]
+) -> None:
+    api.refusals = [(502, {}, ""), (503, {}, "")]
+    assert post("text") == "posted"
+    assert waits == [2.0, 4.0]
+    api.refusals = [(500, {}, "no luck")] * 4
+    assert post("other").endswith("no comment: HTTP Error 500: no luck")
+    assert waits == [2.0, 4.0, 2.0, 4.0, 8.0]
+
+
+def test_a_comment_that_was_posted_without_an_answer_is_not_posted_twice(
     post: Callable[..., str], api: GitHub
 ) -> None:
-    api.refuses = True
-    assert post("text").startswith("::warning title=memory budgets::no comment: HTTP Error 403")
+    api.refusals = [(200, {}, ""), (200, {}, ""), (502, {}, "")]
+    api.carries_out = True
+    assert post("text") == "unchanged"
+    assert len(api.comments) == 1
+
+
+def test_a_comment_that_was_lost_is_posted_again(post: Callable[..., str], api: GitHub) -> None:
+    api.refusals = [(200, {}, ""), (200, {}, ""), (502, {}, "")]
+    assert post("text") == "posted"
+    assert len(api.comments) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "message", "seconds"),
+    [
+        (429, {"Retry-After": "7"}, "slow down", 7.0),
+        (403, {"Retry-After": "0"}, "", 1.0),
+        (403, {}, "You have exceeded a secondary rate limit", 60.0),
+        (429, {}, "", 60.0),
+        (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}, "", 1.0),
+    ],
+)
+def test_a_rate_limit_is_waited_for(
+    post: Callable[..., str],
+    api: GitHub,
+    waits: list[float],
+    status: int,
+    headers: dict[str, str],
+    message: str,
+    seconds: float,
+) -> None:
+    api.refusals = [(200, {}, ""), (200, {}, ""), (status, headers, message)]
+    assert post("text") == "posted"
+    assert waits == [seconds]
+    assert len(api.comments) == 1
+
+
+def test_a_rate_limit_that_lasts_is_told_and_not_waited_for(
+    post: Callable[..., str], api: GitHub, waits: list[float]
+) -> None:
+    api.refusals = [(403, {"Retry-After": "3000"}, "limit")]
+    assert "GitHub's rate limit lasts 3000 s: run the job again" in post("text")
+    api.refusals = [(429, {}, "")] * 3
+    assert "GitHub's rate limit lasts 60 s" in post("text")
+    assert waits == [60.0, 60.0]
+    assert api.writes == []
+
+
+def test_an_api_that_nobody_reaches_is_a_warning(
+    post: Callable[..., str], api: GitHub, waits: list[float]
+) -> None:
+    api.server.server_close()
+    assert post("text").startswith("::warning title=memory budgets::no comment: ")
+    assert waits == [2.0, 4.0, 8.0]
 
 
 def test_a_text_that_github_would_turn_down_is_not_sent(

@@ -12,6 +12,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -21,6 +24,8 @@ import html5lib
 import junitparser
 import pytest
 import yaml
+from github_api import GitHub
+from github_api import serving
 from small_projects import BOARD
 from small_projects import commit
 from small_projects import git
@@ -75,7 +80,7 @@ class Runner:
         """
         definition = yaml.safe_load((action / "action.yml").read_text("utf-8"))
         given = {
-            name: inputs.get(name, declared.get("default", ""))
+            name: inputs.get(name, self._value(declared.get("default", ""), {}))
             for name, declared in definition["inputs"].items()
         }
         assert set(inputs) <= set(given)
@@ -102,6 +107,8 @@ class Runner:
             "GITHUB_ACTION_PATH": str(action),
             "GITHUB_EVENT_PATH": str(event),
             "GITHUB_OUTPUT": str(output),
+            "GITHUB_PATH": str(self.temp / "path"),
+            "GITHUB_ENV": str(self.temp / "env"),
             "GITHUB_STEP_SUMMARY": str(self.temp / "summary.md"),
             "GITHUB_WORKSPACE": str(self.workspace),
             **{name: self._value(text, inputs) for name, text in step.get("env", {}).items()},
@@ -127,8 +134,12 @@ class Runner:
         contexts = {
             "github.token": "secret",
             "runner.temp": str(self.temp),
+            "steps.python.outputs.python-path": "",  # as where no Python is to be set up
+            "steps.install.outputs.python": self.environment.get("INSTALLED", ""),
             **{f"inputs.{name}": value for name, value in inputs.items()},
         }
+        for step, values in self.outputs.items():
+            contexts |= {f"steps.{step}.outputs.{name}": value for name, value in values.items()}
         return re.sub(r"\$\{\{ ([a-z.-]+) \}\}", lambda match: contexts[match[1]], text)
 
     @property
@@ -156,26 +167,29 @@ class Checkout:
         return (self.runner.temp / "summary.md").read_text("utf-8")
 
 
-#: ``python`` of the steps: this one; what pip installs goes to ``site``, without the network.
+#: The job's ``python``: environments come without pip, which is this one's, so that they are made
+#: in no time.
 PYTHON = """\
 #!/bin/sh
-if [ "$1 $2 $3" = "-m pip install" ]; then
-    shift 3
-    set -- -m pip install --no-index --no-deps --no-build-isolation --upgrade \\
-        --target "{site}" "$@"
-fi
+if [ "$2" = venv ]; then exec "{python}" -m venv --without-pip "$3"; fi
 exec "{python}" "$@"
 """
 
 
 def offline_python(folder: Path) -> dict[str, str]:
-    """The environment in which a step's ``python`` needs no network."""
-    tools, site = folder / "bin", folder / "site"
+    """The environment in which a job's ``python`` makes others, and pip needs no network."""
+    tools = folder / "bin"
     tools.mkdir()
     python = tools / "python"
-    python.write_text(PYTHON.format(site=site, python=sys.executable), encoding="utf-8")
+    python.write_text(PYTHON.format(python=sys.executable), encoding="utf-8")
     python.chmod(0o755)
-    return {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(site)}
+    offline = ("NO_INDEX", "NO_DEPS")
+    return {
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "PIP_NO_BUILD_ISOLATION": "0",  # an option with "no" in its name: 0 is what sets it
+        **{f"PIP_{name}": "1" for name in offline},
+    }
 
 
 def origin_with_pull_request(origin: Path) -> tuple[str, str]:
@@ -227,6 +241,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     }
     runner = Runner(workspace, temp, event, environment)
     code = runner.run(ROOT, install=True)
+    environment["INSTALLED"] = runner.outputs["install"]["python"]
     return Checkout(runner, code, base, merge_base)
 
 
@@ -289,31 +304,67 @@ def test_the_work_tree_is_as_it_was_but_for_the_results(checkout: Checkout) -> N
     assert git(checkout.runner.workspace, "worktree", "list").count("\n") == 0
 
 
-def test_the_comment_is_made_of_the_results_alone(checkout: Checkout, tmp_path: Path) -> None:
-    """The second workflow has the uploaded folder and no checkout; its network is cut here."""
-    results = tmp_path / "memory-budgets"
-    shutil.copytree(checkout.folder, results)
+@pytest.fixture
+def comment(checkout: Checkout, tmp_path: Path) -> Iterator[Callable[..., GitHub]]:
+    """Runs the second workflow on the folder ``results``, which it has of the first one alone.
+
+    Its working folder has no checkout; GitHub is a stand-in.
+    """
     elsewhere = tmp_path / "workspace"
     elsewhere.mkdir()
-    event = {"pull_request": {"number": 1}}
-    environment = {
-        **checkout.runner.environment,
-        "GITHUB_API_URL": "http://127.0.0.1:9",
-        "GITHUB_REPOSITORY": "owner/repository",
-    }
-    runner = Runner(elsewhere, tmp_path, event, environment)
-    assert runner.run(ROOT / "comment", install=True, results=str(results)) == 0, runner.log
-    body = (tmp_path / "tinybudget-comment.md").read_text("utf-8")
-    assert body.startswith("### ❌ Memory budgets: 1 of 3 pairs fails")
+    with serving() as api:
+        environment = {
+            **checkout.runner.environment,
+            "GITHUB_API_URL": api.url,
+            "GITHUB_REPOSITORY": "owner/repository",
+        }
+
+        def run(results: Path, **inputs: str) -> GitHub:
+            event = {"pull_request": {"number": 1}}
+            runner = Runner(elsewhere, tmp_path, event, environment)
+            code = runner.run(ROOT / "comment", results=str(results), **inputs)
+            api.log = runner.log
+            assert code == 0, runner.log
+            return api
+
+        yield run
+
+
+def table(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_comment_is_made_of_the_results_alone(
+    checkout: Checkout, tmp_path: Path, comment: Callable[..., GitHub]
+) -> None:
+    results = tmp_path / "memory-budgets"
+    shutil.copytree(checkout.folder, results)
+    api = comment(results)
+    ((method, path, body),) = api.writes
+    assert (method, path) == ("POST", "/repos/owner/repository/issues/1/comments")
+    marker, _, text = body.partition("\n")
+    assert marker == "<!-- pytest-tinybudget default -->"
+    assert text.startswith("### ❌ Memory budgets: 1 of 3 pairs fails")
     assert f"commit {checkout.base[:12]}" in body
-    rows = [line for line in body.splitlines() if line.startswith("|")]
-    assert rows == [line for line in checkout.summary.splitlines() if line.startswith("|")]
-    (warning,) = runner.commands
-    assert warning.startswith("::warning title=memory budgets::no comment: ")
+    assert table(body) == table(checkout.summary)
+
+
+def test_a_token_that_may_not_comment_is_a_warning_that_says_where_to_comment(
+    checkout: Checkout, tmp_path: Path, comment: Callable[..., GitHub]
+) -> None:
+    comment(tmp_path)  # nothing there: only the stand-in is made
+    api = comment(checkout.folder)
+    assert len(api.comments) == 1
+    api.comments.clear()
+    api.refusals = [(200, {}, ""), (403, {}, "Resource not accessible by integration")]
+    log = comment(checkout.folder).log
+    (warning,) = [line for line in log.splitlines() if line.startswith("::")]
+    assert "Resource not accessible by integration" in warning
+    assert "the comment belongs in a workflow_run workflow" in warning
 
 
 def test_a_change_that_costs_nothing_has_nothing_to_comment(
-    checkout: Checkout, tmp_path: Path
+    checkout: Checkout, tmp_path: Path, comment: Callable[..., GitHub]
 ) -> None:
     results = tmp_path / "memory-budgets"
     (results / "base").mkdir(parents=True)
@@ -322,20 +373,13 @@ def test_a_change_that_costs_nothing_has_nothing_to_comment(
     same = json.loads(stored.read_text("utf-8"))
     same["repositories"][0]["base"] = {"commit": checkout.base, "found": "HEAD"}
     (results / "tinybudget.json").write_text(json.dumps(same), encoding="utf-8")
-    runner = Runner(
-        tmp_path, tmp_path, {"pull_request": {"number": 1}}, checkout.runner.environment
-    )
-    runner.environment = {
-        **runner.environment,
-        "GITHUB_REPOSITORY": "o/r",
-        "GITHUB_API_URL": "http://127.0.0.1:9",
-    }
-    assert runner.run(ROOT / "comment", results=str(results)) == 0, runner.log
+    api = comment(results)
     assert (tmp_path / "tinybudget-comment.md").read_text("utf-8") == ""
+    assert api.writes == []
 
 
 def test_the_comment_picks_its_base_by_content_not_by_the_order_of_names(
-    checkout: Checkout, tmp_path: Path
+    checkout: Checkout, tmp_path: Path, comment: Callable[..., GitHub]
 ) -> None:
     """A cache may have brought the results of other commits into the folder."""
     results = tmp_path / "memory-budgets"
@@ -346,25 +390,51 @@ def test_the_comment_picks_its_base_by_content_not_by_the_order_of_names(
     other["pairs"] = []
     (results / "base" / f"{'0' * 40}.json").write_text(json.dumps(other), encoding="utf-8")
     stored.rename(stored.with_name("z.json"))
-    environment = {
-        **checkout.runner.environment,
-        "GITHUB_REPOSITORY": "o/r",
-        "GITHUB_API_URL": "http://127.0.0.1:9",
-    }
-    runner = Runner(tmp_path, tmp_path, {"pull_request": {"number": 1}}, environment)
-    assert runner.run(ROOT / "comment", results=str(results)) == 0, runner.log
-    body = (tmp_path / "tinybudget-comment.md").read_text("utf-8")
-    rows = [line for line in body.splitlines() if line.startswith("|")]
-    assert rows == [line for line in checkout.summary.splitlines() if line.startswith("|")]
+    body = comment(results).comments[0]["body"]
+    assert table(body) == table(checkout.summary)
     assert f"commit {checkout.base[:12]} (first parent of the merge commit)" in body
 
 
-def test_a_gate_that_ended_early_leaves_nothing_to_comment(
-    checkout: Checkout, tmp_path: Path
+def test_the_jobs_of_a_matrix_get_one_comment_with_the_base_of_each(
+    checkout: Checkout, tmp_path: Path, comment: Callable[..., GitHub]
 ) -> None:
-    runner = Runner(tmp_path, tmp_path, {}, checkout.runner.environment)
-    assert runner.run(ROOT / "comment", results=str(tmp_path / "none")) == 0, runner.log
-    assert "no results" in runner.log
+    """Each has an artifact of its own, and download-artifact makes a folder of each."""
+    (stored,) = (checkout.folder / "base").iterdir()
+    for name, models in (("one", ("kws",)), ("two", ("vad", "wake"))):
+        for source, target in (
+            (checkout.folder / "tinybudget.json", "tinybudget.json"),
+            (stored, f"base/{stored.stem}-{name}.json"),
+        ):
+            part = json.loads(source.read_text("utf-8"))
+            part["pairs"] = [each for each in part["pairs"] if each["model"]["name"] in models]
+            file = tmp_path / "artifacts" / name / target
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(part), encoding="utf-8")
+    ((_, _, body),) = comment(tmp_path / "artifacts").writes
+    assert table(body) == table(checkout.summary)
+
+
+def test_a_threshold_of_the_workflow_does_not_silence_a_new_failure(
+    checkout: Checkout, comment: Callable[..., GitHub], tmp_path: Path
+) -> None:
+    assert len(comment(checkout.folder, above="1MB").comments) == 1
+    results = tmp_path / "memory-budgets"
+    shutil.copytree(checkout.folder, results)
+    found = json.loads((results / "tinybudget.json").read_text("utf-8"))
+    found["pairs"] = [each for each in found["pairs"] if each["outcome"] == "fits"]
+    (results / "tinybudget.json").write_text(json.dumps(found), encoding="utf-8")
+    assert "nothing left to report" in comment(results, above="1MB").comments[0]["body"]
+    body = comment(results, **{"only-new-failures": "true"}).comments[0]["body"]
+    assert "nothing left to report" in body
+    assert "new" in comment(results, above="1KB").comments[0]["body"]
+
+
+def test_a_gate_that_ended_early_leaves_nothing_to_comment(
+    tmp_path: Path, comment: Callable[..., GitHub]
+) -> None:
+    api = comment(tmp_path / "none")
+    assert "no results" in api.log
+    assert api.writes == []
 
 
 @pytest.mark.parametrize("value", ["$(touch owned)", "a; touch owned", "`touch owned`", "' \" \\"])
@@ -400,7 +470,7 @@ def test_a_checkout_with_a_path_of_its_own_is_compared_as_well(
     summary = (tmp_path / "summary.md").read_text("utf-8")
     assert f"commit {checkout.base[:12]} (first parent of the merge commit)" in summary
     (command,) = runner.commands
-    assert command.startswith("::error file=firmware/tinybudget.toml,line=8,title=kws on ")
+    assert command.startswith("::error file=tinybudget.toml,line=8,title=kws on ")
 
 
 def test_a_checkout_too_shallow_for_a_base_is_not_plain_green(
@@ -421,3 +491,59 @@ def test_a_checkout_too_shallow_for_a_base_is_not_plain_green(
     heading = (tmp_path / "summary.md").read_text("utf-8").splitlines()[0]
     assert heading.endswith("all pairs fit, growth not checked for 3 pairs")
     assert runner.run(ROOT, **{"require-base": "true"}) == 2, runner.log
+
+
+#: A ``python`` as on Windows: its environments have ``Scripts/python.exe``. It tells its arguments.
+WINDOWS_PYTHON = """\
+#!/bin/sh
+if [ "$2" = venv ]; then
+    mkdir -p "$3/Scripts"
+    cp "$0" "$3/Scripts/python.exe"
+else
+    printf '%s\\n' "${0##*/}" "$@"
+fi
+"""
+
+
+@pytest.mark.parametrize("action", ["", "comment"])
+def test_it_installs_into_an_environment_of_its_own_also_as_windows_lays_it_out(
+    action: str, tmp_path: Path
+) -> None:
+    """Windows itself is not here: this is the layout that its Python makes."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("python", "python3"):
+        (tools / name).write_text(WINDOWS_PYTHON, encoding="utf-8")
+        (tools / name).chmod(0o755)
+    environment = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    temp = tmp_path / "runner temp"
+    temp.mkdir()
+    runner = Runner(tmp_path, temp, {}, environment)
+    inputs = {} if action else {"extras": "tensorflow", "packages": "pillow==12.0\nmy_layers\n"}
+    assert runner.run(ROOT / action, install=True, **inputs, **RESULTS_OF[action]) == 0, runner.log
+    python = temp / "pytest-tinybudget" / "Scripts" / "python.exe"
+    assert runner.outputs["install"] == {"python": str(python)}
+    told = runner.log.splitlines()
+    assert told[:4] == ["python.exe", "-m", "pip", "install"]
+    if not action:
+        assert told[told.index("--") + 1 :][:3] == [
+            f"{ROOT}[tensorflow]",
+            "pillow==12.0",
+            "my_layers",
+        ]
+        gate = told.index("check")
+        assert told[gate - 3 : gate] == ["python.exe", "-m", "pytest_tinybudget"]
+    assert not (temp / "path").exists(), "the job's own programs stay what they are"
+    assert not (temp / "env").exists()
+
+
+RESULTS_OF: dict[str, dict[str, str]] = {"": {}, "comment": {"results": "none"}}
+
+
+@pytest.mark.parametrize("action", [ROOT, ROOT / "comment"], ids=["gate", "comment"])
+def test_the_python_that_is_set_up_is_not_put_on_the_jobs_path(action: Path) -> None:
+    steps = yaml.safe_load((action / "action.yml").read_text("utf-8"))["runs"]["steps"]
+    (setup,) = [step for step in steps if "setup-python" in step.get("uses", "")]
+    assert setup["with"]["update-environment"] is False
+    (install,) = [step for step in steps if step["name"] == "Install"]
+    assert install["env"]["PYTHON"] == f"${{{{ steps.{setup['id']}.outputs.python-path }}}}"

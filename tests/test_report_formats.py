@@ -399,3 +399,23 @@ def test_report_says_what_is_wrong_with_a_results_file(
     broken.write_text('{"pairs": [', encoding="ascii")
     assert cli.main(["report", str(broken), "--format", "html"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_reports_name_files_as_the_repository_does_wherever_it_is_checked_out(
+    tmp_path: Path,
+) -> None:
+    """``actions/checkout`` with ``path:``, a subfolder as the working folder, and no repository."""
+    (tmp_path / "firmware" / ".git").mkdir(parents=True)
+    declared = "firmware/sub/tinybudget.toml:3"
+    beside = [over(declared_at=declared)]
+    (issue,) = json.loads(formats.render("gitlab-codequality", beside, root=tmp_path))
+    assert issue["location"]["path"] == "sub/tinybudget.toml"
+    (found,) = json.loads(formats.render("sarif", beside, root=tmp_path))["runs"][0]["results"]
+    place = found["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert place["uri"] == "sub/tinybudget.toml"
+    below = [over(declared_at="tinybudget.toml:3")]
+    root = tmp_path / "firmware" / "sub"
+    (issue,) = json.loads(formats.render("gitlab-codequality", below, root=root))
+    assert issue["location"]["path"] == "sub/tinybudget.toml"
+    (issue,) = json.loads(formats.render("gitlab-codequality", below, root=tmp_path))
+    assert issue["location"]["path"] == "tinybudget.toml"

@@ -152,11 +152,12 @@ def base_of(
     return replace(baseline, provenance=own)
 
 
-def base_in(folder: Path, head: Results) -> Baseline:
-    """The results in ``folder`` for the base commits that ``head`` names.
+def base_in(folders: Sequence[Path], head: Results) -> Baseline:
+    """The results in ``folders`` for the base commits that ``head`` names.
 
     Each file names its commits. If several files have the same ones (such as one model, and all
-    models), the file with most pairs of ``head`` is taken.
+    models), the file with most pairs of ``head`` counts first; what it lacks, as where ``head`` is
+    of several jobs, comes from the others of the same estimator.
     """
     checkouts = head.provenance.checkouts if head.provenance else ()
     wanted = {each.folder: each.base for each in checkouts if each.base}
@@ -171,12 +172,21 @@ def base_in(folder: Path, head: Results) -> Baseline:
 
     found = [
         results
+        for folder in folders
         for file in sorted(folder.glob("*.json"))
         if (results := _readable(file)) and _commits(results) == wanted
     ]
     if not found:
-        return _nothing({"": f"{folder.as_posix()} has no results of {label}"})
-    return Baseline(dataclasses.replace(max(found, key=likeness), origin=label), complete=True)
+        shown = " and ".join(each.as_posix() for each in folders)
+        return _nothing({"": f"{shown} has no results of {label}"})
+    first, *others = sorted(found, key=likeness, reverse=True)
+    pairs = {pair.id: pair for pair in first.pairs}
+    for other in others:
+        for pair in other.pairs if other.estimator == first.estimator else ():
+            if pair.id in ids:
+                pairs.setdefault(pair.id, pair)
+    together = dataclasses.replace(first, origin=label, pairs=tuple(pairs.values()))
+    return Baseline(together, complete=True)
 
 
 def _readable(file: Path) -> Results | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from pytest_tinybudget.base.git import GitError
 from pytest_tinybudget.base.git import git_output
+from pytest_tinybudget.base.github_event import event_of
 
 
 #: Environment variables in which CI systems name the target branch of a change.
@@ -28,6 +30,8 @@ _USUAL_TARGETS = ("origin/HEAD", "origin/main", "origin/master", "main", "master
 
 #: The mode of a submodule in the listing of a tree.
 _SUBMODULE = "160000 commit "
+
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 #: Digits of a commit in messages.
 SHORT_COMMIT = 12
@@ -124,12 +128,16 @@ class Repository(Struct, frozen=True):
 
         A merge commit that CI made of a pull request is compared with its first parent, the tip
         of the target branch, so that changes of others do not count. A branch is compared with its
-        merge base, and the target branch itself with the commit before.
+        merge base, and the target branch itself with the commit before. A group of GitHub's merge
+        queue is compared with what it stands on, which may be another group that waits.
 
         Raises:
             GitError: there is no such commit here; says how to fetch it.
         """
         head, *parents = self.run("rev-list", "--parents", "--max-count=1", "HEAD").split()
+        queued = _merge_group_base(environment, head)
+        if queued:
+            return self._queued(queued)
         target = next(filter(self.commit, _targets(environment)), "")
         if len(parents) > 1:
             by_ci = _is_merge_of_ci(environment, head)
@@ -140,6 +148,13 @@ class Repository(Struct, frozen=True):
         if target:
             return self._merge_base(target)
         return self._parent("the commit before; no branch to merge into is known")
+
+    def _queued(self, base: str) -> Base:
+        found = self.commit(base)
+        if not found:
+            hint = self._shallow_hint() or ": fetch it"
+            raise GitError(f"the merge group's base {base[:SHORT_COMMIT]} is not here{hint}")
+        return Base(found, "what the merge group stands on")
 
     def _merge_base(self, target: str) -> Base:
         try:
@@ -203,6 +218,20 @@ class Repository(Struct, frozen=True):
                 shutil.rmtree(folder, ignore_errors=True)
                 with contextlib.suppress(GitError):
                     self.run("worktree", "remove", "--force", "--force", str(folder))
+
+
+def _merge_group_base(environment: Mapping[str, str], head: str) -> str:
+    """The commit that ``head``, a group of GitHub's merge queue, stands on; empty for others.
+
+    https://docs.github.com/webhooks/webhook-events-and-payloads#merge_group
+    """
+    if environment.get("GITHUB_EVENT_NAME") != "merge_group":
+        return ""
+    group = event_of(environment).get("merge_group")
+    if not isinstance(group, dict) or group.get("head_sha") != head:
+        return ""  # another repository, which is checked out beside
+    base = group.get("base_sha")
+    return base if isinstance(base, str) and _COMMIT.fullmatch(base) else ""
 
 
 def _is_merge_of_ci(environment: Mapping[str, str], head: str) -> bool | None:

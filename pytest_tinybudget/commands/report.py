@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,13 @@ def add_commands(subparsers: Subparsers) -> None:
         example="tinybudget report build/tinybudget.json --format html -o build/tinybudget.html\n"
         "tinybudget report head.json --baseline base.json --format markdown",
     )
-    parser.add_argument("results", metavar="RESULTS", type=Path, help="a results file")
+    parser.add_argument(
+        "results",
+        metavar="RESULTS",
+        nargs="+",
+        type=Path,
+        help="a results file, or those of the parts of a run, as for tinybudget merge",
+    )
     add_format_option(parser, required=True)
     against = parser.add_mutually_exclusive_group()
     against.add_argument(
@@ -47,7 +54,9 @@ def add_commands(subparsers: Subparsers) -> None:
         "--store",
         metavar="DIR",
         type=Path,
-        help="compare with those in this folder that are of the base commit which RESULTS names",
+        action="append",
+        help="compare with those in this folder that are of the base commit which RESULTS names; "
+        "may be repeated",
     )
     parser.add_argument(
         "-o", "--output", metavar="PATH", default="-", help="file to write (default: stdout)"
@@ -81,11 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.baseline.compare import compare
     from pytest_tinybudget.report import formats
     from pytest_tinybudget.report.occasion import anything_to_say
-    from pytest_tinybudget.results.reader import load_results
 
     formats.require_format(arguments.format)
     occasion = _occasion(arguments)
-    results = load_results(arguments.results)
+    results = _results(arguments.results)
     base = _base(arguments, results)
     comparison = None if base is None else compare(base.results, results, notes=base.notes)
     text = formats.render(arguments.format, results.pairs, comparison, results.provenance)
@@ -104,6 +112,24 @@ def _occasion(arguments: argparse.Namespace) -> Occasion | None:
     if arguments.if_new_failures:
         return occasion.fails_anew
     return occasion.is_changed if arguments.if_changed else None
+
+
+def _results(paths: Sequence[Path]) -> Results:
+    """The results of a file, or of several together.
+
+    Raises:
+        TinybudgetError: one is wrong, or they do not belong together.
+    """
+    from pytest_tinybudget.results.merge import merge
+    from pytest_tinybudget.results.merge import merged_provenance
+    from pytest_tinybudget.results.reader import load_results
+
+    first, *others = map(load_results, paths)
+    if not others:
+        return first
+    parts = (first, *others)
+    origin = f"{len(parts)} results files"
+    return replace(first, origin=origin, pairs=merge(parts), provenance=merged_provenance(parts))
 
 
 def _base(arguments: argparse.Namespace, head: Results) -> Baseline | None:

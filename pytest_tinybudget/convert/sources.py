@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from pytest_tinybudget.base.lfs import IS_A_POINTER
+from pytest_tinybudget.base.lfs import POINTER
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.settings import SAVED_MODEL_FILE
@@ -106,17 +108,20 @@ def check_source(path: Path, kind: Kind, shown: str) -> None:
     try:
         size = file.stat().st_size
         with file.open("rb") as opened:
-            start = opened.read(len(_HDF5_SIGNATURE))
+            start = opened.read(len(POINTER))
     except OSError as error:
         raise ConversionError(f"{shown}: cannot be read: {error.strerror}") from None
     if size == 0:
         raise ConversionError(f"{shown}: is empty")
+    if start == POINTER:
+        raise ConversionError(f"{shown}: {IS_A_POINTER}")
     if kind == "keras":
         _check_archive(path, shown)
     elif kind == "torch" and not start.startswith(_ZIP_START):
         raise ConversionError(f"{shown}: not a program of torch.export (no ZIP archive)")
-    elif kind == "h5" and start != _HDF5_SIGNATURE:
-        raise ConversionError(f"{shown}: not an HDF5 file (its first bytes are {start!r})")
+    elif kind == "h5" and not start.startswith(_HDF5_SIGNATURE):
+        begins = start[: len(_HDF5_SIGNATURE)]
+        raise ConversionError(f"{shown}: not an HDF5 file (its first bytes are {begins!r})")
 
 
 def weights_beside(source: Path) -> list[Path]:

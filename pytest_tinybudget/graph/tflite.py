@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.lfs import IS_A_POINTER
+from pytest_tinybudget.base.lfs import POINTER
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.graph.calls import check_calls
 from pytest_tinybudget.graph.flatbuffer import SCALAR_CODES
@@ -41,7 +43,6 @@ MAX_ELEMENTS = 2**40
 MAX_RANK = 16
 
 _IDENTIFIER = b"TFL3"
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NO_QUANTIZATION = Quantization()
 #: Tables of the union ``QuantizationDetails``, which say more than scale and zero point.
 _DETAILS = {1: "a custom method", 2: "blocks"}
@@ -74,7 +75,7 @@ def load_content(path: Path, label: str) -> bytes:
     _refuse_foreign(file, label, content)
     is_text = file.suffix.lower() in C_SUFFIXES | ASSEMBLER_SUFFIXES
     # A model may have any name.
-    if not is_text or content[4:8] == _IDENTIFIER or content.startswith(_LFS_POINTER):
+    if not is_text or content[4:8] == _IDENTIFIER or content.startswith(POINTER):
         return content
     from pytest_tinybudget.graph import c_source
 
@@ -85,7 +86,7 @@ def load_content(path: Path, label: str) -> bytes:
 
 def _refuse_foreign(path: Path, label: str, content: bytes = b"") -> None:
     """Raise an error for a model file of another format, which says how it becomes a source."""
-    if content[4:8] == _IDENTIFIER or content.startswith(_LFS_POINTER):
+    if content[4:8] == _IDENTIFIER or content.startswith(POINTER):
         return
     from pytest_tinybudget.graph.foreign import foreign_words
 
@@ -181,8 +182,8 @@ class _Reader:
             self.fail("is empty")
         if len(content) < 8:
             self.fail(f"not a TF Lite file (only {len(content)} bytes)")
-        if content.startswith(_LFS_POINTER):
-            self.fail("is a Git LFS pointer, not the model itself: git lfs pull fetches it")
+        if content.startswith(POINTER):
+            self.fail(IS_A_POINTER)
         if content[4:8] != _IDENTIFIER:
             self.fail(
                 "not a TF Lite file (expected the identifier TFL3 at byte 4,"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Literal
 
+from pytest_tinybudget.base.paths import Place
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.results.types import PairResult
@@ -19,10 +20,10 @@ _Severity = Literal["info", "minor", "major", "critical"]
 _CHARACTERS = 500
 
 
-def render(results: Iterable[PairResult], prefix: str = "") -> str:
+def render(results: Iterable[PairResult], place: Place = str) -> str:
     """A JSON array with an issue for each limit exceeded and each other reason to look.
 
-    ``prefix`` leads from the top of the repository to what the results' paths are relative to.
+    ``place`` turns the path of a declaration into the repository's.
 
     A fingerprint is made of pair and check, not of sizes: GitLab takes an overrun that grew for
     the same issue, not for a new one.
@@ -33,7 +34,7 @@ def render(results: Iterable[PairResult], prefix: str = "") -> str:
             "description": printable(f"{pair.title}: {text}", limit=_CHARACTERS),
             "fingerprint": _fingerprint(pair, check),
             "severity": "info" if pair.informational else severity,
-            "location": _location(pair, prefix),
+            "location": _location(pair, place),
         }
         for pair in sorted(results, key=lambda pair: pair.id)
         for check, severity, text in _findings(pair)
@@ -57,7 +58,7 @@ def _fingerprint(pair: PairResult, check: str) -> str:
     return hashlib.sha256(f"{pair.id}\n{check}".encode(errors="backslashreplace")).hexdigest()
 
 
-def _location(pair: PairResult, prefix: str) -> dict[str, object]:
+def _location(pair: PairResult, place: Place) -> dict[str, object]:
     file, _, line = pair.declared_at.rpartition(":")
     path = file or pair.id.partition("::")[0]
-    return {"path": prefix + path, "lines": {"begin": int(line) if file and line.isdigit() else 1}}
+    return {"path": place(path), "lines": {"begin": int(line) if file and line.isdigit() else 1}}

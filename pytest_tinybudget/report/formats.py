@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.paths import hosted_path
 from pytest_tinybudget.base.suggest import unknown
 
 
@@ -40,7 +42,7 @@ class Format(Struct, frozen=True):
 
     ``module`` has the function ``render`` and is imported when a report is written; ``needs`` are
     what the function takes by name besides the results: ``comparison`` where it shows changes,
-    ``provenance`` where it says which commits and tools the results are of, ``prefix`` where its
+    ``provenance`` where it says which commits and tools the results are of, ``place`` where its
     paths are those of the repository.
     """
 
@@ -53,7 +55,7 @@ class Format(Struct, frozen=True):
 FORMATS = (
     Format("csv", "csv", "a row for each pair, for spreadsheets", ("comparison",)),
     Format("digest", "digest", "verdict, counts and sizes as JSON, in a few KB", ("comparison",)),
-    Format("gitlab-codequality", "codequality", "issues of GitLab's code quality", ("prefix",)),
+    Format("gitlab-codequality", "codequality", "issues of GitLab's code quality", ("place",)),
     Format("html", "html", "a page with all pairs", ("comparison",)),
     Format(
         "json",
@@ -64,7 +66,7 @@ FORMATS = (
     Format("junit", "junit", "JUnit XML"),
     Format("markdown", "markdown", "tables for a comment", ("comparison",)),
     Format("openmetrics", "openmetrics", "metrics of GitLab and Prometheus"),
-    Format("sarif", "sarif", "SARIF 2.1 for code scanning", ("comparison", "prefix")),
+    Format("sarif", "sarif", "SARIF 2.1 for code scanning", ("comparison", "place")),
 )
 
 
@@ -117,8 +119,8 @@ def render(
     for each in FORMATS:
         if each.name == name:
             module = import_module(f"pytest_tinybudget.report.{each.module}")
-            if "prefix" in each.needs:
-                known["prefix"] = repository_prefix(root)
+            if "place" in each.needs:
+                known["place"] = partial(hosted_path, root)
             text: str = module.render(results, **{need: known[need] for need in each.needs})
             return text
     entry_point = _entry_point(name)
@@ -128,19 +130,6 @@ def render(
         kind = type(found).__name__
         raise TinybudgetError(f"format {name!r} of {_source(entry_point)}: gave {kind}, not a str")
     return found
-
-
-def repository_prefix(folder: Path) -> str:
-    """From the top of the repository to ``folder``, such as ``"firmware/"``; empty at the top.
-
-    Reports for code hosts name files as the repository does.
-    """
-    inside = folder.resolve()
-    for top in (inside, *inside.parents):
-        if (top / ".git").exists():
-            below = inside.relative_to(top).as_posix()
-            return "" if below == "." else f"{below}/"
-    return ""
 
 
 def _own_names() -> list[str]:

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_tinybudget.base.paths import Place
+from pytest_tinybudget.base.paths import hosted_path
 from pytest_tinybudget.report.escape import command_message
 from pytest_tinybudget.report.escape import command_property
 from pytest_tinybudget.report.layout import Line
@@ -59,7 +62,8 @@ def publish(
     ``root`` is what the results' paths are relative to. A file that cannot be written is told
     as a warning: what GitHub shows is not what the gate decides by.
     """
-    for line in annotation_lines(results, comparison, _prefix(root, environment)):
+    place = partial(hosted_path, root, workspace=environment.get("GITHUB_WORKSPACE"))
+    for line in annotation_lines(results, comparison, place):
         print_line(line)
     values = outputs(results, comparison)
     texts: dict[str, Callable[[Path], str]] = {
@@ -89,12 +93,12 @@ def group(title: str, lines: Sequence[Line]) -> list[Line]:
 
 
 def annotation_lines(
-    results: Sequence[PairResult], comparison: Comparison | None = None, prefix: str = ""
+    results: Sequence[PairResult], comparison: Comparison | None = None, place: Place = str
 ) -> Iterator[str]:
     """Workflow commands for what fails or warns, at the declaration's own line: one a model.
 
-    Failures of this change come first, then by severity. ``prefix`` leads from the workspace to
-    what the results' paths are relative to.
+    Failures of this change come first, then by severity. ``place`` turns the path of a
+    declaration into what GitHub knows the file by.
     """
     told = [
         row
@@ -112,7 +116,7 @@ def annotation_lines(
     for block in blocks[:shown]:
         level = _level([row.result for row in block.rows])
         message = "%0A".join(map(command_message, _lines(block)))
-        yield f"::{level} {_place(block, prefix)}::{message}"
+        yield f"::{level} {_properties(block, place)}::{message}"
     rest = [row.result for block in blocks[shown:] for row in block.rows]
     if rest:
         level = _level(rest)
@@ -153,10 +157,10 @@ def outputs(results: Sequence[PairResult], comparison: Comparison | None) -> dic
     }
 
 
-def _place(block: Block, prefix: str) -> str:
+def _properties(block: Block, place: Place) -> str:
     worst = block.groups[0].worst.result
     file, _, line = worst.declared_at.rpartition(":")
-    properties = {"file": f"{prefix}{file}", "line": line} if file else {}
+    properties = {"file": place(file), "line": line} if file else {}
     boards = [row.result.board for row in block.rows]
     properties["title"] = worst.title
     if len(boards) > 1:
@@ -177,15 +181,6 @@ def _lines(block: Block) -> Iterator[str]:
     rows = block.rows
     yield from told_once(rows, lambda result: result.warnings)
     yield from worst.message.splitlines() if worst.failed else ()
-
-
-def _prefix(root: Path, environment: Mapping[str, str]) -> str:
-    """From the workspace to ``root``: GitHub wants paths as the repository has them."""
-    workspace = environment.get("GITHUB_WORKSPACE")
-    if not workspace or not root.resolve().is_relative_to(Path(workspace).resolve()):
-        return ""
-    inside = root.resolve().relative_to(Path(workspace).resolve()).as_posix()
-    return "" if inside == "." else f"{inside}/"
 
 
 def _summary(results: Sequence[PairResult], comparison: Comparison | None, file: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.codes import CODES
+from pytest_tinybudget.base.paths import Place
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.report.review import Row
 from pytest_tinybudget.report.review import rows_of
@@ -32,11 +33,11 @@ _CHARACTERS = 1000
 
 
 def render(
-    results: Sequence[PairResult], comparison: Comparison | None = None, prefix: str = ""
+    results: Sequence[PairResult], comparison: Comparison | None = None, place: Place = str
 ) -> str:
     """A log with one run; a result for each code of each pair that fails, and for each warning.
 
-    ``prefix`` leads from the top of the repository to what the results' paths are relative to. A
+    ``place`` turns the path of a declaration into the repository's. A
     fingerprint is made of pair and code, not of sizes, so that an overrun that grew is the same
     finding. With a comparison a result says whether the change brought it (``baselineState``).
     """
@@ -56,7 +57,7 @@ def render(
             }
         },
         "columnKind": "unicodeCodePoints",
-        "results": [_result(code, codes.index(code), row, prefix) for code, row in found],
+        "results": [_result(code, codes.index(code), row, place) for code, row in found],
     }
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=2) + "\n"
@@ -88,7 +89,7 @@ def _rule(code: str) -> dict[str, object]:
     }
 
 
-def _result(code: str, index: int, row: Row, prefix: str) -> dict[str, object]:
+def _result(code: str, index: int, row: Row, place: Place) -> dict[str, object]:
     pair = row.result
     said = pair.headline if pair.failed else "; ".join(pair.warnings) or pair.headline
     found: dict[str, object] = {
@@ -96,7 +97,7 @@ def _result(code: str, index: int, row: Row, prefix: str) -> dict[str, object]:
         "ruleIndex": index,
         "level": _level(pair),
         "message": {"text": printable(f"{pair.title}: {said}", limit=_CHARACTERS)},
-        "locations": [{"physicalLocation": _location(pair, prefix)}],
+        "locations": [{"physicalLocation": _location(pair, place)}],
         "partialFingerprints": {"pairAndCode/v1": _fingerprint(pair, code)},
     }
     if row.change is not None and row.change.base is not None:
@@ -110,13 +111,13 @@ def _level(pair: PairResult) -> str:
     return "error" if pair.failed else "warning"
 
 
-def _location(pair: PairResult, prefix: str) -> dict[str, object]:
+def _location(pair: PairResult, place: Place) -> dict[str, object]:
     file, _, line = pair.declared_at.rpartition(":")
     path = file or pair.id.partition("::")[0]
     from urllib.parse import quote
 
     return {
-        "artifactLocation": {"uri": quote(prefix + path, errors="surrogatepass")},
+        "artifactLocation": {"uri": quote(place(path), errors="surrogatepass")},
         "region": {"startLine": max(1, int(line)) if file and line.isdigit() else 1},
     }
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from numpy.lib import format as npy
 
+from pytest_tinybudget.base.lfs import IS_A_POINTER
+from pytest_tinybudget.base.lfs import POINTER
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 
@@ -53,8 +55,18 @@ def arrays_in(path: Path, what: str) -> dict[str, NDArray[Any]]:
         if path.suffix == ".npz":
             return dict(_archive(path, what))
     except _DAMAGES as error:
-        raise WorkerError(f"{what}: {path.name}: {first_line(error)}") from None
+        told = f"{path.name} {IS_A_POINTER}" if _is_pointer(path) else ""
+        told = told or f"{path.name}: {first_line(error)}"
+        raise WorkerError(f"{what}: {told}") from None
     raise WorkerError(f"{what}: {path.name} is neither .npz nor .npy nor a folder")
+
+
+def _is_pointer(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(POINTER)) == POINTER
+    except OSError:
+        return False
 
 
 def _archive(path: Path, what: str) -> Iterable[tuple[str, NDArray[Any]]]:
