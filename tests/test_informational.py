@@ -130,7 +130,7 @@ def test_a_model_says_so_and_the_command_reports_it_with_exit_code_0(
     assert run("check") == 1
     capsys.readouterr()
     declare(project_folder, f"{TIGHT}\ninformational = true")
-    assert run("check", "--json", "results.json") == 0
+    assert run("check", "--json=results.json") == 0
     told = capsys.readouterr().out
     assert "INFO kws on arduino-nano-33-ble" in told
     assert "FAIL" not in told
