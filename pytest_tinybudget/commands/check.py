@@ -6,6 +6,7 @@ import argparse
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.base import add_base_options
@@ -22,6 +23,11 @@ from pytest_tinybudget.commands.outcome import tell
 from pytest_tinybudget.commands.outcome import writes_page
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
+from pytest_tinybudget.commands.waiting import waiting
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.results.types import PairResult
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -91,10 +97,12 @@ def run(arguments: argparse.Namespace) -> int:
         require_interpreter()
     _require_declarations(arguments)
     selected = select(arguments.paths, arguments.board, given_settings(arguments))
-    progress = _show_progress if sys.stderr.isatty() and not arguments.quiet else None
     cached = not arguments.no_cache
     kept = earlier_footprints() if cached else None
-    with closing(Workspace(cached=cached, kept=kept, progress=progress)) as workspace:
+    with (
+        waiting("checking", quiet=bool(arguments.quiet)) as wait,
+        closing(Workspace(cached=cached, kept=kept, progress=wait.converting)) as workspace,
+    ):
         gate = Gate(
             workspace,
             Rules(
@@ -113,11 +121,10 @@ def run(arguments: argparse.Namespace) -> int:
             for line in gate.first_verdicts(selected):
                 print(line, file=sys.stderr, flush=True)
         workspace.prepare(selected)
-        if progress is not None:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        results = [
-            gate.check(pair, arguments.artifacts or pair.project.artifacts) for pair in selected
-        ]
+        results: list[PairResult] = []
+        for pair in selected:
+            wait.told(f"measuring {pair.id}: {len(results) + 1} of {len(selected)}")
+            results.append(gate.check(pair, arguments.artifacts or pair.project.artifacts))
     comparison = None if baseline is None else compared(baseline, results)
     return tell(arguments, results, comparison, baseline.provenance if baseline else None)
 
@@ -130,8 +137,3 @@ def _require_declarations(arguments: argparse.Namespace) -> None:
             f"{models[0]}: --base compares declarations; a model alone is compared with "
             "--baseline FILE"
         )
-
-
-def _show_progress(model: str, step: str) -> None:
-    """Show which model is being converted, on one line that is overwritten each time."""
-    print(f"\r\x1b[Kconverting {model}: {step}", end="", file=sys.stderr, flush=True)

@@ -29,6 +29,7 @@ from pytest_tinybudget.commands.options import declared_shapes
 from pytest_tinybudget.commands.options import planned_model_of
 from pytest_tinybudget.commands.options import runtime_of
 from pytest_tinybudget.commands.options import told_as_json
+from pytest_tinybudget.commands.waiting import waiting
 from pytest_tinybudget.graph.locations import model_name
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import Align
@@ -153,7 +154,7 @@ def _placings(
     if planned:
         model = planned_model_of(Path(path), shapes, boards[0])
     else:
-        with closing(Workspace()) as workspace:
+        with waiting(path) as wait, closing(Workspace(progress=wait.converting)) as workspace:
             pair = pair_of(path, board=boards[0], settings={"input_shapes": shapes})
             model = workspace.model(pair.model)
     footprints: dict[Runtime, Footprint] = {}

@@ -20,10 +20,12 @@ from pytest_tinybudget.commands.options import write_output
 from pytest_tinybudget.commands.outcome import add_format_option
 from pytest_tinybudget.commands.outcome import exit_code
 from pytest_tinybudget.commands.selection import select
+from pytest_tinybudget.commands.waiting import waiting
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.results.types import PairResult
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -118,7 +120,10 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
 
     arguments.paths = arguments.paths or ["."]
     selected = select(arguments.paths)
-    with closing(Workspace()) as workspace:
+    with (
+        waiting(f"measuring the base, {arguments.base}") as wait,
+        closing(Workspace(progress=wait.converting)) as workspace,
+    ):
         gate = Gate(
             workspace,
             Rules(require_base=arguments.require_base, informational=arguments.informational),
@@ -126,7 +131,10 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
         baseline = base_of(arguments, gate, selected)
         gate.baselines.chosen = baseline
         workspace.prepare(selected)
-        results = [gate.check(pair) for pair in selected]
+        results: list[PairResult] = []
+        for pair in selected:
+            wait.told(f"measuring {pair.id}: {len(results) + 1} of {len(selected)}")
+            results.append(gate.check(pair))
     base = baseline.results
     if arguments.save_base is not None and base is not None:
         write_results(arguments.save_base, base.pairs, base.provenance)

@@ -21,6 +21,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import told_as_json
+from pytest_tinybudget.commands.waiting import waiting
 from pytest_tinybudget.graph.locations import is_c_source
 from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import wrapped
@@ -95,7 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
     pair = _pair(arguments)
     board = _powered(pair.board, arguments)
     cycle = _cycle(arguments, board)
-    with closing(Workspace()) as workspace:
+    with (
+        waiting("reading the model") as wait,
+        closing(Workspace(progress=wait.converting)) as workspace,
+    ):
         model = workspace.model(pair.model)
     firmware = pair.firmware
     kernels = firmware.kernels

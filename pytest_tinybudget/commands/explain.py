@@ -19,6 +19,7 @@ from pytest_tinybudget.commands.options import add_settings_options
 from pytest_tinybudget.commands.options import given_settings
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
+from pytest_tinybudget.commands.waiting import waiting
 
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     if _CODE.fullmatch(arguments.node_id):
         return _explain_code(arguments.node_id.upper())
     pair = _pair(arguments.node_id, arguments.board, given_settings(arguments))
-    with closing(Workspace()) as workspace:
+    with waiting("measuring") as wait, closing(Workspace(progress=wait.converting)) as workspace:
         result = Gate(workspace, Rules(strict=arguments.strict)).check(pair)
         unshrunk = _unshrunk(pair, workspace)
     console = Console(sys.stdout, arguments.color)

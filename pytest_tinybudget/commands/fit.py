@@ -11,6 +11,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_json_option
 from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.commands.waiting import waiting
 
 
 if TYPE_CHECKING:
@@ -80,14 +81,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     if list(map(str, (arguments.json, arguments.csv, arguments.html))).count("-") > 1:
         raise TinybudgetError("fit: only one report can go to standard output")
-    found = fit(
-        _plan(arguments.plan),
-        boards=arguments.board,
-        budget=_limits(arguments.budget) or None,
-        most=arguments.most,
-        maximize=_names(arguments.maximize),
-        minimize=_names(arguments.minimize),
-    )
+    plan = _plan(arguments.plan)
+    with waiting("measuring candidates"):
+        found = fit(
+            plan,
+            boards=arguments.board,
+            budget=_limits(arguments.budget) or None,
+            most=arguments.most,
+            maximize=_names(arguments.maximize),
+            minimize=_names(arguments.minimize),
+        )
     reports = (
         (arguments.json, render.as_json),
         (arguments.csv, render.as_csv),

@@ -11,6 +11,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import given_model
+from pytest_tinybudget.commands.waiting import waiting
 from pytest_tinybudget.graph.locations import file_and_array
 from pytest_tinybudget.graph.locations import model_name
 
@@ -78,14 +79,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     _require(arguments)
     source = Path(arguments.model)
-    golden = golden_vectors(
-        given_model(arguments, source),
-        arguments.name or model_name(source),
-        samples=arguments.samples,
-        seed=arguments.seed,
-        data=arguments.data,
-        tolerance=arguments.tolerance,
-    )
+    with waiting(f"{arguments.samples} samples in TFLM's interpreter"):
+        golden = golden_vectors(
+            given_model(arguments, source),
+            arguments.name or model_name(source),
+            samples=arguments.samples,
+            seed=arguments.seed,
+            data=arguments.data,
+            tolerance=arguments.tolerance,
+        )
     header = arguments.output.name
     program = f"{arguments.output.stem}_test.c"
     files = {header: render_header(golden), program: render_program(golden, header)}

@@ -11,6 +11,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_color_option
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.commands.waiting import waiting
 
 
 #: Commits of a results file that are read unless told otherwise.
@@ -63,11 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.most < 1:
         raise TinybudgetError(f"--most: expected a number above 0, got {arguments.most}")
     source = arguments.source
-    if source.is_dir():
-        entries = folder_entries(source)
-    else:
-        entries = commit_entries(source, most=arguments.most)
-    found = history(entries, arguments.model)
+    with waiting("reading results files"):
+        if source.is_dir():
+            entries = folder_entries(source)
+        else:
+            entries = commit_entries(source, most=arguments.most)
+        found = history(entries, arguments.model)
     if arguments.svg:
         write_output(arguments.svg, history_svg.render(found))
     console = Console(sys.stderr if arguments.svg == "-" else sys.stdout, arguments.color)

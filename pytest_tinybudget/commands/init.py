@@ -17,6 +17,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import runtime_of
+from pytest_tinybudget.commands.waiting import waiting
 from pytest_tinybudget.footprint.result import UNNOTICED
 from pytest_tinybudget.graph.locations import C_SUFFIXES
 from pytest_tinybudget.graph.locations import MAX_FILE_BYTES
@@ -181,7 +182,7 @@ def _checked(target: Path) -> int:
     from pytest_tinybudget.workspace import Workspace
 
     declared = list(pairs(target.as_posix(), load_declaration(target)))
-    with closing(Workspace()) as workspace:
+    with waiting("measuring") as wait, closing(Workspace(progress=wait.converting)) as workspace:
         gate = Gate(workspace)
         results = [gate.check(pair, details=False) for pair in declared]
     failed = [result for result in results if result.fails_run]

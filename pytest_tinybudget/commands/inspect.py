@@ -29,6 +29,7 @@ from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import planned_model_of
 from pytest_tinybudget.commands.options import told_as_json
 from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.commands.waiting import waiting
 
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: model, board or runtime are wrong, or there is no arena to draw.
     """
+    from pytest_tinybudget.accelerators.coral import lint
     from pytest_tinybudget.boards import catalog
     from pytest_tinybudget.footprint.link import what_if
     from pytest_tinybudget.footprint.measure import measure
@@ -101,10 +103,17 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         model = given_model(arguments, Path(arguments.model))
     if arguments.edge_tpu:
-        sys.stdout.write(_edge_tpu(model, as_json=arguments.json))
+        linted = lint(model)
+        text = json.dumps(to_builtins(linted), indent=2) + "\n"
+        if not (arguments.json and told_as_json(arguments, text)):
+            sys.stdout.writelines(f"{line}\n" for line in linted.lines())
         return 0
     firmware = chosen_firmware(arguments, board)
     footprint = measure(model, firmware)
+    verified = None
+    if arguments.verify:
+        with waiting("running the model in TFLM's interpreter and in LiteRT"):
+            verified = _verified(model)
     found = inspection.Inspection(
         model=model,
         sha256=model.sha256,
@@ -116,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
         relief=_relief(model, footprint),
         identity=identity_of(firmware.runtime),
         shrunk=_shrunk(model, {board.id if board else firmware.name: firmware}),
-        verified=_verified(model) if arguments.verify else None,
+        verified=verified,
     )
     code = 1 if found.verified and found.verified.failure else 0
     if arguments.svg:
@@ -151,15 +160,6 @@ def _verified(model: Model) -> Verified:
         outputs.compared if outputs else 0,
         outputs.operators if outputs else 0,
     )
-
-
-def _edge_tpu(model: Model, *, as_json: bool) -> str:
-    from pytest_tinybudget.accelerators.coral import lint
-
-    found = lint(model)
-    if as_json:
-        return json.dumps(to_builtins(found), indent=2) + "\n"
-    return "".join(f"{line}\n" for line in found.lines())
 
 
 def _shrunk(model: Model, firmwares: dict[str, Firmware]) -> ShrinkReport | None:

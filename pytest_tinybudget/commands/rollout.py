@@ -17,6 +17,7 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import declared_rollout
 from pytest_tinybudget.commands.options import write_output
+from pytest_tinybudget.commands.waiting import waiting
 
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ def simulate(arguments: argparse.Namespace) -> int:
     """
     settings = declared_rollout(arguments.file)
     for fleet_devices in arguments.fleet or settings.fleets:
-        rows = _rows(settings.policy, fleet_devices, arguments)
+        with waiting(f"simulating rollouts on {fleet_devices:,} devices"):
+            rows = list(_rows(settings.policy, fleet_devices, arguments))
         worst = 0.0
         cells = [["rule", *(f"{rate:g} % fail" for rate in arguments.rates)]]
         for rule, outcomes in rows:

@@ -17,6 +17,7 @@ from pytest_tinybudget.commands.options import add_shape_option
 from pytest_tinybudget.commands.options import boards_of
 from pytest_tinybudget.commands.options import given_model
 from pytest_tinybudget.commands.options import told_as_json
+from pytest_tinybudget.commands.waiting import waiting
 from pytest_tinybudget.graph.locations import file_and_array
 from pytest_tinybudget.graph.locations import is_c_source
 from pytest_tinybudget.graph.locations import model_name
@@ -109,7 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
     samples = _samples(arguments.samples)
     model = given_model(arguments, Path(arguments.model))
     target = _target(arguments)
-    made = list(_made(model, boards, options, target, samples))
+    with waiting("shrinking, and running both files on the same inputs"):
+        made = list(_made(model, boards, options, target, samples))
     for path, shrunk in made:
         _check_target(path, arguments)
         unused = shrunk.report.proof.samples_unused

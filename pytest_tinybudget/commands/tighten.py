@@ -12,6 +12,7 @@ from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.selection import select
+from pytest_tinybudget.commands.waiting import waiting
 
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if any("::" in path for path in arguments.paths):
         raise TinybudgetError("tighten: a budget may hold many pairs; name declarations or folders")
     selected = [each for each in select(arguments.paths) if not isinstance(each, Check)]
-    with closing(Workspace()) as workspace:
+    with waiting("measuring") as wait, closing(Workspace(progress=wait.converting)) as workspace:
         gate = Gate(workspace, baselines=Baselines(chosen=Baseline()))
         workspace.prepare(selected)
         for file, of_file in groupby(selected, key=lambda pair: pair.file):
