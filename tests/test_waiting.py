@@ -71,9 +71,13 @@ def test_on_a_terminal_it_is_one_line_that_goes(monkeypatch: pytest.MonkeyPatch)
 def test_the_line_goes_before_an_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", stream := Terminal())
 
-    with pytest.raises(ValueError, match="broken"), waiting("measuring"):
-        until(stream, "measuring")
-        raise ValueError("broken")
+    def work() -> None:
+        with waiting("measuring"):
+            until(stream, "measuring")
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        work()
 
     assert stream.getvalue().endswith("\r\x1b[K")
 
