@@ -154,6 +154,7 @@ def write(folder: Path) -> None:
     models["lstm"].export(folder / "lstm", verbose=False)
     models["conv2d"].save(folder / "conv2d.h5")
     models["lambda"].save(folder / "lambda.h5")
+    models["upsampled"].save(folder / "upsampled.h5")
     models["conv2d"].export(folder / "conv2d", verbose=False)
     old_depthwise(models["depthwise"], folder / "old_depthwise.h5")
     float_tflite(models["conv2d"], folder / "float.tflite")

@@ -428,7 +428,7 @@ def test_a_keras_source_is_converted_shrunk_and_proven_on_its_data(
 ):
     project = tmp_path / "project"
     project.mkdir()
-    shutil.copy(sources / "conv2d.keras", project)
+    shutil.copy(sources / "conv2d.h5", project)
     shutil.copy(sources / "image.npz", project)
     numpy = importlib.import_module("numpy")
     (project / "frames").mkdir()
@@ -443,7 +443,7 @@ def test_a_keras_source_is_converted_shrunk_and_proven_on_its_data(
     text = f"""
 schema = 1
 [models.camera]
-source = "conv2d.keras"
+source = "conv2d.h5"
 representative_data = "{data}"
 boards = ["raspberry-pi-pico", "arduino-nano-33-ble"]
 artifacts = ["c", "tflite"]
@@ -662,8 +662,7 @@ def test_what_cannot_be_converted_is_named(
 def test_an_operator_that_tflm_lacks_is_named_with_its_layer(convert: Convert):
     message = error_of(convert, "upsampled.keras").message
 
-    assert "(layer sequential" in message
-    assert "up_sampling1d" in message
+    assert "(layer up_sampling1d)" in message
     assert "is not in TFLM's resolver" in message
 
 
@@ -814,7 +813,7 @@ def test_a_server_that_is_killed_is_started_again(sources: Path):
     try:
         settings = Conversion(sources, "random")
         fresh.convert(Request(sources / "dense.keras", "dense.keras", settings))
-        server = fresh._servers["tensorflow"]._process
+        server = fresh._servers["plan"]._process
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
         assert fresh.convert(Request(sources / "conv1d.keras", "conv1d.keras", settings)).content
@@ -900,7 +899,7 @@ source = "lstm.keras"
 source = "conv2d"
 
 [models.bad]
-source = "upsampled.keras"
+source = "upsampled.h5"
 """
 
 
@@ -944,7 +943,7 @@ def test_pytest_converts_and_a_warm_run_imports_neither_tensorflow_nor_numpy(
 
     assert "3 passed, 1 error" in cold.stdout, cold.stdout + cold.stderr
     assert "converting conv2d.keras" in cold.stdout
-    assert "upsampled.keras: what the converter made is not for TFLM: TILE #1" in cold.stdout
+    assert "upsampled.h5: what the converter made is not for TFLM: TILE #1" in cold.stdout
     assert (sources / "build" / "tinybudget" / "conv2d_model_data.cc").is_file()
     assert (sources / "build" / "tinybudget" / "bad_conversion.log").is_file()
     pairs = {pair["model"]["name"]: pair for pair in json.loads(

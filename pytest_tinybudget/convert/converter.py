@@ -32,6 +32,7 @@ from pytest_tinybudget.convert.onnx2tf import NAME
 from pytest_tinybudget.convert.quantizers import QUANTIZERS
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.refusals import refusal
+from pytest_tinybudget.convert.requirements import can_plan
 from pytest_tinybudget.convert.requirements import missing_packages
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
@@ -101,6 +102,8 @@ class Converter:
     cache: Cache | None
     progress: Progress = lambda _model, _step: None
     _kept: dict[str, Converted | ConversionError] = field(default_factory=dict, repr=False)
+    #: Why a Keras model needs TensorFlow, by the key of its result.
+    _unplanned: dict[str, str] = field(default_factory=dict, repr=False)
     _servers: dict[Backend, Server] = field(default_factory=dict, repr=False)
     _home: Path | None = field(default=None, repr=False)
     _open: ExitStack = field(default_factory=ExitStack, repr=False)
@@ -170,7 +173,7 @@ class Converter:
                 stack.enter_context(self.cache.locked([task.key for task in missing]))
                 missing = self._missing(missing)  # another process may have made it meanwhile
             for backend in get_args(Backend):
-                self._make([task for task in missing if _backend(task) == backend])
+                self._make([task for task in missing if self._backend(task) == backend])
 
     def _missing(self, tasks: Iterable[_Task]) -> list[_Task]:
         """The ``tasks`` without a result, neither in ``_kept`` nor in the cache."""
@@ -189,7 +192,9 @@ class Converter:
         return list(missing.values())
 
     def _make(self, tasks: Sequence[_Task]) -> None:
-        refused = {task.key: _refusal(task.request) for task in tasks}
+        refused = {
+            task.key: _refusal(task.request, self._unplanned.get(task.key, "")) for task in tasks
+        }
         self._kept.update({key: error for key, error in refused.items() if error is not None})
         tasks = [task for task in tasks if task.key not in self._kept]
         if not tasks:
@@ -204,11 +209,16 @@ class Converter:
         """Let a worker convert ``tasks``, all of one backend, and keep the results."""
         from pytest_tinybudget.convert.files import JobFolder
 
+        backend = self._backend(tasks[0])
         ready = [
-            (task, job_of(task.request), JobFolder(Path(tempfile.mkdtemp(dir=self._folder()))))
+            (
+                task,
+                replace(job_of(task.request), planned=backend == "plan"),
+                JobFolder(Path(tempfile.mkdtemp(dir=self._folder()))),
+            )
             for task in tasks
         ]
-        server = self._server(_backend(tasks[0]))
+        server = self._server(backend)
         server.run([(job, folder) for _, job, folder in ready], self._on_step)
         for task, job, folder in ready:
             self._finish(task, job, folder)
@@ -217,7 +227,15 @@ class Converter:
     def _on_step(self, job: Job, step: str) -> None:
         self.progress(job.shown, step)
 
+    def _backend(self, task: _Task) -> Backend:
+        kind = kind_of(task.request.source)
+        is_planned = kind == "keras" and can_plan() and task.key not in self._unplanned
+        return "plan" if is_planned else backend_of(kind)
+
     def _finish(self, task: _Task, job: Job, folder: JobFolder) -> None:
+        if job.planned and (reason := _unplanned(folder)):
+            self._unplanned[task.key] = reason
+            return
         try:
             self._keep(task, self._finished(job, folder))
         except ConversionError as error:
@@ -233,12 +251,14 @@ class Converter:
         report = outcome(job, folder)
         whole = folder.whole.read_bytes()
         check_converted(whole, job.shown, job.activations)
-        report = {**report, "source": job.shown}
+        report = {**report, "source": job.shown, "planned": job.planned}
         if job.strip:  # the names of layers are gone
             report["notes"] = [*report["notes"], *_float_layers(whole, job.shown)]
         return Entry(folder.model.read_bytes(), report)
 
     def _keep(self, task: _Task, entry: Entry) -> None:
+        if reason := self._unplanned.get(task.key):
+            entry.report["notes"] = [*entry.report["notes"], f"converted by TensorFlow: {reason}"]
         doubt = self.cache.put(task.key, entry) if self.cache is not None else ""
         told = _told(entry, task.request, cached=False)
         self._kept[task.key] = replace(told, notes=(*told.notes, *filter(None, [doubt])))
@@ -334,16 +354,20 @@ def _task(request: Request) -> _Task:
         raise ConversionError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
-def _refusal(request: Request) -> ConversionError | None:
+def _refusal(request: Request, unplanned: str) -> ConversionError | None:
     """Why no worker is asked: packages are missing, or TFLM would refuse what it made."""
     kind = kind_of(request.source)
-    return missing_packages(kind, request.shown, request.settings) or refusal(
+    return missing_packages(kind, request.shown, request.settings, unplanned) or refusal(
         request.source, kind, request.shown, request.settings.activations
     )
 
 
-def _backend(task: _Task) -> Backend:
-    return backend_of(kind_of(task.request.source))
+def _unplanned(folder: JobFolder) -> str:
+    """Why a model is not converted without TensorFlow; empty where it is, or its data is wrong."""
+    result = folder.result()
+    if result is None:
+        return "the conversion without it ended early"
+    return str(result.get("unplanned", ""))
 
 
 def job_of(request: Request) -> Job:
@@ -394,7 +418,7 @@ def _told(entry: Entry, request: Request, *, cached: bool) -> Converted:
     if report["stripped_bytes"]:
         notes.append(stripped_text(report["stripped_bytes"]))
     return Converted(
-        entry.content, tuple(warnings), tuple(notes), drift, _settings_text(request), cached
+        entry.content, tuple(warnings), tuple(notes), drift, _settings_text(entry, request), cached
     )
 
 
@@ -408,16 +432,17 @@ def _is_dense_per_channel(entry: Entry, request: Request) -> bool:
     return per_tensor_dense(read_model(entry.content, request.shown)) is not None
 
 
-def _settings_text(request: Request) -> str:
+def _settings_text(entry: Entry, request: Request) -> str:
     """The settings that decide how large the converted file is, in words."""
     settings, kind = request.settings, kind_of(request.source)
     packages = versions(kind, settings)
+    converters = ("ai-edge-litert",) if entry.report.get("planned") else _CONVERTERS
     per_channel = settings.scales_per_channel or by_quantizer(kind)  # the quantizer's recipes
     told = [
         settings.activations,
         f"dense layers per {'channel' if per_channel else 'tensor'}",
         "stripped" if drops_names(request) else "",
-        *(f"{name} {packages[name]}" for name in _CONVERTERS if name in packages),
+        *(f"{name} {packages[name]}" for name in converters if name in packages),
     ]
     return ", ".join(filter(None, told))
 

@@ -41,6 +41,8 @@ class Job(Struct, frozen=True):
     memory_bytes: int
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     onnx_command: tuple[str, ...] = ()
+    #: Whether to convert it without TensorFlow, as far as that is known.
+    planned: bool = False
 
 
 class JobFolder(Struct, frozen=True):
@@ -107,7 +109,7 @@ class JobFolder(Struct, frozen=True):
         return self._read("step") or ""
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write the result: the report, or ``{"error": [line, …]}``."""
+        """Write the result: the report, ``{"error": [line, …]}``, or ``{"unplanned": reason}``."""
         self._write("result.json", json.dumps(result))
 
     def result(self) -> dict[str, Any] | None:

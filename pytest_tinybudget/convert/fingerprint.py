@@ -33,9 +33,12 @@ from pytest_tinybudget.convert.sources import weights_beside
 
 
 #: Raise it when a change here makes another file of the same model.
-REVISION = 4
+REVISION = 5
 
-_TENSORFLOW = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "numpy", "h5py")
+#: With what converts Keras models without TensorFlow: a model decides by itself which it needs.
+_TENSORFLOW = (
+    "tensorflow", "tensorflow-cpu", "keras", "tf_keras", "numpy", "h5py", "ai-edge-litert",
+)  # fmt: skip
 _QUANTIZER = ("ai-edge-litert", "numpy")
 _TORCH = ("torch", "litert-torch", "litert-converter")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib.util import find_spec
 
 from pytest_tinybudget.convert.errors import ConversionError
@@ -19,8 +20,19 @@ from pytest_tinybudget.convert.sources import by_quantizer
 _NEWEST_PYTHON = (3, 13)
 
 
-def missing_packages(kind: Kind, shown: str, settings: Conversion) -> ConversionError | None:
-    """The message for a source whose framework is missing, with the command that installs it."""
+@cache
+def can_plan() -> bool:
+    """Whether the packages are there that convert Keras models whose graph is known."""
+    return all(find_spec(each) is not None for each in ("h5py", "ai_edge_litert", "flatbuffers"))
+
+
+def missing_packages(
+    kind: Kind, shown: str, settings: Conversion, unplanned: str = ""
+) -> ConversionError | None:
+    """The message for a source whose framework is missing, with the command that installs it.
+
+    ``unplanned`` is why a Keras model needs TensorFlow, where that has turned out.
+    """
     if kind == "torch":
         modules = ("torch", "litert_torch")
         is_there = installed_quantizer() is not None and all(map(find_spec, modules))
@@ -29,11 +41,19 @@ def missing_packages(kind: Kind, shown: str, settings: Conversion) -> Conversion
         is_there = installed_quantizer() is not None
         extra, what = "quantize", "ONNX sources" if kind == "onnx" else "a float .tflite"
     else:
-        is_there = find_spec("tensorflow") is not None
+        is_planned = kind == "keras" and not unplanned and can_plan()
+        is_there = is_planned or find_spec("tensorflow") is not None
         extra, what = "tensorflow", "Keras and SavedModel sources"
     if is_there:
         return _missing_command(shown, settings) if kind == "onnx" else None
     details = []
+    if unplanned:
+        details.append(f"without TensorFlow it is not converted: {unplanned}")
+    elif kind == "keras":
+        details.append(
+            "models of the usual layers need no TensorFlow: pip install "
+            '"pytest-tinybudget[quantize]"'
+        )
     if not by_quantizer(kind) and sys.version_info[:2] > _NEWEST_PYTHON:
         details.append(
             "TensorFlow has no release for this Python: use 3.13 or older, or convert elsewhere "

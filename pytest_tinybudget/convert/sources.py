@@ -18,9 +18,10 @@ from pytest_tinybudget.convert.settings import Conversion
 #: ``tflite``: float TF Lite; ``onnx``: ONNX;
 #: ``torch``: a program of ``torch.export``.
 Kind = Literal["keras", "h5", "saved_model", "tflite", "onnx", "torch"]
-#: What a worker imports: ``tensorflow`` for Keras and SavedModels, ``torch`` for PyTorch,
-#: ``quantizer`` for the rest; ``worker/`` has a module ``…_backend`` for each.
-Backend = Literal["tensorflow", "quantizer", "torch"]
+#: What a worker imports: ``plan`` for Keras models whose graph is known without TensorFlow,
+#: ``tensorflow`` for all others and SavedModels, ``torch`` for PyTorch, ``quantizer`` for the rest;
+#: ``worker/`` has a module ``…_backend`` for each. One behind another does what that one cannot.
+Backend = Literal["plan", "tensorflow", "quantizer", "torch"]
 
 _SUFFIXES: dict[str, Kind] = {
     ".keras": "keras",

@@ -47,6 +47,8 @@ class Node:
         label: What the layer is called.
         names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
         host: The node that is one with it in TensorFlow's graph, right behind it.
+        folds: Operators with a constant that its weights and bias have taken in, in this order;
+            ``before`` ones came before it.
         inputs: Its operands.
         output: Its result.
         options: What it has besides the schema's defaults.
@@ -65,6 +67,7 @@ class Node:
     place: float = 0
     label: str = ""
     host: Node | None = None
+    folds: list[tuple[str, Const, bool]] = field(default_factory=list)
     names: int = 0
 
     def __post_init__(self) -> None:

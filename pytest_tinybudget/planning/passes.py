@@ -24,6 +24,8 @@ _FOLDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 #: How far behind another node one comes that belongs to it.
 _NEXT = 1e-3
 _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
+#: What changes each number by itself (``ReorderElementwiseValueOpAndMoveOp``).
+_MOVED = frozenset({"TANH", "EXP"})
 
 
 _Rule = Callable[["_Graph", Node], bool]
@@ -194,6 +196,7 @@ def _padded(graph: _Graph, node: Node) -> bool:
 def _hoisted(graph: _Graph, node: Node) -> bool:
     """Arithmetic with a constant, and what can be fused, goes before a reshape of ones."""
     movable = node.op == "BIAS" or node.op in _FUSED
+    movable = movable or node.op in _MOVED
     movable = movable or (node.op in _ARITHMETIC and _constant(node) is not None)
     reshape = graph.maker(node) if movable and isinstance(node.inputs[0], Value) else None
     if reshape is None or not reshape.squeeze or graph.only(reshape) is not node:
@@ -293,6 +296,7 @@ def _folded(graph: _Graph, node: Node) -> bool:
         return False
     source = next(iter(before.values()))
     node.names += before.names
+    node.folds.append((before.op, constant, True))
     graph.feed(node, 0, source)
     graph.remove(before)
     return True
@@ -327,6 +331,7 @@ def _fused(graph: _Graph, node: Node) -> bool:
         _give_bias(before, channels)
     elif not (node.op == "MUL" and constant.shape in ((), (channels,))):
         return False
+    before.folds.append((node.op, constant, False))
     graph.absorb(before, node)
     return True
 

@@ -37,6 +37,8 @@ def _preload(backend: str) -> None:
     if backend == "tensorflow":
         from pytest_tinybudget.convert.worker import keras_source  # noqa: F401
         from pytest_tinybudget.convert.worker import tensorflow_backend  # noqa: F401
+    elif backend == "plan":
+        from pytest_tinybudget.convert.worker import plan_backend  # noqa: F401
     elif backend == "torch":
         from pytest_tinybudget.convert.worker import torch_backend  # noqa: F401
     else:

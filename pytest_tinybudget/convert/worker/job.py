@@ -18,6 +18,7 @@ from pytest_tinybudget.convert.files import JobFolder
 from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
+from pytest_tinybudget.planning.network import NotPlannedError
 
 
 if TYPE_CHECKING:
@@ -33,12 +34,18 @@ def run(folder: JobFolder) -> None:
     except WorkerError as error:
         lines = [f"{job.shown}: {error.lines[0]}", *error.lines[1:]]
         folder.write_result({"error": lines, "lasting": _is_lasting(job)})
+    except NotPlannedError as error:
+        folder.write_result({"unplanned": error.message})
     except MemoryError:
         traceback.print_exc()
         folder.write_result({"error": [f"{job.shown}: {folder.step()}: {_out_of_memory(job)}"]})
     except Exception as error:  # frameworks raise anything; the log has the whole
         traceback.print_exc()
-        folder.write_result({"error": [f"{job.shown}: {folder.step()}: {first_line(error)}"]})
+        told = f"{folder.step()}: {first_line(error)}"
+        if job.planned:
+            folder.write_result({"unplanned": told})
+        else:
+            folder.write_result({"error": [f"{job.shown}: {told}"]})
 
 
 def _is_lasting(job: Job) -> bool:
@@ -76,6 +83,8 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     folder.write_step("comparing with the float model")
     doubt = not_comparable(read_model(content, job.shown))
     drifts = [] if doubt else drift(trained, content, samples)
+    if job.planned and any(each["broken"] for each in drifts):
+        raise NotPlannedError("not planned: its INT8 outputs are unlike the float model's")
     whole = repack(content, trained.schema)
     packed = strip(read_model(whole, job.shown)).model.content if job.strip else whole
     folder.whole.write_bytes(whole)
@@ -114,6 +123,10 @@ def calibration_samples(job: Job, trained: Trained) -> tuple[Sequence[Sample], l
 
 
 def _loader(job: Job) -> Callable[[Job, ModuleType | None], Any]:
+    if job.planned:
+        from pytest_tinybudget.convert.worker import plan_backend
+
+        return plan_backend.load
     if job.kind == "tflite":
         from pytest_tinybudget.convert.worker import quantizer_backend
 

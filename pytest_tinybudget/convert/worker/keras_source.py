@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.worker.backend import Sample
+from pytest_tinybudget.convert.worker.norms import norm_doubts
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
@@ -31,19 +32,8 @@ from pytest_tinybudget.convert.worker.problem import static_shape
 #: From here on ``safe_mode`` holds for ``.h5`` files too (CVE-2025-9905).
 _OLDEST_KERAS = (3, 12)
 
-_SMALLEST_DEVIATION = 1e-6
-_FAR = (
-    "representative data is unlike the training data: layer {layer!r} sees {ratio:.3g} times the "
-    "spread that it has learned, and a mean {off:.3g} deviations off; prepare it as for training"
-)
 _LAMBDA = re.compile(r"lambda", re.IGNORECASE)
 _UNKNOWN_CLASS = re.compile(r"(?:locate class|Unknown layer:?) '?(\w+)'?")
-
-
-#: Data differs from the training data when its mean is this many learned standard deviations off,
-#: or its spread this many times larger or smaller. Pixels of 0 to 255 for 0 to 1 exceed both.
-_FARTHEST_MEAN = 10.0
-_FARTHEST_SPREAD = 10.0
 
 
 class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
@@ -197,16 +187,9 @@ def doubts(model: Any, samples: Sequence[Sample]) -> list[str]:
     before = keras.Model(model.inputs, layer.input)
     inputs = [np.concatenate(column) for column in zip(*samples, strict=True)]
     values = np.asarray(before(inputs[0] if len(inputs) == 1 else inputs, training=False))
-    values = values.reshape(-1, values.shape[-1])
-    mean, deviation = (
-        np.asarray(layer.moving_mean),
-        np.sqrt(np.asarray(layer.moving_variance)) + _SMALLEST_DEVIATION,
+    return norm_doubts(
+        layer.name, values, np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
     )
-    off = float(np.median(np.abs(values.mean(axis=0) - mean) / deviation))
-    ratio = float(np.median((values.std(axis=0) + _SMALLEST_DEVIATION) / deviation))
-    if off <= _FARTHEST_MEAN and 1 / _FARTHEST_SPREAD <= ratio <= _FARTHEST_SPREAD:
-        return []
-    return [_FAR.format(layer=layer.name, ratio=ratio, off=off)]
 
 
 def _is_trained_norm(layer: Any) -> bool:

@@ -1,0 +1,198 @@
+"""Converts Keras models whose graph is known (``planning/``) to full-integer TF Lite.
+
+Keras and TensorFlow are not imported: the plan gets the weights of the ``.keras`` file, runs as a
+float model in LiteRT on the calibration data, and is quantized as TensorFlow's converter does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import OpResolverType
+from msgspec.structs import replace
+
+from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.worker.backend import Sample
+from pytest_tinybudget.convert.worker.constants import fold
+from pytest_tinybudget.convert.worker.constants import initial_constants
+from pytest_tinybudget.convert.worker.integers import Range
+from pytest_tinybudget.convert.worker.integers import Scales
+from pytest_tinybudget.convert.worker.integers import quantized_graph
+from pytest_tinybudget.convert.worker.keras_weights import config_of
+from pytest_tinybudget.convert.worker.keras_weights import stored_layers
+from pytest_tinybudget.convert.worker.norms import norm_doubts
+from pytest_tinybudget.convert.worker.problem import InputSpec
+from pytest_tinybudget.graph.model import Subgraph
+from pytest_tinybudget.graph.tables import put_together
+from pytest_tinybudget.planning.emit import Emitter
+from pytest_tinybudget.planning.emit import quantized
+from pytest_tinybudget.planning.emit import with_biases
+from pytest_tinybudget.planning.file import tables_of
+from pytest_tinybudget.planning.keras_config import network_of
+from pytest_tinybudget.planning.lowering import Lowering
+from pytest_tinybudget.planning.network import Network
+from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.nodes import ordered
+from pytest_tinybudget.planning.passes import simplified
+
+
+#: Operators whose kernels may write their result over an operand of theirs.
+_IN_PLACE = frozenset({"ADD", "SUB", "MUL", "DIV"})
+
+
+def load(job: Job, custom: ModuleType | None) -> PlannedModel:
+    """The float model of ``job``.
+
+    Raises:
+        NotPlannedError: a part of it is not known: TensorFlow has to convert it.
+    """
+    if custom is not None or job.input_shapes or job.activations != "int8":
+        raise NotPlannedError("not planned: custom objects, input shapes or 16-bit activations")
+    path = Path(job.source)
+    config = config_of(path)
+    network = network_of(config, per_channel_dense=job.per_channel_dense)
+    try:
+        return PlannedModel(network, job.shown, stored_layers(path, config))
+    except ModelError as error:
+        raise NotPlannedError(error.message) from error
+
+
+class PlannedModel:
+    """A network with its weights."""
+
+    schema: ModuleType = schema_py_generated
+
+    def __init__(self, network: Network, shown: str, stored: Mapping[str, Any]) -> None:
+        self.warnings: list[str] = []
+        self.notes: list[str] = []
+        self._network, self._shown, self._stored = network, shown, stored
+        low = Lowering(network, shown)
+        constants = initial_constants(low.nodes, network.layers, stored)
+        self._inputs, self._outputs = low.inputs, low.outputs
+        self._nodes = simplified(ordered(low.nodes, low.inputs), low.outputs)
+        with_biases(self._nodes)
+        self._constants = fold(self._nodes, constants)
+        self.inputs = [InputSpec(each.input_name, each.shape, "float32") for each in low.inputs]
+        self._emitter = Emitter(self._nodes, self._inputs, "float", network.per_channel_dense)
+        graph = self._emitter.subgraph(self._outputs, shown)
+        tensors = list(graph.tensors)
+        for key, values in self._constants.items():
+            index = self._emitter.indices[key]
+            tensors[index] = replace(tensors[index], data=memoryview(values.tobytes()))
+        self._content = _file(replace(graph, tensors=tuple(tensors)))
+        self._graph = graph
+        self._float = self.interpreter(self._content)
+        self._float.allocate_tensors()
+
+    def doubts(self, samples: Sequence[Sample]) -> list[str]:
+        """Signs that the data differs from the training data, a line each.
+
+        The mean and the variance that the first batch normalization has learned are all that a
+        trained model remembers of its data.
+        """
+        for number, layer in enumerate(self._network.layers):
+            stored = self._stored[layer.name]
+            if layer.type != "batch_norm" or "/" in layer.name or not np.any(stored.variables[2]):
+                continue
+            before = replace(
+                self._network, layers=self._network.layers[:number], outputs=layer.inputs
+            )
+            if layer.inputs[0] in (each.name for each in self.inputs):
+                place = [each.name for each in self.inputs].index(layer.inputs[0])
+                found = [sample[place] for sample in samples]
+            else:
+                partial = PlannedModel(before, self._shown, self._stored)
+                found = [partial.run(sample)[0] for sample in samples]
+            return norm_doubts(layer.name, np.concatenate(found), *stored.variables[2:])
+        return []
+
+    def run(self, sample: Sample) -> list[Any]:
+        """The float model's outputs for one sample."""
+        self._invoke(self._float, sample)
+        return [self._float.get_tensor(each["index"]) for each in self._float.get_output_details()]
+
+    def _invoke(self, interpreter: Any, sample: Sample) -> None:
+        for detail, values in zip(interpreter.get_input_details(), sample, strict=True):
+            interpreter.set_tensor(detail["index"], values)
+        interpreter.invoke()
+
+    def interpreter(self, content: bytes) -> Any:
+        """An interpreter without delegates."""
+        return Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+
+    def convert(self, samples: Sequence[Sample], job: Job) -> bytes:
+        """Full-integer TF Lite.
+
+        Raises:
+            NotPlannedError: what the converter would make is not known.
+        """
+        ranges = self._ranges(samples)
+        nodes = quantized(self._nodes, self._inputs, "int8", self._shown)
+        for node in nodes:  # what is requantized, or computed in float in between, has its range
+            for value in (*node.values(), node.output):
+                ranges.setdefault(id(value), (0.0, 0.0))
+        emitter = Emitter(nodes, self._inputs, "int8", self._network.per_channel_dense)
+        graph = emitter.subgraph(self._outputs, self._shown)
+        scales = Scales(nodes, self._inputs, ranges)
+        return _file(quantized_graph(emitter, graph, nodes, self._constants, scales))
+
+    def _ranges(self, samples: Sequence[Sample]) -> dict[int, Range]:
+        """The least and the largest number of each value on all samples, by ``id``."""
+        observer = Interpreter(
+            model_content=self._content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        observer.allocate_tensors()
+        values = [*self._inputs, *(node.output for node in self._nodes)]
+        found: dict[int, Range] = {}
+        for sample in samples:
+            self._invoke(observer, sample)
+            for value in values:
+                numbers = observer.get_tensor(self._emitter.indices[id(value)])
+                low, high = found.get(id(value), (np.inf, -np.inf))
+                found[id(value)] = (
+                    min(low, float(numbers.min())),
+                    max(high, float(numbers.max())),
+                )
+        self._overwrite(found)
+        return found
+
+    def _overwrite(self, found: dict[int, Range]) -> None:
+        """Ranges as TensorFlow's calibrator sees them.
+
+        It looks at operands after a kernel has run too, and a sum may be where its operand was.
+        """
+        users: dict[int, int] = {}
+        for node in self._nodes:
+            for each in node.values():
+                users[id(each)] = users.get(id(each), 0) + 1
+        kept = {id(each) for each in (*self._inputs, *self._outputs)}
+        for node in self._nodes:
+            if node.op not in _IN_PLACE:
+                continue
+            for each in node.values():
+                if (
+                    users[id(each)] == 1
+                    and each.shape == node.output.shape
+                    and id(each) not in kept
+                    and id(node.output) not in kept
+                ):
+                    (low, high), (least, most) = found[id(each)], found[id(node.output)]
+                    found[id(each)] = min(low, least), max(high, most)
+                    break
+
+
+def _file(graph: Subgraph) -> bytes:
+    return put_together(tables_of(graph, named=True))
