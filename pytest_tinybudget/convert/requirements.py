@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import cache
 from importlib.util import find_spec
 
 from pytest_tinybudget.convert.errors import ConversionError
@@ -20,7 +19,6 @@ from pytest_tinybudget.convert.sources import by_quantizer
 _NEWEST_PYTHON = (3, 13)
 
 
-@cache
 def can_plan() -> bool:
     """Whether the packages are there that convert Keras models whose graph is known."""
     return all(find_spec(each) is not None for each in ("h5py", "ai_edge_litert", "flatbuffers"))

@@ -346,7 +346,7 @@ _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_without_reshape, frozenset({"RESHAPE"})),
     (_shared, frozenset()),
     (_padded, frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})),
-    (_hoisted, frozenset({"BIAS", *_FUSED, *_ARITHMETIC})),
+    (_hoisted, frozenset({"BIAS", *_FUSED, *_ARITHMETIC, *_MOVED})),
     (_hoisted_pair, _ARITHMETIC),
     (_flat, frozenset({"FULLY_CONNECTED"})),
     (_fused, frozenset()),
