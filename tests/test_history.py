@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,7 +24,10 @@ from pytest_tinybudget.baseline.history import Entry
 from pytest_tinybudget.baseline.history import History
 from pytest_tinybudget.baseline.history import folder_entries
 from pytest_tinybudget.baseline.history import history
+from pytest_tinybudget.baseline.history import history_at_hand
+from pytest_tinybudget.baseline.history import history_before
 from pytest_tinybudget.report import history_svg
+from pytest_tinybudget.report import page_details
 from pytest_tinybudget.report.history_text import history_lines
 from pytest_tinybudget.report.history_text import sparkline
 from pytest_tinybudget.report.layout import Style
@@ -248,3 +253,109 @@ def test_the_picture_can_go_to_stdout(folder: Path, capsys: pytest.CaptureFixtur
     assert ElementTree.fromstring(output.out).tag == f"{SVG}svg"
     assert "1 result, x" in output.err
     assert json.loads((folder / "x.json").read_text("utf-8"))["pairs"]
+
+
+# On the page
+
+
+def kept_runs(folder: Path, *sizes_kb: float) -> None:
+    """A folder ``runs`` with a results file for each size, and ``now.json`` of the last."""
+    (folder / "runs").mkdir()
+    for number, size in enumerate(sizes_kb[:-1]):
+        text = writer.render([sized(size)])
+        (folder / "runs" / f"run-{number}.json").write_text(text, encoding="utf-8")
+    (folder / "now.json").write_text(writer.render([sized(sizes_kb[-1])]), encoding="utf-8")
+
+
+def trend_on(page: Path) -> list[dict[str, Any]]:
+    """The trends of the only model that a page tells of."""
+    (packed,) = re.findall(r"x-tinybudget\">([^<]+)<", page.read_text("utf-8")) or [""]
+    trends: list[dict[str, Any]] = page_details.unpacked(packed)["trends"] if packed else []
+    return trends
+
+
+def test_the_page_shows_how_sizes_went_up_to_this_run(folder: Path) -> None:
+    kept_runs(folder, 100, 110, 125)
+    assert run("report", "now.json", "--format", "html", "--history", "runs", "-o", "p.html") == 0
+    (trend,) = trend_on(folder / "p.html")
+    assert (trend["board"], trend["metric"]) == ("arduino-nano-33-ble", "flash")
+    limit = 256 * 1024
+    assert trend["points"] == [
+        ["run-0", 100 * 1024, limit, 1],
+        ["run-1", 110 * 1024, limit, 1],
+        ["this run", 125 * 1024, limit, 1],
+    ]
+    assert "flash on arduino-nano-33-ble: 100.0 KB to 125.0 KB (+25.0 KB)" in (
+        (folder / "p.html").read_text("utf-8")
+    )
+
+
+def test_a_page_has_the_newest_runs_and_none_without_a_history(folder: Path) -> None:
+    results = [sized(50)]
+    (folder / "empty").mkdir()
+    kept_runs(folder, *range(1, 60))
+    found = history_before(folder / "runs", results, most=20)
+    assert len(found.labels) == 21
+    assert found.labels[-2:] == ("run-57", "this run")
+    assert history_at_hand([None, folder / "none", folder / "empty"], results) is None
+    assert history_at_hand([None, folder / "runs"], results) == found
+    assert run("report", "now.json", "--format", "html", "-o", "p.html") == 0
+    assert trend_on(folder / "p.html") == []
+
+
+def test_runs_of_other_pairs_are_no_history(folder: Path) -> None:
+    kept_runs(folder, 1, 2)
+    assert history_at_hand([folder / "runs"], [sized(3, model="other")]) is None
+
+
+@needs_git
+def test_the_store_or_the_baseline_of_a_run_is_its_history(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(folder, "init", "--quiet")
+    declare(folder)
+    for filters in (8, 24):
+        put(folder, kws=keywords(filters=filters))
+        run("check", "--json", "base.json")
+        commit(folder, f"{filters} filters")
+    put(folder, kws=keywords(filters=16))
+    base = git(folder, "rev-parse", "HEAD^")
+    stored = ("--base", base, "--store", "store", "--html", "stored.html")
+    assert run("check", *stored) == 0
+    assert [len(each["points"]) for each in trend_on(folder / "stored.html")] == [2, 2]
+    assert run("check", "--baseline", "base.json", "--html", "based.html") == 0
+    flash, _ = trend_on(folder / "based.html")
+    small, large, middle = (point[1] for point in flash["points"])
+    assert small < middle < large
+    capsys.readouterr()
+
+
+def test_a_history_that_is_not_there_is_wrong_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept_runs(folder, 1, 2)
+    declare(folder)
+    assert run("check", "--html", "p.html", "--history", "none") == 2
+    assert "--history: none: no such file or folder" in capsys.readouterr().err
+    (folder / "empty").mkdir()
+    assert run("report", "now.json", "--format", "html", "--history", "empty", "-o", "p.html") == 2
+    assert "empty: no results file (*.json) in it" in capsys.readouterr().err
+    assert not (folder / "p.html").exists()
+
+
+def test_pytest_shows_a_history_and_names_one_that_is_not_there(
+    project: Callable[..., pytest.Pytester],
+) -> None:
+    pytester = project()
+    (pytester.path / "runs").mkdir()
+    arguments = ("--tinybudget", "-q", "--tinybudget-json=runs/1.json")
+    pytester.runpytest_inprocess(*arguments)
+    page = ("--tinybudget-html=p.html", "--tinybudget-history=runs")
+    pytester.runpytest_inprocess("--tinybudget", "-q", *page)
+    text = (pytester.path / "p.html").read_text("utf-8")
+    packed = re.findall(r"x-tinybudget\">([^<]+)<", text)
+    trends = [trend for each in packed for trend in page_details.unpacked(each)["trends"]]
+    assert {tuple(point[0] for point in trend["points"]) for trend in trends} == {("1", "this run")}
+    done = pytester.runpytest_inprocess("--tinybudget", "--tinybudget-history=none")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*--tinybudget-history: *none: no such file or folder*"])

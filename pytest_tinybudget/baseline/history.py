@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.baseline.git import Repository
@@ -15,6 +17,7 @@ from pytest_tinybudget.results.metrics import METRICS
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.results.reader import Results
 from pytest_tinybudget.results.reader import load_results
+from pytest_tinybudget.results.reader import own_results
 from pytest_tinybudget.results.reader import read_results
 from pytest_tinybudget.results.types import PairResult
 
@@ -24,6 +27,12 @@ _COMMIT_NAME = re.compile(r"([0-9a-f]{40}(?:[0-9a-f]{24})?)(?:-[0-9a-f]{8})?\Z")
 _DIGITS = re.compile(r"(\d+)")
 
 _SHORT_COMMIT = 12
+
+#: Runs that a page shows unless told otherwise.
+MOST_RUNS = 20
+
+#: What a page calls the results that it is of.
+_NOW = "this run"
 
 
 class Entry(Struct, frozen=True):
@@ -73,11 +82,50 @@ class History(Struct, frozen=True):
     skipped: tuple[str, ...] = ()
 
 
-def folder_entries(folder: Path) -> Iterator[Entry | str]:
+def history_before(
+    source: Path, results: Sequence[PairResult], *, most: int = MOST_RUNS
+) -> History:
+    """How the sizes of ``results`` went, they themselves last.
+
+    ``source`` is a folder of results files or a committed one, of which the newest ``most`` count.
+
+    Raises:
+        TinybudgetError: ``source`` has no results file, or none that can be read.
+    """
+    ids = {pair.id for pair in results}
+    entries = (
+        folder_entries(source, most=most) if source.is_dir() else commit_entries(source, most=most)
+    )
+    found = [
+        entry
+        for entry in entries
+        if isinstance(entry, str) or any(pair.id in ids for pair in entry.results.pairs)
+    ]
+    whole = history([*found, Entry(_NOW, own_results(results, _NOW))])
+    return replace(whole, trends=tuple(each for each in whole.trends if each.id in ids))
+
+
+def history_at_hand(
+    sources: Iterable[Path | None], results: Sequence[PairResult]
+) -> History | None:
+    """The history before ``results`` in the first of ``sources`` that has one, if any has."""
+    for source in sources:
+        if source is None or not source.exists():
+            continue
+        try:
+            found = history_before(source, results)
+        except TinybudgetError:
+            continue
+        if len(found.labels) > 1:
+            return found
+    return None
+
+
+def folder_entries(folder: Path, *, most: int | None = None) -> Iterator[Entry | str]:
     """The results files in ``folder``, oldest first; a line for each that cannot be read.
 
-    Files named after commits of the repository around are in its order, others by name, numbers
-    in names as numbers.
+    Of them the newest ``most``. Files named after commits of the repository around are in its
+    order, others by name, numbers in names as numbers.
 
     Raises:
         TinybudgetError: there is no results file.
@@ -85,7 +133,7 @@ def folder_entries(folder: Path) -> Iterator[Entry | str]:
     files = sorted(folder.glob("*.json"), key=_natural)
     if not files:
         raise TinybudgetError(f"{folder.as_posix()}: no results file (*.json) in it", code="TB500")
-    for file in _by_commit(folder, files):
+    for file in _by_commit(folder, files)[-(most or len(files)) :]:
         is_commit = _COMMIT_NAME.match(file.stem)
         label = file.stem[:_SHORT_COMMIT] if is_commit else file.stem
         try:

@@ -126,7 +126,9 @@ def run(arguments: argparse.Namespace) -> int:
             wait.told(f"measuring {pair.id}: {len(results) + 1} of {len(selected)}")
             results.append(gate.check(pair, arguments.artifacts or pair.project.artifacts))
     comparison = None if baseline is None else compared(baseline, results)
-    return tell(arguments, results, comparison, baseline.provenance if baseline else None)
+    provenance = baseline.provenance if baseline else None
+    named = dict.fromkeys(pair.project.baseline for pair in selected)
+    return tell(arguments, results, comparison, provenance, named)
 
 
 def _require_declarations(arguments: argparse.Namespace) -> None:

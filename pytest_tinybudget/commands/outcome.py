@@ -19,6 +19,7 @@ from pytest_tinybudget.commands.options import write_output
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.baseline.history import History
     from pytest_tinybudget.commands.options import TakesNext
     from pytest_tinybudget.report.formats import Request
     from pytest_tinybudget.results.types import PairResult
@@ -43,11 +44,23 @@ def add_report_options(parser: argparse.ArgumentParser, *, takes_next: TakesNext
         default=[],
         help="write a report in any format of tinybudget report; may be given several times",
     )
+    add_history_option(parser)
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="show layers; -vv all their memory"
     )
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say only what fails")
     add_color_option(parser)
+
+
+def add_history_option(parser: argparse.ArgumentParser) -> None:
+    """``--history``, for the trend of the page."""
+    parser.add_argument(
+        "--history",
+        metavar="FILE|DIR",
+        type=Path,
+        help="earlier results for the trend in the page: a folder of results files, or a committed "
+        "one (default: --store, else the baseline file)",
+    )
 
 
 def add_format_option(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -65,12 +78,40 @@ def require_one_stdout(arguments: argparse.Namespace) -> None:
     """Check the report options before anything is measured.
 
     Raises:
-        TinybudgetError: two reports would go to stdout, or a format does not exist.
+        TinybudgetError: two reports would go to stdout, a format does not exist, or the history
+            that the page is to show does not.
     """
+    if arguments.history is not None and not arguments.history.exists():
+        raise TinybudgetError(
+            f"--history: {arguments.history.as_posix()}: no such file or folder", code="TB500"
+        )
     if _paths(arguments).count("-") > 1:
         raise TinybudgetError(
             "--json, --junit-xml, --html, --report: only one of them can go to stdout"
         )
+
+
+def page_history(
+    arguments: argparse.Namespace,
+    results: Sequence[PairResult],
+    declared: Iterable[Path | None] = (),
+) -> History | None:
+    """How sizes went before these results, for the page.
+
+    From ``--history``; else from what is at hand: ``--store``, the file of ``--baseline``, the one
+    baseline that the declarations name (``declared``).
+
+    Raises:
+        TinybudgetError: ``--history`` names no results.
+    """
+    from pytest_tinybudget.baseline.history import history_at_hand
+    from pytest_tinybudget.baseline.history import history_before
+
+    if arguments.history is not None:
+        return history_before(arguments.history, results)
+    stored = getattr(arguments, "store", None) or []
+    stores = stored if isinstance(stored, list) else [stored]
+    return history_at_hand([*stores, getattr(arguments, "baseline", None), *declared], results)
 
 
 def writes_page(arguments: argparse.Namespace) -> bool:
@@ -98,15 +139,18 @@ def tell(
     results: Sequence[PairResult],
     comparison: Comparison | None,
     provenance: Provenance | None = None,
+    baselines: Iterable[Path | None] = (),
 ) -> int:
     """Write the files that were asked for, print the rest, and return the exit code.
 
-    ``provenance`` is that of the results, where more is known than that they are of this run.
+    ``provenance`` is that of the results, where more is known than that they are of this run;
+    ``baselines`` are the results files that the declarations name.
 
     Raises:
         TinybudgetError: a file cannot be written.
     """
-    _write_files(arguments, results, comparison, provenance)
+    history = page_history(arguments, results, baselines) if writes_page(arguments) else None
+    _write_files(arguments, results, comparison, provenance, history)
     _print(arguments, results, comparison)
     return exit_code(results)
 
@@ -127,6 +171,7 @@ def _write_files(
     results: Sequence[PairResult],
     comparison: Comparison | None,
     provenance: Provenance | None,
+    history: History | None,
 ) -> None:
     if arguments.json:
         from pytest_tinybudget.results import writer
@@ -137,14 +182,23 @@ def _write_files(
 
         write_output(arguments.junit_xml, junit.render(results))
     if arguments.html:
-        from pytest_tinybudget.report import html
-
-        write_output(arguments.html, html.render(results, comparison))
+        _write_report("html", arguments.html, results, comparison, provenance, history)
     for request in _requests(arguments):
-        from pytest_tinybudget.report import formats
+        _write_report(request.format, request.path, results, comparison, provenance, history)
 
-        text = formats.render(request.format, results, comparison, provenance)
-        write_output(request.path, text)
+
+def _write_report(
+    name: str,
+    path: str,
+    results: Sequence[PairResult],
+    comparison: Comparison | None,
+    provenance: Provenance | None,
+    history: History | None,
+) -> None:
+    from pytest_tinybudget.report import formats
+
+    text = formats.render(name, results, comparison, provenance, history=history)
+    write_output(path, text)
 
 
 def _print(

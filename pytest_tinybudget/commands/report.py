@@ -13,6 +13,8 @@ from pytest_tinybudget.commands.options import Subparsers
 from pytest_tinybudget.commands.options import add_command
 from pytest_tinybudget.commands.options import write_output
 from pytest_tinybudget.commands.outcome import add_format_option
+from pytest_tinybudget.commands.outcome import add_history_option
+from pytest_tinybudget.commands.outcome import page_history
 
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def add_commands(subparsers: Subparsers) -> None:
         help="compare with those in this folder that are of the base commit which RESULTS names; "
         "may be repeated",
     )
+    add_history_option(parser)
     parser.add_argument(
         "-o", "--output", metavar="PATH", default="-", help="file to write (default: stdout)"
     )
@@ -96,7 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
     results = _results(arguments.results)
     base = _base(arguments, results)
     comparison = None if base is None else compare(base.results, results, notes=base.notes)
-    text = formats.render(arguments.format, results.pairs, comparison, results.provenance)
+    history = page_history(arguments, results.pairs) if arguments.format == "html" else None
+    text = formats.render(
+        arguments.format, results.pairs, comparison, results.provenance, history=history
+    )
     if occasion is not None and not anything_to_say(results.pairs, comparison, occasion):
         text = ""
     write_output(arguments.output, text)

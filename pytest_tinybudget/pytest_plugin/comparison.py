@@ -113,6 +113,22 @@ def _compared_with(
 def _declared(config: pytest.Config, results: Sequence[PairResult]) -> Baseline | None:
     """The baselines of the declarations that have results, as one."""
     from pytest_tinybudget.baseline.baseline import declared_baselines
+
+    files = _named_by_declarations(config, results)
+    return declared_baselines(files, written=path_setting(config, "tinybudget_json"))
+
+
+def declared_files(config: pytest.Config, results: Sequence[PairResult]) -> list[Path | None]:
+    """The results files that the declarations with results name as their baselines, each once."""
+    try:
+        return list(dict.fromkeys(_named_by_declarations(config, results).values()))
+    except TinybudgetError:
+        return []  # each pair of that declaration says so already
+
+
+def _named_by_declarations(
+    config: pytest.Config, results: Sequence[PairResult]
+) -> dict[str, Path | None]:
     from pytest_tinybudget.pytest_plugin.process import declaration_at
 
     files: dict[str, Path | None] = {}
@@ -120,4 +136,4 @@ def _declared(config: pytest.Config, results: Sequence[PairResult]) -> Baseline 
         path = config.rootpath / file
         if path.name == FILE_NAME and path.exists():
             files[file] = declaration_at(config, path).baseline
-    return declared_baselines(files, written=path_setting(config, "tinybudget_json"))
+    return files

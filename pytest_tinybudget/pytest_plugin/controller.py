@@ -20,6 +20,7 @@ from pytest_tinybudget.pytest_plugin.baseline import check_baseline
 from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
 from pytest_tinybudget.pytest_plugin.baseline import send_baseline
 from pytest_tinybudget.pytest_plugin.comparison import comparison_of
+from pytest_tinybudget.pytest_plugin.comparison import declared_files
 from pytest_tinybudget.pytest_plugin.comparison import measure_base
 from pytest_tinybudget.pytest_plugin.settings import DETAILS
 from pytest_tinybudget.pytest_plugin.settings import RESULTS_ATTRIBUTE
@@ -27,6 +28,7 @@ from pytest_tinybudget.pytest_plugin.settings import SHARED_FOLDER
 from pytest_tinybudget.pytest_plugin.settings import artifacts_required
 from pytest_tinybudget.pytest_plugin.settings import path_setting
 from pytest_tinybudget.pytest_plugin.settings import setting
+from pytest_tinybudget.pytest_plugin.settings import writes_page
 from pytest_tinybudget.pytest_plugin.terminal import failure_text
 from pytest_tinybudget.pytest_plugin.terminal import style_of
 from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
@@ -44,6 +46,7 @@ from pytest_tinybudget.results.types import without_artifacts
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.baseline.history import History
     from pytest_tinybudget.results.types import Provenance
 
 
@@ -60,6 +63,7 @@ class Controller:
         self._json = _file_setting(config, "tinybudget_json")
         self._html = _file_setting(config, "tinybudget_html")
         self._reports = list(_requested_reports(config))
+        _require_history(config)
         check_baseline(config)
 
     @property
@@ -122,25 +126,46 @@ class Controller:
         if self._config.option.collectonly:
             return
         self._comparison = comparison_of(self._config, self.results)
+        # Before the results file is written: it may be one of those in the history.
+        history = self._history() if writes_page(self._config) else None
         if self._json is not None:
             from pytest_tinybudget.results import writer
 
             _write("--tinybudget-json", self._json, writer.render(self.results, self._source()))
-        if self._html is not None:
-            from pytest_tinybudget.report import html
-
-            _write("--tinybudget-html", self._html, html.render(self.results, self._comparison))
-        for name, path in self._reports:
+        page = [("html", "--tinybudget-html", self._html)] if self._html is not None else []
+        others = [(name, "--tinybudget-report", path) for name, path in self._reports]
+        for name, option, path in (*page, *others):
             from pytest_tinybudget.report import formats
 
-            root = self._config.rootpath
-            text = formats.render(name, self.results, self._comparison, self._source(), root)
-            _write("--tinybudget-report", path, text)
+            text = formats.render(
+                name,
+                self.results,
+                self._comparison,
+                self._source(),
+                root=self._config.rootpath,
+                history=history,
+            )
+            _write(option, path, text)
 
     def _source(self) -> Provenance | None:
         """What is known of the commits that the results are of."""
         baseline = chosen_baseline(self._config)
         return baseline.provenance if baseline else None
+
+    def _history(self) -> History | None:
+        """How sizes went before: from what is named, else from the baselines."""
+        from pytest_tinybudget.baseline.history import history_at_hand
+        from pytest_tinybudget.baseline.history import history_before
+
+        named = path_setting(self._config, "tinybudget_history")
+        if named is None:
+            baseline = path_setting(self._config, "tinybudget_baseline")
+            declared = declared_files(self._config, self.results)
+            return history_at_hand([baseline, *declared], self.results)
+        try:
+            return history_before(named, self.results)
+        except TinybudgetError as error:
+            raise pytest.UsageError(f"--tinybudget-history: {error.full_text}") from None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         results = self.results
@@ -188,6 +213,12 @@ def _file_setting(config: pytest.Config, name: str) -> Path | None:
     if path is not None and path.is_dir():
         raise pytest.UsageError(f"--{name.replace('_', '-')}: {path} is a folder")
     return path
+
+
+def _require_history(config: pytest.Config) -> None:
+    path = path_setting(config, "tinybudget_history")
+    if path is not None and not path.exists():
+        raise pytest.UsageError(f"--tinybudget-history: {path}: no such file or folder")
 
 
 def _requested_reports(config: pytest.Config) -> Iterator[tuple[str, Path]]:

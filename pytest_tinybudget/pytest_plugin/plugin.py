@@ -71,6 +71,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write a page with all pairs to this file",
     )
     group.addoption(
+        "--tinybudget-history",
+        metavar="FILE|DIR",
+        help="earlier results for the trend in the page: a folder of results files, or a committed "
+        "one (default: the baseline file)",
+    )
+    group.addoption(
         "--tinybudget-report",
         metavar="FORMAT=PATH",
         action="append",
@@ -126,6 +132,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
     parser.addini("tinybudget_json", "file for the results of all pairs", default="")
     parser.addini("tinybudget_html", "file for a page with all pairs", default="")
+    parser.addini("tinybudget_history", "earlier results for the trend in the page", default="")
     parser.addini(
         "tinybudget_report", "reports to write, FORMAT=PATH a line", type="linelist", default=[]
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from pytest_tinybudget.baseline.comparison import Comparison
+    from pytest_tinybudget.baseline.history import History
     from pytest_tinybudget.results.types import PairResult
     from pytest_tinybudget.results.types import Provenance
 
@@ -42,8 +43,9 @@ class Format(Struct, frozen=True):
 
     ``module`` has the function ``render`` and is imported when a report is written; ``needs`` are
     what the function takes by name besides the results: ``comparison`` where it shows changes,
-    ``provenance`` where it says which commits and tools the results are of, ``place`` where its
-    paths are those of the repository.
+    ``provenance`` where it says which commits and tools the results are of, ``origin`` where it
+    also says of which repository and run, ``history`` where it shows how sizes went, ``place``
+    where its paths are those of the repository.
     """
 
     name: str
@@ -56,7 +58,7 @@ FORMATS = (
     Format("csv", "csv", "a row for each pair, for spreadsheets", ("comparison",)),
     Format("digest", "digest", "verdict, counts and sizes as JSON, in a few KB", ("comparison",)),
     Format("gitlab-codequality", "codequality", "issues of GitLab's code quality", ("place",)),
-    Format("html", "html", "a page with all pairs", ("comparison",)),
+    Format("html", "html", "a page with all pairs", ("comparison", "origin", "history")),
     Format(
         "json",
         "json",
@@ -106,19 +108,29 @@ def render(
     comparison: Comparison | None = None,
     provenance: Provenance | None = None,
     root: Path = Path(),
+    history: History | None = None,
 ) -> str:
     """``results`` in the format ``name``.
 
-    ``comparison`` is with the baseline, ``provenance`` that of results which were read from a file,
-    ``root`` the folder that their paths are relative to.
+    ``comparison`` is with the baseline, ``provenance`` that of results which were read from a file
+    or compared with a commit, ``root`` the folder that their paths are relative to, ``history`` how
+    sizes went before.
 
     Raises:
         TinybudgetError: there is no such format, or its package cannot be imported.
     """
-    known: dict[str, object] = {"comparison": comparison, "provenance": provenance}
+    known: dict[str, object] = {
+        "comparison": comparison,
+        "provenance": provenance,
+        "history": history,
+    }
     for each in FORMATS:
         if each.name == name:
             module = import_module(f"pytest_tinybudget.report.{each.module}")
+            if "origin" in each.needs:
+                from pytest_tinybudget.baseline.origin import origin_of
+
+                known["origin"] = origin_of(provenance, root)
             if "place" in each.needs:
                 known["place"] = partial(hosted_path, root)
             text: str = module.render(results, **{need: known[need] for need in each.needs})

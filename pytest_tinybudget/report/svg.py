@@ -116,14 +116,14 @@ def arena_timeline(
 
     ``most`` limits the buffers drawn, to the largest, and the operators named.
     """
-    drawn = _drawn(arena, most)
+    drawn = drawn_buffers(arena, most)
     last = max([0, *(buffer.last for buffer in drawn), *(layer.last for layer in layers)])
     in_sight = limit is not None and limit.bytes <= arena.required * _LIMIT_IN_SIGHT
     top = max(arena.required, limit.bytes if limit and in_sight else 0, 1)
     scale = _Scale(last + 1, top)
     at_time = {layer.first: layer for layer in reversed(layers) if layer.first >= 0}
     height = _BOTTOM + (_LABEL_HEIGHT if at_time else 20)
-    label = html(_summary(arena, layers, title))
+    label = html(f"{title}: {arena_text(arena, layers)}")
     opening = (
         '<svg class="arena" xmlns="http://www.w3.org/2000/svg" role="img" '
         f'viewBox="0 0 {_WIDTH} {height}" aria-label="{label}">'
@@ -152,11 +152,12 @@ def standalone(svg: str) -> str:
     return f"{head}><style>{rules}</style>{body}\n"
 
 
-def _summary(arena: Arena, layers: Sequence[Layer], title: str) -> str:
+def arena_text(arena: Arena, layers: Sequence[Layer]) -> str:
+    """The arena in words: its size, its peak and where that is, and what persists."""
     places = peak_layers(arena, layers)
     where = f" at {layer_label(places[0])}" if places else ""
     return (
-        f"{title}: tensor arena of {format_size(arena.required)}. "
+        f"tensor arena of {format_size(arena.required)}. "
         f"Activations and scratch take up to {format_size(arena.head)}, with the peak{where}; "
         f"{format_size(arena.tail)} persist."
     )
@@ -252,7 +253,7 @@ def _buffers(
             )
 
 
-def _drawn(arena: Arena, most: int) -> list[LiveBuffer]:
+def drawn_buffers(arena: Arena, most: int) -> list[LiveBuffer]:
     """The buffers to draw: at most ``most``, first those at the peak, then the largest.
 
     A buffer that is never alive has no place; a damaged results file may have others that lie
