@@ -197,10 +197,10 @@ def test_a_cell_says_in_words_what_its_bars_show() -> None:
     assert cell == (
         "✗ FAIL flash 105 % ~268.3 of 256.0 KB, 12.3 KB over RAM 75 % 48.0 of 64.0 KB, 16.0 KB free"
     )
-    flash, ram = elements(table, "svg", class_="bar")
+    flash, ram = elements(table, f"{SVG}svg", class_="bar")
     assert "over" in flash.get("class", "")
     assert "over" not in ram.get("class", "")
-    assert ram.find("rect").get("width") == "75%"  # type: ignore[union-attr]
+    assert ram.find(f"{SVG}rect").get("width") == "75%"  # type: ignore[union-attr]
 
 
 def test_the_lead_counts_the_pairs_and_color_is_not_the_only_cue() -> None:
