@@ -76,10 +76,8 @@ def test_a_format_takes_what_its_entry_says(each: formats.Format) -> None:
     render = import_module(f"pytest_tinybudget.report.{each.module}").render
     assert inspect.getdoc(render)
     named = inspect.signature(render).parameters.keys()
-    assert (
-        tuple(need for need in ("comparison", "provenance", "prefix") if need in named)
-        == each.needs
-    )
+    needs = ("comparison", "provenance", "origin", "history", "prefix")
+    assert tuple(need for need in needs if need in named) == each.needs
 
 
 @pytest.mark.parametrize("each", formats.FORMATS, ids=lambda each: each.name)
