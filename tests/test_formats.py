@@ -76,7 +76,7 @@ def test_a_format_takes_what_its_entry_says(each: formats.Format) -> None:
     render = import_module(f"pytest_tinybudget.report.{each.module}").render
     assert inspect.getdoc(render)
     named = inspect.signature(render).parameters.keys()
-    needs = ("comparison", "provenance", "origin", "history", "prefix")
+    needs = ("comparison", "provenance", "origin", "history", "place")
     assert tuple(need for need in needs if need in named) == each.needs
 
 
