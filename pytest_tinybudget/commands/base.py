@@ -41,6 +41,14 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
         help="report what fails, and exit with 0 all the same",
     )
     parser.add_argument(
+        "--approve-label",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a label that approves an increase where GitHub's event says that it was set on the "
+        "pull request; may be repeated",
+    )
+    parser.add_argument(
         "--store",
         metavar="DIR",
         type=Path,
@@ -93,7 +101,7 @@ def base_of(arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declar
     # The base is held to no base of its own.
     base_gate = replace(
         gate,
-        rules=replace(gate.rules, waste=False, vela=False),
+        rules=gate.rules.of_base,
         baselines=Baselines(chosen=Baseline()),
     )
     written = Path(arguments.json) if arguments.json and str(arguments.json) != "-" else None

@@ -111,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.require_base,
                 waste=writes_page(arguments),
                 informational=arguments.informational,
+                approve_labels=tuple(arguments.approve_label),
                 vela=bool(arguments.verbose or arguments.json) or writes_page(arguments),
             ),
             artifacts=Artifacts(required=arguments.artifacts is not None),

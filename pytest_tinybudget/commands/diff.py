@@ -126,7 +126,11 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
     ):
         gate = Gate(
             workspace,
-            Rules(require_base=arguments.require_base, informational=arguments.informational),
+            Rules(
+                require_base=arguments.require_base,
+                informational=arguments.informational,
+                approve_labels=tuple(arguments.approve_label),
+            ),
         )
         baseline = base_of(arguments, gate, selected)
         gate.baselines.chosen = baseline

@@ -123,7 +123,8 @@ class DeclaredModel(Struct, frozen=True):
     ``checks`` are what else is declared of the model; ``placements`` is where arena and model lie.
     ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
     ``max_increase`` is declared and there was nothing to compare with; ``informational`` reports
-    the model and never fails the run for it. ``operators`` is what
+    the model and never fails the run for it; ``approve_labels`` approve an increase for the pull
+    request that one is set on. ``operators`` is what
     operators without a rule take in its firmware, by name. ``shrink`` is ``None`` for a file that
     is measured as it is. ``artifact_kinds`` are which files are written.
     """
@@ -145,6 +146,7 @@ class DeclaredModel(Struct, frozen=True):
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     require_base: bool = False
     informational: bool = False
+    approve_labels: tuple[str, ...] = ()
     accepts: tuple[Acceptance, ...] = ()
     conversion: Conversion = field(default_factory=lambda: Conversion(Path()))
     planned: LayerList | Network | None = None
@@ -175,6 +177,7 @@ class DeclaredGroup(Struct, frozen=True):
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
     require_base: bool = False
     informational: bool = False
+    approve_labels: tuple[str, ...] = ()
     accepts: tuple[Acceptance, ...] = ()
     placement: ArenaPlacement = "static"
 

@@ -220,6 +220,7 @@ class _Settings(msgspec.Struct, frozen=True):
     max_increase: MaxIncrease = msgspec.field(default_factory=MaxIncrease)
     require_base: bool = False
     informational: bool = False
+    approve_labels: tuple[str, ...] = ()
     conversion: Conversion | None = None
     shrink: bool | ShrinkTable = False
     artifact_kinds: tuple[Literal["c", "tflite"], ...] = ("c",)
@@ -296,6 +297,7 @@ class _Models(msgspec.Struct, eq=False):
             max_increase=self.max_increase(table, otherwise.max_increase, keys),
             require_base=first(table.require_base, otherwise.require_base),
             informational=first(table.informational, otherwise.informational),
+            approve_labels=_labels(table.approve_labels, otherwise.approve_labels),
             conversion=conversion(
                 self.context, table, otherwise.conversion or self.as_built_in(), keys
             ),
@@ -446,6 +448,7 @@ class _Models(msgspec.Struct, eq=False):
                 max_increase=settings.max_increase,
                 require_base=settings.require_base,
                 informational=settings.informational,
+                approve_labels=settings.approve_labels,
                 accepts=accepts,
                 conversion=own,
                 planned=planned,
@@ -592,6 +595,7 @@ class _Models(msgspec.Struct, eq=False):
             max_increase=limit,
             require_base=first(table.require_base, defaults.require_base),
             informational=first(table.informational, defaults.informational),
+            approve_labels=_labels(table.approve_labels, defaults.approve_labels),
             accepts=self.accepts(table.accept, keys),
         )
 
@@ -635,6 +639,10 @@ def _rollout_settings(context: Context, table: RolloutTable | None) -> RolloutSe
     from pytest_tinybudget.declaration.rollouts import rollout_settings
 
     return rollout_settings(context, table)
+
+
+def _labels(declared: list[str] | None, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    return otherwise if declared is None else tuple(declared)
 
 
 def _percent(declared: str | None, otherwise: float) -> float:

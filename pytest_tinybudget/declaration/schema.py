@@ -238,6 +238,14 @@ Informational = Annotated[
     bool,
     Meta(description="report it, and never fail the run for it", examples=[True]),
 ]
+ApproveLabels = Annotated[
+    list[Text],
+    Meta(
+        description="labels that approve, for the pull request that one is set on, an increase "
+        "over a budget of your own or over `max_increase`",
+        examples=[["budget-approved"]],
+    ),
+]
 Accepts = Annotated[
     list[AcceptTable],
     Meta(
@@ -568,6 +576,7 @@ class _DefaultableTable(Struct, frozen=True, forbid_unknown_fields=True):
     max_increase: MaxIncrease | None = None
     require_base: RequireBase | None = None
     informational: Informational | None = None
+    approve_labels: ApproveLabels | None = None
     representative_data: RepresentativeData | None = None
     custom_objects: CustomObjects | None = None
     strip: Strip | None = None
@@ -927,6 +936,7 @@ class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
     max_increase: MaxIncrease | None = None
     require_base: RequireBase | None = None
     informational: Informational | None = None
+    approve_labels: ApproveLabels | None = None
     accept: Accepts | None = None
 
 

@@ -14,6 +14,7 @@ from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import MaxIncrease
+from pytest_tinybudget.gate.approval import LabelEvent
 from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.metrics import Metric
@@ -22,6 +23,7 @@ from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
 
 
+#: Characters of an expired agreement's reason.
 _LONGEST_REASON = 160
 
 
@@ -29,7 +31,8 @@ class GrowthRules(Struct, frozen=True):
     """How much a pair may grow; ``section`` is its table in TOML, such as ``models.kws``.
 
     An acceptance is valid through its last day; ``today`` (UTC) decides. With ``require_base``, a
-    declared limit without a base to compare with is an error.
+    declared limit without a base to compare with is an error. ``labels`` approve an increase where
+    ``event``, GitHub's of a pull request, says that one of them was set.
     """
 
     section: str
@@ -37,11 +40,16 @@ class GrowthRules(Struct, frozen=True):
     accepts: tuple[Acceptance, ...]
     today: datetime.date
     require_base: bool = False
+    labels: frozenset[str] = frozenset()
+    event: LabelEvent | None = None
 
     def acceptance(self, metric: Metric, used_bytes: int) -> Acceptance | None:
-        """The acceptance that covers ``used_bytes`` today; of several, the longest one."""
-        covering = [each for each in self._of(metric, used_bytes) if each.until >= self.today]
-        return max(covering, key=lambda each: each.until, default=None)
+        """The acceptance that covers ``used_bytes`` today: the longest declared, else a label."""
+        covering = [each for each in self._of(metric, used_bytes) if _last_day(each) >= self.today]
+        declared = max(covering, key=_last_day, default=None)
+        if declared is not None or self.event is None:
+            return declared
+        return self.event.acceptance(self.labels, metric, used_bytes)
 
     def shortfall(self, metric: Metric, used_bytes: int) -> str:
         """Why no acceptance covers ``used_bytes`` today; empty if one does or none is declared."""
@@ -50,10 +58,10 @@ class GrowthRules(Struct, frozen=True):
         label = LABELS[metric]
         expired = self._of(metric, used_bytes)
         if expired:
-            last = max(expired, key=lambda each: each.until)
+            last = max(expired, key=_last_day)
             return (
                 f"the increase that was agreed for {label}, up to {format_size(last.up_to)}, "
-                f"expired on {last.until}: {_shown(last)}"
+                f"expired on {last.until}: {printable(last.reason, limit=_LONGEST_REASON)}"
             )
         highest = max((each.up_to for each in self.accepts if each.metric == metric), default=None)
         if highest is None:
@@ -82,7 +90,7 @@ def accept_overruns(
     if lifted.outcome == "over":
         return verdict, ()
     warnings = tuple(
-        f"{LABELS[measure.metric]} is over by {format_size(measure.over)}, {_until(acceptance)}"
+        f"{LABELS[measure.metric]} is over by {format_size(measure.over)}, {acceptance.text}"
         for measure, acceptance in zip(overruns, accepted, strict=True)
     )
     outcome = "warns" if lifted.outcome == "fits" else lifted.outcome
@@ -112,7 +120,7 @@ def with_growth(
     grown = [] if base is None else list(_too_much(result, base, rules))
     accepted = {metric: rules.acceptance(metric, used) for metric, used, _ in grown}
     warnings = tuple(
-        f"{text}, {_until(acceptance)}"
+        f"{text}, {acceptance.text}"
         for metric, _, text in grown
         if (acceptance := accepted[metric])
     )
@@ -185,6 +193,9 @@ def _growth_text(measure: Measure, old: Measure, limit: MaxIncrease) -> str:
 def _reasons(result: PairResult, base: PairResult | None, rules: GrowthRules) -> Iterator[str]:
     """Lines about a failure: the size on the base, expired acceptances, how to accept growth."""
     before = {measure.metric: measure for measure in (base.measures if base else ())}
+    stale = rules.event.stale(rules.labels) if rules.event and result.failed else ""
+    if stale:
+        yield stale
     for measure in result.measures:
         if not result.failed or not (measure.over or measure.metric in result.grown):
             continue
@@ -196,18 +207,14 @@ def _reasons(result: PairResult, base: PairResult | None, rules: GrowthRules) ->
             yield shortfall
         elif measure.metric in result.grown:
             agreed = f"{-(-measure.used // 1024)} KB"
+            named = next(iter(sorted(rules.labels)), "")
+            by_label = f", or label {printable(named)!r} on the pull request" if named else ""
             yield (
                 f"if the increase of {label} is agreed: [[{rules.section}.accept]] with "
-                f'metric = "{measure.metric}", up_to = "{agreed}", reason and until'
+                f'metric = "{measure.metric}", up_to = "{agreed}", reason and until{by_label}'
             )
 
 
-def _until(acceptance: Acceptance) -> str:
-    return (
-        f"accepted up to {format_size(acceptance.up_to)} until {acceptance.until}: "
-        f"{_shown(acceptance)}"
-    )
-
-
-def _shown(acceptance: Acceptance) -> str:
-    return printable(acceptance.reason, limit=_LONGEST_REASON)
+def _last_day(acceptance: Acceptance) -> datetime.date:
+    """The last day of one that is declared; a label's has none, and is not declared."""
+    return acceptance.until or datetime.date.max

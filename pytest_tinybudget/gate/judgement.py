@@ -14,6 +14,8 @@ from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.suitability import for_a_lesser_core
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.gate.approval import LabelEvent
+from pytest_tinybudget.gate.approval import label_event
 from pytest_tinybudget.gate.figures import figures_of
 from pytest_tinybudget.gate.growth import GrowthRules
 from pytest_tinybudget.gate.growth import accept_overruns
@@ -47,6 +49,8 @@ class Rules(Struct, frozen=True):
     not be checked. ``today`` (UTC) decides which agreed increases have expired. ``waste`` asks what
     of each file shrinking would save, ``vela`` what Vela's other optimization makes of each model
     that passes. ``informational`` reports all pairs and fails for none.
+    ``approve_labels`` approve what a pull request takes more, beside those that are declared, where
+    ``event`` says that one was set.
     """
 
     strict: bool = False
@@ -56,6 +60,13 @@ class Rules(Struct, frozen=True):
     waste: bool = False
     vela: bool = False
     informational: bool = False
+    approve_labels: tuple[str, ...] = ()
+    event: LabelEvent | None = field(default_factory=label_event)
+
+    @property
+    def of_base(self) -> Rules:
+        """The rules for a base, which nothing approves and for which nothing is advised."""
+        return replace(self, waste=False, vela=False, event=None)
 
     def demands(self, pair: Pair | GroupPair) -> Demands:
         """The limits and requirements for ``pair``."""
@@ -85,6 +96,8 @@ class Rules(Struct, frozen=True):
             accepts=declared.accepts,
             today=self.today,
             require_base=self.require_base or declared.require_base,
+            labels=frozenset((*self.approve_labels, *declared.approve_labels)),
+            event=self.event,
         )
 
 

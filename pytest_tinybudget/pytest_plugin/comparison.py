@@ -63,7 +63,7 @@ def _measured(config: pytest.Config, revision: str, gate: Gate) -> Baseline:
     # The base is held to no base of its own.
     base_gate = replace(
         gate,
-        rules=replace(gate.rules, waste=False, vela=False),
+        rules=gate.rules.of_base,
         baselines=Baselines(chosen=Baseline()),
     )
     written = path_setting(config, "tinybudget_json")

@@ -106,6 +106,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="report what fails, and fail no test for it",
     )
     group.addoption(
+        "--tinybudget-approve-label",
+        metavar="NAME",
+        action="append",
+        help="a label that approves an increase where GitHub's event says that it was set on the "
+        "pull request; may be repeated",
+    )
+    group.addoption(
         "--tinybudget-artifacts",
         metavar="DIR",
         help="write C arrays and constants to this folder (default: build/tinybudget beside "
@@ -142,6 +149,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "tinybudget_require_base", "fail unchecked growth limits", type="bool", default=False
     )
     parser.addini("tinybudget_informational", "report and never fail", type="bool", default=False)
+    parser.addini(
+        "tinybudget_approve_label", "labels that approve an increase", type="linelist", default=[]
+    )
     parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
     parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
     parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)

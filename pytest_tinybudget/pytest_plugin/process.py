@@ -81,6 +81,7 @@ def gate_of(config: pytest.Config) -> Gate:
             waste=writes_page(config),
             vela=details_wanted(config),
             informational=setting(config, "tinybudget_informational"),
+            approve_labels=tuple(setting(config, "tinybudget_approve_label")),
         )
         written = path_setting(config, "tinybudget_json")
         writer = partial(queue_files, config) if in_worker(config) else write

@@ -212,10 +212,7 @@ def _delta_notes(deltas: Sequence[Delta]) -> Iterator[str]:
         yield f"{label} was already over on the base"
     for agreed in dict.fromkeys(delta.accepted for delta in deltas):
         if agreed is not None:
-            yield (
-                f"{label} accepted up to {format_size(agreed.up_to)} until {agreed.until}: "
-                f"{agreed.reason}"
-            )
+            yield f"{label} {agreed.text}"
 
 
 # Why

@@ -424,10 +424,7 @@ def _remarks(pair: PairResult) -> Iterator[str]:
     yield from pair.warnings
     yield from pair.notes
     for each in pair.accepted:
-        yield (
-            f"{LABELS[each.metric]} accepted up to {format_size(each.up_to)} until "
-            f"{each.until.isoformat()}: {each.reason}"
-        )
+        yield f"{LABELS[each.metric]} {each.text}"
 
 
 def _besides(pair: PairResult) -> Iterator[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 
-from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.report.escape import markdown
@@ -343,11 +342,7 @@ def _spaced(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _agreements(result: PairResult) -> list[str]:
-    return [
-        f"{LABELS[agreed.metric]} accepted up to {format_size(agreed.up_to)} "
-        f"until {agreed.until.isoformat()}: {agreed.reason}"
-        for agreed in result.accepted
-    ]
+    return [f"{LABELS[agreed.metric]} {agreed.text}" for agreed in result.accepted]
 
 
 def _footer(results: Sequence[PairResult]) -> str:

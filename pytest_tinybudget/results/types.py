@@ -26,6 +26,7 @@ from pytest_tinybudget.base.fields import about
 from pytest_tinybudget.base.fields import absent
 from pytest_tinybudget.base.fields import integer
 from pytest_tinybudget.base.fields import size
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.units import Unit
 from pytest_tinybudget.base.units import format_quantity
 from pytest_tinybudget.base.units import format_range
@@ -56,6 +57,9 @@ SCHEMA_VERSION = 1
 #: What a result is of: a model (or group) on a board, or something else that is declared.
 Kind = Literal["pair", "accuracy", "agreement", "rollout"]
 
+
+#: Characters of a reason in reports.
+_LONGEST_REASON = 160
 
 _COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 
@@ -235,8 +239,23 @@ class Acceptance(Struct, frozen=True, gc=False):
 
     metric: Annotated[Metric, about("What may grow.")]
     up_to: Annotated[int, size("How many bytes it may take in all.")]
-    reason: Annotated[str, about("Why it was agreed.")]
-    until: Annotated[datetime.date, about("The last day on which it counts.")]
+    reason: Annotated[str, about("Why it was agreed; empty for what a label approves.")]
+    until: Annotated[
+        datetime.date | None,
+        about("The last day on which it counts; null for what a label approves, in its run alone."),
+    ]
+    approved_by: Annotated[
+        str,
+        about("The label that approves it, who set it and where; empty for what is declared."),
+    ] = ""
+
+    @property
+    def text(self) -> str:
+        """``"accepted up to 212.0 KB until 2027-03-31: second wake word"``."""
+        if self.approved_by:
+            return f"{format_size(self.up_to)} approved for this run: {self.approved_by}"
+        shown = printable(self.reason, limit=_LONGEST_REASON)
+        return f"accepted up to {format_size(self.up_to)} until {self.until}: {shown}"
 
 
 class Placed(Struct, frozen=True, gc=False):
