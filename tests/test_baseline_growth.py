@@ -386,7 +386,13 @@ def test_growth_and_agreements_are_in_the_results_file(check: Check) -> None:
         jsonschema.validate(json.loads(writer.render([result])), SCHEMA)
     (pair,) = json.loads(writer.render([agreed]))["pairs"]
     assert pair["accepted"] == [
-        {"metric": "ram", "up_to": ram, "reason": "second wake word", "until": "2026-12-31"}
+        {
+            "metric": "ram",
+            "up_to": ram,
+            "reason": "second wake word",
+            "until": "2026-12-31",
+            "approved_by": "",
+        }
     ]
 
 
