@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.cache import Cache
 from pytest_tinybudget.base.cache import Entry
-from pytest_tinybudget.base.cache import default_folder
 from pytest_tinybudget.base.cache import limit_bytes
+from pytest_tinybudget.base.cache_folder import default_folder
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.processes import environment
 from pytest_tinybudget.cli import main

@@ -29,7 +29,7 @@ from modelmaker import ModelMaker
 
 from pytest_tinybudget.base.cache import Cache
 from pytest_tinybudget.base.cache import Entry
-from pytest_tinybudget.base.cache import default_folder
+from pytest_tinybudget.base.cache_folder import default_folder
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import write_file
 from pytest_tinybudget.convert.converter import Converter

@@ -12,6 +12,7 @@ from conftest import dense_model
 from conftest import keyword_model
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.code_state import PACKAGE
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Estimate
@@ -22,7 +23,6 @@ from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.workspace import Workspace
 from pytest_tinybudget.workspace import earlier_footprints
-from pytest_tinybudget.workspace.kept_footprints import _PACKAGE
 from pytest_tinybudget.workspace.kept_footprints import _ROOMS
 from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
 from pytest_tinybudget.workspace.kept_footprints import shrink
@@ -100,7 +100,7 @@ def test_changed_code_of_the_package_is_measured_anew(
     rule = package / "footprint" / "rule.py"
     rule.parent.mkdir(parents=True)
     rule.write_text("bytes = 4")
-    monkeypatch.setattr("pytest_tinybudget.workspace.kept_footprints._PACKAGE", package)
+    monkeypatch.setattr("pytest_tinybudget.base.code_state.PACKAGE", package)
     monkeypatch.setattr("pytest_tinybudget.workspace.kept_footprints._ROOMS", ("footprint",))
     assert measured_again(tmp_path / "cache")
     assert not measured_again(tmp_path / "cache")
@@ -121,7 +121,7 @@ def test_the_same_code_in_a_fresh_environment_takes_what_is_kept(
         rule = tmp_path / name / "footprint" / "rule.py"
         rule.parent.mkdir(parents=True)
         rule.write_text("bytes = 4")
-        monkeypatch.setattr("pytest_tinybudget.workspace.kept_footprints._PACKAGE", tmp_path / name)
+        monkeypatch.setattr("pytest_tinybudget.base.code_state.PACKAGE", tmp_path / name)
         assert measured_again(tmp_path / "cache") == (name == "first")
 
 
@@ -250,7 +250,7 @@ def test_a_second_run_of_pytest_passes_with_the_same_results(
 def test_all_code_that_a_footprint_needs_counts_as_its_code() -> None:
     needed = {
         line.split(".")[1]
-        for path in _PACKAGE.joinpath("footprint").rglob("*.py")
+        for path in PACKAGE.joinpath("footprint").rglob("*.py")
         for line in path.read_text("utf-8").split()
         if line.startswith("pytest_tinybudget.")
     }

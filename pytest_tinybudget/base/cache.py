@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -22,13 +21,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from pytest_tinybudget.base.cache_folder import FOLDER_VARIABLE
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import file_digest
 from pytest_tinybudget.base.locks import locked
 from pytest_tinybudget.base.units import parse_size
 
 
-FOLDER_VARIABLE = "TINYBUDGET_CACHE"
 LIMIT_VARIABLE = "TINYBUDGET_CACHE_LIMIT"
 #: Small models by the thousand; the longest unused go first.
 DEFAULT_LIMIT_BYTES = 512 * 1024**2
@@ -52,24 +51,6 @@ class Listed(Struct, frozen=True):
     source: str
     bytes: int
     used: float
-
-
-def default_folder() -> Path:
-    """Where conversions are kept unless ``TINYBUDGET_CACHE`` names another folder."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(os.path.expanduser(named))  # noqa: PTH111 - leaves an unknown ~user as it is
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
-    elif sys.platform == "darwin":
-        base = Path("~/Library/Caches")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    try:
-        base = base.expanduser()
-    except RuntimeError:  # a user whom the system does not know, as in some containers
-        base = Path("/nonexistent")
-    return base / "pytest-tinybudget"
 
 
 def limit_bytes() -> int:

@@ -1,4 +1,4 @@
-"""``tinybudget cache``: the conversions and footprints that are kept, their size, none of them."""
+"""``tinybudget cache``: what is kept of conversions, models and verdicts: its size, or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "cache",
-        "list, measure or clear the conversions and footprints that are kept",
+        "list, measure or clear the conversions, footprints and verdicts that are kept",
         details="TINYBUDGET_CACHE names another folder, TINYBUDGET_CACHE_LIMIT another limit "
         '("200 MB").',
         example="tinybudget cache list\ntinybudget cache clear",
@@ -30,19 +30,20 @@ def run(arguments: argparse.Namespace) -> int:
         TinybudgetError: the limit is no size.
     """
     from pytest_tinybudget.base.cache import Cache
-    from pytest_tinybudget.base.cache import default_folder
     from pytest_tinybudget.base.cache import limit_bytes
+    from pytest_tinybudget.base.cache_folder import default_folder
     from pytest_tinybudget.base.text import printable
     from pytest_tinybudget.base.units import format_size
+    from pytest_tinybudget.gate.kept_verdicts import earlier_verdicts
     from pytest_tinybudget.workspace import earlier_footprints
 
-    footprints = earlier_footprints()
+    footprints, verdicts = earlier_footprints(), earlier_verdicts()
     cache = Cache(default_folder(), limit_bytes())
     if arguments.action == "clear":
-        measured = footprints.clear()
+        measured, judged = footprints.clear(), verdicts.clear()
         print(
-            f"removed {cache.clear()} conversions and the footprints of {measured} models from "
-            f"{cache.folder}"
+            f"removed {cache.clear()} conversions and the footprints of {measured} models, and "
+            f"the verdicts of {judged} declarations from {cache.folder}"
         )
         return 0
     entries = cache.entries()
@@ -54,8 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     total = format_size(sum(entry.bytes for entry in entries))
     limit = format_size(cache.limit)
     models, size = footprints.size()
+    declarations, taken = verdicts.size()
     print(
-        f"{len(entries)} conversions, {total} of at most {limit}, and the footprints of {models} "
-        f"models, {format_size(size)}, in {cache.folder}"
+        f"{len(entries)} conversions, {total} of at most {limit}, the footprints of {models} "
+        f"models, {format_size(size)}, and the verdicts of {declarations} declarations, "
+        f"{format_size(taken)}, in {cache.folder}"
     )
     return 0

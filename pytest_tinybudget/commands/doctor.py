@@ -164,8 +164,8 @@ def _extras() -> Iterator[Finding]:
 
 def _cache() -> Iterator[Finding]:
     from pytest_tinybudget.base.cache import Cache
-    from pytest_tinybudget.base.cache import default_folder
     from pytest_tinybudget.base.cache import limit_bytes
+    from pytest_tinybudget.base.cache_folder import default_folder
     from pytest_tinybudget.base.units import format_size
 
     try:

@@ -45,7 +45,7 @@ class ProjectFiles:
     @property
     def root(self) -> Path:
         """The folder that is searched."""
-        from pytest_tinybudget.detection.reading import root_around
+        from pytest_tinybudget.detection.folders import root_around
 
         return root_around(self._folder)
 

@@ -23,14 +23,14 @@ from pytest_tinybudget.detection.finding import Detection
 from pytest_tinybudget.detection.finding import Finding
 from pytest_tinybudget.detection.finding import Problem
 from pytest_tinybudget.detection.finding import UnreadableError
+from pytest_tinybudget.detection.folders import MOST_BYTES
+from pytest_tinybudget.detection.folders import MOST_FILES
+from pytest_tinybudget.detection.folders import MOST_FOLDERS
+from pytest_tinybudget.detection.folders import Folder
+from pytest_tinybudget.detection.folders import folders_below
 from pytest_tinybudget.detection.names import PATTERNS
 from pytest_tinybudget.detection.names import matching
 from pytest_tinybudget.detection.products import named
-from pytest_tinybudget.detection.reading import MOST_BYTES
-from pytest_tinybudget.detection.reading import MOST_FILES
-from pytest_tinybudget.detection.reading import MOST_FOLDERS
-from pytest_tinybudget.detection.reading import Folder
-from pytest_tinybudget.detection.reading import folders_below
 from pytest_tinybudget.detection.reading import text_of
 
 

@@ -11,10 +11,10 @@ from pytest_tinybudget.detection.finding import Finding
 from pytest_tinybudget.detection.finding import How
 from pytest_tinybudget.detection.finding import Setting
 from pytest_tinybudget.detection.finding import UnreadableError
+from pytest_tinybudget.detection.folders import MANAGED
 from pytest_tinybudget.detection.products import Known
 from pytest_tinybudget.detection.products import at_address
 from pytest_tinybudget.detection.products import named
-from pytest_tinybudget.detection.reading import MANAGED
 from pytest_tinybudget.detection.yaml_nodes import Value
 from pytest_tinybudget.detection.yaml_nodes import parse
 

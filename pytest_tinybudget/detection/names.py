@@ -9,7 +9,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from pytest_tinybudget.detection.reading import folders_below
+from pytest_tinybudget.detection.folders import folders_below
 
 
 #: What messages call a format, and the pattern of its files. The order is that of the readers.
@@ -42,7 +42,7 @@ def any_to_read(root: Path) -> bool:
     """Whether a file in or below ``root`` may say what is flashed: by name, nothing is read."""
     if (root / SUBMODULES).exists():
         return True
-    pattern = _any()
+    pattern = any_pattern()
     return any(
         folder.is_tflm or any(pattern.match(folder.at(name)) for name in folder.names)
         for folder in folders_below(root, frozenset())
@@ -50,5 +50,6 @@ def any_to_read(root: Path) -> bool:
 
 
 @cache
-def _any() -> re.Pattern[str]:
+def any_pattern() -> re.Pattern[str]:
+    """The pattern of all formats together, for whole paths as ``matching`` has them."""
     return re.compile(rf"(?:.*/)?(?:{'|'.join(PATTERNS.values())})\Z")

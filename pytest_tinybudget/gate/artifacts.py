@@ -33,12 +33,12 @@ class Artifacts(Struct, eq=False):
     """The files of one run: each model's are written once, under names that no two share.
 
     ``required`` is whether this run was asked for C files: they are part of its result. ``write``
-    writes all files.
+    writes all files. ``owners`` are whose the names in a folder are.
     """
 
     required: bool = False
     write: Write = write
-    _owners: dict[tuple[Path, str], str] = field(default_factory=dict)
+    owners: dict[tuple[Path, str], str] = field(default_factory=dict)
     _written: dict[object, tuple[Path, ...] | TinybudgetError] = field(default_factory=dict)
 
     def claim(self, pair: Pair, folder: Path) -> None:
@@ -47,9 +47,8 @@ class Artifacts(Struct, eq=False):
         Raises:
             TinybudgetError: a model of another declaration has reserved the same names.
         """
-        key = (folder, c_identifier(pair.model.artifact_name).casefold())
         mine = f"{pair.file}::{pair.name}"
-        owner = self._owners.setdefault(key, mine)
+        owner = self.owners.setdefault(claimed_by(pair, folder), mine)
         if owner != mine:
             raise TinybudgetError(
                 f"{pair.declared_at}: the C files of {pair.name} would overwrite those of "
@@ -92,8 +91,12 @@ class Artifacts(Struct, eq=False):
             return self.write(folder, files) if files else ()
 
         self.claim(pair, folder)
-        board = pair.board.id if pair.board.accelerator else ""
-        return once(self._written, (pair.file, pair.model.name, board, folder), write_once)
+        return once(self._written, _written_for(pair, folder), write_once)
+
+    def written(self, pair: Pair, folder: Path) -> tuple[Path, ...]:
+        """The C files of ``pair`` that this run has written; empty where it has not."""
+        found = self._written.get(_written_for(pair, folder), ())
+        return found if isinstance(found, tuple) else ()
 
     def with_log(
         self, error: TinybudgetError, pair: Declared, folder: Path | None
@@ -110,6 +113,17 @@ class Artifacts(Struct, eq=False):
         return TinybudgetError(
             error.message, details=(*error.details, f"log: {path}"), code=error.code
         )
+
+
+def claimed_by(pair: Pair, folder: Path) -> tuple[Path, str]:
+    """The names of C files that ``pair`` takes in ``folder``, whatever the case of letters."""
+    return folder, c_identifier(pair.model.artifact_name).casefold()
+
+
+def _written_for(pair: Pair, folder: Path) -> object:
+    """What has C files of its own: a model, and on a board with an accelerator that pair."""
+    board = pair.board.id if pair.board.accelerator else ""
+    return pair.file, pair.model.name, board, folder
 
 
 def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:

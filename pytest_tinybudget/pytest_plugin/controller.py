@@ -16,37 +16,33 @@ import pytest
 from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import write_file
-from pytest_tinybudget.pytest_plugin.baseline import check_baseline
-from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
-from pytest_tinybudget.pytest_plugin.baseline import send_baseline
-from pytest_tinybudget.pytest_plugin.comparison import comparison_of
-from pytest_tinybudget.pytest_plugin.comparison import declared_files
-from pytest_tinybudget.pytest_plugin.comparison import measure_base
+from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
+from pytest_tinybudget.gate.kept_verdicts import as_results
+from pytest_tinybudget.gate.kept_verdicts import earlier_verdicts
+from pytest_tinybudget.pytest_plugin.asked import details_wanted
+from pytest_tinybudget.pytest_plugin.asked import verbosity_of
+from pytest_tinybudget.pytest_plugin.kept import all_kept
+from pytest_tinybudget.pytest_plugin.kept import may_keep
+from pytest_tinybudget.pytest_plugin.kept import results_of
+from pytest_tinybudget.pytest_plugin.kept import shown_key
 from pytest_tinybudget.pytest_plugin.settings import DETAILS
 from pytest_tinybudget.pytest_plugin.settings import RESULTS_ATTRIBUTE
 from pytest_tinybudget.pytest_plugin.settings import SHARED_FOLDER
 from pytest_tinybudget.pytest_plugin.settings import artifacts_required
+from pytest_tinybudget.pytest_plugin.settings import base_revision
+from pytest_tinybudget.pytest_plugin.settings import names_base
 from pytest_tinybudget.pytest_plugin.settings import path_setting
 from pytest_tinybudget.pytest_plugin.settings import setting
 from pytest_tinybudget.pytest_plugin.settings import writes_page
-from pytest_tinybudget.pytest_plugin.terminal import failure_text
-from pytest_tinybudget.pytest_plugin.terminal import style_of
-from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
-from pytest_tinybudget.pytest_plugin.wire import details_wanted
-from pytest_tinybudget.pytest_plugin.wire import results_of
 from pytest_tinybudget.pytest_plugin.worker_files import write_files
 from pytest_tinybudget.report import is_github_step
-from pytest_tinybudget.report import summary
-from pytest_tinybudget.report.layout import Line
-from pytest_tinybudget.report.layout import write_lines
-from pytest_tinybudget.results.types import PairResult
-from pytest_tinybudget.results.types import unmeasured
-from pytest_tinybudget.results.types import without_artifacts
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
     from pytest_tinybudget.baseline.history import History
+    from pytest_tinybudget.report.layout import Line
+    from pytest_tinybudget.results.types import PairResult
     from pytest_tinybudget.results.types import Provenance
 
 
@@ -55,7 +51,9 @@ class Controller:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._results: dict[str, PairResult] = {}
+        self._results: dict[str, PairResult | KeptVerdict] = {}
+        #: The results as JSON that are kept for later runs, by id.
+        self._texts: dict[str, str] = {}
         self._shared: Path | None = None
         #: With the baseline, once all tests have run. (pytest 8 reads every property of a plugin
         #: when it registers it, so a cached one would be computed of nothing.)
@@ -64,22 +62,29 @@ class Controller:
         self._html = _file_setting(config, "tinybudget_html")
         self._reports = list(_requested_reports(config))
         _require_history(config)
-        check_baseline(config)
+        if names_base(config):
+            from pytest_tinybudget.pytest_plugin.baseline import check_baseline
+
+            check_baseline(config)
 
     @property
     def results(self) -> list[PairResult]:
         """All results so far, by id."""
-        return sorted(self._results.values(), key=lambda result: result.id)
+        return sorted(as_results(self._results.values()), key=lambda result: result.id)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Measure the base commit, before pytest-xdist starts workers, which are given it."""
-        if not self._config.option.collectonly:
+        if base_revision(self._config) and not self._config.option.collectonly:
+            from pytest_tinybudget.pytest_plugin.comparison import measure_base
+
             measure_base(self._config)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Give a worker of pytest-xdist the baseline and what it shares with the others."""
+        from pytest_tinybudget.pytest_plugin.baseline import send_baseline
+
         node.workerinput[DETAILS] = details_wanted(self._config)
         send_baseline(self._config, node.workerinput)
         if self._shared is None:
@@ -100,16 +105,28 @@ class Controller:
         try:
             write_files(report, self._config.rootpath)
         except TinybudgetError as error:
-            if artifacts_required(self._config) or error.code != CANNOT_BE_WRITTEN:
-                results = [unmeasured(result, error) for result in results]
-                report.outcome = "failed"
-                report.longrepr = failure_text(self._config, results[0])
-            else:
-                results = [without_artifacts(result, error) for result in results]
-            setattr(report, RESULTS_ATTRIBUTE, tuple(results))
+            results = self._without_files(report, error)
         for result in results:
             self._results[result.id] = result
         return (yield)
+
+    def _without_files(
+        self, report: pytest.TestReport, error: TinybudgetError
+    ) -> Sequence[PairResult]:
+        """The results on ``report``, whose files could not be written."""
+        from pytest_tinybudget.pytest_plugin.terminal import failure_text
+        from pytest_tinybudget.results.types import unmeasured
+        from pytest_tinybudget.results.types import without_artifacts
+
+        results = as_results(results_of(report))
+        if artifacts_required(self._config) or error.code != CANNOT_BE_WRITTEN:
+            results = tuple(unmeasured(result, error) for result in results)
+            report.outcome = "failed"
+            report.longrepr = failure_text(self._config, results[0])
+        else:
+            results = tuple(without_artifacts(result, error) for result in results)
+        setattr(report, RESULTS_ATTRIBUTE, results)
+        return results
 
     def pytest_report_teststatus(
         self, report: pytest.CollectReport | pytest.TestReport
@@ -122,10 +139,18 @@ class Controller:
             return "passed", "w", ("WARNS", {"yellow": True})
         return None
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._config.option.collectonly:
             return
-        self._comparison = comparison_of(self._config, self.results)
+        if self._results and may_keep(self._config):
+            from pytest_tinybudget.pytest_plugin.items import keep_verdicts
+
+            self._texts = keep_verdicts(session, self._results)
+        # No declaration whose verdicts are kept has a baseline.
+        if not all_kept(self._results.values()):
+            from pytest_tinybudget.pytest_plugin.comparison import comparison_of
+
+            self._comparison = comparison_of(self._config, self.results)
         # Before the results file is written: it may be one of those in the history.
         history = self._history() if writes_page(self._config) else None
         if self._json is not None:
@@ -149,6 +174,8 @@ class Controller:
 
     def _source(self) -> Provenance | None:
         """What is known of the commits that the results are of."""
+        from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
+
         baseline = chosen_baseline(self._config)
         return baseline.provenance if baseline else None
 
@@ -159,6 +186,8 @@ class Controller:
 
         named = path_setting(self._config, "tinybudget_history")
         if named is None:
+            from pytest_tinybudget.pytest_plugin.comparison import declared_files
+
             baseline = path_setting(self._config, "tinybudget_baseline")
             declared = declared_files(self._config, self.results)
             return history_at_hand([baseline, *declared], self.results)
@@ -168,14 +197,38 @@ class Controller:
             raise pytest.UsageError(f"--tinybudget-history: {error.full_text}") from None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        results = self.results
-        if not results:
+        if not self._results:
             return
-        verbosity = verbosity_of(self._config)
-        if verbosity >= 0:
+        if verbosity_of(self._config) >= 0:
             terminalreporter.write_sep("=", "tinybudget")
+        if not self._show_as_before(terminalreporter):
+            self._show(terminalreporter)
+
+    def _show_as_before(self, terminalreporter: pytest.TerminalReporter) -> bool:
+        """Show what was shown of these results, if they and the terminal are as they were."""
+        texts = {
+            key: each.text for key, each in self._results.items() if isinstance(each, KeptVerdict)
+        }
+        if len(texts) < len(self._results) or not may_keep(self._config):
+            return False
+        self._texts = texts
+        lines = earlier_verdicts().table(shown_key(self._config, texts))
+        for text, markup in lines or ():
+            terminalreporter.write_line(text, **dict.fromkeys(markup, True))
+        return lines is not None
+
+    def _show(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from pytest_tinybudget.pytest_plugin.terminal import style_of
+        from pytest_tinybudget.report import summary
+        from pytest_tinybudget.report.layout import Line
+        from pytest_tinybudget.report.layout import write_lines
+
+        results, verbosity = self.results, verbosity_of(self._config)
         style = style_of(self._config)
         table = summary.summary(results, style, verbosity=verbosity)
+        if self._texts.keys() == self._results.keys():
+            shown = [(line.text, line.markup) for line in table]
+            earlier_verdicts().keep_table(shown_key(self._config, self._texts), shown)
         changes: list[Line] = []
         comparison = self._comparison
         if comparison is not None:
@@ -202,6 +255,8 @@ class Controller:
             )
 
     def _third_party_lines(self, results: Sequence[PairResult]) -> Iterator[Line]:
+        from pytest_tinybudget.report.layout import Line
+
         reports = self._config.hook.pytest_tinybudget_report(results=results, config=self._config)
         for lines in reports:
             yield from map(Line, lines)

@@ -1,10 +1,16 @@
-"""``tinybudget.toml`` as pytest nodes: a file, in it models and groups, in these boards."""
+"""``tinybudget.toml`` as pytest nodes: a file, in it models and groups, in these boards.
+
+What is needed where all that passed before passes again is imported with the module, and the rest
+of the package by what measures.
+"""
 
 from __future__ import annotations
 
 import gc
 import sys
 from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -13,31 +19,38 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.declaration.pairs import Declared
-from pytest_tinybudget.declaration.pairs import Pair
-from pytest_tinybudget.declaration.pairs import pairs
-from pytest_tinybudget.pytest_plugin.process import artifacts_folder
-from pytest_tinybudget.pytest_plugin.process import declaration_at
-from pytest_tinybudget.pytest_plugin.process import forget
-from pytest_tinybudget.pytest_plugin.process import gate_of
+from pytest_tinybudget.gate.kept_verdicts import KeptModel
+from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
+from pytest_tinybudget.pytest_plugin.asked import details_wanted
+from pytest_tinybudget.pytest_plugin.kept import Seen
+from pytest_tinybudget.pytest_plugin.kept import may_keep
 from pytest_tinybudget.pytest_plugin.settings import COLLECTED
 from pytest_tinybudget.pytest_plugin.settings import RESULTS
-from pytest_tinybudget.pytest_plugin.terminal import clear_progress
-from pytest_tinybudget.pytest_plugin.terminal import failure_text
-from pytest_tinybudget.pytest_plugin.terminal import show_lines
-from pytest_tinybudget.pytest_plugin.wire import details_wanted
 
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from _pytest._code.code import TerminalRepr
     from _pytest._code.code import TracebackStyle
+
+    from pytest_tinybudget.declaration.pairs import Declared
+    from pytest_tinybudget.results.types import PairResult
 
 
 def convert_sources(session: pytest.Session) -> None:
     """Convert what the session's pairs need; what goes wrong is told by the pairs."""
-    selected = [item.pair for item in session.items if isinstance(item, BudgetPair)]
+    items = [item for item in session.items if isinstance(item, BudgetPair) and not item.is_kept]
+    selected = []
+    for item in items:
+        with suppress(TinybudgetError):  # the item meets it again
+            selected.append(item.pair)
     if not selected:
         return
+    from pytest_tinybudget.pytest_plugin.process import gate_of
+    from pytest_tinybudget.pytest_plugin.terminal import clear_progress
+    from pytest_tinybudget.pytest_plugin.terminal import show_lines
+
     gate = gate_of(session.config)
     show_lines(session.config, gate.first_verdicts(selected))
     gate.workspace.prepare(selected)
@@ -56,6 +69,17 @@ def spare_last_collections(session: pytest.Session) -> None:
         gc.freeze()
 
 
+def keep_verdicts(
+    session: pytest.Session, results: Mapping[str, PairResult | KeptVerdict]
+) -> dict[str, str]:
+    """Keep what passed for later runs; the results as JSON that are kept now, by id."""
+    config, found = session.config, {}
+    if may_keep(config):
+        for file in config.stash.get(_FILES, []):
+            found.update(file.keep_verdicts(results))
+    return found
+
+
 class BudgetFile(pytest.File):
     """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback."""
 
@@ -66,19 +90,70 @@ class BudgetFile(pytest.File):
         Details are what changes of the firmware would save, how long a model takes, and footprints.
         Asked when pairs run: while folders are collected, plugins that show them may still come.
         """
+        from pytest_tinybudget.pytest_plugin.process import declaration_at
+
         compared = bool(declaration_at(self.config, self.path).baseline)
         return compared or details_wanted(self.config)
 
     def collect(self) -> Iterator[BudgetModel]:
         self.config.stash[COLLECTED] = True
+        self.config.stash.setdefault(_FILES, []).append(self)
+        if self._seen.kept is not None:
+            for kept in self._seen.kept.models:
+                yield BudgetModel.from_parent(self, name=kept.name, kept=kept)
+            return
         try:
-            declared = self._pairs()
+            declared = self.declared
         except TinybudgetError as error:
             raise self.CollectError(error.full_text) from None
         for name, of_model in groupby(declared, key=lambda pair: pair.name):
             yield BudgetModel.from_parent(self, name=name, pairs=list(of_model))
 
-    def _pairs(self) -> list[Declared]:
+    def pair(self, name: str, target: str) -> Declared:
+        """The pair of the model ``name``, which was collected without reading the declaration.
+
+        Raises:
+            TinybudgetError: the declaration is wrong: it was changed since.
+        """
+        for each in self.declared:
+            if (each.name, each.target) == (name, target):
+                return each
+        raise TinybudgetError(f"{self.nodeid}: changed while the tests ran: run them again")
+
+    def of_model(self, name: str) -> list[Declared]:
+        """The pairs of the model ``name``, if the declaration was read."""
+        return [each for each in self.__dict__.get("declared", ()) if each.name == name]
+
+    def keep_verdicts(self, results: Mapping[str, PairResult | KeptVerdict]) -> dict[str, str]:
+        """Keep what passed; the results as JSON that are kept now, by id."""
+        if "declared" not in self.__dict__:
+            self._seen.keep_times()
+            return {}
+        from pytest_tinybudget.pytest_plugin.process import artifacts_folder
+        from pytest_tinybudget.pytest_plugin.process import declaration_at
+        from pytest_tinybudget.pytest_plugin.process import gate_of
+
+        folder = artifacts_folder(self.config, declaration_at(self.config, self.path))
+        return self._seen.keep(self.declared, results, gate_of(self.config).artifacts, folder)
+
+    @cached_property
+    def _seen(self) -> Seen:
+        """As the file is when it is collected."""
+        return Seen(self.config, self.path, self.nodeid)
+
+    @cached_property
+    def declared(self) -> list[Declared]:
+        """All that the file declares, read when it is asked for.
+
+        Raises:
+            TinybudgetError: the declaration is wrong.
+        """
+        from pytest_tinybudget.declaration.pairs import Pair
+        from pytest_tinybudget.declaration.pairs import pairs
+        from pytest_tinybudget.pytest_plugin.process import artifacts_folder
+        from pytest_tinybudget.pytest_plugin.process import declaration_at
+        from pytest_tinybudget.pytest_plugin.process import gate_of
+
         declaration = declaration_at(self.config, self.path)
         declared = list(pairs(self.nodeid, declaration))
         artifacts = gate_of(self.config).artifacts
@@ -89,20 +164,53 @@ class BudgetFile(pytest.File):
         return declared
 
 
-class BudgetModel(pytest.Collector):
-    """A model or a group, with an item for each of its boards and checks."""
+#: The declarations of a run, as they were collected.
+_FILES = pytest.StashKey[list[BudgetFile]]()
 
-    def __init__(self, *, pairs: list[Declared], **keywords: object) -> None:
+
+class BudgetModel(pytest.Collector):
+    """A model or a group, with an item for each of its boards and checks.
+
+    Its pairs are ``pairs``, or what is ``kept`` of them.
+    """
+
+    def __init__(
+        self,
+        *,
+        pairs: Sequence[Declared] = (),
+        kept: KeptModel | None = None,
+        **keywords: object,
+    ) -> None:
         super().__init__(**keywords)  # type: ignore[arg-type]
         self._pairs = pairs
+        self.kept = kept
+        self._is_current: bool | None = None
 
     def collect(self) -> Iterator[BudgetPair]:
         for pair in self._pairs:
-            yield BudgetPair.from_parent(self, name=pair.target, pair=pair)
+            yield BudgetPair.from_parent(self, name=pair.target, pair=pair, line=pair.location.line)
+        if self.kept is not None:
+            for target, line in self.kept.pairs:
+                yield BudgetPair.from_parent(self, name=target, line=line)
+
+    def verdict(self, target: str) -> KeptVerdict | None:
+        """The verdict of an earlier run, if it is kept and all is as it was then."""
+        if self.kept is None:
+            return None
+        if self._is_current is None:
+            self._is_current = may_keep(self.config) and self.kept.is_current()
+        assert isinstance(self.parent, BudgetFile)
+        return self.kept.verdict(self.parent.nodeid, target) if self._is_current else None
 
     def teardown(self) -> None:
         """The last of its pairs has run, unless another plugin mixes those of models."""
-        forget(self.config, self._pairs)
+        self._is_current = None
+        assert isinstance(self.parent, BudgetFile)
+        pairs = self._pairs or self.parent.of_model(self.name)
+        if pairs:
+            from pytest_tinybudget.pytest_plugin.process import forget
+
+            forget(self.config, pairs)
 
 
 class OverBudgetError(Exception):
@@ -116,12 +224,30 @@ class BudgetPair(pytest.Item):
     """
 
     #: A name that ``setup`` adds to an item's dictionary makes Python copy it, 400 B an item.
-    __slots__ = ("_result", "pair")
+    __slots__ = ("_line", "_pair", "_result")
 
-    def __init__(self, *, pair: Declared, **keywords: object) -> None:
+    def __init__(self, *, line: int, pair: Declared | None = None, **keywords: object) -> None:
         super().__init__(**keywords)  # type: ignore[arg-type]
-        self.pair = pair
+        self._line = line
+        self._pair = pair
         self.add_marker("tinybudget")
+
+    @property
+    def pair(self) -> Declared:
+        """What is checked.
+
+        Raises:
+            TinybudgetError: it was collected from what was kept, and the declaration was changed.
+        """
+        if self._pair is None:
+            self._pair = self._file.pair(self._model.name, self.name)
+        return self._pair
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether an earlier run's verdict may hold, which is seen when the pair runs."""
+        kept = self._model.kept
+        return kept is not None and kept.has(self.name)
 
     @property
     def _file(self) -> BudgetFile:
@@ -129,19 +255,35 @@ class BudgetPair(pytest.Item):
         assert file is not None
         return file
 
+    @property
+    def _model(self) -> BudgetModel:
+        assert isinstance(self.parent, BudgetModel)
+        return self.parent
+
     def setup(self) -> None:
-        folder = artifacts_folder(self.config, self.pair.project)
-        gate, details = gate_of(self.config), self._file.details
-        self._result = gate.check(self.pair, folder, details=details)
+        self._result = self._model.verdict(self.name) or self._checked()
         if self._result.outcome == "error":
             self.stash[RESULTS] = [self._result]
             self._only_inform()
             pytest.fail(self._result.headline, pytrace=False)
 
+    def _checked(self) -> PairResult:
+        from pytest_tinybudget.pytest_plugin.process import artifacts_folder
+        from pytest_tinybudget.pytest_plugin.process import gate_of
+
+        try:
+            pair = self.pair
+            gate, details = gate_of(self.config), self._file.details
+        except TinybudgetError as error:
+            pytest.fail(error.full_text, pytrace=False)
+        return gate.check(pair, artifacts_folder(self.config, pair.project), details=details)
+
     def runtest(self) -> None:
         self.stash[RESULTS] = [self._result]
         self._only_inform()
-        if self._result.failed:
+        if not isinstance(self._result, KeptVerdict) and self._result.failed:
+            from pytest_tinybudget.pytest_plugin.terminal import failure_text
+
             raise OverBudgetError(failure_text(self.config, self._result))
 
     def _only_inform(self) -> None:
@@ -157,4 +299,4 @@ class BudgetPair(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, self.pair.location.line - 1, f"{self.pair.name} on {self.pair.target}"
+        return self.path, self._line - 1, f"{self._model.name} on {self.name}"

@@ -252,9 +252,14 @@ def pytest_runtest_makereport(
     report = yield
     results = item.stash.get(RESULTS, None)
     if results:
-        from pytest_tinybudget.pytest_plugin.wire import attach
+        from pytest_tinybudget.pytest_plugin.kept import all_kept
 
-        attach(item, report, results)
+        if all_kept(results):
+            setattr(report, RESULTS_ATTRIBUTE, tuple(results))
+        else:
+            from pytest_tinybudget.pytest_plugin.wire import attach
+
+            attach(item, report, results)
         del item.stash[RESULTS]
     return report
 

@@ -21,7 +21,9 @@ from pytest_tinybudget.declaration.project import Project
 from pytest_tinybudget.gate.artifacts import Artifacts
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.pytest_plugin.asked import details_wanted
 from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
+from pytest_tinybudget.pytest_plugin.kept import claims_of
 from pytest_tinybudget.pytest_plugin.settings import SHARED_FOLDER
 from pytest_tinybudget.pytest_plugin.settings import artifacts_required
 from pytest_tinybudget.pytest_plugin.settings import in_worker
@@ -30,7 +32,6 @@ from pytest_tinybudget.pytest_plugin.settings import setting
 from pytest_tinybudget.pytest_plugin.settings import worker_input
 from pytest_tinybudget.pytest_plugin.settings import writes_page
 from pytest_tinybudget.pytest_plugin.terminal import show_progress
-from pytest_tinybudget.pytest_plugin.wire import details_wanted
 from pytest_tinybudget.pytest_plugin.worker_files import queue_files
 from pytest_tinybudget.workspace import Workspace
 from pytest_tinybudget.workspace import earlier_footprints
@@ -89,7 +90,7 @@ def gate_of(config: pytest.Config) -> Gate:
             workspace,
             rules,
             Baselines(chosen_baseline(config), written),
-            Artifacts(artifacts_required(config), writer),
+            Artifacts(artifacts_required(config), writer, claims_of(config)),
         )
         config.add_cleanup(workspace.close)
     return config.stash[_GATE]

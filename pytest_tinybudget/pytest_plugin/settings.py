@@ -13,6 +13,7 @@ import pytest
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
     from pytest_tinybudget.results.types import PairResult
 
 
@@ -22,7 +23,7 @@ FILE_NAME = "tinybudget.toml"
 COLLECTED = pytest.StashKey[bool]()
 
 #: In an item's stash: results that it has made and that its next report carries to the controller.
-RESULTS: pytest.StashKey[list[PairResult]] = pytest.StashKey()
+RESULTS: pytest.StashKey[list[PairResult | KeptVerdict]] = pytest.StashKey()
 
 #: In an item's stash: the properties that it has from its results.
 PROPERTIES: pytest.StashKey[list[tuple[str, object]]] = pytest.StashKey()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tinybudget.convert.settings import FIRST_STEP
+from pytest_tinybudget.pytest_plugin.asked import verbosity_of
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import encodable
 from pytest_tinybudget.report.terminal import Told
@@ -27,15 +28,6 @@ def style_of(config: pytest.Config) -> Style:
     if not config.pluginmanager.has_plugin("terminalreporter"):
         return Style()
     return Style(config.get_terminal_writer().fullwidth, encodable(sys.stdout.encoding))
-
-
-def verbosity_of(config: pytest.Config) -> int:
-    """How much the run shows, as ``-v`` and ``-q`` say: 0 where there is no terminal to ask.
-
-    The option is the terminal plugin's: pytest 8 raises where ``-p no:terminal`` left it out.
-    """
-    verbosity: int = config.getoption("verbose", 0)
-    return verbosity
 
 
 def failure_text(config: pytest.Config, result: PairResult) -> str:

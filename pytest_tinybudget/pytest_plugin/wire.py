@@ -6,9 +6,8 @@ those of a worker that crashes later are not lost.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from collections.abc import Iterator
-from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -17,18 +16,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
+from pytest_tinybudget.gate.kept_verdicts import as_results
 from pytest_tinybudget.pytest_plugin import terminal
-from pytest_tinybudget.pytest_plugin.settings import DETAILS
+from pytest_tinybudget.pytest_plugin.asked import PROPERTY_READERS
 from pytest_tinybudget.pytest_plugin.settings import PROPERTIES
 from pytest_tinybudget.pytest_plugin.settings import RESULTS_ATTRIBUTE
 from pytest_tinybudget.pytest_plugin.settings import in_worker
-from pytest_tinybudget.pytest_plugin.settings import names_base
-from pytest_tinybudget.pytest_plugin.settings import path_setting
-from pytest_tinybudget.pytest_plugin.settings import setting
-from pytest_tinybudget.pytest_plugin.settings import worker_input
-from pytest_tinybudget.pytest_plugin.terminal import verbosity_of
 from pytest_tinybudget.pytest_plugin.worker_files import attach_files
-from pytest_tinybudget.report import is_github_step
 from pytest_tinybudget.results.metrics import RESULT_KEYS
 from pytest_tinybudget.results.types import Identity
 from pytest_tinybudget.results.types import PairResult
@@ -38,23 +33,22 @@ if TYPE_CHECKING:
     import pytest
 
 
-#: The options of pytest's JUnit file, pytest-reportlog and pytest-json-report, which write a test's
-#: properties. Of 20,000 pairs these would be most of the memory: they are made for these readers.
-PROPERTY_READERS = ("xmlpath", "report_log", "json_report")
-
 #: pytest-xdist receives each worker's reports in a thread of its own, and msgspec crashes where two
 #: threads ask for the same type first.
 _UNPACKING = Lock()
 
 
-def attach(item: pytest.Item, report: pytest.TestReport, results: Sequence[PairResult]) -> None:
-    """Send ``results`` with ``report``, and their sizes where a file has the item's properties.
+def attach(
+    item: pytest.Item, report: pytest.TestReport, found: Iterable[PairResult | KeptVerdict]
+) -> None:
+    """Send what was ``found`` with ``report``, and sizes where a file has the item's properties.
 
     The report of a pair that could not be measured says so, without a word of pytest's.
     """
+    results = as_results(found)
     if report.when == "setup" and report.failed and results[0].outcome == "error":
         report.longrepr = terminal.failure_text(item.config, results[0])
-    setattr(report, RESULTS_ATTRIBUTE, tuple(results))
+    setattr(report, RESULTS_ATTRIBUTE, results)
     attach_files(report, item.config)
     if any(item.config.getoption(option, None) for option in PROPERTY_READERS):
         attached = item.stash.setdefault(PROPERTIES, [])
@@ -75,32 +69,6 @@ def detach(item: pytest.Item) -> None:
     del item.stash[PROPERTIES]
 
 
-def results_of(report: pytest.CollectReport | pytest.TestReport) -> Sequence[PairResult]:
-    """What ``attach`` put on ``report``, in this process or another."""
-    results: tuple[PairResult, ...] = getattr(report, RESULTS_ATTRIBUTE, ())
-    return results
-
-
-def details_wanted(config: pytest.Config) -> bool:
-    """Whether the run shows more of a pair than the table and the text of a failure.
-
-    The controller finds it out, and tells pytest-xdist's workers.
-    """
-    given = worker_input(config)
-    if DETAILS in given:
-        return bool(given[DETAILS])
-    files = ("tinybudget_json", "tinybudget_html")
-    return bool(
-        verbosity_of(config) > 0
-        or any(path_setting(config, name) for name in files)
-        or setting(config, "tinybudget_report")
-        or names_base(config)
-        or any(config.getoption(option, None) for option in PROPERTY_READERS)
-        or config.hook.pytest_tinybudget_report.get_hookimpls()
-        or is_github_step(os.environ)
-    )
-
-
 def pack(sent: dict[str, Any], config: pytest.Config) -> None:
     """Make the results in ``sent``, a report as a mapping, plain data.
 
@@ -108,7 +76,7 @@ def pack(sent: dict[str, Any], config: pytest.Config) -> None:
     else value by value.
     """
     encode = msgspec.json.encode if in_worker(config) else msgspec.to_builtins
-    sent[RESULTS_ATTRIBUTE] = encode(sent[RESULTS_ATTRIBUTE])
+    sent[RESULTS_ATTRIBUTE] = encode(as_results(sent[RESULTS_ATTRIBUTE]))
 
 
 def unpack(report: object) -> None:

@@ -16,7 +16,7 @@ __all__ = ["Workspace", "earlier_footprints"]
 
 def earlier_footprints() -> KeptFootprints:
     """The footprints of earlier runs, beside the conversions that are kept."""
-    from pytest_tinybudget.base.cache import default_folder
+    from pytest_tinybudget.base.cache_folder import default_folder
     from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
 
     return KeptFootprints(default_folder() / "footprints")

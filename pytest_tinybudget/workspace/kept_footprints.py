@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_tinybudget.base.code_state import code_fingerprint
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import write_file
 from pytest_tinybudget.footprint.result import Estimate
@@ -29,11 +30,8 @@ LIMIT_BYTES = 64 * 1024**2
 #: The most footprints of one model; the ones that were made first go first.
 _MOST_OF_A_MODEL = 256
 _SUFFIX = ".footprints"
-#: How the names of files begin that hold the hash of a state of the code, and how many are kept.
-_CODE, _MOST_STATES = "code-", 16
 #: What decides a footprint: the code and tables of these rooms.
 _ROOMS = ("base", "footprint", "graph", "runtimes")
-_PACKAGE = Path(__file__).parents[1]
 
 
 class KeptFootprints:
@@ -116,7 +114,7 @@ class KeptFootprints:
 
     def _key(self, firmware: Firmware, what: str) -> str:
         if not self._code:
-            self._code = code_fingerprint(self._folder)
+            self._code = code_fingerprint(self._folder, _ROOMS)
         # Sets in one order: that of ``repr`` is another one in each process.
         content = msgspec.json.encode(firmware, order="deterministic")
         digest = hashlib.sha256(content)
@@ -147,56 +145,6 @@ def shrink(folder: Path, limit: int) -> None:
         with suppress(OSError):
             path.unlink()
             total -= size
-
-
-def code_fingerprint(folder: Path) -> str:
-    """A hash of the code and the tables that decide footprints, by their contents.
-
-    ``folder`` keeps it for files with these names, sizes and times, so that not all are read in
-    each run.
-    """
-    stamps = hashlib.sha256()
-    paths = []
-    for path, status in _code_files():
-        paths.append(path)
-        # The time of a change as the system has it: tools may set the other one to what they like.
-        times = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        stamps.update(f"{path}\0{status.st_size}\0{times}\n".encode())
-    remembered = folder / f"{_CODE}{stamps.hexdigest()}"
-    with suppress(OSError, ValueError):
-        known = remembered.read_text(encoding="ascii")
-        if len(known) == 64:
-            return known
-    content = hashlib.sha256()
-    for path in paths:
-        content.update(f"{Path(path).relative_to(_PACKAGE).as_posix()}\0".encode())
-        content.update(hashlib.sha256(Path(path).read_bytes()).digest())
-    found = content.hexdigest()
-    _remember(remembered, found)
-    return found
-
-
-def _remember(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, and let go of states of the code beyond the last few."""
-    with suppress(TinybudgetError, OSError):
-        write_file(path, text.encode("ascii"))
-        states = sorted(path.parent.glob(f"{_CODE}*"), key=lambda each: each.stat().st_mtime)
-        for old in states[:-_MOST_STATES]:
-            old.unlink(missing_ok=True)
-
-
-def _code_files() -> Iterator[tuple[str, os.stat_result]]:
-    """The files of the rooms that decide footprints, in one order, compiled ones left out."""
-    folders = [str(_PACKAGE / room) for room in _ROOMS]
-    while folders:
-        below = []
-        for each in sorted(os.scandir(folders.pop()), key=lambda found: found.name):
-            if each.is_dir():
-                if each.name != "__pycache__":
-                    below.append(each.path)
-            else:
-                yield each.path, each.stat()
-        folders += below
 
 
 def _own_tables(runtime: Runtime) -> Iterator[str]:

@@ -165,8 +165,8 @@ class Models(Struct, eq=False):
     def cache(self) -> Cache | None:
         """Where made files are kept on disk, if they are."""
         from pytest_tinybudget.base.cache import Cache
-        from pytest_tinybudget.base.cache import default_folder
         from pytest_tinybudget.base.cache import limit_bytes
+        from pytest_tinybudget.base.cache_folder import default_folder
 
         return Cache(default_folder(), limit_bytes()) if self.cached else None
 

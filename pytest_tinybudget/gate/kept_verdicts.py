@@ -1,0 +1,338 @@
+"""Verdicts that outlive a run: a pair that passed passes while nothing that decides it changed.
+
+What decides is the text of the declaration, the contents of the model's file and of the files that
+say what is flashed, this package's code and tables, and how the run was asked; beside these, the C
+files must be as they were written. Only what is known to depend on nothing else is kept: a
+declaration with keys that name further files or dates is judged anew in each run.
+
+This module imports nothing heavy: a run in which nothing changed imports little else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+
+from pytest_tinybudget.base.cache_folder import default_folder
+from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import file_digest
+from pytest_tinybudget.base.files import write_file
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.results.types import PairResult
+
+
+#: The form of the files below; another one is another state.
+_FORM = "1"
+#: The most that is kept, bytes; what was written longest ago goes first.
+LIMIT_BYTES = 32 * 1024**2
+#: The most pairs of a declaration that is kept: of more, loading would take longer than it saves.
+MOST_PAIRS = 2000
+_SUFFIX = ".verdicts"
+_TABLE = ".table"
+
+#: The keys of a declaration on which a verdict depends by their text alone.
+_TABLES = frozenset({"schema", "defaults", "models", "groups", "boards"})
+_OF_MODELS = frozenset(
+    {
+        *("source", "boards", "budget", "warn_at", "message", "require_int8", "strict", "sdk"),
+        *("registrations", "runtime", "stack", "placement", "placement_model", "storage_model"),
+        *("artifacts", "informational"),
+    }
+)
+_OF_BOARDS = frozenset(
+    {
+        *("extends", "name", "mcu", "core", "clock_mhz", "flash", "ram", "usable_flash", "notes"),
+        *("largest_ram", "largest_heap", "psram", "sdk", "reserved_flash", "reserved_ram"),
+        *("runtime",),
+    }
+)
+_WILDCARDS = frozenset("*?[")
+#: Younger than this, a file may change again without a new time, seconds.
+_SETTLED_SECONDS = 2.0
+
+
+class KeptVerdict:
+    """The result of a pair that passed, as it was kept; what is asked of it is read when asked."""
+
+    __slots__ = ("_result", "_text", "id", "outcome")
+
+    #: What failed is not kept.
+    failed = False
+
+    def __init__(self, pair_id: str, outcome: str, text: str) -> None:
+        self.id = pair_id
+        self.outcome = outcome
+        self._text = text
+        self._result: PairResult | None = None
+
+    @property
+    def text(self) -> str:
+        """The result as JSON."""
+        return self._text
+
+    @property
+    def result(self) -> PairResult:
+        """The result as it was."""
+        if self._result is None:
+            import msgspec
+
+            from pytest_tinybudget.results.types import PairResult
+
+            self._result = msgspec.json.decode(self._text, type=PairResult)
+        return self._result
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.result, name)
+
+
+class KeptModel:
+    """A model or group of a kept declaration: its pairs in their order, and what must be as it was.
+
+    Attributes:
+        name: the model's, as node ids have it.
+        pairs: target and line of each; also of those whose verdicts are not kept.
+        claim: folder and name that its C files take; ``None`` without any.
+    """
+
+    def __init__(self, plain: Mapping[str, Any]) -> None:
+        self.plain = plain
+        self.name: str = plain["name"]
+        self.pairs: list[tuple[str, int]] = [(target, line) for target, line in plain["pairs"]]
+        claim = plain["claim"]
+        self.claim: tuple[Path, str] | None = (Path(claim[0]), claim[1]) if claim else None
+        self._verdicts: dict[str, list[str]] = plain["verdicts"]
+        #: Whether the C files were looked at because they were too young to go by their times.
+        self.looked_at = False
+
+    def is_there(self) -> bool:
+        """Whether there is a model's file at its place; of a group nothing is asked."""
+        source = self.plain["source"]
+        return source is None or Path(source).is_file()
+
+    def is_current(self) -> bool:
+        """Whether the model's file and its C files are those that the verdicts are of."""
+        if not self._verdicts:
+            return False
+        with suppress(OSError):
+            found = file_digest(Path(self.plain["source"])).hex()
+            if found == str(self.plain["sha256"]):
+                return all(self._is_there(stamp) for stamp in self.plain["files"])
+        return False
+
+    def has(self, target: str) -> bool:
+        """Whether the verdict of a pair is kept."""
+        return target in self._verdicts
+
+    def verdict(self, file: str, target: str) -> KeptVerdict | None:
+        """The verdict of a pair, if it is kept."""
+        found = self._verdicts.get(target)
+        return (found and KeptVerdict(f"{file}::{self.name}::{target}", *found)) or None
+
+    def _is_there(self, stamp: list[Any]) -> bool:
+        path, settled, digest, *times = stamp
+        if _times(path) != times:
+            return False
+        if settled:
+            return True
+        self.looked_at = True
+        return file_digest(Path(path)).hex() == str(digest)
+
+
+class KeptDeclaration:
+    """What is kept of a declaration in one state of all that it depends on."""
+
+    def __init__(self, state: str, plain: Mapping[str, Any]) -> None:
+        self.state = state
+        self.models = [KeptModel(each) for each in plain["models"]]
+
+
+class KeptVerdicts:
+    """Verdicts in ``folder``, which need not exist, and is made when something is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def of(self, path: Path, state: str) -> KeptDeclaration | None:
+        """What is kept of the declaration at ``path``, if it is of this ``state``."""
+        plain = _read(self._path(path))
+        with suppress(KeyError, TypeError, ValueError):
+            if isinstance(plain, dict) and plain["state"] == state:
+                return KeptDeclaration(state, plain)
+        return None
+
+    def keep(self, path: Path, state: str, models: list[dict[str, Any]]) -> None:
+        """Keep ``models``, as ``kept_model`` makes them, of the declaration at ``path``."""
+        if sum(len(each["pairs"]) for each in models) <= MOST_PAIRS:
+            self._write(self._path(path), {"state": state, "models": models})
+
+    def table(self, key: str) -> list[tuple[str, list[str]]] | None:
+        """Lines with their markup, as they were shown of results with this key."""
+        plain = _read(self.folder / f"{key}{_TABLE}")
+        return plain if isinstance(plain, list) else None
+
+    def keep_table(self, key: str, lines: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+        """Keep what is shown of results with ``key``."""
+        self._write(self.folder / f"{key}{_TABLE}", list(lines))
+
+    def size(self) -> tuple[int, int]:
+        """Of how many declarations verdicts are kept, and the bytes of all that is."""
+        declarations = total = 0
+        for path in self._files():
+            with suppress(OSError):
+                total += path.stat().st_size
+                declarations += path.suffix == _SUFFIX
+        return declarations, total
+
+    def clear(self) -> int:
+        """Remove what is kept; of how many declarations that was."""
+        removed = 0
+        for path in self._files():
+            with suppress(OSError):
+                path.unlink()
+                removed += path.suffix == _SUFFIX
+        return removed
+
+    def _path(self, declaration: Path) -> Path:
+        name = hashlib.sha256(os.fsencode(declaration)).hexdigest()
+        return self.folder / f"{name}{_SUFFIX}"
+
+    def _files(self) -> list[Path]:
+        try:
+            names = [each.path for each in os.scandir(self.folder)]
+        except OSError:
+            return []
+        return [Path(name) for name in names if name.endswith((_SUFFIX, _TABLE))]
+
+    def _write(self, path: Path, plain: object) -> None:
+        body = json.dumps(plain, separators=(",", ":")).encode()
+        with suppress(TinybudgetError):
+            write_file(path, hashlib.sha256(body).hexdigest().encode() + body)
+            self._shrink()
+
+    def _shrink(self) -> None:
+        found = []
+        for path in self._files():
+            with suppress(OSError):
+                status = path.stat()
+                found.append((status.st_mtime, status.st_size, path))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if total <= LIMIT_BYTES:
+                return
+            with suppress(OSError):
+                path.unlink()
+                total -= size
+
+
+def earlier_verdicts() -> KeptVerdicts:
+    """The verdicts of earlier runs, beside the conversions that are kept."""
+    return KeptVerdicts(default_folder() / "verdicts")
+
+
+def state_of(content: bytes, parts: Iterable[str]) -> str:
+    """A hash of the declaration's text and of all else that decides about all of its pairs."""
+    digest = hashlib.sha256(hashlib.sha256(content).digest())
+    for part in (_FORM, *parts):
+        digest.update(b"\0" + part.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def is_plain(document: Mapping[str, Any]) -> bool:
+    """Whether the verdicts of a declaration, parsed, depend on its text and its models alone.
+
+    A model's source with wildcards depends on the names in folders, and keys that are not listed
+    here may name files, dates or programs.
+    """
+    if not document.keys() <= _TABLES:
+        return False
+    models = document.get("models", {}).values()
+    if not all(each.keys() <= _OF_MODELS for each in (document.get("defaults", {}), *models)):
+        return False
+    if not all(each.keys() <= _OF_BOARDS for each in document.get("boards", {}).values()):
+        return False
+    return all(_WILDCARDS.isdisjoint(each.get("source", "*")) for each in models)
+
+
+def kept_model(
+    name: str,
+    pairs: Iterable[tuple[str, int]],
+    *,
+    source: Path | None = None,
+    sha256: str = "",
+    claim: tuple[Path, str] | None = None,
+    files: Iterable[Path] = (),
+    verdicts: Mapping[str, tuple[str, str]] | None = None,
+) -> dict[str, Any]:
+    """A model with its ``pairs`` (target and line), and outcome and JSON of those that passed.
+
+    ``source`` is the model's file with its ``sha256``; ``files`` are the C files that were written.
+
+    Raises:
+        OSError: one of ``files`` is not there.
+    """
+    return {
+        "name": name,
+        "pairs": list(pairs),
+        "source": source and str(source),
+        "sha256": sha256,
+        "claim": claim and (str(claim[0]), claim[1]),
+        "files": [_stamp(path) for path in files],
+        "verdicts": dict(verdicts or {}),
+    }
+
+
+def stamped_again(model: KeptModel) -> dict[str, Any]:
+    """``model`` with the times of its C files as they are now, which were looked at.
+
+    Raises:
+        OSError: one of them is no longer there.
+    """
+    return {**model.plain, "files": [_stamp(Path(each[0])) for each in model.plain["files"]]}
+
+
+def table_key(verdicts: Iterable[tuple[str, str]], parts: Iterable[str]) -> str:
+    """The key of a table of results (id and JSON), as it is shown in one way."""
+    digest = hashlib.sha256()
+    for part in (*parts, *(text for pair in sorted(verdicts) for text in pair)):
+        digest.update(b"\0" + part.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _stamp(path: Path) -> list[Any]:
+    """Path, whether its times tell of every change from now on, contents, size and times."""
+    times = _times(str(path))
+    settled = time.time() - times[2] / 1e9 > _SETTLED_SECONDS
+    return [str(path), settled, "" if settled else file_digest(path).hex(), *times]
+
+
+def _times(path: str) -> list[int]:
+    """Size and times of a file; a link in its place is another one."""
+    found = os.lstat(path)
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def _read(path: Path) -> object:
+    """What a file holds; ``None`` where it is damaged or not there."""
+    with suppress(OSError, ValueError):
+        content = path.read_bytes()
+        if hashlib.sha256(content[64:]).hexdigest().encode() == content[:64]:
+            found: object = json.loads(content[64:])
+            return found
+    return None
+
+
+def as_results(results: Iterable[PairResult | KeptVerdict]) -> tuple[PairResult, ...]:
+    """``results`` with those that were kept as they were."""
+    return tuple(each.result if isinstance(each, KeptVerdict) else each for each in results)
