@@ -112,6 +112,17 @@ def test_every_combination_is_reached_by_its_number() -> None:
     assert list(choices(read, 7)) == list(choices(read, 8))[:7]
 
 
+def test_parameters_are_those_that_training_sets() -> None:
+    layers = [
+        {"type": "conv2d", "filters": 4},  # 4 * 3 * 3 + 4
+        {"type": "depthwise_conv2d"},  # 3 * 3 * 4 + 4
+        {"type": "global_average_pool2d"},  # goes over two axes
+        {"type": "dense", "units": 5},  # 4 * 5 + 5
+    ]
+    (candidate,) = fit(plan(layers=layers, free={})).candidates
+    assert candidate.parameters == 40 + 40 + 25
+
+
 def test_no_candidate_of_the_front_is_beaten_and_every_other_one_is() -> None:
     found = fit(plan(budget={"ram": "16 KB"}))
     for place, board in enumerate(BOARDS):

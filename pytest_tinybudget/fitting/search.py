@@ -160,16 +160,18 @@ def _measured(model: Model, chosen: dict[str, int], places: Iterable[_Place]) ->
 
 
 def _parameters(model: Model) -> int:
-    """How many numbers the layers learn: weights and biases."""
+    """How many numbers the layers learn: weights and biases, no axes and shapes."""
     tensors = model.main.tensors
-    used = {
+    constants = {
         index
         for operator in model.main.operators
-        if operator.name != "RESHAPE"
         for index in operator.inputs
         if index >= 0 and tensors[index].data
     }
-    return sum(prod(tensors[index].shape) for index in used)
+    learned = (tensors[index] for index in constants)
+    return sum(
+        prod(each.shape) for each in learned if each.quantization.scales or each.type == "FLOAT32"
+    )
 
 
 def _on_board(model: Model, place: _Place) -> OnBoard:
