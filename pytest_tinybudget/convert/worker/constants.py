@@ -189,6 +189,16 @@ def _activation(layer: Layer, stored: Stored) -> Arrays:
     return stored.variables  # the slopes of a PReLU
 
 
+def _multi_head(layer: Layer, stored: Stored) -> Iterable[Any]:
+    *parts, kernel, bias = stored.variables
+    for weights, biases in zip(parts[::2], parts[1::2], strict=True):  # query, key, value
+        yield weights.reshape(len(weights), -1).T
+        yield biases.ravel()
+    yield 1 / np.sqrt(float(layer.size))
+    yield kernel.reshape(-1, kernel.shape[-1]).T
+    yield bias
+
+
 def _average(layer: Layer, stored: Stored) -> Iterable[Any]:
     return (1 / len(layer.inputs),)
 
@@ -207,4 +217,5 @@ _READERS: dict[str, _Reader] = {
     "rescaling": _rescaling,
     "activation": _activation,
     "average": _average,
+    "multi_head_attention": _multi_head,
 }

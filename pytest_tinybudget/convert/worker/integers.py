@@ -202,6 +202,10 @@ def _quantized_constants(
                 )
             told = Quantization(tuple(map(float, product)), (0,) * len(product), 0)
             found.append((operand, told, exact.astype(np.int32)))
+        elif node.op == "PRELU":  # its kernel wants slopes around zero
+            each = weight_scales(values, None)
+            told = Quantization((float(each[0]),), (0,))
+            found.append((operand, told, integers(values, each, 0)))
         else:
             scale, zero_point = range_scale(float(values.min()), float(values.max()))
             levels = _rounded(values.astype(np.float64) / scale + zero_point)

@@ -44,6 +44,8 @@ from pytest_tinybudget.planning.nodes import ordered
 from pytest_tinybudget.planning.passes import simplified
 
 
+#: Layers whose operators are planned, but not what their tensors hold.
+_UNKNOWN = frozenset({"lstm", "layer_norm"})
 #: Operators whose kernels may write their result over an operand of theirs.
 _IN_PLACE = frozenset({"ADD", "SUB", "MUL", "DIV"})
 
@@ -59,6 +61,9 @@ def load(job: Job, custom: ModuleType | None) -> PlannedModel:
     path = Path(job.source)
     config = config_of(path)
     network = network_of(config, per_channel_dense=job.per_channel_dense)
+    for layer in network.layers:
+        if layer.type in _UNKNOWN:
+            raise NotPlannedError(f"layer {layer.name}: not planned: the numbers in its operators")
     try:
         return PlannedModel(network, job.shown, stored_layers(path, config))
     except ModelError as error:
