@@ -162,12 +162,16 @@ def kernels_text(distribution: Distribution) -> str:
 
 
 def _described(distribution: Distribution) -> Iterator[tuple[str, str]]:
+    from pytest_tinybudget.runtimes.versions import BY_HISTORY
+    from pytest_tinybudget.runtimes.versions import find_version
+
     span = [each for each in (distribution.same_since, distribution.same_until) if each]
     same = f", the same files as {' and '.join(span)}" if span else ""
     yield distribution.full_name, distribution.title
     yield "also", ", ".join(f"{distribution.name} {each}" for each in distribution.also)
     yield "date", distribution.date
-    yield "TFLM", f"{distribution.tflm} of {distribution.tflm_date[:10]}{same}"
+    read = f" ({BY_HISTORY})" if find_version("tflm", distribution.tflm).by_history else ""
+    yield "TFLM", f"{distribution.tflm} of {distribution.tflm_date[:10]}{read}{same}"
     yield "sources of", distribution.takes
     yield "kernels", kernels_text(distribution)
     yield "cores", ", ".join(distribution.cores)
@@ -208,6 +212,8 @@ def _wrapped(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _record(distribution: Distribution) -> dict[str, object]:
     """A release as JSON has it; what is not known is null."""
+    from pytest_tinybudget.runtimes.versions import find_version
+
     return {
         "name": distribution.full_name,
         "also": [f"{distribution.name} {each}" for each in distribution.also],
@@ -218,6 +224,7 @@ def _record(distribution: Distribution) -> dict[str, object]:
             "date": distribution.tflm_date,
             "same_since": distribution.same_since or None,
             "same_until": distribution.same_until or None,
+            "by_history": find_version("tflm", distribution.tflm).by_history,
         },
         "takes": distribution.takes or None,
         "kernels": {

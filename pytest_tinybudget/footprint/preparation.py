@@ -25,6 +25,7 @@ from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.distributions import first_releases_since
 from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.versions import BY_HISTORY
 from pytest_tinybudget.runtimes.versions import Change
 from pytest_tinybudget.runtimes.versions import Library
 from pytest_tinybudget.runtimes.versions import first_release_with
@@ -315,10 +316,14 @@ class Node(Trusted):
             if library == "tflm"
             else f"right since {first_release_with(library, before)}"
         )
-        said = "; ".join(filter(None, (reason, mended, instead)))
+        by_history = not change.seen or version.by_history
+        fault = f"{reason} ({BY_HISTORY})" if by_history else reason
+        said = "; ".join(filter(None, (fault, mended, instead)))
         operator, graph = self.operator, self.subgraph.index
         self.refusals.append(
-            Refusal("outdated", operator.name, graph, operator.index, said, change.commit)
+            Refusal(
+                "outdated", operator.name, graph, operator.index, said, change.commit, by_history
+            )
         )
 
     def library_release(self) -> str:

@@ -190,6 +190,13 @@ class Refusal(Struct, frozen=True, gc=False):
             "is mended; else empty."
         ),
     ] = ""
+    by_history: Annotated[
+        bool,
+        about(
+            "Whether an outdated version's fault was read from the history alone: nobody saw the "
+            "other outputs."
+        ),
+    ] = False
     ends: Annotated[
         bool, absent("Whether the whole program ends there, not only the call with an error.")
     ] = False

@@ -115,6 +115,14 @@ class Identity(Struct, frozen=True, gc=False):
         ),
     ] = ""
 
+    by_history: Annotated[
+        bool,
+        about(
+            "Whether nothing was measured of that version of TFLM: what holds of it was read from "
+            "the history."
+        ),
+    ] = False
+
     @property
     def text(self) -> str:
         """``"TFLM 90b983c2, Cortex-M4F, CMSIS-NN with DSP"``; empty where no TFLM is known.
@@ -152,6 +160,7 @@ def identity_of(runtime: Runtime) -> Identity:
         abi=runtime.abi.name,
         cores=tuple(core.name for core in runtime.cores),
         distribution=runtime.name if runtime.one_of else runtime.distribution,
+        by_history=any(each.tflm.version.by_history for each in runtime.one_of or (runtime,)),
     )
 
 

@@ -19,9 +19,13 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 from msgspec import field
+from msgspec.structs import replace
 
 
 Library = Literal["tflm", "cmsis-nn", "esp-nn"]
+
+#: What is said of a version or a fault that was read in the sources and seen nowhere.
+BY_HISTORY = "by history, not measured"
 
 #: Libraries whose versions are releases ("1.2.3"), not commits.
 _NAMED_BY_RELEASE: tuple[Library, ...] = ("esp-nn",)
@@ -43,6 +47,7 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
         kernels: the types that an operator's kernel has run since, by operator
             (``"ADD, cmsis-nn"`` in one library alone).
         outputs: whether models ran before with other outputs, without an error.
+        seen: where these were seen; empty where they were read from the history alone.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
     types: tuple[str, ...] = ()
     kernels: dict[str, tuple[str, ...]] = {}
     outputs: bool = False
+    seen: str = ""
 
 
 class Version(Struct, frozen=True):
@@ -68,6 +74,7 @@ class Version(Struct, frozen=True):
         untyped: tensor types that it has no memory for.
         unrun: operator and type of what its kernels do not run.
         date: of its commit, ISO, UTC; empty where nobody has said it.
+        by_history: whether nothing was measured of it: what holds was read from the history.
     """
 
     name: str = ""
@@ -77,6 +84,7 @@ class Version(Struct, frozen=True):
     untyped: frozenset[str] = frozenset()
     unrun: frozenset[tuple[str, str]] = frozenset()
     date: str = ""
+    by_history: bool = False
 
     def __repr__(self) -> str:
         """What differs from the newest version; the same in every process, for fingerprints."""
@@ -84,7 +92,7 @@ class Version(Struct, frozen=True):
         parts = [
             f"{name}={sorted(value) if isinstance(value, frozenset) else value!r}"
             for name, value in values.items()
-            if value and name != "date"
+            if value and name not in ("date", "by_history")
         ]
         return f"Version({', '.join(parts)})"
 
@@ -153,8 +161,11 @@ def version(name: str, date: str, history: Iterable[Change]) -> Version:
 @cache
 def known(library: Library) -> Mapping[str, Version]:
     """The versions that the operator rules hold for, by name, the newest first."""
-    dates = _known().dates(library)
-    return {name: version(name, date, changes(library)) for name, date in dates.items()}
+    read = _known().read if library == "tflm" else ()
+    return {
+        name: replace(version(name, date, changes(library)), by_history=name in read)
+        for name, date in _known().dates(library).items()
+    }
 
 
 class _Known(Struct, frozen=True):

@@ -156,3 +156,36 @@ def activation_range(node: Preparation, output_type: str, output_scale: float) -
             output_scale != 0 and abs(bound / output_scale) <= _LARGEST_BOUND,
             f"the scale of its output, {output_scale:g}, is too small for {activation}",
         )
+
+
+#: The largest sum of absolute INT8 weights whose products with any INT16 value fit into 32 bits.
+_MOST_WEIGHT = (2**31 - 1) // 2**15
+
+
+def adds_up_in_64_bits(node: Preparation, filter_: Tensor, own_change: str) -> None:
+    """Older kernels add up INT16 products in 32 bits where there is no bias.
+
+    Args:
+        node: The operator, which has INT16 activations and no bias.
+        filter_: Its INT8 weights, one output after the other.
+        own_change: The change from which on the kernel follows an option that names INT64.
+    """
+    named = str(node.operator.options.get("quantized_bias_type", ""))
+    change = own_change if named == "INT64" else "int16 sums without a bias in 64 bits"
+    outputs = filter_.shape[0]
+    count = filter_.elements // max(1, outputs)
+    if named == "INT32" or node.tflm.has(change) or count * 128 <= _MOST_WEIGHT:
+        return
+    heaviest = count * 128
+    if filter_.is_constant and filter_.type == "INT8":
+        weights = filter_.data.cast("b")
+        heaviest = max(
+            sum(map(abs, weights[at * count : (at + 1) * count])) for at in range(outputs)
+        )
+    if heaviest > _MOST_WEIGHT:
+        node.computes_wrongly(
+            change,
+            "it has no bias and adds up in 32 bits, which large inputs exceed (the weights of an"
+            f" output add up to {heaviest:,}, {_MOST_WEIGHT:,} fit)",
+            instead="else give it a bias, of zeros",
+        )

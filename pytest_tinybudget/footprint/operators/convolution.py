@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import prod
 
 from pytest_tinybudget.footprint.operators.checks import activation_range
+from pytest_tinybudget.footprint.operators.checks import adds_up_in_64_bits
 from pytest_tinybudget.footprint.operators.checks import has_axis
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
@@ -174,6 +175,8 @@ def _prepare_conv_reference(node: Preparation) -> None:
         _check_scales(node, filter_, channels)
     _calculate_op_data(node, input_.type, channel_axis=0)
     _check_conv_bias(node, input_)
+    if input_.type == "INT16" and not node.has_input(2):
+        adds_up_in_64_bits(node, filter_, "int16 CONV_2D sums as its option says")
     if filter_.type == "INT4":
         node.scratch(filter_.elements)
     if node.kernels.library == "esp-nn":
@@ -195,8 +198,7 @@ def _check_padding_at_the_end(node: Preparation, geometry: Geometry) -> None:
     if pads_at_the_end_alone(geometry) and computes_padding_wrongly(unit, node.library_release()):
         node.computes_wrongly(
             PADS_AT_THE_END[unit],
-            "it is padded on the right and at the bottom alone, which esp-nn ignores there by its"
-            " source (read, not run)",
+            "it is padded on the right and at the bottom alone, which esp-nn ignores there",
             instead='name the release that the firmware has (esp_nn = "1.2.3")',
             library="esp-nn",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import activation_range
+from pytest_tinybudget.footprint.operators.checks import adds_up_in_64_bits
 from pytest_tinybudget.footprint.operators.checks import has_axis
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import runs_with
@@ -120,6 +121,8 @@ def _prepare_reference(
         node.scratch(filter_.elements)
     if input_.type != "FLOAT32":
         calculate_fully_connected(node, input_, filter_, bias, output.type, scale(output))
+    if input_.type == "INT16" and bias is None and node.tflm.has("int16 dense layers per channel"):
+        adds_up_in_64_bits(node, filter_, "int16 FULLY_CONNECTED sums as its option says")
     runs_with(node, input_, "FLOAT32", "INT8", "INT16")
 
 

@@ -25,6 +25,8 @@ _L2_NORMALIZATION = "i"
 
 #: sizeof(int) and of an accumulator.
 _INT = 4
+#: kMaxNumberOfReducedAxis, until the axes got a buffer of their own.
+_ROOM_FOR_AXES = 2
 
 
 def _prepare_simple(node: Preparation) -> None:
@@ -72,6 +74,8 @@ def _prepare_sum(node: Preparation) -> None:
             node.scratch(_INT * elements)
     if node.tflm.has("reducers iterate in scratch buffers"):
         _request_iteration(node, source, axis)
+    else:
+        _check_axes(node, source, axis)
     _prepare_simple(node)
     runs_with(node, source, "FLOAT32", "INT8", "INT16")
     if source.type == "FLOAT32":
@@ -80,6 +84,18 @@ def _prepare_sum(node: Preparation) -> None:
             _runs_over_images(node, source, axis, result)
     if node.operator.name == "SUM":
         _runs_with_one_type(node, source, result)
+
+
+def _check_axes(node: Preparation, source: Tensor, axis: Tensor) -> None:
+    """Before they asked for buffers, sums kept two axes and means as well (``reduce_common.cc``)."""
+    rank = len(source.shape)
+    axes = {place % rank for place in integers(axis)} if rank else set()
+    if len(axes) > _ROOM_FOR_AXES:
+        node.computes_wrongly(
+            "reducers iterate in scratch buffers",
+            f"it goes along {len(axes)} axes and has room for {_ROOM_FOR_AXES}",
+            instead=f"else make two of it, along {_ROOM_FOR_AXES} axes at most",
+        )
 
 
 def _runs_over_images(node: Preparation, source: Tensor, axis: Tensor, result: Tensor) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import pack
+from struct import unpack
 
 from pytest_tinybudget.footprint.operators.checks import accepts
 from pytest_tinybudget.footprint.operators.checks import constant
@@ -12,6 +14,7 @@ from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import takes
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
+from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.graph.model import Tensor
@@ -48,6 +51,45 @@ def _prepare_resize_nearest_neighbor(node: Preparation) -> None:
     size, result = _prepare_resize(node)
     node.ensure(size.shape == (2,), f"'{size.name}' has {size.elements} elements, expected 2")
     runs_with(node, result, "FLOAT32", "INT8", "INT16")
+    options = node.operator.options
+    if options["half_pixel_centers"] and size.shape == (2,):
+        aligned, extents = bool(options["align_corners"]), node.input(0).shape[1:3]
+        if any(
+            _half_pixels_matter(extent, wanted, aligned=aligned)
+            for extent, wanted in zip(extents, integers(size), strict=False)
+        ):
+            node.computes_wrongly(
+                "nearest neighbors by half pixels",
+                "it takes its neighbors without half_pixel_centers, which its option asks for",
+                instead="else resize by a whole factor, where both give the same",
+            )
+
+
+#: Above this extent nobody looks at each pixel.
+_MOST_PIXELS = 4096
+
+
+def _half_pixels_matter(extent: int, wanted: int, *, aligned: bool) -> bool:
+    """Whether an axis of ``extent`` pixels gives others of them where it gets ``wanted``."""
+    if not 0 < wanted <= _MOST_PIXELS:
+        return wanted > 0
+    return any(
+        _nearest(place, extent, wanted, aligned=aligned, half=True)
+        != _nearest(place, extent, wanted, aligned=aligned, half=False)
+        for place in range(wanted)
+    )
+
+
+def _nearest(place: int, extent: int, wanted: int, *, aligned: bool, half: bool) -> int:
+    """``GetNearestNeighbor`` of resize_nearest_neighbor.h, whose numbers are floats."""
+    steps = (extent - 1, wanted - 1) if aligned and wanted > 1 else (extent, wanted)
+    at = _float((place + (0.5 if half else 0.0)) * _float(steps[0] / steps[1]))
+    return max(0, min(int(at + 0.5) if aligned else int(at), extent - 1))
+
+
+def _float(number: float) -> float:
+    """``number`` as a C ``float``."""
+    return float(unpack("<f", pack("<f", number))[0])
 
 
 def _prepare_batch(node: Preparation) -> None:

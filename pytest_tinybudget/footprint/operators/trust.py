@@ -258,13 +258,36 @@ def _limited(node: Trusted) -> None:
     _unary(node, quantized=True)
     source, result = node.input(0), node.output(0)
     node.trust(
-        source.type == "FLOAT32"
-        or (
-            abs(scale(result) - scale(source)) <= _HALF_A_STEP * scale(source)
-            and abs(zero_point(result) - zero_point(source)) <= _A_STEP
-        ),
+        source.type == "FLOAT32" or _quantized_alike(source, result),
         f"'{result.name}' is quantized otherwise than '{source.name}', which its kernel does not"
         " look at",
+    )
+
+
+def _quantized_alike(one: Tensor, other: Tensor) -> bool:
+    return (
+        abs(scale(other) - scale(one)) <= _HALF_A_STEP * scale(one)
+        and abs(zero_point(other) - zero_point(one)) <= _A_STEP
+    )
+
+
+def _greater(node: Trusted) -> None:
+    """GREATER, whose Prepare computes multipliers for INT8 alone (``comparisons.cc``)."""
+    _pairwise(node, compares=True, quantized=True)
+    node.trust(
+        node.input(0).type != "INT16",
+        "it compares INT16 by multipliers that TFLM never sets: compare as FLOAT32 or INT32",
+    )
+
+
+def _sum(node: Trusted) -> None:
+    """ADD, which clamps INT32 to the range of its type alone (``add.cc``)."""
+    _pairwise(node, quantized=True, most=6)
+    activation = node.operator.options.get("fused_activation_function", "NONE")
+    node.trust(
+        activation == "NONE" or node.input(0).type != "INT32",
+        f"TFLM leaves its fused {activation} out for INT32: make the activation an operator of its"
+        " own",
     )
 
 
@@ -605,6 +628,11 @@ def _pool(node: Trusted) -> None:
     _gives_images(node, result, (source.shape[0], height, width, source.shape[3]))
     if node.operator.options["fused_activation_function"] != "NONE":
         _per_tensor(node, source, result)
+    if source.type in ("INT8", "INT16") and not node.tflm.has("pooling checks quantization"):
+        node.trust(
+            _quantized_alike(source, result),
+            f"'{result.name}' is quantized otherwise than '{source.name}', and it does not rescale",
+        )
 
 
 # Along an axis.
@@ -1099,14 +1127,16 @@ _TABLE: tuple[tuple[Check, str], ...] = (
     (_unary, "SIN COS LOG SQRT SQUARE LOGICAL_NOT CEIL EXP ROUND FLOOR NEG ZEROS_LIKE"),
     (partial(_unary, types=False), "CAST"),
     (partial(_unary, types=False, quantized=True), "QUANTIZE DEQUANTIZE"),
-    (partial(_pairwise, quantized=True, most=6), "ADD SUB MUL"),
+    (_sum, "ADD"),
+    (partial(_pairwise, quantized=True, most=6), "SUB MUL"),
     (partial(_pairwise, quantized=True), "DIV SQUARED_DIFFERENCE"),
     (_pairwise, "FLOOR_DIV FLOOR_MOD"),
     (partial(_pairwise, most=5), "MAXIMUM MINIMUM"),
     (
         partial(_pairwise, compares=True, quantized=True),
-        "EQUAL NOT_EQUAL GREATER GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR",
+        "EQUAL NOT_EQUAL GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR",
     ),
+    (_greater, "GREATER"),
     (_several, "ADD_N"),
     (_prelu, "PRELU"),
     (_select, "SELECT_V2"),
