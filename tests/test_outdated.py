@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from modelmaker import Graph
@@ -194,7 +195,35 @@ def batches_by_one_matrix(graph: Graph) -> int:
     return result
 
 
+def resized_by_half_pixels(graph: Graph, size: tuple[int, int] = (3, 9)) -> int:
+    source = graph.input((1, 6, 6, 1))
+    wanted = graph.constant((2,), values=size)
+    result = graph.tensor((1, *size, 1))
+    options = {"align_corners": False, "half_pixel_centers": True}
+    graph.operator("RESIZE_NEAREST_NEIGHBOR", (source, wanted), (result,), options)
+    return result
+
+
+def sum_along_three_axes(graph: Graph) -> int:
+    source = graph.input((1, 2, 3, 2), type="FLOAT32", scale=None)
+    axes = graph.constant((3,), values=[0, 1, 2])
+    result = graph.tensor((2,), "FLOAT32", scale=None)
+    graph.operator("SUM", (source, axes), (result,), {"keep_dims": False})
+    return result
+
+
+def long_int16_sum(graph: Graph, weight: int = 127) -> int:
+    source = graph.input((1, 2400), "INT16")
+    weights = graph.constant((1, 2400), "INT8", [weight] * 2400, scale=1e-6)
+    result = graph.tensor((1, 1), "INT16")
+    graph.operator("FULLY_CONNECTED", (source, weights, -1), (result,), {})
+    return result
+
+
 FAULTS = {
+    "ef48280f": resized_by_half_pixels,
+    "0efdd51a": sum_along_three_axes,
+    "7ca66d18": long_int16_sum,
     "47b54507": scaled_dense,
     "5b93e5b3": activated_transposed_convolution,
     "c36885e9": batches_by_one_matrix,
@@ -250,6 +279,122 @@ def test_the_package_of_a_day_computes_as_is_said(
     assert outcome == (expected[stages[0]] if stages else "right")
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda graph: resized_by_half_pixels(graph, (12, 18)),  # whole factors
+        lambda graph: graph.mean(graph.input((1, 4, 4, 2)), axes=[1, 2]),
+        lambda graph: long_int16_sum(graph, weight=20),
+    ],
+)
+def test_what_comes_out_the_same_before_is_not_refused(build: Callable[[Graph], int]) -> None:
+    assert stages_at(made(build)[0], "2026-01-15T00:00") == []
+
+
+# By history: what was read in the sources and seen nowhere says so.
+
+
+def refusals_of(build: Callable[[Graph], int], runtime: str, tmp_path: Path) -> list[Any]:
+    path = declared(tmp_path, runtime)
+    tmp_path.joinpath("dense.tflite").write_bytes(made(build)[0])
+    (pair,) = pairs("tinybudget.toml", load_declaration(path))
+    result = Gate(Workspace(cached=False)).check(pair)
+    assert result.codes == ("TB012",)
+    assert result.footprint is not None
+    return list(result.footprint.refusals)
+
+
+def grouped(graph: Graph) -> int:
+    return graph.conv2d(graph.input((1, 6, 6, 8)), filters=4, groups=2)
+
+
+def test_a_fault_that_nobody_saw_is_told_as_read_from_the_history(tmp_path: Path) -> None:
+    (refusal,) = refusals_of(grouped, "arduino-tflm 2023-12", tmp_path)
+    assert refusal.by_history
+    assert "(by history, not measured); right since TFLM" in refusal.reason
+
+
+def test_a_fault_that_was_seen_is_told_without(tmp_path: Path) -> None:
+    (refusal,) = refusals_of(sum_along_three_axes, "arduino-tflm 2023-12", tmp_path)
+    assert not refusal.by_history
+    assert "by history" not in refusal.reason
+
+
+def test_a_version_that_nobody_measured_says_so_wherever_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (refusal,) = refusals_of(sum_along_three_axes, "zephyr 4.1", tmp_path)
+    assert refusal.by_history
+    assert main(["check", str(tmp_path / "tinybudget.toml"), "--json", str(tmp_path / "r")]) == 1
+    (pair,) = json.loads((tmp_path / "r").read_text(encoding="utf-8"))["pairs"]
+    assert pair["refusals"][0]["by_history"]
+    assert pair["identity"]["by_history"]
+    capsys.readouterr()
+    assert main(["runtime", "show", "zephyr 4.1"]) == 0
+    assert "(by history, not measured)" in " ".join(capsys.readouterr().out.split())
+    assert main(["runtime", "show", "arduino-tflm 2023-12"]) == 0
+    assert "by history" not in capsys.readouterr().out
+
+
+# What no version computes rightly: GREATER of INT16, and activations of INT32 sums.
+
+
+def greater_int16(graph: Graph) -> int:
+    sources = [graph.input(shape, "INT16") for shape in ((1, 4), (1, 1))]
+    result = graph.tensor((1, 4), "BOOL", scale=())
+    graph.operator("GREATER", sources, (result,))
+    return result
+
+
+def clamped_int32_sum(graph: Graph, activation: str = "RELU6", kind: str = "INT32") -> int:
+    sources = [graph.input((1, 4), kind), graph.input((1, 4), kind)]
+    result = graph.tensor((1, 4), kind)
+    options = {"fused_activation_function": activation}
+    graph.operator("ADD", sources, (result,), options)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (greater_int16, "compares INT16 by multipliers that TFLM never sets"),
+        (clamped_int32_sum, "leaves its fused RELU6 out for INT32"),
+    ],
+)
+def test_what_every_version_computes_wrongly_is_refused_and_differs_in_the_interpreter(
+    build: Callable[[Graph], int], says: str, tmp_path: Path
+) -> None:
+    content, inputs = made(build)
+    (refusal,) = simulate(read_model(content, "model"), RUNTIMES["m4_ref"]).refusals
+    assert refusal.stage == "wrong"
+    assert says in refusal.reason
+    pytest.importorskip("tflite_micro")
+    pytest.importorskip("ai_edge_litert")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    assert outputs(sys.executable, path, inputs) != by_lite(path)
+
+
+@pytest.mark.parametrize(("activation", "kind"), [("NONE", "INT32"), ("RELU6", "FLOAT32")])
+def test_sums_without_an_activation_or_of_floats_are_not_refused(
+    activation: str, kind: str
+) -> None:
+    content, _ = made(lambda graph: clamped_int32_sum(graph, activation, kind))
+    assert stages_at(content, "2026-08-20T16:47") == []
+
+
+@pytest.mark.parametrize(
+    ("date", "stage"), [("2025-03-26T16:58", "wrong"), ("2026-08-20T16:47", "prepare")]
+)
+def test_pools_that_do_not_rescale_are_refused_in_every_version(date: str, stage: str) -> None:
+    def pooled(graph: Graph) -> int:
+        result = graph.pool(graph.input((1, 4, 4, 1), scale=0.1))
+        graph.tensors[result].scales = (0.05,)
+        return result
+
+    assert stages_at(made(pooled)[0], date) == [stage]
+
+
 # What no version computes rightly: the padding of SPACE_TO_BATCH_ND.
 
 
@@ -295,9 +440,9 @@ BY_LITE = (
     + """
 lite = Interpreter(sys.argv[1], experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
 lite.allocate_tensors()
-details = lite.get_input_details()[0]
-values = 9 * (np.arange(np.prod(details["shape"])) + 1)
-lite.set_tensor(details["index"], values.reshape(details["shape"]).astype(details["dtype"]))
+for details in lite.get_input_details():
+    values = 9 * (np.arange(np.prod(details["shape"])) + 1)
+    lite.set_tensor(details["index"], values.reshape(details["shape"]).astype(details["dtype"]))
 lite.invoke()
 result = lite.get_tensor(lite.get_output_details()[0]["index"])
 print(json.dumps(result.ravel().astype(float).tolist()))
