@@ -87,7 +87,7 @@ def _prepare_sum(node: Preparation) -> None:
 
 
 def _check_axes(node: Preparation, source: Tensor, axis: Tensor) -> None:
-    """Before they asked for buffers, sums kept two axes and means as well (``reduce_common.cc``)."""
+    """Until they asked for buffers, sums and means kept two axes (``reduce_common.cc``)."""
     rank = len(source.shape)
     axes = {place % rank for place in integers(axis)} if rank else set()
     if len(axes) > _ROOM_FOR_AXES:
