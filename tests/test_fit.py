@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import html5lib
 import jsonschema
 import pytest
 
@@ -15,6 +16,7 @@ from pytest_tinybudget import TinybudgetError
 from pytest_tinybudget import fit
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.fitting import render
+from pytest_tinybudget.fitting.page import _scale
 from pytest_tinybudget.fitting.result import json_schema
 from pytest_tinybudget.fitting.space import choices
 from pytest_tinybudget.fitting.space import chosen_layers
@@ -208,7 +210,53 @@ def test_the_csv_has_a_row_for_each_candidate_on_each_board() -> None:
 
 
 def test_the_page_plots_every_candidate_of_each_board() -> None:
-    assert render.page(fit(plan())).count("<circle ") == 16
+    page = render.page(fit(plan()))
+    assert page.count(' r="3"><title>') == 16
+    assert page.count("<section>") == 2
+
+
+def test_the_page_tells_what_fits_what_is_beaten_and_what_does_not_fit() -> None:
+    found = fit(plan(budget={"ram": "12 KB"}), boards=[BOARDS[0]], minimize=["arena"])
+    page = render.page(found)
+    (front,) = found.front.values()
+    fitting = sum(each.boards[0].fits for each in found.candidates)
+    kinds = ("front", "fits", "over")
+    dots = [page.count(f'<circle class="{kind}" cx="') for kind in kinds]
+    in_keys = [
+        page.count(f'<circle class="{kind}" cx="5" cy="5"') for kind in ("front", "fits", "over")
+    ]
+    plotted = [dot - key for dot, key in zip(dots, in_keys, strict=True)]
+    assert plotted == [len(front), fitting - len(front), 8 - fitting]
+    assert in_keys == [int(count > 0) for count in plotted]
+
+
+def test_the_page_is_html_that_loads_nothing_and_escapes_names() -> None:
+    name = "<script>alert(1)</script>"
+    layers = [{"type": "conv2d", "filters": name}]
+    page = render.page(fit(plan(layers=layers, free={name: WIDTHS})))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "content=\"default-src 'none'; style-src" in page
+    html5lib.HTMLParser(strict=True).parse(page)
+
+
+@pytest.mark.parametrize(
+    ("most", "end", "marks"),
+    [
+        (47.2, 50, 6),
+        (97_932, 100_000, 6),
+        (1, 1, 2),
+        (3, 3, 4),
+        (12, 15, 4),
+        (0.4, 1, 2),
+        (250, 250, 6),
+    ],
+)
+def test_an_axis_ends_at_a_round_number(most: float, end: float, marks: int) -> None:
+    found, places = _scale(most)
+    assert (found, len(places)) == (end, marks)
+    assert places[0] == 0
+    assert places[-1] == end
 
 
 def test_the_command_tells_and_writes_what_fit_finds(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 from collections.abc import Iterator
@@ -11,14 +10,13 @@ from collections.abc import Iterator
 from msgspec import to_builtins
 
 from pytest_tinybudget.base.units import format_size
+from pytest_tinybudget.fitting.page import page as html_page
 from pytest_tinybudget.fitting.result import SCHEMA
 from pytest_tinybudget.fitting.result import Candidate
 from pytest_tinybudget.fitting.result import Fit
-from pytest_tinybudget.fitting.result import OnBoard
 
 
 _ROWS_OF_A_BOARD = 12
-_WIDTH, _HEIGHT, _MARGIN = 560, 320, 48
 _ESTIMATED = "sizes are those of plans; names and metadata of a trained file may add 1 KB"
 
 
@@ -30,8 +28,9 @@ def text(found: Fit, *, every: bool = False) -> str:
         front = found.front[decides.board]
         shown = front if every else front[:_ROWS_OF_A_BOARD]
         if shown:
-            rows = [_HEAD, *(_cells(found.candidates[index], number) for index in shown)]
-            lines += _aligned(rows)
+            candidates = [found.candidates[index] for index in shown]
+            heads = (*_HEAD, *candidates[0].chosen)
+            lines += _aligned([heads, *(_row(each, number) for each in candidates)])
         if len(front) > len(shown):
             lines.append(
                 f"  {len(front) - len(shown)} more of the front: -v, --json, --csv, --html"
@@ -49,7 +48,7 @@ def text(found: Fit, *, every: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-_HEAD = ("parameters", "MACs", "arena", "RAM", "flash", "time at most", "choice")
+_HEAD = ("parameters", "MACs", "arena", "RAM", "flash", "time at most")
 
 
 def _cells(candidate: Candidate, place: int) -> tuple[str, ...]:
@@ -61,7 +60,6 @@ def _cells(candidate: Candidate, place: int) -> tuple[str, ...]:
         format_size(on.ram),
         format_size(on.flash),
         _time(on.seconds),
-        _choice(candidate),
     )
 
 
@@ -69,15 +67,14 @@ def _time(seconds: float | None) -> str:
     return "unknown" if seconds is None else f"~{seconds * 1e3:,.1f} ms"
 
 
-def _choice(candidate: Candidate) -> str:
-    return " ".join(f"{name}={value}" for name, value in candidate.chosen.items())
+def _row(candidate: Candidate, place: int) -> tuple[str, ...]:
+    return (*_cells(candidate, place), *map(str, candidate.chosen.values()))
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        numbers = (cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False))
-        yield "  " + "  ".join((*numbers, row[-1]))
+        yield "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
 
 
 def as_json(found: Fit) -> str:
@@ -107,64 +104,8 @@ def as_csv(found: Fit) -> str:
 
 def page(found: Fit) -> str:
     """One HTML file: of each board a plot of all candidates, and the table of its front."""
-    parts = []
-    for number, decides in enumerate(found.decides):
-        front = found.front[decides.board]
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in cells) + "</tr>"
-            for cells in (_cells(found.candidates[index], number) for index in front)
-        )
-        head = "".join(f"<th>{_escaped(cell)}</th>" for cell in _HEAD)
-        parts.append(
-            f"<h2>{_escaped(decides.board)}</h2><p>{_escaped(decides.text)}</p>"
-            f"{_plot(found, number)}<table><tr>{head}</tr>{rows}</table>"
-        )
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>tinybudget fit</title>'
-        f"<style>{_STYLE}</style></head><body><h1>How large may it be?</h1>"
-        f"{''.join(parts)}<p>{_escaped(_ESTIMATED)}</p></body></html>\n"
-    )
-
-
-_STYLE = (
-    "body{font:15px system-ui,sans-serif;margin:2em;max-width:60em}"
-    "td,th{padding:.2em .6em;text-align:right;border-bottom:1px solid #ccc}"
-    "td:last-child,th:last-child{text-align:left}"
-    ".over{fill:none;stroke:#b33}.fits{fill:#9ab}.front{fill:#063}text{font-size:12px}"
-)
-
-
-def _plot(found: Fit, place: int) -> str:
-    """Parameters by arena: hollow what does not fit, filled what does, dark the front."""
-    front = set(found.front[found.decides[place].board])
-    points = [
-        (each.parameters, each.boards[place], index in front)
-        for index, each in enumerate(found.candidates)
-        if each.boards[place].arena
+    cells = [
+        [_cells(found.candidates[index], number) for index in found.front[decides.board]]
+        for number, decides in enumerate(found.decides)
     ]
-    if not points:
-        return ""
-    right = max(on.arena for _, on, _ in points)
-    top = max(max(parameters for parameters, _, _ in points), 1)
-    dots = "".join(_dot(point, right, top) for point in points)
-    base, left = _HEIGHT - _MARGIN, _MARGIN
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img" '
-        'aria-label="parameters by arena">'
-        f'<path d="M{left} 8V{base}H{_WIDTH - 8}" fill="none" stroke="#888"/>{dots}'
-        f'<text x="{left}" y="{_HEIGHT - 12}">arena, to {format_size(right)}; filled: fits, dark: '
-        f'the front</text><text x="4" y="20">parameters, to {top:,}</text></svg>'
-    )
-
-
-def _dot(point: tuple[int, OnBoard, bool], right: int, top: int) -> str:
-    parameters, on, is_front = point
-    x = _MARGIN + on.arena / right * (_WIDTH - _MARGIN - 16)
-    y = _HEIGHT - _MARGIN - parameters / top * (_HEIGHT - _MARGIN - 30)
-    kind = "front" if is_front else "fits" if on.fits else "over"
-    title = f"{parameters:,} parameters, arena {format_size(on.arena)}"
-    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{title}</title></circle>'
-
-
-def _escaped(words: str) -> str:
-    return html.escape(words)
+    return html_page(found, _HEAD, cells)

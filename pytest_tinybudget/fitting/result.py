@@ -119,6 +119,11 @@ class Fit(Struct, frozen=True):
     ] = ""
 
 
+def decider(metric: str) -> str:
+    """What decides, as a sentence about it begins."""
+    return {"refused": "TFLM's refusal", "ram": "RAM", "psram": "PSRAM"}.get(metric, metric)
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of what ``render.as_json`` writes."""
     (reference,), components = msgspec.json.schema_components((Fit,), ref_template="#/$defs/{name}")

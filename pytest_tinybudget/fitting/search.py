@@ -30,6 +30,7 @@ from pytest_tinybudget.fitting.result import Decides
 from pytest_tinybudget.fitting.result import Figure
 from pytest_tinybudget.fitting.result import Fit
 from pytest_tinybudget.fitting.result import OnBoard
+from pytest_tinybudget.fitting.result import decider
 from pytest_tinybudget.fitting.space import Plan
 from pytest_tinybudget.fitting.space import choices
 from pytest_tinybudget.fitting.space import chosen_layers
@@ -299,7 +300,7 @@ def _decides(board: Board, candidates: Sequence[Candidate], place: int) -> Decid
     if metric not in ("ram", "arena", "psram"):
         layer, name = -1, ""
     where = f" at layer {layer} ({name})" if layer >= 0 else ""
-    said = {"refused": "TFLM's refusal", "ram": "RAM", "psram": "PSRAM"}.get(metric, metric)
+    said = decider(metric)
     if failing:
         counted = f"{fitting:,} of {len(measured):,} fit, {failed:,} do not for it"
     else:
