@@ -48,6 +48,7 @@ ROOT = Path(__file__).parents[1]
 
 #: Fields that are newer than the first files of schema version 1, which are read all the same.
 NEWER = {
+    "$.pairs[].drift",
     "$.pairs[].informational",
     "$.pairs[].accepted[].approved_by",
     "$.repositories",

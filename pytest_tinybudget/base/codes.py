@@ -103,6 +103,13 @@ CODES: dict[str, Code] = {
         "pytest `--tinybudget-base=auto`; a shallow clone needs `fetch-depth: 2`, or 0), or write "
         "the baseline file anew. In a change that repairs the base, leave `--require-base` out.",
     ),
+    "TB024": Code(
+        "drifted more than allowed",
+        "Flash, RAM or another budgeted size is above what it was at a tag or release by more than "
+        "`max_increase` with `since` allows, however many changes it took.",
+        "Look at what changed since (`tinybudget diff --base TAG`); agree on it until a date with "
+        "`[[models.NAME.accept]]`, or name a later release.",
+    ),
     "TB100": Code(
         "wrong usage or input",
         "An argument, option or file is not what was expected; the line says what and where.",

@@ -19,6 +19,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import write_file
 from pytest_tinybudget.base.git import GitError
 from pytest_tinybudget.base.paths import relative_path
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.baseline.baseline import Baseline
 from pytest_tinybudget.baseline.git import Base
 from pytest_tinybudget.baseline.git import Repository
@@ -152,6 +153,25 @@ def base_of(
     return replace(baseline, provenance=own)
 
 
+def at_revision(
+    declaration: Path,
+    revision: str,
+    boards: Mapping[str, Board] | None,
+    measure: MeasureAll,
+) -> Baseline:
+    """The results of the pairs in the file ``declaration`` at the commit ``revision``.
+
+    Their ids begin with the file's name, since they are those of its folder.
+
+    Raises:
+        TinybudgetError: there is no such commit.
+    """
+    start = declaration.parent.resolve()
+    selected, _ = declared_in(start, [declaration.name], start, boards)
+    run = Run([declaration.name], selected, start, boards)
+    return base_of(revision, run, measure)
+
+
 def base_in(folders: Sequence[Path], head: Results) -> Baseline:
     """The results in ``folders`` for the base commits that ``head`` names.
 
@@ -219,7 +239,9 @@ def find_base(repository: Repository, revision: str) -> Base:
         return repository.base()
     commit = repository.commit(revision)
     if not commit:
-        raise TinybudgetError(f"{revision}: no such commit in {repository.root}", code="TB600")
+        shown = printable(revision)
+        hint = repository.hint_for(revision)
+        raise TinybudgetError(f"{shown}: no such commit in {repository.root}{hint}", code="TB600")
     return Base(commit, revision)
 
 

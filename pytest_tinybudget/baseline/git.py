@@ -15,6 +15,8 @@ from msgspec import Struct
 from pytest_tinybudget.base.git import GitError
 from pytest_tinybudget.base.git import git_output
 from pytest_tinybudget.base.github_event import event_of
+from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.base.text import printable
 
 
 #: Environment variables in which CI systems name the target branch of a change.
@@ -177,6 +179,18 @@ class Repository(Struct, frozen=True):
     def _shallow_hint(self) -> str:
         shallow = self.run("rev-parse", "--is-shallow-repository") == "true"
         return ": the clone is shallow, fetch more of it (fetch-depth: 0)" if shallow else ""
+
+    def hint_for(self, revision: str) -> str:
+        """Why there may be no commit ``revision`` here, or the nearest name of one."""
+        shallow = self._shallow_hint()
+        if shallow:
+            return f"{shallow}, tags among it"
+        try:
+            names = self.run("for-each-ref", "--format=%(refname:short)", "refs/tags", "refs/heads")
+        except GitError:
+            return ""
+        offers = nearest(revision, names.splitlines())
+        return f"; did you mean {printable(offers[0])!r}?" if offers else ""
 
     def _contains(self, target: str, commit: str) -> bool:
         """Whether ``target`` contains ``commit``, so that the target was merged into a branch."""

@@ -6,13 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from pytest_tinybudget.base.errors import TinybudgetError
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from collections.abc import Sequence
 
     from pytest_tinybudget.baseline.baseline import Baseline
@@ -88,25 +85,12 @@ def base_of(arguments: argparse.Namespace, gate: Gate, selected: Sequence[Declar
         TinybudgetError: the commit that the user named does not exist.
     """
     from pytest_tinybudget.baseline import base
-    from pytest_tinybudget.baseline.baseline import Baseline
-    from pytest_tinybudget.baseline.baselines import Baselines
     from pytest_tinybudget.results import writer
 
-    def measure(pairs: Sequence[Declared]) -> Iterator[PairResult]:
-        gate.workspace.prepare(pairs)
-        for pair in pairs:
-            yield base_gate.check(pair)
-
     store = base.Store(arguments.store, writer.render) if arguments.store else None
-    # The base is held to no base of its own.
-    base_gate = replace(
-        gate,
-        rules=gate.rules.of_base,
-        baselines=Baselines(chosen=Baseline()),
-    )
     written = Path(arguments.json) if arguments.json and str(arguments.json) != "-" else None
     run = base.Run(arguments.paths, selected, Path.cwd(), written=written)
-    return base.base_of(arguments.base, run, measure, store=store)
+    return base.base_of(arguments.base, run, gate.base_results, store=store)
 
 
 def write_results(path: Path, pairs: Sequence[PairResult], provenance: Provenance | None) -> None:

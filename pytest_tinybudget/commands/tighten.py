@@ -53,7 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: a path, a declaration or the margin is wrong, or cannot be written.
     """
-    from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.baseline.baselines import Baselines
     from pytest_tinybudget.declaration.pairs import Check
     from pytest_tinybudget.gate.pipeline import Gate
@@ -65,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise TinybudgetError("tighten: a budget may hold many pairs; name declarations or folders")
     selected = [each for each in select(arguments.paths) if not isinstance(each, Check)]
     with waiting("measuring") as wait, closing(Workspace(progress=wait.converting)) as workspace:
-        gate = Gate(workspace, baselines=Baselines(chosen=Baseline()))
+        gate = Gate(workspace, baselines=Baselines.for_base())
         workspace.prepare(selected)
         for file, of_file in groupby(selected, key=lambda pair: pair.file):
             _tighten(file, list(of_file), gate, margin, dry_run=arguments.dry_run)

@@ -71,13 +71,15 @@ class Budget(Struct, frozen=True):
 
 
 class MaxIncrease(Struct, frozen=True):
-    """Declared limits of growth over the baseline: percent of it, and bytes.
+    """Declared limits of growth over the baseline, or over ``since``: percent of it, and bytes.
 
-    Growth fails a pair if it exceeds all limits that are given; ``None`` is no limit.
+    Growth fails a pair if it exceeds all limits that are given; ``None`` is no limit. ``since`` is
+    the name of a commit, such as a tag; empty for the baseline.
     """
 
     percent: float | None = None
     bytes: int | None = None
+    since: str = ""
 
     @property
     def given(self) -> bool:
@@ -121,7 +123,8 @@ class DeclaredModel(Struct, frozen=True):
     ``planned`` is a layer list in place of a file; ``source`` is then the declaration. Of a live
     model that is planned it is the network.
     ``checks`` are what else is declared of the model; ``placements`` is where arena and model lie.
-    ``deployed`` is the file that devices have now. ``require_base`` makes it an error where
+    ``deployed`` is the file that devices have now. ``drift`` are limits of growth since a commit.
+    ``require_base`` makes it an error where
     ``max_increase`` is declared and there was nothing to compare with; ``informational`` reports
     the model and never fails the run for it; ``approve_labels`` approve an increase for the pull
     request that one is set on. ``operators`` is what
@@ -144,6 +147,7 @@ class DeclaredModel(Struct, frozen=True):
     stack: int | None
     artifact_name: str
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
+    drift: tuple[MaxIncrease, ...] = ()
     require_base: bool = False
     informational: bool = False
     approve_labels: tuple[str, ...] = ()
@@ -175,6 +179,7 @@ class DeclaredGroup(Struct, frozen=True):
     warn_at_percent: float
     message: str
     max_increase: MaxIncrease = field(default_factory=MaxIncrease)
+    drift: tuple[MaxIncrease, ...] = ()
     require_base: bool = False
     informational: bool = False
     approve_labels: tuple[str, ...] = ()

@@ -50,6 +50,7 @@ from pytest_tinybudget.declaration.schema import AcceptTable
 from pytest_tinybudget.declaration.schema import DefaultsTable
 from pytest_tinybudget.declaration.schema import Document
 from pytest_tinybudget.declaration.schema import GroupTable
+from pytest_tinybudget.declaration.schema import MaxIncreaseTable
 from pytest_tinybudget.declaration.schema import ModelTable
 from pytest_tinybudget.declaration.schema import RolloutTable
 from pytest_tinybudget.declaration.schema import ShrinkTable
@@ -218,6 +219,7 @@ class _Settings(msgspec.Struct, frozen=True):
     stack: int | None = None
     placements: Placements = msgspec.field(default_factory=Placements)
     max_increase: MaxIncrease = msgspec.field(default_factory=MaxIncrease)
+    drift: tuple[MaxIncrease, ...] = ()
     require_base: bool = False
     informational: bool = False
     approve_labels: tuple[str, ...] = ()
@@ -283,6 +285,7 @@ class _Models(msgspec.Struct, eq=False):
         stack = self.context.size(table.stack, *keys, "stack")
         runtime = runtime_reference(self.context, self.runtimes, table.runtime, (*keys, "runtime"))
         boards = self.boards.boards_of(table.boards, (*keys, "boards"))
+        limit, drift = self.limits_of_growth(table, (otherwise.max_increase, otherwise.drift), keys)
         return _Settings(
             boards=first(boards, otherwise.boards),
             budget=self.budget(table, otherwise.budget, keys),
@@ -294,7 +297,8 @@ class _Models(msgspec.Struct, eq=False):
             runtime=first(runtime, otherwise.runtime),
             stack=first(stack, otherwise.stack),
             placements=self.placements(table, otherwise.placements, keys),
-            max_increase=self.max_increase(table, otherwise.max_increase, keys),
+            max_increase=limit,
+            drift=drift,
             require_base=first(table.require_base, otherwise.require_base),
             informational=first(table.informational, otherwise.informational),
             approve_labels=_labels(table.approve_labels, otherwise.approve_labels),
@@ -369,26 +373,49 @@ class _Models(msgspec.Struct, eq=False):
         """The conversion where nothing is declared."""
         return Conversion(self.context.path.parent)
 
-    def max_increase(
-        self, table: DefaultsTable | ModelTable | GroupTable, otherwise: MaxIncrease, keys: KeyPath
-    ) -> MaxIncrease:
-        """The limits of growth: all from ``table``, or where it has none all from ``otherwise``."""
+    def limits_of_growth(
+        self,
+        table: DefaultsTable | ModelTable | GroupTable,
+        otherwise: tuple[MaxIncrease, tuple[MaxIncrease, ...]],
+        keys: KeyPath,
+    ) -> tuple[MaxIncrease, tuple[MaxIncrease, ...]]:
+        """The limit over the baseline, and those since a commit.
+
+        All are those of ``table``, or where it has none all from ``otherwise``.
+        """
         declared = table.max_increase
         if declared is None:
             return otherwise
         keys = (*keys, "max_increase")
-        if declared.percent is None and declared.bytes is None:
+        tables = declared if isinstance(declared, list) else [declared]
+        places = [(*keys, str(index)) for index in range(len(tables))]
+        if not isinstance(declared, list):
+            places = [keys]
+        found: dict[str, MaxIncrease] = {}
+        for place, each in zip(places, tables, strict=True):
+            limit = self.limit_of_growth(each, place)
+            if limit.since in found:
+                over = f"since {limit.since!r}" if limit.since else "over the baseline"
+                self.context.problems.add(place, f"a second limit {over}: one is enough")
+            found[limit.since] = limit
+        return found.pop("", MaxIncrease()), tuple(found.values())
+
+    def limit_of_growth(self, table: MaxIncreaseTable, keys: KeyPath) -> MaxIncrease:
+        """One limit of growth, which must say how much."""
+        if table.percent is None and table.bytes is None:
             example = 'max_increase = { percent = 2, bytes = "1 KB" }'
             if not self.context.problems.concerns(*keys):
                 self.context.problems.add(keys, "expected percent or bytes", example=example)
-        return MaxIncrease(declared.percent, self.context.size(declared.bytes, *keys, "bytes"))
+        size = self.context.size(table.bytes, *keys, "bytes")
+        return MaxIncrease(table.percent, size, (table.since or "").strip())
 
     def check_require_base(
-        self, table: ModelTable | GroupTable, limit: MaxIncrease, keys: KeyPath
+        self, table: ModelTable | GroupTable, *limits: MaxIncrease, keys: KeyPath
     ) -> None:
         """Check that a section which requires a base also limits growth."""
         keys = (*keys, "require_base")
-        if table.require_base and not limit.given and not self.context.problems.concerns(*keys[:2]):
+        given = any(limit.given for limit in limits)
+        if table.require_base and not given and not self.context.problems.concerns(*keys[:2]):
             text = "has no effect without 'max_increase', here or in [defaults]"
             self.context.problems.add(keys, text, example="max_increase = { percent = 2 }")
 
@@ -404,7 +431,7 @@ class _Models(msgspec.Struct, eq=False):
         """Add the model of ``[models.SECTION]``, or with a glob one for each file."""
         keys = ("models", section)
         settings = self.settings(table, defaults, keys)
-        self.check_require_base(table, settings.max_increase, keys)
+        self.check_require_base(table, settings.max_increase, *settings.drift, keys=keys)
         problems = self.context.problems
         places = ((*keys, "boards"), ("defaults", "boards"), ("extends",))
         known = any(problems.concerns(*place) for place in places)
@@ -446,6 +473,7 @@ class _Models(msgspec.Struct, eq=False):
                 placements=settings.placements,
                 artifact_name=name_of(table.artifacts) or name,
                 max_increase=settings.max_increase,
+                drift=settings.drift,
                 require_base=settings.require_base,
                 informational=settings.informational,
                 approve_labels=settings.approve_labels,
@@ -578,8 +606,8 @@ class _Models(msgspec.Struct, eq=False):
             if getattr(table.budget, key, None) is not None:
                 text = "is one model's budget: its models run one after the other"
                 problems.add((*keys, "budget", key), text)
-        limit = self.max_increase(table, defaults.max_increase, keys)
-        self.check_require_base(table, limit, keys)
+        limit, drift = self.limits_of_growth(table, (defaults.max_increase, defaults.drift), keys)
+        self.check_require_base(table, limit, *drift, keys=keys)
         placement = _arena_placement(table.placement, defaults.placements.arena)
         budget = self.budget(table, Budget(), keys)
         self.check_arena_budget(budget, placement, keys)
@@ -593,6 +621,7 @@ class _Models(msgspec.Struct, eq=False):
             warn_at_percent=_percent(table.warn_at, defaults.warn_at_percent),
             message=first(table.message, defaults.message),
             max_increase=limit,
+            drift=drift,
             require_base=first(table.require_base, defaults.require_base),
             informational=first(table.informational, defaults.informational),
             approve_labels=_labels(table.approve_labels, defaults.approve_labels),

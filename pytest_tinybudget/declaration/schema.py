@@ -196,7 +196,10 @@ Stack = Annotated[
 
 
 class MaxIncreaseTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much flash, RAM or another limited size may grow; both must be passed to fail."""
+    """How much flash, RAM or another limited size may grow; percent and bytes must both be passed.
+
+    With `since` it is drift: growth over a tag or release, however many changes it took.
+    """
 
     percent: Annotated[
         Annotated[float, Meta(ge=0, le=10**6, extra={"expected": "a number, at least 0"})] | None,
@@ -204,6 +207,14 @@ class MaxIncreaseTable(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     bytes: Annotated[
         Size | None, Meta(description="a size that it may grow by", examples=["1 KB"])
+    ] = None
+    since: Annotated[
+        Text | None,
+        Meta(
+            description="a tag, or another name of a commit: growth over it instead of over the "
+            "baseline",
+            examples=["v1.2"],
+        ),
     ] = None
 
 
@@ -224,9 +235,9 @@ class AcceptTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 MaxIncrease = Annotated[
-    MaxIncreaseTable,
+    MaxIncreaseTable | Annotated[list[MaxIncreaseTable], Meta(min_length=1)],
     Meta(
-        description="most growth over the baseline",
+        description="most growth over the baseline, over a tag, or a list of such limits",
         examples=[{"percent": 2, "bytes": "1 KB"}],
     ),
 ]

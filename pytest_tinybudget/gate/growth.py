@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.results.types import Acceptance
+from pytest_tinybudget.results.types import Drift
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
 
@@ -31,7 +33,8 @@ class GrowthRules(Struct, frozen=True):
     """How much a pair may grow; ``section`` is its table in TOML, such as ``models.kws``.
 
     An acceptance is valid through its last day; ``today`` (UTC) decides. With ``require_base``, a
-    declared limit without a base to compare with is an error. ``labels`` approve an increase where
+    declared limit without a base to compare with is an error. ``drift`` are the limits of growth
+    since a commit. ``labels`` approve an increase where
     ``event``, GitHub's of a pull request, says that one of them was set.
     """
 
@@ -40,6 +43,7 @@ class GrowthRules(Struct, frozen=True):
     accepts: tuple[Acceptance, ...]
     today: datetime.date
     require_base: bool = False
+    drift: tuple[MaxIncrease, ...] = ()
     labels: frozenset[str] = frozenset()
     event: LabelEvent | None = None
 
@@ -117,7 +121,50 @@ def with_growth(
         result = _unchecked(result, why_no_base, rules)
     if base is None and not result.failed:
         return result
-    grown = [] if base is None else list(_too_much(result, base, rules))
+    grown = [] if base is None else list(_too_much(result, base, rules.max_increase))
+    result, refused = _held(result, grown, rules)
+    result = replace(result, grown=tuple(refused))
+    return replace(result, reasons=(*result.reasons, *_reasons(result, base, rules)))
+
+
+def with_drift(
+    result: PairResult,
+    base: PairResult | None,
+    limit: MaxIncrease,
+    rules: GrowthRules,
+    *,
+    commit: str = "",
+    why_no_base: str = "",
+) -> PairResult:
+    """``result`` with its growth since the commit ``limit.since`` checked, as ``with_growth`` does.
+
+    ``base`` is what the pair took there, ``commit`` what the commit is called. The sizes of both
+    are in ``drift`` of the result, and in its notes where the limit is kept.
+    """
+    since = printable(limit.since)
+    if base is None:
+        return _unchecked(result, why_no_base, rules, f" since {since}") if why_no_base else result
+    grown = list(_too_much(result, base, limit))
+    held, refused = _held(result, grown, rules)
+    before = {measure.metric: measure.used for measure in base.measures}
+    drift = tuple(
+        Drift(
+            limit.since, commit, each.metric, before[each.metric], each.used, each.metric in refused
+        )
+        for each in held.measures
+        if each.metric in before
+    )
+    told = f"since {since}: {', '.join(each.text for each in drift)}"
+    notes = (*held.notes, told) if drift and not refused else held.notes
+    held = replace(held, drift=(*held.drift, *drift), notes=notes)
+    agreeing = (_how_to_agree(each, rules) for each in held.measures if each.metric in refused)
+    return replace(held, reasons=(*held.reasons, *agreeing))
+
+
+def _held(
+    result: PairResult, grown: Sequence[tuple[Metric, int, str]], rules: GrowthRules
+) -> tuple[PairResult, list[Metric]]:
+    """``result`` held to what of it grew too much, and the metrics that nothing accepts."""
     accepted = {metric: rules.acceptance(metric, used) for metric, used, _ in grown}
     warnings = tuple(
         f"{text}, {acceptance.text}"
@@ -129,21 +176,20 @@ def with_growth(
     result = replace(
         result,
         accepted=tuple(agreements),
-        grown=tuple(metric for metric, _ in refused),
         warnings=(*warnings, *result.warnings),
     )
     if result.outcome == "fits" and warnings:
         result = replace(result, outcome="warns")
-    if refused and not result.failed:
+    if refused and (not result.failed or _only_grew(result)):
         said = "; ".join(text for _, text in refused)
         result = replace(result, outcome="unmet", headline=f"{said}; {result.headline}")
-    return replace(result, reasons=(*result.reasons, *_reasons(result, base, rules)))
+    return result, [metric for metric, _ in refused]
 
 
-def _unchecked(result: PairResult, why: str, rules: GrowthRules) -> PairResult:
+def _unchecked(result: PairResult, why: str, rules: GrowthRules, since: str = "") -> PairResult:
     """``result`` with a limit of growth that could not be checked: a warning or an error."""
-    text = f"growth not checked: {why}"
-    result = replace(result, growth_unchecked=why)
+    text = f"growth{since} not checked: {why}"
+    result = replace(result, growth_unchecked=result.growth_unchecked or why)
     if rules.require_base and not result.failed:
         return replace(
             result,
@@ -159,14 +205,14 @@ def _unchecked(result: PairResult, why: str, rules: GrowthRules) -> PairResult:
 
 
 def _too_much(
-    result: PairResult, base: PairResult, rules: GrowthRules
+    result: PairResult, base: PairResult, limit: MaxIncrease
 ) -> Iterator[tuple[Metric, int, str]]:
     """Metric, bytes used and a text for each metric that grew beyond ``max_increase``."""
     before = {measure.metric: measure for measure in base.measures}
     for measure in result.measures:
         old = before.get(measure.metric)
-        if old is not None and _exceeds(measure.used - old.used, old.used, rules.max_increase):
-            yield measure.metric, measure.used, _growth_text(measure, old, rules.max_increase)
+        if old is not None and _exceeds(measure.used - old.used, old.used, limit):
+            yield measure.metric, measure.used, _growth_text(measure, old, limit)
 
 
 def _exceeds(growth: int, base_used: int, limit: MaxIncrease) -> bool:
@@ -182,10 +228,11 @@ def _exceeds(growth: int, base_used: int, limit: MaxIncrease) -> bool:
 def _growth_text(measure: Measure, old: Measure, limit: MaxIncrease) -> str:
     growth = measure.used - old.used
     share = f" ({100 * growth / old.used:.1f} %)" if old.used else ""
+    since = f" since {printable(limit.since)}" if limit.since else ""
     limits = [f"{limit.percent:g} %"] if limit.percent is not None else []
     limits += [format_size(limit.bytes)] if limit.bytes is not None else []
     return (
-        f"{LABELS[measure.metric]} grew {format_size(growth)}{share}, "
+        f"{LABELS[measure.metric]} grew {format_size(growth)}{share}{since}, "
         f"{' and '.join(limits)} allowed"
     )
 
@@ -206,13 +253,24 @@ def _reasons(result: PairResult, base: PairResult | None, rules: GrowthRules) ->
         if shortfall:
             yield shortfall
         elif measure.metric in result.grown:
-            agreed = f"{-(-measure.used // 1024)} KB"
-            named = next(iter(sorted(rules.labels)), "")
-            by_label = f", or label {printable(named)!r} on the pull request" if named else ""
-            yield (
-                f"if the increase of {label} is agreed: [[{rules.section}.accept]] with "
-                f'metric = "{measure.metric}", up_to = "{agreed}", reason and until{by_label}'
-            )
+            yield _how_to_agree(measure, rules)
+
+
+def _how_to_agree(measure: Measure, rules: GrowthRules) -> str:
+    """How an increase is agreed to in the declaration, or by a label."""
+    agreed = f"{-(-measure.used // 1024)} KB"
+    named = next(iter(sorted(rules.labels)), "")
+    by_label = f", or label {printable(named)!r} on the pull request" if named else ""
+    return (
+        f"if the increase of {LABELS[measure.metric]} is agreed: [[{rules.section}.accept]] with "
+        f'metric = "{measure.metric}", up_to = "{agreed}", reason and until{by_label}'
+    )
+
+
+def _only_grew(result: PairResult) -> bool:
+    """Whether a pair fails for its growth, to which more may be added."""
+    drifted = any(each.exceeded for each in result.drift)
+    return result.outcome == "unmet" and (bool(result.grown) or drifted)
 
 
 def _last_day(acceptance: Acceptance) -> datetime.date:

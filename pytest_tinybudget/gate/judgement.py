@@ -96,6 +96,7 @@ class Rules(Struct, frozen=True):
             accepts=declared.accepts,
             today=self.today,
             require_base=self.require_base or declared.require_base,
+            drift=declared.drift,
             labels=frozenset((*self.approve_labels, *declared.approve_labels)),
             event=self.event,
         )

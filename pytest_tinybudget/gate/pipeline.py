@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.gate.artifacts import Artifacts
 from pytest_tinybudget.gate.flashed import with_flashed
+from pytest_tinybudget.gate.growth import GrowthRules
+from pytest_tinybudget.gate.growth import with_drift
 from pytest_tinybudget.gate.growth import with_growth
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.judgement import judged
@@ -126,10 +129,29 @@ class Gate(Struct, frozen=True, eq=False):
         result = with_flashed(result, pair, found.footprint, self.workspace)
         base, why_not = self.baselines.find(result, pair.project.baseline)
         rules = self.rules.growth(pair)
-        result = _at_its_limit(pair, with_growth(result, base, rules, why_no_base=why_not))
+        result = with_growth(result, base, rules, why_no_base=why_not)
+        result = _at_its_limit(pair, self._with_drift(pair, result, rules))
         if result.failed and not details:
             return self._on_a_board(pair, details=True)  # a failure is reported with all details
         return self._advised(pair, found, result, base)
+
+    def _with_drift(
+        self, pair: Pair | GroupPair, result: PairResult, rules: GrowthRules
+    ) -> PairResult:
+        """``result`` held to what the pair took at each commit that the declaration names."""
+        for limit in rules.drift:
+            base, commit, why_not = self.baselines.since(
+                result, pair.project.path, limit.since, self.base_results
+            )
+            result = with_drift(result, base, limit, rules, commit=commit, why_no_base=why_not)
+        return result
+
+    def base_results(self, pairs: Sequence[Declared]) -> Iterator[PairResult]:
+        """The results of ``pairs``, those of a base: it is held to no base of its own."""
+        gate = replace(self, rules=self.rules.of_base, baselines=Baselines.for_base())
+        self.workspace.prepare(pairs)
+        for pair in pairs:
+            yield gate.check(pair)
 
     def _other_vela(
         self, pair: Pair, found: Measurement, result: PairResult, base: PairResult | None
@@ -276,7 +298,8 @@ def _with_accelerator(result: PairResult, made: Accelerated) -> PairResult:
 
 def _at_its_limit(pair: Pair | GroupPair, result: PairResult) -> PairResult:
     """``result``, located at the line of ``max_increase`` if only growth fails it."""
-    grown = result.outcome == "unmet" and result.grown
+    drifted = any(each.exceeded for each in result.drift)
+    grown = result.outcome == "unmet" and (result.grown or drifted)
     if not (grown or result.outcome == "error"):
         return result
     return replace(result, declared_at=pair.location.growth_text)

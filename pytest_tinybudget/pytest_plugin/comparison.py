@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
-from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.baseline.comparison import Comparison
-    from pytest_tinybudget.declaration.pairs import Declared
     from pytest_tinybudget.gate.pipeline import Gate
 
 
@@ -48,26 +46,13 @@ def measure_base(config: pytest.Config) -> None:
 def _measured(config: pytest.Config, revision: str, gate: Gate) -> Baseline:
     from pytest_tinybudget.baseline.base import Run
     from pytest_tinybudget.baseline.base import base_of
-    from pytest_tinybudget.baseline.baseline import Baseline
-    from pytest_tinybudget.baseline.baselines import Baselines
     from pytest_tinybudget.baseline.scope import declared_in
     from pytest_tinybudget.pytest_plugin.process import boards_of
 
-    def measure(pairs: Sequence[Declared]) -> Iterator[PairResult]:
-        gate.workspace.prepare(pairs)
-        for pair in pairs:
-            yield base_gate.check(pair)
-
     root, paths, boards = config.rootpath, list(_paths(config)), boards_of(config)
     selected, _ = declared_in(root, paths, root, boards)  # what is wrong is told by collection
-    # The base is held to no base of its own.
-    base_gate = replace(
-        gate,
-        rules=gate.rules.of_base,
-        baselines=Baselines(chosen=Baseline()),
-    )
     written = path_setting(config, "tinybudget_json")
-    return base_of(revision, Run(paths, selected, root, boards, written), measure)
+    return base_of(revision, Run(paths, selected, root, boards, written), gate.base_results)
 
 
 def _paths(config: pytest.Config) -> Iterator[str]:

@@ -89,7 +89,7 @@ def gate_of(config: pytest.Config) -> Gate:
         config.stash[_GATE] = Gate(
             workspace,
             rules,
-            Baselines(chosen_baseline(config), written),
+            Baselines(chosen_baseline(config), written, partial(boards_of, config)),
             Artifacts(artifacts_required(config), writer, claims_of(config)),
         )
         config.add_cleanup(workspace.close)

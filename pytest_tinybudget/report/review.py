@@ -65,16 +65,29 @@ class Row(Struct, frozen=True):
         change = self.change
         if self.result.fails_run and not self.is_gone:
             before = change.base if change is not None else None
-            if before is None or self.result.grown or set(self.result.codes) - set(before.codes):
+            if before is None or self.result.grown or self._new_codes(before):
                 return "new failure"
             return "changed" if self._grew else "old failure"
         if change is None:
             return "quiet" if self.result.outcome == "fits" else "changed"
         return "quiet" if change.status == "unchanged" else "changed"
 
+    def _new_codes(self, before: PairResult) -> set[str]:
+        """What it fails for and did not on the base, which is held to no release of its own.
+
+        Drift is this change's where the change adds to it.
+        """
+        drifted = {each.metric for each in self.result.drift if each.exceeded}
+        added = any((each.bytes or 0) > 0 and each.metric in drifted for each in self._deltas)
+        return set(self.result.codes) - set(before.codes) - (set() if added else {"TB024"})
+
+    @property
+    def _deltas(self) -> tuple[Delta, ...]:
+        return self.change.deltas if self.change is not None else ()
+
     @property
     def _grew(self) -> bool:
-        return self.change is not None and any((each.bytes or 0) > 0 for each in self.change.deltas)
+        return any((each.bytes or 0) > 0 for each in self._deltas)
 
     def measure(self, metric: Metric) -> Measure | None:
         """Its size of a metric, ``None`` where it has none."""
@@ -196,7 +209,8 @@ def _alike(row: Row) -> tuple[object, ...]:
     """What rows of one group have in common: all that a row says but sizes."""
     result = row.result
     over = tuple(each.metric for each in result.measures if each.over)
-    text = "" if over or result.grown or not result.failed else result.headline
+    drifted = tuple((each.since, each.metric) for each in result.drift if each.exceeded)
+    text = "" if over or result.grown or drifted or not result.failed else result.headline
     metrics = tuple(each.metric for each in result.measures)
     changed = tuple(
         delta.metric for delta in (row.change.deltas if row.change else ()) if delta.bytes
@@ -210,7 +224,7 @@ def _alike(row: Row) -> tuple[object, ...]:
         bool(result.accepted),
         result.informational,
     )
-    return (*state, over, result.grown, text, metrics, changed, result.warnings)
+    return (*state, over, result.grown, drifted, text, metrics, changed, result.warnings)
 
 
 def _growth(block: Block) -> int:
@@ -228,8 +242,8 @@ def _whys(rows: Sequence[Row]) -> Iterator[str]:
         for metric in (each.metric for each in worst.measures if each.over):
             over = [each.over for row in rows if (each := row.measure(metric)) and each.over]
             yield f"{LABELS[metric]} over by {format_size_range(over)}"
-    elif worst.grown:
-        yield from worst.headline.split("; ")[: len(worst.grown)]
+    elif grown := len(worst.grown) + sum(each.exceeded for each in worst.drift):
+        yield from worst.headline.split("; ")[:grown]
     elif worst.failed:
         yield worst.headline
     elif worst.outcome == "warns":

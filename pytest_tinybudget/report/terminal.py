@@ -191,6 +191,7 @@ def _evidence(pair: PairResult, style: Style) -> Iterator[Section]:
         yield _section(refusals_title(footprint.refusals), refused, style, (10, 10, 15))
         return
     failing = {measure.metric for measure in pair.measures if measure.over} | {*pair.grown}
+    failing |= {each.metric for each in pair.drift if each.exceeded}
     for measure in pair.measures:
         yield _measure_block(measure, fails=measure.metric in failing, style=style)
     for place in pair.places:

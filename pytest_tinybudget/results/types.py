@@ -28,6 +28,8 @@ from pytest_tinybudget.base.fields import integer
 from pytest_tinybudget.base.fields import size
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.units import Unit
+from pytest_tinybudget.base.units import format_delta
+from pytest_tinybudget.base.units import format_percent_delta
 from pytest_tinybudget.base.units import format_quantity
 from pytest_tinybudget.base.units import format_range
 from pytest_tinybudget.base.units import format_ratio
@@ -38,6 +40,7 @@ from pytest_tinybudget.footprint.layout import PERSISTENT
 from pytest_tinybudget.footprint.result import UNNOTICED
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.metrics import OVER_CODES
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.runtimes.runtime import Runtime
@@ -267,6 +270,27 @@ class Acceptance(Struct, frozen=True, gc=False):
         return f"accepted up to {format_size(self.up_to)} until {self.until}: {shown}"
 
 
+class Drift(Struct, frozen=True, gc=False):
+    """How far a size is from what it was at a tag or release that `max_increase` names."""
+
+    since: Annotated[str, about("The name in the declaration, such as `v1.2`.")]
+    commit: Annotated[str, about("The commit that it was then, and how it was found.")]
+    metric: Annotated[Metric, about("Which size.")]
+    base_used: Annotated[int, size("What it took then.")]
+    used: Annotated[int, size("What it takes now.")]
+    exceeded: Annotated[
+        bool, about("Whether that is more than `max_increase` allows, and not accepted.")
+    ]
+
+    @property
+    def text(self) -> str:
+        """``"flash +3.1 KB (+2.0 %)"``."""
+        grown = self.used - self.base_used
+        share = f" ({format_percent_delta(100 * grown / self.base_used)})"
+        change = f"{format_delta(grown)}{share if self.base_used else ''}" if grown else "as it was"
+        return f"{LABELS[self.metric]} {change}"
+
+
 class Placed(Struct, frozen=True, gc=False):
     """Where an arena, or a model in RAM, lies; bytes."""
 
@@ -483,6 +507,10 @@ class PairResult(Struct, frozen=True, gc=False):
             "Where else lies what must be in one piece: the parts of a split arena, models in RAM."
         ),
     ] = ()
+    drift: Annotated[
+        tuple[Drift, ...],
+        about("Its sizes against those at the tags that `max_increase` names with `since`."),
+    ] = ()
     informational: Annotated[
         bool, about("Whether it is only reported: it never fails the run, whatever `outcome` says.")
     ] = False
@@ -539,6 +567,7 @@ class PairResult(Struct, frozen=True, gc=False):
             "TB003": bool(beyond),
             "TB021": bool(self.grown),
             "TB022": len(figures) > len(beyond),
+            "TB024": any(each.exceeded for each in self.drift),
         }
         over = (OVER_CODES[measure.metric] for measure in self.measures if measure.over)
         found = (*dict.fromkeys(over), *(code for code, applies in others.items() if applies))
