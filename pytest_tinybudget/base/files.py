@@ -25,7 +25,8 @@ def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
 
     A file is replaced as a whole: readers see the old contents or the new ones. One that has the
     contents already is left alone, so that builds do not start over. A symbolic link in the place
-    of a file is replaced, never followed.
+    of a file is replaced, never followed. Where the default folder is made, git is told to leave it
+    alone: what is generated is not committed by accident.
 
     Raises:
         TinybudgetError: a name that is not a plain file name, or the disk refuses.
@@ -34,7 +35,10 @@ def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         if name in ("", ".", "..") or re.search(_OUTSIDE, name):
             raise TinybudgetError(f"not a plain file name: {name!r}", code="TB102")
     try:
+        made = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
+        if made and directory.parts[-2:] == DEFAULT_DIRECTORY.parts:
+            _replace(directory / ".gitignore", b"*\n")
         for name in sorted(files):
             _replace(directory / name, files[name])
     except OSError as error:
