@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from markdown_it import MarkdownIt
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
@@ -38,28 +39,98 @@ _THEME = TerminalTheme(
 )
 
 
+#: What the pull request of the picture does to ``examples/quickstart``: a larger network, and one
+#: that is smaller.
+_LARGER = """input_shape = [8, 8, 1]
+layers = [
+  { type = "conv2d", filters = 32, kernel = 3, padding = "same", activation = "relu" },
+  { type = "conv2d", filters = 32, kernel = 3, activation = "relu" },
+  { type = "flatten" },
+  { type = "dense", units = 32, activation = "relu" },
+  { type = "dense", units = 10 },
+  { type = "softmax" },
+]"""
+_SMALLER = "examples/anomaly_detection/models/machine.tflite"
+
+#: Signs of the comment that few fonts have, and what the picture has for them.
+_MARKS = (("❌", "#cf222e", "✗"), ("✅", "#1a7f37", "✓"), ("⚠️", "#9a6700", "⚠"))
+
+#: Looks like a comment where pull requests are reviewed.
+_COMMENT = """<!doctype html><meta charset="utf-8"><style>
+body { font: 14px/1.5 "Noto Sans", "DejaVu Sans", sans-serif; color: #1f2328; margin: 16px }
+main { border: 1px solid #d1d9e0; border-radius: 6px; padding: 4px 16px 16px; max-width: 1320px }
+table { border-collapse: collapse; font-size: 12.5px; margin: 12px 0 }
+td, th { border: 1px solid #d1d9e0; padding: 5px 9px; white-space: nowrap }
+tr:nth-child(even) { background: #f6f8fa }
+code { font: 12px "DejaVu Sans Mono", monospace; background: #eff1f3; border-radius: 5px;
+  padding: 2px 4px; white-space: nowrap }
+summary { cursor: pointer } li { margin: 2px 0 } sub { color: #59636e }
+</style><main>"""
+
+
 def main() -> None:
-    """Write the picture of a failing gate, and that of the page."""
+    """Write the pictures of a failing gate, of the page, and of the comment on a pull request."""
     (FOLDER / "failing_gate.svg").write_text(failing_gate(), encoding="utf-8")
     print(f"wrote {FOLDER / 'failing_gate.svg'}")
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        sys.exit("no Chromium: report.png is left as it was")
-    with tempfile.TemporaryDirectory() as folder:
-        _run(
-            [
-                "--tinybudget",
-                "examples/quickstart",
-                "examples/too_small",
-                f"--tinybudget-html={folder}/page.html",
-                "-q",
-            ]
-        )
-        picture = f"--screenshot={FOLDER / 'report.png'}"
-        options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
-        size = ("--window-size=1100,1250", picture, f"file://{folder}/page.html")
-        subprocess.run([browser, *options, *size], check=True, capture_output=True)
-    print(f"wrote {FOLDER / 'report.png'}")
+        sys.exit("no Chromium: report.png and comment.png are left as they were")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        page, project = folder / "page.html", folder / "firmware"
+        for example in ("quickstart", "too_small"):
+            ignored = shutil.ignore_patterns("build")
+            shutil.copytree(ROOT / "examples" / example, project / example, ignore=ignored)
+        _commit(project)
+        _run(["--tinybudget", f"--tinybudget-html={page}", "-q"], project)
+        _photograph(browser, page, "report.png", (1100, 1250))
+        comment = folder / "comment.html"
+        markdown = MarkdownIt("commonmark", {"html": True, "breaks": True}).enable("table")
+        shown = markdown.render(pull_request_comment(folder / "repository"))
+        for mark, color, sign in _MARKS:
+            shown = shown.replace(mark, f'<span style="color: {color}">{sign}</span>')
+        comment.write_text(_COMMENT + shown, encoding="utf-8")
+        _photograph(browser, comment, "comment.png", (1360, 640))
+
+
+def _photograph(browser: str, page: Path, name: str, size: tuple[int, int]) -> None:
+    picture = f"--screenshot={FOLDER / name}"
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
+    window = f"--window-size={size[0]},{size[1]}"
+    command = [browser, *options, window, picture, page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True)
+    print(f"wrote {FOLDER / name}")
+
+
+def _commit(folder: Path) -> None:
+    """Make ``folder`` a repository with one commit of what lies in it."""
+    git = ("git", "-c", "user.name=Picture", "-c", "user.email=picture@example.org")
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "Models that fit")):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
+
+
+def pull_request_comment(repository: Path) -> str:
+    """The comment, as Markdown, on a change of ``examples/quickstart`` made in ``repository``.
+
+    Raises:
+        subprocess.CalledProcessError: git or the comparison failed.
+    """
+    shutil.copytree(ROOT / "examples" / "quickstart", repository)
+    shutil.rmtree(repository / "build", ignore_errors=True)
+    _commit(repository)
+    declaration = repository / "tinybudget.toml"
+    text = declaration.read_text(encoding="utf-8")
+    changed = text.replace('source = "models/digits.tflite"', _LARGER)
+    declaration.write_text(changed, encoding="utf-8")
+    shutil.copy(ROOT / _SMALLER, repository / "models" / "machine.tflite")
+    command = [sys.executable, "-m", "pytest_tinybudget", "diff", "--base", "HEAD"]
+    done = subprocess.run(
+        [*command, "--format", "markdown"],
+        cwd=repository, capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    if done.returncode != 1:  # it fails, as it should
+        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+    return done.stdout
 
 
 def failing_gate() -> str:
@@ -75,11 +146,11 @@ def failing_gate() -> str:
     return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
 
 
-def _run(arguments: list[str]) -> str:
-    """Output of pytest with ``arguments`` in the repository, as in a terminal of its own."""
+def _run(arguments: list[str], folder: Path = ROOT) -> str:
+    """Output of pytest with ``arguments`` in ``folder``, as in a terminal of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
-        cwd=ROOT,
+        cwd=folder,
         env={
             **{name: value for name, value in os.environ.items() if name not in _NOT_A_TERMINAL},
             "COLUMNS": str(_COLUMNS),
