@@ -496,3 +496,29 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"")
     with pytest.raises(TinybudgetError, match="cannot write to"):
         write(tmp_path / "out", {"a.h": b"x"})
+
+
+@pytest.mark.parametrize(
+    ("folder", "ignored"),
+    [("build/tinybudget", True), ("generated", False)],
+    ids=["default", "own"],
+)
+def test_git_leaves_the_default_folder_alone_and_no_other(
+    tmp_path: Path, folder: str, ignored: bool
+) -> None:
+    write(tmp_path / folder, {"kws_model_data.h": b"h"})
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+
+    command = ["git", "-C", str(tmp_path), "status", "--porcelain", "--untracked-files=all"]
+    status = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert status == ("" if ignored else f"?? {folder}/kws_model_data.h\n")
+
+
+def test_a_default_folder_that_is_there_is_committed_as_before(tmp_path: Path) -> None:
+    folder = tmp_path / "build" / "tinybudget"
+    folder.mkdir(parents=True)
+
+    write(folder, {"kws_model_data.h": b"h"})
+
+    assert [path.name for path in folder.iterdir()] == ["kws_model_data.h"]
