@@ -30,8 +30,8 @@ class GitError(TinybudgetError):
     default_code = "TB600"
 
 
-def git_output(folder: Path, *arguments: str) -> bytes:
-    """What git prints in ``folder``.
+def git_output(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
+    """What git prints in ``folder``; ``given`` is what it reads.
 
     Raises:
         GitError: it fails, or is not installed.
@@ -43,7 +43,7 @@ def git_output(folder: Path, *arguments: str) -> bytes:
             ["git", "-C", str(folder), *arguments],  # noqa: S607
             capture_output=True,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            input=given,
             timeout=_SECONDS,
             check=True,
         )

@@ -340,7 +340,7 @@ def _kept(path: Path | None, found: _Found) -> Results | None:
 
 
 def _measured(found: _Found, run: Run, measure: MeasureAll) -> Baseline:
-    """Check the base out into a temporary folder and measure it with this tool."""
+    """Write the base into a temporary folder and measure it with this tool."""
     commits = {root: base.commit for root, base in found.bases.items()}
     with found.repositories.at(commits) as copy:
         declared, wrong = declared_in(copy.start, run.paths, run.start, run.boards)

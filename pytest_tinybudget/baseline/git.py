@@ -1,11 +1,11 @@
-"""Git for baselines: finds the commit to compare with, reads its files, and checks it out."""
+"""Git for baselines: finds the commit to compare with, reads its files, and writes them."""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import posixpath
 import re
-import shutil
+import stat
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +34,11 @@ _USUAL_TARGETS = ("origin/HEAD", "origin/main", "origin/master", "main", "master
 _SUBMODULE = "160000 commit "
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+_ATTRIBUTES = ".gitattributes"
+#: Larger files are linked where they are unchanged. Smaller ones are written: what a project's code
+#: may write to are its own small files, and those that say what is flashed are no links.
+_LINKED_FROM_BYTES = 256 * 1024
 
 #: Digits of a commit in messages.
 SHORT_COMMIT = 12
@@ -209,29 +214,95 @@ class Repository(Struct, frozen=True):
             return True
         return False
 
-    @contextlib.contextmanager
-    def work_tree(self, commit: str, folder: Path) -> Iterator[None]:
-        """Check ``commit`` out into ``folder``, which must be empty or missing, for one block.
+    def write(self, commit: str, folder: Path, own: Path) -> None:
+        """Write the files of ``commit`` into ``folder``, which must be empty or missing.
 
-        The folder is removed at the end; the repository itself does not change.
+        Git keeps what it needs for that in the folder ``own``, and nothing in the repository. Large
+        files that are the same in the work tree are links to these: they are read, not written.
 
         Raises:
-            GitError: it cannot be checked out.
+            GitError: git cannot read the commit or write a file.
         """
-        try:
-            # The repository's hooks (post-checkout) must not run.
-            self.run(
-                "-c", f"core.hooksPath={os.devnull}",
-                "worktree", "add", "--quiet", "--detach", "--force", str(folder), commit,
-            )  # fmt: skip
-            yield
-        finally:
-            with contextlib.suppress(GitError):
-                self.run("worktree", "remove", "--force", "--force", str(folder))
-            if folder.exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                with contextlib.suppress(GitError):
-                    self.run("worktree", "remove", "--force", "--force", str(folder))
+        common = self.run("rev-parse", "--git-common-dir")
+        own.mkdir(parents=True)
+        for name, line in (("HEAD", commit), ("commondir", str(self.root / common))):
+            own.joinpath(name).write_text(f"{line}\n", encoding="utf-8", errors="surrogateescape")
+        folder.mkdir(parents=True, exist_ok=True)
+        # As the folder of a linked work tree, of which the repository has no list.
+        folder.joinpath(".git").write_text(
+            f"gitdir: {own}\n", encoding="utf-8", errors="surrogateescape"
+        )
+        git_output(folder, "read-tree", commit)
+        entries = _entries(git_output(folder, "ls-files", "--stage", "-v", "-z"))
+        linked = self._link(entries, folder)
+        first = [path for path in entries if posixpath.basename(path) == _ATTRIBUTES]
+        rest = [path for path in entries if path not in linked and path not in first]
+        for paths in (first, rest):  # what is done to files as they are written is in the first
+            if paths:
+                names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+                git_output(folder, "checkout-index", "--quiet", "-z", "--stdin", given=names)
+
+    def _link(self, entries: Mapping[str, _Entry], folder: Path) -> set[str]:
+        """Link the large ones of ``entries`` that the work tree has unchanged; their paths."""
+        here = _entries(git_output(self.root, "ls-files", "--stage", "-v", "-z"))
+        changed = git_output(self.root, "diff-files", "--name-only", "-z", "--ignore-submodules")
+        for path in os.fsdecode(changed).split("\0"):
+            here.pop(path, None)
+        if _attributes(entries) != _attributes(here):
+            return set()  # other conversions may apply to files with the same contents
+        linked: set[str] = set()
+        for path, entry in entries.items():
+            if entry.is_file and here.get(path) == entry and _is_large(self.root / path):
+                place = folder / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    place.symlink_to(self.root / path)
+                except OSError:  # Windows asks for a privilege
+                    return linked
+                linked.add(path)
+        return linked
+
+
+class _Entry(Struct, frozen=True):
+    """A file in an index: mode and object.
+
+    ``is_sure`` is whether git looks at the file to say that it is unchanged, and expects it to be
+    there.
+    """
+
+    mode: str
+    object: str
+    is_sure: bool
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a plain file, and no link or submodule."""
+        return self.is_sure and self.mode.startswith("100")
+
+
+def _entries(listing: bytes) -> dict[str, _Entry]:
+    """The entries of an index by path, from ``git ls-files --stage -v -z``."""
+    entries = {}
+    for line in os.fsdecode(listing).split("\0"):
+        facts, _, path = line.partition("\t")
+        if path:
+            tag, mode, found, stage = facts.split()
+            entries[path] = _Entry(mode, found, tag == "H" and stage == "0")
+    return entries
+
+
+def _attributes(entries: Mapping[str, _Entry]) -> dict[str, _Entry]:
+    """The files that say what git does to others as it writes them."""
+    return {path: each for path, each in entries.items() if posixpath.basename(path) == _ATTRIBUTES}
+
+
+def _is_large(path: Path) -> bool:
+    """Whether ``path`` is a plain file that is worth a link."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > _LINKED_FROM_BYTES
 
 
 def _merge_group_base(environment: Mapping[str, str], head: str) -> str:

@@ -1,4 +1,4 @@
-"""The repositories of a run's declarations, checked out side by side at their base commits.
+"""The repositories of a run's declarations, written side by side at their base commits.
 
 ``actions/checkout`` with ``path:`` puts several repositories beside each other, and a repository
 may have submodules. A base is then a folder with all of them, at the same relative paths as now.
@@ -11,7 +11,6 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from contextlib import ExitStack
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,14 +78,14 @@ class Repositories(Struct, frozen=True):
         """
         missing: dict[Path, str] = {}
         notes: list[str] = []
-        with temporary_folder() as outer, ExitStack() as stack:
+        with temporary_folder() as outer:
             # Resolved, because git shows its own paths so and macOS links its temporary folder.
-            copy = outer.resolve() / "tree"
+            copy, own = outer.resolve() / "tree", outer.resolve() / "git"
             for root, commit in commits.items():
                 place = self.place(copy, root)
                 try:
                     repository = self.by_root[root]
-                    notes += _check_out(repository, commit, place, stack, self.by_root)
+                    notes += _check_out(repository, commit, place, own, self.by_root)
                 except (GitError, OSError) as error:
                     missing[root] = str(error)
             start = self.place(copy, self.start)
@@ -125,15 +124,17 @@ def _check_out(
     repository: Repository,
     commit: str,
     place: Path,
-    stack: ExitStack,
+    own: Path,
     others: Collection[Path],
 ) -> Iterator[str]:
-    """Check ``commit`` out at ``place`` with its submodules, but for those that are ``others``.
+    """Write ``commit`` at ``place`` with its submodules, but for those that are ``others``.
+
+    What git needs for that is in a folder of each, in ``own``.
 
     Returns a line for each submodule that is not available; its folder stays empty.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    stack.enter_context(repository.work_tree(commit, place))
+    number = sum(1 for _ in own.iterdir()) if own.is_dir() else 0
+    repository.write(commit, place, own / str(number))
     for path, at in repository.submodules(commit):
         root = repository.root / path
         if root in others:
@@ -142,7 +143,7 @@ def _check_out(
         if inner is None:
             continue  # it is not checked out here either
         try:
-            yield from _check_out(inner, at, place / path, stack, others)
+            yield from _check_out(inner, at, place / path, own, others)
         except GitError as error:
             short = at[:SHORT_COMMIT]
             yield f"submodule {path}: commit {short} of the base is not here: {error.message}"

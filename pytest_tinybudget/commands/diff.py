@@ -117,12 +117,13 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
     from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.results import writer
     from pytest_tinybudget.workspace import Workspace
+    from pytest_tinybudget.workspace import earlier_footprints
 
     arguments.paths = arguments.paths or ["."]
     selected = select(arguments.paths)
     with (
         waiting(f"measuring the base, {arguments.base}") as wait,
-        closing(Workspace(progress=wait.converting)) as workspace,
+        closing(Workspace(kept=earlier_footprints(), progress=wait.converting)) as workspace,
     ):
         gate = Gate(
             workspace,

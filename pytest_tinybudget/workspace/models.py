@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
 from collections.abc import Iterable
 from contextlib import suppress
@@ -46,6 +47,8 @@ class Models(Struct, eq=False):
     cached: bool = True
     progress: Progress | None = None
     _graphs: dict[Hashable, Model | TinybudgetError] = field(default_factory=dict)
+    #: Models as they are in their files, by these: a base commit has most of them in common.
+    _loaded: dict[Hashable, Model | TinybudgetError] = field(default_factory=dict)
     _conversions: dict[Hashable, Converted | TinybudgetError | None] = field(default_factory=dict)
     _plans: dict[Hashable, Plan] = field(default_factory=dict)
     _shrunken: dict[Hashable, ShrinkReport] = field(default_factory=dict)
@@ -143,6 +146,7 @@ class Models(Struct, eq=False):
         """Keep a model no longer; the one that was kept."""
         key = _file_of(declared)
         graph = self._graphs.pop(key, None)
+        self._loaded.pop(_place_of(declared), None)
         self._conversions.pop(key, None)
         self._stripped.pop(key, None)
         self._shrunken.pop(key, None)
@@ -150,12 +154,14 @@ class Models(Struct, eq=False):
         self._plans.pop(key, None)
         return graph if isinstance(graph, Model) else None
 
-    def kept(self) -> tuple[set[Hashable], set[Hashable]]:
+    def kept(self) -> tuple[set[Hashable], ...]:
         """What is kept now, for ``drop_all_but``."""
-        return set(self._graphs), set(self._conversions)
+        return set(self._graphs), set(self._conversions), set(self._loaded)
 
-    def drop_all_but(self, kept: tuple[set[Hashable], set[Hashable]]) -> None:
+    def drop_all_but(self, kept: tuple[set[Hashable], ...]) -> None:
         """Keep nothing that was made after ``kept``."""
+        for key in set(self._loaded) - kept[2]:
+            del self._loaded[key]
         for key in set(self._graphs) - kept[0]:
             del self._graphs[key]
             self._shrunken.pop(key, None)
@@ -236,7 +242,12 @@ class Models(Struct, eq=False):
         converted = self.conversion(declared)
         if converted is not None:  # stripped with the conversion
             return read_model(converted.content, model_name(declared.source))
-        return self._ready(declared, load_model(declared.source, declared.declared_source))
+        loaded = once(
+            self._loaded,
+            _place_of(declared),
+            lambda: load_model(declared.source, declared.declared_source),
+        )
+        return self._ready(declared, loaded)
 
     def _ready(self, declared: DeclaredModel, model: Model) -> Model:
         """``model`` at its declared shapes, stripped where that is declared."""
@@ -270,6 +281,11 @@ def _file_of(declared: DeclaredModel) -> Hashable:
 
 def _has_to_be_converted(declared: DeclaredModel) -> bool:
     return declared.planned is None and converts(declared.source, declared.conversion)
+
+
+def _place_of(declared: DeclaredModel) -> Hashable:
+    """Where a model's file is, links followed, and what messages call it."""
+    return os.path.realpath(declared.source), declared.declared_source
 
 
 def _request(declared: DeclaredModel) -> Request:
