@@ -101,6 +101,58 @@ def test_a_block_repeats_its_layers_one_after_another() -> None:
     assert [each.type for each in layers] == ["depthwise_conv2d", "conv2d"] * 2
 
 
+def test_every_layer_of_a_declaration_may_be_in_a_plan_and_have_free_numbers() -> None:
+    sizes = {"from": 1, "to": 3, "step": 2}
+    layers = [
+        {"type": "conv2d", "filters": 4, "kernel": [sizes, 1], "bias": False},
+        {"type": "batch_norm"},
+        {"type": "activation", "activation": "relu6", "name": "a"},
+        {"type": "separable_conv2d", "filters": "width", "padding": "same", "dilation": 2},
+        {"type": "zero_padding2d", "amount": [sizes, 1]},
+        {"type": "upsampling2d"},
+        {"type": "global_average_pool2d"},
+        {"type": "dense", "units": 3, "output": True},
+        {"type": "dense", "units": sizes, "inputs": ["a"], "name": "b", "output": True},
+    ]
+    read = plan_of(plan(layers=layers), "plan")
+    assert count(read) == 2 * 4 * 2 * 2
+    chosen = {
+        "width": 8, "layers[0].kernel[0]": 3, "layers[4].amount[0]": 1, "layers[8].units": 3
+    }  # fmt: skip
+    assert chosen in list(choices(read, 1000))
+    made = chosen_layers(read, chosen)
+    assert made.layers[0].kernel == (3, 1)
+    assert made.layers[4].amount == ((1, 1), (1, 1))
+    assert made.outputs == ("dense_7", "b")
+    found = fit(plan(layers=layers), most=6)
+    assert len(found.candidates) == 6
+    assert not found.impossible
+
+
+def test_names_in_a_block_count_for_each_time_anew() -> None:
+    block = [
+        {"type": "conv2d", "filters": "width", "padding": "same", "name": "start"},
+        {"type": "depthwise_conv2d", "padding": "same", "name": "inner"},
+        {"type": "add", "inputs": ["start", "inner"]},
+    ]
+    layers = [
+        {"block": block, "repeat": {"from": 1, "to": 3}},
+        {"type": "concatenate", "inputs": ["start", "inner"]},
+    ]
+    read = plan_of(plan(layers=layers), "plan")
+    made = chosen_layers(read, {"width": 8, "layers[0].repeat": 3}).layers
+    assert [each.name for each in made] == [
+        "start_1", "inner_1", "", "start_2", "inner_2", "", "start", "inner", "", "",
+    ]  # fmt: skip
+    assert [each.inputs for each in made if each.type == "add"] == [
+        ("start_1", "inner_1"), ("start_2", "inner_2"), ("start", "inner"),
+    ]  # fmt: skip
+    found = fit(plan(layers=layers))
+    assert len(found.candidates) == 12
+    macs = {tuple(each.chosen.values()): each.macs for each in found.candidates}
+    assert macs[8, 1] < macs[8, 2]
+
+
 def test_too_many_choices_are_sampled_evenly_and_the_same_each_time() -> None:
     read = plan_of(plan(free={"width": {"from": 1, "to": 1000}}), "plan")
     found = list(choices(read, 10))
@@ -178,7 +230,25 @@ def test_choices_that_are_no_network_are_counted_with_the_first_reason() -> None
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"layers": [{"type": "conv2"}]}, r"plan: layers\[0\]: Invalid enum value 'conv2'"),
+        (
+            {"layers": [{"type": "conv2"}]},
+            r"plan: layers\[0\]: unknown type 'conv2'; did you mean 'conv2d'",
+        ),
+        (
+            {"layers": [{"type": "conv2d", "filters": 4, "kernel_size": 3}]},
+            r"layers\[0\]: unknown key 'kernel_size'; did you mean 'kernel'",
+        ),
+        (
+            {"layers": [{"type": "conv2d", "filters": 4, "activation": "relo"}]},
+            r"unknown activation 'relo'; did you mean 'relu'",
+        ),
+        (
+            {"layers": [{"type": "conv2d", "filters": {"from": 1, "to": 4, "steps": 2}}]},
+            r"plan: layers\[0\].filters: .*unknown field `steps`",
+        ),
+        ({"layers": [{"block": []}]}, r"layers\[0\].block: expected a list of layers"),
+        ({"layers": [{"block": [{}], "repeats": 2}]}, "unknown key 'repeats'; did you mean 'rep"),
+        ({"layers": [{"type": "reshape"}]}, "a reshape needs 'shape', such as"),
         ({"layers": [{"type": "dense"}]}, r"layers\[0\]: a dense needs 'units'"),
         ({"layers": [{"type": "dense", "units": 2, "kernel": 3}]}, "a dense has no 'kernel'"),
         ({"layers": [{"type": "dense", "units": "wide"}]}, r"'wide' is not in \[free\], which has"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pytest_tinybudget.declaration.context import Context
@@ -81,7 +82,7 @@ def layer_list(context: Context, table: ModelTable, keys: KeyPath) -> LayerList 
         if layer.type == "input":
             inputs.append((layer.name or f"input_{index}", tuple(layer.shape or (1,))))
         else:
-            layers.append(_layer(layer, index))
+            layers.append(layer_of(layer, index))
     outputs = [_name(each, index) for index, each in enumerate(table.layers) if each.output]
     return LayerList(
         input_shape=tuple(table.input_shape),
@@ -92,17 +93,23 @@ def layer_list(context: Context, table: ModelTable, keys: KeyPath) -> LayerList 
 
 
 def _check(context: Context, table: LayerTable, keys: KeyPath) -> None:
+    for key, text, example in mistakes(table):
+        context.problems.add((*keys, key) if key else keys, text, example=example)
+
+
+def mistakes(table: LayerTable) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with a layer's keys: which key, or none, in words, and an example or none."""
     allowed = _KEYS.get(table.type, frozenset())
     for key in _TYPED:
         if key not in allowed and getattr(table, key) is not None:
-            context.problems.add((*keys, key), f"a {table.type} has no {key!r}")
+            yield key, f"a {table.type} has no {key!r}", ""
     for key, example in _NEEDED.items():
         if key in allowed and getattr(table, key) is None:
             shown = f'{{ type = "{table.type}", {key} = {example} }}'
-            context.problems.add(keys, f"a {table.type} needs {key!r}", example=shown)
+            yield "", f"a {table.type} needs {key!r}", shown
     if table.type == "activation" and table.activation == "none":
         shown = '{ type = "activation", activation = "relu" }'
-        context.problems.add(keys, "an activation needs 'activation'", example=shown)
+        yield "", "an activation needs 'activation'", shown
 
 
 def _name(table: LayerTable, index: int) -> str:
@@ -110,7 +117,8 @@ def _name(table: LayerTable, index: int) -> str:
     return table.name or (f"{table.type}_{index}" if table.output else "")
 
 
-def _layer(table: LayerTable, index: int) -> Layer:
+def layer_of(table: LayerTable, index: int) -> Layer:
+    """The layer that a table without mistakes declares, the ``index``-th of its model."""
     allowed = _KEYS.get(table.type, frozenset())
     sizes = [getattr(table, key) for key in _SIZES if key in allowed]
     pools = allowed == _POOL

@@ -5,42 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import islice
 from itertools import product
 from math import prod
 from typing import Annotated
 from typing import Any
-from typing import Literal
 
 import msgspec
 from msgspec import Meta
 from msgspec import Struct
 from msgspec import field
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.planning.network import Activation
+from pytest_tinybudget.base.remembered import Remembered
+from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.declaration.planned import layer_of
+from pytest_tinybudget.declaration.planned import mistakes
+from pytest_tinybudget.declaration.schema import LayerTable
+from pytest_tinybudget.planning.network import ACTIVATIONS
+from pytest_tinybudget.planning.network import LAYER_TYPES
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerList
 
 
-#: The layers whose sizes may be free; a declaration's ``layers`` have more.
-LayerType = Literal[
-    "conv2d",
-    "depthwise_conv2d",
-    "dense",
-    "max_pool2d",
-    "average_pool2d",
-    "global_average_pool2d",
-    "flatten",
-    "softmax",
-]
-Padding = Literal["valid", "same"]
-
-#: The key that gives the number of a layer's outputs, where it has one.
-_SIZES = {"conv2d": "filters", "dense": "units", "depthwise_conv2d": "multiplier"}
-_WINDOWS = ("conv2d", "depthwise_conv2d", "max_pool2d", "average_pool2d")
-_POOLS = ("max_pool2d", "average_pool2d")
-_USUAL_KERNEL, _USUAL_POOL = 3, 2
+#: The keys of a layer whose numbers may be free.
+FREE_KEYS = (
+    "filters", "units", "multiplier", "kernel", "stride", "dilation", "heads", "shape", "amount",
+)  # fmt: skip
+#: Words that a layer's key may be, for offers.
+_WORDS = {"type": ("input", *LAYER_TYPES), "activation": ACTIVATIONS}
 
 #: The most values of one range: more is a mistake in its step.
 _MOST_VALUES = 10_000
@@ -65,25 +60,110 @@ class Range(Struct, frozen=True, forbid_unknown_fields=True):
 Free = _Positive | Range | str
 
 
-class FreeLayer(Struct, frozen=True, forbid_unknown_fields=True):
-    """A layer as in ``layers`` of a declaration; ``repeat`` is how often it stands in a row."""
+class FreeLayer:
+    """A layer as in ``layers`` of a declaration, in which numbers may be free.
 
-    type: LayerType
-    filters: Free | None = None
-    units: Free | None = None
-    multiplier: Free | None = None
-    kernel: Free | None = None
-    stride: Free | None = None
-    padding: Padding = "valid"
-    activation: Activation = "none"
-    repeat: Free | Annotated[int, Meta(ge=0)] = 1
+    ``spots`` are these: the place in words, where it lies in the table, and what may be there.
+    """
+
+    def __init__(self, given: Mapping[str, Any], place: str, label: str) -> None:
+        self.given = dict(given)
+        self.place, self.label = place, label
+        self.repeat = _free(self.given.pop("repeat", 1), f"{label}: {place}.repeat")
+        self.spots: list[tuple[str, tuple[str | int, ...], Range | str]] = []
+        for key in FREE_KEYS:
+            self._find(self.given.get(key), (key,), f"{place}.{key}")
+        self._made: Remembered[tuple[int, ...], LayerTable] = Remembered()
+
+    def _find(self, value: Any, path: tuple[str | int, ...], place: str) -> None:
+        if isinstance(value, list):
+            for index, each in enumerate(value):
+                self._find(each, (*path, index), f"{place}[{index}]")
+        elif isinstance(value, dict | str):
+            found = _free(value, f"{self.label}: {place}")
+            assert not isinstance(found, int)
+            self.spots.append((place, path, found))
+
+    def table(self, number: Callable[[str, Free], int]) -> LayerTable:
+        """The layer with ``number`` of each free spot.
+
+        Raises:
+            TinybudgetError: a key or a value is wrong.
+        """
+        numbers = tuple([number(place, value) for place, _, value in self.spots])
+        known = self._made.get(numbers)
+        if known is not None:
+            return known
+        content = _copied(self.given)
+        for (_, path, _), value in zip(self.spots, numbers, strict=True):
+            holder = content
+            for step in path[:-1]:
+                holder = holder[step]
+            holder[path[-1]] = value
+        return self._made.keep(numbers, _table(content, f"{self.label}: {self.place}"))
 
 
-class Block(Struct, frozen=True, forbid_unknown_fields=True):
-    """Layers that stand ``repeat`` times in a row, one after another."""
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
 
-    block: Annotated[list[FreeLayer], Meta(min_length=1)]
-    repeat: Free = 1
+
+def _table(content: dict[str, Any], label: str) -> LayerTable:
+    for key, words in _WORDS.items():
+        word = content.get(key)
+        if isinstance(word, str) and word not in words:
+            raise _wrong(f"{label}: unknown {key} {word!r}", word, words)
+    for key in content:
+        if key not in LayerTable.__struct_fields__:
+            raise _wrong(f"{label}: unknown key {key!r}", key, LayerTable.__struct_fields__)
+    try:
+        table = msgspec.convert(content, LayerTable)
+    except msgspec.ValidationError as error:
+        raise TinybudgetError(f"{label}: {error}", code="TB100") from None
+    for _, text, example in mistakes(table):
+        shown = f", such as {example}" if example else ""
+        raise TinybudgetError(f"{label}: {text}{shown}", code="TB100")
+    return table
+
+
+def _wrong(text: str, found: str, valid: Sequence[str]) -> TinybudgetError:
+    offers = " or ".join(map(repr, nearest(found, valid)))
+    return TinybudgetError(f"{text}{f'; did you mean {offers}?' if offers else ''}", code="TB100")
+
+
+def _free(value: Any, label: str) -> Free:
+    try:
+        found: Free = msgspec.convert(value, Free)
+    except msgspec.ValidationError as error:
+        raise TinybudgetError(f"{label}: {error}", code="TB100") from None
+    return found
+
+
+class Block:
+    """Layers that stand ``repeat`` times in a row, one after another.
+
+    Names of its layers count for each time anew; outside, they are those of the last time.
+    """
+
+    def __init__(self, given: Mapping[str, Any], place: str, label: str) -> None:
+        layers = given["block"]
+        for key in given:
+            if key not in ("block", "repeat"):
+                raise _wrong(f"{label}: {place}: unknown key {key!r}", key, ("block", "repeat"))
+        if not isinstance(layers, list) or not layers or not all(map(_is_table, layers)):
+            raise TinybudgetError(
+                f"{label}: {place}.block: expected a list of layers", code="TB100"
+            )
+        self.repeat = _free(given.get("repeat", 1), f"{label}: {place}.repeat")
+        self.layers = [
+            FreeLayer(each, f"{place}.block[{index}]", label) for index, each in enumerate(layers)
+        ]
+        self.names = {str(each["name"]) for each in layers if "name" in each}
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,18 +199,14 @@ def plan_of(content: Mapping[str, Any], label: str) -> Plan:
         table = msgspec.convert(content, _Table)
     except msgspec.ValidationError as error:
         raise TinybudgetError(f"{label}: {error}", code="TB100") from None
-    layers = [_layer_or_block(each, f"{label}: layers[{n}]") for n, each in enumerate(table.layers)]
+    layers: list[FreeLayer | Block] = [
+        Block(each, f"layers[{n}]", label) if "block" in each
+        else FreeLayer(each, f"layers[{n}]", label)
+        for n, each in enumerate(table.layers)
+    ]  # fmt: skip
     plan = Plan(table.input_shape, layers, table.free, table.boards, table.budget)
     _check(plan, label)
     return plan
-
-
-def _layer_or_block(given: Mapping[str, Any], label: str) -> FreeLayer | Block:
-    kind: type[FreeLayer] | type[Block] = Block if "block" in given else FreeLayer
-    try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        raise TinybudgetError(f"{label}: {error}", code="TB100") from None
 
 
 def _check(plan: Plan, label: str) -> None:
@@ -147,36 +223,31 @@ def _check(plan: Plan, label: str) -> None:
                 f"{len(free.values)} values, expected 1 to {_MOST_VALUES}",
                 code="TB100",
             )
-    for name, layer in _layers(plan):
-        wanted = _SIZES.get(layer.type)
-        if wanted in ("filters", "units") and getattr(layer, wanted) is None:
-            text = f"a {layer.type} needs {wanted!r}, such as {wanted} = 8"
-            raise TinybudgetError(f"{label}: {name}: {text}", code="TB100")
-        wrong = [key for key in _SIZES.values() if key != wanted and getattr(layer, key)]
-        if layer.type not in _WINDOWS:
-            wrong += [key for key in ("kernel", "stride") if getattr(layer, key)]
-        if wrong:
-            text = f"a {layer.type} has no {wrong[0]!r}"
-            raise TinybudgetError(f"{label}: {name}: {text}", code="TB100")
+
+    def first(_place: str, value: Free) -> int:
+        found = plan.free[value] if isinstance(value, str) else value
+        return found if isinstance(found, int) else found.start
+
+    for layer in _layers(plan):
+        layer.table(first)
 
 
-def _layers(plan: Plan) -> Iterator[tuple[str, FreeLayer]]:
-    for index, each in enumerate(plan.layers):
+def _layers(plan: Plan) -> Iterator[FreeLayer]:
+    for each in plan.layers:
         if isinstance(each, FreeLayer):
-            yield f"layers[{index}]", each
+            yield each
         else:
-            for inner, layer in enumerate(each.block):
-                yield f"layers[{index}].block[{inner}]", layer
+            yield from each.layers
 
 
-def _places(plan: Plan) -> Iterator[tuple[str, Any]]:
+def _places(plan: Plan) -> Iterator[tuple[str, Free]]:
     """Every number of the plan that may be free, by its place."""
     for axis, extent in enumerate(plan.input_shape):
         yield f"input_shape[{axis}]", extent
-    for name, layer in _layers(plan):
-        for key in ("filters", "units", "multiplier", "kernel", "stride", "repeat"):
-            if getattr(layer, key) is not None:
-                yield f"{name}.{key}", getattr(layer, key)
+    for layer in _layers(plan):
+        for place, _, value in layer.spots:
+            yield place, value
+        yield f"{layer.place}.repeat", layer.repeat
     for index, each in enumerate(plan.layers):
         if isinstance(each, Block):
             yield f"layers[{index}].repeat", each.repeat
@@ -217,42 +288,47 @@ def _numbered(found: Mapping[str, tuple[int, ...]], number: int) -> dict[str, in
 
 def chosen_layers(plan: Plan, chosen: Mapping[str, int]) -> LayerList:
     """The layer list of one choice."""
-    layers: list[Layer] = []
 
     def number(place: str, value: Free) -> int:
         if isinstance(value, str):
             return chosen[value]
-        return chosen[place] if isinstance(value, Range) else value
+        return value if isinstance(value, int) else chosen[place]
 
-    def add(place: str, layer: FreeLayer) -> None:
-        one = _layer(layer, lambda key: number(f"{place}.{key}", getattr(layer, key)))
-        layers.extend([one] * number(f"{place}.repeat", layer.repeat))
+    layers: list[Layer] = []
+    inputs: list[tuple[str, tuple[int, ...]]] = []
+    outputs: list[str] = []
+
+    def add(layer: FreeLayer, names: Mapping[str, str]) -> None:
+        table = layer.table(number)
+        for _ in range(number(f"{layer.place}.repeat", layer.repeat)):
+            index = len(layers) + len(inputs)
+            if table.type == "input":
+                inputs.append((table.name or f"input_{index}", tuple(table.shape or (1,))))
+                continue
+            made = layer_of(table, index)
+            if names:
+                made = _renamed(made, names)
+            layers.append(made)
+            outputs.extend([made.name] if table.output else [])
 
     for index, each in enumerate(plan.layers):
-        place = f"layers[{index}]"
         if isinstance(each, FreeLayer):
-            add(place, each)
+            add(each, {})
             continue
-        for _ in range(number(f"{place}.repeat", each.repeat)):
-            for inner, layer in enumerate(each.block):
-                add(f"{place}.block[{inner}]", layer)
+        times = number(f"layers[{index}].repeat", each.repeat)
+        for time in range(1, times + 1):
+            names = {} if time == times else {name: f"{name}_{time}" for name in each.names}
+            for layer in each.layers:
+                add(layer, names)
     shape = tuple(
         number(f"input_shape[{axis}]", each) for axis, each in enumerate(plan.input_shape)
     )
-    return LayerList(shape, tuple(layers))
+    return LayerList(shape, tuple(layers), outputs=tuple(outputs), more_inputs=tuple(inputs))
 
 
-def _layer(layer: FreeLayer, number: Callable[[str], int]) -> Layer:
-    wanted = _SIZES.get(layer.type)
-    pools = layer.type in _POOLS
-    usual = _USUAL_POOL if pools else _USUAL_KERNEL
-    kernel = number("kernel") if layer.kernel is not None else usual
-    stride = kernel if pools else 1
-    return Layer(
-        type=layer.type,
-        size=number(wanted) if wanted and getattr(layer, wanted) is not None else 1,
-        kernel=kernel,
-        stride=number("stride") if layer.stride is not None else stride,
-        padding=layer.padding,
-        activation=layer.activation,
+def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:
+    return replace(
+        layer,
+        name=names.get(layer.name, layer.name),
+        inputs=tuple(names.get(each, each) for each in layer.inputs),
     )
