@@ -368,12 +368,10 @@ def test_the_difference_to_the_baseline_is_beside_each_model() -> None:
         if text_of(each).startswith("grown")
     ]
     rows = table_of(grown, "sizes")
-    assert rows[0] == [
-        *("Board", "Verdict", "Memory", "Base", "Now", "Change", "Limit", "Left"),
-    ]
-    assert rows[1] == [
-        *("arduino-nano-33-ble", "✓ PASS", "flash"),
-        *("200.0 KB", "210.0 KB", "+10.0 KB (+5.0 %)", "256.0 KB", "46.0 KB free"),
+    assert rows[:3] == [
+        ["Memory", "Base", "Now", "Change", "Limit", "Left"],
+        ["arduino-nano-33-ble ✓ PASS"],
+        ["flash", "200.0 KB", "210.0 KB", "+10.0 KB (+5.0 %)", "256.0 KB", "46.0 KB free"],
     ]
     assert "layer added: ADD" in text_of(grown)
 
@@ -382,8 +380,8 @@ def test_sizes_that_round_to_the_same_are_told_in_bytes() -> None:
     sides = ([pair(measures=(measure("flash", 200 * KB + more),))] for more in (0, 16))
     base, head = sides
     comparison = compare(own_results(base, "base"), own_results(head, ""))
-    row = table_of(parsed(html.render(head, comparison)), "sizes")[1]
-    assert row[3:6] == ["204,800 B", "204,816 B", "+16 B (+<0.1 %)"]
+    row = table_of(parsed(html.render(head, comparison)), "sizes")[2]
+    assert row[1:4] == ["204,800 B", "204,816 B", "+16 B (+<0.1 %)"]
 
 
 def test_boards_of_one_runtime_share_their_details_and_all_boards_have_them() -> None:

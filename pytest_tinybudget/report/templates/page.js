@@ -604,7 +604,7 @@ function curve(host, trend) {
   let marks = [];
 
   function sketch() {
-    const width = Math.max(240, box.clientWidth), height = 120, left = 62, right = 12, over = 10, under = 10;
+    const width = Math.max(240, box.clientWidth), height = 120, left = 70, right = 12, over = 16, under = 10;
     const low = Math.min(...sizes, ...near), high = Math.max(...sizes, ...near);
     const room = Math.max(1, (high - low) * 0.1), count = Math.max(1, trend.points.length - 1);
     const x = (place) => left + (width - left - right) * place / count;
@@ -614,7 +614,7 @@ function curve(host, trend) {
       "aria-label": `${name} over ${counted(points.length, "run")}` });
     for (const bytes of new Set([Math.min(...sizes), most])) {
       draw(svg, "path", { class: "axis", d: `M${left} ${y(bytes)}H${width - right}` });
-      draw(svg, "text", { class: "soft end", x: left - 6, y: y(bytes) + 4 }, size(bytes));
+      draw(svg, "text", { class: "soft end", x: left - 10, y: y(bytes) + 4 }, size(bytes));
     }
     let path = "";
     points.forEach((point, place) => {
@@ -630,7 +630,12 @@ function curve(host, trend) {
       if (point.limit === null || point.limit > most * 1.25) continue;
       limits += limits ? `V${y(point.limit)}H${x(point.place)}` : `M${x(point.place)} ${y(point.limit)}`;
     }
-    if (limits) draw(svg, "path", { class: "peak", d: limits });
+    if (limits) {
+      draw(svg, "path", { class: "peak", d: limits });
+      const last = points.filter((point) => point.limit !== null).pop();
+      draw(svg, "text", { class: "halo end soft", x: width - right, y: Math.max(11, y(last.limit) - 5) },
+        `limit ${size(last.limit)}`);
+    }
     marks = points.map((point) => {
       const at = { x: x(point.place), y: y(point.used) };
       const mark = point.limit !== null && point.used > point.limit
