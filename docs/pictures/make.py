@@ -1,6 +1,6 @@
 """The pictures of the README, from real output: ``python docs/pictures/make.py``.
 
-Needs the extra ``[docs]``, and Chromium for the page. Run it when the output has changed; a test
+Needs the extras ``[docs]`` and ``[test]``, and Chromium. Run it when the output has changed; a test
 says so.
 """
 
@@ -74,23 +74,36 @@ def main() -> None:
     print(f"wrote {FOLDER / 'failing_gate.svg'}")
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        sys.exit("no Chromium: report.png and comment.png are left as they were")
+        sys.exit("no Chromium: the pictures of page and comment are left as they were")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        page, project = folder / "page.html", folder / "firmware"
-        for example in ("quickstart", "too_small"):
-            ignored = shutil.ignore_patterns("build")
-            shutil.copytree(ROOT / "examples" / example, project / example, ignore=ignored)
-        _commit(project)
-        _run(["--tinybudget", f"--tinybudget-html={page}", "-q"], project)
-        _photograph(browser, page, "report.png", (1100, 1250))
-        comment = folder / "comment.html"
+        project, page, comment = folder / "firmware", folder / "page.html", folder / "comment.html"
         markdown = MarkdownIt("commonmark", {"html": True, "breaks": True}).enable("table")
-        shown = markdown.render(pull_request_comment(folder / "repository"))
+        shown = markdown.render(pull_request_comment(project))
         for mark, color, sign in _MARKS:
             shown = shown.replace(mark, f'<span style="color: {color}">{sign}</span>')
         comment.write_text(_COMMENT + shown, encoding="utf-8")
         _photograph(browser, comment, "comment.png", (1360, 640))
+        _commit(project)
+        _run(["--tinybudget", "--tinybudget-base=HEAD^", f"--tinybudget-html={page}"], project)
+        _photograph_page(browser, page)
+
+
+def _photograph_page(browser: str, page: Path) -> None:
+    """The start of the page, and what it draws of one model."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        window = started.new_page(viewport={"width": 1100, "height": 980})
+        window.goto(page.as_uri())
+        window.screenshot(path=FOLDER / "report.png")
+        window.goto(f"{page.as_uri()}#m-digits")
+        window.locator("#m-digits .arena svg").last.wait_for()
+        window.evaluate("document.querySelector('#tools').hidden = true")  # it lies over the page
+        window.locator("#m-digits .show").screenshot(path=FOLDER / "page_model.png")
+        started.close()
+    print(f"wrote {FOLDER / 'report.png'} and {FOLDER / 'page_model.png'}")
 
 
 def _photograph(browser: str, page: Path, name: str, size: tuple[int, int]) -> None:
@@ -105,7 +118,7 @@ def _photograph(browser: str, page: Path, name: str, size: tuple[int, int]) -> N
 def _commit(folder: Path) -> None:
     """Make ``folder`` a repository with one commit of what lies in it."""
     git = ("git", "-c", "user.name=Picture", "-c", "user.email=picture@example.org")
-    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "Models that fit")):
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "Models of today")):
         subprocess.run([*git, *arguments], cwd=folder, check=True)
 
 
