@@ -336,6 +336,89 @@ def test_a_version_that_nobody_measured_says_so_wherever_it_is_named(
     assert "by history" not in capsys.readouterr().out
 
 
+# Seen in builds of older versions, from August 2021 and June 2022.
+
+
+def activated_depthwise(graph: Graph, scale: float = 0.1, batches: int = 1) -> int:
+    source = graph.input((batches, 6, 6, 2), scale=0.1)
+    result = graph.depthwise_conv2d(source, activation="RELU6" if batches == 1 else "NONE")
+    graph.tensors[result].scales = (scale,)
+    graph.tensors[result].zero_points = (-128,)
+    return result
+
+
+def transposed(graph: Graph) -> int:
+    source = graph.input((1, 3, 3, 1))
+    shape = graph.constant((4,), values=[1, 3, 3, 1])
+    weights = graph.constant((1, 3, 3, 1), "INT8", [1] * 9, scale=0.01)
+    result = graph.tensor((1, 3, 3, 1))
+    options = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+    graph.operator("TRANSPOSE_CONV", (shape, weights, source), (result,), options, version=3)
+    return result
+
+
+def sequence(graph: Graph, zero_point: int = 5) -> int:
+    result = graph.lstm(graph.input((1, 3, 4)), units=3)
+    for spec in graph.tensors:
+        if spec.is_variable and spec.type == "INT8":
+            spec.zero_points = (zero_point,)
+    return result
+
+
+def unread_input(graph: Graph) -> int:
+    source = graph.input((1, 32))
+    graph.input((1, 64))
+    return graph.unary("RELU", source)
+
+
+def faults_at(build: Callable[[Graph], int], date: str, name: str = "m4_cmsisnn") -> list[str]:
+    tflm = Tflm(version("of the day", date, changes("tflm")))
+    dated = replace(RUNTIMES[name], tflm=tflm)
+    refusals = simulate(read_model(made(build)[0], "model"), dated).refusals
+    return [each.reason for each in refusals if each.stage == "outdated"]
+
+
+@pytest.mark.parametrize(
+    ("build", "name", "wrong", "mended", "says"),
+    [
+        (activated_depthwise, "m4_cmsisnn", "2021-08-05", "2022-01-28", "fused RELU6 is left out"),
+        (
+            lambda graph: activated_depthwise(graph, batches=2),
+            "m4_cmsisnn", "2021-08-05", "2022-01-28", "the first of several batches alone",
+        ),
+        (transposed, "m4_ref", "2021-08-05", "2021-12-09", "reads the options of CONV_2D"),
+        (sequence, "m4_ref", "2022-06-07", "2022-09-07", "the zero point of its state off"),
+        (unread_input, "m4_ref", "2021-08-05", "2022-11-19", "nothing reads 'graph0/t1'"),
+        (unread_input, "m4_ref", "2022-06-07", "2022-11-19", "it lies over 'graph0/t0'"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_the_years_before_is_told_until_it_was_mended(
+    build: Callable[[Graph], int], name: str, wrong: str, mended: str, says: str
+) -> None:
+    (reason,) = faults_at(build, f"{wrong}T20:29", name)
+    assert says in reason
+    assert "right since" in reason
+    assert faults_at(build, f"{mended}T20:29", name) == []
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda graph: activated_depthwise(graph, scale=6 / 255),
+        lambda graph: graph.unary("RELU", graph.input((1, 32))),
+    ],
+)
+def test_what_the_fault_does_not_change_is_not_told(build: Callable[[Graph], int]) -> None:
+    assert faults_at(build, "2021-08-05T20:29") == []
+
+
+def test_a_state_without_a_zero_point_is_right_in_every_version() -> None:
+    def plain(graph: Graph) -> int:
+        return sequence(graph, zero_point=0)
+
+    assert faults_at(plain, "2022-06-07T20:29", "m4_ref") == []
+
+
 # What no version computes rightly: GREATER of INT16, and activations of INT32 sums.
 
 

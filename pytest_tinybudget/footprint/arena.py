@@ -603,6 +603,7 @@ class Interpreter:
             placed, live = self._plan_together(spans, offline)
         else:
             placed, live = self._plan_one_by_one(spans, offline)
+        self._check_unread(placed)
         self.allocate_ends()
         return self._simulation(self._arena(placed, live), spans, live)
 
@@ -610,6 +611,24 @@ class Interpreter:
         """Reserve what the interpreter keeps of the model's inputs and outputs."""
         self._allocate_model_tensors(self.model.main.inputs)
         self._allocate_model_tensors(self.model.main.outputs)
+
+    def _check_unread(self, placed: tuple[LiveBuffer, ...]) -> None:
+        """Tensors of the main graph that nothing reads lay over others in older versions."""
+        graph = self.model.main
+        for buffer in placed:
+            if buffer.kind != "tensor" or buffer.subgraph or buffer.first <= buffer.last:
+                continue
+            over = next((each for each in placed if _written_over(buffer, each)), None)
+            if over is None:
+                continue
+            is_input = buffer.index in graph.inputs
+            self.node.enter(graph, _first_with(graph, over.index if is_input else buffer.index))
+            self.node.note_outdated(
+                "unused inputs are planned" if is_input else "unused outputs are planned",
+                f"nothing reads '{buffer.owner}', so that it lies over '{over.owner}', which is"
+                " lost where it is written",
+                instead="else remove it from the model",
+            )
 
     def _plan_together(
         self, spans: Lifetimes, offline: tuple[int, ...] | None
@@ -850,6 +869,22 @@ def open_refusals(model: Model) -> list[Refusal]:
         else Refusal("resize", "", each.subgraph, -1, each.reason)
         for each in openness(model).problems
     ]
+
+
+def _written_over(unread: LiveBuffer, other: LiveBuffer) -> bool:
+    """Whether writing ``unread`` destroys what ``other`` holds then."""
+    apart = (
+        other.offset >= unread.offset + unread.bytes or unread.offset >= other.offset + other.bytes
+    )
+    return not apart and other is not unread and other.first <= unread.first <= other.last
+
+
+def _first_with(graph: Subgraph, tensor: int) -> Operator:
+    """The first operator that reads or writes a tensor, else the first of all."""
+    return next(
+        (each for each in graph.operators if tensor in (*each.inputs, *each.outputs)),
+        graph.operators[0],
+    )
 
 
 def _tensor_refusal(graph: Subgraph, tensor: Tensor, reason: str) -> Refusal:

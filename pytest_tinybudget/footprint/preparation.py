@@ -310,6 +310,13 @@ class Node(Trusted):
             return
         if self.operator.index not in self._useful_here():
             return
+        self.note_outdated(before, reason, instead=instead, library=library)
+
+    def note_outdated(
+        self, before: str, reason: str, *, instead: str = "", library: Library = "tflm"
+    ) -> None:
+        """Note the fault that the change ``before`` mended, at the current operator."""
+        version = self.tflm.version if library == "tflm" else self.kernels.version
         change = named_change(library, before)
         mended = (
             _mended(change, self._firmware)

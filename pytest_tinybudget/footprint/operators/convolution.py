@@ -10,6 +10,7 @@ from math import prod
 
 from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import adds_up_in_64_bits
+from pytest_tinybudget.footprint.operators.checks import clamps
 from pytest_tinybudget.footprint.operators.checks import has_axis
 from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
@@ -387,6 +388,7 @@ def _prepare_depthwise_cmsis_nn(node: Preparation) -> None:
     _calculate_op_data(node, input_.type, channel_axis=3)
     _check_absent_bias(node, "depthwise convolutions without a bias")
     if input_.type == "INT8":
+        _check_older_depthwise(node, input_, output)
         geometry = _geometry(node, input_, filter_, output, channels)
         older = filter_.type == "INT4" and not node.tflm.has("CMSIS-NN int4 weights")
         if older:
@@ -397,6 +399,22 @@ def _prepare_depthwise_cmsis_nn(node: Preparation) -> None:
             size = _depthwise_opt_buffer(node, geometry, plain_uses_dsp=True)
         if size > 0:
             node.scratch(size)
+
+
+def _check_older_depthwise(node: Preparation, input_: Tensor, output: Tensor) -> None:
+    activation = str(node.operator.options.get("fused_activation_function", "NONE"))
+    if clamps(activation, output):
+        node.computes_wrongly(
+            "CMSIS-NN depthwise convolutions are activated",
+            f"its fused {activation} is left out, and its output has values beyond",
+            instead="else make the activation an operator of its own",
+        )
+    if input_.shape[0] > 1:
+        node.computes_wrongly(
+            "depthwise convolutions of several batches",
+            "CMSIS-NN computes the first of several batches alone",
+            library="cmsis-nn",
+        )
 
 
 def _depthwise_s8_buffer(node: Preparation, geometry: Geometry) -> int:
@@ -507,6 +525,10 @@ def _prepare_transpose_conv(node: Preparation) -> None:
 
 
 def _calculate_transpose_op_data(node: Preparation, data_type: str) -> None:
+    node.computes_wrongly(
+        "transposed convolutions read their own options",
+        "it reads the options of CONV_2D, beyond its own, and pads by the size of its input",
+    )
     node.ensure(len(node.operator.inputs) in (3, 4), f"it has {len(node.operator.inputs)} inputs")
     if data_type == "FLOAT32":
         return

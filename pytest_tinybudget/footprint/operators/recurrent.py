@@ -15,6 +15,7 @@ from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.footprint.operators.rule import scale
+from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -173,6 +174,10 @@ def _prepare_older_lstm(node: Preparation) -> None:
         not integer or len(node.operator.intermediates) == 5,
         f"it has {len(node.operator.intermediates)} intermediate tensors, expected 5",
     )
+    if integer and zero_point(node.input(_HIDDEN_STATE)):
+        node.computes_wrongly(
+            "LSTM adds its zero point", "it takes the zero point of its state off instead of adding"
+        )
     gates = 4 if node.temp_optional_input(1) is not None else 3
     if integer:
         _prepare_older_gates(node, batches * cells)
