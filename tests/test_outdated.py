@@ -648,6 +648,46 @@ def test_padding_on_both_sides_or_none_is_not_refused(
     assert on_esp(content, name, release) == []
 
 
+def uneven(channels: int) -> bytes:
+    """5 x 5 windows with a stride of 2 on 16 x 16: padded by one before, by two behind."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    image = graph.input((1, 16, 16, channels))
+    graph.output(graph.conv2d(image, filters=8, kernel=(5, 5), stride=(2, 2)))
+    return maker.build()
+
+
+@pytest.mark.parametrize("release", ["1.0.0", "1.2.0", ""])
+def test_more_padding_at_the_end_is_refused_where_windows_are_not_gathered_yet(
+    release: str,
+) -> None:
+    (refusal,) = on_esp(uneven(channels=1), "esp32s3_espnn", release)
+    assert refusal.startswith("outdated: it has more padding on the right or at the bottom")
+    assert "by history, not measured" in refusal
+    assert "right since esp-nn 1.2.1 (2026-04-08)" in refusal
+
+
+@pytest.mark.parametrize("release", ["1.0.0", "1.2.3"])
+def test_more_padding_at_the_end_of_wide_rows_is_refused_in_every_release(release: str) -> None:
+    (refusal,) = on_esp(uneven(channels=4), "esp32s3_espnn", release)
+    assert refusal.startswith("undefined: it has more padding on the right or at the bottom")
+    assert "in all its releases (by history, not measured)" in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "channels"),
+    [
+        ("esp32s3_espnn", "1.2.1", 1),
+        ("esp32p4_espnn", "1.1.0", 4),
+        ("esp32_espnn", "1.0.0", 4),
+    ],
+)
+def test_releases_and_chips_that_pad_each_side_as_asked_are_not_refused(
+    name: str, release: str, channels: int
+) -> None:
+    assert on_esp(uneven(channels), name, release) == []
+
+
 # Weights packed by look-up tables, quantized with a scale for each output.
 
 

@@ -20,7 +20,9 @@ from pytest_tinybudget.footprint.operators.esp_nn import PADS_AT_THE_END
 from pytest_tinybudget.footprint.operators.esp_nn import computes_padding_wrongly
 from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
 from pytest_tinybudget.footprint.operators.esp_nn import depthwise_scratch
+from pytest_tinybudget.footprint.operators.esp_nn import gathers_window
 from pytest_tinybudget.footprint.operators.esp_nn import pads_at_the_end_alone
+from pytest_tinybudget.footprint.operators.esp_nn import pads_more_at_the_end
 from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import PER_CHANNEL_ARRAYS
@@ -31,6 +33,7 @@ from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.runtimes.abi import align_up
+from pytest_tinybudget.runtimes.versions import BY_HISTORY
 
 
 _CONV_OP_DATA = "9i2p3i"
@@ -200,6 +203,26 @@ def _check_padding_at_the_end(node: Preparation, geometry: Geometry) -> None:
         node.computes_wrongly(
             PADS_AT_THE_END[unit],
             "it is padded on the right and at the bottom alone, which esp-nn ignores there",
+            instead='name the release that the firmware has (esp_nn = "1.2.3")',
+            library="esp-nn",
+        )
+    if unit == "esp32s3" and pads_more_at_the_end(geometry):
+        _refuse_uneven_padding(node, geometry)
+
+
+def _refuse_uneven_padding(node: Preparation, geometry: Geometry) -> None:
+    fault = (
+        "it has more padding on the right or at the bottom than on the left and at the top, which"
+        " esp-nn leaves out there"
+    )
+    if not gathers_window(geometry):
+        node.undefined(
+            f"{fault}, in all its releases ({BY_HISTORY}): pad its input by a PAD of its own"
+        )
+    elif computes_padding_wrongly("esp32s3", node.library_release()):
+        node.computes_wrongly(
+            PADS_AT_THE_END["esp32s3"],
+            fault,
             instead='name the release that the firmware has (esp_nn = "1.2.3")',
             library="esp-nn",
         )

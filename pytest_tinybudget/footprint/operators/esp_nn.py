@@ -120,6 +120,26 @@ def pads_at_the_end_alone(geometry: Geometry) -> bool:
     return beyond and geometry.padding_width == geometry.padding_height == 0
 
 
+def pads_more_at_the_end(geometry: Geometry) -> bool:
+    """Whether windows reach farther beyond the input at its end than at its start, which is padded.
+
+    The general kernel for the ESP32-S3 pads both ends by what is at the start
+    (``esp_nn_conv_s8_esp32s3``), and reads what lies behind for the rest.
+    """
+    right = (geometry.output_width - 1) * geometry.stride_width + geometry.filter_width
+    bottom = (geometry.output_height - 1) * geometry.stride_height + geometry.filter_height
+    return (geometry.padding_width > 0 or geometry.padding_height > 0) and (
+        right > geometry.input_width + 2 * geometry.padding_width
+        or bottom > geometry.input_height + 2 * geometry.padding_height
+    )
+
+
+def gathers_window(geometry: Geometry) -> bool:
+    """Whether the ESP32-S3's kernel gathers each window (from 1.2.1 on), which pads rightly."""
+    row = geometry.filter_width * geometry.input_channels
+    return row < _ROW <= row * geometry.filter_height
+
+
 def computes_padding_wrongly(unit: str, release: str) -> bool:
     """Whether a release has kernels for the unit that ignore padding at the end alone.
 
