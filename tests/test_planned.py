@@ -66,9 +66,13 @@ def test_the_model_is_full_int8_and_runs_on_tflm():
 
 
 def test_weights_take_what_they_take_in_a_trained_file():
-    model = planned(Layer("dense", 64), Layer("dense", 4), shape=(4096,))
+    relu = planned(Layer("dense", 64, activation="relu"), Layer("dense", 4), shape=(4096,))
+    linear = planned(Layer("dense", 64), Layer("dense", 4), shape=(4096,))
 
-    assert sum(len(tensor.data) for tensor in model.main.tensors) == 4096 * 64 + 64 * 4 + 4 * 68
+    whole = 4096 * 64 + 64 * 4 + 4 * 68
+    assert sum(len(tensor.data) for tensor in relu.main.tensors) == whole
+    # Without an activation between them, the converter adds the first bias to the second.
+    assert sum(len(tensor.data) for tensor in linear.main.tensors) == whole - 4 * 64
 
 
 def test_constants_lie_where_kernels_may_read_them():

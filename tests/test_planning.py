@@ -139,12 +139,87 @@ def test_an_error_names_layer_and_shape(layers: tuple[Layer, ...], said: str) ->
     [
         (Layer("concatenate", inputs=("x", "x")),),
         (Layer("activation", activation="hard_sigmoid"),),
-        (Layer("dense", 4, shape=()), Layer("dense", 1, name="one"), Layer("dense", 3)),
+        (Layer("dense", 1), Layer("dense", 3), Layer("dense", 2)),
+        (Layer("activation", activation="relu"), Layer("activation", activation="prelu")),
+        (Layer("conv2d", 1), Layer("layer_norm")),
     ],
 )
 def test_what_the_data_decides_or_nobody_knows_is_not_planned(layers: tuple[Layer, ...]) -> None:
     with pytest.raises(NotPlannedError, match="not planned: "):
         plan(*layers)
+
+
+def test_the_bias_of_a_dense_layer_becomes_a_part_of_the_next_ones() -> None:
+    dense = [Layer("dense", units) for units in (6, 5, 4)]
+    assert biases(plan(*dense, shape=(8,))) == [True, False, True]
+    assert biases(plan(*dense[:2], Layer("dense", 3, activation="relu"), shape=(8,))) == [
+        False, True, True,
+    ]  # fmt: skip
+    scaled = (Layer("dense", 6), Layer("rescaling", factor=2.0, offset=1.0), Layer("dense", 5))
+    assert biases(plan(*scaled, shape=(8,))) == [True, True]
+
+
+def biases(model: Model) -> list[bool]:
+    """Whether each dense layer of a model has a bias."""
+    dense = [each for each in model.main.operators if each.name == "FULLY_CONNECTED"]
+    return [each.inputs[-1] != -1 for each in dense]
+
+
+@pytest.mark.parametrize(
+    ("layer", "operators"),
+    [
+        (Layer("dense", 4), ["FULLY_CONNECTED"]),
+        (Layer("dense", 4, activation="relu"), ["MUL", "ADD"]),
+        (Layer("dense", 4, bias=False), ["MUL"]),
+    ],
+)
+def test_a_dense_layer_over_one_channel_multiplies_where_no_bias_joins_it(
+    layer: Layer, operators: list[str]
+) -> None:
+    assert names(plan(layer, shape=(16, 1))) == operators
+
+
+def test_a_dense_layer_between_two_reshapes_takes_an_image() -> None:
+    model = plan(
+        Layer("conv1d", 5), Layer("dense", 4), Layer("max_pool1d", kernel=2, stride=2),
+        shape=(16, 4),
+    )  # fmt: skip
+    assert names(model) == ["RESHAPE", "CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "RESHAPE"]
+
+
+def test_a_transposed_convolution_without_bias_has_none() -> None:
+    (operator,) = plan(Layer("conv2d_transpose", 4, bias=False)).main.operators
+    assert (len(operator.inputs), operator.version) == (3, 2)
+
+
+def test_equal_numbers_are_one_constant_and_all_above_zero_share_a_buffer() -> None:
+    def numbers(*layers: Layer) -> tuple[int, int]:
+        found = [each for each in plan(*layers).main.tensors if each.shape == ()]
+        return len(found), len({each.buffer for each in found})
+
+    half = Layer("rescaling", center=False, factor=0.5)
+    assert numbers(half, half) == (1, 1)
+    assert numbers(half, Layer("rescaling", center=False, factor=3.0)) == (2, 1)
+    assert numbers(half, Layer("rescaling", center=False, factor=-3.0)) == (2, 2)
+    assert numbers(*[Layer("rescaling", center=False)] * 2) == (2, 2)
+
+
+def test_a_single_number_joins_the_weights_of_every_convolution_behind_it() -> None:
+    model = plan(
+        Layer("rescaling", factor=0.5, offset=1.0, name="r"),
+        Layer("conv2d", 4, kernel=1, name="a"),
+        Layer("conv2d", 4, kernel=1, inputs=("r",), name="b"),
+        Layer("maximum", inputs=("a", "b")),
+    )
+    assert names(model) == ["CONV_2D", "CONV_2D", "MAXIMUM"]
+
+
+def test_operators_of_two_equal_reshapes_come_before_them() -> None:
+    model = plan(
+        Layer("conv1d", 4, name="a"), Layer("conv1d", 4, inputs=("x",), name="b"),
+        Layer("maximum", inputs=("a", "b")), shape=(16, 4),
+    )  # fmt: skip
+    assert names(model) == ["RESHAPE", "CONV_2D", "CONV_2D", "MAXIMUM", "RESHAPE"]
 
 
 DECLARATION = """

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 #: Operators of a graph that a line shows.
 _SHOWN_OPERATORS = 12
-#: What a buffer takes in a file besides what it holds: its table, offsets and padding, at most.
-_BYTES_OF_A_BUFFER = 48
 
 
 def with_plan(result: PairResult, pair: Pair, model: Model, workspace: Workspace) -> PairResult:
@@ -130,6 +128,8 @@ def _is_layer_list(declared: DeclaredModel) -> bool:
 
 def _differences(plan: Model, exact: Model, firmware: Firmware, workspace: Workspace) -> str:
     """Where a plan is not what the conversion made; empty where it is."""
+    from pytest_tinybudget.planning.bounds import shared_bytes
+
     found = []
     names = [[each.name for each in model.main.operators] for model in (plan, exact)]
     if names[0] != names[1]:
@@ -139,7 +139,7 @@ def _differences(plan: Model, exact: Model, firmware: Firmware, workspace: Works
     if required[0] != required[1]:
         found.append(f"an arena of {required[0]:,} B instead of {required[1]:,} B")
     planned, made = _bytes(plan), _bytes(exact)
-    if not planned - _shared_bytes(exact) <= made <= planned:
+    if not planned - shared_bytes(exact) <= made <= planned:
         found.append(f"a file of {planned:,} B instead of {made:,} B, without names")
     return "; ".join(found)
 
@@ -169,18 +169,6 @@ def _without_zeros(plan: Plan, exact: Model) -> Model:
     if not unbiased:
         return plan.model
     return planned_model(plan.network, plan.model.name, unbiased=unbiased)
-
-
-def _shared_bytes(model: Model) -> int:
-    """What a file saves at most by constants that turned out to be equal."""
-    seen: set[int] = set()
-    saved = 0
-    for tensor in model.main.tensors:
-        if tensor.buffer in seen:
-            saved += len(tensor.data) + _BYTES_OF_A_BUFFER
-        elif len(tensor.data):
-            seen.add(tensor.buffer)
-    return saved
 
 
 def _shown(names: list[str]) -> str:

@@ -22,3 +22,19 @@ def bytes_of_names(model: Model) -> int:
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
     counted = sum(len(tensor.name) for tensor in tensors) if model.derived.get("named") else 0
     return max(0, _MORE_NAMES * (known or 0) + _CONVERTERS_NAME * len(tensors) - counted)
+
+
+#: What a buffer takes in a file besides what it holds: its table, offsets and padding, at most.
+_BYTES_OF_A_BUFFER = 48
+
+
+def shared_bytes(converted: Model) -> int:
+    """What a converted file saves at most by constants that turned out to be equal."""
+    seen: set[int] = set()
+    saved = 0
+    for tensor in converted.main.tensors:
+        if tensor.buffer in seen:
+            saved += len(tensor.data) + _BYTES_OF_A_BUFFER
+        elif len(tensor.data):
+            seen.add(tensor.buffer)
+    return saved

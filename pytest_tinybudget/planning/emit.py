@@ -58,6 +58,8 @@ _VERSIONS = {
 }  # fmt: skip
 _FLOAT_VERSIONS = {"TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3, "TILE": 1}
 _KEEPS_DIMENSIONS = 5
+#: Operands of a transposed convolution without a bias.
+_UNBIASED = 3
 
 _LSTM_PARTS = (
     "input_to_input", "input_to_forget", "input_to_cell", "input_to_output", "effective_hidden",
@@ -302,8 +304,6 @@ class Emitter:
         intermediates: tuple[int, ...] = ()
         if states is not None:
             inputs, intermediates = self._lstm(node, inputs, states)
-        if node.op in _WEIGHTED and inputs[-1] == -1 and node.op != "FULLY_CONNECTED":
-            raise AssertionError(node.op)  # ``with_biases`` has given it one
         kind = "FLOAT32" if in_float else ""
         output = self._value(node.output, self.scales[id(node.output)], node.label, kind)
         return Operator(
@@ -348,15 +348,21 @@ class Emitter:
             return _FLOAT_VERSIONS.get(node.op, 1)
         if node.op == "TRANSPOSE_CONV" and node.activation != "NONE":
             return 4
+        if node.op == "TRANSPOSE_CONV" and len(node.inputs) == _UNBIASED:
+            return 2
         if self.numbers == "int16" and node.op in ("QUANTIZE", "LEAKY_RELU"):
             return 2
         return _VERSIONS.get(node.op, 1)
 
 
 def with_biases(nodes: Sequence[Node]) -> None:
-    """Give convolutions without a bias one of zeros, as the converter does."""
+    """Give convolutions without a bias one of zeros, as the converter does, but transposed ones."""
     for node in nodes:
-        if node.op in _WEIGHTED and node.op != "FULLY_CONNECTED" and node.inputs[-1] is None:
+        if node.op not in _WEIGHTED or node.op == "FULLY_CONNECTED" or node.inputs[-1] is not None:
+            continue
+        if node.op == "TRANSPOSE_CONV":
+            del node.inputs[-1]
+        else:
             node.inputs[-1] = Const("bias", (node.output.shape[-1],), values=(0,))
 
 

@@ -51,8 +51,13 @@ def _buffers(graph: Subgraph) -> list[Table]:
     used = {each.buffer for each in graph.tensors}
     spare = (number for number in range(1, count) if number not in used)
     states = [each for each in graph.tensors if each.is_variable]
-    # The first state of a variable stays in the file, although nothing refers to it.
+    # The first state of a variable stays in the file, although nothing refers to it; equal ones
+    # are stored once.
+    stored: set[tuple[str, tuple[int, ...]]] = set()
     for tensor, number in zip(states, spare, strict=False):
+        if (tensor.type, tensor.shape) in stored:
+            continue
+        stored.add((tensor.type, tensor.shape))
         size = tensor.elements * tensor.element_bytes
         buffers[number].values["data"] = Leaf(size, bytes(size), _WIDE)
     for tensor in graph.tensors:

@@ -416,7 +416,9 @@ def _rescaling(reader: _Reader, config: Mapping[str, Any]) -> Layer:
     scale, offset = config["scale"], config.get("offset", 0.0)
     if not all(isinstance(each, (int, float)) for each in (scale, offset)):
         raise reader.fail("a Rescaling with a number a channel")
-    return Layer(type="rescaling", scale=scale != 1, center=offset != 0)
+    return Layer(
+        type="rescaling", scale=scale != 1, center=offset != 0, factor=scale, offset=offset
+    )
 
 
 def _lstm(reader: _Reader, config: Mapping[str, Any]) -> Layer:

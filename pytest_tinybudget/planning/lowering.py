@@ -53,6 +53,8 @@ class Lowering:
         self.layer = Layer("flatten")
         self.label = ""
         self.scope = ""
+        #: Results of dense layers over a single channel.
+        self.over_one_channel: set[int] = set()
         #: Constants that several layers have.
         self.shared: dict[str, Const] = {}
         self._counts: dict[str, int] = {}
@@ -126,6 +128,14 @@ class Lowering:
             return value
         bias = Const("values", (value.shape[-1],))
         return self.add("BIAS", name, [value, bias], value.shape)
+
+    def number(self, value: float) -> Const:
+        """A single number; equal ones are one constant, those that are not known (0) are not."""
+        if not value:
+            return Const("values", ())
+        # Quantized, a number is the greatest or the least there is: all above 0 share a buffer.
+        made = Const("values", (), values=(1 if value > 0 else -1,))
+        return self.shared.setdefault(f"number {value}", made)
 
     def one(self, given: Sequence[Value], rank: int | None = None, expects: str = "") -> Value:
         """The only input, of a rank that the layer takes."""
@@ -373,6 +383,10 @@ def _global_pool(op: str, rank: int) -> Callable[[Lowering, Sequence[Value]], Va
 # Dense layers, and what goes over single numbers.
 
 
+#: Activations that become a part of the operator before.
+_FUSED_ACTIVATIONS = ("relu", "relu6", "relu_n1_to_1")
+
+
 def _dense(low: Lowering, given: Sequence[Value]) -> Value:
     value, layer = low.one(given), low.layer
     if len(value.shape) > 3 and low.network.flattens:
@@ -390,19 +404,38 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
                 "BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], result.shape
             )
         return result
-    if value.shape[-1] == 1:
-        raise low.unknown("a dense layer over a single channel")
     shape = (*value.shape[:-1], units)
+    if value.shape[-1] == 1 and (not bias or low.layer.activation in _FUSED_ACTIVATIONS):
+        return _scaled(low, value, shape, bias=bias, prefix=prefix)
+    if id(value) in low.over_one_channel and bias and low.layer.activation == "none":
+        # TensorFlow 2.21 does not convert these: it moves the first bias to a wrong shape.
+        raise low.unknown("a dense layer right behind one over a single channel")
     if bias:
         inputs: list[Operand] = [value, weights, Const("bias", (units,))]
-        return low.add(
+        result = low.add(
             "FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, shape, keep_num_dims=True
         )
+        if value.shape[-1] == 1:
+            low.over_one_channel.add(id(result))
+        return result
     rows = prod(value.shape[:-1])
     flat = low.reshape(value, (rows, value.shape[-1]), f"{prefix}Tensordot/Reshape")
     inputs = [flat, weights, None]
     result = low.add("FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, (rows, units))
     return low.reshape(result, shape, f"{prefix}Tensordot", squeeze=True)
+
+
+def _scaled(low: Lowering, value: Value, shape: Shape, *, bias: bool, prefix: str) -> Value:
+    """A dense layer over a single channel: the converter multiplies by its weights.
+
+    It does so where it cannot make bias and weights one operator first.
+    """
+    result = low.add(
+        "MUL", f"{prefix}Tensordot/MatMul", [value, Const("values", shape[-1:])], shape
+    )
+    if not bias:
+        return result
+    return low.add("ADD", f"{prefix}BiasAdd", [result, Const("values", shape[-1:])], shape)
 
 
 def _batch_norm(low: Lowering, given: Sequence[Value]) -> Value:
@@ -417,6 +450,8 @@ def _layer_norm(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
     if not (low.layer.scale and low.layer.center):
         raise low.unknown("a layer_norm without gamma or beta")
+    if value.shape[-1] == 1:
+        raise low.unknown("a layer_norm over a single channel")
     rank = len(value.shape)
     narrow = (*value.shape[:-1], 1)
     wide = (*(1,) * (rank - 1), value.shape[-1])
@@ -438,9 +473,9 @@ def _layer_norm(low: Lowering, given: Sequence[Value]) -> Value:
 def _rescaling(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
     if low.layer.scale:
-        value = low.add("MUL", "mul", [value, Const("values", ())], value.shape)
+        value = low.add("MUL", "mul", [value, low.number(low.layer.factor)], value.shape)
     if low.layer.center:
-        value = low.add("ADD", "add", [value, Const("values", ())], value.shape)
+        value = low.add("ADD", "add", [value, low.number(low.layer.offset)], value.shape)
     return value
 
 
@@ -468,6 +503,9 @@ _PLAIN = {
 }
 
 
+_RECTIFIERS = ("RELU", "RELU6", "RELU_N1_TO_1")
+
+
 def activated(low: Lowering, value: Value, activation: str) -> Value:
     """``value`` with an activation behind it."""
     shape = value.shape
@@ -483,6 +521,8 @@ def activated(low: Lowering, value: Value, activation: str) -> Value:
     if activation == "gelu":
         return low.add("GELU", "Gelu", [value], shape)
     if activation == "prelu":
+        if any(each.output is value and each.op in _RECTIFIERS for each in low.nodes):
+            raise low.unknown("a prelu behind a relu")
         slopes = Const("values", (*(1,) * (len(shape) - 2), shape[-1]))
         return low.add("PRELU", "add", [value, slopes], shape)
     raise low.unknown(f"the activation {activation}")
@@ -521,7 +561,7 @@ def _subtract(low: Lowering, given: Sequence[Value]) -> Value:
 
 def _average(low: Lowering, given: Sequence[Value]) -> Value:
     total = _merged(low, given, "ADD", "Add")
-    return low.add("MUL", "truediv", [total, Const("values", (), values=(1,))], total.shape)
+    return low.add("MUL", "truediv", [total, low.number(1 / len(given))], total.shape)
 
 
 def _concatenate(low: Lowering, given: Sequence[Value]) -> Value:
@@ -612,13 +652,9 @@ def _cropping(low: Lowering, value: Value, count: int) -> Value:
     ]
     if min(extents) < 1:
         raise low.fail(f"leaves nothing of {shown(value)}")
-    # Where nothing is cut at the end, the converter writes the extent.
-    end = [
-        value.shape[axis] if 0 < axis <= count and not each else each
-        for axis, each in enumerate(end)
-    ]
     rank = len(value.shape)
     mask = 1 | 1 << (rank - 1)
+    end_mask = sum(1 << axis for axis, each in enumerate(end) if not each)
     constants = [Const("ints", (rank,), values=tuple(each)) for each in (begin, end, [1] * rank)]
     shape = (1, *extents, value.shape[-1])
     return low.add(
@@ -627,7 +663,7 @@ def _cropping(low: Lowering, value: Value, count: int) -> Value:
         [value, *constants],
         shape,
         begin_mask=mask,
-        end_mask=mask,
+        end_mask=end_mask,
     )
 
 
@@ -753,7 +789,8 @@ def _multi_head_attention(low: Lowering, given: Sequence[Value]) -> Value:
     scores_shape = (1, heads, query.shape[1], key.shape[1])
     scores = low.add("BATCH_MATMUL", "einsum/MatMul", [asked, keys], scores_shape)
     low.nodes[-3].host = low.nodes[-2].host = low.nodes[-1]
-    scaled = low.add("MUL", "Mul", [scores, Const("values", (), values=(1,))], scores_shape)
+    factor = low.number(size**-0.5)
+    scaled = low.add("MUL", "Mul", [scores, factor], scores_shape)
     weights = low.add("SOFTMAX", "Softmax", [scaled], scores_shape, beta=1.0)
     values = _transpose(low, parts["value"], order, "einsum_1/transpose")
     mixed_shape = (1, heads, query.shape[1], size)

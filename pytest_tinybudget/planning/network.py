@@ -115,6 +115,8 @@ class Layer(Struct, frozen=True):
         heads: How many heads ``multi_head_attention`` has; ``size`` is the key's dimension.
         scale: Whether ``batch_norm`` and ``layer_norm`` have a gamma, ``rescaling`` a factor.
         center: The same for beta and ``rescaling``'s offset.
+        factor: The factor of ``rescaling``, 0 where it is not known; equal ones are stored once.
+        offset: The same for its offset.
     """
 
     type: LayerType
@@ -138,6 +140,8 @@ class Layer(Struct, frozen=True):
     heads: int = 1
     scale: bool = True
     center: bool = True
+    factor: float = 0.0
+    offset: float = 0.0
 
 
 class Network(Struct, frozen=True):

@@ -46,6 +46,7 @@ class Node:
         name: Its name in TensorFlow's graph, which decides its place.
         label: What the layer is called.
         names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
+        bias_is_last: Whether nothing was between its bias and a dense layer when it got it.
         host: The node that is one with it in TensorFlow's graph, right behind it.
         folds: Operators with a constant that its weights and bias have taken in, in this order;
             ``before`` ones came before it.
@@ -69,6 +70,7 @@ class Node:
     host: Node | None = None
     folds: list[tuple[str, Const, bool]] = field(default_factory=list)
     names: int = 0
+    bias_is_last: bool = False
 
     def __post_init__(self) -> None:
         self.names = len(self.name)

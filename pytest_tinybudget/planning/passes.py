@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from math import prod
 
+from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.nodes import Const
 from pytest_tinybudget.planning.nodes import Node
+from pytest_tinybudget.planning.nodes import Shape
 from pytest_tinybudget.planning.nodes import Value
 
 
@@ -26,6 +28,7 @@ _NEXT = 1e-3
 _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 #: What changes each number by itself (``ReorderElementwiseValueOpAndMoveOp``).
 _MOVED = frozenset({"TANH", "EXP"})
+_OF_TWO = _ARITHMETIC | {"MAXIMUM", "MINIMUM"}
 
 
 _Rule = Callable[["_Graph", Node], bool]
@@ -87,11 +90,14 @@ class _Graph:
 def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
     """``nodes``, ordered, as the converter leaves them."""
     graph = _Graph(list(nodes), outputs)
+    for node in nodes:
+        node.bias_is_last = _is_before_dense(graph, node)
     while _round(graph, _RULES):
         pass
     if any(node.op == "FULLY_CONNECTED" and _is_reshaped(graph, node) for node in graph.nodes):
         while _round(graph, _LAST_RULES):
             pass
+    _move_biases(graph)
     for node in list(graph.nodes):
         if node.op == "BIAS":
             node.op = "ADD"
@@ -201,6 +207,8 @@ def _hoisted(graph: _Graph, node: Node) -> bool:
     reshape = graph.maker(node) if movable and isinstance(node.inputs[0], Value) else None
     if reshape is None or not reshape.squeeze or graph.only(reshape) is not node:
         return False
+    if reshape.output.shape != node.output.shape:
+        return False
     if node.op in _FUSED:
         source = graph.maker(reshape)
         if source is not None and node.op == source.activation == "RELU":
@@ -228,10 +236,10 @@ def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
 
 def _hoisted_pair(graph: _Graph, node: Node) -> bool:
     """Arithmetic of two equal reshapes goes before them."""
-    if node.op not in _ARITHMETIC or not all(isinstance(each, Value) for each in node.inputs):
+    if node.op not in _OF_TWO or not all(isinstance(each, Value) for each in node.inputs):
         return False
     one, other = graph.maker(node, 0), graph.maker(node, 1)
-    if one is None or other is None or one is other or not (one.squeeze and other.squeeze):
+    if one is None or other is None or one is other or {one.op, other.op} != {"RESHAPE"}:
         return False
     if graph.only(one) is not node or graph.only(other) is not node:
         return False
@@ -240,6 +248,10 @@ def _hoisted_pair(graph: _Graph, node: Node) -> bool:
     assert isinstance(second, Value)
     if first.shape != second.shape:
         return False
+    if len(first.shape) != len(one.output.shape) and not (one.squeeze and other.squeeze):
+        raise NotPlannedError(
+            f"layer {node.label}: not planned: two reshaped values that meet again"
+        )
     graph.feed(node, 1, second)
     graph.remove(other)
     return _swap(graph, one, node)
@@ -279,18 +291,47 @@ def _kept(graph: _Graph, node: Node) -> bool:
     return True
 
 
+def _wide(graph: _Graph, node: Node) -> bool:
+    """A dense layer between two reshapes takes the shape of the second from the first."""
+    before = graph.maker(node) if node.op == "RESHAPE" else None
+    if before is None or not before.options.get("keep_num_dims") or graph.only(before) is not node:
+        return False
+    reshape = graph.maker(before)
+    if reshape is None or reshape.op != "RESHAPE":
+        return False
+    if node.output.shape[-1] != before.output.shape[-1]:
+        return False
+    source = reshape.inputs[0]
+    assert isinstance(source, Value)
+    wide = (*node.output.shape[:-1], reshape.output.shape[-1])
+    if source.shape == wide:
+        graph.feed(before, 0, source)
+        if not graph.users.get(id(reshape.output)) and id(reshape.output) not in graph.outputs:
+            graph.remove(reshape)
+    elif graph.only(reshape) is before:
+        reshape.output.shape = wide
+        reshape.inputs[1] = Const("ints", (len(wide),), values=wide)
+        reshape.squeeze = False
+    else:
+        return False
+    graph.absorb(before, node)
+    return True
+
+
 def _folded(graph: _Graph, node: Node) -> bool:
     """Arithmetic with a constant goes into the weights behind it."""
     before = graph.maker(node) if node.op in _FOLDS else None
-    if before is None or graph.only(before) is not node or before.activation != "NONE":
+    if before is None or before.activation != "NONE":
         return False
     constant = _constant(before) if before.op in ("ADD", "SUB", "MUL") else None
     if constant is None or constant.kind == "ints":
         return False
+    if constant.shape and graph.only(before) is not node:
+        return False
     is_dense = node.op == "FULLY_CONNECTED"
     if prod(constant.shape) != 1 and not is_dense:
         return False
-    has_bias = node.inputs[-1] is not None or not is_dense
+    has_bias = not is_dense or (node.inputs[-1] is not None and not _moves_bias(graph, node))
     padded = not is_dense and node.options["padding"] != "VALID"
     if before.op != "MUL" and (padded or not has_bias):
         return False
@@ -298,8 +339,34 @@ def _folded(graph: _Graph, node: Node) -> bool:
     node.names += before.names
     node.folds.append((before.op, constant, True))
     graph.feed(node, 0, source)
-    graph.remove(before)
+    if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
+        graph.remove(before)
     return True
+
+
+def _move_biases(graph: _Graph) -> None:
+    """A dense layer's bias goes into that of the dense layer right behind it, the last first."""
+    for node in sorted(graph.nodes, key=lambda each: each.place, reverse=True):
+        if _moves_bias(graph, node):
+            behind, bias = graph.only(node), node.inputs[-1]
+            assert behind is not None
+            assert isinstance(bias, Const)
+            behind.folds.insert(0, ("BIAS", bias, True))
+            node.inputs[-1] = None
+
+
+def _moves_bias(graph: _Graph, node: Node) -> bool:
+    """Whether the bias of ``node`` becomes a part of that of the dense layer behind it."""
+    if node.op != "FULLY_CONNECTED" or node.inputs[-1] is None or node.activation != "NONE":
+        return False
+    behind = graph.only(node)
+    return (
+        node.bias_is_last
+        and behind is not None
+        and behind.op == "FULLY_CONNECTED"
+        and behind.inputs[-1] is not None
+        and behind.activation == "NONE"
+    )
 
 
 def _constant(node: Node) -> Const | None:
@@ -327,13 +394,20 @@ def _fused(graph: _Graph, node: Node) -> bool:
     constant = _constant(node)
     if constant is None or constant.kind == "ints":
         return False
-    if node.op in ("BIAS", "ADD", "SUB") and constant.shape in ((channels,), (1, channels)):
+    shapes: tuple[Shape, ...] = ((channels,), (1, channels), ())
+    if node.op in ("BIAS", "ADD", "SUB") and constant.shape in shapes:
         _give_bias(before, channels)
+        before.bias_is_last = bool(constant.shape) and _is_before_dense(graph, node)
     elif not (node.op == "MUL" and constant.shape in ((), (channels,))):
         return False
     before.folds.append((node.op, constant, False))
     graph.absorb(before, node)
     return True
+
+
+def _is_before_dense(graph: _Graph, node: Node) -> bool:
+    behind = graph.only(node)
+    return behind is not None and behind.op == "FULLY_CONNECTED"
 
 
 def _give_bias(node: Node, channels: int) -> None:
@@ -347,8 +421,9 @@ _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_shared, frozenset()),
     (_padded, frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})),
     (_hoisted, frozenset({"BIAS", *_FUSED, *_ARITHMETIC, *_MOVED})),
-    (_hoisted_pair, _ARITHMETIC),
+    (_hoisted_pair, _OF_TWO),
     (_flat, frozenset({"FULLY_CONNECTED"})),
+    (_wide, frozenset({"RESHAPE"})),
     (_fused, frozenset()),
     (_folded, _FOLDS),
 )
