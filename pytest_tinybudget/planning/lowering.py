@@ -609,6 +609,9 @@ def _permute(low: Lowering, given: Sequence[Value]) -> Value:
 
 def _transpose(low: Lowering, value: Value, order: Shape, name: str) -> Value:
     shape = [value.shape[each] for each in order]
+    moved = [each for each in order if value.shape[each] > 1]
+    if moved == sorted(moved):  # only extents of 1 change their places
+        return low.reshape(value, tuple(shape), name)
     return low.add(
         "TRANSPOSE", name, [value, Const("ints", (len(order),), values=tuple(order))], shape
     )
@@ -789,8 +792,9 @@ def _multi_head_attention(low: Lowering, given: Sequence[Value]) -> Value:
     scores_shape = (1, heads, query.shape[1], key.shape[1])
     scores = low.add("BATCH_MATMUL", "einsum/MatMul", [asked, keys], scores_shape)
     low.nodes[-3].host = low.nodes[-2].host = low.nodes[-1]
-    factor = low.number(size**-0.5)
-    scaled = low.add("MUL", "Mul", [scores, factor], scores_shape)
+    scaled = scores
+    if size > 1:
+        scaled = low.add("MUL", "Mul", [scores, low.number(size**-0.5)], scores_shape)
     weights = low.add("SOFTMAX", "Softmax", [scaled], scores_shape, beta=1.0)
     values = _transpose(low, parts["value"], order, "einsum_1/transpose")
     mixed_shape = (1, heads, query.shape[1], size)
@@ -802,6 +806,8 @@ def _multi_head_attention(low: Lowering, given: Sequence[Value]) -> Value:
 
 
 def _head(low: Lowering, value: Value, heads: int, size: int, name: str) -> Value:
+    if value.shape[-1] == 1:
+        raise low.unknown("a multi_head_attention over a single channel")
     flat = dense(low, value, heads * size, bias=True, prefix=f"{name}/")
     return _open_reshape(low, flat, (1, value.shape[1], heads, size), f"{name}/Reshape")
 

@@ -47,6 +47,7 @@ class Node:
         label: What the layer is called.
         names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
         bias_is_last: Whether nothing was between its bias and a dense layer when it got it.
+        bias_from: The dense or transposed layer before it, whose bias has become a part of its own.
         host: The node that is one with it in TensorFlow's graph, right behind it.
         folds: Operators with a constant that its weights and bias have taken in, in this order;
             ``before`` ones came before it.
@@ -71,6 +72,7 @@ class Node:
     folds: list[tuple[str, Const, bool]] = field(default_factory=list)
     names: int = 0
     bias_is_last: bool = False
+    bias_from: Node | None = None
 
     def __post_init__(self) -> None:
         self.names = len(self.name)

@@ -25,9 +25,11 @@ _FUSED = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
 _FOLDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 #: How far behind another node one comes that belongs to it.
 _NEXT = 1e-3
+#: Their bias may become a part of that of the dense layer behind them.
+_GIVES_BIAS = frozenset({"FULLY_CONNECTED", "TRANSPOSE_CONV"})
 _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 #: What changes each number by itself (``ReorderElementwiseValueOpAndMoveOp``).
-_MOVED = frozenset({"TANH", "EXP"})
+_MOVED = frozenset({"TANH", "EXP", "LOGISTIC"})
 _OF_TWO = _ARITHMETIC | {"MAXIMUM", "MINIMUM"}
 
 
@@ -126,6 +128,9 @@ def _without_reshape(graph: _Graph, node: Node) -> bool:
         graph.drop(node, source)
         return True
     before = graph.maker(node)
+    if source.shape == node.output.shape and before is not None and graph.only(before) is node:
+        graph.absorb(before, node)
+        return True
     if before is None or before.op != "RESHAPE":
         return False
     first = before.inputs[0]
@@ -200,22 +205,22 @@ def _padded(graph: _Graph, node: Node) -> bool:
 
 
 def _hoisted(graph: _Graph, node: Node) -> bool:
-    """Arithmetic with a constant, and what can be fused, goes before a reshape of ones."""
-    movable = node.op == "BIAS" or node.op in _FUSED
-    movable = movable or node.op in _MOVED
+    """Arithmetic with a constant goes before a reshape of ones, what has one operand before any."""
+    alone = node.op in _FUSED or node.op in _MOVED
+    movable = alone or node.op == "BIAS"
     movable = movable or (node.op in _ARITHMETIC and _constant(node) is not None)
     reshape = graph.maker(node) if movable and isinstance(node.inputs[0], Value) else None
-    if reshape is None or not reshape.squeeze or graph.only(reshape) is not node:
+    if reshape is None or reshape.op != "RESHAPE" or graph.only(reshape) is not node:
+        return False
+    if not (reshape.squeeze or alone):
         return False
     if reshape.output.shape != node.output.shape:
         return False
     if node.op in _FUSED:
         source = graph.maker(reshape)
-        if source is not None and node.op == source.activation == "RELU":
+        if source is not None and node.op == source.activation:
             graph.absorb(reshape, node)
             return True
-        if source is None or source.op not in _ACTIVE or source.activation != "NONE":
-            return False
     return _swap(graph, reshape, node)
 
 
@@ -351,13 +356,15 @@ def _move_biases(graph: _Graph) -> None:
             behind, bias = graph.only(node), node.inputs[-1]
             assert behind is not None
             assert isinstance(bias, Const)
-            behind.folds.insert(0, ("BIAS", bias, True))
+            if not any(op == "BIAS" for op, _, _ in node.folds):  # it has come with the layer
+                node.folds.insert(0, ("BIAS", bias, False))
+            behind.bias_from = node
             node.inputs[-1] = None
 
 
 def _moves_bias(graph: _Graph, node: Node) -> bool:
     """Whether the bias of ``node`` becomes a part of that of the dense layer behind it."""
-    if node.op != "FULLY_CONNECTED" or node.inputs[-1] is None or node.activation != "NONE":
+    if node.op not in _GIVES_BIAS or node.inputs[-1] is None or node.activation != "NONE":
         return False
     behind = graph.only(node)
     return (
@@ -380,7 +387,7 @@ def _fused(graph: _Graph, node: Node) -> bool:
     if before is None or graph.only(before) is not node:
         return False
     if node.op in _FUSED:
-        if node.op == "RELU" and "RELU" in (before.op, before.activation):
+        if node.op in (before.op, before.activation):
             graph.absorb(before, node)
             return True
         if before.op not in _ACTIVE or before.activation != "NONE":

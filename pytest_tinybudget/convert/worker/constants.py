@@ -85,6 +85,10 @@ def fold(
     found: dict[int, NDArray[np.float32]] = {}
     for node in nodes:
         weights, bias = _folded(node, constants)
+        if node.bias_from is not None:
+            _, moved = _folded(node.bias_from, constants)
+            if moved is None or moved.any():  # the order of sums of the product is not known
+                raise _unknown(node, "a bias of two layers")
         if node.op == "FULLY_CONNECTED" and bias is not None and not bias.any():
             node.inputs[-1] = None  # the converter leaves out a bias of zeros
         for operand in node.inputs:
