@@ -120,7 +120,7 @@ def test_a_missing_tag_is_an_error_that_offers_the_nearest(
 ) -> None:
     declare(folder, SINCE.replace("v1.2", "v1.20"))
     assert check() == 2
-    assert "v1.20: no such commit in" in capsys.readouterr().out
+    assert "max_increase since v1.20: no such commit in" in capsys.readouterr().out
     (result,) = results()
     assert result["outcome"] == "error"
     assert result["headline"].endswith("; did you mean 'v1.2'?")

@@ -26,6 +26,7 @@ from sarif_pydantic import Sarif
 
 from pytest_tinybudget import cli
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.baseline.compare import compare
 from pytest_tinybudget.report import codequality
 from pytest_tinybudget.report import csv as csv_report
 from pytest_tinybudget.report import digest
@@ -34,6 +35,7 @@ from pytest_tinybudget.report import junit
 from pytest_tinybudget.report import openmetrics
 from pytest_tinybudget.report import sarif
 from pytest_tinybudget.results import writer
+from pytest_tinybudget.results.reader import own_results
 from pytest_tinybudget.results.types import PairResult
 
 
@@ -419,3 +421,25 @@ def test_reports_name_files_as_the_repository_does_wherever_it_is_checked_out(
     assert issue["location"]["path"] == "sub/tinybudget.toml"
     (issue,) = json.loads(formats.render("gitlab-codequality", below, root=tmp_path))
     assert issue["location"]["path"] == "tinybudget.toml"
+
+
+def test_the_digest_of_forty_failing_pairs_is_below_twenty_kilobytes() -> None:
+    """As large as it gets: two sizes over and grown, warnings, and names of usual length."""
+    boards = ("arduino-nano-33-ble", "raspberry-pi-pico", "esp32", "stm32f746g-discovery")
+    sizes = (measure("flash", 300 * KB, 256 * KB), measure("ram", 300 * KB, 256 * KB))
+    results = [
+        over(f"keyword_spotting_{number}", board, measures=sizes, id=f"t.toml::m{number}::{board}")
+        for number in range(10)
+        for board in boards
+    ]
+    comparison = compare(own_results(results, "commit 1a2b"), own_results(results, ""))
+    text = digest.render(results, comparison)
+    assert len(json.loads(text)["results"]) == 40
+    assert len(text.encode()) < 20_000
+
+
+def test_the_digest_names_the_file_where_there_are_several() -> None:
+    twins = [over(id="a/tinybudget.toml::kws::b"), over(id="b/tinybudget.toml::kws::b")]
+    files = {each["file"] for each in json.loads(digest.render(twins))["results"]}
+    assert files == {"a/tinybudget.toml", "b/tinybudget.toml"}
+    assert "file" not in json.loads(digest.render(twins[:1]))["results"][0]

@@ -169,7 +169,10 @@ def at_revision(
     start = declaration.parent.resolve()
     selected, _ = declared_in(start, [declaration.name], start, boards)
     run = Run([declaration.name], selected, start, boards)
-    return base_of(revision, run, measure)
+    try:
+        return base_of(revision, run, measure)
+    except TinybudgetError as error:
+        raise TinybudgetError(f"max_increase since {error.message}", code=error.code) from None
 
 
 def base_in(folders: Sequence[Path], head: Results) -> Baseline:

@@ -201,7 +201,7 @@ def _of_model(
     verdicts = {
         target: (each.outcome, msgspec.json.encode(each).decode())
         for target, each in fresh.items()
-        if each.outcome in ("fits", "warns")
+        if each.outcome in ("fits", "warns") and not each.accepted  # an agreement ends
     }
     if not (verdicts and files and len(hashes) == 1):
         return nothing

@@ -49,14 +49,21 @@ def render(results: Sequence[PairResult], comparison: Comparison | None = None) 
         "informational": sum(each.failed and each.informational for each in results),
         "warned": sum(result.outcome == "warns" for result in results),
     }
-    lines = [json.dumps(_pair(row), separators=(",", ":")) for row in rows]
+    several = len({_file(row) for row in rows}) > 1
+    lines = [json.dumps(_pair(row, several=several), separators=(",", ":")) for row in rows]
     start = json.dumps(head, separators=(",", ":"))[:-1]
     return f'{start},"results":[\n' + ",\n".join(lines) + "\n]}\n"
 
 
-def _pair(row: Row) -> dict[str, object]:
+def _file(row: Row) -> str:
+    return row.result.id.partition("::")[0]
+
+
+def _pair(row: Row, *, several: bool) -> dict[str, object]:
+    """A pair; of ``several`` declarations with the file of its own, so that names are clear."""
     pair = row.result
     found: dict[str, object] = {
+        **({"file": _file(row)} if several else {}),
         "model": pair.model,
         "board": pair.board,
         "outcome": "gone" if row.is_gone else pair.outcome,
