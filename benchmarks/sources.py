@@ -89,7 +89,7 @@ def _row(source: Path, given: argparse.Namespace) -> str:
 
 def _told(pair: dict[str, Any]) -> str:
     if pair["outcome"] == "error":
-        return f"error: {pair['error']}"
+        return "; ".join(["error: " + pair["headline"], *pair["reasons"]])
     sizes = pair["arena"]["required"], pair["flash"]["used"], pair["model"]["bytes"]
     errors = [
         note.partition(": ")[2].partition(" error")[0]
