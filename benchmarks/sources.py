@@ -88,7 +88,7 @@ def _row(source: Path, given: argparse.Namespace) -> str:
 
 
 def _told(pair: dict[str, Any]) -> str:
-    if pair["outcome"] == "error":
+    if pair["outcome"] == "error" or pair["arena"] is None:
         return "; ".join(["error: " + pair["headline"], *pair["reasons"]])
     sizes = pair["arena"]["required"], pair["flash"]["used"], pair["model"]["bytes"]
     errors = [

@@ -823,6 +823,24 @@ def _project(folder: Path) -> Target:
     return Target("project", corpus, read, mutate)
 
 
+def _onnx(folder: Path) -> Target:
+    from test_onnx import onnx_model
+
+    from pytest_tinybudget.convert.onnx_nodes import onnx_nodes
+
+    path = folder / "model.onnx"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        nodes = onnx_nodes(path)
+        assert all(len(each.op_type) <= len(content) for each in nodes)
+        if not nodes:
+            raise TinybudgetError("no operators are found in it")
+
+    corpus = [onnx_model(("Conv", "first"), ("LSTM", "/body/cell")), onnx_model(("Relu", ""))]
+    return Target("onnx", corpus, read, mutated_bytes)
+
+
 TARGETS: dict[str, Callable[[Path], Target]] = {
     "tflite": _tflite,
     "c_source": _c_source,
@@ -841,5 +859,6 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "image": _image,
     "arrays": _arrays,
     "keras": _keras,
+    "onnx": _onnx,
     "project": _project,
 }

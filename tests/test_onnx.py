@@ -28,6 +28,7 @@ from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.layout import channels_last
 from pytest_tinybudget.convert.layout import source_shape
+from pytest_tinybudget.convert.onnx_nodes import onnx_nodes
 from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import kind_of
@@ -117,6 +118,59 @@ def failure(project: Path, **more: object) -> ConversionError:
     with pytest.raises(ConversionError) as error:
         convert(project, **more)
     return error.value
+
+
+# What is told before the command runs
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of bytes of a message of Protocol Buffers, shorter than 128."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def onnx_model(*nodes: tuple[str, str]) -> bytes:
+    """An ONNX model of nodes, a type and a name each, with a weight that is skipped."""
+    written = [
+        field(1, field(1, b"x") + field(3, name.encode()) + field(4, kind.encode()))
+        for kind, name in nodes
+    ]
+    return b"\x08\x07" + field(7, b"".join(written) + field(5, b"\xff" * 40)) + field(8, b"")
+
+
+@needs_quantizer
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_recurrent_layer_is_refused_before_the_command_runs(project: Path, kind: str):
+    (project / "kws.onnx").write_bytes(onnx_model(("Transpose", ""), (kind, "/body/cell")))
+    command(project, "(here / 'ran').touch(); write()")
+
+    error = failure(project)
+
+    assert error.message == (
+        f"kws.onnx: {kind} /body/cell: onnx2tf 1.29.24 makes nothing that TFLM runs of it"
+    )
+    assert any(".keras" in line for line in error.details)
+    assert any(".pt2" in line for line in error.details)
+    assert not (project / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no ONNX at all", onnx_model(("LSTM", "cell"))[:-60], b"\x3a\xff\xff\x7f"]
+)
+def test_a_file_that_is_no_onnx_model_has_no_nodes(tmp_path: Path, content: bytes):
+    path = tmp_path / "kws.onnx"
+    path.write_bytes(content)
+
+    assert onnx_nodes(path) == []
+
+
+def test_nodes_are_read_past_other_fields(tmp_path: Path):
+    path = tmp_path / "kws.onnx"
+    path.write_bytes(onnx_model(("Conv", "first"), ("Relu", "")))
+
+    assert [(each.op_type, each.name) for each in onnx_nodes(path)] == [
+        ("Conv", "first"),
+        ("Relu", ""),
+    ]
 
 
 # The command

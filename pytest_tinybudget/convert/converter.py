@@ -358,7 +358,7 @@ def _refusal(request: Request, unplanned: str) -> ConversionError | None:
     """Why no worker is asked: packages are missing, or TFLM would refuse what it made."""
     kind = kind_of(request.source)
     return missing_packages(kind, request.shown, request.settings, unplanned) or refusal(
-        request.source, kind, request.shown, request.settings.activations
+        request.source, kind, request.shown, request.settings
     )
 
 

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.onnx2tf import NAME
+from pytest_tinybudget.convert.onnx2tf import version_of
+from pytest_tinybudget.convert.onnx_nodes import onnx_nodes
+from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import Kind
 from pytest_tinybudget.graph.model import Model
 
 
-def refusal(
-    source: Path, kind: Kind, shown: str, activations: Literal["int8", "int16"]
-) -> ConversionError | None:
+#: What onnx2tf cannot make a file of that TFLM runs, by the first number of its version.
+_ONNX_REFUSED = {1: ("LSTM", "GRU"), 2: ("GRU",)}
+
+
+def refusal(source: Path, kind: Kind, shown: str, settings: Conversion) -> ConversionError | None:
     """Why the source at ``source`` is not worth converting; ``None`` where nothing is known."""
+    if kind == "onnx":
+        return _onnx_refusal(source, shown, settings)
     if kind != "tflite":
         return None
     from pytest_tinybudget.graph.tflite import load_model
 
     try:
-        found = list(_int4_dense(load_model(source, shown), activations))
+        found = list(_int4_dense(load_model(source, shown), settings.activations))
     except ModelError:
         return None  # whoever reads it next says what is wrong with it
     if not found:
@@ -38,7 +45,27 @@ def refusal(
     )
 
 
-def _int4_dense(model: Model, activations: Literal["int8", "int16"]) -> Iterator[str]:
+def _onnx_refusal(source: Path, shown: str, settings: Conversion) -> ConversionError | None:
+    """Recurrent layers, which onnx2tf takes many seconds to fail on, or to unroll in vain."""
+    version = version_of(settings.onnx_command, settings.root)
+    known = _ONNX_REFUSED.get(int(version.partition(".")[0] or 0), ())
+    found = [each for each in onnx_nodes(source) if each.op_type in known]
+    if not found:
+        return None
+    first = found[0]
+    named = f" {printable(first.name, limit=80)}" if first.name else ""
+    more = f" and {len(found) - 1} more recurrent layers" if len(found) > 1 else ""
+    return ConversionError(
+        f"{shown}: {first.op_type}{named}{more}: {NAME} {version} makes nothing that TFLM runs "
+        "of it",
+        details=(
+            "build it in Keras and declare the .keras file: an LSTM is one operator there",
+            "or export the PyTorch module as .pt2, and take the last state instead of all steps",
+        ),
+    )
+
+
+def _int4_dense(model: Model, activations: str) -> Iterator[str]:
     """Dense layers whose INT4 weights stay as they are, in a form that TFLM refuses.
 
     ``Prepare`` of its kernel takes them with INT8 activations and one scale alone
