@@ -292,15 +292,17 @@ function treemap(area, root, limit) {
 
   function tile(node, trail, box) {
     const [x, y, width, height] = box;
-    const grew = node[4] !== null && (node[1] - node[4]) * 1000 >= root[1] && !node[5].length;
+    const more = node[4] === null ? 0 : node[1] - node[4];
+    const grew = more * 1000 >= root[1] && !node[5].length;
     const button = put(map, "button", { type: "button", tabindex: "-1",
       class: `k-${node[2]}${node[5].length ? " grp" : ""}${grew ? " grew" : ""}`,
       "aria-label": words(node, trail) });
     if (width > 34 && height > 15) {
       const below = height > 34 && !node[5].length;
-      put(button, "span", {}, below ? node[0] : `${node[0]} ${size(node[1])}`);
+      const changed = node[5].length && Math.abs(more) * 1000 >= root[1] ? ` (${delta(more)})` : "";
+      put(button, "span", {}, below ? node[0] : `${node[0]} ${size(node[1])}${changed}`);
       if (below) put(button, "span", {}, size(node[1]));
-      if (grew && height > 52) put(button, "span", {}, delta(node[1] - node[4]));
+      if (grew && height > 52) put(button, "span", {}, delta(more));
     }
     Object.assign(button.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
     button.addEventListener("focus", () => { rove(button); tell(node, trail); });
