@@ -17,6 +17,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +129,8 @@ def _conversion(first: int, middle: int, last: int) -> Callable[[], object]:
         converter.representative_dataset = lambda: [[np.zeros((1, *INPUT), np.float32)]]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-        return converter.convert()
+        with redirect_stdout(StringIO()):  # it tells of each conversion
+            return converter.convert()
 
     return convert
 

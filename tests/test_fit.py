@@ -14,6 +14,7 @@ import pytest
 
 from pytest_tinybudget import TinybudgetError
 from pytest_tinybudget import fit
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.fitting import render
 from pytest_tinybudget.fitting.page import _scale
@@ -80,6 +81,8 @@ def test_a_candidate_takes_what_the_gate_says_of_its_layers(
         assert on.fits == (pair["outcome"] in ("fits", "warns"))
         assert on.ram == pair["ram"]["used"]
         assert on.flash == pair["flash"]["used"]
+        said = f"names in the trained file may take up to {format_size(candidate.names)} more flash"
+        assert said in json.dumps(pair)
 
 
 def test_the_free_sizes_are_all_combinations_and_a_name_is_one_number_in_all_places() -> None:

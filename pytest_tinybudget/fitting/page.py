@@ -17,16 +17,12 @@ from pytest_tinybudget.fitting.result import Candidate
 from pytest_tinybudget.fitting.result import Decides
 from pytest_tinybudget.fitting.result import Fit
 from pytest_tinybudget.fitting.result import decider
+from pytest_tinybudget.fitting.result import said_of_names
 from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.svg import DARK
 from pytest_tinybudget.report.svg import LIGHT
 
 
-#: What holds of every figure.
-ESTIMATED = (
-    "Sizes are those of plans, margins included; names and metadata of a trained file may add 1 KB "
-    "of flash. Times are estimates, the upper end of a range."
-)
 #: So many rows of a front are open; the others unfold.
 _OPEN_ROWS = 12
 #: The plot in its own units, which the width of the page scales.
@@ -167,7 +163,8 @@ def _footer(found: Fit) -> str:
     more, less = (", ".join(each) or "of nothing" for each in (found.maximize, found.minimize))
     lines = [
         f"The front: most {more}; least {less}. Nothing that fits beats one of it in all of these.",
-        ESTIMATED,
+        f"Sizes are those of plans, margins included: {said_of_names(found)}.",
+        "Times are estimates, the upper end of a range.",
         "1 KB = 1024 B. Written by pytest-tinybudget.",
     ]
     if found.dense_for:

@@ -14,10 +14,10 @@ from pytest_tinybudget.fitting.page import page as html_page
 from pytest_tinybudget.fitting.result import SCHEMA
 from pytest_tinybudget.fitting.result import Candidate
 from pytest_tinybudget.fitting.result import Fit
+from pytest_tinybudget.fitting.result import said_of_names
 
 
 _ROWS_OF_A_BOARD = 12
-_ESTIMATED = "sizes are those of plans; names and metadata of a trained file may add 1 KB"
 
 
 def text(found: Fit, *, every: bool = False) -> str:
@@ -44,7 +44,7 @@ def text(found: Fit, *, every: bool = False) -> str:
                  f"least {', '.join(found.minimize) or 'of nothing'}")  # fmt: skip
     if found.dense_for:
         lines.append(f"dense layers have one scale each, for {found.dense_for}")
-    lines.append(_ESTIMATED)
+    lines.append(f"sizes are those of plans: {said_of_names(found)}")
     return "\n".join(lines) + "\n"
 
 
@@ -87,12 +87,13 @@ def as_csv(found: Fit) -> str:
     names = list(found.candidates[0].chosen) if found.candidates else []
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    figures = ("parameters", "macs", "arena", "ram", "flash", "seconds")
+    figures = ("parameters", "macs", "arena", "ram", "flash", "names", "seconds")
     writer.writerow(["board", *names, *figures, "fits", "on_front", "tightest", "peak_layer"])
     fronts = {board: set(indices) for board, indices in found.front.items()}
     for index, candidate in enumerate(found.candidates):
         for on in candidate.boards:
-            sizes = (candidate.parameters, candidate.macs, on.arena, on.ram, on.flash)
+            sizes = [candidate.parameters, candidate.macs, on.arena, on.ram, on.flash]
+            sizes.append(candidate.names)
             seconds = "" if on.seconds is None else f"{on.seconds:.9g}"
             said = (str(on.fits).lower(), str(index in fronts[on.board]).lower())
             layer = "" if on.peak_layer < 0 else on.peak_layer

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from pytest_tinybudget.base.fields import about
 from pytest_tinybudget.base.fields import size
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.results.json_schema import DIALECT
 from pytest_tinybudget.results.json_schema import closed
 
@@ -67,6 +68,13 @@ class Candidate(Struct, frozen=True):
     ]
     parameters: Annotated[int, about("Numbers that training sets.", least=0)]
     macs: Annotated[int, about("Multiply-accumulates of an inference.", least=0)]
+    names: Annotated[
+        int,
+        size(
+            "How much more flash the names in its trained file may take at most; none where the "
+            "file is stripped."
+        ),
+    ]
     boards: Annotated[tuple[OnBoard, ...], about("What it takes on each board.")]
 
 
@@ -117,6 +125,15 @@ class Fit(Struct, frozen=True):
             "that."
         ),
     ] = ""
+
+
+def said_of_names(found: Fit) -> str:
+    """What plans leave open of flash."""
+    most = max((each.names for each in found.candidates), default=0)
+    return (
+        f"names in the trained file may take up to {format_size(most)} more flash, and none with "
+        "strip = true"
+    )
 
 
 def decider(metric: str) -> str:

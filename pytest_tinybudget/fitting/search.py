@@ -47,6 +47,7 @@ from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.planning.bounds import bytes_of_names
 from pytest_tinybudget.planning.plan import planned_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.speed.latency import latency_of
@@ -157,7 +158,8 @@ def _candidates(
 
 def _measured(model: Model, chosen: dict[str, int], places: Iterable[_Place]) -> Candidate:
     boards = tuple([_on_board(model, place) for place in places])
-    return Candidate(chosen, _parameters(model), total_macs(model), boards)
+    names = bytes_of_names(model)
+    return Candidate(chosen, _parameters(model), total_macs(model), names, boards)
 
 
 def _parameters(model: Model) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -82,13 +83,17 @@ class Node:
         return (each for each in self.inputs if isinstance(each, Value))
 
 
-def ordered(nodes: list[Node], inputs: Iterable[Value]) -> list[Node]:
+def ordered(nodes: list[Node], inputs: Sequence[Value]) -> list[Node]:
     """``nodes`` in the order in which TensorFlow's importer brings them.
 
     It is the reverse of the order in which a depth-first search leaves them that begins at inputs
     and constants, the last by name first (tensorflow/core/graph/algorithm.cc,
     ``GetReversePostOrder`` with a comparator of names).
     """
+    if _is_chain(nodes, inputs):
+        for place, node in enumerate(nodes):
+            node.place = place
+        return list(nodes)
     users: dict[int, list[Node]] = {}
     roots: list[tuple[str, list[Node]]] = []
     for node in nodes:
@@ -122,6 +127,19 @@ def ordered(nodes: list[Node], inputs: Iterable[Value]) -> list[Node]:
         if node.host is not None:
             node.place = node.host.place - 0.5 + number / (2 * len(nodes) + 1)
     return sorted(left, key=lambda each: each.place)
+
+
+def _is_chain(nodes: list[Node], inputs: Sequence[Value]) -> bool:
+    """Whether each node takes what the one before it computes, so that there is one order."""
+    if len(inputs) != 1:
+        return False
+    before = inputs[0]
+    for node in nodes:
+        values = [each for each in node.inputs if isinstance(each, Value)]
+        if len(values) != 1 or values[0] is not before or node.host is not None:
+            return False
+        before = node.output
+    return True
 
 
 def _name(node: Node) -> str:
