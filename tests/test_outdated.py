@@ -15,6 +15,7 @@ from modelmaker import Graph
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
@@ -732,3 +733,31 @@ def test_a_table_for_each_scale_runs_in_the_interpreter_and_is_not_refused(
     found = outputs(sys.executable, path, 1)
     right = [total * 0.125 * part for part in (0.01, 0.02, 0.04, 0.08)]
     assert found == pytest.approx(right, abs=1)
+
+
+# Weights that only a build with USE_TFLM_COMPRESSION unpacks.
+
+
+def compressed(data: bytes) -> bytes:
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 8))
+    weights = graph.tensor((4, 8), data=data, scale=0.01)
+    result = graph.tensor((1, 4))
+    graph.operator("FULLY_CONNECTED", (source, weights, -1), (result,))
+    graph.output(result)
+    maker.metadata["COMPRESSION_METADATA"] = bytes(32)
+    return maker.build()
+
+
+def test_packed_weights_of_a_compressed_model_are_told_as_what_they_are() -> None:
+    with pytest.raises(ModelError, match="built with USE_TFLM_COMPRESSION") as raised:
+        read_model(compressed(bytes(8)), "model")
+    assert "insert TFLM_DECODE operators" in str(raised.value)
+
+
+def test_a_compressed_model_that_can_be_read_gets_no_verdict() -> None:
+    model = read_model(compressed(bytes(32)), "model")
+    (refusal,) = simulate(model, RUNTIMES["m4_ref"]).refusals
+    assert refusal.stage == "wrong"
+    assert "of which nothing was measured here" in refusal.reason

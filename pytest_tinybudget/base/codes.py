@@ -70,12 +70,13 @@ CODES: dict[str, Code] = {
     ),
     "TB012": Code(
         "this version of TFLM computes the model wrongly",
-        "A kernel of the version of TFLM that the firmware is built with has a fault that a later "
-        "version mended. The device would load and run the model, show no error, and compute "
-        "other results than TensorFlow Lite.",
-        "The headline names the operator, what it does wrongly, and the commit that mended it, "
-        "with the first releases that have it. Flash one of these, or convert the model so that "
-        "it does without: `per_channel_dense = false` for dense layers.",
+        "A kernel of the version of TFLM, or of its kernel library (CMSIS-NN, esp-nn), that the "
+        "firmware is built with has a fault that a later version mended. The device would load and "
+        "run the model, show no error, and compute other results than TensorFlow Lite. `(by "
+        "history, not measured)` marks what was read in the sources and seen nowhere.",
+        "The headline names the operator, what it does wrongly, and the commit or release that "
+        "mended it. Flash one that has it, or convert the model so that it does without: "
+        "`per_channel_dense = false` for dense layers of a float source.",
     ),
     "TB020": Code(
         "fits, but misses a requirement",

@@ -16,6 +16,8 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.graph.tflite import COMPRESSED
+from pytest_tinybudget.graph.tflite import COMPRESSION_METADATA
 
 
 def misread(model: Model, running: frozenset[int]) -> Iterator[Refusal]:
@@ -23,6 +25,9 @@ def misread(model: Model, running: frozenset[int]) -> Iterator[Refusal]:
 
     ``running`` are the subgraphs that ``Invoke`` may reach. Tensors of others are never used.
     """
+    if COMPRESSION_METADATA in model.metadata:
+        # Whatever its build: what unpacking keeps and asks for is not counted.
+        yield Refusal("wrong", "", 0, -1, COMPRESSED)
     for graph in model.subgraphs:
         if graph.index in running:
             yield from _unreadable(graph)

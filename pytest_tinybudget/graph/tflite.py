@@ -42,6 +42,15 @@ MAX_ELEMENTS = 2**40
 #: Tensors with more dimensions are refused: TFLM's RuntimeShape holds 6.
 MAX_RANK = 16
 
+#: The metadata of weights packed for look-up tables that only special builds of TFLM unpack.
+COMPRESSION_METADATA = "COMPRESSION_METADATA"
+#: What is said of a model that has it.
+COMPRESSED = (
+    "the model is compressed for a TFLM built with USE_TFLM_COMPRESSION, of which nothing was"
+    " measured here: compress it anew by the tools of tflite-micro 2026, which insert TFLM_DECODE"
+    " operators, or leave it uncompressed"
+)
+
 _IDENTIFIER = b"TFL3"
 _NO_QUANTIZATION = Quantization()
 #: Tables of the union ``QuantizationDetails``, which say more than scale and zero point.
@@ -139,6 +148,7 @@ class _Reader:
         self.types = self.schema.enums["TensorType"]
         self.buffers: list[memoryview] = []
         self.external: set[int] = set()
+        self.compressed = False
         self.codes: list[tuple[str, int, bool, int]] = []
         self.quantizations: dict[int, Quantization] = {0: _NO_QUANTIZATION}
 
@@ -152,6 +162,8 @@ class _Reader:
         if version != SCHEMA_VERSION:
             self.fail(f"schema version {version} is not supported (expected {SCHEMA_VERSION})")
         self._read_buffers(buffers)
+        found = self._metadata(metadata)
+        self.compressed = COMPRESSION_METADATA in found
         self.codes = [self._operator_code(position) for position in flat.tables(operator_codes)]
         graphs = tuple(
             self._subgraph(index, position) for index, position in enumerate(flat.tables(subgraphs))
@@ -167,7 +179,7 @@ class _Reader:
             schema_version=version,
             description=flat.string(description),
             subgraphs=graphs,
-            metadata=self._metadata(metadata),
+            metadata=found,
             signatures=tuple(
                 self._signature(position, graphs) for position in flat.tables(signatures)
             ),
@@ -283,6 +295,7 @@ class _Reader:
                 f"tensor {tensor.index} '{printable(tensor.name)}' ({tensor.type}"
                 f" {list(tensor.shape)}) needs {tensor.bytes:,} bytes of data,"
                 f" its buffer {tensor.buffer} has {stored:,}"
+                + (f": {COMPRESSED}" if self.compressed else "")
             )
 
     def _quantization(self, position: int) -> Quantization:
