@@ -129,7 +129,7 @@ def test_files_that_say_what_is_flashed_are_looked_at_in_each_run(runs: Runs) ->
 
 def test_other_code_of_the_package_judges_anew(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.run()
-    monkeypatch.setattr(kept, "code_fingerprint", lambda _folder, _rooms: "other")
+    monkeypatch.setattr(kept, "code_stamps", lambda _rooms: "other")
     assert runs.judged() == [*KWS, *VAD]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -19,6 +20,9 @@ WHOLE_PACKAGE = ("",)
 _CODE, _MOST_STATES = "code-", 16
 PACKAGE = Path(__file__).parents[1]
 
+#: Path, size, times and number of a file.
+_File = tuple[str, int, int, int, int]
+
 
 def code_fingerprint(folder: Path, rooms: tuple[str, ...]) -> str:
     """A hash of the code and the tables of ``rooms``, by their contents.
@@ -27,8 +31,7 @@ def code_fingerprint(folder: Path, rooms: tuple[str, ...]) -> str:
     each run.
     """
     found = list(_code_files(rooms))
-    stamps = hashlib.sha256(repr(found).encode(errors="surrogateescape"))
-    remembered = folder / f"{_CODE}{stamps.hexdigest()}"
+    remembered = folder / f"{_CODE}{_stamps(found)}"
     with suppress(OSError, ValueError):
         known = remembered.read_text(encoding="ascii")
         if len(known) == 64:
@@ -42,6 +45,18 @@ def code_fingerprint(folder: Path, rooms: tuple[str, ...]) -> str:
     return fingerprint
 
 
+def code_stamps(rooms: tuple[str, ...]) -> str:
+    """A hash of the names, sizes and times of the code and the tables of ``rooms``.
+
+    No file is read; the same code that is installed anew has another one.
+    """
+    return _stamps(list(_code_files(rooms)))
+
+
+def _stamps(found: Sequence[_File]) -> str:
+    return hashlib.sha256(repr(found).encode(errors="surrogateescape")).hexdigest()
+
+
 def _remember(path: Path, text: str) -> None:
     """Write ``text`` to ``path``, and let go of states of the code beyond the last few."""
     with suppress(TinybudgetError, OSError):
@@ -51,7 +66,7 @@ def _remember(path: Path, text: str) -> None:
             old.unlink(missing_ok=True)
 
 
-def _code_files(rooms: tuple[str, ...]) -> Iterator[tuple[str, int, int, int, int]]:
+def _code_files(rooms: tuple[str, ...]) -> Iterator[_File]:
     """The files of ``rooms`` with size, times and number, in one order, compiled ones left out.
 
     The second time is that of a change as the system has it: tools may set the first one to what

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_tinybudget.base.code_state import WHOLE_PACKAGE
-from pytest_tinybudget.base.code_state import code_fingerprint
+from pytest_tinybudget.base.code_state import code_stamps
 from pytest_tinybudget.detection.state import state_of as project_state
 from pytest_tinybudget.gate.kept_verdicts import KeptDeclaration
 from pytest_tinybudget.gate.kept_verdicts import KeptModel
@@ -110,7 +110,7 @@ class Seen:
         if project is None:
             return None
         if _CODE not in config.stash:
-            config.stash[_CODE] = code_fingerprint(earlier_verdicts().folder, WHOLE_PACKAGE)
+            config.stash[_CODE] = code_stamps(WHOLE_PACKAGE)
         rules = (setting(config, f"tinybudget_{name}") for name in ("strict", "informational"))
         paths = (self.path, config.rootpath, Path.cwd())  # which are in texts
         parts = (*map(str, (*paths, *rules)), self._file, _artifacts(config), sys.version)
