@@ -18,6 +18,11 @@ from pytest_tinybudget.artifacts.golden import Golden
 from pytest_tinybudget.artifacts.golden import Values
 from pytest_tinybudget.artifacts.golden import render_header
 from pytest_tinybudget.artifacts.golden import render_program
+from pytest_tinybudget.base.errors import DeclarationError
+from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.gate.pipeline import Gate
+from pytest_tinybudget.results.types import PairResult
 
 
 needs_tflm = pytest.mark.skipif(find_spec("tflite_micro") is None, reason="needs TFLM's wheel")
@@ -234,3 +239,71 @@ def test_the_least_integers_and_every_float_are_exact_in_c(tmp_path: Path):
     done = subprocess.run([str(tmp_path / "main")], capture_output=True, check=True)
 
     assert done.stdout == b"".join(array.tobytes() for array in numbers.values())
+
+
+def checked(path: str) -> list[PairResult]:
+    """The results of a declaration, with files for the firmware that nobody asked for."""
+    declared = pairs(path, load_declaration(Path(path)))
+    return [Gate().check(each, each.project.artifacts) for each in declared]
+
+
+DECLARED = """\
+[models.sum]
+source = "sum.tflite"
+boards = ["arduino-nano-33-ble"]
+artifacts = ["golden"]
+golden = { samples = 2, tolerance = 1 }
+"""
+
+
+@needs_tflm
+def test_a_declaration_writes_what_the_command_writes(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TINYBUDGET_CACHE", str(folder / "cache"))
+    by_command = write("--name", "sum", "--samples", "2", "--tolerance", "1")
+    Path("tinybudget.toml").write_text(DECLARED, encoding="utf-8")
+    made = []
+    for _ in range(2):  # made, and taken from the cache
+        assert cli.main(["check", "--artifacts", "out"]) == 0
+        made.append(Path("out/sum_golden.h").read_text("ascii"))
+        shutil.rmtree("out/")
+        monkeypatch.setattr("pytest_tinybudget.evaluation.golden.golden_vectors", None)
+
+    capsys.readouterr()
+    assert made == [by_command, by_command]
+
+
+def test_without_the_interpreter_the_c_files_are_written_and_a_warning_says_what_is_missing(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    text = DECLARED.replace('["golden"]', '["c", "golden"]').replace(
+        "[models", '[defaults]\nartifacts = "out"\n[models'
+    )
+    Path("tinybudget.toml").write_text(text, encoding="utf-8")
+
+    results = checked("tinybudget.toml")
+
+    assert [each.outcome for each in results] == ["warns"]
+    assert any("golden vectors need TFLM" in each for each in results[0].warnings)
+    assert sorted(path.name for path in Path("out").iterdir())[:1] == ["sum_interpreter.h"]
+    assert cli.main(["check", "--artifacts", "out"]) == 2
+    assert "golden vectors need TFLM" in capsys.readouterr().out
+
+
+def test_golden_options_that_write_nothing_are_an_error(folder: Path):
+    Path("tinybudget.toml").write_text(DECLARED.replace('["golden"]', '["c"]'), encoding="utf-8")
+
+    with pytest.raises(DeclarationError, match="has no effect without") as caught:
+        load_declaration(Path("tinybudget.toml"))
+
+    assert "golden" in str(caught.value)
+
+
+def test_golden_data_that_is_not_there_is_told_with_its_key(folder: Path):
+    text = DECLARED.replace("samples = 2", 'data = "nowhere.npz"')
+    Path("tinybudget.toml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(DeclarationError, match=r"no such file: 'nowhere\.npz'"):
+        load_declaration(Path("tinybudget.toml"))

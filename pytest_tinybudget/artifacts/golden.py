@@ -59,6 +59,16 @@ class Golden(Struct, frozen=True):
         return len(self.outputs[0].samples)
 
 
+def render_golden(golden: Golden, header: str) -> dict[str, bytes]:
+    """The header, called ``header``, and the test program beside it: contents by file name.
+
+    Raises:
+        TinybudgetError: a tensor has a type without one in C, or a number is not finite.
+    """
+    program = f"{header.rpartition('.')[0]}_test.c"
+    return {header: render_header(golden), program: render_program(golden, header)}
+
+
 def render_header(golden: Golden) -> bytes:
     """The header with the arrays.
 

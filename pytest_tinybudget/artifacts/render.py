@@ -18,8 +18,9 @@ from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.firmware import Firmware
 
 
-#: What may be asked for of a model: the firmware's files, or the model's own.
-Kind = Literal["c", "tflite"]
+#: What may be asked for of a model: the firmware's files, the model's own, or golden vectors, which
+#: are made from what an interpreter gave (``golden.py``).
+Kind = Literal["c", "tflite", "golden"]
 
 
 def render(

@@ -72,8 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: an option, the model or the data is wrong, or a file cannot be written.
     """
-    from pytest_tinybudget.artifacts.golden import render_header
-    from pytest_tinybudget.artifacts.golden import render_program
+    from pytest_tinybudget.artifacts.golden import render_golden
     from pytest_tinybudget.base.files import write
     from pytest_tinybudget.evaluation.golden import golden_vectors
 
@@ -88,9 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             data=arguments.data,
             tolerance=arguments.tolerance,
         )
-    header = arguments.output.name
-    program = f"{arguments.output.stem}_test.c"
-    files = {header: render_header(golden), program: render_program(golden, header)}
+    files = render_golden(golden, arguments.output.name)
     for name in files:
         target = arguments.output.with_name(name)
         original, _ = file_and_array(source)

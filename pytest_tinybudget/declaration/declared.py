@@ -112,6 +112,18 @@ class DeclaredRuntime(Struct, frozen=True):
         return self.by_core.get(board.core, self.runtime)
 
 
+class GoldenRequest(Struct, frozen=True):
+    """Golden vectors: how many samples, the seed of random ones, or a file with them.
+
+    ``tolerance`` is in steps of an output.
+    """
+
+    samples: int = 4
+    seed: int = 0
+    data: Path | None = None
+    tolerance: int = 0
+
+
 class DeclaredModel(Struct, frozen=True):
     """One model to gate.
 
@@ -129,7 +141,8 @@ class DeclaredModel(Struct, frozen=True):
     the model and never fails the run for it; ``approve_labels`` approve an increase for the pull
     request that one is set on. ``operators`` is what
     operators without a rule take in its firmware, by name. ``shrink`` is ``None`` for a file that
-    is measured as it is. ``artifact_kinds`` are which files are written.
+    is measured as it is. ``artifact_kinds`` are which files are written, ``golden`` the vectors
+    among them.
     """
 
     name: str
@@ -161,7 +174,8 @@ class DeclaredModel(Struct, frozen=True):
     agreement: Agreement | None = None
     operators: Mapping[str, OperatorCost] = {}
     shrink: ShrinkRequest | None = None
-    artifact_kinds: tuple[Literal["c", "tflite"], ...] = ("c",)
+    artifact_kinds: tuple[Literal["c", "tflite", "golden"], ...] = ("c",)
+    golden: GoldenRequest = field(default_factory=GoldenRequest)
 
 
 class DeclaredGroup(Struct, frozen=True):

@@ -61,6 +61,7 @@ from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.declaration.shrunken import request_of
 from pytest_tinybudget.declaration.shrunken import with_boards
 from pytest_tinybudget.declaration.written import folder_of
+from pytest_tinybudget.declaration.written import golden_request
 from pytest_tinybudget.declaration.written import kinds_of
 from pytest_tinybudget.declaration.written import name_of
 from pytest_tinybudget.results.metrics import ARENA_METRICS
@@ -225,7 +226,7 @@ class _Settings(msgspec.Struct, frozen=True):
     approve_labels: tuple[str, ...] = ()
     conversion: Conversion | None = None
     shrink: bool | ShrinkTable = False
-    artifact_kinds: tuple[Literal["c", "tflite"], ...] = ("c",)
+    artifact_kinds: tuple[Literal["c", "tflite", "golden"], ...] = ("c",)
 
 
 class Inherited(msgspec.Struct, frozen=True):
@@ -449,6 +450,7 @@ class _Models(msgspec.Struct, eq=False):
         if settings.conversion is not None:
             files = [None if table.layers is not None else source for _, source in found]
             check_effect(self.context, table, settings.conversion, files, keys)
+        golden = golden_request(self.context, table.golden, settings.artifact_kinds, keys)
         own = settings.conversion or self.as_built_in()
         own = suited(own, settings.boards or (), settings.runtime, self.runtimes)
         if planned is not None:
@@ -487,6 +489,7 @@ class _Models(msgspec.Struct, eq=False):
                 operators=self.operators,
                 shrink=request_of(settings.shrink),
                 artifact_kinds=settings.artifact_kinds,
+                golden=golden,
             )
             other = self.by_name.setdefault(name, model)
             if other is not model:

@@ -312,11 +312,14 @@ Shrunken = Annotated[
         examples=[True],
     ),
 ]
-#: What is written of a model: the files for the firmware's build, or the model's own file.
+#: What is written of a model: the files for the firmware's build, the model's own file, or vectors
+#: for a test of the firmware.
+ArtifactKind = Literal["c", "tflite", "golden"]
 ArtifactFiles = Annotated[
-    Annotated[list[Literal["c", "tflite"]], Meta(min_length=1)],
+    Annotated[list[ArtifactKind], Meta(min_length=1)],
     Meta(
-        description='which files are written: "c" for the build, "tflite" for the model itself',
+        description='which files are written: "c" for the build, "tflite" for the model itself, '
+        '"golden" for a test of the firmware',
         examples=[["c", "tflite"]],
     ),
 ]
@@ -343,6 +346,30 @@ class ModelArtifactsTable(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     files: ArtifactFiles | None = None
+
+
+class GoldenTable(Struct, frozen=True, forbid_unknown_fields=True):
+    """The golden vectors that are written with a model."""
+
+    samples: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000, extra={"expected": "1 to 10000 samples"})],
+        Meta(description="how many invocations", examples=[8]),
+    ] = 4
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, le=2**32 - 1, extra={"expected": "a whole number from 0"})],
+        Meta(description="of random inputs", examples=[1]),
+    ] = 0
+    data: Annotated[
+        Text | None,
+        Meta(
+            description="an .npz file whose first samples are the inputs, relative to this file",
+            examples=["data/calibration.npz"],
+        ),
+    ] = None
+    tolerance: Annotated[
+        Annotated[int, Meta(ge=0, le=65_535, extra={"expected": "0 steps or more"})],
+        Meta(description="how many steps an output may differ by", examples=[1]),
+    ] = 0
 
 
 PerChannelDense = Annotated[
@@ -635,6 +662,13 @@ class ModelTable(_DefaultableTable, frozen=True, forbid_unknown_fields=True):
             description="name of the generated files, the model's name when absent, or which "
             "files are written, or both",
             examples=["keyword_model"],
+        ),
+    ] = None
+    golden: Annotated[
+        GoldenTable | None,
+        Meta(
+            description='the vectors that "golden" in artifacts writes',
+            examples=[{"samples": 8}],
         ),
     ] = None
     accept: Accepts | None = None

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
+from pytest_tinybudget.declaration.declared import GoldenRequest
+from pytest_tinybudget.declaration.schema import ArtifactKind
 from pytest_tinybudget.declaration.schema import ArtifactsTable
+from pytest_tinybudget.declaration.schema import GoldenTable
 from pytest_tinybudget.declaration.schema import ModelArtifactsTable
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.context import Context
+    from pytest_tinybudget.declaration.positions import KeyPath
 
 
 def folder_of(declared: str | Sequence[str] | ArtifactsTable | None, parent: Path) -> Path | None:
@@ -23,9 +31,28 @@ def name_of(declared: str | Sequence[str] | ModelArtifactsTable | None) -> str |
 
 
 def kinds_of(
-    declared: str | Sequence[Literal["c", "tflite"]] | ArtifactsTable | ModelArtifactsTable | None,
-) -> tuple[Literal["c", "tflite"], ...] | None:
+    declared: str | Sequence[ArtifactKind] | ArtifactsTable | ModelArtifactsTable | None,
+) -> tuple[ArtifactKind, ...] | None:
     """Which files are written; ``None`` where the section leaves that to others."""
     if isinstance(declared, ArtifactsTable | ModelArtifactsTable):
         declared = declared.files
     return None if declared is None or isinstance(declared, str) else tuple(declared)
+
+
+def golden_request(
+    context: Context, table: GoldenTable | None, kinds: Sequence[ArtifactKind], keys: KeyPath
+) -> GoldenRequest:
+    """The golden vectors of a model.
+
+    A table that writes none, or data that is missing, is a problem.
+    """
+    if table is None:
+        return GoldenRequest()
+    if "golden" not in kinds:
+        text = "has no effect without \"golden\" in 'artifacts', here or in [defaults]"
+        context.problems.add((*keys, "golden"), text, example='artifacts = ["c", "golden"]')
+    data = context.path.parent / table.data if table.data is not None else None
+    if data is not None and not data.is_file():
+        text = f"no such file: {table.data!r}"
+        context.problems.add((*keys, "golden", "data"), text)
+    return GoldenRequest(table.samples, table.seed, data, table.tolerance)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from pytest_tinybudget.artifacts.golden import Golden
 from pytest_tinybudget.artifacts.golden import Values
+from pytest_tinybudget.base.cache import Cache
+from pytest_tinybudget.base.cache import Entry
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import file_digest
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.declaration.declared import GoldenRequest
 from pytest_tinybudget.evaluation.operators import arena_bytes
 from pytest_tinybudget.graph.model import Model
 
+
+#: Increase this when the same model and request give other vectors.
+_REVISION = 1
 
 #: What the interpreter may take for all samples.
 TIME_LIMIT_SECONDS = 120
@@ -78,6 +88,37 @@ def golden_vectors(
         outputs=_values(model, model.main.outputs, outputs),
         tolerance=tolerance,
     )
+
+
+def kept_vectors(model: Model, name: str, asked: GoldenRequest, cache: Cache | None) -> Golden:
+    """The vectors that a declaration asks for: from the cache where it has them, else made.
+
+    Raises:
+        TinybudgetError: as ``golden_vectors``; ``data`` cannot be read.
+    """
+
+    def made() -> Golden:
+        return golden_vectors(
+            model,
+            name,
+            samples=asked.samples,
+            seed=asked.seed,
+            data=asked.data,
+            tolerance=asked.tolerance,
+        )
+
+    if cache is None or importlib.util.find_spec("tflite_micro") is None:
+        return made()
+    data = file_digest(asked.data).hex() if asked.data else ""
+    parts = (_REVISION, name, model.sha256, asked.samples, asked.seed, data, asked.tolerance,
+             version("tflite-micro"))  # fmt: skip
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    kept = cache.get(key, Path())
+    if kept is not None:
+        return msgspec.json.decode(kept.content, type=Golden)
+    golden = made()
+    cache.put(key, Entry(msgspec.json.encode(golden), {"source": f"{name}, golden vectors"}))
+    return golden
 
 
 def _values(

@@ -25,6 +25,9 @@ from pytest_tinybudget.results.types import without_artifacts
 from pytest_tinybudget.workspace import Workspace
 
 
+#: The code of what an extra of the package would bring.
+_MISSING_PACKAGE = "TB103"
+
 #: Writes files (contents by name) into a folder; returns their paths.
 Write = Callable[[Path, Mapping[str, bytes]], tuple[Path, ...]]
 
@@ -60,7 +63,8 @@ class Artifacts(Struct, eq=False):
         """Write the pair's C files; the result says so where that was not possible.
 
         If nobody asked for the files in this run, a folder that cannot be written (as in a
-        read-only checkout) is a warning and does not change the verdict.
+        read-only checkout) is a warning and does not change the verdict; so are golden vectors
+        where TFLM's interpreter is not installed.
 
         Raises:
             TinybudgetError: the files cannot be made, or not be written where they were asked for.
@@ -68,7 +72,7 @@ class Artifacts(Struct, eq=False):
         try:
             self.write_c_files(pair, folder, workspace)
         except TinybudgetError as error:
-            if self.required or error.code != CANNOT_BE_WRITTEN:
+            if self.required or error.code not in (CANNOT_BE_WRITTEN, _MISSING_PACKAGE):
                 raise
             return without_artifacts(result, error)
         return result
@@ -76,7 +80,8 @@ class Artifacts(Struct, eq=False):
     def write_c_files(self, pair: Pair, folder: Path, workspace: Workspace) -> tuple[Path, ...]:
         """Write the C array of a pair's model and the constants beside it; the paths written.
 
-        Of a model that asks for its ``.tflite``, that is written as well, whatever its size.
+        Of a model that asks for its ``.tflite``, that is written as well, whatever its size; of one
+        that asks for golden vectors, their header and test program.
 
         The constants are those of all boards that the model is declared for and runs on, whichever
         are checked. For a board with an accelerator the files have its name, and the model that
@@ -88,7 +93,10 @@ class Artifacts(Struct, eq=False):
 
         def write_once() -> tuple[Path, ...]:
             files = _c_files(pair, workspace)
-            return self.write(folder, files) if files else ()
+            written = self.write(folder, files) if files else ()
+            if "golden" not in pair.model.artifact_kinds:
+                return written
+            return (*written, *self.write(folder, _golden(pair, workspace)))
 
         self.claim(pair, folder)
         return once(self._written, _written_for(pair, folder), write_once)
@@ -124,6 +132,17 @@ def _written_for(pair: Pair, folder: Path) -> object:
     """What has C files of its own: a model, and on a board with an accelerator that pair."""
     board = pair.board.id if pair.board.accelerator else ""
     return pair.file, pair.model.name, board, folder
+
+
+def _golden(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
+    """Golden vectors of a pair's model, as it is before an accelerator's compiler has it."""
+    from pytest_tinybudget.artifacts.golden import render_golden
+    from pytest_tinybudget.evaluation.golden import kept_vectors
+
+    name = pair.model.artifact_name
+    model = workspace.model(pair.model)
+    golden = kept_vectors(model, name, pair.model.golden, workspace.cache())
+    return render_golden(golden, f"{c_identifier(name)}_golden.h")
 
 
 def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
