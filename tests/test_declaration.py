@@ -542,7 +542,7 @@ def test_artifacts_say_which_files_are_written_where_and_how_they_are_called(
 @pytest.mark.parametrize(
     ("value", "where"),
     [
-        ('["c", "tflit"]', '.artifacts.1: expected "c" or "tflite", found "tflit"'),
+        ('["c", "tflit"]', '.artifacts.1: expected "c" or "tflite" or "golden", found "tflit"'),
         ("[]", ".artifacts: expected"),
         ('{ folder = "out" }', ".artifacts.folder: unknown key 'folder'"),
         ("1", ".artifacts: expected"),
