@@ -770,8 +770,8 @@ ERRORS = [
         KWS + 'artifacts = "../kws"',
         (
             "tinybudget.toml:5: models.kws.artifacts: expected a name of letters, digits, "
-            "'.', '_' and '-' or a list with \"c\" or \"tflite\" as elements or a table, "
-            'found "../kws"'
+            "'.', '_' and '-' or a list with \"c\" or \"tflite\" or \"golden\" as elements or a "
+            'table, found "../kws"'
         ),
     ),
     (
