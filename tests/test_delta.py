@@ -122,6 +122,78 @@ def test_what_detools_makes_in_place_is_in_the_stated_range(kind: str, free: int
         assert least <= made_by_detools(old, new, in_place) <= most, f"{share:%}"
 
 
+def random_pair(chance: random.Random) -> tuple[bytes, bytes]:
+    """Weights of one of four distributions, and what one of nine kinds of change makes of them."""
+
+    def weight() -> int:
+        return (
+            max(-127, min(127, round(chance.gauss(0, 35)))),
+            max(-127, min(127, round(chance.gauss(0, 4)))),
+            chance.choice((0, 0, 0, 0, round(chance.gauss(0, 30)))),
+            chance.randrange(-128, 128),
+        )[distribution]
+
+    count, distribution = int(10 ** chance.uniform(1.5, 4.3)), chance.randrange(4)
+    head = bytes(chance.randrange(40) for _ in range(chance.choice((0, 300, 1500))))
+    old = [weight() for _ in range(count)]
+    new, kind = list(old), chance.randrange(9)
+    changed = max(1, int(chance.choice((0.0005, *SHARES, 0.05, 0.2, 0.4)) * count))
+    start = chance.randrange(count - changed + 1)
+    if kind == 0:
+        for place in chance.sample(range(count), changed):
+            new[place] += chance.choice((-1, 1))
+    elif kind == 1:
+        for place in chance.sample(range(count), changed):
+            new[place] += round(chance.gauss(0, 12))
+    elif kind == 2:
+        new[start : start + changed] = [weight() for _ in range(changed)]
+    elif kind == 3:
+        new[start:start] = [weight() for _ in range(changed)]
+    elif kind == 4:
+        del new[start : start + changed]
+    elif kind == 5:
+        new = new[start:] + new[:start]
+    elif kind == 6:
+        for _ in range(max(1, 10 * changed // count)):
+            place = chance.randrange(count)
+            block = slice(place, place + count // 10 + 1)
+            new[block] = [weight() for _ in new[block]]
+    elif kind == 7:
+        rows = [new[row : row + count // 16 + 1] for row in range(0, count, count // 16 + 1)]
+        chance.shuffle(rows)
+        new = [each for row in rows for each in row]
+    else:
+        for place in chance.sample(range(count), changed):
+            new[place] = 0
+    return tuple(head + bytes(each & 0xFF for each in weights) for weights in (old, new))  # type: ignore[return-value]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("first", range(0, 600, 100))
+def test_random_pairs_are_in_the_stated_range(first: int) -> None:
+    for seed in range(first, first + 100):
+        chance = random.Random(seed)
+        old, new = random_pair(chance)
+        in_place = None
+        if chance.random() < 0.3:
+            segment = chance.choice((256, 512, 1024, 4096))
+            segments = -(-max(len(old), len(new)) // segment) + chance.choice((0, 1, 2, 4, 8, 16))
+            in_place = InPlace(segments * segment, segment)
+        least, most = delta_bytes(old, new, in_place)
+        assert least <= made_by_detools(old, new, in_place) <= most, f"seed {seed}, {in_place}"
+
+
+def test_content_of_many_equal_bytes_is_in_the_range_of_what_was_measured() -> None:
+    chance = random.Random(0)
+
+    def sparse(count: int) -> bytes:
+        return bytes(chance.choice((0, 0, 0, 0, chance.randrange(256))) for _ in range(count))
+
+    old = sparse(4000)
+    least, most = delta_bytes(old, old[:1500] + sparse(2000) + old[1500:])
+    assert least <= 1_259 <= most  # detools 0.53.0
+
+
 @pytest.mark.parametrize(("key", "size"), MEASURED.items(), ids=str)
 def test_the_range_holds_what_was_measured(key: tuple[str, float], size: int) -> None:
     least, most = delta_bytes(*pair(20_000, *key))

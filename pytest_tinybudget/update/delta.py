@@ -21,14 +21,20 @@ from pytest_tinybudget.update.settings import InPlace
 #: A match must beat the bytes that are equal where the last one goes on by more than this.
 _GAIN = 8
 
-#: The bytes by which matches are found, and how many places with the same ones are looked at.
-_KEY, _PLACES = _GAIN, 12
+#: Matches are looked for from so many bytes on: short ones say where bsdiff looks next. In content
+#: without many equal bytes more of them hardly matter, and are found sooner.
+_KEY = 2
+
+#: Places with the same key are put in order by so many bytes.
+_ORDERED_BY = 512
 
 _ZEROS = re.compile(rb"\0*")
 
 #: Margin of the size, and of each segment of an in-place patch. detools 0.53 was held to it over a
-#: grid (``tests/test_delta.py``); what is left are ties between matches and the release of liblzma.
+#: grid and over random pairs (``tests/test_delta.py``); what is left is the release of liblzma, and in
+#: place how pieces begin at a segment's edge: 2 of 850 were up to 5 % off.
 _MARGIN_PERCENT, _MARGIN_BYTES, _SEGMENT_MARGIN_BYTES = 1, 32, 3
+_IN_PLACE_PERCENT = 5
 
 #: Type of patch and compression, a byte.
 _HEADER_BYTES = 1
@@ -46,11 +52,38 @@ class _Old:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self.places: dict[bytes, list[int]] = {}
+        self._places: dict[bytes, list[int]] = {}
         for start in range(len(content) - _KEY + 1):
-            places = self.places.setdefault(content[start : start + _KEY], [])
-            if len(places) < _PLACES:
-                places.append(start)
+            self._places.setdefault(content[start : start + _KEY], []).append(start)
+        self._last = self._first = 0
+        self._ordered: dict[bytes, list[int]] = {}
+        self._within: dict[bytes, list[int]] = {}
+
+    def places(self, key: bytes, first: int, last: int) -> list[int]:
+        """Where ``key`` begins within ``first`` and ``last``, in the order of what follows there.
+
+        That is the part of bsdiff's suffix array in which all begin with ``key``.
+        """
+        if self._last != last:
+            self._last, self._ordered = last, {}
+        if self._first != first or not self._ordered:
+            self._first, self._within = first, {}
+        within = self._within.get(key)
+        if within is None:
+            ordered = self._in_order(key)
+            within = [each for each in ordered if each >= first] if first else ordered
+            self._within[key] = within
+        return within
+
+    def _in_order(self, key: bytes) -> list[int]:
+        found = self._ordered.get(key)
+        if found is None:
+            found = [each for each in self._places.get(key, ()) if each < self._last]
+            if len(found) > 1:
+                content = self.content[: self._last]
+                found.sort(key=lambda place: content[place : place + _ORDERED_BY])
+            self._ordered[key] = found
+        return found
 
 
 def _difference(new: bytes, old: bytes, shift: int, first: int, last: int) -> bytes:
@@ -70,14 +103,33 @@ def _xor(one: bytes, start: int, other: bytes, place: int, length: int) -> bytes
 
 
 def _longest(old: _Old, new: bytes, start: int, first: int, last: int) -> tuple[int, int]:
-    """The length of the longest run that is in the old content too, and where; else 0."""
-    best, found = 0, 0
-    for place in old.places.get(new[start : start + _KEY], ()):
-        if first <= place < last:
-            length = _run(new, start, old.content, place, last)
-            if length > best:
-                best, found = length, place
-    return best, found
+    """The length of the longest run that is in the old content too, and where; else 0.
+
+    It is beside the place where the new content would be among the old's, and of two as long
+    bsdiff takes the one behind.
+    """
+    places = old.places(new[start : start + _KEY], first, last)
+    if not places:
+        return 0, 0
+    low, high = 0, len(places)
+    while low < high:
+        middle = (low + high) // 2
+        if _is_before(old.content, places[middle], last, new, start):
+            low = middle + 1
+        else:
+            high = middle
+    found = [(_run(new, start, old.content, place, last), place)
+             for place in places[max(0, low - 1) : low + 1]]  # fmt: skip
+    return found[-1] if found[-1][0] >= found[0][0] else found[0]
+
+
+def _is_before(old: bytes, place: int, last: int, new: bytes, start: int) -> bool:
+    """Whether the old content from ``place`` on is less than the new one from ``start`` on."""
+    most, length = min(last - place, len(new) - start), 64
+    while length < most and old[place : place + length] == new[start : start + length]:
+        length *= 8
+    length = min(length, most)
+    return old[place : place + length] < new[start : start + length]
 
 
 def _run(new: bytes, start: int, old: bytes, place: int, last: int) -> int:
@@ -213,7 +265,8 @@ def delta_bytes(old: bytes, new: bytes, in_place: InPlace | None = None) -> tupl
         patch = b"".join(parts)
     size = _HEADER_BYTES + len(head) + len(lzma.compress(patch, format=lzma.FORMAT_ALONE))
     segments = 0 if in_place is None else -(-len(new) // in_place.segment)
-    margin = size * _MARGIN_PERCENT // 100 + _MARGIN_BYTES + segments * _SEGMENT_MARGIN_BYTES
+    percent = _MARGIN_PERCENT if in_place is None else _IN_PLACE_PERCENT
+    margin = size * percent // 100 + _MARGIN_BYTES + segments * _SEGMENT_MARGIN_BYTES
     return max(0, size - margin), size + margin
 
 
