@@ -31,8 +31,8 @@ _ORDERED_BY = 512
 _ZEROS = re.compile(rb"\0*")
 
 #: Margin of the size, and of each segment of an in-place patch. detools 0.53 was held to it over a
-#: grid and over random pairs (``tests/test_delta.py``); what is left is the release of liblzma, and in
-#: place how pieces begin at a segment's edge: 2 of 850 were up to 5 % off.
+#: grid and over random pairs (``tests/test_delta.py``); what is left is the release of liblzma, and
+#: in place how pieces begin at a segment's edge: 2 of 850 were up to 5 % off.
 _MARGIN_PERCENT, _MARGIN_BYTES, _SEGMENT_MARGIN_BYTES = 1, 32, 3
 _IN_PLACE_PERCENT = 5
 
