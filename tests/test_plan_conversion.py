@@ -133,9 +133,14 @@ def test_what_is_not_known_needs_tensorflow_and_says_why(
             lambda config: config["layers"][3]["config"].update(axis=2),
             "another axis",
         ),
+        (
+            "steps",
+            lambda config: config["layers"][1]["config"].update(kernel_size=[1]),
+            "an extent of 1",
+        ),
     ],
 )
-def test_weights_that_do_not_fit_their_layers_are_not_converted_here(
+def test_what_is_not_known_of_layers_and_weights_is_not_converted_here(
     tmp_path: Path, name: str, change, said: str
 ):
     from pytest_tinybudget.convert.worker import plan_backend

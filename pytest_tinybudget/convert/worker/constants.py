@@ -91,6 +91,8 @@ def fold(
                 raise _unknown(node, "a bias of two layers")
         if node.op == "FULLY_CONNECTED" and bias is not None and not bias.any():
             node.inputs[-1] = None  # the converter leaves out a bias of zeros
+        if node.op == "TRANSPOSE_CONV" and (bias is None or not bias.any()):
+            raise _unknown(node, "a transposed convolution without a bias")
         for operand in node.inputs:
             if not isinstance(operand, Const) or operand.kind == "ints":
                 continue

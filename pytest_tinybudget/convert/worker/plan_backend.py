@@ -38,6 +38,7 @@ from pytest_tinybudget.planning.emit import with_biases
 from pytest_tinybudget.planning.file import tables_of
 from pytest_tinybudget.planning.keras_config import network_of
 from pytest_tinybudget.planning.lowering import Lowering
+from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.nodes import ordered
@@ -62,12 +63,26 @@ def load(job: Job, custom: ModuleType | None) -> PlannedModel:
     config = config_of(path)
     network = network_of(config, per_channel_dense=job.per_channel_dense)
     for layer in network.layers:
-        if layer.type in _UNKNOWN:
-            raise NotPlannedError(f"layer {layer.name}: not planned: the numbers in its operators")
+        if reason := _unknown(layer):
+            raise NotPlannedError(f"layer {layer.name}: not planned: {reason}")
     try:
         return PlannedModel(network, job.shown, stored_layers(path, config))
     except ModelError as error:
         raise NotPlannedError(error.message) from error
+
+
+def _unknown(layer: Layer) -> str:
+    """What of a layer is planned for its size alone; empty where all of it is known."""
+    if layer.type in _UNKNOWN:
+        return "the numbers in its operators"
+    if layer.type.startswith("cropping") and not all(after for _, after in layer.amount):
+        return "a cropping that leaves an end as it is"
+    kernel, dilation = (
+        (each, each) if isinstance(each, int) else each for each in (layer.kernel, layer.dilation)
+    )
+    if max(dilation) > 1 and 1 in kernel and "conv" in layer.type:
+        return "a dilation of a kernel with an extent of 1"
+    return ""
 
 
 class PlannedModel:
