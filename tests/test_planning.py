@@ -20,6 +20,7 @@ from pytest_tinybudget.planning import Layer
 from pytest_tinybudget.planning import Network
 from pytest_tinybudget.planning import NotPlannedError
 from pytest_tinybudget.planning import planned_model
+from pytest_tinybudget.planning.file import tables_of
 from pytest_tinybudget.planning.keras_config import read_keras
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.shrinking.strip import strip
@@ -220,6 +221,25 @@ def test_operators_of_two_equal_reshapes_come_before_them() -> None:
         Layer("maximum", inputs=("a", "b")), shape=(16, 4),
     )  # fmt: skip
     assert names(model) == ["RESHAPE", "CONV_2D", "CONV_2D", "MAXIMUM", "RESHAPE"]
+
+
+def test_a_16_bit_plan_has_the_ranges_and_types_of_bias_that_its_file_has() -> None:
+    conv = (Layer("conv2d", 4, bias=False), Layer("conv2d", 4, bias=False))
+    model = plan(*conv, numbers="int16")
+    assert [each.options["quantized_bias_type"] for each in model.main.operators] == ["INT64"] * 2
+    biases = {each.inputs[-1] for each in model.main.operators}
+    assert len(biases) == 1  # zeros of the same length
+    ranged = [
+        bool(table.values["quantization"].values.get("min"))
+        for table in tables_of(model.main).tables("subgraphs")[0].tables("tensors")
+    ]
+    types = [each.type for each in model.main.tensors]
+    assert ranged == [each in ("INT16", "INT8") for each in types]
+
+
+def test_a_16_bit_dense_layer_over_steps_is_not_planned() -> None:
+    with pytest.raises(NotPlannedError, match="decides the scale of its bias"):
+        plan(Layer("dense", 4), shape=(8, 3), numbers="int16")
 
 
 DECLARATION = """

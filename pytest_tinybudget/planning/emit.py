@@ -22,6 +22,7 @@ from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.planning.nodes import Const
 from pytest_tinybudget.planning.nodes import Node
+from pytest_tinybudget.planning.nodes import Shape
 from pytest_tinybudget.planning.nodes import Value
 
 
@@ -58,6 +59,8 @@ _VERSIONS = {
 }  # fmt: skip
 _FLOAT_VERSIONS = {"TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3, "TILE": 1}
 _KEEPS_DIMENSIONS = 5
+#: Their options tell the type of their bias.
+_TYPED_BIAS = frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 #: Operands of a transposed convolution without a bias.
 _UNBIASED = 3
 
@@ -102,6 +105,8 @@ def quantized(
     makers: dict[int, Node] = {}
     found: list[Node] = []
     for node in nodes:
+        if numbers == "int16" and node.options.get("keep_num_dims"):
+            raise _undecided(node, model, "the scale of its bias, by which TFLM may refuse it")
         if node.op in ("CONCATENATION", "MAXIMUM", "MINIMUM"):
             if numbers == "int16":
                 raise _undecided(node, model, "which of its inputs is requantized")
@@ -299,6 +304,10 @@ class Emitter:
     def _operator(self, number: int, node: Node) -> Operator:
         options = dict(node.options)
         in_float = options.pop("float", False)
+        if self.numbers == "int16" and node.op in _TYPED_BIAS:
+            options["quantized_bias_type"] = "INT64"
+        if self.numbers == "int16" and node.op in ("ADD", "SUB"):
+            options["pot_scale_int16"] = False
         states = options.pop("states", None)
         inputs = [-1 if each is None else self.indices[id(each)] for each in node.inputs]
         intermediates: tuple[int, ...] = ()
@@ -355,15 +364,20 @@ class Emitter:
         return _VERSIONS.get(node.op, 1)
 
 
-def with_biases(nodes: Sequence[Node]) -> None:
-    """Give convolutions without a bias one of zeros, as the converter does, but transposed ones."""
+def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8") -> None:
+    """Give convolutions without a bias one of zeros, as the converter does, but transposed ones.
+
+    In a 16-bit file those of the same length are one.
+    """
+    shared: dict[Shape, Const] = {}
     for node in nodes:
         if node.op not in _WEIGHTED or node.op == "FULLY_CONNECTED" or node.inputs[-1] is not None:
             continue
         if node.op == "TRANSPOSE_CONV":
             del node.inputs[-1]
         else:
-            node.inputs[-1] = Const("bias", (node.output.shape[-1],), values=(0,))
+            made = Const("bias", (node.output.shape[-1],), values=(0,))
+            node.inputs[-1] = shared.setdefault(made.shape, made) if numbers == "int16" else made
 
 
 def _versioned(operators: Sequence[Operator]) -> list[Operator]:

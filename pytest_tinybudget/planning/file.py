@@ -26,6 +26,10 @@ _WITHOUT_OPTIONS = frozenset(
     }
 )  # fmt: skip
 _WIDE = 16
+#: In a 16-bit file these types have ranges, but for results of operators that have scales of their
+#: own (``emit.py``).
+_RANGED = frozenset({"INT8", "INT16"})
+_DECIDED = frozenset({2.0**-15, 2.0**-11})
 
 
 def tables_of(graph: Subgraph, *, named: bool = False) -> Table:
@@ -89,7 +93,9 @@ def _graph(graph: Subgraph, codes: Mapping[str, int], *, named: bool) -> Table:
     return Table(
         "SubGraph",
         {
-            "tensors": Vector([tensor_table(each, named=named) for each in graph.tensors]),
+            "tensors": Vector(
+                [tensor_table(each, named=named, wide=is_wide(graph)) for each in graph.tensors]
+            ),
             "inputs": _numbers(graph.inputs),
             "outputs": _numbers(graph.outputs),
             "operators": Vector(
@@ -104,12 +110,21 @@ def _numbers(values: Sequence[float], code: str = "i") -> Leaf:
     return Leaf(len(values), content, max(4, struct.calcsize(code)))
 
 
-def tensor_table(tensor: Tensor, *, named: bool) -> Table:
-    """The table of a tensor, which refers to its buffer by number."""
+def is_wide(graph: Subgraph) -> bool:
+    """Whether 16-bit numbers flow between the operators."""
+    return any(graph.tensors[index].type == "INT16" for index in graph.inputs)
+
+
+def tensor_table(tensor: Tensor, *, named: bool, wide: bool) -> Table:
+    """The table of a tensor, which refers to its buffer by number.
+
+    ``wide``: with the range of numbers that the converter of 16-bit files leaves there, unless the
+    operator decides it.
+    """
     values: dict[str, Any] = {}
     if tensor.shape:
         values["shape"] = _numbers(tensor.shape)
-    else:
+    elif not wide:
         values["shape"] = Leaf(0, b"")
     number = load_schema().enums["TensorType"].index(tensor.type)
     if number:
@@ -118,6 +133,11 @@ def tensor_table(tensor: Tensor, *, named: bool) -> Table:
         values["buffer"] = tensor.buffer
     if tensor.quantization.scales or tensor.shape != (0,):
         values["quantization"] = _quantization(tensor.quantization)
+        if wide and tensor.type in _RANGED and _DECIDED.isdisjoint(tensor.quantization.scales):
+            for key in ("min", "max"):
+                values["quantization"].values[key] = _numbers(
+                    [0.0] * len(tensor.quantization.scales), "f"
+                )
     if tensor.is_variable:
         values["is_variable"] = True
     values["has_rank"] = True

@@ -81,7 +81,7 @@ def planned_model(
     outputs = low.outputs
     nodes = simplified(ordered(low.nodes, low.inputs), outputs)
     nodes = quantized(nodes, low.inputs, network.numbers, name)
-    with_biases(nodes)
+    with_biases(nodes, network.numbers)
     for number in unbiased:
         nodes[number].inputs[-1] = None
     emitter = Emitter(nodes, low.inputs, network.numbers, network.per_channel_dense)

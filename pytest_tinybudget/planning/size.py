@@ -20,6 +20,7 @@ from pytest_tinybudget.graph.tables import Vector
 from pytest_tinybudget.graph.tables import parents_first
 from pytest_tinybudget.graph.tables import shape_of
 from pytest_tinybudget.graph.tables import size_of
+from pytest_tinybudget.planning.file import is_wide
 from pytest_tinybudget.planning.file import operator_table
 from pytest_tinybudget.planning.file import tables_of
 from pytest_tinybudget.planning.file import tensor_table
@@ -59,10 +60,12 @@ def file_bytes(graph: Subgraph, kinds: Kinds | None, *, named: bool) -> int:
     shortest = min(names, default=_WORD + 1)
     if kinds is None or any(each.is_variable for each in graph.tensors) or shortest in (0, _WORD):
         return size_of(tables_of(graph, named=named))
-    held = _Held()
+    held, wide = _Held(), is_wide(graph)
     for tensor, kind in zip(graph.tensors, kinds.tensors, strict=True):
-        key = (kind, tensor.buffer > 0, named)
-        held.add(_held.get(key) or _held.keep(key, _sum(tensor_table(tensor, named=named))))
+        key = (kind, tensor.buffer > 0, named, wide)
+        held.add(
+            _held.get(key) or _held.keep(key, _sum(tensor_table(tensor, named=named, wide=wide)))
+        )
     codes: dict[str, int] = {}
     for operator, kind in zip(graph.operators, kinds.operators, strict=True):
         code = codes.setdefault(operator.name, len(codes))
