@@ -73,7 +73,7 @@ class FreeLayer:
         self.spots: list[tuple[str, tuple[str | int, ...], Range | str]] = []
         for key in FREE_KEYS:
             self._find(self.given.get(key), (key,), f"{place}.{key}")
-        self._made: Remembered[tuple[int, ...], LayerTable] = Remembered()
+        self._made: Remembered[tuple[int, ...], tuple[LayerTable, Layer | None]] = Remembered()
 
     def _find(self, value: Any, path: tuple[str | int, ...], place: str) -> None:
         if isinstance(value, list):
@@ -84,8 +84,8 @@ class FreeLayer:
             assert not isinstance(found, int)
             self.spots.append((place, path, found))
 
-    def table(self, number: Callable[[str, Free], int]) -> LayerTable:
-        """The layer with ``number`` of each free spot.
+    def made(self, number: Callable[[str, Free], int]) -> tuple[LayerTable, Layer | None]:
+        """The layer with ``number`` of each free spot; the table alone where its place counts.
 
         Raises:
             TinybudgetError: a key or a value is wrong.
@@ -100,7 +100,9 @@ class FreeLayer:
             for step in path[:-1]:
                 holder = holder[step]
             holder[path[-1]] = value
-        return self._made.keep(numbers, _table(content, f"{self.label}: {self.place}"))
+        table = _table(content, f"{self.label}: {self.place}")
+        has_place = table.output or table.type == "input"
+        return self._made.keep(numbers, (table, None if has_place else layer_of(table, 0)))
 
 
 def _copied(value: Any) -> Any:
@@ -229,7 +231,7 @@ def _check(plan: Plan, label: str) -> None:
         return found if isinstance(found, int) else found.start
 
     for layer in _layers(plan):
-        layer.table(first)
+        layer.made(first)
 
 
 def _layers(plan: Plan) -> Iterator[FreeLayer]:
@@ -299,13 +301,13 @@ def chosen_layers(plan: Plan, chosen: Mapping[str, int]) -> LayerList:
     outputs: list[str] = []
 
     def add(layer: FreeLayer, names: Mapping[str, str]) -> None:
-        table = layer.table(number)
+        table, known = layer.made(number)
         for _ in range(number(f"{layer.place}.repeat", layer.repeat)):
             index = len(layers) + len(inputs)
             if table.type == "input":
                 inputs.append((table.name or f"input_{index}", tuple(table.shape or (1,))))
                 continue
-            made = layer_of(table, index)
+            made = known or layer_of(table, index)
             if names:
                 made = _renamed(made, names)
             layers.append(made)
