@@ -32,6 +32,7 @@ from pytest_tinybudget.convert.onnx_nodes import onnx_nodes
 from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import kind_of
+from pytest_tinybudget.convert.worker.torch_layers import transposes
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.graph.tflite import read_model
 
@@ -541,3 +542,19 @@ def test_onnx2tf_itself_converts_an_image_network_without_a_network(project: Pat
     assert {main.tensors[index].type for index in (*main.inputs, *main.outputs)} == {"INT8"}
     assert f"onnx2tf {onnx2tf.version_of((REAL,), project)}" in converted.settings
     assert max(each["relative_error"] for each in converted.drift) < 0.1
+
+
+def test_transposes_that_onnx2tf_left_are_counted_with_their_place() -> None:
+    graph = (maker := ModelMaker()).graph()
+    image = graph.input((1, 2, 4, 4), "FLOAT32")
+    order = graph.constant((4,), values=(0, 2, 3, 1))
+    turned = graph.tensor((1, 4, 4, 2), "FLOAT32")
+    graph.operator("TRANSPOSE", (image, order), (turned,), {})
+    graph.output(graph.conv2d(turned, filters=3))
+
+    told = transposes(read_model(maker.build(), "m"), {}, "onnx2tf")
+
+    assert told == ["onnx2tf left 1 TRANSPOSE, a copy each: #0 before CONV_2D #1"]
+    graph = (maker := ModelMaker()).graph()
+    graph.output(graph.conv2d(graph.input((1, 4, 4, 2), "FLOAT32"), filters=3))
+    assert transposes(read_model(maker.build(), "m"), {}, "onnx2tf") == []

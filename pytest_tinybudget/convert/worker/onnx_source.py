@@ -26,6 +26,7 @@ from pytest_tinybudget.convert.sources import weights_beside
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.quantizer_backend import LiteRTModel
 from pytest_tinybudget.convert.worker.quantizer_backend import prepared
+from pytest_tinybudget.convert.worker.torch_layers import transposes
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
 
@@ -53,11 +54,13 @@ def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
     content = _converted(job)
     model = read_model(content, job.shown)
     _refuse_tensorflow_operators(model)
-    return LiteRTModel(
+    made = LiteRTModel(
         prepared(content),
         names=[_own_name(model.main.tensors[index].name) for index in model.main.inputs],
         channels_first=CHANNELS_FIRST["onnx"],
     )
+    made.notes = transposes(model, {}, NAME)
+    return made
 
 
 def _own_name(tensor: str) -> str:

@@ -22,6 +22,7 @@ from pytest_tinybudget.convert.worker.problem import require_known
 from pytest_tinybudget.convert.worker.problem import static_shape
 from pytest_tinybudget.convert.worker.quantizer_backend import LiteRTModel
 from pytest_tinybudget.convert.worker.quantizer_backend import prepared
+from pytest_tinybudget.convert.worker.torch_layers import layers_of
 from pytest_tinybudget.convert.worker.torch_layers import notes_of
 from pytest_tinybudget.convert.worker.torch_layers import refuse
 from pytest_tinybudget.convert.worker.torch_layers import transposes
@@ -54,7 +55,7 @@ def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
         made, names=[names[index] for index in order], channels_first=CHANNELS_FIRST["torch"]
     )
     model.warnings = [*warnings_of(graph), *_unlike(module, samples, model, order)]
-    model.notes = [*notes_of(graph), *transposes(float_model, graph)]
+    model.notes = [*notes_of(graph), *transposes(float_model, layers_of(float_model, graph))]
     return model
 
 

@@ -74,19 +74,21 @@ def notes_of(graph: Any) -> list[str]:
     return list(_paddings(graph))
 
 
-def transposes(model: Model, graph: Any) -> list[str]:
-    """How many TRANSPOSE litert-torch left in the float file ``model``, and at which layers."""
+def transposes(model: Model, layers: Mapping[int, str], maker: str = "litert-torch") -> list[str]:
+    """How many TRANSPOSE ``maker`` left in the float file ``model``, and where.
+
+    ``layers`` are the source's names of the file's convolutions, by operator.
+    """
     operators = model.main.operators
     left = [operator for operator in operators if operator.name == "TRANSPOSE"]
     if not left:
         return []
-    layers = _layers_of(model, graph)
     shown = [f"#{each.index} {_place(each, operators, layers)}" for each in left[:_MOST_NAMED]]
     more = [f"and {len(left) - _MOST_NAMED} more"] if len(left) > _MOST_NAMED else []
-    return [f"litert-torch left {len(left)} TRANSPOSE, a copy each: {', '.join([*shown, *more])}"]
+    return [f"{maker} left {len(left)} TRANSPOSE, a copy each: {', '.join([*shown, *more])}"]
 
 
-def _layers_of(model: Model, graph: Any) -> dict[int, str]:
+def layers_of(model: Model, graph: Any) -> dict[int, str]:
     """The layers of the file's convolutions by operator: they keep their order.
 
     Empty where there are not as many as in the program. litert-torch traces the program anew, so
