@@ -76,7 +76,7 @@ CODES: dict[str, Code] = {
         "history, not measured)` marks what was read in the sources and seen nowhere.",
         "The headline names the operator, what it does wrongly, and the commit or release that "
         "mended it. Flash one that has it, or convert the model so that it does without: "
-        "`per_channel_dense = false` for dense layers of a float source.",
+        "`per_channel_dense = false` for dense layers of a Keras model or SavedModel.",
     ),
     "TB020": Code(
         "fits, but misses a requirement",

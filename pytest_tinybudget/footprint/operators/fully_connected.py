@@ -44,7 +44,7 @@ def calculate_fully_connected(
         node.computes_wrongly(
             "dense layers per channel",
             "its weights are quantized per channel, and it computes with the first scale",
-            instead="else convert with per_channel_dense = false",
+            instead="else convert a Keras model or SavedModel with per_channel_dense = false",
         )
         scales = scales[:1]
     if len(scales) > 1:
