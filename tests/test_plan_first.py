@@ -131,6 +131,14 @@ def test_what_is_neither_planned_nor_converted_is_an_error_with_both_reasons(
     assert caught.value.details[-1] == "nor is it planned: layer layer_1: not planned: a GRU"
 
 
+def test_what_is_no_keras_file_is_not_planned(tmp_path: Path) -> None:
+    path = tmp_path / "made.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(TinybudgetError) as caught:
+        check(path, board=BOARD, plan=True)
+    assert caught.value.details[-1].endswith("made.onnx: only a .keras file tells its layers")
+
+
 def test_a_plan_is_not_shrunk_since_its_weights_are_not_known(keras: Path) -> None:
     result = check(keras, board=BOARD, plan=True, shrink=True)
     assert "shrink: not done for a plan, whose weights are not known" in result.warnings

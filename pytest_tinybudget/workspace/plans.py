@@ -33,6 +33,8 @@ def plan_of(source: Path, name: str, settings: Conversion) -> Plan:
     from pytest_tinybudget.planning import planned_model
     from pytest_tinybudget.planning.keras_config import read_keras
 
+    if kind_of(source) != "keras":
+        return Plan(None, why_not=f"{source.name}: only a .keras file tells its layers")
     try:
         network = read_keras(
             source, settings.activations, per_channel_dense=settings.scales_per_channel
