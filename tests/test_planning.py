@@ -242,6 +242,15 @@ def test_a_16_bit_dense_layer_over_steps_is_not_planned() -> None:
         plan(Layer("dense", 4), shape=(8, 3), numbers="int16")
 
 
+def test_a_float_plan_stores_each_number_once_and_has_versions_of_its_own() -> None:
+    layers = [Layer("rescaling", center=False, factor=each) for each in (0.5, 3.0)]
+    numbers = [each for each in plan(*layers, numbers="float").main.tensors if each.shape == ()]
+    assert len({each.buffer for each in numbers}) == 2
+    for dilation in (1, 2):
+        layer = Layer("depthwise_conv2d", dilation=dilation)
+        assert plan(layer, numbers="float").main.operators[0].version == dilation
+
+
 DECLARATION = """
 schema = 1
 

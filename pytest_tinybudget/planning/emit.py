@@ -57,6 +57,7 @@ _VERSIONS = {
     "STRIDED_SLICE": 2, "DEQUANTIZE": 2, "SQUARED_DIFFERENCE": 2, "RSQRT": 2,
     "BATCH_MATMUL": 2, "MAXIMUM": 2, "MINIMUM": 2, "RELU": 2, "RELU6": 2, "EXP": 2, "GELU": 2,
 }  # fmt: skip
+_DILATIONS = ("dilation_h_factor", "dilation_w_factor")
 _FLOAT_VERSIONS = {"TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3, "TILE": 1}
 _KEEPS_DIMENSIONS = 5
 #: Their options tell the type of their bias.
@@ -288,7 +289,9 @@ class Emitter:
             return
         size = prod(constant.shape) * TYPE_BITS[kind] // 8
         # Constants with the same bytes share a buffer: biases of zeros, and single numbers above 0.
-        key = (constant.values, size) if constant.values else None
+        # Floats of one sign are not the same number.
+        known = constant.values and not (self.numbers == "float" and constant.kind == "values")
+        key = (constant.values, size) if known else None
         buffer = self.contents.get(key) if key else None
         index = self.indices[id(constant)] = self._add(
             f"{node.label}/{_PARTS.get(constant.kind, constant.kind)}",
@@ -354,6 +357,9 @@ class Emitter:
         if node.options.get("keep_num_dims"):
             return _KEEPS_DIMENSIONS
         if self.numbers == "float":
+            dilated = max(node.options.get(key, 1) for key in _DILATIONS) > 1
+            if node.op == "DEPTHWISE_CONV_2D" and dilated:
+                return 2
             return _FLOAT_VERSIONS.get(node.op, 1)
         if node.op == "TRANSPOSE_CONV" and node.activation != "NONE":
             return 4
