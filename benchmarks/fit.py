@@ -14,6 +14,8 @@ import gc
 import importlib.util
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -66,7 +68,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--mcufit", help="the mcufit program, in an environment of its own")
+    parser.add_argument("--convert", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.convert:
+        return _convert_when_asked()
     with tempfile.TemporaryDirectory() as name:
         others = _others(Path(name), arguments.mcufit)
         measured, times = 0, {each: list[float]() for each in ("fit", *others)}
@@ -106,11 +111,41 @@ def _others(folder: Path, mcufit: str | None) -> dict[str, Callable[[], object]]
         check = (mcufit, "check", "candidate.tflite", "--board", "nano33ble")
         others["mcufit check"] = lambda: run(Command(folder, check))
     if importlib.util.find_spec("tensorflow"):
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        others["conversion"] = _conversion(40, **chosen)
+        others["conversion"] = _converter()
     for call in others.values():
         call()
     return others
+
+
+def _converter() -> Callable[[], object]:
+    """A conversion in a process that has TensorFlow loaded, whose objects would slow this one."""
+    child = subprocess.Popen(
+        [sys.executable, __file__, "--convert"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        text=True,
+    )
+    asks, answers = child.stdin, child.stdout
+    assert asks is not None
+    assert answers is not None
+
+    def convert() -> None:
+        asks.write("\n")
+        asks.flush()
+        if not answers.readline():
+            sys.exit("the conversion failed")
+
+    return convert
+
+
+def _convert_when_asked() -> int:
+    convert = _conversion(40, middle=40, last=40)
+    for _ in sys.stdin:
+        convert()
+        print("converted", flush=True)
+    return 0
 
 
 def _conversion(first: int, middle: int, last: int) -> Callable[[], object]:
