@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import NoReturn
 
 from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
@@ -21,43 +22,21 @@ from pytest_tinybudget.base.errors import WRONG_USAGE
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.text import printable
-from pytest_tinybudget.commands import boards
-from pytest_tinybudget.commands import cache
-from pytest_tinybudget.commands import calibrate
-from pytest_tinybudget.commands import carray
-from pytest_tinybudget.commands import check
-from pytest_tinybudget.commands import compare
-from pytest_tinybudget.commands import completion
-from pytest_tinybudget.commands import diff
-from pytest_tinybudget.commands import doctor
-from pytest_tinybudget.commands import energy
-from pytest_tinybudget.commands import explain
-from pytest_tinybudget.commands import fit
-from pytest_tinybudget.commands import fleet
-from pytest_tinybudget.commands import golden
-from pytest_tinybudget.commands import history
-from pytest_tinybudget.commands import init
-from pytest_tinybudget.commands import inspect
-from pytest_tinybudget.commands import merge
-from pytest_tinybudget.commands import package
-from pytest_tinybudget.commands import report
-from pytest_tinybudget.commands import rollout
-from pytest_tinybudget.commands import runtime
-from pytest_tinybudget.commands import schema
-from pytest_tinybudget.commands import shrink
-from pytest_tinybudget.commands import tighten
 from pytest_tinybudget.commands.options import Json
 
 
 #: The help's groups, each with its commands in the order in which one needs them.
 _GROUPS = {
-    "the gate": (init, check, explain, tighten, doctor),
-    "a model": (fit, inspect, shrink, carray, golden, compare, energy),
-    "results": (diff, report, history, merge, schema),
-    "boards and firmware": (boards, runtime, calibrate),
-    "updates": (package, rollout, fleet),
-    "this tool": (cache, completion),
+    "the gate": ("init", "check", "explain", "tighten", "doctor"),
+    "a model": ("fit", "inspect", "shrink", "carray", "golden", "compare", "energy"),
+    "results": ("diff", "report", "history", "merge", "schema"),
+    "boards and firmware": ("boards", "runtime", "calibrate"),
+    "updates": ("package", "rollout", "fleet"),
+    "this tool": ("cache", "completion"),
 }
+
+#: The command that is about all the others.
+_NEEDS_ALL = "completion"
 
 WRONG_INPUT = 2
 
@@ -73,7 +52,8 @@ _PIPE_CLOSED, _INTERRUPTED = 141, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tinybudget`` with ``argv`` (default: the process's) and return the exit code."""
-    arguments = command_line_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = command_line_parser(_named(words)).parse_args(argv)
     if "run" not in arguments:  # no command at all
         command_line_parser().print_help()
         return 0
@@ -128,8 +108,17 @@ def _terminate(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def command_line_parser() -> argparse.ArgumentParser:
-    """The parser of every command, also for the reference in the docs."""
+def _named(words: Sequence[str]) -> str:
+    """The command that ``words`` name, if its parser is all that it needs."""
+    names = {name for group in _GROUPS.values() for name in group}
+    return words[0] if words and words[0] in names - {_NEEDS_ALL} else ""
+
+
+def command_line_parser(only: str = "") -> argparse.ArgumentParser:
+    """The parser of every command, also for the reference in the docs.
+
+    Of the command ``only``, where it is given: most of a short run would import the others.
+    """
     parser = _MainParser(
         prog="tinybudget",
         description="Whether machine-learning models fit microcontrollers: flash and RAM of "
@@ -140,9 +129,10 @@ def command_line_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         title="commands", metavar="COMMAND", parser_class=_Parser, prog="tinybudget"
     )
-    for modules in _GROUPS.values():
-        for module in modules:
-            module.add_commands(subparsers)
+    for names in _GROUPS.values():
+        for name in names:
+            if only in ("", name):
+                import_module(f"pytest_tinybudget.commands.{name}").add_commands(subparsers)
     parser.set_defaults(whole=parser)  # for completion
     return parser
 
@@ -188,8 +178,7 @@ class _MainParser(_Parser):
             if isinstance(action, argparse._SubParsersAction)
             for choice in action._choices_actions
         }
-        for title, modules in _GROUPS.items():
-            names = {module.__name__.rpartition(".")[2] for module in modules}
+        for title, names in _GROUPS.items():
             formatter.start_section(title)
             formatter.add_arguments([told[name] for name in told if name in names])
             formatter.end_section()
