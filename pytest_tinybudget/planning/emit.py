@@ -356,15 +356,15 @@ class Emitter:
     def _version(self, node: Node) -> int:
         if node.options.get("keep_num_dims"):
             return _KEEPS_DIMENSIONS
+        if node.op == "TRANSPOSE_CONV" and node.activation != "NONE":
+            return 4
+        if node.op == "TRANSPOSE_CONV" and len(node.inputs) == _UNBIASED:
+            return 2
         if self.numbers == "float":
             dilated = max(node.options.get(key, 1) for key in _DILATIONS) > 1
             if node.op == "DEPTHWISE_CONV_2D" and dilated:
                 return 2
             return _FLOAT_VERSIONS.get(node.op, 1)
-        if node.op == "TRANSPOSE_CONV" and node.activation != "NONE":
-            return 4
-        if node.op == "TRANSPOSE_CONV" and len(node.inputs) == _UNBIASED:
-            return 2
         if self.numbers == "int16" and node.op in ("QUANTIZE", "LEAKY_RELU"):
             return 2
         return _VERSIONS.get(node.op, 1)
@@ -373,7 +373,7 @@ class Emitter:
 def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8") -> None:
     """Give convolutions without a bias one of zeros, as the converter does, but transposed ones.
 
-    In a 16-bit file those of the same length are one.
+    In a 16-bit or float file those of the same length are one.
     """
     shared: dict[Shape, Const] = {}
     for node in nodes:
@@ -383,7 +383,7 @@ def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8") -> None:
             del node.inputs[-1]
         else:
             made = Const("bias", (node.output.shape[-1],), values=(0,))
-            node.inputs[-1] = shared.setdefault(made.shape, made) if numbers == "int16" else made
+            node.inputs[-1] = shared.setdefault(made.shape, made) if numbers != "int8" else made
 
 
 def _versioned(operators: Sequence[Operator]) -> list[Operator]:
