@@ -25,6 +25,7 @@ from pytest_tinybudget.boards import search
 from pytest_tinybudget.boards.board import BARE_METAL
 from pytest_tinybudget.boards.board import Block
 from pytest_tinybudget.boards.describe import describe
+from pytest_tinybudget.cli import main
 from pytest_tinybudget.commands import boards as command
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
@@ -561,7 +562,7 @@ def test_show_prints_blocks_reserve_and_source(capsys, monkeypatch):
 
 
 def test_json_has_sizes_in_bytes(capsys):
-    run_boards("--json", "show", "raspberry-pi-pico")
+    assert main(["boards", "--json", "show", "raspberry-pi-pico"]) == 0
 
     (record,) = json.loads(capsys.readouterr().out)
     assert record["flash"] == 2048 * KB
