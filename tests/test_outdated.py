@@ -372,6 +372,14 @@ def unread_input(graph: Graph) -> int:
     return graph.unary("RELU", source)
 
 
+def quantized_sum(graph: Graph) -> int:
+    source = graph.input((1, 4, 4, 2))
+    result = graph.tensor((1, 2))
+    axes = graph.constant((2,), values=[1, 2])
+    graph.operator("SUM", (source, axes), (result,), {"keep_dims": False})
+    return result
+
+
 def faults_at(build: Callable[[Graph], int], date: str, name: str = "m4_cmsisnn") -> list[str]:
     tflm = Tflm(version("of the day", date, changes("tflm")))
     dated = replace(RUNTIMES[name], tflm=tflm)
@@ -389,6 +397,7 @@ def faults_at(build: Callable[[Graph], int], date: str, name: str = "m4_cmsisnn"
         ),
         (transposed, "m4_ref", "2021-08-05", "2021-12-09", "reads the options of CONV_2D"),
         (sequence, "m4_ref", "2022-06-07", "2022-09-07", "the zero point of its state off"),
+        (quantized_sum, "m4_ref", "2023-02-28", "2023-03-02", "wraps around"),
         (unread_input, "m4_ref", "2021-08-05", "2022-11-19", "nothing reads 'graph0/t1'"),
         (unread_input, "m4_ref", "2022-06-07", "2022-11-19", "it lies over 'graph0/t0'"),
     ],

@@ -84,6 +84,11 @@ def _prepare_sum(node: Preparation) -> None:
             _runs_over_images(node, source, axis, result)
     if node.operator.name == "SUM":
         _runs_with_one_type(node, source, result)
+        if source.type in ("INT8", "INT16"):
+            node.computes_wrongly(
+                "quantized sums saturate",
+                "a sum beyond its output's range wraps around instead of staying at the limit",
+            )
 
 
 def _check_axes(node: Preparation, source: Tensor, axis: Tensor) -> None:
