@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from keras_files import CONV
+from keras_files import DENSE
+from keras_files import keras_file
 
 from pytest_tinybudget import check
 from pytest_tinybudget import measure
@@ -20,9 +23,6 @@ from pytest_tinybudget.planning import Layer
 from pytest_tinybudget.planning import Network
 from pytest_tinybudget.planning import planned_model
 from pytest_tinybudget.planning.keras_config import read_keras
-from tests.keras_files import CONV
-from tests.keras_files import DENSE
-from tests.keras_files import keras_file
 
 
 BOARD = "nucleo-l4r5zi"

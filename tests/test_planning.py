@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keras_files import CONV
+from keras_files import keras_file
 
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.declaration import load_declaration
@@ -25,8 +27,6 @@ from pytest_tinybudget.planning.keras_config import read_keras
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.shrinking.strip import strip
 from pytest_tinybudget.workspace import Workspace
-from tests.keras_files import CONV
-from tests.keras_files import keras_file
 
 
 def plan(*layers: Layer, shape: tuple[int, ...] = (16, 16, 3), **settings: Any) -> Model:
