@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from modelmaker import ModelMaker
 from random_models import variable
+from wide_models import wide
 
 from pytest_tinybudget import cli
 from pytest_tinybudget.base.errors import DeclarationError
@@ -327,6 +328,44 @@ def test_a_deployed_model_of_another_shape_is_an_error(folder: Path):
 
     assert found.outcome == "error"
     assert found.headline == "digits_v1.tflite takes (64,), but the data is for (8, 8, 1)"
+
+
+UNTOLD = "CONV_2D #0: its option quantized_bias_type does not say that its bias is INT32"
+
+
+@runs_models
+@pytest.mark.parametrize(
+    ("told", "theirs", "said"),
+    [
+        (None, "INT32", [UNTOLD]),
+        ("INT32", None, [f"digits_v1.tflite: {UNTOLD}"]),
+        ("INT32", "INT32", []),
+    ],
+    ids=["the model", "the deployed one", "neither"],
+)
+def test_a_bias_that_litert_reads_otherwise_is_told_where_outputs_are_compared(
+    folder: Path, told: str | None, theirs: str | None, said: list[str]
+):
+    folder.joinpath("models", "digits.tflite").write_bytes(wide("INT32", told))
+    folder.joinpath("models", "digits_v1.tflite").write_bytes(wide("INT32", theirs))
+    generator = np.random.default_rng(0)
+    saved(
+        images=generator.random((4, 4, 4, 2), np.float32),
+        labels=generator.random((4, 4, 4, 3), np.float32),
+    )
+    data = DATA.replace("normalize = { std = 16 }\n", "").replace('labels = "labels"\n', "")
+
+    found = results(
+        f"{HEAD}[models.digits.agreement]\n{data}min_agreement = '1%'\ntolerance = 1000\n"
+        f"[models.digits.accuracy]\n{data}labels = 'labels'\nmetric = 'mse'\nmax = 1e6\n"
+        "reference = 'models/digits_v1.tflite'\nmax_drop = '100%'\n"
+    )
+
+    for kind, name in (("agreement", "digits_v1.tflite"), ("accuracy", "models/digits_v1.tflite")):
+        warnings = [each for each in found[kind].warnings if "quantized_bias_type" in each]
+        starts = [each.replace("digits_v1.tflite", name) for each in said]
+        assert len(warnings) == len(starts)
+        assert all(map(str.startswith, warnings, starts))
 
 
 # What is kept

@@ -30,6 +30,7 @@ from pytest_tinybudget.results.types import PairResult
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.graph.model import Model
     from pytest_tinybudget.workspace import Workspace
 
 
@@ -94,6 +95,7 @@ def accuracy_result(check: Check, workspace: Workspace) -> PairResult:
     assert model is not None
     assert model.accuracy is not None
     asked = model.accuracy
+    reference = _reference(asked, model, workspace)
     found = evaluate(
         EvaluationRequest(
             model=workspace.model(model),
@@ -103,7 +105,7 @@ def accuracy_result(check: Check, workspace: Workspace) -> PairResult:
             channels_first=channels_first_of(model.source),
             labels=asked.labels,
             metric=asked.metric,
-            reference=_reference(asked, model, workspace),
+            reference=reference,
         ),
         workspace.cache(),
     )
@@ -116,7 +118,7 @@ def accuracy_result(check: Check, workspace: Workspace) -> PairResult:
             *reasons,
             "calibrate with more or other data (representative_data), or train quantization-aware",
         )
-    return _result(check, workspace, found, demands, reasons)
+    return _result(check, workspace, found, demands, reasons, reference)
 
 
 def agreement_result(check: Check, workspace: Workspace) -> PairResult:
@@ -132,6 +134,7 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
     assert model.agreement is not None
     assert model.deployed is not None
     asked, name = model.agreement, model.deployed.name
+    deployed = ReferenceModel(name, load_model(model.deployed, name))
     found = evaluate(
         EvaluationRequest(
             model=workspace.model(model),
@@ -140,7 +143,7 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
             limits=model.conversion,
             channels_first=channels_first_of(model.source),
             tolerance=asked.tolerance,
-            reference=ReferenceModel(name, load_model(model.deployed, name)),
+            reference=deployed,
         ),
         workspace.cache(),
     )
@@ -161,7 +164,8 @@ def agreement_result(check: Check, workspace: Workspace) -> PairResult:
         ok=f"agreement with {name}",
         failed=f"agreement with {name} too low:",
     )
-    return _result(check, workspace, found, [demand], _where_they_differ(facts, name))
+    differ = _where_they_differ(facts, name)
+    return _result(check, workspace, found, [demand], differ, deployed)
 
 
 def _reference(
@@ -346,12 +350,21 @@ def _where_they_differ(facts: dict[str, Any], name: str) -> tuple[str, ...]:
     return (f"{text}, by up to {facts['apart']:.3g}",)
 
 
+def _untold_biases(graph: Model, reference: ReferenceModel | None) -> Iterator[str]:
+    """Warnings about biases that LiteRT reads otherwise, of the model and what it is held to."""
+    if text := untold_bias(graph):
+        yield text
+    if reference and reference.model and (text := untold_bias(reference.model)):
+        yield f"{reference.shown}: {text}"
+
+
 def _result(
     check: Check,
     workspace: Workspace,
     found: EvaluationResult,
     demands: list[_Demand],
     reasons: tuple[str, ...],
+    reference: ReferenceModel | None,
 ) -> PairResult:
     """The item's result. Point estimates decide; limits that are not met come first."""
     model = check.model
@@ -361,7 +374,7 @@ def _result(
         *(converted.warnings if converted else ()),
         *found.facts["warnings"],
         *_doubts(found),
-        *filter(None, [untold_bias(graph)]),
+        *_untold_biases(graph, reference),
     )
     failed = any(demand.figure.unmet for demand in demands)
     ordered = sorted(demands, key=lambda demand: not demand.figure.unmet)
