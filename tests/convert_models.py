@@ -105,6 +105,9 @@ def keras_models():
             [keras.Input((16, 3)), layers.Conv1D(4, 3), layers.GlobalAveragePooling1D()]
         ),
         "conv2d": image_model(layers.MaxPooling2D()),
+        "dilated": keras.Sequential(
+            [keras.Input((12, 12, 1)), layers.Conv2D(4, 3, dilation_rate=2, padding="same")]
+        ),
         "depthwise": image_model(layers.DepthwiseConv2D(3), layers.BatchNormalization()),
         "two_inputs": keras.Model([image, sound], [layers.Dense(2)(joined), joined]),
         "residual": keras.Model(
@@ -156,6 +159,9 @@ def write(folder: Path) -> None:
     models["lambda"].save(folder / "lambda.h5")
     models["upsampled"].save(folder / "upsampled.h5")
     models["conv2d"].export(folder / "conv2d", verbose=False)
+    models["dilated"].save(folder / "dilated.h5")
+    models["dilated"].export(folder / "dilated", verbose=False)
+    float_tflite(models["dilated"], folder / "dilated.tflite")
     old_depthwise(models["depthwise"], folder / "old_depthwise.h5")
     float_tflite(models["conv2d"], folder / "float.tflite")
     wide = keras.Sequential([keras.Input((256,)), layers.Dense(1200), layers.Dense(2)])

@@ -315,6 +315,23 @@ def test_a_failure_of_the_projects_own_code_is_not_kept(sources: Path, tmp_path:
     assert cache.entries() == []
 
 
+@pytest.mark.parametrize("name", ["dilated.keras", "dilated.h5", "dilated"])
+def test_a_dilated_convolution_of_an_open_batch_keeps_its_dilation(convert: Convert, name: str):
+    """With an open batch TensorFlow writes a SPACE_TO_BATCH_ND, which TFLM pads wrongly in INT8."""
+    (convolution,) = graph(convert(name)).main.operators
+
+    assert convolution.name == "CONV_2D"
+    assert convolution.options["dilation_h_factor"] == 2
+
+
+@needs_quantizer
+def test_blocks_of_a_float_tflite_stay_float_where_padding_is_zero(convert: Convert):
+    main = graph(convert("dilated.tflite")).main
+
+    blocks = [each for each in main.operators if each.name == "SPACE_TO_BATCH_ND"]
+    assert [main.tensors[each.inputs[0]].type for each in blocks] == ["FLOAT32"]
+
+
 def test_an_lstm_is_one_operator(convert: Convert):
     converted = convert("lstms.keras")
 
