@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tinybudget.detection import folders
 from pytest_tinybudget.detection import reading
 from pytest_tinybudget.detection.detect import detect
 from pytest_tinybudget.detection.finding import Detection
@@ -580,7 +581,7 @@ def test_a_pipe_with_the_name_of_a_file_is_not_waited_for(tmp_path: Path) -> Non
 def test_an_endless_tree_is_cut_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MOST_FOLDERS", 3)
+    monkeypatch.setattr(folders, "MOST_FOLDERS", 3)
     monkeypatch.setattr("pytest_tinybudget.detection.detect.MOST_FOLDERS", 3)
     for number in range(6):
         (tmp_path / f"f{number}").mkdir()

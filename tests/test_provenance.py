@@ -78,6 +78,7 @@ def test_a_measured_pair_has_the_identity_of_its_runtime(
         "abi": "arm-eabi",
         "cores": ["Cortex-M4F"],
         "distribution": None,
+        "by_history": False,
     }
     assert content["runtime"]["variants"] == [{"name": "m4_cmsisnn", **only["identity"]}]
     assert content["repositories"] == [], "git was not asked"
