@@ -203,7 +203,7 @@ def _check_padding_at_the_end(node: Preparation, geometry: Geometry) -> None:
         node.computes_wrongly(
             PADS_AT_THE_END[unit],
             "it is padded on the right and at the bottom alone, which esp-nn ignores there",
-            instead='name the release that the firmware has (esp_nn = "1.2.3")',
+            instead='name the release that the firmware has (esp_nn = "1.2.3" in [runtime.NAME])',
             library="esp-nn",
         )
     if unit == "esp32s3" and pads_more_at_the_end(geometry):
@@ -223,7 +223,7 @@ def _refuse_uneven_padding(node: Preparation, geometry: Geometry) -> None:
         node.computes_wrongly(
             PADS_AT_THE_END["esp32s3"],
             fault,
-            instead='name the release that the firmware has (esp_nn = "1.2.3")',
+            instead='name the release that the firmware has (esp_nn = "1.2.3" in [runtime.NAME])',
             library="esp-nn",
         )
 
