@@ -50,6 +50,12 @@ def pytest_runtest_call(item):
 """
 
 
+@pytest.fixture(autouse=True)
+def _date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of runs a minute apart are the same."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1796000000")
+
+
 def outputs(pytester: pytest.Pytester, *arguments: str) -> tuple[dict[str, bytes], dict[str, str]]:
     """What a run writes: its reports, and digests of the C files by name."""
     folder = hashlib.sha256("".join(arguments).encode()).hexdigest()[:8]
