@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 _Claims = dict[tuple[Path, str], str]
 _CLAIMS = pytest.StashKey[_Claims]()
 _CODE = pytest.StashKey[str]()
-#: The declarations of the run.
-_SEEN = pytest.StashKey[list["Seen"]]()
 
 
 def may_keep(config: pytest.Config) -> bool:
@@ -103,7 +101,6 @@ class Seen:
                 self._state = self._state_now() or ""
         if self._state:
             self.kept = self._claimed(earlier_verdicts().of(path, self._state))
-        config.stash.setdefault(_SEEN, []).append(self)
 
     def _state_now(self) -> str | None:
         config, project = self._config, project_state(self.path.parent)
@@ -221,11 +218,6 @@ def _of_model(
         )
     except OSError:
         return nothing
-
-
-def seen_in(config: pytest.Config) -> list[Seen]:
-    """The declarations that were collected in this run."""
-    return config.stash.get(_SEEN, [])
 
 
 def shown_key(config: pytest.Config, results: Mapping[str, str]) -> str:
