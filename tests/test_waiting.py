@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -90,3 +92,14 @@ def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.1)
 
     assert stream.getvalue() == ""
+
+
+@pytest.mark.usefixtures("hasty")
+def test_of_many_pairs_the_one_that_is_measured_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", stream := io.StringIO())
+    pairs: list[Any] = [SimpleNamespace(id=f"tinybudget.toml::{name}") for name in ("a", "b")]
+
+    with waiting("measuring") as wait:
+        for pair in wait.measuring(pairs):
+            number = pairs.index(pair) + 1
+            until(stream, f"measuring {pair.id}: {number} of 2 ")

@@ -6,7 +6,6 @@ import argparse
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.base import add_base_options
@@ -24,10 +23,6 @@ from pytest_tinybudget.commands.outcome import writes_page
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
 from pytest_tinybudget.commands.waiting import waiting
-
-
-if TYPE_CHECKING:
-    from pytest_tinybudget.results.types import PairResult
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -122,10 +117,10 @@ def run(arguments: argparse.Namespace) -> int:
             for line in gate.first_verdicts(selected):
                 print(line, file=sys.stderr, flush=True)
         workspace.prepare(selected)
-        results: list[PairResult] = []
-        for pair in selected:
-            wait.told(f"measuring {pair.id}: {len(results) + 1} of {len(selected)}")
-            results.append(gate.check(pair, arguments.artifacts or pair.project.artifacts))
+        results = [
+            gate.check(pair, arguments.artifacts or pair.project.artifacts)
+            for pair in wait.measuring(selected)
+        ]
     comparison = None if baseline is None else compared(baseline, results)
     provenance = baseline.provenance if baseline else None
     named = dict.fromkeys(pair.project.baseline for pair in selected)

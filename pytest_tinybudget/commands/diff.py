@@ -25,7 +25,6 @@ from pytest_tinybudget.commands.waiting import waiting
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
-    from pytest_tinybudget.results.types import PairResult
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -136,10 +135,7 @@ def _commit(arguments: argparse.Namespace) -> Comparison:
         baseline = base_of(arguments, gate, selected)
         gate.baselines.chosen = baseline
         workspace.prepare(selected)
-        results: list[PairResult] = []
-        for pair in selected:
-            wait.told(f"measuring {pair.id}: {len(results) + 1} of {len(selected)}")
-            results.append(gate.check(pair))
+        results = [gate.check(pair) for pair in wait.measuring(selected)]
     base = baseline.results
     if arguments.save_base is not None and base is not None:
         write_results(arguments.save_base, base.pairs, base.provenance)

@@ -6,9 +6,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from typing import TextIO
+from typing import TypeVar
 
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.pairs import Declared
+
+_Pair = TypeVar("_Pair", bound="Declared")
 
 #: Seconds until the first word.
 _PATIENCE = 2.0
@@ -34,6 +42,12 @@ class Wait:
     def converting(self, model: str, step: str) -> None:
         """As ``told``, of a step of a model's conversion: the form that converters call."""
         self._what = f"converting {model}: {step}"
+
+    def measuring(self, pairs: Sequence[_Pair]) -> Iterator[_Pair]:
+        """``pairs``, each told as what is being measured while its turn lasts."""
+        for number, pair in enumerate(pairs, 1):
+            self.told(f"measuring {pair.id}: {number} of {len(pairs)}")
+            yield pair
 
     def begin(self) -> None:
         self._thread.start()
