@@ -24,6 +24,7 @@ from msgspec import Struct
 from pytest_tinybudget.base.cache_folder import FOLDER_VARIABLE
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import file_digest
+from pytest_tinybudget.base.files import keep_below
 from pytest_tinybudget.base.locks import locked
 from pytest_tinybudget.base.units import parse_size
 
@@ -172,17 +173,7 @@ class Cache:
 
     def _shrink(self, keep: Path) -> None:
         self._sweep()
-        sizes = []
-        for path in self._files():
-            with suppress(OSError):
-                status = path.stat()
-                sizes.append((status.st_mtime, status.st_size, path))
-        total = sum(size for _, size, _ in sizes)
-        for _, size, path in sorted(sizes, key=lambda each: each[0]):
-            if total <= self.limit:
-                return
-            if path != keep and self._remove(path):
-                total -= size
+        keep_below(self._files(), self.limit, lambda path: path != keep and self._remove(path))
 
 
 def _digest(key: str, body: bytes) -> bytes:

@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -111,3 +113,32 @@ def file_digest(path: Path) -> bytes:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.digest()
+
+
+def unlinked(path: Path) -> bool:
+    """Remove a file; whether that was possible."""
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def keep_below(
+    paths: Iterable[Path], limit: int, remove: Callable[[Path], bool] = unlinked
+) -> None:
+    """Remove those of ``paths`` that were written longest ago, until ``limit`` bytes are left.
+
+    ``remove`` says whether a file is gone; one that stays counts on.
+    """
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            status = path.stat()
+            found.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= limit:
+            return
+        if remove(path):
+            total -= size

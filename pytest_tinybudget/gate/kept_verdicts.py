@@ -24,6 +24,7 @@ from typing import Any
 from pytest_tinybudget.base.cache_folder import default_folder
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import file_digest
+from pytest_tinybudget.base.files import keep_below
 from pytest_tinybudget.base.files import write_file
 
 
@@ -219,21 +220,7 @@ class KeptVerdicts:
         body = json.dumps(plain, separators=(",", ":")).encode()
         with suppress(TinybudgetError):
             write_file(path, hashlib.sha256(body).hexdigest().encode() + body)
-            self._shrink()
-
-    def _shrink(self) -> None:
-        found = []
-        for path in self._files():
-            with suppress(OSError):
-                status = path.stat()
-                found.append((status.st_mtime, status.st_size, path))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if total <= LIMIT_BYTES:
-                return
-            with suppress(OSError):
-                path.unlink()
-                total -= size
+            keep_below(self._files(), LIMIT_BYTES)
 
 
 def earlier_verdicts() -> KeptVerdicts:

@@ -18,6 +18,7 @@ import msgspec
 
 from pytest_tinybudget.base.code_state import code_fingerprint
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import keep_below
 from pytest_tinybudget.base.files import write_file
 from pytest_tinybudget.footprint.result import Estimate
 from pytest_tinybudget.graph.model import Model
@@ -133,18 +134,7 @@ def files(folder: Path) -> list[Path]:
 
 def shrink(folder: Path, limit: int) -> None:
     """Remove the files that were written longest ago until at most ``limit`` bytes are left."""
-    found = []
-    for path in files(folder):
-        with suppress(OSError):
-            status = path.stat()
-            found.append((status.st_mtime, status.st_size, path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if total <= limit:
-            return
-        with suppress(OSError):
-            path.unlink()
-            total -= size
+    keep_below(files(folder), limit)
 
 
 def _own_tables(runtime: Runtime) -> Iterator[str]:
