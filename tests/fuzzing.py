@@ -7,6 +7,7 @@ anything else is a finding. The nightly job: ``python tests/fuzzing.py --files 2
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import random
 import re
@@ -32,6 +33,9 @@ from pytest_tinybudget.convert.worker.problem import WorkerError
 #: Processor time for one input, and address space beyond what the process has at the start.
 SECONDS = 2.0
 MEMORY_BYTES = 1024**3
+
+#: Processor time of `_known_work` on the machine that `SECONDS` was set on, in seconds.
+_KNOWN_SECONDS = 0.036
 
 _LONGEST_MESSAGE = 2000
 _INTEGERS = (0, 1, 2, 4, 8, 127, 128, 255, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -103,11 +107,19 @@ def run(
     return tally
 
 
-def _try(target: Target, content: bytes, tally: Tally) -> None:
-    """Read ``content`` and count what comes of it."""
+def _try(target: Target, content: bytes, tally: Tally, seconds: float = 0.0) -> None:
+    """Read ``content`` and count what comes of it.
+
+    An input that takes too long gets a second chance, as much longer as the machine is slower now.
+    """
     try:
-        with _time_bounded():
+        with _time_bounded(seconds or SECONDS):
             target.read(content)
+    except HangError as error:
+        if seconds:
+            tally.findings.append(Finding(f"HangError: {error}", content, traceback.format_exc()))
+        else:
+            _try(target, content, tally, SECONDS * _slowness())
     except (TinybudgetError, WorkerError) as error:
         problem = _message_problem(error)
         if problem:
@@ -142,22 +154,39 @@ def require_plain(text: str) -> None:
             raise AssertionError(f"report with {found!r} in {line[:200]!r}")
 
 
+def _slowness() -> float:
+    """How many times slower than `SECONDS` takes for granted the machine is now; at least 1."""
+    return max(1.0, _known_work() / _KNOWN_SECONDS)
+
+
+def _known_work() -> float:
+    """Do what readers do, look up and build; how much processor time it takes, in seconds."""
+    started = time.process_time()
+    for start in range(40):
+        rows = {index: (index, str(index)) for index in range(start, start + 5000)}
+        sum(len(text) for _, text in sorted(rows.values(), reverse=True))
+    return time.process_time() - started
+
+
 @contextmanager
-def _time_bounded() -> Iterator[None]:
+def _time_bounded(seconds: float) -> Iterator[None]:
     if not hasattr(signal, "setitimer"):
         yield
         return
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise HangError(f"more than {SECONDS} s")
+        raise HangError(f"more than {seconds:.1f} s")
 
+    # Python drops what is raised while a callback of its garbage collection runs.
+    callbacks, gc.callbacks[:] = gc.callbacks[:], []
     before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
+        gc.callbacks[:] = callbacks
 
 
 @contextmanager

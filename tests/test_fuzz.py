@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,23 @@ def test_the_harness_finds_what_must_not_be(
     found = _found(read, tmp_path)
     assert len(found) == 3
     assert all(what.startswith(said) for what in found)
+
+
+def _slow(_content: bytes) -> None:
+    until = time.process_time() + 0.3
+    while time.process_time() < until:
+        pass
+
+
+@pytest.mark.parametrize(("slowness", "found"), [(1.0, 3), (30.0, 0)])
+def test_the_harness_gives_a_slow_machine_the_time_it_needs(
+    slowness: float, found: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("no limits on a process there")
+    monkeypatch.setattr("fuzzing.SECONDS", 0.1)
+    monkeypatch.setattr("fuzzing._slowness", lambda: slowness)
+    assert len(_found(_slow, tmp_path)) == found
 
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "\u202e", "a\rb", "\u2028", "\x00", "\ufeff"])
