@@ -85,7 +85,7 @@ function apply() {
   find("#hits").textContent = shown === models.length
     ? counted(shown, "model") : `${shown} of ${counted(models.length, "model")}`;
   find("#nothing").hidden = shown > 0;
-  find("#q").value === chosen.q || (find("#q").value = chosen.q);
+  if (find("#q").value.trim() !== chosen.q) find("#q").value = chosen.q;
   find("#board").value = chosen.board;
   find("#sort").value = chosen.sort;
   for (const button of all("[data-show]", tools)) {
