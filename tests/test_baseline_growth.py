@@ -100,6 +100,8 @@ def test_growth_beyond_percent_and_bytes_fails_and_names_both(check: Check) -> N
     before, now = used(base)["ram"], used(result)["ram"]
     grown = f"{format_size(now - before)} ({100 * (now - before) / before:.1f} %)"
     assert result.headline.startswith(f"RAM grew {grown}, 10 % and 1.0 KB allowed; ")
+    assert "RAM within its limit (" in result.headline
+    assert "RAM ok" not in result.headline
     assert any("[[models.kws.accept]]" in reason for reason in result.reasons)
 
 

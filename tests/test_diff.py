@@ -207,7 +207,8 @@ def test_a_pull_request_is_measured_against_its_base_and_nothing_is_left(
     )
     shown = capsys.readouterr().out
     assert f"compared with commit {tip[:12]} (first parent of the merge commit)" in shown
-    assert f"kws, {BOARD}" in shown
+    assert "kws" in shown.split()
+    assert BOARD in shown.split()
     assert "why kws differs" in shown
     assert "1 changed, 1 new" in shown
     assert snapshot(repository) == before
@@ -322,7 +323,8 @@ def test_a_base_with_a_broken_declaration_never_blocks(
     assert run("diff", "--base", "HEAD") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"not compared: commit {broken[:12]} (HEAD) has no results" in shown
-    assert f"kws, {BOARD}" in shown
+    assert "kws" in shown.split()
+    assert BOARD in shown.split()
 
 
 def test_a_base_with_a_damaged_model_is_told_pair_by_pair(
@@ -345,7 +347,8 @@ def test_outside_a_repository_the_pairs_are_shown_without_a_base(
     assert run("diff", "--base", "auto") == 0
     shown = capsys.readouterr().out
     assert "not compared: git: " in shown
-    assert "68." in shown or f"kws, {BOARD}" in shown
+    assert "kws" in shown.split()
+    assert BOARD in shown.split()
 
 
 def test_without_git_the_gate_still_works(

@@ -134,6 +134,11 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # The commands at the top
 
 
+def test_no_page_has_marks_of_an_unfinished_merge() -> None:
+    marked = [page.name for page in PAGES if "\n<<<<<<< " in page.read_text("utf-8")]
+    assert not marked
+
+
 def test_the_readme_starts_with_the_commands_that_ci_runs() -> None:
     page = README.read_text(encoding="utf-8")
     top = page.partition("\n## ")[0]

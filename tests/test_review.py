@@ -185,10 +185,11 @@ def test_diff_has_a_row_for_what_boards_share_and_v_has_all(
 ) -> None:
     _, comparison = review
     lines = [line.text for line in comparison_lines(comparison, Style(140))]
-    (row,) = [line for line in lines if line.startswith("FAIL changed")]
-    assert "new, all 4 boards" in row
-    assert "260.0 to 261.0 KB" in row
-    assert "+60.0 KB" in row
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("FAIL changed")]
+    assert lines[at].split()[2] == "new"
+    assert "260.0 to 261.0 KB" in lines[at]
+    assert "+60.0 KB" in lines[at]
+    assert lines[at + 1].lstrip().startswith("all 4 boards ")
     assert [line for line in lines if line.startswith("FAIL, unchanged  old")]
     whole = [line.text for line in comparison_lines(comparison, Style(140), verbosity=1)]
     assert len([line for line in whole if line.startswith("FAIL changed")]) == 4
@@ -232,6 +233,22 @@ def test_no_failure_and_no_warning_is_left_out_of_the_table() -> None:
     lines = [line.text for line in summary(results)]
     assert sum(line.startswith("FAIL") for line in lines) == 30
     assert sum(line.startswith("WARN") for line in lines) == 30
+
+
+def test_a_failure_cut_to_its_ends_says_how_to_see_the_rest() -> None:
+    result = over(reasons=tuple(f"a change that is tried, number {each}" for each in range(40)))
+    text = failure(result, most=6)
+    assert text.split("\n")[-1] == "-v shows where the bytes are and what would fix it"
+    assert "shortened to" not in text
+
+
+def test_the_title_of_a_failing_model_names_the_boards_that_fail() -> None:
+    base = on_boards(pair, "net", 200, 200, 200, 200)
+    head = [*on_boards(pair, "net", 210), *on_boards(over, "net", 210, 300)[1:]]
+    text = markdown.render(head, compared(base, head))
+    (title,) = [line for line in text.split("\n") if line.startswith("<details open>")]
+    assert BOARDS[1] in title
+    assert BOARDS[0] not in title
 
 
 def test_later_failures_are_shorter_and_v_tells_all_of_each() -> None:

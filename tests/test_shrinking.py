@@ -60,7 +60,9 @@ from pytest_tinybudget.shrinking.proof import DiffersError
 from pytest_tinybudget.shrinking.proof import Proving
 from pytest_tinybudget.shrinking.proof import prove
 from pytest_tinybudget.shrinking.proof import proving
+from pytest_tinybudget.shrinking.report import Arenas
 from pytest_tinybudget.shrinking.report import Proof
+from pytest_tinybudget.shrinking.report import arena_texts
 from pytest_tinybudget.shrinking.sameness import difference
 from pytest_tinybudget.shrinking.shrink import proven
 from pytest_tinybudget.shrinking.shrink import shrink_model
@@ -1286,3 +1288,14 @@ def test_every_public_model_has_a_plan_at_the_lower_bound() -> None:
         if arena is not None:
             buffers = [Buffer(each.bytes, each.first, each.last) for each in arena.buffers]
             assert place(buffers).excess == 0, path.stem
+
+
+def test_boards_with_the_same_arenas_are_told_together() -> None:
+    one, two = Arenas("pico", 4096, 4000), Arenas("nano", 4096, 4000)
+    assert arena_texts([one, two]) == ["on all 2 boards: arena 4,096 -> 4,000 B (-2.3%)"]
+    other, same = Arenas("esp32", 4096, 3072, planned=True), Arenas("uno", 4096, 4096)
+    assert arena_texts([one, two, other, same]) == [
+        "pico, nano: arena 4,096 -> 4,000 B (-2.3%)",
+        "esp32: arena 4,096 -> 3,072 B (-25.0%) with a memory plan",
+    ]
+    assert arena_texts([one]) == ["pico: arena 4,096 -> 4,000 B (-2.3%)"]

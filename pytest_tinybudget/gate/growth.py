@@ -181,8 +181,11 @@ def _held(
     if result.outcome == "fits" and warnings:
         result = replace(result, outcome="warns")
     if refused and (not result.failed or _only_grew(result)):
-        said = "; ".join(text for _, text in refused)
-        result = replace(result, outcome="unmet", headline=f"{said}; {result.headline}")
+        said, sizes = "; ".join(text for _, text in refused), result.headline
+        for metric, _ in refused:  # "flash grew ...; flash ok" reads as if it contradicted itself
+            label = LABELS[metric]
+            sizes = sizes.replace(f"{label} ok (", f"{label} within its limit (")
+        result = replace(result, outcome="unmet", headline=f"{said}; {sizes}")
     return result, [metric for metric, _ in refused]
 
 

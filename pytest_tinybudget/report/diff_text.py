@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.units import format_delta
@@ -104,10 +105,14 @@ def _rows(blocks: Sequence[Block], style: Style) -> list[Line]:
     owners: list[Group] = []
     for block in blocks:
         for group in block.groups:
-            for number, cells in enumerate(_sizes(group)):
-                name = f"{block.model}, {block.boards_of(group)}"
-                rows.append([*([_word(group.worst), name] if number == 0 else ["", ""]), *cells])
-                owners.append(group)
+            sizes = _sizes(group)
+            first, second = block.model, block.boards_of(group)
+            if len(sizes) == 1:
+                first, second = f"{first}, {second}", ""
+            for cells, word_, name in zip_longest(sizes, [_word(group.worst)], [first, second]):
+                if cells is not None:
+                    rows.append([word_ or "", name or "", *cells])
+                    owners.append(group)
     heading, *table = columns(rows, _ALIGN, style, flexible=1, drop=(7, 6, 3))
     lines = [Line(heading, ("bold",))]
     for number, (text, group) in enumerate(zip(table, owners, strict=True), 1):

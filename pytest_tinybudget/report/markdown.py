@@ -272,7 +272,8 @@ def _details(block: Block, *, opened: bool) -> str:
         return ""
     declared = rows[0].result.declared_at
     place = f" ({markdown_code(declared)})" if declared else ""
-    on = ", ".join(_boards(block, group) for group in groups)
+    named = [group for group in groups if group.worst.result.failed] or groups
+    on = ", ".join(_boards(block, group) for group in named)
     title = f"{markdown_code(short(block.model))} on {on}{place}"
     body = "\n".join(_spaced(lines))
     return (

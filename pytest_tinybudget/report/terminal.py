@@ -73,6 +73,8 @@ _PARTS_LISTED, _LAYERS_NAMED, _PERSISTENT_LISTED = 8, 2, 7
 #: So many rows of the terminal does a failure take by default: the first of a run, the first of
 #: another model, and any other board of a model that was told of.
 MOST_LINES, _NEXT_MODEL, _OTHER_BOARD = 40, 15, 4
+#: Sections of a failure that is cut to its headline and its closing lines.
+_ONLY_ENDS = 2
 #: Of a message that is declared.
 _MESSAGE_LINES = 5
 
@@ -116,7 +118,7 @@ def failure(
     also = bullets((*pair.warnings, *pair.notes), style, most=None)
     if verbosity <= 0 and most <= _OTHER_BOARD:
         edit = f"edit {pair.declared_at}; " if pair.declared_at else ""
-        told = f"{edit}{pair.model} on another board is told of above, -v shows all of this"
+        told = f"{edit}{pair.model} is explained above for another board, -v explains this one too"
         return "\n".join(clean(line, style) for line in (pair.headline, *wrapped(told, style)))
     sections = [
         Section((pair.headline,)),
@@ -130,6 +132,8 @@ def failure(
     if verbosity <= 0 and fitted(shown, most, style) != shown:
         said = wrapped(f"shortened to {most} lines: -v shows all of it, and so do the files", style)
         shown = fitted(shown, most - len(said), style)
+        if len(shown) == _ONLY_ENDS:
+            said = wrapped("-v shows where the bytes are and what would fix it", style)
         shown[-1] = replace(shown[-1], lines=(*shown[-1].lines, *said))
     return "\n\n".join("\n".join(clean(line, style) for line in section.lines) for section in shown)
 

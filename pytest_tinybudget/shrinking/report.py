@@ -7,6 +7,7 @@ These structs are part of the results file: what they say of their fields is its
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Annotated
 from typing import Literal
 
@@ -48,13 +49,31 @@ class Arenas(Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         """In words: ``"esp32: arena 18,096 -> 16,880 B (-6.7%) with a memory plan"``."""
+        return f"{self.board}: {self.change}"
+
+    @property
+    def change(self) -> str:
+        """``text`` without the board."""
         if not (self.before and self.after):
-            return f"{self.board}: TFLM does not load the model"
+            return "TFLM does not load the model"
         if self.before == self.after:
-            return f"{self.board}: arena {self.after:,} B, as before"
+            return f"arena {self.after:,} B, as before"
         percent = -100 * self.saved / self.before
         why = " with a memory plan" if self.planned else ""
-        return f"{self.board}: arena {self.before:,} -> {self.after:,} B ({percent:.1f}%){why}"
+        return f"arena {self.before:,} -> {self.after:,} B ({percent:.1f}%){why}"
+
+
+def arena_texts(arenas: Sequence[Arenas]) -> list[str]:
+    """The arenas that shrinking lowers, a text for all boards of which the same is true."""
+    boards: dict[str, list[str]] = {}
+    for each in arenas:
+        if each.saved:
+            boards.setdefault(each.change, []).append(each.board)
+    everywhere = f"on all {len(arenas)} boards"
+    return [
+        f"{everywhere if 1 < len(arenas) == len(named) else ', '.join(named)}: {change}"
+        for change, named in boards.items()
+    ]
 
 
 class ProofRun(Struct, frozen=True, gc=False):

@@ -40,6 +40,7 @@ from pytest_tinybudget.runtimes.placement import ArenaPlacement
 from pytest_tinybudget.runtimes.placement import Placement
 from pytest_tinybudget.shrinking.reconverted import per_tensor
 from pytest_tinybudget.shrinking.reconverted import without_plan
+from pytest_tinybudget.shrinking.report import arena_texts
 from pytest_tinybudget.shrinking.strip import strip
 
 
@@ -177,7 +178,7 @@ def _shrunken(candidate: Candidate) -> Iterator[Change]:
         return
     whole = sum(report.bytes_before for report in reports)
     after, before = format_pair(sum(report.bytes_after for report in reports), whole)
-    arenas = [arena.text for report in reports for arena in report.arenas if arena.saved]
+    arenas = [text for report in reports for text in arena_texts(report.arenas)]
     note = "; ".join((f"the same outputs; the model goes from {before} to {after}", *arenas))
     yield Change(
         "strip",
