@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 
-def keras_file(folder: Path, *layers: tuple[str, dict[str, Any]]) -> Path:
-    """A ``.keras`` file of a sequential model, as Keras 3 describes one."""
+def keras_file(
+    folder: Path,
+    *layers: tuple[str, dict[str, Any]],
+    shape: Sequence[int | None] = (None, 8, 8, 1),
+) -> Path:
+    """A ``.keras`` file of a sequential model, as Keras 3 describes one; ``shape`` with batch."""
     inside = [
-        {"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [None, 8, 8, 1]}}
+        {"class_name": "InputLayer", "config": {"name": "in", "batch_shape": list(shape)}},
     ]
     inside += [
         {"class_name": kind, "config": {"name": f"layer_{number}", **config}}

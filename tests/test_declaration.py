@@ -576,11 +576,36 @@ def test_the_limits_of_a_conversion_hold_for_accuracy_as_well(project: Project, 
     assert project.load(f"{KWS}{key} = {IDLE[key]}\n{ACCURACY}").models
 
 
-@pytest.mark.parametrize(("key", "value"), IDLE.items())
-def test_a_layer_list_is_not_converted(project: Project, key: str, value: str):
-    planned = '[models.kws]\ninput_shape = [8]\nlayers = [{ type = "softmax" }]\n'
-    (error,) = project.errors(f'{planned}boards = ["esp32"]\n{key} = {value}\n')
+PLANNED = '[models.kws]\nboards = ["esp32"]\ninput_shape = [8]\nlayers = [{ type = "softmax" }]\n'
+
+
+@pytest.mark.parametrize("key", sorted({*IDLE} - {"activations", "per_channel_dense"}))
+def test_a_layer_list_is_not_converted(project: Project, key: str):
+    (error,) = project.errors(f"{PLANNED}{key} = {IDLE[key]}\n")
     assert error.endswith(f"models.kws.{key}: has no effect here: a layer list is not converted")
+
+
+def test_layers_have_the_type_and_the_scales_that_are_declared(project: Project):
+    def planned(text: str) -> tuple[str, bool]:
+        layers = project.load(text).models["kws"].planned
+        assert layers is not None
+        return layers.numbers, layers.per_channel_dense
+
+    assert planned(PLANNED) == ("int8", True)
+    assert planned(f"{PLANNED}per_channel_dense = false\n") == ("int8", False)
+    assert planned(f'{PLANNED}activations = "int16"\n') == ("int16", False)
+    assert planned(f'[defaults]\nactivations = "int16"\n{PLANNED}') == ("int16", False)
+    assert planned(f'{PLANNED}activations = "float"\n')[0] == "float"
+
+
+@pytest.mark.parametrize(
+    "text", [f'[defaults]\nactivations = "float"\n{KWS}', f'{KWS}activations = "float"\n']
+)
+def test_float_is_for_layers_alone(project: Project, text: str):
+    ready(project)
+    assert (
+        "float is for 'layers' alone: a conversion makes int8 or int16" in project.errors(text)[0]
+    )
 
 
 @pytest.mark.parametrize("key", sorted(IDLE))

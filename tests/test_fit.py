@@ -14,6 +14,7 @@ import pytest
 
 from pytest_tinybudget import TinybudgetError
 from pytest_tinybudget import fit
+from pytest_tinybudget import measure
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.fitting import render
@@ -83,6 +84,57 @@ def test_a_candidate_takes_what_the_gate_says_of_its_layers(
         assert on.flash == pair["flash"]["used"]
         said = f"names in the trained file may take up to {format_size(candidate.names)} more flash"
         assert said in json.dumps(pair)
+
+
+@pytest.mark.parametrize("numbers", ["int8", "int16", "float"])
+def test_candidates_of_other_numbers_take_what_the_gate_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbers: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = f'{DECLARATION.format(width=16)}activations = "{numbers}"\n'
+    Path("tinybudget.toml").write_text(text)
+    main(["check", "-q", "--json", "results.json"])
+    pairs = json.loads(Path("results.json").read_text())["pairs"]
+    gate = {
+        each["board"]["id"]: (each["arena"]["required"], each["flash"]["used"]) for each in pairs
+    }
+    found = fit(plan(activations=numbers))
+    assert found.activations == numbers
+    other = fit(plan(), activations=numbers)  # type: ignore[arg-type]
+    assert other.candidates == found.candidates
+    for candidate in found.candidates:
+        if candidate.chosen == {"width": 16, "layers[4].units": 6}:
+            assert {on.board: (on.arena, on.flash) for on in candidate.boards} == gate
+    told = "all sizes are with activations"
+    for report in (render.text(found), render.page(found).lower()):
+        assert (told in report) == (numbers != "int8")
+
+
+def test_tuples_are_a_plan_of_one_candidate() -> None:
+    layers = [(1, 8, 3, 3), (8, 16, 3, 3), (4096, 64), (64, 4)]
+    footprint = measure(layers, board=BOARDS[1], input_shape=(16, 16, 1))
+    assert footprint.arena is not None
+    (alone,) = fit(layers, input_shape=(16, 16, 1), boards=BOARDS[1:]).candidates
+    (on,) = alone.boards
+    assert (on.arena, on.ram) == (footprint.arena.required, footprint.ram)
+    (candidate,) = fit(layers, input_shape=(16, 16, 1), boards=BOARDS).candidates
+    whole = fit({"input_shape": (16, 16, 1), "layers": layers, "boards": BOARDS})
+    assert whole.candidates == (candidate,)
+    assert fit([(64, 4)], boards=BOARDS).candidates[0].parameters == 64 * 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "said"),
+    [
+        ([(1, 8, 3, 3)], None, "give input_shape"),
+        ([(1, 8, 3, 3), (9, 4)], (4, 4, 1), r"layer 1 \(9, 4\) takes 9 inputs"),
+        ([("width", 4)], (4,), "expected \\(inputs, outputs\\)"),
+        ([(4, 4), {"type": "softmax"}], (4,), "layer 1 .* expected"),
+    ],
+)
+def test_tuples_that_are_no_plan_are_one_line(layers: Any, shape: Any, said: str) -> None:
+    with pytest.raises(TinybudgetError, match=said):
+        fit(layers, input_shape=shape, boards=BOARDS)
 
 
 def test_the_free_sizes_are_all_combinations_and_a_name_is_one_number_in_all_places() -> None:

@@ -19,10 +19,15 @@ from pytest_tinybudget.cli import main
 from pytest_tinybudget.convert.converter import Converted
 from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.pairs import GroupPair
+from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.planning import Layer
 from pytest_tinybudget.planning import Network
 from pytest_tinybudget.planning import planned_model
 from pytest_tinybudget.planning.keras_config import read_keras
+from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.workspace import Workspace
 
 
 BOARD = "nucleo-l4r5zi"
@@ -205,3 +210,74 @@ def test_a_convolution_needs_the_shape_of_its_input_and_a_file_has_it() -> None:
         check([(1, 8, 3, 3)], board=BOARD)
     with pytest.raises(TinybudgetError, match="input_shape is for a model as a list of layers"):
         check("a.tflite", board=BOARD, input_shape=(16, 16, 1))
+
+
+def test_an_open_input_is_planned_at_the_shape_that_is_declared(tmp_path: Path) -> None:
+    opened, fixed = tmp_path / "open", tmp_path / "fixed"
+    for folder, shape in ((opened, [None, None, None, 1]), (fixed, [None, 12, 10, 1])):
+        folder.mkdir()
+        keras_file(folder, CONV, ("GlobalAveragePooling2D", {}), DENSE, shape=shape)
+    wanted = check(fixed / "made.keras", board=BOARD, plan=True).footprint
+    path = opened / "made.keras"
+    shapes = {"in": [1, 12, 10, 1]}
+    result = check(path, board=BOARD, plan=True, input_shapes=shapes)
+    assert result.footprint is not None
+    assert wanted is not None
+    assert (result.footprint.arena, result.footprint.flash) == (wanted.arena, wanted.flash)
+    assert "input_shapes: counted with in at 1x12x10x1" in result.notes
+
+
+@pytest.mark.parametrize(
+    ("shape", "shapes", "said"),
+    [
+        ([None, None, 10, 1], {}, "has no fixed shape; declare input_shapes"),
+        ([None, None, 10, 1], {"in": (1, 12, 9, 1)}, "only what is None in [None, None, 10, 1]"),
+        ([None, 12, 10, 1], {"image": (1, 12, 10, 1)}, "no input 'image'; there is in"),
+        ([None, None, 10, 1], {"in": (4, 12, 10, 1)}, "the input has the fixed batch 4"),
+        ([2, 12, 10, 1], {}, "the input has the fixed batch 2"),
+    ],
+)
+def test_an_input_that_a_conversion_would_refuse_is_not_planned(
+    tmp_path: Path, shape: list[int | None], shapes: dict[str, tuple[int, ...]], said: str
+) -> None:
+    path = keras_file(tmp_path, CONV, shape=shape)
+    with pytest.raises(NotPlannedError) as caught:
+        read_keras(path, input_shapes=tuple(shapes.items()))
+    assert said in caught.value.message
+
+
+def test_a_group_says_which_of_its_models_are_plans(
+    project: Callable[..., pytest.Pytester],
+) -> None:
+    layers = 'input_shape = [16, 16, 1]\nlayers = [{ type = "dense", units = 4 }]\n'
+    pytester = project(
+        f'[defaults]\nboards = ["{BOARD}"]\nplan = true\n[models.made]\nsource = "made.keras"\n'
+        f'[models.idea]\n{layers}[models.kws]\nsource = "models/kws.tflite"\n'
+        '[groups.all]\nmodels = ["made", "idea", "kws"]\n'
+        '[groups.ready]\nmodels = ["kws"]\n'
+    )
+    keras_file(pytester.path, CONV, DENSE)
+    declaration = load_declaration(pytester.path / "tinybudget.toml")
+    found = {
+        each.name: Gate(Workspace(cached=False)).check(each)
+        for each in pairs("tinybudget.toml", declaration)
+        if isinstance(each, GroupPair)
+    }
+    (said,) = (each for each in found["groups.all"].warnings if "planned" in each)
+    assert said.startswith("planned, not converted: made, idea; names in the trained files may")
+    assert "made: plan: not converted, no 'representative_data' is declared" in (
+        found["groups.all"].notes
+    )
+    assert not any("planned" in each for each in found["groups.ready"].warnings)
+
+
+def test_layers_of_other_numbers_are_measured_as_such() -> None:
+    layers, shape = [(1, 8, 3, 3), (512, 4)], (8, 8, 1)
+    found = {
+        numbers: measure(layers, board=BOARD, input_shape=shape, activations=numbers)  # type: ignore[arg-type]
+        for numbers in ("int8", "int16", "float")
+    }
+    outputs = {name: each.layers[0].activation_bytes for name, each in found.items()}
+    assert outputs == {"int8": 8 * 8 * 8, "int16": 2 * 8 * 8 * 8, "float": 4 * 8 * 8 * 8}
+    with pytest.raises(TinybudgetError, match="is for layers and plans"):
+        measure("a.tflite", board=BOARD, activations="float")

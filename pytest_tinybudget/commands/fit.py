@@ -46,6 +46,11 @@ def add_commands(subparsers: Subparsers) -> None:
         help="instead of the plan's budget: ram=64KB, latency=100ms; may be repeated",
     )
     parser.add_argument(
+        "--activations",
+        choices=("int8", "int16", "float"),
+        help="instead of the plan's: what flows between operators",
+    )
+    parser.add_argument(
         "--most",
         type=int,
         default=1000,
@@ -85,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     with waiting("measuring candidates"):
         found = fit(
             plan,
+            activations=arguments.activations,
             boards=arguments.board,
             budget=_limits(arguments.budget) or None,
             most=arguments.most,

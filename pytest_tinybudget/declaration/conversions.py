@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -39,6 +40,10 @@ _CONVERTING = (
     "conversion_timeout",
     "conversion_memory",
 )
+#: Of these, what says nothing of a layer list: the plan follows the others.
+_OF_FILES = tuple(
+    key for key in _CONVERTING if key not in ("per_channel_dense", "activations", "plan")
+)
 #: The change of TFLM since which such layers run (``runtimes/data/versions/tflm.json``).
 _DENSE_PER_CHANNEL = "dense layers per channel"
 _LIMITS = ("conversion_timeout", "conversion_memory")
@@ -55,7 +60,7 @@ def conversion(
         custom_objects=first(table.custom_objects, otherwise.custom_objects),
         strip=first(table.strip, otherwise.strip),
         per_channel_dense=first(table.per_channel_dense, otherwise.per_channel_dense),
-        activations=first(table.activations, otherwise.activations),
+        activations=_activations(context, table, otherwise, keys),
         plan=first(table.plan, otherwise.plan),
         timeout_seconds=first(table.conversion_timeout, otherwise.timeout_seconds),
         memory_bytes=first(memory, otherwise.memory_bytes),
@@ -66,6 +71,18 @@ def conversion(
         shapes = sorted((name, tuple(shape)) for name, shape in table.input_shapes.items())
         settings = replace(settings, input_shapes=tuple(shapes))
     return settings
+
+
+def _activations(
+    context: Context, table: DefaultsTable | ModelTable, otherwise: Conversion, keys: KeyPath
+) -> Literal["int8", "int16"]:
+    """What a conversion makes; ``"float"`` is of a layer list, which reads it itself."""
+    if table.activations != "float":
+        return first(table.activations, otherwise.activations)
+    if not (isinstance(table, ModelTable) and table.layers is not None):
+        text = "float is for 'layers' alone: a conversion makes int8 or int16"
+        context.problems.add((*keys, "activations"), text, example='activations = "int8"')
+    return otherwise.activations
 
 
 def suited(
@@ -117,7 +134,8 @@ def check_effect(
 def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
     """The keys that have no effect on ``source``, each with the reason."""
     if source is None:
-        return dict.fromkeys(_CONVERTING, "a layer list is not converted")
+        idle = dict.fromkeys(_OF_FILES, "a layer list is not converted")
+        return {**idle, "plan": "'layers' are a plan already"}
     kind = kind_of(source)
     if not converts(source, settings):
         if _unreadable(source):

@@ -454,9 +454,8 @@ class _Models(msgspec.Struct, eq=False):
         own = settings.conversion or self.as_built_in()
         own = suited(own, settings.boards or (), settings.runtime, self.runtimes)
         if planned is not None:
-            planned = replace(
-                planned, per_channel_dense=own.scales_per_channel, numbers=own.activations
-            )
+            numbers = table.activations or own.activations
+            planned = replace(planned, per_channel_dense=own.scales_per_channel, numbers=numbers)
         for name, source in found:
             model = DeclaredModel(
                 name=name,

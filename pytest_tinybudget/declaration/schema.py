@@ -376,8 +376,11 @@ PerChannelDense = Annotated[
     bool, Meta(description="a scale for each output of a dense layer", examples=[False])
 ]
 Activations = Annotated[
-    Literal["int8", "int16"],
-    Meta(description="type of what flows between operators", examples=["int8"]),
+    Literal["int8", "int16", "float"],
+    Meta(
+        description="type of what flows between operators; float is for layers alone",
+        examples=["int8"],
+    ),
 ]
 Planned = Annotated[
     bool,

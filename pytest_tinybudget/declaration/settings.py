@@ -89,7 +89,7 @@ class MeasuredSettings(TypedDict, total=False):
     strip: bool
     shrink: bool
     per_channel_dense: bool | None
-    activations: Literal["int8", "int16"]
+    activations: Literal["int8", "int16", "float"]
     plan: bool
 
 
@@ -164,7 +164,7 @@ def declared_model(path: Path, board: Board, settings: Settings, root: Path) -> 
         custom_objects=given["custom_objects"],
         strip=given["strip"],
         per_channel_dense=given["per_channel_dense"],
-        activations=given["activations"],
+        activations="int16" if given["activations"] == "int16" else "int8",
         plan=given["plan"],
         input_shapes=_shapes(given["input_shapes"]),
     )

@@ -56,6 +56,10 @@ def pair_with(
         return
     if input_shape is not None:
         raise TinybudgetError("input_shape is for a model as a list of layers")
+    if settings.get("activations") == "float":
+        raise TinybudgetError(
+            'activations = "float" is for layers and plans: a conversion makes int8 or int16'
+        )
     with on_disk(model, settings.get("representative_data"), example_inputs) as (path, data):
         given: Settings = {**settings, "representative_data": data}
         yield pair_of(folder / path, board=board, root=folder.absolute(), settings=given)
@@ -79,14 +83,19 @@ def _planned(
         network = layer_list(cast("Sequence[object]", model), input_shape)
     elif settings.get("plan") and settings.get("representative_data") is None:
         with suppress(NotPlannedError):  # it is converted, or that says so
-            network = live_network(model)
+            shapes = settings.get("input_shapes") or {}
+            network = live_network(model, [(name, tuple(each)) for name, each in shapes.items()])
     if network is None:
         return None
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", getattr(model, "name", "")) or "model"
     given = cast("Settings", settings)
     pair = pair_of(folder / name, board=board, root=folder.absolute(), settings=given)
     own = pair.model.conversion
-    network = replace(network, numbers=own.activations, per_channel_dense=own.scales_per_channel)
+    network = replace(
+        network,
+        numbers=settings.get("activations", "int8"),
+        per_channel_dense=own.scales_per_channel,
+    )
     return replace(pair, model=replace(pair.model, planned=network))
 
 

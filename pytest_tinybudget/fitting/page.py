@@ -167,6 +167,8 @@ def _footer(found: Fit) -> str:
         "Times are estimates, the upper end of a range.",
         "1 KB = 1024 B. Written by pytest-tinybudget.",
     ]
+    if found.activations != "int8":
+        lines.insert(1, f"All sizes are with activations = {found.activations}.")
     if found.dense_for:
         lines.insert(1, f"Dense layers have one scale each, for {found.dense_for}.")
     return f"<footer>{''.join(f'<p>{html(line)}</p>' for line in lines)}</footer>"

@@ -42,6 +42,8 @@ def text(found: Fit, *, every: bool = False) -> str:
     lines.append(counted)
     lines.append(f"front: most {', '.join(found.maximize) or 'of nothing'}; "
                  f"least {', '.join(found.minimize) or 'of nothing'}")  # fmt: skip
+    if found.activations != "int8":
+        lines.append(f"all sizes are with activations = {found.activations}")
     if found.dense_for:
         lines.append(f"dense layers have one scale each, for {found.dense_for}")
     lines.append(f"sizes are those of plans: {said_of_names(found)}")

@@ -14,6 +14,7 @@ from msgspec import Struct
 from pytest_tinybudget.base.fields import about
 from pytest_tinybudget.base.fields import size
 from pytest_tinybudget.base.units import format_size
+from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.results.json_schema import DIALECT
 from pytest_tinybudget.results.json_schema import closed
 
@@ -125,6 +126,7 @@ class Fit(Struct, frozen=True):
             "that."
         ),
     ] = ""
+    activations: Annotated[Numbers, about("What flows between the operators.")] = "int8"
 
 
 def said_of_names(found: Fit) -> str:

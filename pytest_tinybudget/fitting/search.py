@@ -48,6 +48,8 @@ from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.planning.bounds import bytes_of_names
+from pytest_tinybudget.planning.network import NUMBERS
+from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.planning.plan import planned_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.speed.latency import latency_of
@@ -63,8 +65,10 @@ MINIMIZE: tuple[Figure, ...] = ("arena", "macs")
 
 
 def fit(
-    plan: Mapping[str, Any] | Plan,
+    plan: Mapping[str, Any] | Sequence[Sequence[int]] | Plan,
     *,
+    input_shape: Sequence[int] | None = None,
+    activations: Numbers | None = None,
     boards: Sequence[str | Board] = (),
     budget: Mapping[str, str | int] | None = None,
     most: int = DEFAULT_MOST,
@@ -73,12 +77,16 @@ def fit(
 ) -> Fit:
     """Which sizes of a plan fit boards and budgets, and which of these are worth training.
 
-    Each candidate is measured as ``layers`` of a declaration: as the INT8 file that a converter
-    would make of it. Nothing is written.
+    Each candidate is measured as ``layers`` of a declaration: as the file that a converter would
+    make of it. Nothing is written.
 
     Args:
         plan: the plan as in a ``plan.toml`` (docs/fit.md): ``input_shape``, ``layers``, ``free``,
-            and perhaps ``boards`` and ``budget``.
+            and perhaps ``boards`` and ``budget``. Or layers as tuples of numbers, as ``check``
+            takes them: a plan without free sizes.
+        input_shape: of such tuples, the shape of their input, without batch; dense ones need none.
+        activations: type of what flows between operators, instead of the plan's: ``"int8"``,
+            ``"int16"`` or ``"float"``.
         boards: ids or everyday names, or boards; instead of the plan's.
         budget: limits besides the boards' rooms, as in a declaration; instead of the plan's.
         most: so many candidates are measured; of more, evenly spread ones.
@@ -88,7 +96,7 @@ def fit(
     Raises:
         TinybudgetError: the plan, a board, a limit or a figure is wrong.
     """
-    read = plan if isinstance(plan, Plan) else plan_of(plan, "plan")
+    read = _read(plan, input_shape, activations)
     more, less = _figures_of(maximize), _figures_of(minimize)
     if most < 1:
         raise TinybudgetError(f"most: expected a number from 1, found {most}")
@@ -101,12 +109,15 @@ def fit(
         if not pair.board.runs_tflm or pair.board.accelerator:
             raise TinybudgetError(f"{pair.board.id}: fit is for boards whose core runs the model")
     # As in a declaration, one file is made for all boards, which each of them runs.
-    dense_for = next((name for pair in pairs if (name := pair.model.conversion.per_tensor_for)), "")
+    # Of other numbers dense layers have one scale on every board.
+    one_scale = [pair.model.conversion.per_tensor_for for pair in pairs]
+    dense_for = next(filter(None, one_scale), "") if read.activations == "int8" else ""
     places = [
         _Place(pair.board, pair.firmware, Rules().demands(pair), pair.model.budget.latency)
         for pair in pairs
     ]
-    candidates, impossible, why = _candidates(read, places, most, per_channel=not dense_for)
+    per_channel = read.activations == "int8" and not dense_for
+    candidates, impossible, why = _candidates(read, places, most, per_channel=per_channel)
     front = {
         pair.board.id: _front(candidates, place, more, less) for place, pair in enumerate(pairs)
     }
@@ -121,7 +132,30 @@ def fit(
         front=front,
         decides=decides,
         dense_for=dense_for,
+        activations=read.activations,
     )
+
+
+def _read(
+    plan: Mapping[str, Any] | Sequence[Sequence[int]] | Plan,
+    input_shape: Sequence[int] | None,
+    activations: Numbers | None,
+) -> Plan:
+    if isinstance(plan, Plan):
+        read = plan
+    elif isinstance(plan, Mapping):
+        read = plan_of(plan, "plan")
+    else:
+        given = {} if input_shape is None else {"input_shape": input_shape}
+        read = plan_of({**given, "layers": plan}, "plan")
+        input_shape = None
+    if input_shape is not None:
+        raise TinybudgetError("input_shape is for layers as tuples: a plan has it as a key")
+    if activations is None:
+        return read
+    if activations not in NUMBERS:
+        raise unknown("activations", activations, NUMBERS)
+    return replace(read, activations=activations)
 
 
 def _figures_of(names: Sequence[str]) -> tuple[Figure, ...]:

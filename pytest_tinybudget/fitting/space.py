@@ -28,6 +28,8 @@ from pytest_tinybudget.planning.network import ACTIVATIONS
 from pytest_tinybudget.planning.network import LAYER_TYPES
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerList
+from pytest_tinybudget.planning.network import Numbers
+from pytest_tinybudget.planning.tuples import checked_tuples
 
 
 #: The keys of a layer whose numbers may be free.
@@ -176,12 +178,13 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True):
     free: dict[str, Range] = {}
     boards: list[str] = []
     budget: dict[str, str | int] = {}
+    activations: Numbers = "int8"
 
 
 class Plan(Struct, frozen=True):
     """A plan: the input's shape without batch, layers, what is free under a name of its own.
 
-    ``boards`` and ``budget`` are what it is to fit.
+    ``boards`` and ``budget`` are what it is to fit, ``activations`` what flows between operators.
     """
 
     input_shape: list[Free]
@@ -189,6 +192,7 @@ class Plan(Struct, frozen=True):
     free: dict[str, Range]
     boards: list[str]
     budget: dict[str, str | int]
+    activations: Numbers
 
 
 def plan_of(content: Mapping[str, Any], label: str) -> Plan:
@@ -197,6 +201,7 @@ def plan_of(content: Mapping[str, Any], label: str) -> Plan:
     Raises:
         TinybudgetError: a key or a value is wrong; the message says where and what was expected.
     """
+    content = _with_tables(content)
     try:
         table = msgspec.convert(content, _Table)
     except msgspec.ValidationError as error:
@@ -206,9 +211,42 @@ def plan_of(content: Mapping[str, Any], label: str) -> Plan:
         else FreeLayer(each, f"layers[{n}]", label)
         for n, each in enumerate(table.layers)
     ]  # fmt: skip
-    plan = Plan(table.input_shape, layers, table.free, table.boards, table.budget)
+    plan = Plan(
+        table.input_shape, layers, table.free, table.boards, table.budget, table.activations
+    )
     _check(plan, label)
     return plan
+
+
+def _with_tables(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``content`` with layers that are tuples of numbers (``planning.tuples``) as tables.
+
+    Raises:
+        ModelError: a tuple is no layer, or takes other inputs than it is given.
+    """
+    layers, shape = content.get("layers"), content.get("input_shape")
+    if not isinstance(layers, (list, tuple)) or not any(map(_is_numbers, layers)):
+        return content
+    whole = isinstance(shape, (list, tuple)) and all(isinstance(each, int) for each in shape)
+    if shape is not None and not whole:
+        raise TinybudgetError(
+            "layers that are tuples take an input_shape of numbers; a layer with free ones is a "
+            'table, such as { "type": "dense", "units": "width" }',
+            code="TB100",
+        )
+    found_shape, found = checked_tuples(layers, shape)
+    return {**content, "input_shape": list(found_shape), "layers": [*map(_table_of, found)]}
+
+
+def _is_numbers(layer: object) -> bool:
+    return isinstance(layer, (list, tuple))
+
+
+def _table_of(layer: tuple[int, ...]) -> dict[str, Any]:
+    if len(layer) == 2:
+        return {"type": "dense", "units": layer[1]}
+    kernel = list(layer[2:])
+    return {"type": "conv2d", "filters": layer[1], "kernel": kernel, "padding": "same"}
 
 
 def _check(plan: Plan, label: str) -> None:
@@ -325,7 +363,13 @@ def chosen_layers(plan: Plan, chosen: Mapping[str, int]) -> LayerList:
     shape = tuple(
         number(f"input_shape[{axis}]", each) for axis, each in enumerate(plan.input_shape)
     )
-    return LayerList(shape, tuple(layers), outputs=tuple(outputs), more_inputs=tuple(inputs))
+    return LayerList(
+        shape,
+        tuple(layers),
+        numbers=plan.activations,
+        outputs=tuple(outputs),
+        more_inputs=tuple(inputs),
+    )
 
 
 def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:

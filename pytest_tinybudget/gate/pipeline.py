@@ -239,7 +239,12 @@ def _described(
     named = zip(pair.models, found.models, strict=True)
     if isinstance(pair, GroupPair):
         shapes = (f"{each.name}: {note}" for each, model in named for note in _shapes(each, model))
-        return replace(result, notes=tuple(shapes))
+        result = replace(result, notes=tuple(shapes))
+        if any(each.planned is not None or each.conversion.plan for each in pair.models):
+            from pytest_tinybudget.gate.planned import with_group_plans
+
+            result = with_group_plans(result, pair, found.models, workspace)
+        return result
     (model,) = found.models
     result = replace(result, model_sha256=model.sha256)
     result = _with_conversion(result, workspace.conversion(pair.model))
@@ -261,9 +266,11 @@ def _described(
 def _dense_scales(model: DeclaredModel, workspace: Workspace) -> tuple[str, ...]:
     """What a runtime that is declared for the model decided about its conversion."""
     runtime = model.conversion.per_tensor_for
-    made = model.planned is not None or (
-        workspace.conversion(model) is not None and not by_quantizer(kind_of(model.source))
-    )
+    if model.planned is not None:
+        made = model.planned.numbers == "int8"
+    else:
+        converted = workspace.conversion(model) is not None
+        made = converted and not by_quantizer(kind_of(model.source))
     if not (runtime and made):
         return ()
     text = "dense layers have one scale each, as with per_channel_dense = false"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.base.units import format_size
+from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.judgement import judged
@@ -58,6 +60,38 @@ def with_plan(result: PairResult, pair: Pair, model: Model, workspace: Workspace
     if planned is not plan.model:
         text += "; biases of zeros, as before training, are left out"
     return replace(result, notes=(*result.notes, text))
+
+
+def with_group_plans(
+    result: PairResult, pair: GroupPair, models: Sequence[Model], workspace: Workspace
+) -> PairResult:
+    """``result`` of a group some of whose models are planned, which is said with their names."""
+    from pytest_tinybudget.planning.bounds import bytes_of_names
+
+    planned = [
+        (declared, model)
+        for declared, model in zip(pair.models, models, strict=True)
+        if workspace.is_planned(declared)
+    ]
+    if not planned:
+        return result
+    text = f"planned, not converted: {', '.join(declared.name for declared, _ in planned)}"
+    more = sum(bytes_of_names(model) for each, model in planned if not each.conversion.strip)
+    if more:
+        text += (
+            f"; names in the trained files may take up to {format_size(more)} more flash"
+            f"{_over(result, more)}, and none with strip = true"
+        )
+    notes = [
+        f"{declared.name}: {note}" for declared, _ in planned for note in _why_planned(declared)
+    ]
+    return warned(replace(result, notes=(*result.notes, *notes)), (text,))
+
+
+def _over(result: PairResult, more: int) -> str:
+    """What is said where so many bytes of flash more would pass the limit."""
+    free = [each.free for each in result.measures if each.metric == "flash"]
+    return " (it may not fit then)" if any(0 <= each < more for each in free) else ""
 
 
 def _as_converted(declared: DeclaredModel, model: Model, workspace: Workspace) -> Model:
@@ -110,11 +144,9 @@ def _of_plan(declared: DeclaredModel, model: Model, result: PairResult) -> Itera
         yield f"{how}: flash and arena are those of the file that strip = true leaves"
     else:
         more = bytes_of_names(model)
-        free = [each.free for each in result.measures if each.metric == "flash"]
-        over = " (it may not fit then)" if any(0 <= each < more for each in free) else ""
         yield (
             f"{how}: names in the trained file may take up to {format_size(more)} more flash"
-            f"{over}, and none with strip = true"
+            f"{_over(result, more)}, and none with strip = true"
         )
     if declared.shrink is not None:
         yield "shrink: not done for a plan, whose weights are not known"

@@ -35,8 +35,18 @@ _ACTIVATIONS = {
 _ACTIVATION_SLOPE = 0.2
 
 
-def read_keras(path: Path, numbers: Numbers = "int8", *, per_channel_dense: bool = True) -> Network:
-    """The network of a ``.keras`` file.
+#: Shapes of inputs by name, batch included.
+Shapes = Sequence[tuple[str, tuple[int, ...]]]
+
+
+def read_keras(
+    path: Path,
+    numbers: Numbers = "int8",
+    *,
+    per_channel_dense: bool = True,
+    input_shapes: Shapes = (),
+) -> Network:
+    """The network of a ``.keras`` file; ``input_shapes`` are for inputs that it leaves open.
 
     Raises:
         NotPlannedError: it cannot be read without Keras, or a layer's conversion is not known.
@@ -48,22 +58,32 @@ def read_keras(path: Path, numbers: Numbers = "int8", *, per_channel_dense: bool
             config = json.loads(archive.read("config.json"))
     except (OSError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise NotPlannedError(f"{path.name}: not planned: {error}") from None
-    return network_of(config, numbers, per_channel_dense=per_channel_dense)
+    return network_of(
+        config, numbers, per_channel_dense=per_channel_dense, input_shapes=input_shapes
+    )
 
 
 def network_of(
-    config: Mapping[str, Any], numbers: Numbers = "int8", *, per_channel_dense: bool = True
+    config: Mapping[str, Any],
+    numbers: Numbers = "int8",
+    *,
+    per_channel_dense: bool = True,
+    input_shapes: Shapes = (),
 ) -> Network:
     """The network of what ``keras.saving.serialize_keras_object(model)`` gives.
 
     Raises:
         NotPlannedError: a layer's conversion is not known.
     """
-    reader = _Reader()
+    reader = _Reader(dict(input_shapes))
     try:
         reader.model(config, "", ())
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise NotPlannedError(f"not planned: a config that is not understood: {error}") from None
+    known = [name for name, _ in reader.inputs]
+    for name in reader.wanted:
+        if name not in known:
+            raise NotPlannedError(f"not planned: no input {name!r}; there is {', '.join(known)}")
     return Network(
         inputs=tuple(reader.inputs),
         layers=tuple(reader.layers),
@@ -75,13 +95,13 @@ def network_of(
 
 
 class _Reader:
-    """Goes through a config; ``tensors`` has the name here of each layer's result."""
+    """Goes through a config; ``wanted`` are the shapes of inputs that it leaves open, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Mapping[str, tuple[int, ...]]) -> None:
+        self.wanted = wanted
         self.inputs: list[tuple[str, tuple[int, ...]]] = []
         self.layers: list[Layer] = []
         self.outputs: list[str] = []
-        self.tensors: dict[str, str] = {}
         self.label = ""
 
     def fail(self, text: str) -> NotPlannedError:
@@ -154,13 +174,29 @@ class _Reader:
     def _input(self, config: Mapping[str, Any], prefix: str) -> str:
         name = prefix + str(config.get("name", "input"))
         self.label = name
-        shape = config.get("batch_shape") or config.get("batch_input_shape")
-        if not shape or any(not isinstance(each, int) or each < 1 for each in shape[1:]):
-            raise self.fail("the input has no fixed shape")
+        given = config.get("batch_shape") or config.get("batch_input_shape")
+        shape = self._closed(name, given) if given else [None, None]
+        extents = tuple(each for each in shape[1:] if isinstance(each, int) and each > 0)
+        if len(extents) != len(shape) - 1:
+            raise self.fail("the input has no fixed shape; declare input_shapes")
+        if shape[0] not in (None, 1):
+            raise self.fail(f"the input has the fixed batch {shape[0]}")
         if config.get("dtype", "float32") not in ("float32", None):
             raise self.fail(f"an input of {config['dtype']}")
-        self.inputs.append((name, tuple(shape[1:])))
+        self.inputs.append((name, extents))
         return name
+
+    def _closed(self, name: str, shape: Sequence[int | None]) -> Sequence[int | None]:
+        """``shape``, batch included, with what the user wants where it is open."""
+        wanted = self.wanted.get(name)
+        if wanted is None:
+            return shape
+        fits = len(wanted) == len(shape) and all(
+            has in (None, extent) for has, extent in zip(shape, wanted, strict=True)
+        )
+        if not fits:
+            raise self.fail(f"only what is None in {list(shape)} can be set, not {list(wanted)}")
+        return wanted
 
     def _layer(self, layer: Mapping[str, Any], prefix: str, given: Sequence[str]) -> list[str]:
         kind, config = layer["class_name"], layer["config"]

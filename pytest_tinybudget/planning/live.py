@@ -7,18 +7,21 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_tinybudget.planning.keras_config import Shapes
 from pytest_tinybudget.planning.keras_config import network_of
 from pytest_tinybudget.planning.network import Network
 
 
-def live_network(model: Any) -> Network | None:
+def live_network(model: Any, input_shapes: Shapes = ()) -> Network | None:
     """The network of a ``keras.Model``; ``None`` where ``model`` is something else.
+
+    ``input_shapes`` are for inputs that it leaves open, by name, batch included.
 
     Raises:
         NotPlannedError: how the converter makes a layer is not known.
     """
     config = _config(model)
-    return None if config is None else network_of(config)
+    return None if config is None else network_of(config, input_shapes=input_shapes)
 
 
 def _config(model: Any) -> Mapping[str, Any] | None:

@@ -80,6 +80,7 @@ ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 
 #: What flows between operators.
 Numbers = Literal["int8", "int16", "float"]
+NUMBERS: tuple[str, ...] = get_args(Numbers)
 
 #: An extent for all directions, or one for each.
 Extents: TypeAlias = "int | tuple[int, ...]"

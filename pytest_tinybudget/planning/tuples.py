@@ -24,6 +24,18 @@ def layer_list(given: Sequence[object], input_shape: Sequence[int] | None) -> La
     Raises:
         ModelError: a tuple is none of those, or takes other inputs than it is given.
     """
+    shape, tuples = checked_tuples(given, input_shape)
+    return LayerList(shape, tuple(map(_layer, tuples)))
+
+
+def checked_tuples(
+    given: Sequence[object], input_shape: Sequence[int] | None
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """The shape of the input, without batch, and the tuples in ``given``, which fit it.
+
+    Raises:
+        ModelError: as ``layer_list``.
+    """
     tuples = [_tuple(number, each) for number, each in enumerate(given)]
     if not tuples:
         raise ModelError("layers: expected at least one, such as (64, 4)")
@@ -35,11 +47,9 @@ def layer_list(given: Sequence[object], input_shape: Sequence[int] | None) -> La
             )
         input_shape = (tuples[0][0],)
     shape = tuple(input_shape)
-    layers = []
     for number, each in enumerate(tuples):
         shape = _behind(number, each, shape)
-        layers.append(_layer(each))
-    return LayerList(tuple(input_shape), tuple(layers))
+    return tuple(input_shape), tuples
 
 
 def _tuple(number: int, given: object) -> tuple[int, ...]:

@@ -37,7 +37,10 @@ def plan_of(source: Path, name: str, settings: Conversion) -> Plan:
         return Plan(None, why_not=f"{source.name}: only a .keras file tells its layers")
     try:
         network = read_keras(
-            source, settings.activations, per_channel_dense=settings.scales_per_channel
+            source,
+            settings.activations,
+            per_channel_dense=settings.scales_per_channel,
+            input_shapes=settings.input_shapes,
         )
         return Plan(planned_model(network, name, named=not settings.strip), network)
     except ModelError as error:  # not known, or a layer that Keras would refuse

@@ -33,6 +33,7 @@ from pytest_tinybudget.footprint.link import reference_of
 from pytest_tinybudget.gate.figures import FIRMWARE_IMAGE
 from pytest_tinybudget.gate.waste import planned_for
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.runtimes.abi import align_up
 from pytest_tinybudget.runtimes.kernels import LIBRARIES
@@ -151,7 +152,20 @@ def changes(result: PairResult, candidate: Candidate) -> Iterator[Change]:
 
 
 def _with_activations(model: DeclaredModel, activations: Literal["int8", "int16"]) -> DeclaredModel:
-    return replace(model, conversion=replace(model.conversion, activations=activations))
+    conversion = replace(model.conversion, activations=activations)
+    planned = model.planned
+    if planned is not None:
+        dense = conversion.scales_per_channel
+        planned = replace(planned, numbers=activations, per_channel_dense=dense)
+    return replace(model, conversion=conversion, planned=planned)
+
+
+def _numbers(model: DeclaredModel) -> Numbers:
+    """What flows between the operators that are planned, or that a conversion makes."""
+    if model.planned is not None:
+        return model.planned.numbers
+    is_made = converts(model.source, model.conversion)
+    return model.conversion.activations if is_made else "int8"
 
 
 def _placement(pair: Pair | GroupPair) -> ArenaPlacement:
@@ -300,20 +314,17 @@ def _where(pair: Pair | GroupPair, board: Board) -> str:
 
 
 def _converted_otherwise(candidate: Candidate) -> Iterator[Change]:
-    wide = [each for each in candidate.pair.models if each.conversion.activations == "int16"]
-    if any(each.planned is None and converts(each.source, each.conversion) for each in wide):
+    wide = {*map(_numbers, candidate.pair.models)} - {"int8"}
+    if wide:
         yield Change(
             "activations",
             "conversion",
             'activations = "int8"',
             lambda each: each.with_activations("int8"),
-            "less accurate than int16",
+            f"less accurate than {' and '.join(sorted(wide))}",
         )
     if any(per_tensor(model) for model in candidate.models):
-        by_key = all(
-            each.planned is None and each.source.suffix.lower() != ".tflite"
-            for each in candidate.pair.models
-        )
+        by_key = all(each.source.suffix.lower() != ".tflite" for each in candidate.pair.models)
         how = "per_channel_dense = false" if by_key else "a setting of the converter"
         yield Change(
             "dense",
