@@ -388,7 +388,7 @@ class Graph:
         quantized = self.tensors[source].type != "FLOAT32"
         to_gates = [self._weights((units, features), source, False, 0) for _ in range(4)]
         recurrent = [self._weights((units, units), source, False, 0) for _ in range(4)]
-        biases = [self._bias(units, source, to_gates[0], accumulator="INT32") for _ in range(4)]
+        biases = [self._bias(units, source, to_gates[0]) for _ in range(4)]
         hidden = self.tensor((batch, units), self.tensors[source].type, variable=True)
         cell_type = "INT16" if quantized else "FLOAT32"
         cell = self.tensor((batch, units), cell_type, scale=2.0**-11, variable=True)
@@ -452,14 +452,12 @@ class Graph:
             shape, weights_type or "INT8", scale=(SCALE,) * channels, dimension=dimension
         )
 
-    def _bias(
-        self, channels: int, source: int, weights: int, *, accumulator: str | None = None
-    ) -> int:
+    def _bias(self, channels: int, source: int, weights: int) -> int:
         kind = self.tensors[source].type
         if kind == "FLOAT32":
             return self.constant((channels,), "FLOAT32")
         scales = [self.tensors[source].scales[0] * scale for scale in self.tensors[weights].scales]
-        wide = accumulator or ("INT64" if kind == "INT16" else "INT32")
+        wide = "INT64" if kind == "INT16" else "INT32"
         return self.constant((channels,), wide, scale=scales)
 
 

@@ -183,6 +183,16 @@ def _typed(node: Trusted, tensor: Tensor, *types: str) -> None:
     )
 
 
+def _read_as(node: Trusted, tensor: Tensor, type_: str) -> None:
+    """Refuse a tensor of another type than its kernel reads: beyond its end, where it is wider."""
+    instead = ": quantize the whole model, or nothing of it" if type_ == "FLOAT32" else ""
+    node.trust(
+        tensor.type == type_,
+        f"'{tensor.name}' is {tensor.type}, its kernel reads it as {type_}{instead}",
+        beyond=TYPE_BITS[tensor.type] < TYPE_BITS[type_],
+    )
+
+
 def _written(node: Trusted, result: Tensor, *types: str) -> None:
     """Refuse a result of another type than its kernel writes."""
     width = min(TYPE_BITS[each] for each in types)
@@ -400,10 +410,12 @@ def _several(node: Trusted) -> None:
 
 
 def _prelu(node: Trusted) -> None:
+    """PRELU, which looks at the type of its slopes for INT16 alone (``prelu.cc``)."""
     _has(node, 2)
     source, slope, result = node.input(0), node.input(1), node.output(0)
     _as_meant(node, source, slope)
     _written(node, result, source.type)
+    _read_as(node, slope, "FLOAT32" if source.type == "FLOAT32" else "INT8")
     _gives(node, result, _broadcast((source.shape, slope.shape)) or source.shape)
     node.trust(
         _broadcast((source.shape, slope.shape)) == source.shape,
@@ -699,6 +711,7 @@ def _concatenated(node: Trusted) -> None:
             f"'{tensor.name}' {list(shape)} does not join '{sources[0].name}' {list(first)} along"
             f" axis {axis}",
         )
+        _typed(node, tensor, result.type)
     whole = (*first[:axis], sum(shape[axis] for shape in meant), *first[axis + 1 :])
     parts = [prod(tensor.shape[place : place + 1]) for tensor in sources]
     outer, inner = prod(result.shape[:place]), prod(result.shape[place + 1 :])
@@ -771,6 +784,14 @@ def _split(node: Trusted, source_at: int, axis_at: int) -> None:
             # How much a part takes is read off its shape (SPLIT: off the first one's).
             _gives(node, result, shape)
         _fills(node, result, shape)
+
+
+def _detected(node: Trusted) -> None:
+    """TFLite_Detection_PostProcess reads and writes floats (``detection_postprocess.cc``)."""
+    _as_meant(node, *_inputs(node))
+    _read_as(node, node.input(2), "FLOAT32")
+    for result in _outputs(node):
+        _written(node, result, "FLOAT32")
 
 
 # What moves, cuts or repeats values.
@@ -915,8 +936,27 @@ def _plain(node: Trusted) -> None:
     _as_meant(node, *_inputs(node))
 
 
+#: What an LSTM's kernel reads by the type of its input: weights, biases and the state of the cell.
+_LSTM_TYPES = {
+    "FLOAT32": ("FLOAT32", "FLOAT32", "FLOAT32"),
+    "INT8": ("INT8", "INT32", "INT16"),
+    "INT16": ("INT8", "INT64", "INT16"),
+}
+_LSTM_POSITIONS = (range(1, 9), range(12, 16), (19,))
+
+
 def _lstm(node: Trusted) -> None:
+    """An LSTM, whose kernel looks at the type of its input alone where that is FLOAT32.
+
+    So it reads the INT8 weights of a hybrid model as floats (``unidirectional_sequence_lstm.cc``).
+    """
     _plain(node)
+    types = _LSTM_TYPES.get(node.input(0).type, ())
+    for positions, type_ in zip(_LSTM_POSITIONS, types, strict=False):
+        for position in positions:
+            tensor = node.optional_input(position)
+            if tensor is not None:
+                _read_as(node, tensor, type_)
     activation = node.operator.options["fused_activation_function"]
     node.trust(activation == "TANH", f"its activation is {activation}, its kernel takes TANH")
 
@@ -1173,6 +1213,7 @@ _TABLE: tuple[tuple[Check, str], ...] = (
     (_resized, "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR"),
     (_batched, "SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND"),
     (_decoded, "TFLM_DECODE"),
+    (_detected, "TFLite_Detection_PostProcess"),
     (_if, "IF"),
     (_while, "WHILE"),
 )
