@@ -12,7 +12,9 @@ import pytest
 from conftest import dense_model
 from conftest import keyword_model
 
+from pytest_tinybudget.cli import command_line_parser
 from pytest_tinybudget.cli import main
+from pytest_tinybudget.commands import earlier
 from pytest_tinybudget.gate.kept_verdicts import is_plain
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.pytest_plugin import kept
@@ -65,6 +67,14 @@ class Runs:
     def judged(self, *arguments: str, **outcomes: int) -> list[str]:
         """The pairs that a run judges; of ``outcomes`` there must be so many."""
         self.run(*arguments).assert_outcomes(**(outcomes or {"passed": 3}))
+        return list(self._judged)
+
+    def judged_before_now(self) -> None:
+        """Forget them."""
+        self._judged.clear()
+
+    def judged_since(self) -> list[str]:
+        """The pairs that were judged since."""
         return list(self._judged)
 
     def shown(self, *arguments: str) -> list[str]:
@@ -225,3 +235,73 @@ def test_the_cache_command_counts_and_clears_verdicts(
     main(["cache", "clear"])
     assert "the verdicts of 1 declarations" in capsys.readouterr().out
     assert runs.judged() == [*KWS, *VAD]
+
+
+class Checks:
+    """Calls of ``tinybudget check`` for a model, what they print, and whether they judge."""
+
+    def __init__(self, runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+        self._runs = runs
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, list[str]]:
+        self._runs.judged_before_now()
+        code = main(["check", "kws.tflite", "--board", "arduino-nano-33-ble", *arguments])
+        return code, self._capsys.readouterr().out, self._runs.judged_since()
+
+
+@pytest.fixture
+def checks(runs: Runs, capsys: pytest.CaptureFixture[str]) -> Checks:
+    return Checks(runs, capsys)
+
+
+def test_a_check_of_a_model_in_which_nothing_changed_shows_what_the_first_one_did(
+    checks: Checks,
+) -> None:
+    code, shown, judged = checks()
+    assert (code, judged) == (0, ["kws::arduino-nano-33-ble"])
+    assert "1 pair: 1 fit" in shown
+    assert checks() == (0, shown, [])
+    assert checks("--color", "always")[1:] != (shown, [])
+
+
+def test_a_check_judges_a_model_anew_where_anything_that_decides_is_other(
+    runs: Runs, checks: Checks
+) -> None:
+    checks()
+    runs.path("kws.tflite").write_bytes(dense_model())
+    assert checks()[2], "the model"
+    assert not checks()[2]
+    runs.write("[env:a]\nplatform = espressif32\nboard = esp32dev\n", "platformio.ini")
+    assert checks()[2], "a file that says what is flashed"
+    assert checks("--board", "raspberry-pi-pico")[2], "another board"
+    assert checks("--stack", "3 KB")[2], "another setting"
+    assert not checks("--stack", "3 KB")[2]
+    assert not checks()[2], "each way of asking has verdicts of its own"
+
+
+@pytest.mark.parametrize("option", ["--no-cache", "-v", "--json"])
+def test_a_check_that_shows_or_does_more_judges_anew(checks: Checks, option: str) -> None:
+    checks(option)
+    assert checks(option)[2]
+
+
+def test_a_check_that_fails_is_judged_in_each_run(checks: Checks) -> None:
+    first = checks("--budget", "ram=1KB")
+    assert first[0] == 1
+    assert checks("--budget", "ram=1KB") == first
+
+
+def test_a_check_in_a_step_of_github_is_judged_and_published(
+    checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert checks()[2]
+
+
+def test_an_option_of_check_decides_by_its_words_or_keeps_nothing() -> None:
+    options = vars(command_line_parser("check").parse_args(["check"]))
+    other = {name: value for name, value in options.items() if name not in earlier.BY_WORDS}
+    assert options.keys() >= earlier.BY_WORDS
+    assert {name for name, value in other.items() if value} == {"run", "whole"}

@@ -6,6 +6,7 @@ import argparse
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.commands.base import add_base_options
@@ -23,6 +24,10 @@ from pytest_tinybudget.commands.outcome import writes_page
 from pytest_tinybudget.commands.selection import is_model
 from pytest_tinybudget.commands.selection import select
 from pytest_tinybudget.commands.waiting import waiting
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.commands.earlier import Earlier
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -80,6 +85,17 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TinybudgetError: a path or a declaration is wrong, or a report cannot be written.
     """
+    from pytest_tinybudget.commands.earlier import earlier_of
+
+    require_one_stdout(arguments)
+    earlier = earlier_of(arguments)
+    if earlier is not None and earlier.show():
+        return 0
+    return _checked(arguments, earlier)
+
+
+def _checked(arguments: argparse.Namespace, earlier: Earlier | None) -> int:
+    """The exit code of pairs that are judged now; ``earlier`` keeps what passed of them."""
     from pytest_tinybudget.gate.artifacts import Artifacts
     from pytest_tinybudget.gate.cross_check import require_interpreter
     from pytest_tinybudget.gate.judgement import Rules
@@ -87,7 +103,6 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.workspace import Workspace
     from pytest_tinybudget.workspace import earlier_footprints
 
-    require_one_stdout(arguments)
     if arguments.verify:
         require_interpreter()
     _require_declarations(arguments)
@@ -124,7 +139,10 @@ def run(arguments: argparse.Namespace) -> int:
     comparison = None if baseline is None else compared(baseline, results)
     provenance = baseline.provenance if baseline else None
     named = dict.fromkeys(pair.project.baseline for pair in selected)
-    return tell(arguments, results, comparison, provenance, named)
+    code = tell(arguments, results, comparison, provenance, named)
+    if earlier is not None:
+        earlier.keep(selected, results, gate.artifacts)
+    return code
 
 
 def _require_declarations(arguments: argparse.Namespace) -> None:

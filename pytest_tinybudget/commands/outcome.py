@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pytest_tinybudget.baseline.comparison import Comparison
     from pytest_tinybudget.baseline.history import History
     from pytest_tinybudget.commands.options import TakesNext
+    from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.report.formats import Request
+    from pytest_tinybudget.report.layout import Line
     from pytest_tinybudget.results.types import PairResult
     from pytest_tinybudget.results.types import Provenance
 
@@ -201,28 +203,41 @@ def _write_report(
     write_output(path, text)
 
 
+def console_of(arguments: argparse.Namespace) -> Console:
+    """Where text for people goes: to stderr where a report goes to stdout."""
+    from pytest_tinybudget.report.console import Console
+
+    stream = sys.stderr if "-" in _paths(arguments) else sys.stdout
+    return Console(stream, arguments.color)
+
+
+def table_of(arguments: argparse.Namespace, results: Sequence[PairResult]) -> list[Line]:
+    """The table of pairs, as it is printed."""
+    from pytest_tinybudget.report import summary
+
+    verbosity = arguments.verbose - arguments.quiet
+    return summary.summary(results, console_of(arguments).style, verbosity=verbosity)
+
+
 def _print(
     arguments: argparse.Namespace, results: Sequence[PairResult], comparison: Comparison | None
 ) -> None:
     """Failures, the table and what changed; on stderr where a report goes to stdout."""
     from pytest_tinybudget.report import diff_text
     from pytest_tinybudget.report import is_github_step
-    from pytest_tinybudget.report import summary
     from pytest_tinybudget.report import terminal
-    from pytest_tinybudget.report.console import Console
     from pytest_tinybudget.report.layout import Line
     from pytest_tinybudget.report.review import blocks_of
     from pytest_tinybudget.report.review import rows_of
 
-    reports_on_stdout = "-" in _paths(arguments)
-    console = Console(sys.stderr if reports_on_stdout else sys.stdout, arguments.color)
+    console = console_of(arguments)
     style, verbosity = console.style, arguments.verbose - arguments.quiet
     told = terminal.Told()
     rows = [row for block in blocks_of(rows_of(results, comparison)) for row in block.rows]
     for result in (row.result for row in rows if row.result.failed and not row.is_gone):
         most = told.most(result)
         console.print(terminal.failure_lines(result, style, verbosity=verbosity, most=most))
-    table = summary.summary(results, style, verbosity=verbosity)
+    table = table_of(arguments, results)
     changes: list[Line] = []
     if comparison is not None:
         changes = diff_text.comparison_lines(

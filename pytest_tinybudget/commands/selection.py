@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.graph.locations import SEPARATOR
 from pytest_tinybudget.graph.locations import holds_model
@@ -81,6 +79,8 @@ def _select(argument: str, boards: Sequence[str], given: Settings) -> list[Decla
 
 def _of_model(argument: str, boards: Sequence[str], given: Settings) -> Iterator[Declared]:
     """The pairs of a model that is named itself: ``FILE[::MODEL][::BOARD]``."""
+    from msgspec.structs import replace
+
     from pytest_tinybudget.base.paths import relative_path
     from pytest_tinybudget.commands.options import boards_of
     from pytest_tinybudget.declaration.pairs import Location

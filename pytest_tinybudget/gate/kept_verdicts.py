@@ -165,18 +165,18 @@ class KeptVerdicts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def of(self, path: Path, state: str) -> KeptDeclaration | None:
-        """What is kept of the declaration at ``path``, if it is of this ``state``."""
-        plain = _read(self._path(path))
+    def of(self, name: str, state: str) -> KeptDeclaration | None:
+        """What is kept under ``name``, a declaration's path, if it is of this ``state``."""
+        plain = _read(self._path(name))
         with suppress(KeyError, TypeError, ValueError):
             if isinstance(plain, dict) and plain["state"] == state:
                 return KeptDeclaration(state, plain)
         return None
 
-    def keep(self, path: Path, state: str, models: list[dict[str, Any]]) -> None:
-        """Keep ``models``, as ``kept_model`` makes them, of the declaration at ``path``."""
+    def keep(self, name: str, state: str, models: list[dict[str, Any]]) -> None:
+        """Keep ``models``, as ``kept_model`` makes them, under ``name``."""
         if sum(len(each["pairs"]) for each in models) <= MOST_PAIRS:
-            self._write(self._path(path), {"state": state, "models": models})
+            self._write(self._path(name), {"state": state, "models": models})
 
     def table(self, key: str) -> list[tuple[str, list[str]]] | None:
         """Lines with their markup, as they were shown of results with this key."""
@@ -205,9 +205,8 @@ class KeptVerdicts:
                 removed += path.suffix == _SUFFIX
         return removed
 
-    def _path(self, declaration: Path) -> Path:
-        name = hashlib.sha256(os.fsencode(declaration)).hexdigest()
-        return self.folder / f"{name}{_SUFFIX}"
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{hashlib.sha256(os.fsencode(name)).hexdigest()}{_SUFFIX}"
 
     def _files(self) -> list[Path]:
         try:

@@ -21,9 +21,10 @@ import pytest
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.gate.kept_verdicts import KeptModel
 from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
+from pytest_tinybudget.gate.seen import Seen
 from pytest_tinybudget.pytest_plugin.asked import details_wanted
-from pytest_tinybudget.pytest_plugin.kept import Seen
 from pytest_tinybudget.pytest_plugin.kept import may_keep
+from pytest_tinybudget.pytest_plugin.kept import seen
 from pytest_tinybudget.pytest_plugin.settings import COLLECTED
 from pytest_tinybudget.pytest_plugin.settings import RESULTS
 
@@ -139,7 +140,7 @@ class BudgetFile(pytest.File):
     @cached_property
     def _seen(self) -> Seen:
         """As the file is when it is collected."""
-        return Seen(self.config, self.path, self.nodeid)
+        return seen(self.config, self.path, self.nodeid)
 
     @cached_property
     def declared(self) -> list[Declared]:
