@@ -7,7 +7,6 @@ count, accuracies do not. Needs the extra ``[tensorflow]``.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from writing_models import write_models
 
 
 layers = keras.layers
@@ -182,16 +182,5 @@ def write(name: str, folder: Path) -> None:
         print(f"{name}: not exported: {type(error).__name__}")
 
 
-def main() -> None:
-    """Write all models, or those that are named, into a folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("names", nargs="*", choices=[*MODELS, []], help="all without")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    for name in arguments.names or MODELS:
-        write(name, arguments.folder)
-
-
 if __name__ == "__main__":
-    main()
+    write_models(__doc__, MODELS, write)

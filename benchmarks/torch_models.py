@@ -7,7 +7,6 @@ count, accuracies do not. Needs torch, and for ``.onnx`` the package onnx.
 
 from __future__ import annotations
 
-import argparse
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from writing_models import write_models
 
 
 _SAMPLES = 64
@@ -316,16 +316,5 @@ def write(name: str, folder: Path) -> None:
         )
 
 
-def main() -> None:
-    """Write all models, or those that are named, into a folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("names", nargs="*", choices=[*MODELS, []], help="all without")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    for name in arguments.names or MODELS:
-        write(name, arguments.folder)
-
-
 if __name__ == "__main__":
-    main()
+    write_models(__doc__, MODELS, write)
