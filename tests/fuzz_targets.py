@@ -826,16 +826,16 @@ def _project(folder: Path) -> Target:
 def _onnx(folder: Path) -> Target:
     from test_onnx import onnx_model
 
-    from pytest_tinybudget.convert.onnx_nodes import onnx_nodes
+    from pytest_tinybudget.convert.onnx_file import read_onnx
 
     path = folder / "model.onnx"
 
     def read(content: bytes) -> None:
         path.write_bytes(content)
-        nodes = onnx_nodes(path)
-        assert all(len(each.op_type) <= len(content) for each in nodes)
-        if not nodes:
-            raise TinybudgetError("no operators are found in it")
+        model = read_onnx(path)
+        if model is None:
+            raise TinybudgetError("no model is found in it")
+        assert all(len(each.op_type) <= len(content) for each in model.nodes)
 
     corpus = [onnx_model(("Conv", "first"), ("LSTM", "/body/cell")), onnx_model(("Relu", ""))]
     return Target("onnx", corpus, read, mutated_bytes)

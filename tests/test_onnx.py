@@ -12,7 +12,10 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -28,9 +31,11 @@ from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.fingerprint import fingerprint
 from pytest_tinybudget.convert.layout import channels_last
 from pytest_tinybudget.convert.layout import source_shape
-from pytest_tinybudget.convert.onnx_nodes import onnx_nodes
+from pytest_tinybudget.convert.onnx_file import OnnxInput
+from pytest_tinybudget.convert.onnx_file import read_onnx
 from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.convert.sources import check_source
 from pytest_tinybudget.convert.sources import kind_of
 from pytest_tinybudget.convert.worker.torch_layers import transposes
 from pytest_tinybudget.declaration import load_declaration
@@ -61,6 +66,12 @@ def write():
 """
 
 
+NO_FIXED_SHAPE = (
+    "input 'image' has no fixed shape, (None, 3, None, 6): a microcontroller's memory is planned "
+    "ahead; build the model with fixed extents, or declare input_shapes = { image = [1, 3, …, 6] }"
+)
+
+
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
     onnx2tf._version.cache_clear()
@@ -78,12 +89,45 @@ def float_model(name: str = "serving_default_image:0") -> bytes:
     return maker.build()
 
 
+def field(number: int, content: bytes | str | int) -> bytes:
+    """A field of a message of Protocol Buffers: bytes, text, or a number."""
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    content = content.encode() if isinstance(content, str) else content
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def varint(value: int) -> bytes:
+    head, rest = value & 0x7F, value >> 7
+    return bytes([head | 0x80]) + varint(rest) if rest else bytes([head])
+
+
+def onnx_model(
+    *nodes: tuple[str, str],
+    inputs: Mapping[str, Sequence[int | str]] = MappingProxyType({"image": ("batch", 3, 8, 6)}),
+    weights: str = "",
+) -> bytes:
+    """An ONNX model of nodes, a type and a name each, with a weight, which may be in a file."""
+    written = [field(1, field(1, "x") + field(3, name) + field(4, kind)) for kind, name in nodes]
+    place = field(13, field(1, "location") + field(2, weights)) if weights else b""
+    weight = field(5, field(8, "kernel") + field(9, b"\xff" * 40) + place)
+    given = [field(11, value(name, shape)) for name, shape in {**inputs, "kernel": (4,)}.items()]
+    graph = b"".join([*written, weight, *given])
+    return field(1, 7) + field(7, graph) + field(8, b"")
+
+
+def value(name: str, shape: Sequence[int | str]) -> bytes:
+    """A value with its type: float, and an extent or a name for each dimension."""
+    dims = [field(1, field(1 if isinstance(each, int) else 2, each)) for each in shape]
+    return field(1, name) + field(2, field(1, field(1, 1) + field(2, b"".join(dims))))
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with an ONNX model, its data with channels first, and what is made of the model."""
     folder = tmp_path / "project"
     folder.mkdir()
-    folder.joinpath("kws.onnx").write_bytes(b"\x08\x07 an ONNX model")
+    folder.joinpath("kws.onnx").write_bytes(onnx_model(("Conv", "first")))
     folder.joinpath("float.tflite").write_bytes(float_model())
     data = np.random.default_rng(0).standard_normal((8, 3, 8, 6)).astype(np.float32)
     np.savez(folder / "kws.npz", image=data)
@@ -124,20 +168,6 @@ def failure(project: Path, **more: object) -> ConversionError:
 # What is told before the command runs
 
 
-def field(number: int, content: bytes) -> bytes:
-    """A field of bytes of a message of Protocol Buffers, shorter than 128."""
-    return bytes([number << 3 | 2, len(content)]) + content
-
-
-def onnx_model(*nodes: tuple[str, str]) -> bytes:
-    """An ONNX model of nodes, a type and a name each, with a weight that is skipped."""
-    written = [
-        field(1, field(1, b"x") + field(3, name.encode()) + field(4, kind.encode()))
-        for kind, name in nodes
-    ]
-    return b"\x08\x07" + field(7, b"".join(written) + field(5, b"\xff" * 40)) + field(8, b"")
-
-
 @needs_quantizer
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_recurrent_layer_is_refused_before_the_command_runs(project: Path, kind: str):
@@ -155,23 +185,41 @@ def test_a_recurrent_layer_is_refused_before_the_command_runs(project: Path, kin
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no ONNX at all", onnx_model(("LSTM", "cell"))[:-60], b"\x3a\xff\xff\x7f"]
+    "content",
+    [b"no ONNX at all", onnx_model(("LSTM", "cell"))[:-60], b"\x3a\xff\xff\x7f", b"\x08\x07"],
 )
-def test_a_file_that_is_no_onnx_model_has_no_nodes(tmp_path: Path, content: bytes):
+def test_a_file_that_is_no_onnx_model_is_refused(tmp_path: Path, content: bytes):
     path = tmp_path / "kws.onnx"
     path.write_bytes(content)
 
-    assert onnx_nodes(path) == []
+    assert read_onnx(path) is None
+    with pytest.raises(ConversionError, match=r"kws.onnx: not an ONNX model: its bytes are no"):
+        check_source(path, "onnx", "kws.onnx")
 
 
-def test_nodes_are_read_past_other_fields(tmp_path: Path):
+def test_a_model_is_read_past_its_weights(tmp_path: Path):
     path = tmp_path / "kws.onnx"
-    path.write_bytes(onnx_model(("Conv", "first"), ("Relu", "")))
+    path.write_bytes(onnx_model(("Conv", "first"), ("Relu", ""), weights="kws.bin"))
 
-    assert [(each.op_type, each.name) for each in onnx_nodes(path)] == [
-        ("Conv", "first"),
-        ("Relu", ""),
-    ]
+    model = read_onnx(path)
+
+    assert model is not None
+    assert [(each.op_type, each.name) for each in model.nodes] == [("Conv", "first"), ("Relu", "")]
+    assert model.inputs == (OnnxInput("image", (None, 3, 8, 6)),)  # the weight is none
+    assert model.weight_files == ("kws.bin",)
+
+
+@pytest.mark.parametrize(
+    ("file", "fault"),
+    [
+        ("gone.bin", "its weights are in 'gone.bin', and there is no such file beside it"),
+        ("../gone.bin", "its weights are in '../gone.bin', which is not below its folder"),
+    ],
+)
+def test_weights_that_are_not_there_are_named(project: Path, file: str, fault: str):
+    (project / "kws.onnx").write_bytes(onnx_model(("Conv", ""), weights=file))
+
+    assert failure(project).message == f"kws.onnx: {fault}"
 
 
 # The command
@@ -187,6 +235,22 @@ def test_without_the_command_the_way_to_it_is_said(project: Path):
     assert error.code == "TB103"
     assert "  [convert.onnx]" in error.details
     assert '  command = ".venv-onnx/bin/onnx2tf"' in error.details
+
+
+@pytest.mark.parametrize(
+    ("program", "fault"),
+    [
+        ("bin", "is not found"),
+        ("./bin", "is a folder"),
+        ("./kws.npz", "is a file that may not be executed"),
+        ("sh -c x", 'is not found: arguments go into a list, command = ["sh", "-c", "x"]'),
+    ],
+)
+def test_why_a_command_cannot_be_run_is_said(project: Path, program: str, fault: str):
+    command(project)
+
+    assert onnx2tf.unfound((program,), project) == fault
+    assert onnx2tf.unfound(("bin/onnx2tf",), project) == ""
 
 
 @needs_quantizer
@@ -300,11 +364,16 @@ def test_channels_are_moved_to_the_end_at_the_ranks_that_have_them_first():
 @needs_quantizer
 def test_the_source_stays_as_it_is_and_its_weights_go_along(project: Path):
     project.joinpath("kws.onnx.data").write_bytes(b"weights")
+    project.joinpath("parts").mkdir()
+    project.joinpath("parts", "rest.bin").write_bytes(b"more")
+    model = onnx_model(("Conv", ""), weights="parts/rest.bin")
+    project.joinpath("kws.onnx").write_bytes(model)
     command(
         project,
         """
         assert source.parent != here
         assert (source.parent / "kws.onnx.data").read_bytes() == b"weights"
+        assert (source.parent / "parts" / "rest.bin").read_bytes() == b"more"
         source.write_bytes(b"simplified")
         write()
         """,
@@ -312,7 +381,7 @@ def test_the_source_stays_as_it_is_and_its_weights_go_along(project: Path):
 
     convert(project)
 
-    assert project.joinpath("kws.onnx").read_bytes() == b"\x08\x07 an ONNX model"
+    assert project.joinpath("kws.onnx").read_bytes() == model
 
 
 @needs_quantizer
@@ -321,10 +390,35 @@ def test_declared_shapes_are_handed_on_and_else_the_batch_is_one(project: Path):
 
     convert(project)
     told = project.joinpath("told").read_text()
+    inputs = {"image": ("batch", 3, "height", 6), "gain": ("batch", 1)}
+    project.joinpath("kws.onnx").write_bytes(onnx_model(("Conv", ""), inputs=inputs))
     convert(project, input_shapes=(("image", (1, 3, 8, 6)),))
 
     assert told.endswith(" -n -b 1")
-    assert project.joinpath("told").read_text().endswith(" -n -ois image:1,3,8,6")
+    assert project.joinpath("told").read_text().endswith(" -n -ois image:1,3,8,6 gain:1,1")
+
+
+@needs_quantizer
+@pytest.mark.parametrize(
+    ("shape", "declared", "fault"),
+    [
+        (("batch", 3, "height", 6), (), NO_FIXED_SHAPE),
+        ((4, 3, 8, 6), (), "input 'image' has the fixed batch 4, expected 1 or None"),
+        (
+            ("batch", 3, "height", 6),
+            (("picture", (1, 3, 8, 6)),),
+            "input_shapes: no input 'picture'; there is image",
+        ),
+    ],
+)
+def test_a_shape_that_is_not_fixed_is_refused_before_the_command_runs(
+    project: Path, shape: tuple[int | str, ...], declared: tuple[object, ...], fault: str
+):
+    (project / "kws.onnx").write_bytes(onnx_model(("Conv", ""), inputs={"image": shape}))
+    command(project, "(here / 'ran').touch()")
+
+    assert failure(project, input_shapes=declared).message == f"kws.onnx: {fault}"
+    assert not (project / "ran").exists()
 
 
 def test_a_tflite_called_onnx_is_a_tflite(project: Path):

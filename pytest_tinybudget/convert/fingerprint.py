@@ -77,8 +77,8 @@ def _parts(source: Path, kind: Kind, settings: Conversion) -> Iterator[bytes]:
     )
     yield from _archive_parts(source) if kind == "keras" else _file_parts(source)
     for file in weights_beside(source) if kind == "onnx" else ():
-        yield file.name.encode("utf-8", "surrogateescape")
-        yield file_digest(file)
+        yield file.as_posix().encode("utf-8", "surrogateescape")
+        yield file_digest(source.parent / file)
     if settings.data_path is not None:
         yield from _file_parts(settings.data_path)
 

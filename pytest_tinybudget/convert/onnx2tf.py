@@ -5,6 +5,7 @@ Its pins exclude those of the quantizer, so it is never imported here.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,9 @@ DEFAULT_COMMAND = (NAME,)
 _OLDEST = (1, 29)
 _FIRST_UNKNOWN = (3,)
 
+#: What pip is told to install: a version that is used.
+REQUIREMENT = f"{NAME}>={'.'.join(map(str, _OLDEST))},<{_FIRST_UNKNOWN[0]}"
+
 _VERSION = re.compile(rb"(\d+)\.(\d+)\.(\d+)")
 _VERSION_SECONDS = 120
 
@@ -35,6 +39,21 @@ def located(command: Sequence[str], root: Path) -> Path | None:
     is_path = Path(program).name != program
     found = shutil.which(str(root / program) if is_path else program)
     return None if found is None else Path(found).absolute()
+
+
+def unfound(command: Sequence[str], root: Path) -> str:
+    """Why there is no program of ``command``; empty where there is one."""
+    if located(command, root) is not None:
+        return ""
+    program = command[0]
+    words, is_path = program.split(), Path(program).name != program
+    if is_path and (root / program).is_dir():
+        return "is a folder"
+    if is_path and (root / program).is_file():
+        return "is a file that may not be executed"
+    if len(words) > 1 and located(words, root) is not None:
+        return f"is not found: arguments go into a list, command = {json.dumps(words)}"
+    return "is not found"
 
 
 def version_of(command: Sequence[str], root: Path) -> str:

@@ -10,7 +10,7 @@ from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.onnx2tf import NAME
 from pytest_tinybudget.convert.onnx2tf import version_of
-from pytest_tinybudget.convert.onnx_nodes import onnx_nodes
+from pytest_tinybudget.convert.onnx_file import read_onnx
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import Kind
 from pytest_tinybudget.graph.model import Model
@@ -49,7 +49,9 @@ def _onnx_refusal(source: Path, shown: str, settings: Conversion) -> ConversionE
     """Recurrent layers, which onnx2tf takes many seconds to fail on, or to unroll in vain."""
     version = version_of(settings.onnx_command, settings.root)
     known = _ONNX_REFUSED.get(int(version.partition(".")[0] or 0), ())
-    found = [each for each in onnx_nodes(source) if each.op_type in known]
+    model = read_onnx(source)
+    nodes = () if model is None else model.nodes
+    found = [each for each in nodes if each.op_type in known]
     if not found:
         return None
     first = found[0]

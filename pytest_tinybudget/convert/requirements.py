@@ -6,7 +6,8 @@ import sys
 from importlib.util import find_spec
 
 from pytest_tinybudget.convert.errors import ConversionError
-from pytest_tinybudget.convert.onnx2tf import located
+from pytest_tinybudget.convert.onnx2tf import REQUIREMENT
+from pytest_tinybudget.convert.onnx2tf import unfound
 from pytest_tinybudget.convert.onnx2tf import unsuited
 from pytest_tinybudget.convert.onnx2tf import version_of
 from pytest_tinybudget.convert.quantizers import installed_quantizer
@@ -67,8 +68,8 @@ def missing_packages(
 def _missing_command(shown: str, settings: Conversion) -> ConversionError | None:
     """The message for an ONNX source where onnx2tf is not there, or not one that is known."""
     command, root = settings.onnx_command, settings.root
-    if located(command, root) is None:
-        text = f"{shown}: ONNX sources need the command {command[0]!r}, which is not found"
+    if missing := unfound(command, root):
+        text = f"{shown}: ONNX sources need the command {command[0]!r}, which {missing}"
     elif fault := unsuited(version_of(command, root)):
         text = f"{shown}: the command {command[0]!r} {fault}"
     else:
@@ -77,7 +78,7 @@ def _missing_command(shown: str, settings: Conversion) -> ConversionError | None
         text,
         details=(
             "give it an environment of its own, since its packages exclude ours:",
-            '  python -m venv .venv-onnx && .venv-onnx/bin/pip install "onnx2tf>=1.29"',
+            f'  python -m venv .venv-onnx && .venv-onnx/bin/pip install "{REQUIREMENT}"',
             "and declare it:",
             "  [convert.onnx]",
             '  command = ".venv-onnx/bin/onnx2tf"',

@@ -35,6 +35,11 @@ _TFLITE_START = b"\0\0\0\0TFL3"
 _ZIP_START = b"PK\x03\x04"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
+_EXPORT = (
+    "write one where the model is: "
+    'torch.export.save(torch.export.export(model.eval(), example), "kws.pt2")'
+)
+
 #: Absolute names, or with "..": Keras never writes them, and unpacking might follow them.
 _LEADS_OUT = r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)"
 
@@ -118,20 +123,74 @@ def check_source(path: Path, kind: Kind, shown: str) -> None:
         raise ConversionError(f"{shown}: {IS_A_POINTER}")
     if kind == "keras":
         _check_archive(path, shown)
-    elif kind == "torch" and not start.startswith(_ZIP_START):
-        raise ConversionError(f"{shown}: not a program of torch.export (no ZIP archive)")
+    elif kind == "torch":
+        _check_program(path, start, shown)
+    elif kind == "onnx":
+        _check_onnx(path, shown)
     elif kind == "h5" and not start.startswith(_HDF5_SIGNATURE):
         begins = start[: len(_HDF5_SIGNATURE)]
         raise ConversionError(f"{shown}: not an HDF5 file (its first bytes are {begins!r})")
 
 
+def _check_program(path: Path, start: bytes, shown: str) -> None:
+    """Refuse what torch.save and torch.jit.save write: pickles, and no program in JSON."""
+    import zipfile
+
+    fault = "no ZIP archive"
+    if start.startswith(_ZIP_START):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+            fault = printable(str(error), limit=80)
+        else:
+            if any(name.endswith(".json") for name in names):
+                return
+            fault = "what torch.save or torch.jit.save writes holds none"
+    raise ConversionError(
+        f"{shown}: not a program of torch.export ({fault})",
+        details=(_EXPORT,),
+    )
+
+
+def _check_onnx(path: Path, shown: str) -> None:
+    from pytest_tinybudget.convert.onnx_file import read_onnx
+
+    model = read_onnx(path)
+    if model is None:
+        raise ConversionError(
+            f"{shown}: not an ONNX model: its bytes are no such message",
+            details=('PyTorch writes one by torch.onnx.export(model.eval(), example, "kws.onnx")',),
+        )
+    for name in model.weight_files:
+        told = printable(name, limit=80)
+        if re.search(_LEADS_OUT, name):
+            raise ConversionError(
+                f"{shown}: its weights are in {told!r}, which is not below its folder",
+                details=("save the model with its weights in it, or beside it",),
+            )
+        if not (path.parent / name).is_file():
+            raise ConversionError(
+                f"{shown}: its weights are in {told!r}, and there is no such file beside it",
+                details=("put it there, or save the model again with its weights in it",),
+            )
+
+
 def weights_beside(source: Path) -> list[Path]:
-    """The files beside an ONNX model that exporters put its weights into: its name, and more."""
-    return sorted(
-        file
+    """The files below an ONNX model's folder that hold its weights, relative to that.
+
+    They are those that the model names, and those whose name begins with its own.
+    """
+    from pytest_tinybudget.convert.onnx_file import read_onnx
+
+    model = read_onnx(source)
+    named = [] if model is None else model.weight_files
+    beside = [
+        file.name
         for file in source.parent.iterdir()
         if file.name.startswith((f"{source.name}.", f"{source.name}_")) and file.is_file()
-    )
+    ]
+    return sorted({Path(name) for name in (*named, *beside)})
 
 
 def _check_archive(path: Path, shown: str) -> None:

@@ -22,8 +22,11 @@ from pytest_tinybudget.convert.onnx2tf import NAME
 from pytest_tinybudget.convert.onnx2tf import command_environment
 from pytest_tinybudget.convert.onnx2tf import located
 from pytest_tinybudget.convert.onnx2tf import version_of
+from pytest_tinybudget.convert.onnx_file import read_onnx
 from pytest_tinybudget.convert.sources import weights_beside
 from pytest_tinybudget.convert.worker.problem import WorkerError
+from pytest_tinybudget.convert.worker.problem import require_known
+from pytest_tinybudget.convert.worker.problem import static_shape
 from pytest_tinybudget.convert.worker.quantizer_backend import LiteRTModel
 from pytest_tinybudget.convert.worker.quantizer_backend import prepared
 from pytest_tinybudget.convert.worker.torch_layers import transposes
@@ -51,7 +54,7 @@ def load(job: Job, custom: ModuleType | None) -> LiteRTModel:
     Raises:
         WorkerError: onnx2tf fails, or makes what LiteRT does not load.
     """
-    content = _converted(job)
+    content = _converted(job, _shapes(job))
     model = read_model(content, job.shown)
     _refuse_tensorflow_operators(model)
     made = LiteRTModel(
@@ -68,13 +71,13 @@ def _own_name(tensor: str) -> str:
     return tensor.removeprefix("serving_default_").removesuffix(":0")
 
 
-def _converted(job: Job) -> bytes:
+def _converted(job: Job, shapes: Sequence[str]) -> bytes:
     """The float ``.tflite`` that onnx2tf makes, in a folder of its own that is then removed."""
     home = Path(tempfile.mkdtemp())
     try:
         source = _copied(Path(job.source), home)
         made = home / "made"
-        code, printed = _run(job, source, made, home)
+        code, printed = _run(job, source, made, shapes)
         files = sorted(made.glob("*_float32.tflite"))
         if code == 0 and len(files) == 1:
             return files[0].read_bytes()
@@ -85,13 +88,14 @@ def _converted(job: Job) -> bytes:
 
 def _copied(source: Path, home: Path) -> Path:
     """A copy of the model with its weights beside it: onnx2tf may write over what it reads."""
-    for file in (source, *weights_beside(source)):
-        shutil.copyfile(file, home / file.name)
+    for name in (Path(source.name), *weights_beside(source)):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.parent / name, home / name)
     np.save(home / _PICTURE, np.random.default_rng(0).random(_PICTURE_SHAPE, np.float32))
     return home / source.name
 
 
-def _run(job: Job, source: Path, made: Path, home: Path) -> tuple[int, bytes]:
+def _run(job: Job, source: Path, made: Path, options: Sequence[str]) -> tuple[int, bytes]:
     """Run the command. Its exit code, and the end of what it printed, which goes to the log too.
 
     It is in the job's process group and ends with that, at the latest when the job's time is over.
@@ -99,10 +103,10 @@ def _run(job: Job, source: Path, made: Path, home: Path) -> tuple[int, bytes]:
     """
     program = located(job.onnx_command, Path(job.root))
     assert program is not None  # ``missing_packages`` has looked
+    home = source.parent
     command = [str(program), *job.onnx_command[1:], "-i", str(source), "-o", str(made), "-n"]
-    command += _shapes(job)
     with subprocess.Popen(  # noqa: S603 - the program that the declaration names
-        command,
+        [*command, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -120,13 +124,21 @@ def _run(job: Job, source: Path, made: Path, home: Path) -> tuple[int, bytes]:
 
 
 def _shapes(job: Job) -> list[str]:
-    """The options that close open dimensions: those that are declared, else the batch is 1."""
-    if not job.input_shapes:
+    """The options that close open dimensions: the batch is 1, all others are declared.
+
+    Raises:
+        WorkerError: one is open, or what is declared is not the model's.
+    """
+    model, declared = read_onnx(Path(job.source)), dict(job.input_shapes)
+    assert model is not None  # ``check_source`` has read it
+    require_known(declared, [each.name for each in model.inputs])
+    shapes = {
+        each.name: static_shape(each.name, each.shape, declared.get(each.name))
+        for each in model.inputs
+    }
+    if not declared:
         return ["-b", "1"]
-    return [
-        "-ois",
-        *(f"{name}:{','.join(map(str, shape))}" for name, shape in job.input_shapes),
-    ]
+    return ["-ois", *(f"{name}:{','.join(map(str, shape))}" for name, shape in shapes.items())]
 
 
 def _failure(job: Job, code: int, printed: bytes) -> WorkerError:
