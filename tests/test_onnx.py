@@ -106,6 +106,7 @@ def onnx_model(
     *nodes: tuple[str, str],
     inputs: Mapping[str, Sequence[int | str]] = MappingProxyType({"image": ("batch", 3, 8, 6)}),
     weights: str = "",
+    opset: int = 13,
 ) -> bytes:
     """An ONNX model of nodes, a type and a name each, with a weight, which may be in a file."""
     written = [field(1, field(1, "x") + field(3, name) + field(4, kind)) for kind, name in nodes]
@@ -113,7 +114,8 @@ def onnx_model(
     weight = field(5, field(8, "kernel") + field(9, b"\xff" * 40) + place)
     given = [field(11, value(name, shape)) for name, shape in {**inputs, "kernel": (4,)}.items()]
     graph = b"".join([*written, weight, *given])
-    return field(1, 7) + field(7, graph) + field(8, b"")
+    others = field(8, field(1, "com.acme") + field(2, 99))
+    return field(1, 7) + field(7, graph) + field(8, field(2, opset)) + others
 
 
 def value(name: str, shape: Sequence[int | str]) -> bytes:
@@ -207,6 +209,7 @@ def test_a_model_is_read_past_its_weights(tmp_path: Path):
     assert [(each.op_type, each.name) for each in model.nodes] == [("Conv", "first"), ("Relu", "")]
     assert model.inputs == (OnnxInput("image", (None, 3, 8, 6)),)  # the weight is none
     assert model.weight_files == ("kws.bin",)
+    assert model.opset == 13
 
 
 @pytest.mark.parametrize(
@@ -460,6 +463,65 @@ def test_the_cause_is_the_last_error_that_it_printed(project: Path):
         "kws.onnx: onnx2tf 1.29.24 ended with exit code 1: ValueError: these layers do not fit"
     )
     assert b"see the manual" in error.log
+
+
+@needs_quantizer
+def test_an_error_is_told_with_what_caused_it_and_an_old_opset(project: Path):
+    (project / "kws.onnx").write_bytes(onnx_model(("Conv", ""), opset=5))
+    command(
+        project,
+        """
+        try:
+            raise KeyError("Twist")
+        except KeyError as error:
+            raise RuntimeError("lowering failed.") from error
+        """,
+    )
+
+    error = failure(project)
+
+    assert error.message == (
+        "kws.onnx: onnx2tf 1.29.24 ended with exit code 1: RuntimeError: lowering failed., caused "
+        "by KeyError: 'Twist'"
+    )
+    assert error.details[0].startswith("its opset is 5: save it with 7 or newer (torch.onnx.ex")
+
+
+@needs_quantizer
+@pytest.mark.parametrize(
+    ("name", "kind", "fault", "advice"),
+    [
+        (
+            "ONNX_TWIST",
+            "FLOAT32",
+            "ONNX_TWIST #0 (layer head/mean) is a custom operator",
+            "LiteRT cannot run it for the calibration: put standard layers in its place",
+        ),
+        (
+            "MEAN",
+            "FLOAT64",
+            "it computes in float64 (tensor 'image')",
+            "save the model in float32",
+        ),
+    ],
+)
+def test_what_litert_cannot_run_is_told_with_the_way_out(
+    project: Path, name: str, kind: str, fault: str, advice: str
+):
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 4), kind, name="image")
+    result = graph.tensor((1,), kind, name="head/mean")
+    axis = graph.constant((1,), values=(1,))
+    graph.operator(name, (source, axis), (result,))
+    graph.output(result)
+    project.joinpath("float.tflite").write_bytes(maker.build())
+    command(project)
+
+    error = failure(project)
+
+    assert error.message == f"kws.onnx: {fault}"
+    assert error.details[0] == advice
 
 
 @needs_quantizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,8 +87,33 @@ def test_a_program_is_recognized_and_what_is_none_is_refused(tmp_path: Path):
     path.write_bytes(b"no archive at all")
 
     assert kind_of(path) == "torch"
-    with pytest.raises(ConversionError, match=r"kws.pt2: not a program of torch.export"):
+    with pytest.raises(ConversionError, match=r"kws.pt2: not a program of torch.export") as error:
         check_source(path, "torch", "kws.pt2")
+    assert "torch.export.save(torch.export.export(model.eval(), example)" in error.value.details[0]
+
+
+@pytest.mark.parametrize(
+    ("members", "fault"),
+    [
+        (("kws/models/model.json", "kws/data/weights/weight_0"), ""),
+        (("serialized_exported_program.json",), ""),  # torch 2.4
+        (("kws/data.pkl", "kws/data/0"), "(what torch.save or torch.jit.save writes holds none)"),
+    ],
+)
+def test_an_archive_is_a_program_or_is_refused_without_torch(
+    tmp_path: Path, members: tuple[str, ...], fault: str
+):
+    path = tmp_path / "kws.pt2"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in members:
+            archive.writestr(name, b"{}")
+
+    if not fault:
+        check_source(path, "torch", "kws.pt2")
+        return
+    with pytest.raises(ConversionError) as error:
+        check_source(path, "torch", "kws.pt2")
+    assert error.value.message == f"kws.pt2: not a program of torch.export {fault}"
 
 
 @pytest.mark.parametrize("missing", ["torch", "litert_torch"])

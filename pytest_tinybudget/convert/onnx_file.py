@@ -14,7 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 
 
-_GRAPH = 7  # of ModelProto
+_GRAPH, _OPSETS = 7, 8  # of ModelProto
+_DOMAIN, _VERSION = 1, 2  # of OperatorSetIdProto
 _NODE, _INITIALIZER, _INPUT = 1, 5, 11  # of GraphProto
 _NODE_NAME, _OP_TYPE = 3, 4  # of NodeProto
 _TENSOR_NAME, _EXTERNAL_DATA = 8, 13  # of TensorProto
@@ -46,12 +47,14 @@ class OnnxInput(Struct, frozen=True):
 class OnnxFile(Struct, frozen=True):
     """The main graph's operators and inputs, and the files that hold its weights, as it has them.
 
-    A weight file is relative to the model's folder.
+    A weight file is relative to the model's folder. ``opset`` is the version of ONNX's own
+    operators that it uses, 0 where it does not say.
     """
 
     nodes: tuple[OnnxNode, ...]
     inputs: tuple[OnnxInput, ...]
     weight_files: tuple[str, ...]
+    opset: int
 
 
 class _MalformedError(Exception):
@@ -80,12 +83,19 @@ class _Reader(Struct):
     content: mmap.mmap
 
     def model(self) -> OnnxFile | None:
-        graphs = [
-            place for field, _, *place in self._fields(0, len(self.content)) if field == _GRAPH
-        ]
-        return self._graph(*graphs[-1]) if graphs else None
+        end = len(self.content)
+        graphs = list(self._inner(0, end, (_GRAPH,)))
+        opsets = [self._opset(*place) for place in self._inner(0, end, (_OPSETS,))]
+        return self._graph(*graphs[-1], opset=max(opsets, default=0)) if graphs else None
 
-    def _graph(self, begin: int, end: int) -> OnnxFile:
+    def _opset(self, begin: int, end: int) -> int:
+        """The version of a set of operators; 0 where it is not ONNX's own."""
+        fields = list(self._fields(begin, end))
+        if any(field == _DOMAIN and last > first for field, _, first, last in fields):
+            return 0
+        return max((value for field, value, *_ in fields if field == _VERSION), default=0)
+
+    def _graph(self, begin: int, end: int, opset: int) -> OnnxFile:
         nodes: list[OnnxNode] = []
         inputs: list[OnnxInput] = []
         weights: set[str] = set()
@@ -100,7 +110,7 @@ class _Reader(Struct):
                 weights.add(name)
                 files |= {file: None} if file else {}
         given = tuple(each for each in inputs if each.name not in weights)
-        return OnnxFile(tuple(nodes), given, tuple(files))
+        return OnnxFile(tuple(nodes), given, tuple(files), opset)
 
     def _node(self, begin: int, end: int) -> OnnxNode:
         texts = self._texts(begin, end)

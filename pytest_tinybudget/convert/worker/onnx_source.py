@@ -41,6 +41,10 @@ _PICTURE_SHAPE = (20, 128, 128, 3)
 
 _COLORS = re.compile(rb"\x1b\[[0-9;]*m")
 _ERROR_LINE = re.compile(rb"^\s*(?:[A-Za-z_.]*(?:Error|Exception)(?::|\s*$)|ERROR: *\S)")
+#: What Python prints between an error and the one that it caused.
+_CAUSED = b"The above exception was the direct cause of the following exception"
+#: The oldest version of ONNX's operators that was converted by each version of onnx2tf.
+_OLDEST_OPSET = 7
 #: How much of what it prints is searched for the cause of an error, bytes.
 _TAIL_BYTES = 64 * 1024
 _LONGEST_CAUSE = 300
@@ -154,16 +158,32 @@ def _failure(job: Job, code: int, printed: bytes) -> WorkerError:
         advice = f"it may take {job.memory_bytes >> 20} MB of memory (conversion_memory)"
     else:
         advice = _LOOK
-    return WorkerError(f"{command} {ended}{cause}", advice)
+    return WorkerError(f"{command} {ended}{cause}", *_old_opset(Path(job.source)), advice)
+
+
+def _old_opset(source: Path) -> list[str]:
+    """What to do with operators of a version that nobody has seen onnx2tf convert."""
+    model = read_onnx(source)
+    if model is None or not 0 < model.opset < _OLDEST_OPSET:
+        return []
+    how = "torch.onnx.export(…, opset_version=17), or the package onnx's version_converter"
+    return [f"its opset is {model.opset}: save it with {_OLDEST_OPSET} or newer ({how})"]
 
 
 def _cause(lines: Sequence[bytes]) -> str:
+    """The last line that says an error, and what caused that; empty where none does."""
+    chained = [index for index, line in enumerate(lines) if _CAUSED in line]
+    root = _said(lines[: chained[-1]]) if chained else b""
+    texts = [printable(each.decode(errors="replace"), limit=_LONGEST_CAUSE)
+             for each in (_said(lines), root) if each]  # fmt: skip
+    return f": {', caused by '.join(texts)}" if texts else ""
+
+
+def _said(lines: Sequence[bytes]) -> bytes:
     """The last line that says an error; empty where none does."""
     said = [line for line in lines if _ERROR_LINE.match(line)]
     named = [line for line in said if not line.lstrip().startswith(b"ERROR:")] or said
-    if not named:
-        return ""
-    return f": {printable(named[-1].decode(errors='replace').strip(), limit=_LONGEST_CAUSE)}"
+    return named[-1].strip() if named else b""
 
 
 def _refuse_tensorflow_operators(model: Model) -> None:

@@ -19,6 +19,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.interpreter import OpResolverType
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.quantizers import quantizer_name
@@ -155,6 +156,29 @@ def _named(tensors: Sequence[int], kind: str, names: Sequence[str]) -> list[Any]
     return maps
 
 
+def _unloaded(content: bytes, error: Exception) -> tuple[str, str]:
+    """Why LiteRT does not load ``content``, and what to do."""
+    for graph in read_model(content, "model").subgraphs:
+        own = [each for each in graph.operators if each.is_custom]
+        if own:
+            name, layer = own[0].name, graph.tensors[own[0].outputs[0]].name
+            text = f"{_shown(name)} #{own[0].index} (layer {_shown(layer)}) is a custom operator"
+            return (
+                text,
+                "LiteRT cannot run it for the calibration: put standard layers in its place",
+            )
+        doubles = [each for each in graph.tensors if each.type == "FLOAT64"]
+        if doubles:
+            text = f"it computes in float64 (tensor '{_shown(doubles[0].name)}')"
+            return text, "save the model in float32"
+    text = f"LiteRT does not load it: {first_line(error)}"
+    return text, "TFLM has LiteRT's operators: put another layer in the place of this one"
+
+
+def _shown(name: str) -> str:
+    return printable(name, limit=80)
+
+
 class LiteRTModel:
     """A float ``.tflite`` in LiteRT's interpreter."""
 
@@ -180,7 +204,7 @@ class LiteRTModel:
             self._float = self.interpreter(content)
             self._float.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise WorkerError(f"LiteRT does not load it: {first_line(error)}") from error
+            raise WorkerError(*_unloaded(content, error)) from error
         self.warnings: list[str] = []
         self.notes: list[str] = []
         details = self._float.get_input_details()
