@@ -12,6 +12,7 @@ import struct
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from oracle import ARENA_BYTES
@@ -44,10 +45,15 @@ class Run:
 
 
 class Engine(Oracle):
-    """A child process with the interpreter ``name``: ``"tflm"`` or ``"litert"``."""
+    """A child process with the interpreter ``name``: ``"tflm"`` or ``"litert"``.
 
-    def __init__(self, name: str, timeout_seconds: float = 20) -> None:
-        super().__init__(timeout_seconds, (__file__, name))
+    TFLM's gets an arena of ``arena_bytes``.
+    """
+
+    def __init__(
+        self, name: str, timeout_seconds: float = 20, arena_bytes: int = ARENA_BYTES
+    ) -> None:
+        super().__init__(timeout_seconds, (__file__, name, str(arena_bytes)))
 
     def run(self, content: bytes, seed: int = 0) -> Run:
         """Load and run the model on inputs that ``seed`` alone decides."""
@@ -93,9 +99,9 @@ def _alike(first: tuple[float, ...], second: tuple[float, ...], kind: str) -> bo
 _Answer = tuple[str, list[Any], list[Any], list[Any]]
 
 
-def _serve(name: str) -> None:
+def _serve(name: str, arena_bytes: int) -> None:
     """Answer each model on standard input with one line of JSON on standard output."""
-    run = {"tflm": _run_tflm, "litert": _run_litert}[name]
+    run = {"tflm": partial(_run_tflm, arena_bytes=arena_bytes), "litert": _run_litert}[name]
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     while header := requests.read(8):
@@ -134,12 +140,12 @@ def _values(shape: Any, kind: Any, seed: int) -> Any:
     return chance.integers(limits.min, limits.max + 1, shape).astype(kind)
 
 
-def _run_tflm(content: bytes, seed: int) -> _Answer:
+def _run_tflm(content: bytes, seed: int, arena_bytes: int) -> _Answer:
     from tflite_micro import runtime
 
     before = bytes(bytearray(content))
     try:
-        interpreter = runtime.Interpreter.from_bytes(content, arena_size=ARENA_BYTES)
+        interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
     except RuntimeError:
         return "refused", [], [], []
     graph = runtime.schema_fb.Model.GetRootAsModel(content, 0).Subgraphs(0)
@@ -212,4 +218,4 @@ def _ranges(interpreter: Any, content: bytes) -> list[tuple[float, float]]:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], int(sys.argv[2]))

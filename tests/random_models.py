@@ -16,9 +16,14 @@ ACTIVATIONS = ("NONE", "RELU", "RELU6")
 Layer = Callable[[st.DrawFn, Graph, int], tuple[int, ...]]
 
 
-def models(max_layers: int = 8, *, offline: bool = False) -> st.SearchStrategy[bytes]:
-    """Files of one subgraph, with ``offline`` some of their tensors in a memory plan."""
-    return layered(max_layers, offline=offline).map(ModelMaker.build)
+def models(
+    max_layers: int = 8, *, offline: bool = False, unread: bool = False
+) -> st.SearchStrategy[bytes]:
+    """Files of one subgraph, with ``offline`` some of their tensors in a memory plan.
+
+    With ``unread`` nothing reads some results, which are no output either.
+    """
+    return layered(max_layers, offline=offline, unread=unread).map(ModelMaker.build)
 
 
 def control_flow() -> st.SearchStrategy[bytes]:
@@ -27,10 +32,13 @@ def control_flow() -> st.SearchStrategy[bytes]:
 
 
 @st.composite
-def layered(draw: st.DrawFn, max_layers: int = 8, *, offline: bool = False) -> ModelMaker:
+def layered(
+    draw: st.DrawFn, max_layers: int = 8, *, offline: bool = False, unread: bool = False
+) -> ModelMaker:
     """One subgraph: each layer reads any earlier tensor; what nothing reads is output.
 
-    With ``offline`` they carry a memory plan for some of their tensors.
+    With ``offline`` they carry a memory plan for some of their tensors. With ``unread`` only some
+    of what nothing reads is output, at least one.
     """
     maker = ModelMaker()
     graph = maker.graph()
@@ -42,7 +50,10 @@ def layered(draw: st.DrawFn, max_layers: int = 8, *, offline: bool = False) -> M
         available.extend(layer(draw, graph, source))
     read = {index for step in graph.steps for index in step.inputs}
     computed = [index for step in graph.steps for index in step.outputs]
-    graph.output(*(index for index in computed if index not in read))
+    ends = [index for index in computed if index not in read]
+    if unread:
+        ends = draw(st.lists(st.sampled_from(ends), min_size=1, unique=True))
+    graph.output(*ends)
     if draw(st.booleans()):
         shuffle_tensors(draw, graph)
     if offline:

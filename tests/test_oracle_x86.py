@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from engines import Engine
+from engines import alike
 from hypothesis import given
 from hypothesis import settings
 from modelmaker import ModelMaker
@@ -35,6 +37,48 @@ def oracle() -> Iterator[Oracle]:
 @pytest.mark.campaign
 def test_random_networks_take_what_the_runtime_says(content: bytes, oracle: Oracle) -> None:
     assert_as_the_runtime_says(content, oracle)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(content=models(unread=True))
+@pytest.mark.campaign
+def test_results_that_nothing_reads_take_what_the_runtime_says(
+    content: bytes, oracle: Oracle
+) -> None:
+    assert_as_the_runtime_says(content, oracle)
+
+
+def with_unread_results() -> bytes:
+    """A part of a SPLIT, the end of a chain, and in a branch of an IF a result nobody reads."""
+    maker = ModelMaker()
+    main = maker.graph()
+    source = main.input((1, 64), "FLOAT32")
+    kept, _ = main.split(source, parts=2, axis=1)
+    main.unary("RELU", main.dense(source, units=48))
+    result = main.tensor((1, 32), "FLOAT32")
+    condition = main.constant((1,), "BOOL", [True])
+    options = {"then_subgraph_index": 1, "else_subgraph_index": 2}
+    main.operator("IF", (condition, main.unary("RELU", kept)), (result,), options)
+    main.output(main.add(kept, result))
+    for name in ("RELU6", "LOGISTIC"):
+        branch = maker.graph()
+        value = branch.input((1, 32), "FLOAT32")
+        branch.unary("TANH", value)
+        branch.output(branch.unary(name, value))
+    return maker.build()
+
+
+def test_results_that_nothing_reads_lie_over_nothing_that_is_alive(oracle: Oracle) -> None:
+    """TFLM's outputs are LiteRT's, also in the smallest arena."""
+    pytest.importorskip("ai_edge_litert")
+    content = with_unread_results()
+    assert_as_the_runtime_says(content, oracle)
+    arena = simulate(read_model(content, "model"), RUNTIMES["x86_64_ref"]).arena
+    assert arena is not None
+    with Engine("tflm", arena_bytes=arena.required) as tflm, Engine("litert") as litert:
+        smallest = tflm.run(content)
+        assert smallest.status == "ok"
+        assert alike(smallest, litert.run(content))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
