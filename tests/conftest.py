@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable
+from collections.abc import Generator
 from importlib.util import find_spec
 
 import pytest
@@ -12,6 +15,34 @@ from modelmaker import ModelMaker
 pytest_plugins = ["pytester"]
 
 needs_xdist = pytest.mark.skipif(find_spec("xdist") is None, reason="needs pytest-xdist")
+
+
+#: What a test runs must not write into the summary of the CI job that runs the tests.
+OF_CI = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_BASE_REF")
+
+
+def pytest_configure() -> None:
+    """Set what all tests and the processes that they start share."""
+    for variable in OF_CI:
+        os.environ.pop(variable, None)
+    # Tests start the package hundreds of times. Without bytecode each start compiles all of it.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what was collected out of the garbage collector's sight.
+
+    These are half a million objects that live as long as the run. Each run of pytest within a test
+    ends with a full collection, which would go through all of them.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def keyword_model(filters: int = 8) -> bytes:
@@ -35,13 +66,6 @@ def dense_model() -> bytes:
 def summary_line(outcome: str, node_id: str, reason: str) -> str:
     """A line of pytest's short summary; from pytest 9 on it repeats the first line of our text."""
     return f"{outcome} {node_id}" + (f" - {reason}" if pytest.version_tuple >= (9, 0) else "")
-
-
-@pytest.fixture(autouse=True)
-def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test runs must not write into the summary of the CI job that runs the tests."""
-    for variable in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_BASE_REF"):
-        monkeypatch.delenv(variable, raising=False)
 
 
 #: A project with two models, one of them for two boards.
