@@ -229,3 +229,43 @@ def test_a_product_of_two_computed_matrices_stays_one(tmp_path: Path):
     main = read_model(quantized(maker.build(), tmp_path), "it").main
 
     assert [each.name for each in main.operators] == ["BATCH_MATMUL"]
+
+
+def normalized(*, read_twice: bool) -> bytes:
+    """Numbers divided by a square root, as onnx2tf 2 writes a LayerNormalization."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 4, 8), "FLOAT32")
+    square, spread, root, result = (
+        graph.tensor((1, 4, extent), "FLOAT32") for extent in (8, 1, 1, 8)
+    )
+    graph.operator("MUL", (source, source), (square,), {})
+    axis = graph.constant((1,), values=(2,))
+    graph.operator("MEAN", (square, axis), (spread,), {"keep_dims": True})
+    epsilon = graph.constant((1,), "FLOAT32", [0.001])
+    above = graph.tensor((1, 4, 1), "FLOAT32")
+    graph.operator("ADD", (spread, epsilon), (above,), {})
+    graph.operator("SQRT", (above,), (root,))
+    graph.operator("DIV", (source, root), (result,), {"fused_activation_function": "RELU"})
+    graph.output(result)
+    if read_twice:
+        graph.output(root)
+    return maker.build()
+
+
+@needs_quantizer
+def test_a_division_by_a_square_root_is_a_product_with_its_inverse(tmp_path: Path):
+    converted = conversion(normalized(read_twice=False), tmp_path)
+
+    main = read_model(converted.content, "it").main
+    assert [each.name for each in main.operators] == ["MUL", "MEAN", "ADD", "RSQRT", "MUL"]
+    assert {main.tensors[each.outputs[0]].type for each in main.operators} == {"INT8"}
+    assert main.operators[-1].options["fused_activation_function"] == "RELU"
+    assert converted.drift[0]["relative_error"] < 0.1
+
+
+@needs_quantizer
+def test_a_square_root_that_is_read_as_such_stays_one(tmp_path: Path):
+    main = read_model(quantized(normalized(read_twice=True), tmp_path), "it").main
+
+    assert "SQRT" in [each.name for each in main.operators]

@@ -30,6 +30,7 @@ from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.convert.worker.repack import packed
 from pytest_tinybudget.convert.worker.reshapes import reshaped
+from pytest_tinybudget.convert.worker.roots import inverse_roots
 from pytest_tinybudget.graph.closing import closed
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
@@ -76,6 +77,7 @@ def prepared(content: bytes) -> bytes:
     _fold_shapes(model)
     reshaped(model, schema)
     dense_products(model, schema)
+    inverse_roots(model, schema)
     signature = schema.SignatureDefT()
     signature.signatureKey = _SIGNATURE
     signature.subgraphIndex = 0
