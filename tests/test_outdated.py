@@ -770,3 +770,82 @@ def test_a_compressed_model_that_can_be_read_gets_no_verdict() -> None:
     (refusal,) = simulate(model, RUNTIMES["m4_ref"]).refusals
     assert refusal.stage == "wrong"
     assert "of which nothing was measured here" in refusal.reason
+
+
+# What goes wrong for some inputs
+
+
+def classes(count: int, result: str = "INT8") -> bytes:
+    maker = ModelMaker()
+    graph = maker.graph()
+    scale, zero_point = (2.0**-8, -128) if result == "INT8" else (2.0**-16, -32768)
+    found = graph.tensor((1, count), result, scale=scale, zero_point=zero_point)
+    graph.operator("SOFTMAX", (graph.input((1, count)),), (found,), {"beta": 1.0})
+    graph.output(found)
+    return maker.build()
+
+
+def risk(content: bytes, name: str, date: str = "") -> str:
+    runtime = RUNTIMES[name]
+    if date:
+        runtime = replace(runtime, tflm=Tflm(version("an older one", date, changes("tflm"))))
+    return " ".join(simulate(read_model(content, "m"), runtime).risky)
+
+
+@pytest.mark.parametrize(
+    ("name", "date", "told"),
+    [
+        ("x86_64_ref", "", "the program ends where its 1,000 values are nearly equal"),
+        ("rv32imc_ref", "2024-01-31T18:03", "the program ends"),
+        ("rv32imc_ref", "2024-01-22T18:40", "all results are 127, or 0.996, where its 1,000"),
+        ("m4_ref", "", "the program ends"),
+        ("m4_ref", "2024-01-22T18:40", ""),
+        ("m4_cmsisnn", "", ""),
+        ("m4_cmsisnn", "2024-01-22T18:40", ""),
+    ],
+)
+def test_what_becomes_of_nearly_equal_values_depends_on_kernels_and_core(
+    name: str, date: str, told: str
+) -> None:
+    found = risk(classes(1000), name, date)
+    assert found.startswith(f"SOFTMAX #0: {told}") if told else not found
+
+
+@pytest.mark.parametrize(("count", "result"), [(511, "INT8"), (1000, "INT16")])
+def test_fewer_values_and_wider_results_have_room(count: int, result: str) -> None:
+    assert not risk(classes(count, result), "x86_64_ref")
+
+
+def test_a_pair_that_goes_wrong_for_some_inputs_passes_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.joinpath("classes.tflite").write_bytes(classes(1000))
+    path = tmp_path / "tinybudget.toml"
+    path.write_text(
+        '[models.classes]\nsource = "classes.tflite"\nboards = ["esp32-c3-devkitm-1"]\n',
+        encoding="utf-8",
+    )
+    (pair,) = pairs("tinybudget.toml", load_declaration(path))
+    result = Gate(Workspace(cached=False)).check(pair)
+    told = (
+        "SOFTMAX #0: all results are 127, or 0.996, where its 1,000 values are nearly equal "
+        "(exponentials add up to 512 or more); leave it out, or give it INT16 results"
+    )
+    assert result.outcome == "warns"
+    assert f"goes wrong for some inputs: {told}" in result.warnings
+    assert main(["inspect", str(tmp_path / "classes.tflite"), "--runtime", "rv32imc_ref"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "goes wrong for some inputs - SOFTMAX #0: the program ends" in shown
+
+
+def test_a_negative_scale_is_refused_where_its_kernel_takes_it_for_another() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.tensor((1, 4), "INT8", scale=-0.5)
+    graph.inputs.append(source)
+    result = graph.tensor((1, 4), "INT8", scale=2.0**-8, zero_point=-128)
+    graph.operator("LOGISTIC", (source,), (result,))
+    graph.output(result)
+    simulation = simulate(read_model(maker.build(), "m"), RUNTIMES["x86_64_ref"])
+    assert [each.stage for each in simulation.refusals] == ["wrong"]
+    assert "has the scale -0.5" in simulation.refusals[0].reason

@@ -83,7 +83,8 @@ _NOTICED = [stage for stage in get_args(Stage) if stage not in UNNOTICED]
 class Simulation(Struct, frozen=True):
     """What a model asks of TFLM. ``arena`` is ``None`` when it does not get as far as planning.
 
-    ``unknown`` has a line for every operator whose cost is bounded, not known. Where versions
+    ``unknown`` has a line for every operator whose cost is bounded, not known, ``risky`` one for
+    every operator that goes wrong for some inputs. Where versions
     that the firmware may be built with may differ, ``arena`` is the largest and ``least`` the
     smallest of theirs, and a line of ``unknown`` says which is which.
     """
@@ -93,6 +94,7 @@ class Simulation(Struct, frozen=True):
     refusals: tuple[Refusal, ...]
     unknown: tuple[str, ...]
     least: Arena | None = None
+    risky: tuple[str, ...] = ()
 
 
 def arena_key(firmware: Firmware) -> Hashable:
@@ -825,6 +827,7 @@ class Interpreter:
             layers=tuple(_layers(self.node, spans, live)),
             refusals=tuple(self.node.refusals),
             unknown=tuple(self.node.unknown),
+            risky=tuple(self.node.risky),
         )
 
     def _arena(self, placed: tuple[LiveBuffer, ...], live: Sequence[int]) -> Arena:

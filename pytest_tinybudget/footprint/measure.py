@@ -79,6 +79,7 @@ def measure(
         layers=simulation.layers,
         refusals=simulation.refusals,
         unknown=unknown,
+        risky=simulation.risky,
         not_int8=not_int8_tensors(model),
         float_parts=float_parts(model, simulation.arena.buffers if simulation.arena else ()),
     )

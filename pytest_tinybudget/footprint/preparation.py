@@ -97,6 +97,7 @@ class Node(Trusted):
         unplanned: Subgraph and index of tensors that the planner leaves out.
         refusals: Why TFLM does not run the model, or not rightly.
         unknown: A line for each operator whose cost is only bounded.
+        risky: A line for each operator that goes wrong for some inputs.
         persistent_bytes: Persistent bytes of each operator, by subgraph and index.
         depends_on_release: Whether a request depends on the release of the kernel library.
         running: Indices of the subgraphs that ``Invoke`` may reach.
@@ -119,6 +120,7 @@ class Node(Trusted):
         self.unplanned: set[tuple[int, int]] = set()
         self.refusals: list[Refusal] = []
         self.unknown: list[str] = []
+        self.risky: list[str] = []
         self.persistent_bytes: dict[tuple[int, int], int] = {}
         self.depends_on_release = False
         self.running = reached(model)
@@ -148,6 +150,7 @@ class Node(Trusted):
         return bool(
             self.refusals
             or self.unknown
+            or self.risky
             or self.unplanned
             or self.handles
             or any(
@@ -300,7 +303,15 @@ class Node(Trusted):
         self.note_refusal("undefined", reason)
 
     def bounded(self, reason: str) -> None:
-        self.unknown.append(f"{self.operator.name} #{self.operator.index}: {reason}")
+        self.unknown.append(f"{self._place}: {reason}")
+
+    def risks(self, reason: str) -> None:
+        if self.subgraph.index in self.running:
+            self.risky.append(f"{self._place}: {reason}")
+
+    @property
+    def _place(self) -> str:
+        return f"{self.operator.name} #{self.operator.index}"
 
     def computes_wrongly(
         self, before: str, reason: str, *, instead: str = "", library: Library = "tflm"

@@ -288,6 +288,10 @@ class Footprint(Struct, frozen=True, gc=False):
         tuple[str, ...],
         about("Operators whose cost is bounded, not known, a line each.", always=True),
     ] = ()
+    risky: Annotated[
+        tuple[str, ...],
+        about("Operators that go wrong for some inputs, a line each."),
+    ] = ()
     not_int8: Annotated[
         tuple[str, ...],
         about("Tensors that keep the model from full INT8, a line each.", always=True),

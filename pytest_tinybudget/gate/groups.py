@@ -95,6 +95,7 @@ def combine(
         layers=() if refusals else largest.layers,
         refusals=refusals,
         unknown=tuple(f"{name}: {line}" for name, each in named for line in each.unknown),
+        risky=tuple(f"{name}: {line}" for name, each in named for line in each.risky),
         not_int8=tuple(f"{name}: {line}" for name, each in named for line in each.not_int8),
         float_parts=tuple(
             replace(part, operator=f"{name}: {part.operator}")

@@ -440,6 +440,8 @@ def _warnings(
         warnings.append(_unverified(board.id, board.notes))
     if footprint.unknown and not demands.strict:
         warnings.append(f"bounded, not known: {_first(footprint.unknown)}")
+    if footprint.risky:
+        warnings.append(f"goes wrong for some inputs: {_first(footprint.risky)}")
     if footprint.not_int8 and demands.require_int8 == "warn":
         warnings.append(_not_int8(footprint))
     return tuple(filter(None, warnings))

@@ -122,6 +122,7 @@ def render(inspection: Inspection, style: Style = PLAIN, *, verbosity: int = 0) 
         block(refusals_title(footprint.refusals), refusals, "red"),
         *([block(*_verified(inspection.verified, style))] if inspection.verified else ()),
         block("bounded, not known", bullets(footprint.unknown, style, most=most), "yellow"),
+        block("goes wrong for some inputs", bullets(footprint.risky, style, most=most), "yellow"),
         block("not full INT8", bullets(not_int8, style, most=most), "yellow"),
         block(_size_title(inspection, "ram"), parts_table(footprint.ram_parts, style)),
         block(_size_title(inspection, "psram"), parts_table(footprint.psram_parts, style)),

@@ -267,6 +267,14 @@ class Preparation(Protocol):
         """
         ...
 
+    def risks(self, reason: str) -> None:
+        """Note that the device goes wrong for some inputs, which the model does not tell.
+
+        Args:
+            reason: For which, and what happens: as the report says it after the operator's name.
+        """
+        ...
+
     def library_release(self) -> str:
         """The release of the kernel library, for requests whose size depends on it.
 

@@ -13,12 +13,15 @@ from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.runtimes.abi import ARM
 
 
 _SOFTMAX_PARAMS = "q7i5p"
 _LOG_SOFTMAX_OP_DATA = "5i2p"
 #: Bytes of a lookup table over int16 (LUTSize<int16_t>() entries).
 _INT16_TABLE_BYTES = 2 * 513
+#: INT8 results are shifted by 32 bits or more where exponentials, of 1 at most, add up to this.
+_LARGEST_SUM = 512
 
 
 def _prepare_softmax(node: Preparation) -> None:
@@ -44,8 +47,31 @@ def _prepare_softmax(node: Preparation) -> None:
             f"its beta {beta:g} times the scale of '{input_.name}' is too small",
             ends=True,
         )
-    if node.kernels.library == "esp-nn" and input_.type == output.type == "INT8":
-        _request_esp_nn(node, input_)
+    if input_.type == output.type == "INT8":
+        _note_shift(node, input_)
+        if node.kernels.library == "esp-nn":
+            _request_esp_nn(node, input_)
+
+
+def _note_shift(node: Preparation, input_: Tensor) -> None:
+    """Note what becomes of a shift by more bits than an int32 has.
+
+    Arm's cores shift everything out, which leaves a result right within a step; others take the
+    count modulo 32, and the result is the largest there is.
+    """
+    values, library = input_.shape[-1], node.kernels.library
+    if values < _LARGEST_SUM or library == "cmsis-nn":
+        return
+    if library != "esp-nn" and node.tflm.has("SOFTMAX checks its shift"):
+        outcome = "the program ends"
+    elif node.abi == ARM:
+        return
+    else:
+        outcome = "all results are 127, or 0.996,"
+    node.risks(
+        f"{outcome} where its {values:,} values are nearly equal (exponentials add up to "
+        f"{_LARGEST_SUM} or more); leave it out, or give it INT16 results"
+    )
 
 
 def _request_esp_nn(node: Preparation, input_: Tensor) -> None:

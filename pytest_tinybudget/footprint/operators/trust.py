@@ -307,6 +307,7 @@ def _saturating(node: Trusted, **expected: tuple[float, int]) -> None:
     if source.type not in expected:
         return
     wanted, offset = expected[source.type]
+    node.trust(scale(source) >= 0, f"'{source.name}' has the scale {scale(source):g}")
     node.trust(
         abs(scale(result) / wanted - 1) < _HALF_A_STEP
         and abs(zero_point(result) - offset) <= _A_STEP,
