@@ -37,8 +37,9 @@ def code_fingerprint(folder: Path, rooms: tuple[str, ...]) -> str:
         if len(known) == 64:
             return known
     content = hashlib.sha256()
+    start = len(str(PACKAGE)) + 1
     for path, *_ in found:
-        content.update(f"{Path(path).relative_to(PACKAGE).as_posix()}\0".encode())
+        content.update(f"{path[start:].replace(os.sep, '/')}\0".encode())
         content.update(hashlib.sha256(Path(path).read_bytes()).digest())
     fingerprint = content.hexdigest()
     _remember(remembered, fingerprint)

@@ -97,13 +97,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _checked(arguments: argparse.Namespace, earlier: Earlier | None) -> int:
     """The exit code of pairs that are judged now; ``earlier`` keeps what passed of them."""
     from pytest_tinybudget.gate.artifacts import Artifacts
-    from pytest_tinybudget.gate.cross_check import require_interpreter
     from pytest_tinybudget.gate.judgement import Rules
     from pytest_tinybudget.gate.pipeline import Gate
     from pytest_tinybudget.workspace import Workspace
     from pytest_tinybudget.workspace import earlier_footprints
 
     if arguments.verify:
+        from pytest_tinybudget.gate.cross_check import require_interpreter
+
         require_interpreter()
     _require_declarations(arguments)
     selected = select(arguments.paths, arguments.board, given_settings(arguments))

@@ -223,7 +223,6 @@ def _print(
     arguments: argparse.Namespace, results: Sequence[PairResult], comparison: Comparison | None
 ) -> None:
     """Failures, the table and what changed; on stderr where a report goes to stdout."""
-    from pytest_tinybudget.report import diff_text
     from pytest_tinybudget.report import is_github_step
     from pytest_tinybudget.report import terminal
     from pytest_tinybudget.report.layout import Line
@@ -240,6 +239,8 @@ def _print(
     table = table_of(arguments, results)
     changes: list[Line] = []
     if comparison is not None:
+        from pytest_tinybudget.report import diff_text
+
         changes = diff_text.comparison_lines(
             comparison, style, unchanged=False, verbosity=verbosity
         )

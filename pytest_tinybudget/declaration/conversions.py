@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Literal
 
 from msgspec.structs import replace
@@ -25,9 +26,12 @@ from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.context import siblings
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.problems import KeyPath
-from pytest_tinybudget.declaration.schema import ConvertTable
-from pytest_tinybudget.declaration.schema import DefaultsTable
-from pytest_tinybudget.declaration.schema import ModelTable
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.schema import ConvertTable
+    from pytest_tinybudget.declaration.schema import DefaultsTable
+    from pytest_tinybudget.declaration.schema import ModelTable
 
 
 #: Keys that count for converted sources alone. ``strip`` counts for every file.
@@ -67,8 +71,9 @@ def conversion(
     )
     if table.representative_data is not None:
         _check_data(context, settings, (*keys, "representative_data"))
-    if isinstance(table, ModelTable) and table.input_shapes:
-        shapes = sorted((name, tuple(shape)) for name, shape in table.input_shapes.items())
+    input_shapes = getattr(table, "input_shapes", None)  # no default
+    if input_shapes:
+        shapes = sorted((name, tuple(shape)) for name, shape in input_shapes.items())
         settings = replace(settings, input_shapes=tuple(shapes))
     return settings
 
@@ -79,7 +84,7 @@ def _activations(
     """What a conversion makes; ``"float"`` is of a layer list, which reads it itself."""
     if table.activations != "float":
         return first(table.activations, otherwise.activations)
-    if not (isinstance(table, ModelTable) and table.layers is not None):
+    if getattr(table, "layers", None) is None:  # nor are these one
         text = "float is for 'layers' alone: a conversion makes int8 or int16"
         context.problems.add((*keys, "activations"), text, example='activations = "int8"')
     return otherwise.activations

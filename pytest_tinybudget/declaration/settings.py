@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Literal
 from typing import TypedDict
 from typing import TypeVar
@@ -24,7 +25,6 @@ from pytest_tinybudget.base.units import Declarable
 from pytest_tinybudget.base.units import parse_quantity
 from pytest_tinybudget.base.units import parse_size
 from pytest_tinybudget.boards import Board
-from pytest_tinybudget.convert.live import Data
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration.conversions import suited
 from pytest_tinybudget.declaration.declared import Budget
@@ -45,6 +45,10 @@ from pytest_tinybudget.runtimes.placement import ModelStorage
 from pytest_tinybudget.runtimes.placement import Placement
 from pytest_tinybudget.runtimes.placement import Placements
 from pytest_tinybudget.runtimes.placement import SplitPlacement
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.convert.live import Data
 
 
 _Function = TypeVar("_Function", bound=Callable[..., object])

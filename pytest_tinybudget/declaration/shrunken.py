@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -14,17 +15,20 @@ from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.declared import firmware_for
-from pytest_tinybudget.declaration.schema import ShrinkTable
 from pytest_tinybudget.shrinking.options import ShrinkOptions
 from pytest_tinybudget.shrinking.options import ShrinkRequest
 from pytest_tinybudget.shrinking.options import shrink_options
 
 
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.schema import ShrinkTable
+
+
 def request_of(declared: bool | ShrinkTable) -> ShrinkRequest | None:
     """What ``shrink`` in a section asks for."""
-    if isinstance(declared, ShrinkTable):
-        return ShrinkRequest(shrink_options(declared.keep or (), declared.without or ()))
-    return ShrinkRequest(ShrinkOptions()) if declared else None
+    if isinstance(declared, bool):
+        return ShrinkRequest(ShrinkOptions()) if declared else None
+    return ShrinkRequest(shrink_options(declared.keep or (), declared.without or ()))
 
 
 def with_boards(

@@ -17,8 +17,6 @@ from msgspec.structs import replace
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.boards import find_board
-from pytest_tinybudget.convert.live import Source
-from pytest_tinybudget.convert.live import on_disk
 from pytest_tinybudget.declaration.pairs import Location
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.declaration.project import Project
@@ -29,6 +27,7 @@ from pytest_tinybudget.declaration.shrunken import with_firmwares
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.convert.live import Source
     from pytest_tinybudget.planning.network import LayerList
     from pytest_tinybudget.planning.network import Network
 
@@ -50,6 +49,8 @@ def pair_with(
     Raises:
         TinybudgetError: model, board or a setting are wrong.
     """
+    from pytest_tinybudget.convert.live import on_disk
+
     pair = _planned(model, board, settings, folder, input_shape)
     if pair is not None:
         yield pair

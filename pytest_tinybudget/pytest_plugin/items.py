@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.garbage import no_collections
 from pytest_tinybudget.gate.kept_verdicts import KeptModel
 from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
 from pytest_tinybudget.gate.seen import Seen
@@ -104,7 +105,8 @@ class BudgetFile(pytest.File):
                 yield BudgetModel.from_parent(self, name=kept.name, kept=kept)
             return
         try:
-            declared = self.declared
+            with no_collections():
+                declared = self.declared
         except TinybudgetError as error:
             raise self.CollectError(error.full_text) from None
         for name, of_model in groupby(declared, key=lambda pair: pair.name):
@@ -277,7 +279,8 @@ class BudgetPair(pytest.Item):
             gate, details = gate_of(self.config), self._file.details
         except TinybudgetError as error:
             pytest.fail(error.full_text, pytrace=False)
-        return gate.check(pair, artifacts_folder(self.config, pair.project), details=details)
+        with no_collections():
+            return gate.check(pair, artifacts_folder(self.config, pair.project), details=details)
 
     def runtest(self) -> None:
         self.stash[RESULTS] = [self._result]

@@ -21,6 +21,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.code_state import PACKAGE
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.fields import about
 from pytest_tinybudget.base.fields import absent
@@ -141,10 +142,18 @@ class Identity(Struct, frozen=True, gc=False):
 
 @cache
 def tool_version() -> str:
-    """The version of this package."""
+    """The version of this package.
+
+    Read from the name of the folder that installers write beside it, ``NAME-VERSION.dist-info``:
+    importing ``importlib.metadata`` would take a command more time than a model does.
+    """
+    name = "pytest_tinybudget"
+    found = list(PACKAGE.parent.glob(f"{name}-*.dist-info"))
+    if len(found) == 1:
+        return found[0].stem.removeprefix(f"{name}-")
     from importlib.metadata import version
 
-    return version("pytest-tinybudget")
+    return version(name)
 
 
 @lru_cache(maxsize=256)
