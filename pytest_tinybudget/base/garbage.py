@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 #: New objects after which a process of its own collects; Python's default is 700 to 2,000.
-_NEW_OBJECTS = 50_000
+_NEW_OBJECTS = 200_000
 
 
 @contextmanager

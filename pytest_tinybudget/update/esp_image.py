@@ -22,13 +22,6 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
-from pytest_tinybudget.toolchain.elf import damage_told
-from pytest_tinybudget.toolchain.elf import open_elf
-from pytest_tinybudget.toolchain.elf import section_bytes
-from pytest_tinybudget.toolchain.elf import section_headers
-from pytest_tinybudget.toolchain.elf import section_names
-from pytest_tinybudget.toolchain.firmware import model_arrays
-from pytest_tinybudget.toolchain.firmware import read_firmware
 
 
 #: What the image is padded for: nothing, the ESP32's first Secure Boot, or Secure Boot v2.
@@ -303,6 +296,13 @@ def read_application(path: Path, label: str, mcu: str, model_symbols: Sequence[s
             f"{label}: how an image is laid out is known for {', '.join(known_chips())}, not for "
             f"{printable(mcu) or 'a board without mcu'}"
         )
+    from pytest_tinybudget.toolchain.elf import damage_told
+    from pytest_tinybudget.toolchain.elf import open_elf
+    from pytest_tinybudget.toolchain.elf import section_headers
+    from pytest_tinybudget.toolchain.elf import section_names
+    from pytest_tinybudget.toolchain.firmware import model_arrays
+    from pytest_tinybudget.toolchain.firmware import read_firmware
+
     firmware = replace(read_firmware(path), label=label)
     content = firmware.content
     with damage_told(label):
@@ -355,6 +355,8 @@ def _page(content: bytes, named: Iterable[tuple[str, Any]], chip: Chip) -> int:
     found = next(((name, header) for name, header in named if _DESCRIPTION in name), None)
     if found is None or not chip.pages or not chip.is_mapped(found[1]["sh_addr"]):
         return PAGE_BYTES
+    from pytest_tinybudget.toolchain.elf import section_bytes
+
     described = section_bytes(content, found[1])
     if len(described) < _DESCRIPTION_BYTES:
         raise ValueError(f"{_DESCRIPTION} has less than {_DESCRIPTION_BYTES} bytes")
