@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from pytest_tinybudget.footprint.result import FloatPart
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import SplitArena
+from pytest_tinybudget.results import types
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.form import form_of
 from pytest_tinybudget.results.json_schema import json_schema
@@ -302,6 +304,7 @@ _PROGRAM = """
 import json, sys
 import report_samples as samples
 from msgspec.structs import replace
+from pytest_tinybudget.results import types
 from pytest_tinybudget.results import writer
 from pytest_tinybudget.results.form import form_of
 from pytest_tinybudget.results.json_schema import json_schema
@@ -396,3 +399,12 @@ def test_a_new_field_is_one_line_and_is_written_read_checked_and_in_the_schema(
     pair["flash"]["extra_cycles"] = -1
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(found["file"], found["schema"])
+
+
+def test_the_tools_version_is_the_installed_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(types, "PACKAGE", tmp_path / "pytest_tinybudget")
+    assert tool_version.__wrapped__() == metadata.version("pytest-tinybudget")
+    (tmp_path / "pytest_tinybudget-1.2.4.dev5.dist-info").mkdir()
+    assert tool_version.__wrapped__() == "1.2.4.dev5"
