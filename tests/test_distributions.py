@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import version_truth
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget import api
 from pytest_tinybudget.base.errors import DeclarationError
@@ -21,6 +22,7 @@ from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
 from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.abi import CORES
 from pytest_tinybudget.runtimes.distributions import distributions
@@ -28,8 +30,11 @@ from pytest_tinybudget.runtimes.distributions import find_distribution
 from pytest_tinybudget.runtimes.distributions import nearest_names
 from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.distributions import sdks
+from pytest_tinybudget.runtimes.distributions import taken_for_granted
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.versions import find_version
+from pytest_tinybudget.workspace import Workspace
 
 
 SHARED = Path(os.environ.get("TINYBUDGET_SHARED", Path(__file__).parents[2] / "shared"))
@@ -147,16 +152,57 @@ def test_one_release_of_each_distribution_is_the_newest() -> None:
     ]  # fmt: skip
 
 
-def test_esp_nn_may_be_any_release_that_the_component_allows() -> None:
-    old = find_distribution("esp-tflite-micro 1.3.1").on("Xtensa LX7 with vectors")
-    new = find_distribution("esp-tflite-micro 1.3.5").on("Xtensa LX7 with vectors")
-    pinned_by_esphome = find_distribution("esphome 2026.5").on("Xtensa LX7 with vectors")
-    assert old is not None
-    assert new is not None
-    assert pinned_by_esphome is not None
-    assert (old.kernels.releases[0], old.kernels.releases[-1]) == ("1.2.3", "1.0.0-rc1")
-    assert (new.kernels.releases[0], new.kernels.releases[-1]) == ("1.2.3", "1.1.1")
-    assert pinned_by_esphome.kernels.version.name == "1.1.2"
+def esp_nn_of(name: str) -> tuple[str, tuple[str, ...]]:
+    """The release that a distribution names for the ESP32-S3, and those that it may be."""
+    runtime = find_distribution(name).on("Xtensa LX7 with vectors")
+    assert runtime is not None
+    return runtime.kernels.version.name, runtime.kernels.releases
+
+
+@pytest.mark.parametrize(
+    ("name", "oldest"),
+    [
+        ("esp-tflite-micro 1.3.1", "1.0.2"),  # of 2024-06-05, allows 1.0.0-rc1 and newer
+        ("esp-tflite-micro 1.3.4", "1.1.1"),  # of the day of 1.1.2
+        ("esp-tflite-micro 1.3.5", "1.1.2"),
+        ("esphome 2025.12", "1.1.1"),
+        ("esp-tflite-micro 1.4.0", "1.2.3"),
+    ],
+)
+def test_esp_nn_may_be_any_release_since_the_newest_of_the_day(name: str, oldest: str) -> None:
+    version, releases = esp_nn_of(name)
+    assert version == ""
+    assert (releases[0], releases[-1]) == ("1.2.3", oldest)
+
+
+def test_esp_nn_is_the_release_that_a_distribution_pins() -> None:
+    assert esp_nn_of("esphome 2026.5") == ("1.1.2", ())
+
+
+def test_the_one_release_that_is_counted_though_nobody_named_it_is_told() -> None:
+    runtime = find_distribution("esp-tflite-micro 1.4.0").on("Xtensa LX7 with vectors")
+    assert runtime is not None
+    told = taken_for_granted(runtime)
+    assert told.startswith("esp-nn 1.2.3 is counted, the newest when esp-tflite-micro 1.4.0 came")
+    assert "dependencies.lock" in told
+    assert taken_for_granted(replace(runtime, label="own")) == told
+    version = find_version("esp-nn", "1.1.2")
+    named = replace(runtime, kernels=replace(runtime.kernels, version=version, releases=()))
+    assert taken_for_granted(named) == ""
+    for other in ("esp-tflite-micro 1.3.5", "esphome 2026.5", "tflite-micro 90b983c2"):
+        assert taken_for_granted(find_distribution(other).usual) == ""
+
+
+def test_a_pair_tells_the_release_that_is_counted_where_it_convolves(tmp_path: Path) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.conv2d(graph.input((1, 96, 96, 3)), filters=8, stride=(2, 2)))
+    tmp_path.joinpath("model.tflite").write_bytes(maker.build())
+    text = '[models.net]\nsource = "model.tflite"\nboards = ["esp32-s3-devkitc-1"]\n'
+    (pair,) = pairs("tinybudget.toml", declared(text))
+    result = Gate(Workspace(cached=False)).check(pair)
+    assert result.outcome == "fits"
+    assert any(note.startswith("esp-nn 1.2.3 is counted") for note in result.notes)
 
 
 # Names

@@ -698,6 +698,40 @@ def test_releases_and_chips_that_pad_each_side_as_asked_are_not_refused(
     assert on_esp(uneven(channels), name, release) == []
 
 
+def rows_of(features: int) -> bytes:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, features)), units=1))
+    return maker.build()
+
+
+@pytest.mark.parametrize("release", ["1.2.1", "1.2.2", ""])
+def test_rows_of_an_odd_number_of_16_weights_are_refused_where_their_end_is_misread(
+    release: str,
+) -> None:
+    (refusal,) = on_esp(rows_of(48), "esp32s3_espnn", release)
+    assert refusal.startswith("outdated: its rows of 48 weights are an odd number of 16")
+    assert "right since esp-nn 1.2.3 (2026-04-27)" in refusal
+    assert 'esp_nn = "1.2.3"' in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "features"),
+    [
+        ("esp32s3_espnn", "1.1.2", 48),
+        ("esp32s3_espnn", "1.2.3", 48),
+        ("esp32p4_espnn", "1.2.1", 48),
+        ("esp32_espnn", "1.2.1", 48),
+        # One times 16, and even numbers of it: what is less than 16 at the end does not count.
+        *(("esp32s3_espnn", "", features) for features in (8, 16, 31, 32, 47, 64, 300, 320)),
+    ],
+)
+def test_rows_that_every_release_or_this_one_multiplies_rightly_are_not_refused(
+    name: str, release: str, features: int
+) -> None:
+    assert on_esp(rows_of(features), name, release) == []
+
+
 # Weights packed by look-up tables, quantized with a scale for each output.
 
 

@@ -148,7 +148,7 @@ def measured_text(distribution: Distribution) -> str:
 
 
 def kernels_text(distribution: Distribution) -> str:
-    """``"CMSIS-NN 22080c68"``, ``"esp-nn 1.1.1 or newer"``."""
+    """``"CMSIS-NN 22080c68"``, ``"esp-nn 1.2.3 or newer"``."""
     from pytest_tinybudget.runtimes.kernels import LIBRARIES
 
     parts = []
@@ -156,7 +156,7 @@ def kernels_text(distribution: Distribution) -> str:
         label = LIBRARIES[library].label.removeprefix("the ")
         version = distribution.kernels_versions.get(library, "")
         if not version and library == "esp-nn" and distribution.kernels_since:
-            version = f"{distribution.kernels_since} or newer"
+            version = f"{distribution.esp_nn_releases[-1]} or newer"
         parts.append(f"{label} {version}".rstrip())
     return ", ".join(parts)
 

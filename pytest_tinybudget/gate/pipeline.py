@@ -40,6 +40,7 @@ from pytest_tinybudget.gate.measurement import measurement
 from pytest_tinybudget.results.types import Kind
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import warned
+from pytest_tinybudget.runtimes.distributions import taken_for_granted
 from pytest_tinybudget.workspace import Workspace
 
 
@@ -239,7 +240,7 @@ def _described(
     named = zip(pair.models, found.models, strict=True)
     if isinstance(pair, GroupPair):
         shapes = (f"{each.name}: {note}" for each, model in named for note in _shapes(each, model))
-        result = replace(result, notes=tuple(shapes))
+        result = replace(result, notes=(*shapes, *_granted(pair, found)))
         if any(each.planned is not None or each.conversion.plan for each in pair.models):
             from pytest_tinybudget.gate.planned import with_group_plans
 
@@ -258,9 +259,21 @@ def _described(
     shrunk = workspace.shrink_report(pair.model)
     told = shrunk.told() if shrunk else ()
     dense = _dense_scales(pair.model, workspace)
-    every = (*result.notes, *dense, *notes, *stripped, *told)
+    every = (*result.notes, *dense, *notes, *_granted(pair, found), *stripped, *told)
     result = replace(result, notes=every, shrunk=shrunk)
     return _with_accelerator(result, found.accelerated) if found.accelerated else result
+
+
+def _granted(pair: Pair | GroupPair, found: Measurement) -> tuple[str, ...]:
+    """The release of kernels that is counted although nobody named it, if it matters."""
+    told = taken_for_granted(pair.firmware.named_runtime) if pair.board.runs_tflm else ""
+    convolves = any(
+        operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D")
+        for model in (found.models if told else ())
+        for graph in model.subgraphs
+        for operator in graph.operators
+    )
+    return (told,) if convolves else ()
 
 
 def _dense_scales(model: DeclaredModel, workspace: Workspace) -> tuple[str, ...]:

@@ -104,6 +104,22 @@ class Distribution(Struct, frozen=True):
         return f"{self.name} {self.release}"
 
     @property
+    def esp_nn_releases(self) -> tuple[str, ...]:
+        """The releases of esp-nn that a build may have, the newest first; empty where it names one.
+
+        ESP-IDF's component manager takes the newest that there is on the day of the first build,
+        so none older than the newest of the day when the release came out. A
+        ``dependencies.lock`` from before may hold an older one.
+        """
+        if not self.kernels_since:
+            return ()
+        versions = known("esp-nn")
+        releases = tuple(versions)  # the newest first
+        allowed = releases[: releases.index(self.kernels_since) + 1]
+        older = [name for name in allowed if versions[name].date[: len(self.date)] < self.date]
+        return allowed[: allowed.index(older[0]) + 1] if older else allowed
+
+    @property
     def built_from(self) -> str:
         """As ``Runtime.distribution`` has it: whose sources they are, empty for upstream's own."""
         return "" if self.name == UPSTREAM else self.takes or self.full_name
@@ -359,11 +375,31 @@ def _kernels(distribution: Distribution, kernels: Kernels) -> Kernels:
         return kernels
     name = distribution.kernels_versions.get(library, "")
     if library == "esp-nn":
-        releases = tuple(known(library))  # the newest first
-        oldest = distribution.kernels_since
-        allowed = releases[: releases.index(oldest) + 1] if oldest else ()
-        return replace(kernels, version=known(library).get(name, Version()), releases=allowed)
+        version = known(library).get(name, Version())
+        return replace(kernels, version=version, releases=distribution.esp_nn_releases)
     return replace(kernels, version=find_version(library, name))
+
+
+def taken_for_granted(runtime: Runtime) -> str:
+    """What a runtime's distribution lets one suppose of its kernels, in a line; empty for nothing.
+
+    That is one release of esp-nn on a vector unit, where its kernels differ from release to release
+    and nobody named one.
+    """
+    kernels = runtime.kernels
+    if runtime.one_of or not kernels.vectors or kernels.version.name:
+        return ""
+    if len(kernels.releases) != 1:
+        return ""
+    found = distributions()
+    distribution = found.get(runtime.label) or found.get(runtime.distribution)
+    if distribution is None or kernels.releases != distribution.esp_nn_releases:
+        return ""
+    return (
+        f"esp-nn {kernels.releases[0]} is counted, the newest when {distribution.full_name} came"
+        f" out ({distribution.date}), as ESP-IDF's component manager takes it; where"
+        " dependencies.lock has another, name that: esp_nn in [runtime.NAME]"
+    )
 
 
 def base_for(core: Core, library: LibraryName) -> Runtime | None:

@@ -40,6 +40,9 @@ PADS_AT_THE_END: Mapping[str, str] = {
     "esp32s3": "ESP32-S3: CONV_2D pads at the end",
     "esp32p4": "ESP32-P4: CONV_2D pads at the end",
 }
+_S3_DOT_PRODUCTS = "ESP32-S3: FULLY_CONNECTED by dot products"
+#: The change that put dense layers with an odd number of 16 values a row right.
+ODD_ROWS = "ESP32-S3: FULLY_CONNECTED of odd rows"
 _P4_KERNELS = "ESP32-P4: kernels for its vector unit"
 _GROUPS = "convolutions of groups"
 
@@ -148,6 +151,23 @@ def computes_padding_wrongly(unit: str, release: str) -> bool:
     kernels, _ = _CHANGES[unit]
     version = known("esp-nn")[release]
     return not version.has(PADS_AT_THE_END[unit]) and (not kernels or version.has(kernels))
+
+
+def has_odd_rows(row: int) -> bool:
+    """Whether a dense layer's row has three, five, seven ... whole times 16 weights."""
+    whole = row // _ROW
+    return whole > 1 and whole % 2 == 1
+
+
+def drops_the_end_of_rows(release: str) -> bool:
+    """Whether a release computes the last 16 weights of odd rows on the ESP32-S3 with other inputs.
+
+    Its loop takes two times 16 of them, and reads beyond for the one that is left
+    (``esp_nn_dot_s8_unaligned_esp32s3``). This was read in the source, nobody ran it here; devices
+    showed it (issue 15680 of esphome/esphome, whose layer has 48 weights).
+    """
+    version = known("esp-nn")[release]
+    return version.has(_S3_DOT_PRODUCTS) and not version.has(ODD_ROWS)
 
 
 def conv_scratch(unit: str, release: str, geometry: Geometry) -> int:
