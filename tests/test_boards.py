@@ -622,7 +622,7 @@ def test_boards_that_hold_a_model_show_the_room_left(tmp_path, capsys, monkeypat
         "arduino-nano-esp32", "arduino-giga-r1-wifi", "arduino-portenta-h7",
     ]  # fmt: skip
     assert "PSRAM" in table[0]
-    assert table[0].endswith("warns"), "scratch of esp-nn's vector kernels is a bound"
+    assert "warns" not in table[0], "of esp-nn the release of a first build is counted"
     assert foot == "3 boards for kws.tflite (psram arena), smallest first"
 
 
