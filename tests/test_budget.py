@@ -420,7 +420,7 @@ def test_scratch_of_an_unknown_release_of_esp_nn_counts_upward_and_says_so(board
     graph = maker.graph()
     graph.output(graph.conv2d(graph.input((1, 16, 16, 8)), filters=16))
     board, model = find_board(board_id), read_model(maker.build(), "model")
-    footprint = measure(model, runtime_called(board.runtime, board.core))
+    footprint = measure(model, runtime_called("esp-tflite-micro 1.3.5", board.core))
     assert footprint.arena is not None
     arena = [part for part in footprint.ram_parts if part.name.startswith("arena")]
     assert sum(part.bytes + part.margin_bytes for part in arena) == footprint.arena.required
