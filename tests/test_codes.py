@@ -266,7 +266,7 @@ def test_explain_tells_what_a_code_means(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["explain", "tb002"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("TB002: RAM is over its limit\n")
-    assert "the tensors alive there decide" in out
+    assert "the tensors in memory there decide" in out
 
 
 def test_an_unknown_code_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -633,7 +633,7 @@ def test_the_page_says_how_often_ranges_miss() -> None:
     worst = round((calibration.missed().high - 1) * 100)
     assert (len(foretold), len(misses), worst) == (10, 4, 6)
     text = " ".join(PAGE.read_text(encoding="utf-8").split())
-    assert "Of ten, the ranges miss four, by at most 6 %." in text
+    assert "Of ten ranges, four miss the published time, by at most 6 %." in text
 
 
 @pytest.mark.parametrize("command", ["energy", "compare"])

@@ -35,7 +35,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--informational",
         action="store_true",
-        help="report what fails, and exit with 0 all the same",
+        help="report failures, but exit with 0",
     )
     parser.add_argument(
         "--approve-label",

@@ -14,7 +14,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "cache",
-        "list, measure or clear the conversions, footprints and verdicts that are kept",
+        "list, measure or clear the cache of conversions, footprints and verdicts",
         details="TINYBUDGET_CACHE names another folder, TINYBUDGET_CACHE_LIMIT another limit "
         '("200 MB").',
         example="tinybudget cache list\ntinybudget cache clear",

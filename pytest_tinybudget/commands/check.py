@@ -36,7 +36,7 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "check",
         "check models against the budgets in tinybudget.toml",
-        details=f"A model's file is checked against the room of each --board.\n{EXIT_CODES}",
+        details=f"A model's file is checked against what each --board has.\n{EXIT_CODES}",
         example="tinybudget check\n"
         "tinybudget check models/kws.tflite --board pico --board esp32\n"
         "tinybudget check firmware/tinybudget.toml::kws --json=build/tinybudget.json",
@@ -53,7 +53,7 @@ def add_commands(subparsers: Subparsers) -> None:
         metavar="ID",
         action="append",
         default=[],
-        help="what a model is checked on; of declarations only these boards; may be repeated",
+        help="check a model on this board; with declarations, only pairs on it; may be repeated",
     )
     parser.add_argument(
         "--baseline", metavar="PATH", type=Path, help="results file to compare with"
@@ -64,16 +64,16 @@ def add_commands(subparsers: Subparsers) -> None:
         "--artifacts", metavar="DIR", type=Path, help="write the C files of each model here"
     )
     parser.add_argument(
-        "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
+        "--strict", action="store_true", help="fail pairs whose numbers are not exact"
     )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="also run each model in the real interpreter, and hold its outputs to LiteRT's and to "
-        "those of the float model that it was made from",
+        help="also run each model in TFLM's interpreter, and compare its outputs with LiteRT's and "
+        "with those of the float model that it was made from",
     )
     parser.add_argument(
-        "--no-cache", action="store_true", help="convert and measure all models anew"
+        "--no-cache", action="store_true", help="convert and measure all models again"
     )
     add_report_options(parser, takes_next="always")
     parser.set_defaults(run=run)

@@ -88,10 +88,9 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "compare",
         "show on which boards models fit, what is left there, and how long they take",
-        details="Nothing needs to be declared. One model: a line a board, those with the most RAM "
-        "left first.\nSeveral: a line a board, with how much of its tighter limit each model "
-        "takes. The time is an\nestimate from published measurements, unknown where there are "
-        "none (docs/latency.md).",
+        details="Needs no declaration. For one model it prints a line for each board, those with\n"
+        "the most RAM left first; for several, how much of its fuller limit each model takes.\n"
+        "Time is an estimate from published measurements, or unknown (docs/latency.md).",
         example="tinybudget compare models/kws.tflite\n"
         "tinybudget compare models/*.tflite --board esp32 --board raspberry-pi-pico",
     )

@@ -23,7 +23,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "completion",
-        "print what makes a shell complete this command line",
+        "print a script for completion in a shell",
         details="The script completes commands, options, boards and files (extra [completion]). "
         "Make it anew after an update.",
         example="tinybudget completion bash > "

@@ -67,10 +67,10 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "doctor",
-        "say what is installed, what it is good for, and what this set-up lacks",
-        details="Looks at the packages, the plugin, the cache, what the project's files say is "
-        "flashed, and the tinybudget.toml files here and below. Exit code 1 where something that "
-        "is declared cannot work.",
+        "check the installation and the project, and say what is missing",
+        details="Looks at the packages, the plugin, the cache, the TFLM that the project's files\n"
+        "name, and the tinybudget.toml files here and below. Exit code 1: something that is\n"
+        "declared cannot work.",
         example="tinybudget doctor\ntinybudget doctor firmware --json",
     )
     parser.add_argument("path", nargs="?", default=".", type=Path, help="folder (default: here)")

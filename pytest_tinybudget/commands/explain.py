@@ -37,9 +37,10 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "explain",
-        "tell the whole story of one model on one board, or of an error's code",
-        details="The model, the board, every part of flash and RAM, the arena's peak, all layers, "
-        "how each number was got, and what would change the verdict. Exit code 1: it fails.",
+        "explain one model on one board, or an error code",
+        details="Prints the model, the board, every part of flash and RAM, the arena's peak and\n"
+        "all layers, how each number was found, and what would change the verdict. Exit\n"
+        "code 1: the pair fails.",
         example="tinybudget explain tinybudget.toml::kws::raspberry-pi-pico\n"
         "tinybudget explain kws::raspberry-pi-pico\n"
         "tinybudget explain TB001",
@@ -47,12 +48,12 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "node_id",
         metavar="[FILE::]MODEL::BOARD|CODE",
-        help="as pytest prints it; FILE is ./tinybudget.toml where it is left out, or a model",
+        help="as pytest prints it; FILE is a declaration (default: ./tinybudget.toml), or a model",
     )
-    parser.add_argument("--board", metavar="ID", help="of MODEL, or of a model's file, on this one")
+    parser.add_argument("--board", metavar="ID", help="the board, for MODEL or a model's file")
     add_settings_options(parser)
     parser.add_argument(
-        "--strict", action="store_true", help="fail what is bounded or estimated, not exact"
+        "--strict", action="store_true", help="fail pairs whose numbers are not exact"
     )
     add_color_option(parser)
     parser.set_defaults(run=run)

@@ -23,10 +23,10 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "fit",
-        "say how large a model may be: the best of a plan with free widths that fit",
-        details="A plan is a file with input_shape, layers, boards and budget, in which a number "
-        "may be a range,\n{ from = 8, to = 64, step = 8 }, or the name of one in [free]. Exit "
-        "code 1 where nothing fits\na board.",
+        "find out how large a model may be: the best networks of a plan that fit",
+        details="A plan is a file with input_shape, layers, boards and budget. A number in it may\n"
+        "be a range, { from = 8, to = 64, step = 8 }, or the name of a range in [free].\n"
+        "Exit code 1: nothing fits a board.",
         example="tinybudget fit plan.toml\n"
         "tinybudget fit plan.toml --board pico --budget ram=64KB --csv fit.csv --html fit.html",
     )

@@ -52,9 +52,9 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "fleet",
         "update a fleet of devices in stages, and keep its state in a file",
-        details="The state is one SQLite file: a command that was killed has done all of its work "
-        "or\nnothing of it, and no device is handed out twice, by however many processes. What\n"
-        "brings an update to a device is yours: 'next' says which devices, 'report' takes "
+        details="The state is one SQLite file. A command that is killed has done all of its work\n"
+        "or none of it, and no device is given out twice, by however many processes. You\n"
+        "bring the update to the devices: 'next' says which are due, 'report' takes the\n"
         "results.",
         example="tinybudget fleet register --from devices.csv --version 1.1.0\n"
         "tinybudget fleet start --version 1.2.0\n"
@@ -118,8 +118,8 @@ def _add_seen(commands: Subparsers) -> None:
     parser = _command(
         commands,
         "seen",
-        "note that devices were heard of, and what they run",
-        details="Offline devices are not handed out; one that is seen is online again.",
+        "record that devices are online, and what they run",
+        details="Offline devices are not given out; a device that is seen is online again.",
         example="tinybudget fleet seen kitchen --version 1.2.0\n"
         "tinybudget fleet seen hall --offline",
         run=_seen,
@@ -135,9 +135,9 @@ def _add_start(commands: Subparsers) -> None:
         commands,
         "start",
         "start to bring a version to all devices that do not run it",
-        details="Devices come in the order of a hash of rollout and id, offline ones too: they "
-        "are handed\nout once they are seen. The policy is the declaration's [rollout], then what "
-        "options say.",
+        details="Devices come in the order of a hash of rollout and id, offline ones too: they\n"
+        "are given out once they are seen. The policy is the declaration's [rollout];\n"
+        "options come first.",
         example="tinybudget fleet start --version 1.2.0 --package build/kws-1.2.0.json\n"
         "tinybudget fleet start --version 1.2.0 --stages 1,10,50,100 --hardware pico",
         run=_start,
@@ -157,7 +157,7 @@ def _add_start(commands: Subparsers) -> None:
         "--declaration",
         type=Path,
         metavar="FILE",
-        help="take [rollout] of this file (default: tinybudget.toml, where there is one)",
+        help="take [rollout] of this file (default: tinybudget.toml, if it exists)",
     )
     policy.add_argument("--stages", metavar="P,P,...", help="percentages of the devices, up to 100")
     policy.add_argument("--minimum-success", type=float, metavar="PERCENT")
@@ -172,9 +172,9 @@ def _add_next(commands: Subparsers) -> None:
     parser = _command(
         commands,
         "next",
-        "hand out the devices that are to be updated now",
-        details="Prints CSV: rollout, device, hardware, from, to, to_sha256. They are written down "
-        "as handed\nout first, and no other process gets them. After a crash, --again prints "
+        "give out the devices that are to be updated now",
+        details="Prints CSV: rollout, device, hardware, from, to, to_sha256. They are recorded "
+        "as given\nout first, and no other process gets them. After a crash, --again prints "
         "those without a\nresult once more: ask such a device what it runs before it is updated.",
         example="tinybudget fleet next -n 100 --worker gateway-1 > batch.csv\n"
         "tinybudget fleet next --again --worker gateway-1",
@@ -182,7 +182,7 @@ def _add_next(commands: Subparsers) -> None:
     )
     parser.add_argument("-n", "--most", type=int, metavar="N", help="at most N devices")
     parser.add_argument("--worker", metavar="NAME", help="who gets them")
-    parser.add_argument("--again", action="store_true", help="those handed out, without a result")
+    parser.add_argument("--again", action="store_true", help="those given out, without a result")
     add_json_option(parser, "a JSON object a line")
 
 
@@ -190,10 +190,10 @@ def _add_report(commands: Subparsers) -> None:
     parser = _command(
         commands,
         "report",
-        "take the results of devices that were handed out",
-        details="A result is ok or failed. The same one again changes nothing, one that "
-        "contradicts is\nrefused. A file has the columns device, result, version, sha256, detail "
-        "and rollout; a\ndevice that says ok with another version than it should have has failed.",
+        "take the results of devices that were given out",
+        details="A result is ok or failed. Repeating a result changes nothing; a contradicting\n"
+        "one is refused. A file has the columns device, result, version, sha256, detail\n"
+        "and rollout. A device that reports ok with a wrong version has failed.",
         example="tinybudget fleet report kitchen ok --version 1.2.0\n"
         "tinybudget fleet report --from results.csv",
         run=_report,
@@ -223,8 +223,8 @@ def _add_verify(commands: Subparsers) -> None:
     parser = _command(
         commands,
         "verify",
-        "check that updated devices run what they should, as they say themselves",
-        details="Exit code 1 where one runs another version, or reported ok without a version.",
+        "check that updated devices report the version that they should run",
+        details="Exit code 1: a device runs another version, or reported ok without a version.",
         example="tinybudget fleet verify",
         run=_verify,
     )
@@ -235,7 +235,7 @@ def _add_halt(commands: Subparsers) -> None:
     parser = _command(
         commands,
         "halt",
-        "hand out no more devices",
+        "give out no more devices",
         details="Results of devices that are out still count.",
         example='tinybudget fleet halt --reason "battery drain in the field"',
         run=_halt,

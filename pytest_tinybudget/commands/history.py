@@ -23,7 +23,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "history",
-        "show how flash and RAM went over git commits or a folder of results files",
+        "show how flash and RAM changed over git commits or a folder of results files",
         details="Reads the versions of a committed results file, or every *.json of a folder,\n"
         "such as the one that tinybudget diff --store fills.",
         example="tinybudget history tinybudget-baseline.json\n"

@@ -111,9 +111,9 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "init",
         "write a first tinybudget.toml from the models in a folder",
-        details="From .tflite files, and C sources with a model as an array. Each budget is what\n"
-        "the model takes today and a tenth more. Board and runtime are those that the project's\n"
-        "own files name, where they do. Exit code 1: a model does not fit.",
+        details="Reads .tflite files, and C sources with a model as an array. Each budget is what\n"
+        "the model takes today plus a tenth. Board and runtime are those that the\n"
+        "project's own files name, if they do. Exit code 1: a model does not fit.",
         example="tinybudget init\ntinybudget init firmware --board raspberry-pi-pico",
     )
     parser.add_argument(
@@ -122,9 +122,9 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--board",
         metavar="ID",
-        help="default: the one that the project's files name, else a usual one that holds all",
+        help="default: the one that the project's files name, else a common one that holds all",
     )
-    parser.add_argument("--force", action="store_true", help="replace a tinybudget.toml")
+    parser.add_argument("--force", action="store_true", help="replace an existing tinybudget.toml")
     parser.set_defaults(run=run)
 
 

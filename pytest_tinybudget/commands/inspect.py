@@ -62,7 +62,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--edge-tpu",
         action="store_true",
-        help="say instead whether it may map to a Coral Edge TPU, by the documented rules",
+        help="say instead whether it may run on a Coral Edge TPU, by the documented rules",
     )
     parser.add_argument(
         "--verify",

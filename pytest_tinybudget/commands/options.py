@@ -331,42 +331,44 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runtime",
         metavar="NAME",
-        help="in the place of the board's own; project: what the project's files name",
+        help="instead of the board's own; project: the one that the project's files name",
     )
-    parser.add_argument("--stack", metavar="SIZE", help="the stack that was measured")
+    parser.add_argument(
+        "--stack", metavar="SIZE", help="the stack that you measured, instead of the table's"
+    )
     parser.add_argument(
         "--budget",
         metavar="NAME=LIMIT",
         action="append",
         default=[],
-        help="a limit besides the board's room: flash=200KB, latency=100ms; may be repeated",
+        help="a limit besides the board's own: flash=200KB, latency=100ms; may be repeated",
     )
     parser.add_argument(
         "--require-int8",
         choices=("yes", "warn", "no"),
         default="warn",
-        help="of a model that is not full INT8: fail, warn (default), say nothing",
+        help="fail a model that is not full INT8, warn (default), or neither",
     )
     parser.add_argument(
         "--representative-data", metavar="PATH", help="samples to calibrate a conversion with"
     )
     parser.add_argument(
-        "--custom-objects", metavar="MODULE", help="module with the model's own layers"
+        "--custom-objects", metavar="MODULE", help="Python module with layers of your own"
     )
     parser.add_argument(
         "--strip", action="store_true", help="leave out names, signatures and metadata"
     )
     parser.add_argument(
-        "--shrink", action="store_true", help="as a smaller file with the same outputs"
+        "--shrink", action="store_true", help="measure a smaller file with the same outputs"
     )
     parser.add_argument(
         "--per-channel-dense",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="a scale for each output of a dense layer",
+        help="whether dense layers have a scale for each output",
     )
     parser.add_argument(
-        "--activations", choices=("int8", "int16"), default="int8", help="of a conversion"
+        "--activations", choices=("int8", "int16"), default="int8", help="type in a conversion"
     )
     add_plan_option(parser)
 

@@ -32,8 +32,7 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "report",
         "write a results file as Markdown, HTML, JUnit XML, OpenMetrics and more",
-        details="Measures nothing and judges nothing: the exit code is 0 also for results that "
-        "fail.",
+        details="Measures nothing. The exit code is 0 also for results that fail.",
         example="tinybudget report build/tinybudget.json --format html -o build/tinybudget.html\n"
         "tinybudget report head.json --baseline base.json --format markdown",
     )
@@ -68,18 +67,18 @@ def add_commands(subparsers: Subparsers) -> None:
     occasion.add_argument(
         "--if-changed",
         action="store_true",
-        help="write nothing at all where no pair fails and none differs from the baseline",
+        help="write only if a pair fails, or differs from the baseline",
     )
     occasion.add_argument(
         "--if-above",
         metavar="SIZE,PERCENT",
-        help="write nothing where no size changed by more (1KB, 2%%, or 1KB,2%% for more than both)"
-        " and no pair fails because of the change",
+        help="write only if a size changed by more (1KB, 2%%, or 1KB,2%% for more than both), or a "
+        "pair fails because of the change",
     )
     occasion.add_argument(
         "--if-new-failures",
         action="store_true",
-        help="write nothing where no pair fails because of the change",
+        help="write only if a pair fails because of the change",
     )
     parser.set_defaults(run=run)
 

@@ -26,9 +26,9 @@ def add_commands(subparsers: Subparsers) -> None:
     runtime = add_command(
         subparsers,
         "runtime",
-        "list the runtimes that may be named, or make one of your own",
-        details="A distribution is TFLM as people get it: an Arduino library, a component of "
-        "ESP-IDF, Zephyr's\nmodule, each release with its commit of TFLM, its kernels and its "
+        "list the runtimes, or make one of your own",
+        details="A distribution is TFLM as an SDK ships it: an Arduino library, a component of "
+        "ESP-IDF, Zephyr's\nmodule. Each release has its commit of TFLM, its kernels and its "
         "flags.",
         example='tinybudget runtime\ntinybudget runtime show "esp-tflite-micro 1.3.3.1"',
     )

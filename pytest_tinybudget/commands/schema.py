@@ -18,9 +18,9 @@ def add_commands(subparsers: Subparsers) -> None:
         subparsers,
         "schema",
         "print the JSON Schema of tinybudget.toml, for editors",
-        details="An editor with a TOML language server then completes keys and marks mistakes. "
-        "With --results it is the schema of the results file that check --json writes, with "
-        "--fit of what fit --json writes.",
+        details="With it, an editor with a TOML language server completes keys and marks\n"
+        "mistakes. --results prints the schema of results files, --fit that of what fit\n"
+        "--json writes.",
         example="tinybudget schema -o .tinybudget.schema.json",
     )
     parser.add_argument(

@@ -58,7 +58,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="let the smaller file take MODEL's place, where -o names MODEL itself",
+        help="allow -o to replace MODEL itself",
     )
     parser.add_argument(
         "--board",

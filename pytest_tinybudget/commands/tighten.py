@@ -29,7 +29,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "tighten",
-        "lower the budgets in tinybudget.toml to what models take, and a margin",
+        "lower the budgets in tinybudget.toml to what models take, plus a margin",
         details="No budget is raised or added; comments and layout of the file stay.",
         example="tinybudget tighten --dry-run\ntinybudget tighten --margin '2 KB' firmware",
     )
@@ -43,7 +43,7 @@ def add_commands(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--margin", default="5%", metavar="SIZE", help="what stays free: 5%% (default) or '2 KB'"
     )
-    parser.add_argument("--dry-run", action="store_true", help="say it, change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the changes, write nothing")
     parser.set_defaults(run=run)
 
 
