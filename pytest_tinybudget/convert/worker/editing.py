@@ -36,3 +36,23 @@ def add_constant(
     tensor.type, tensor.buffer = kind, len(model.buffers) - 1
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1
+
+
+def drop_unused_tensors(model: Any, graph: Any) -> None:
+    """Leave out the tensors of no operator in ``graph``: a quantizer asks for the data of each."""
+    lists = [
+        (holder, name)
+        for holder in (graph, *graph.operators)
+        for name in ("inputs", "outputs", "intermediates")
+        if getattr(holder, name, None) is not None
+    ]
+    used = {int(index) for holder, name in lists for index in getattr(holder, name)} - {-1}
+    places = {old: new for new, old in enumerate(sorted(used))}
+    graph.tensors = [graph.tensors[index] for index in sorted(used)]
+    for holder, name in lists:
+        setattr(holder, name, [places.get(int(index), -1) for index in getattr(holder, name)])
+    read = {tensor.buffer for each in model.subgraphs for tensor in each.tensors}
+    read |= {each.buffer for each in model.metadata or ()}
+    for index, buffer in enumerate(model.buffers):
+        if index not in read:
+            buffer.data = None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pytest_tinybudget.convert.worker.editing import add_constant
+from pytest_tinybudget.convert.worker.editing import drop_unused_tensors
 from pytest_tinybudget.convert.worker.editing import operator_code
 
 
@@ -29,31 +30,7 @@ def dense_products(model: Any, schema: ModuleType) -> None:
             if weights is not None:
                 _make_dense(model, graph, operator, weights, schema)
     if len(graph.tensors) > count:
-        _drop_unread(model, graph)
-
-
-def _drop_unread(model: Any, graph: Any) -> None:
-    """Leave out tensors that nothing has: the quantizer asks for the data of each."""
-    has = [graph.inputs, graph.outputs]
-    has += [each for operator in graph.operators for each in (operator.inputs, operator.outputs)]
-    has += [each.intermediates for each in graph.operators if each.intermediates is not None]
-    kept = sorted({int(index) for indices in has for index in indices if index >= 0})
-    places = {old: new for new, old in enumerate(kept)}
-
-    def moved(indices: Any) -> list[int]:
-        return [places.get(int(index), -1) for index in indices]
-
-    graph.tensors = [graph.tensors[index] for index in kept]
-    graph.inputs, graph.outputs = moved(graph.inputs), moved(graph.outputs)
-    for operator in graph.operators:
-        operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
-        if operator.intermediates is not None:
-            operator.intermediates = moved(operator.intermediates)
-    read = {tensor.buffer for each in model.subgraphs for tensor in each.tensors}
-    read |= {each.buffer for each in model.metadata or ()}
-    for index, buffer in enumerate(model.buffers):
-        if index not in read:
-            buffer.data = None
+        drop_unused_tensors(model, graph)
 
 
 def _code(model: Any, operator: Any) -> int:

@@ -24,6 +24,7 @@ from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.worker.backend import Sample
+from pytest_tinybudget.convert.worker.fusing import fused
 from pytest_tinybudget.convert.worker.matmul import dense_products
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
@@ -78,6 +79,7 @@ def prepared(content: bytes) -> bytes:
     reshaped(model, schema)
     dense_products(model, schema)
     inverse_roots(model, schema)
+    fused(model, schema)
     signature = schema.SignatureDefT()
     signature.signatureKey = _SIGNATURE
     signature.subgraphIndex = 0

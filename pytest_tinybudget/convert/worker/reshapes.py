@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pytest_tinybudget.convert.worker.editing import add_constant
+from pytest_tinybudget.convert.worker.editing import drop_unused_tensors
 from pytest_tinybudget.convert.worker.editing import operator_code
 
 
@@ -29,6 +30,7 @@ def reshaped(model: Any, schema: ModuleType) -> None:
             if code in (builtin.EXPAND_DIMS, builtin.SQUEEZE):
                 _reshape(model, graph, operator, schema)
         _drop_unread(graph)
+        drop_unused_tensors(model, graph)
 
 
 def _reshape(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
@@ -52,19 +54,3 @@ def _drop_unread(graph: Any) -> None:
             read.update(int(index) for index in operator.inputs)
             kept.append(operator)
     graph.operators = kept[::-1]
-    _drop_unused(graph)
-
-
-def _drop_unused(graph: Any) -> None:
-    """Leave out tensors of no operator, whose contents a quantizer would ask for."""
-    lists = [
-        (holder, name)
-        for holder in (graph, *graph.operators)
-        for name in ("inputs", "outputs", "intermediates")
-        if getattr(holder, name, None) is not None
-    ]
-    used = {int(index) for holder, name in lists for index in getattr(holder, name)} - {-1}
-    places = {old: new for new, old in enumerate(sorted(used))}
-    graph.tensors = [graph.tensors[index] for index in sorted(used)]
-    for holder, name in lists:
-        setattr(holder, name, [places.get(int(index), -1) for index in getattr(holder, name)])
