@@ -291,6 +291,29 @@ def test_values_in_another_shape_are_refused_where_a_kernel_looks_at_it() -> Non
     )
 
 
+@pytest.mark.parametrize("shape", [(1, 5, 1, 4), (5, 4)])
+def test_a_softmax_has_rows_as_long_as_its_result_is_along_the_inputs_last_axis(
+    shape: tuple[int, ...],
+) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.softmax(graph.input((1, 5, 4))))
+    graph.tensors[-1].shape = shape
+    assert only(maker.build()).startswith(
+        f"wrong: SOFTMAX: its output 'graph0/t1' is {list(shape)} in the file, its inputs make"
+    )
+
+
+@pytest.mark.parametrize(("bits", "found"), [(46, 0), (47, 1)])
+def test_a_bias_of_more_bits_than_its_kernel_multiplies_is_refused(bits: int, found: int) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.dense(graph.input((1, 8), "INT16"), units=1))
+    (bias,) = (each for each in graph.tensors if each.type == "INT64")
+    bias.data = (2**bits).to_bytes(8, "little")
+    assert len(refusals(maker.build())) == found
+
+
 def test_values_in_another_shape_pass_where_kernels_go_through_all_of_them() -> None:
     maker = ModelMaker()
     graph = maker.graph()

@@ -73,6 +73,8 @@ class Trusted(Preparation, Protocol):
 #: sizeof(int32_t): kernels read axes, begins and paddings as such, whatever type they have.
 _INT32 = 4
 
+#: Kernels multiply sums of 64 bits as if they had 48.
+_LARGEST_SUM = 2**47
 #: What a sum of 256 may be multiplied by at most, so that an INT32 holds the product.
 _LARGEST_MULTIPLIER = 2**23
 #: How far a scale may be off, so that the largest INT8 is off by half a step.
@@ -479,6 +481,11 @@ def _bias(node: Trusted, position: int, channels: int, *types: str) -> None:
         bias.elements == channels,
         f"its bias '{bias.name}' has {bias.elements} values for {channels} channels",
     )
+    if bias.type == "INT64" and bias.is_constant:
+        node.trust(
+            max(map(abs, integers(bias)), default=0) < _LARGEST_SUM,
+            f"its bias '{bias.name}' has values of more bits than its kernel multiplies",
+        )
 
 
 _ACCUMULATORS = {"FLOAT32": ("FLOAT32",), "INT8": ("INT32",), "INT16": ("INT64", "INT32")}
@@ -657,8 +664,9 @@ def _rows(node: Trusted, *, quantized: bool = True) -> None:
     source, result = node.input(0), node.output(0)
     if source.shape:
         _as_meant_along(node, source, -1)
-    if result.shape[-1:] < source.shape[-1:]:
-        # The kernel's rows are as long as the shorter of both.
+    last = len(source.shape) - 1
+    if result.shape[last : last + 1] < source.shape[-1:]:
+        # The kernel's rows are as long as the shorter of both along the input's last axis.
         _gives(node, result, node.meant(source))
     _fills(node, result, node.meant(source))
     if quantized and source.type in ("INT8", "INT16"):
