@@ -156,6 +156,14 @@ def named_models(keras: Any) -> dict[str, Callable[[], Any]]:
         y = layers.Dense(6, activation="relu")(second)
         return keras.Model([first, second], layers.Dense(2)(layers.Concatenate()([x, y])))
 
+    def lstm_beside() -> Any:
+        start = keras.Input(steps)
+        flat = layers.Flatten()(start)
+        parts = [layers.LSTM(6)(start), layers.Dense(5)(flat)]
+        return keras.Model(
+            start, layers.Dense(2)(layers.Concatenate()([*parts, layers.Dense(4)(flat)]))
+        )
+
     def two_outputs() -> Any:
         start = keras.Input(image)
         x = layers.Flatten()(conv(4, strides=2, activation="relu")(start))
@@ -227,6 +235,7 @@ def named_models(keras: Any) -> dict[str, Callable[[], Any]]:
         "lstm_stacked": lambda: chain(
             steps, layers.LSTM(6, return_sequences=True), layers.LSTM(5), layers.Dense(3)
         ),
+        "lstm_beside": lstm_beside,
         "lstm_sequences": lambda: chain(
             steps, layers.LSTM(6, return_sequences=True), layers.Dense(2)
         ),

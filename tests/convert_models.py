@@ -99,6 +99,9 @@ def keras_models():
     sound = keras.Input((4,), name="alpha")
     joined = layers.Concatenate()([layers.Dense(3)(image), layers.Dense(3)(sound)])
     steps = keras.Input((8, 4))
+    few = keras.Input((4, 2))
+    beside = [layers.LSTM(3)(few), layers.Dense(5)(layers.Flatten()(few))]
+    beside.append(layers.Dense(2)(layers.Flatten()(few)))
     return {
         "dense": keras.Sequential([keras.Input((8,)), layers.Dense(16), layers.Dense(2)]),
         "conv1d": keras.Sequential(
@@ -119,6 +122,14 @@ def keras_models():
         ),
         "masked": keras.Sequential([keras.Input((4, 2)), layers.Masking(), layers.LSTM(3)]),
         "both_ways": keras.Sequential([keras.Input((4, 2)), layers.Bidirectional(layers.LSTM(3))]),
+        "both_ways_steps": keras.Sequential(
+            [
+                keras.Input((4, 2)),
+                layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+                layers.Bidirectional(layers.LSTM(2), merge_mode="sum"),
+            ]
+        ),
+        "beside": keras.Model(few, layers.Dense(2)(layers.Concatenate()(beside))),
         "backwards": keras.Sequential([keras.Input((4, 2)), layers.LSTM(3, go_backwards=True)]),
         "lstm": keras.Sequential([keras.Input((8, 4)), layers.LSTM(6), layers.Dense(3)]),
         "lstms": keras.Sequential(
@@ -148,6 +159,10 @@ def keras_models():
 def write(folder: Path) -> None:
     keras.utils.set_random_seed(7)
     models = keras_models()
+    steps = np.random.default_rng(5).standard_normal((12, 4, 2)).astype(np.float32)
+    np.save(folder / "steps.npy", steps)
+    for name in ("backwards", "both_ways", "both_ways_steps", "beside"):
+        np.save(folder / f"{name}_float.npy", models[name](steps, training=False))
     exported = ("gelu", "filled", "filled_at_will")
     for name, model in models.items():
         if name in exported:

@@ -382,22 +382,36 @@ class Graph:
         self.operator("MEAN", (source, over), (result,), {"keep_dims": keep_dims})
         return result
 
-    def lstm(self, source: int, *, units: int) -> int:
-        """UNIDIRECTIONAL_SEQUENCE_LSTM over (batch, time, features), with TFLM's 24 inputs."""
+    def lstm(
+        self,
+        source: int,
+        *,
+        units: int,
+        cell_scale: float = 2.0**-11,
+        hidden: Mapping[str, Any] | None = None,
+        inside: Mapping[str, Any] | None = None,
+    ) -> int:
+        """UNIDIRECTIONAL_SEQUENCE_LSTM over (batch, time, features), with TFLM's 24 inputs.
+
+        ``hidden`` and ``inside`` are the quantization of its hidden state and of what older kernels
+        compute that with, where they are not the output's.
+        """
         batch, time, features = self.tensors[source].shape
         quantized = self.tensors[source].type != "FLOAT32"
         to_gates = [self._weights((units, features), source, False, 0) for _ in range(4)]
         recurrent = [self._weights((units, units), source, False, 0) for _ in range(4)]
         biases = [self._bias(units, source, to_gates[0]) for _ in range(4)]
-        hidden = self.tensor((batch, units), self.tensors[source].type, variable=True)
+        given = self.tensors[source]
+        own: dict[str, Any] = {"scale": given.scales, "zero_point": (given.zero_points or (0,))[0]}
+        state = self.tensor((batch, units), given.type, variable=True, **(hidden or own))
         cell_type = "INT16" if quantized else "FLOAT32"
-        cell = self.tensor((batch, units), cell_type, scale=2.0**-11, variable=True)
+        cell = self.tensor((batch, units), cell_type, scale=cell_scale, variable=True)
         result = self._like(source, (batch, time, units))
         gates = [self.tensor((0,), "FLOAT32") for _ in range(4)]
-        gates.append(self.tensor((0,), "INT8" if quantized else "FLOAT32"))
+        gates.append(self.tensor((0,), "INT8" if quantized else "FLOAT32", **(inside or own)))
         absent = (-1,) * 3
         inputs = (
-            source, *to_gates, *recurrent, *absent, *biases, -1, -1, hidden, cell, -1, *absent,
+            source, *to_gates, *recurrent, *absent, *biases, -1, -1, state, cell, -1, *absent,
         )  # fmt: skip
         options = {"fused_activation_function": "TANH", "cell_clip": 10.0}
         self.operator(

@@ -667,22 +667,32 @@ def test_a_float_model_is_run_by_litert(monkeypatch: pytest.MonkeyPatch):
     assert choice.why == "it computes in floating point"
 
 
-def test_stacked_lstms_are_run_by_tflm_alone(monkeypatch: pytest.MonkeyPatch):
-    main = read_model(DIGITS, "digits").main
-
-    class Stacked:
-        class main:  # noqa: N801 - a model's attribute
-            operators = [  # noqa: RUF012 - read only
-                *[operator for operator in main.operators if operator.name == "none"],
-                *[type("Lstm", (), {"name": "UNIDIRECTIONAL_SEQUENCE_LSTM"})] * 2,
-            ]
+@pytest.mark.parametrize(
+    ("scales", "checked"),
+    [
+        ({"cell_scale": 2.0**-15}, True),
+        ({"cell_scale": 2.0**-16}, False),
+        ({"inside": {"scale": 1 / 100}}, False),
+    ],
+)
+def test_an_lstm_that_litert_computes_wrongly_is_run_by_tflm_alone(
+    monkeypatch: pytest.MonkeyPatch, scales: dict[str, Any], checked: bool
+):
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.lstm(graph.input((1, 3, 4)), units=4, **scales))
+    model = read_model(maker.build(), "lstm")
 
     _installed(monkeypatch, "tflite_micro", "ai_edge_litert")
-    choice = interpreters.choice_for(Stacked)  # type: ignore[arg-type]
-    assert (choice.first.name, choice.second) == ("tflm", None)
+    choice = interpreters.choice_for(model)
+    assert choice.first.name == "tflm"
+    assert (choice.second is not None) == checked
     _installed(monkeypatch, "ai_edge_litert")
-    with pytest.raises(TinybudgetError, match="stacked LSTMs wrongly"):
-        interpreters.choice_for(Stacked)  # type: ignore[arg-type]
+    if checked:
+        assert interpreters.choice_for(model).first.name == "litert"
+    else:
+        with pytest.raises(TinybudgetError, match="LiteRT computes an LSTM whose"):
+            interpreters.choice_for(model)
 
 
 # Declarations

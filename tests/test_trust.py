@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,41 @@ def tables(build: Build = convolution) -> tuple[Table, list[Table], list[Table]]
 
 def test_a_sound_model_is_not_refused() -> None:
     assert not refusals(made(convolution).build())
+
+
+def lstm(graph: Graph, **scales: Any) -> None:
+    graph.output(graph.lstm(graph.input((1, 3, 4), scale=1 / 128), units=4, **scales))
+
+
+def test_an_lstm_whose_output_has_another_scale_than_its_state_is_refused() -> None:
+    """Its kernel copies the one to the other."""
+    assert not refusals(made(lstm).build())
+    told = only(made(partial(lstm, hidden={"scale": 1 / 128, "zero_point": 20})).build())
+    assert told.startswith(
+        "wrong: UNIDIRECTIONAL_SEQUENCE_LSTM: 'graph0/t15' has the scale 0.0078125 and zero point "
+        "0, its hidden state, which its kernel copies there, 0.0078125 and 20: declare the Keras"
+    )
+
+
+@pytest.mark.parametrize(
+    ("scales", "said"),
+    [
+        ({"inside": {"scale": 1 / 100}}, "it writes its hidden state at the scale of"),
+        ({"cell_scale": 2.0**-16}, "it has no TANH for cells at scales below 2^-15"),
+        ({"cell_scale": 2.0**-15}, ""),
+    ],
+)
+def test_scales_that_an_lstm_of_2022_computes_wrongly_are_told(
+    scales: dict[str, Any], said: str
+) -> None:
+    """Measured of TFLM 87fb33be; its successors take both."""
+    content = made(partial(lstm, **scales)).build()
+    runtime = RUNTIMES["m4_ref"]
+    old = replace(runtime, tflm=replace(runtime.tflm, version=find_version("tflm", "327c07d4")))
+
+    assert not refusals(content)
+    found = [each.reason for each in simulate(read_model(content, "m"), old).refusals]
+    assert (len(found) == 1 and found[0].startswith(said)) if said else not found
 
 
 # Data: buffers, sparsity, variables, quantization.

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.graph.lstms import litert_fault
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Subgraph
 
@@ -35,10 +36,8 @@ _KNOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tensorflow": ("TensorFlow Lite", ("tensorflow-cpu", "tensorflow")),
 }
 
-_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-_FEWEST_LSTMS = 2
 
-_STACKED = "LiteRT computes stacked LSTMs wrongly"
+_FAULT = "LiteRT computes {fault} wrongly"
 
 #: Types that quantized models compute in.
 _INTEGERS = ("INT8", "UINT8", "INT16")
@@ -76,20 +75,20 @@ class Choice(Struct, frozen=True):
 def choice_for(model: Model) -> Choice:
     """The interpreters for ``model``, of those that are installed.
 
-    LiteRT 2.3 and TensorFlow 2.21 give the largest value for every output of two INT8 LSTMs in a
-    row, where TFLM is within 2 levels of the float model: they neither run nor check such a model.
+    LiteRT neither runs nor checks an LSTM that it computes wrongly.
 
     Raises:
         TinybudgetError: none is installed, or none that computes the model correctly.
     """
     names = [name for name in _KNOWN if find_spec(MODULES[name].partition(".")[0]) is not None]
-    if _is_stacked(model):
+    if fault := litert_fault(model):
+        told = _FAULT.format(fault=fault)
         if "tflm" not in names:
             raise TinybudgetError(
-                f"{_STACKED}, TFLM's interpreter does not: pip install 'pytest-tinybudget[verify]'",
+                f"{told}, TFLM's interpreter does not: pip install 'pytest-tinybudget[verify]'",
                 code="TB103",
             )
-        return Choice(_interpreter("tflm"), None, f"{_STACKED}: not cross-checked")
+        return Choice(_interpreter("tflm"), None, f"{told}: not cross-checked")
     if not names:
         raise TinybudgetError(
             "running a model on held-out data needs an interpreter: "
@@ -158,11 +157,6 @@ def upstream_date(interpreter: Interpreter) -> str:
     """
     found = re.search(r"\bdev(\d{4})(\d\d)(\d\d)", interpreter.title)
     return "-".join(found.groups()) if found and interpreter.name == "tflm" else ""
-
-
-def _is_stacked(model: Model) -> bool:
-    names = [operator.name for operator in model.main.operators]
-    return names.count(_LSTM) >= _FEWEST_LSTMS
 
 
 def _interpreter(name: str) -> Interpreter:

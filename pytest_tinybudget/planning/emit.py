@@ -105,6 +105,7 @@ def quantized(
     ranges: dict[int, str] = {id(each): "an input" for each in inputs}
     makers: dict[int, Node] = {}
     found: list[Node] = []
+    states = _states(nodes)
     for node in nodes:
         if numbers == "int16" and node.options.get("keep_num_dims"):
             raise _undecided(node, model, "the scale of its bias, by which TFLM may refuse it")
@@ -112,6 +113,7 @@ def quantized(
             if numbers == "int16":
                 raise _undecided(node, model, "which of its inputs is requantized")
             _requantize(node, ranges, makers, found, model)
+            _requantize_states(node, states, makers, found, model)
         makers[id(node.output)] = node
         if node.op in _RANGES:
             ranges[id(node.output)] = node.op
@@ -140,6 +142,41 @@ def _requantize(
             step = Node("QUANTIZE", node.name, [value], changed, label=node.label)
             found.insert(found.index(maker) + 1, step)
             node.inputs[position] = changed
+
+
+def _states(nodes: Sequence[Node]) -> dict[int, int]:
+    """What LSTMs give, also in another shape: by value, how many operators read it at most.
+
+    Their kernel gives it the scale of its hidden state, whatever comes next.
+    """
+    users: dict[int, int] = {}
+    for node in nodes:
+        for each in node.values():
+            users[id(each)] = users.get(id(each), 0) + 1
+    found: dict[int, int] = {}
+    for node in nodes:
+        before = 0 if node.op == "UNIDIRECTIONAL_SEQUENCE_LSTM" else None
+        if node.op in ("RESHAPE", "STRIDED_SLICE", "TRANSPOSE"):
+            before = found.get(id(node.inputs[0]))
+        if before is not None:
+            found[id(node.output)] = max(before, users.get(id(node.output), 0))
+    return found
+
+
+def _requantize_states(
+    node: Node, states: Mapping[int, int], makers: Mapping[int, Node], found: list[Node], model: str
+) -> None:
+    """Let ``node``, which wants its operands alike, read what LSTMs give at its own scale."""
+    for position, value in enumerate(node.inputs):
+        if id(value) not in states:
+            continue
+        if states[id(value)] > 1:
+            raise _undecided(node, model, "where its LSTM's output is requantized")
+        assert isinstance(value, Value)
+        changed = Value(value.shape)
+        step = Node("QUANTIZE", node.name, [value], changed, label=node.label)
+        found.insert(found.index(makers[id(value)]) + 1, step)
+        node.inputs[position] = changed
 
 
 def _undecided(node: Node, model: str, what: str) -> NotPlannedError:

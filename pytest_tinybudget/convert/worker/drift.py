@@ -10,7 +10,6 @@ import numpy as np
 
 from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.backend import Trained
-from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.state import keeps_state
 from pytest_tinybudget.graph.tflite import read_model
 
@@ -19,26 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-_FEWEST_LSTMS = 2
-
 #: Samples to compare: enough to see a broken model, not to measure an accuracy.
 COMPARED_SAMPLES = 16
 #: An output is saturated when this share of its float values is outside its INT8 range.
 _SATURATED_SHARE = 0.1
 #: An output is wrong when its error is this share of how much the float output varies.
 _UNLIKE_SHARE = 0.5
-
-
-def not_comparable(model: Model) -> list[str]:
-    """Why the interpreter's outputs say nothing about the model; empty where they do.
-
-    LiteRT 2.3 and TensorFlow 2.21 give the largest value for every output of two INT8 LSTMs in a
-    row, where TFLM is within 2 levels of the float model.
-    """
-    if [operator.name for operator in model.main.operators].count(_LSTM) < _FEWEST_LSTMS:
-        return []
-    return ["INT8 not compared with float: LiteRT, unlike TFLM, computes stacked LSTMs wrongly"]
 
 
 def drift(trained: Trained, content: bytes, samples: Sequence[Sample]) -> list[dict[str, Any]]:

@@ -262,6 +262,9 @@ def _without_loops(model: Any, objects: dict[str, Any]) -> tuple[Any, _Rebuilt]:
         if _is_plain_embedding(layer):
             rebuilt.embeddings.append(layer.name)
             return PlainEmbedding.from_config(config)
+        if type(layer) is keras.layers.Bidirectional and _is_fusible_both_ways(layer):
+            rebuilt.fused = True
+            return FusedBidirectional.of(layer)
         if isinstance(layer, keras.layers.Bidirectional):
             for side in ("layer", "backward_layer"):
                 if config.get(side):
@@ -272,7 +275,7 @@ def _without_loops(model: Any, objects: dict[str, Any]) -> tuple[Any, _Rebuilt]:
             rebuilt.unrolled.append(layer.name)
         return type(layer).from_config(config)
 
-    with keras.utils.custom_object_scope(objects):
+    with keras.utils.custom_object_scope({**objects, "FusedLSTM": FusedLSTM}):
         copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
     copy.set_weights(model.get_weights())
     return copy, rebuilt
@@ -285,6 +288,13 @@ def _fusible(layer: Any) -> bool:
         and layer.recurrent_activation is keras.activations.sigmoid
         and layer.use_bias
         and not (layer.return_state or layer.stateful)
+    )
+
+
+def _is_fusible_both_ways(layer: Any) -> bool:
+    return all(
+        type(side) is keras.layers.LSTM and _fusible(side)
+        for side in (layer.forward_layer, layer.backward_layer)
     )
 
 
@@ -320,6 +330,36 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
         weights = (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)
         last, every, *_ = _lstm(sequences, state, state, *map(tf.convert_to_tensor, weights))
         return every if self.return_sequences else last
+
+
+class FusedBidirectional(keras.layers.Bidirectional):  # type: ignore[misc]
+    """Two LSTMs, each one operator, of which one reads its steps from the end."""
+
+    @classmethod
+    def of(cls, layer: Any) -> FusedBidirectional:
+        """The fused form of a ``Bidirectional`` of two LSTMs, without their weights."""
+        sides = [
+            FusedLSTM.from_config(side.get_config())
+            for side in (layer.forward_layer, layer.backward_layer)
+        ]
+        return cls(sides[0], layer.merge_mode, backward_layer=sides[1], name=layer.name)
+
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
+        """Both outputs, merged as the layer is set; those of the side that runs back, in order."""
+        if mask is not None or initial_state is not None:
+            return super().call(sequences, initial_state, mask, training)
+        ahead, back = self.forward_layer(sequences), self.backward_layer(sequences)
+        if self.return_sequences:
+            back = back[:, ::-1]  # a slice: TFLM has REVERSE_V2 only since 2026
+        if self.merge_mode == "concat":
+            return tf.concat([ahead, back], axis=-1)
+        if self.merge_mode == "mul":
+            return ahead * back
+        if self.merge_mode is None:
+            return ahead, back
+        return ahead + back if self.merge_mode == "sum" else (ahead + back) / 2
 
 
 class PlainEmbedding(keras.layers.Embedding):  # type: ignore[misc]

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
+from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated
+from tensorflow.lite.python.optimize import calibrator
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from pytest_tinybudget.convert.files import Job
@@ -175,7 +179,8 @@ class TensorFlowModel:
                 _make_full_integer(converter, job)
                 converter.representative_dataset = self._dataset(samples)
                 try:
-                    content = bytes(converter.convert())
+                    with _fresh_states() if self._fused else nullcontext():
+                        content = bytes(converter.convert())
                 except MemoryError:
                     raise
                 except Exception as error:
@@ -210,6 +215,24 @@ class TensorFlowModel:
 
     def _dataset(self, samples: Sequence[Sample]) -> Callable[[], Iterator[list[Any]]]:
         return lambda: (list(sample) for sample in samples)
+
+
+@contextmanager
+def _fresh_states() -> Iterator[None]:
+    """Calibrate with a state of zeros for each sample, as the float model starts with one.
+
+    The converter's calibrator lets an LSTM go on from the sample before, so that ranges come out
+    which no single sequence has.
+    """
+
+    def feed(self: Any, samples: Callable[[], Iterable[list[Any]]], resize_input: bool) -> None:
+        del resize_input  # the shapes are fixed
+        for sample in samples():
+            self._calibrator.Prepare([list(values.shape) for values in sample])
+            self._calibrator.FeedTensor(sample)
+
+    with mock.patch.object(calibrator.Calibrator, "_feed_tensors", feed):
+        yield
 
 
 def _make_full_integer(converter: Any, job: Job) -> None:

@@ -14,8 +14,13 @@ from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import op_data
 from pytest_tinybudget.footprint.operators.rule import option
+from pytest_tinybudget.footprint.operators.rule import quantized_alike
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
+from pytest_tinybudget.graph.lstms import CELL_STATE
+from pytest_tinybudget.graph.lstms import EFFECTIVE_HIDDEN
+from pytest_tinybudget.graph.lstms import HIDDEN_STATE
+from pytest_tinybudget.graph.lstms import SMALLEST_CELL_SCALE
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -31,8 +36,6 @@ _INPUT = 0
 _WEIGHTS = range(1, 9)
 _RECURRENT_WEIGHTS = range(5, 9)
 _BIASES = range(12, 16)
-_HIDDEN_STATE = 18
-_CELL_STATE = 19
 _UNSUPPORTED = {
     9: "peephole weights", 10: "peephole weights", 11: "peephole weights",
     16: "a projection", 17: "a projection", 20: "layer normalization",
@@ -117,7 +120,7 @@ def _prepare_lstm(node: Preparation) -> None:
     output = node.temp_output(0)
     present = {position: tensor for position, tensor in enumerate(tensors) if tensor is not None}
     _check_lstm_tensors(node, present, output)
-    input_, hidden, cell = present[_INPUT], present[_HIDDEN_STATE], present[_CELL_STATE]
+    input_, hidden, cell = present[_INPUT], present[HIDDEN_STATE], present[CELL_STATE]
     if cmsis_nn:
         for position in (*_WEIGHTS, *_BIASES):
             constant(node, present[position])
@@ -161,7 +164,7 @@ def _prepare_older_lstm(node: Preparation) -> None:
     for position in range(20, 24) if normalized else ():
         node.temp_optional_input(position)
     output = node.temp_output(0)
-    hidden, cell = node.temp_input(_HIDDEN_STATE), node.temp_input(_CELL_STATE)
+    hidden, cell = node.temp_input(HIDDEN_STATE), node.temp_input(CELL_STATE)
     node.ensure(
         hidden.is_variable
         and cell.is_variable
@@ -174,10 +177,12 @@ def _prepare_older_lstm(node: Preparation) -> None:
         not integer or len(node.operator.intermediates) == 5,
         f"it has {len(node.operator.intermediates)} intermediate tensors, expected 5",
     )
-    if integer and zero_point(node.input(_HIDDEN_STATE)):
+    if integer and zero_point(node.input(HIDDEN_STATE)):
         node.computes_wrongly(
             "LSTM adds its zero point", "it takes the zero point of its state off instead of adding"
         )
+    if integer:
+        _check_older_scales(node)
     gates = 4 if node.temp_optional_input(1) is not None else 3
     if integer:
         _prepare_older_gates(node, batches * cells)
@@ -188,17 +193,36 @@ def _prepare_older_lstm(node: Preparation) -> None:
     )
 
 
+def _check_older_scales(node: Preparation) -> None:
+    """What these kernels compute the hidden state with, and the cells that they have a TANH for."""
+    graph, operator = node.subgraph, node.operator
+    inside = graph.tensors[operator.intermediates[EFFECTIVE_HIDDEN]]
+    state, cell = node.input(HIDDEN_STATE), node.input(CELL_STATE)
+    if not quantized_alike(state, inside):
+        node.computes_wrongly(
+            "redesigned LSTM",
+            f"it writes its hidden state at the scale of '{inside.name}' and reads it at that of"
+            f" '{state.name}'",
+        )
+    if scale(cell) < SMALLEST_CELL_SCALE:
+        node.computes_wrongly(
+            "redesigned LSTM",
+            f"it has no TANH for cells at scales below 2^-15, and '{cell.name}' has"
+            f" {scale(cell):g}",
+        )
+
+
 def _prepare_older_gates(node: Preparation, size: int) -> None:
-    node.temp_input(_CELL_STATE)
+    node.temp_input(CELL_STATE)
     node.temp_output(0)
-    positions = (_INPUT, *_WEIGHTS, *_UNSUPPORTED_PEEPHOLES, 20, 21, 22, 23, 16, _HIDDEN_STATE)
+    positions = (_INPUT, *_WEIGHTS, *_UNSUPPORTED_PEEPHOLES, 20, 21, 22, 23, 16, HIDDEN_STATE)
     for position in positions:
         node.temp_optional_input(position)
     node.temp_intermediate(4)
     wide = not node.tflm.has("LSTM without a buffer of 32 bits")
     for element_bytes in (2, 2, 2, 2, 1, *((4,) if wide else ())):
         node.scratch(size * element_bytes)
-    for position in (_INPUT, _HIDDEN_STATE, *_WEIGHTS, 16, 17):
+    for position in (_INPUT, HIDDEN_STATE, *_WEIGHTS, 16, 17):
         node.temp_optional_input(position)
     node.temp_intermediate(4)
     for bias, weights in ((13, 2), (14, 3), (15, 4), (12, 1)):
@@ -212,7 +236,7 @@ def _prepare_older_gates(node: Preparation, size: int) -> None:
 def _prepare_gates(node: Preparation, tensors: dict[int, Tensor]) -> None:
     """Every gate is set up as two dense layers, of the input and of the hidden state."""
     for gate in (1, 0, 2, 3):
-        for source, weights in ((_INPUT, _WEIGHTS), (_HIDDEN_STATE, _RECURRENT_WEIGHTS)):
+        for source, weights in ((_INPUT, _WEIGHTS), (HIDDEN_STATE, _RECURRENT_WEIGHTS)):
             if tensors[source].type != "FLOAT32":
                 calculate_fully_connected(
                     node, tensors[source], tensors[weights[gate]], None, "INT16", _GATE_SCALE
@@ -220,18 +244,18 @@ def _prepare_gates(node: Preparation, tensors: dict[int, Tensor]) -> None:
 
 
 def _check_lstm_tensors(node: Preparation, tensors: dict[int, Tensor], output: Tensor) -> None:
-    for position in (_INPUT, _HIDDEN_STATE, _CELL_STATE, *_WEIGHTS, *_BIASES):
+    for position in (_INPUT, HIDDEN_STATE, CELL_STATE, *_WEIGHTS, *_BIASES):
         node.ensure(position in tensors, f"its input {position} is missing")
     for position, feature in _UNSUPPORTED.items():
         node.ensure(position not in tensors, f"{feature} are not supported")
     input_ = tensors[_INPUT]
-    for position in (_HIDDEN_STATE, _CELL_STATE):
+    for position in (HIDDEN_STATE, CELL_STATE):
         node.ensure(
             tensors[position].is_variable,
             f"its state '{tensors[position].name}' is no variable tensor",
         )
     node.ensure(
-        input_.type == tensors[_HIDDEN_STATE].type == output.type,
+        input_.type == tensors[HIDDEN_STATE].type == output.type,
         "its input, hidden state and output differ in type",
     )
     node.ensure(
@@ -250,8 +274,8 @@ def _check_lstm_shapes(
         all(tensors[i].shape == (state_size, input_.shape[2]) for i in range(1, 5))
         and all(tensors[i].shape == (state_size, state_size) for i in _RECURRENT_WEIGHTS)
         and all(tensors[i].shape == (state_size,) for i in _BIASES)
-        and tensors[_HIDDEN_STATE].elements == batches * state_size
-        and tensors[_CELL_STATE].elements == batches * state_size
+        and tensors[HIDDEN_STATE].elements == batches * state_size
+        and tensors[CELL_STATE].elements == batches * state_size
         and output.shape == (*input_.shape[:2], state_size)
     )
     node.ensure(fits, "the shapes of its tensors do not fit together")

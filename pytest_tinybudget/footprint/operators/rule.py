@@ -24,6 +24,12 @@ from pytest_tinybudget.runtimes.tflm import Tflm
 from pytest_tinybudget.runtimes.versions import Library
 
 
+#: How far a scale may be off, so that the largest INT8 is off by half a step.
+HALF_A_STEP = 1 / 256
+#: How far a zero point may be off: kernels round as coarsely.
+A_STEP = 1
+
+
 class Preparation(Protocol):
     """One operator while TFLM initializes and prepares it: what a rule sees and may ask for.
 
@@ -339,6 +345,14 @@ def scale(tensor: Tensor) -> float:
 def zero_point(tensor: Tensor) -> int:
     """``params.zero_point`` of ``tensor``: its first zero point, 0 where it is not quantized."""
     return tensor.quantization.zero_points[0] if tensor.quantization.is_affine else 0
+
+
+def quantized_alike(one: Tensor, other: Tensor) -> bool:
+    """Whether a kernel that takes ``one``'s scale for ``other``'s rounds coarser than it errs."""
+    return (
+        abs(scale(other) - scale(one)) <= HALF_A_STEP * scale(one)
+        and abs(zero_point(other) - zero_point(one)) <= A_STEP
+    )
 
 
 def option(node: Preparation, name: str) -> int:

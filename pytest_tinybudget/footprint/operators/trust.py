@@ -25,13 +25,17 @@ from pytest_tinybudget.footprint.operators.compression import look_up_indices
 from pytest_tinybudget.footprint.operators.compression import look_up_widths
 from pytest_tinybudget.footprint.operators.esp_nn import ignores_groups
 from pytest_tinybudget.footprint.operators.geometry import Window
+from pytest_tinybudget.footprint.operators.rule import A_STEP
+from pytest_tinybudget.footprint.operators.rule import HALF_A_STEP
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import int32s
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import option
+from pytest_tinybudget.footprint.operators.rule import quantized_alike
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.footprint.soundness import taken
+from pytest_tinybudget.graph.lstms import HIDDEN_STATE
 from pytest_tinybudget.graph.model import TYPE_BITS
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
@@ -77,10 +81,6 @@ _INT32 = 4
 _LARGEST_SUM = 2**47
 #: What a sum of 256 may be multiplied by at most, so that an INT32 holds the product.
 _LARGEST_MULTIPLIER = 2**23
-#: How far a scale may be off, so that the largest INT8 is off by half a step.
-_HALF_A_STEP = 1 / 256
-#: How far a zero point may be off: kernels round as coarsely.
-_A_STEP = 1
 
 Check = Callable[[Trusted], None]
 
@@ -270,16 +270,9 @@ def _limited(node: Trusted) -> None:
     _unary(node, quantized=True)
     source, result = node.input(0), node.output(0)
     node.trust(
-        source.type == "FLOAT32" or _quantized_alike(source, result),
+        source.type == "FLOAT32" or quantized_alike(source, result),
         f"'{result.name}' is quantized otherwise than '{source.name}', which its kernel does not"
         " look at",
-    )
-
-
-def _quantized_alike(one: Tensor, other: Tensor) -> bool:
-    return (
-        abs(scale(other) - scale(one)) <= _HALF_A_STEP * scale(one)
-        and abs(zero_point(other) - zero_point(one)) <= _A_STEP
     )
 
 
@@ -311,8 +304,8 @@ def _saturating(node: Trusted, **expected: tuple[float, int]) -> None:
     wanted, offset = expected[source.type]
     node.trust(scale(source) >= 0, f"'{source.name}' has the scale {scale(source):g}")
     node.trust(
-        abs(scale(result) / wanted - 1) < _HALF_A_STEP
-        and abs(zero_point(result) - offset) <= _A_STEP,
+        abs(scale(result) / wanted - 1) < HALF_A_STEP
+        and abs(zero_point(result) - offset) <= A_STEP,
         f"'{result.name}' has the scale {scale(result):g} and zero point {zero_point(result)}, its"
         f" kernel computes with {wanted:g} and {offset}",
     )
@@ -650,7 +643,7 @@ def _pool(node: Trusted) -> None:
         _per_tensor(node, source, result)
     if source.type in ("INT8", "INT16") and not node.tflm.has("pooling checks quantization"):
         node.trust(
-            _quantized_alike(source, result),
+            quantized_alike(source, result),
             f"'{result.name}' is quantized otherwise than '{source.name}', and it does not rescale",
         )
 
@@ -968,6 +961,13 @@ def _lstm(node: Trusted) -> None:
                 _read_as(node, tensor, type_)
     activation = node.operator.options["fused_activation_function"]
     node.trust(activation == "TANH", f"its activation is {activation}, its kernel takes TANH")
+    state, result = node.input(HIDDEN_STATE), node.output(0)
+    node.trust(
+        result.type == "FLOAT32" or quantized_alike(state, result),
+        f"'{result.name}' has the scale {scale(result):g} and zero point {zero_point(result)}, its"
+        f" hidden state, which its kernel copies there, {scale(state):g} and {zero_point(state)}:"
+        " declare the Keras file, of which a conversion here gives both one scale",
+    )
 
 
 def _indexed(node: Trusted, source_at: int, indices_at: int) -> None:

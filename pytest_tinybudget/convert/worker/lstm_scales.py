@@ -1,0 +1,122 @@
+"""Gives quantized LSTMs the scales that their kernel computes with.
+
+The kernel copies its hidden state to its output as it is, so both need one scale and zero point.
+TensorFlow's converter gives the output those of the operator behind it, where that wants all its
+operands alike (CONCATENATION) or works in place (ADD), and the state others
+(``findings/tflite_lstm_output_scale.sh``). The state's range is that of the last step alone; the
+range of all steps is an intermediate tensor's, which LiteRT and older TFLM compute with.
+
+Here all three get the intermediate tensor's, and what needs the output at another scale reads it
+requantized. Cells that reach below 1 get a scale for 1, which every runtime has a TANH for.
+"""
+
+from __future__ import annotations
+
+import copy
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from pytest_tinybudget.convert.worker.editing import operator_code
+from pytest_tinybudget.convert.worker.repack import packed
+from pytest_tinybudget.graph.lstms import CELL_STATE
+from pytest_tinybudget.graph.lstms import EFFECTIVE_HIDDEN
+from pytest_tinybudget.graph.lstms import HIDDEN_STATE
+from pytest_tinybudget.graph.lstms import SMALLEST_CELL_SCALE
+from pytest_tinybudget.graph.lstms import has_other_scales
+from pytest_tinybudget.graph.lstms import has_small_cells
+from pytest_tinybudget.graph.tflite import read_model
+
+
+def with_lstm_scales(content: bytes, schema: ModuleType) -> bytes:
+    """``content``, a ``.tflite``, with scales that its LSTMs compute with; itself if it has them.
+
+    ``schema`` is the module generated from TF Lite's schema.
+    """
+    read = read_model(content, "converted")
+    if not (has_other_scales(read) or has_small_cells(read)):
+        return content
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    builtin = schema.BuiltinOperator
+    for graph in model.subgraphs:
+        for operator in list(graph.operators):
+            if _code(model, operator) == builtin.UNIDIRECTIONAL_SEQUENCE_LSTM:
+                _agree(model, graph, operator, schema)
+    return packed(model)
+
+
+def _code(model: Any, operator: Any) -> int:
+    return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
+
+
+def _agree(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
+    cell = graph.tensors[int(operator.inputs[CELL_STATE])]
+    if cell.type != schema.TensorType.INT16:
+        return
+    if cell.quantization.scale[0] < SMALLEST_CELL_SCALE:
+        cell.quantization.scale = np.array([SMALLEST_CELL_SCALE], np.float32)
+    hidden = graph.tensors[int(operator.inputs[HIDDEN_STATE])]
+    own = hidden.quantization
+    if operator.intermediates is not None and len(operator.intermediates) > EFFECTIVE_HIDDEN:
+        inside = graph.tensors[int(operator.intermediates[EFFECTIVE_HIDDEN])].quantization
+        if inside is not None and inside.scale is not None and len(inside.scale):
+            own = hidden.quantization = inside
+    _settle(model, graph, operator, own, schema)
+
+
+def _settle(model: Any, graph: Any, operator: Any, own: Any, schema: ModuleType) -> None:
+    """Let ``operator``, which copies or makes numbers at ``own``, say so of its output."""
+    index = int(operator.outputs[0])
+    output = graph.tensors[index]
+    if _key(output.quantization) == _key(own):
+        return
+    users = [each for each in graph.operators if index in map(int, each.inputs)]
+    copies = [each for each in users if _copies(model, graph, each, output, schema)]
+    free = [each for each in users if _reads_any(model, each, output, schema)]
+    if users and len(copies) + len(free) == len(users) and index not in map(int, graph.outputs):
+        output.quantization = own
+        for each in copies:
+            _settle(model, graph, each, own, schema)
+        return
+    made = copy.copy(output)
+    made.quantization = own
+    made.name = bytes(output.name or b"") + b"/own_scale"
+    graph.tensors.append(made)
+    operator.outputs = [len(graph.tensors) - 1]
+    step = schema.OperatorT()
+    step.opcodeIndex = operator_code(model, schema.BuiltinOperator.QUANTIZE, schema)
+    step.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
+    step.builtinOptions = schema.QuantizeOptionsT()
+    step.inputs, step.outputs = [len(graph.tensors) - 1], [index]
+    graph.operators.insert(_place(graph, operator) + 1, step)
+
+
+def _place(graph: Any, operator: Any) -> int:
+    return next(place for place, each in enumerate(graph.operators) if each is operator)
+
+
+def _copies(model: Any, graph: Any, operator: Any, source: Any, schema: ModuleType) -> bool:
+    """Whether ``operator`` copies numbers of ``source`` as they are, so far at the same scale."""
+    builtin = schema.BuiltinOperator
+    codes = (builtin.RESHAPE, builtin.STRIDED_SLICE, builtin.SLICE, builtin.GATHER)
+    result = graph.tensors[int(operator.outputs[0])]
+    is_copy = _code(model, operator) in (*codes, builtin.TRANSPOSE)
+    return is_copy and _key(result.quantization) == _key(source.quantization)
+
+
+def _reads_any(model: Any, operator: Any, source: Any, schema: ModuleType) -> bool:
+    """Whether ``operator`` takes ``source`` at any scale, and no constant of it has to follow."""
+    builtin = schema.BuiltinOperator
+    if source.type != schema.TensorType.INT8:
+        return False
+    return _code(model, operator) in (builtin.ADD, builtin.SUB, builtin.MUL, builtin.DEQUANTIZE)
+
+
+def _key(quantization: Any) -> tuple[Any, ...]:
+    if quantization is None or quantization.scale is None:
+        return ()
+    zero_point = quantization.zeroPoint
+    return tuple(map(float, quantization.scale)), tuple(
+        map(int, () if zero_point is None else zero_point)
+    )
