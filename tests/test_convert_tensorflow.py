@@ -742,15 +742,12 @@ def test_lstms_compute_in_tflm_what_keras_does(
 
 
 @pytest.mark.parametrize("name", ["lstms.keras", "beside.keras"])
-def test_a_plan_of_lstms_is_what_their_conversion_makes(convert: Convert, sources: Path, name: str):
+def test_a_plan_of_lstms_has_the_operators_of_their_conversion(
+    convert: Convert, sources: Path, name: str
+):
     planned = planned_model(network_of(config_of(sources / name)), name)
-    converted = convert(name, "random", strip=True)
 
-    assert [each.name for each in planned.main.operators] == operators(converted)
-    arenas = [measure(model, RUNTIMES["m4_cmsisnn"]).arena for model in (planned, graph(converted))]
-    assert arenas[0] is not None
-    assert arenas[1] is not None
-    assert arenas[0].required == arenas[1].required
+    assert [each.name for each in planned.main.operators] == operators(convert(name))
 
 
 def test_a_fill_of_fixed_shape_is_measured(convert: Convert):
