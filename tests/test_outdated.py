@@ -380,6 +380,14 @@ def quantized_sum(graph: Graph) -> int:
     return result
 
 
+def wide_convolution(graph: Graph) -> int:
+    return graph.conv2d(graph.input((1, 4, 4, 2), "INT16"), filters=2)
+
+
+def wide_depthwise(graph: Graph) -> int:
+    return graph.depthwise_conv2d(graph.input((1, 4, 4, 2), "INT16"))
+
+
 def faults_at(build: Callable[[Graph], int], date: str, name: str = "m4_cmsisnn") -> list[str]:
     tflm = Tflm(version("of the day", date, changes("tflm")))
     dated = replace(RUNTIMES[name], tflm=tflm)
@@ -396,6 +404,8 @@ def faults_at(build: Callable[[Graph], int], date: str, name: str = "m4_cmsisnn"
             "m4_cmsisnn", "2021-08-05", "2022-01-28", "the first of several batches alone",
         ),
         (transposed, "m4_ref", "2021-08-05", "2021-12-09", "reads the options of CONV_2D"),
+        (wide_convolution, "m4_cmsisnn", "2021-08-05", "2022-03-30", "an unset pointer points"),
+        (wide_depthwise, "m4_cmsisnn", "2021-08-05", "2022-05-12", "an unset pointer points"),
         (sequence, "m4_ref", "2022-06-07", "2022-09-07", "the zero point of its state off"),
         (quantized_sum, "m4_ref", "2023-02-28", "2023-03-02", "wraps around"),
         (unread_input, "m4_ref", "2021-08-05", "2022-11-19", "nothing reads 'graph0/t1'"),
@@ -420,6 +430,15 @@ def test_a_fault_of_the_years_before_is_told_until_it_was_mended(
 )
 def test_what_the_fault_does_not_change_is_not_told(build: Callable[[Graph], int]) -> None:
     assert faults_at(build, "2021-08-05T20:29") == []
+
+
+@pytest.mark.parametrize("build", [wide_convolution, wide_depthwise])
+def test_int16_kernels_that_are_not_there_yet_or_no_cmsis_nn_have_no_such_fault(
+    build: Callable[[Graph], int],
+) -> None:
+    assert faults_at(build, "2021-06-01T20:29") == []
+    assert stages_at(made(build)[0], "2021-06-01T20:29") == ["invoke"]
+    assert faults_at(build, "2021-08-05T20:29", "m4_ref") == []
 
 
 def test_a_state_without_a_zero_point_is_right_in_every_version() -> None:

@@ -264,6 +264,7 @@ def _prepare_conv_cmsis_nn(node: Preparation) -> None:
         node.computes_wrongly(
             "CMSIS-NN convolves in groups", "its channels are in groups, which CMSIS-NN ignores"
         )
+    _check_int16_arrays(node, input_, "CMSIS-NN int16 convolutions")
     quantized = ("INT8", "INT16") if node.tflm.has("CMSIS-NN int16 convolutions") else ("INT8",)
     if input_.type in quantized:
         _per_channel_arrays(node, filter_.shape[0])
@@ -283,6 +284,19 @@ def _prepare_conv_cmsis_nn(node: Preparation) -> None:
         size = _conv_s16_buffer(node, geometry)
     if size > 0:
         node.scratch(size)
+
+
+def _check_int16_arrays(node: Preparation, input_: Tensor, change: str) -> None:
+    """Before ``change`` the kernel allocates its arrays for INT8 alone, and fills them for INT16.
+
+    Older versions still, without INT16 convolutions, return an error when they run.
+    """
+    if input_.type == "INT16" and node.tflm.has("int16 convolutions"):
+        node.computes_wrongly(
+            change,
+            "it writes the multipliers of its INT16 channels to where an unset pointer points",
+            instead="else use INT8, or the reference kernels",
+        )
 
 
 def _conv_s16_buffer(node: Preparation, geometry: Geometry) -> int:
@@ -401,6 +415,7 @@ def _prepare_depthwise_cmsis_nn(node: Preparation) -> None:
         _check_types_at_run_time(node, input_, filter_)
     _check_rank(node, input_, filter_, output)
     channels = filter_.shape[3]
+    _check_int16_arrays(node, input_, "CMSIS-NN int16 depthwise convolutions")
     int16 = ("INT16",) if node.tflm.has("CMSIS-NN int16 depthwise convolutions") else ()
     if input_.type in ("INT8", *int16):
         if input_.type == "INT16" and node.tflm.has("CMSIS-NN int16 is symmetric"):
