@@ -361,7 +361,8 @@ def transposed(graph: Graph) -> int:
 def sequence(graph: Graph, zero_point: int = 5) -> int:
     result = graph.lstm(graph.input((1, 3, 4)), units=3)
     for spec in graph.tensors:
-        if spec.is_variable and spec.type == "INT8":
+        # The state, and what the kernel writes it as: an intermediate tensor of no size.
+        if spec.type == "INT8" and (spec.is_variable or spec.shape == (0,)):
             spec.zero_points = (zero_point,)
     return result
 
