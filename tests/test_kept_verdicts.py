@@ -15,7 +15,9 @@ from conftest import keyword_model
 from pytest_tinybudget.cli import command_line_parser
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.commands import earlier
+from pytest_tinybudget.gate.kept_verdicts import KeptModel
 from pytest_tinybudget.gate.kept_verdicts import is_plain
+from pytest_tinybudget.gate.kept_verdicts import kept_model
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.pytest_plugin import kept
 
@@ -305,3 +307,11 @@ def test_an_option_of_check_decides_by_its_words_or_keeps_nothing() -> None:
     other = {name: value for name, value in options.items() if name not in earlier.BY_WORDS}
     assert options.keys() >= earlier.BY_WORDS
     assert {name for name, value in other.items() if value} == {"run", "whole"}
+
+
+def test_verdicts_of_a_model_on_many_boards_take_little_room() -> None:
+    text = json.dumps({"id": "m::board", "parts": [{"name": "kernel", "bytes": 812}] * 40})
+    verdicts = {f"board-{number}": ("fits", text) for number in range(40)}
+    kept = KeptModel(kept_model("m", [(target, 1) for target in verdicts], verdicts=verdicts))
+    assert kept.verdicts == verdicts
+    assert len(json.dumps(kept.plain)) < 40 * len(text) / 10

@@ -65,7 +65,7 @@ class Earlier:
 
     def show(self) -> bool:
         """Show what was shown of these models, if they and the terminal are as they were."""
-        found = {each.id: each.text for each in self._verdicts()}
+        found = {each.id: each.digest for each in self._verdicts()}
         lines = earlier_verdicts().table(self._shown(found)) if found else None
         if lines is None:
             return False

@@ -14,9 +14,13 @@ import hashlib
 import json
 import os
 import time
+import zlib
+from base64 import b64decode
+from base64 import b64encode
 from collections.abc import Iterable
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -33,11 +37,11 @@ if TYPE_CHECKING:
 
 
 #: The form of the files below; another one is another state.
-_FORM = "1"
+_FORM = "2"
 #: The most that is kept, bytes; what was written longest ago goes first.
 LIMIT_BYTES = 32 * 1024**2
-#: The most pairs of a declaration that is kept: of more, loading would take longer than it saves.
-MOST_PAIRS = 2000
+#: The most pairs of a declaration that is kept: a file of 15 MB.
+MOST_PAIRS = 50_000
 _SUFFIX = ".verdicts"
 _TABLE = ".table"
 
@@ -65,21 +69,22 @@ _SETTLED_SECONDS = 2.0
 class KeptVerdict:
     """The result of a pair that passed, as it was kept; what is asked of it is read when asked."""
 
-    __slots__ = ("_result", "_text", "id", "outcome")
+    __slots__ = ("_model", "_result", "_target", "id", "outcome")
 
     #: What failed is not kept.
     failed = False
 
-    def __init__(self, pair_id: str, outcome: str, text: str) -> None:
+    def __init__(self, pair_id: str, outcome: str, model: KeptModel, target: str) -> None:
         self.id = pair_id
         self.outcome = outcome
-        self._text = text
+        self._model = model
+        self._target = target
         self._result: PairResult | None = None
 
     @property
-    def text(self) -> str:
-        """The result as JSON."""
-        return self._text
+    def digest(self) -> str:
+        """A hash of the results of its model, this one among them."""
+        return self._model.digest
 
     @property
     def result(self) -> PairResult:
@@ -89,7 +94,8 @@ class KeptVerdict:
 
             from pytest_tinybudget.results.types import PairResult
 
-            self._result = msgspec.json.decode(self._text, type=PairResult)
+            text = _unpacked(self._model.packed)[self._target]
+            self._result = msgspec.json.decode(text, type=PairResult)
         return self._result
 
     def __getattr__(self, name: str) -> Any:
@@ -104,6 +110,8 @@ class KeptModel:
     Attributes:
         name: the model's, as node ids have it.
         pairs: target and line of each; also of those whose verdicts are not kept.
+        packed: the results as JSON by target, compressed: those of forty boards differ little.
+        digest: a hash of these.
         claim: folder and name that its C files take; ``None`` without any.
     """
 
@@ -113,7 +121,9 @@ class KeptModel:
         self.pairs: list[tuple[str, int]] = [(target, line) for target, line in plain["pairs"]]
         claim = plain["claim"]
         self.claim: tuple[Path, str] | None = (Path(claim[0]), claim[1]) if claim else None
-        self._verdicts: dict[str, list[str]] = plain["verdicts"]
+        self._outcomes: dict[str, str] = plain["outcomes"]
+        self.packed: str = plain["results"]
+        self.digest: str = plain["digest"]
         #: Whether the C files were looked at because they were too young to go by their times.
         self.looked_at = False
 
@@ -124,7 +134,7 @@ class KeptModel:
 
     def is_current(self) -> bool:
         """Whether the model's file and its C files are those that the verdicts are of."""
-        if not self._verdicts:
+        if not self._outcomes:
             return False
         with suppress(OSError):
             found = file_digest(Path(self.plain["source"])).hex()
@@ -134,12 +144,20 @@ class KeptModel:
 
     def has(self, target: str) -> bool:
         """Whether the verdict of a pair is kept."""
-        return target in self._verdicts
+        return target in self._outcomes
+
+    @property
+    def verdicts(self) -> dict[str, tuple[str, str]]:
+        """Outcome and JSON of each verdict, by target."""
+        texts = _unpacked(self.packed)
+        return {target: (outcome, texts[target]) for target, outcome in self._outcomes.items()}
 
     def verdict(self, file: str, target: str) -> KeptVerdict | None:
         """The verdict of a pair, if it is kept."""
-        found = self._verdicts.get(target)
-        return (found and KeptVerdict(f"{file}::{self.name}::{target}", *found)) or None
+        outcome = self._outcomes.get(target)
+        if outcome is None:
+            return None
+        return KeptVerdict(f"{file}::{self.name}::{target}", outcome, self, target)
 
     def _is_there(self, stamp: list[Any]) -> bool:
         path, settled, digest, *times = stamp
@@ -268,6 +286,8 @@ def kept_model(
     Raises:
         OSError: one of ``files`` is not there.
     """
+    found = dict(verdicts or {})
+    texts = json.dumps({target: text for target, (_, text) in found.items()}).encode()
     return {
         "name": name,
         "pairs": list(pairs),
@@ -275,8 +295,17 @@ def kept_model(
         "sha256": sha256,
         "claim": claim and (str(claim[0]), claim[1]),
         "files": [_stamp(path) for path in files],
-        "verdicts": dict(verdicts or {}),
+        "outcomes": {target: outcome for target, (outcome, _) in found.items()},
+        "results": b64encode(zlib.compress(texts)).decode("ascii"),
+        "digest": hashlib.sha256(texts).hexdigest(),
     }
+
+
+@lru_cache(maxsize=2)
+def _unpacked(packed: str) -> dict[str, str]:
+    """The results of a model as JSON, by target; asked for one pair after the other."""
+    texts: dict[str, str] = json.loads(zlib.decompress(b64decode(packed)))
+    return texts
 
 
 def stamped_again(model: KeptModel) -> dict[str, Any]:
@@ -289,7 +318,7 @@ def stamped_again(model: KeptModel) -> dict[str, Any]:
 
 
 def table_key(verdicts: Iterable[tuple[str, str]], parts: Iterable[str]) -> str:
-    """The key of a table of results (id and JSON), as it is shown in one way."""
+    """The key of a table of results (id and a hash of each), as it is shown in one way."""
     digest = hashlib.sha256()
     for part in (*parts, *(text for pair in sorted(verdicts) for text in pair)):
         digest.update(b"\0" + part.encode(errors="surrogateescape"))

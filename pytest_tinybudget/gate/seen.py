@@ -98,7 +98,7 @@ class Seen:
         artifacts: Artifacts,
         folder: Path | None,
     ) -> dict[str, str]:
-        """Keep what passed of ``declared``; the results as JSON that are kept now, by id.
+        """Keep what passed of ``declared``; a hash of what is kept now, by id.
 
         ``folder`` is that of the C files, ``None`` where none are written.
         """
@@ -111,9 +111,9 @@ class Seen:
         ]
         earlier_verdicts().keep(self._key, self._state, models)
         return {
-            f"{self._file}::{model['name']}::{target}": text
+            f"{self._file}::{model['name']}::{target}": model["digest"]
             for model in models
-            for target, (_, text) in model["verdicts"].items()
+            for target in model["outcomes"]
         }
 
     def keep_times(self) -> None:
@@ -176,7 +176,7 @@ def _of_model(
     of_file = next(each for each in on_boards if each.target in fresh)
     files = artifacts.written(of_file, folder) if folder else ()
     hashes = {each.model_sha256 for each in fresh.values()}
-    verdicts = {
+    verdicts: dict[str, tuple[str, str]] = {
         target: (each.outcome, msgspec.json.encode(each).decode())
         for target, each in fresh.items()
         if each.outcome in ("fits", "warns") and not each.accepted  # an agreement ends
@@ -185,7 +185,7 @@ def _of_model(
         return nothing
     (sha256,) = hashes
     if before is not None and before.plain["sha256"] == sha256:
-        kept = before.plain["verdicts"].items()
+        kept = before.verdicts.items()
         verdicts = {**{key: each for key, each in kept if key not in fresh}, **verdicts}
     try:
         return kept_model(

@@ -52,8 +52,8 @@ class Controller:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._results: dict[str, PairResult | KeptVerdict] = {}
-        #: The results as JSON that are kept for later runs, by id.
-        self._texts: dict[str, str] = {}
+        #: A hash of each result that is kept for later runs, by id.
+        self._kept: dict[str, str] = {}
         self._shared: Path | None = None
         #: With the baseline, once all tests have run. (pytest 8 reads every property of a plugin
         #: when it registers it, so a cached one would be computed of nothing.)
@@ -145,7 +145,7 @@ class Controller:
         if self._results and may_keep(self._config):
             from pytest_tinybudget.pytest_plugin.items import keep_verdicts
 
-            self._texts = keep_verdicts(session, self._results)
+            self._kept = keep_verdicts(session, self._results)
         # No declaration whose verdicts are kept has a baseline.
         if not all_kept(self._results.values()):
             from pytest_tinybudget.pytest_plugin.comparison import comparison_of
@@ -206,13 +206,13 @@ class Controller:
 
     def _show_as_before(self, terminalreporter: pytest.TerminalReporter) -> bool:
         """Show what was shown of these results, if they and the terminal are as they were."""
-        texts = {
-            key: each.text for key, each in self._results.items() if isinstance(each, KeptVerdict)
+        kept = {
+            key: each.digest for key, each in self._results.items() if isinstance(each, KeptVerdict)
         }
-        if len(texts) < len(self._results) or not may_keep(self._config):
+        if len(kept) < len(self._results) or not may_keep(self._config):
             return False
-        self._texts = texts
-        lines = earlier_verdicts().table(shown_key(self._config, texts))
+        self._kept = kept
+        lines = earlier_verdicts().table(shown_key(self._config, kept))
         for text, markup in lines or ():
             terminalreporter.write_line(text, **dict.fromkeys(markup, True))
         return lines is not None
@@ -226,9 +226,9 @@ class Controller:
         results, verbosity = self.results, verbosity_of(self._config)
         style = style_of(self._config)
         table = summary.summary(results, style, verbosity=verbosity)
-        if self._texts.keys() == self._results.keys():
+        if self._kept.keys() == self._results.keys():
             shown = [(line.text, line.markup) for line in table]
-            earlier_verdicts().keep_table(shown_key(self._config, self._texts), shown)
+            earlier_verdicts().keep_table(shown_key(self._config, self._kept), shown)
         changes: list[Line] = []
         comparison = self._comparison
         if comparison is not None:

@@ -74,7 +74,7 @@ def spare_last_collections(session: pytest.Session) -> None:
 def keep_verdicts(
     session: pytest.Session, results: Mapping[str, PairResult | KeptVerdict]
 ) -> dict[str, str]:
-    """Keep what passed for later runs; the results as JSON that are kept now, by id."""
+    """Keep what passed for later runs; a hash of what is kept now, by id."""
     config, found = session.config, {}
     if may_keep(config):
         for file in config.stash.get(_FILES, []):
@@ -128,7 +128,7 @@ class BudgetFile(pytest.File):
         return [each for each in self.__dict__.get("declared", ()) if each.name == name]
 
     def keep_verdicts(self, results: Mapping[str, PairResult | KeptVerdict]) -> dict[str, str]:
-        """Keep what passed; the results as JSON that are kept now, by id."""
+        """Keep what passed; a hash of what is kept now, by id."""
         if "declared" not in self.__dict__:
             self._seen.keep_times()
             return {}

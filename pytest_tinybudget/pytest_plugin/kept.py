@@ -85,7 +85,7 @@ def seen(config: pytest.Config, path: Path, file: str) -> Seen:
 
 
 def shown_key(config: pytest.Config, results: Mapping[str, str]) -> str:
-    """The key of the table that this run shows of ``results``, JSON by id."""
+    """The key of the table that this run shows of ``results``, a hash of each by id."""
     width = config.get_terminal_writer().fullwidth
     how = (str(width), str(sys.stdout.encoding), str(verbosity_of(config)))
     return table_key(results.items(), (*how, config.stash.get(_CODE, "")))
