@@ -522,7 +522,7 @@ def test_status_fits_a_narrow_terminal_without_unicode(
     fleet("start", "--version", "1.2.0-" + "x" * 80, "--stages", "10,100")
     report(fleet, taken(fleet))
     monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setattr("pytest_tinybudget.report.console.encodable", lambda encoding: False)
+    monkeypatch.setattr("pytest_tinybudget.report.layout.encodable", lambda encoding: False)
     out = fleet("status")
     assert out.isascii()
     assert "#######." in out

@@ -242,6 +242,17 @@ def test_a_failure_cut_to_its_ends_says_how_to_see_the_rest() -> None:
     assert "shortened to" not in text
 
 
+def test_boards_whose_warnings_differ_in_sizes_alone_share_a_row() -> None:
+    warned = [
+        pair("net", board, outcome="warns", warnings=(f"flash above 90 %: {free} KB free", *more))
+        for board, free, more in zip(
+            BOARDS, ("1.0", "812", "2.5", "3"), ([], [], [], ["old"]), strict=True
+        )
+    ]
+    (block,) = blocks_of(rows_of(warned, None))
+    assert [len(group.rows) for group in block.groups] == [3, 1]
+
+
 def test_the_title_of_a_failing_model_names_the_boards_that_fail() -> None:
     base = on_boards(pair, "net", 200, 200, 200, 200)
     head = [*on_boards(pair, "net", 210), *on_boards(over, "net", 210, 300)[1:]]

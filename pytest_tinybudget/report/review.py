@@ -6,6 +6,7 @@ which the same is to be said of a model are one row, with ranges where sizes dif
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -36,6 +37,9 @@ from pytest_tinybudget.results.types import PairResult
 Standing = Literal["new failure", "changed", "old failure", "quiet"]
 
 _ORDER: tuple[Standing, ...] = ("new failure", "changed", "old failure", "quiet")
+
+#: In a warning the same is said of boards whose sizes differ.
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?: [KM]?B\b)?")
 
 #: Boards that a row names; more are counted.
 NAMED_BOARDS = 2
@@ -224,7 +228,8 @@ def _alike(row: Row) -> tuple[object, ...]:
         bool(result.accepted),
         result.informational,
     )
-    return (*state, over, result.grown, drifted, text, metrics, changed, result.warnings)
+    warned = tuple(_NUMBER.sub("", warning) for warning in result.warnings)
+    return (*state, over, result.grown, drifted, text, metrics, changed, warned)
 
 
 def _growth(block: Block) -> int:
