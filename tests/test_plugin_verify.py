@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,31 @@ def test_an_operator_that_the_interpreter_cannot_resolve_fails(project: Project)
     result = pytester.runpytest("--tinybudget", "--tinybudget-verify")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["the real interpreter refuses the model: *CUSTOM*"])
+
+
+@needs_interpreter
+def test_each_model_of_a_group_runs_and_a_failing_one_fails_the_group(project: Project) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    hidden = graph.tensor((1, 8))
+    graph.operator("AcmeFilter", (graph.input((1, 8)),), (hidden,), {}, custom_options=b"\0")
+    graph.output(hidden)
+    pytester = project(
+        '[defaults]\nboards = ["arduino-nano-33-ble"]\n'
+        '[models.kws]\nsource = "models/kws.tflite"\n[models.vad]\nsource = "models/vad.tflite"\n'
+        '[models.acme]\nsource = "models/acme.tflite"\n[runtime.ops.AcmeFilter]\nflash = "1 KB"\n'
+        '[groups.both]\nmodels = ["kws", "vad"]\n[groups.own]\nmodels = ["kws", "acme"]\n',
+        kws=keyword_model(), vad=keyword_model(), acme=maker.build(),
+    )  # fmt: skip
+    arguments = ["--tinybudget", "--tinybudget-verify", "--tinybudget-json=results.json"]
+    result = pytester.runpytest(*arguments, "-k", "groups")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["acme: the real interpreter refuses the model: *CUSTOM*"])
+    results = json.loads(pytester.path.joinpath("results.json").read_text(encoding="utf-8"))
+    (both,) = [pair for pair in results["pairs"] if "groups.both" in pair["id"]]
+    held = [note for note in both["notes"] if "verify: outputs of" in note]
+    assert [note.partition(":")[0] for note in held] == ["kws", "vad"]
+    assert sum("not compared with a float model" in note for note in both["notes"]) == 2
 
 
 @needs_interpreter

@@ -35,6 +35,11 @@ _RUNTIME = "x86_64_ref"
 #: refuses fails to allocate.
 _SPARE_ARENA_BYTES = 1024**2
 
+_NO_SOURCE = (
+    "verify: outputs not compared with a float model, because none is named: convert from one, or "
+    "name it as reference in [models.NAME.accuracy]"
+)
+
 _HEAD = re.compile(r"Arena allocation head (\d+) bytes")
 
 _CHILD = """\
@@ -67,7 +72,8 @@ class RealRun(Struct, frozen=True):
     def notes(self) -> tuple[str, ...]:
         """What was compared, and what was not."""
         told = self.outputs and (self.outputs.summary, *self.outputs.notes)
-        return tuple(filter(None, (*(told or ()), *(self.source.notes if self.source else ()))))
+        source = self.source.notes if self.source else () if self.failure else (_NO_SOURCE,)
+        return tuple(filter(None, (*(told or ()), *source)))
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -100,6 +106,30 @@ class RealRun(Struct, frozen=True):
             return replace(verdict, outcome="unmet", headline=headline)
         if self.source is not None and self.source.failure:
             return replace(verdict, outcome="unmet", headline=f"verify: {self.source.failure}")
+        return verdict
+
+
+class GroupRun(Struct, frozen=True):
+    """What happened when the real interpreter ran each model of a group, by their names."""
+
+    runs: tuple[tuple[str, RealRun], ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was compared, and what was not, of each model."""
+        return tuple(f"{name}: {note}" for name, run in self.runs for note in run.notes)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Warnings of each model."""
+        return tuple(f"{name}: {doubt}" for name, run in self.runs for doubt in run.doubts)
+
+    def applied_to(self, verdict: Verdict) -> Verdict:
+        """``verdict``, failed by the first model that fails in the interpreter."""
+        for name, run in self.runs:
+            found = run.applied_to(verdict)
+            if found is not verdict:
+                return replace(found, headline=f"{name}: {found.headline}")
         return verdict
 
 

@@ -34,6 +34,7 @@ from pytest_tinybudget.runtimes.firmware import Firmware
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.gate.cross_check import GroupRun
     from pytest_tinybudget.gate.cross_check import RealRun
 
 
@@ -107,13 +108,13 @@ def judged(
     found: Measurement,
     rules: Rules,
     *,
-    run: RealRun | None = None,
+    run: RealRun | GroupRun | None = None,
     details: bool = False,
 ) -> PairResult:
     """The result of ``pair`` as measured: verdict and figures, without growth and advice.
 
-    ``run`` is what the real interpreter made of the model. Without ``details``, figures of an
-    inference that nothing limits are left out.
+    ``run`` is what the real interpreter made of the model, or of each of a group. Without
+    ``details``, figures of an inference that nothing limits are left out.
 
     Raises:
         TinybudgetError: what is declared of a limit or a figure cannot be held against the pair.

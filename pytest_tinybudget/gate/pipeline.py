@@ -48,11 +48,13 @@ if TYPE_CHECKING:
     from pytest_tinybudget.accelerators import Accelerated
     from pytest_tinybudget.convert.converter import Converted
     from pytest_tinybudget.declaration import DeclaredModel
+    from pytest_tinybudget.gate.cross_check import GroupRun
     from pytest_tinybudget.gate.cross_check import RealRun
     from pytest_tinybudget.graph.model import Model
 
 
 _LONGEST_NAME = 60
+_NOT_RUN = "verify: not run, because TFLM's interpreter has no kernel for the board's accelerator"
 
 
 class Gate(Struct, frozen=True, eq=False):
@@ -123,6 +125,8 @@ class Gate(Struct, frozen=True, eq=False):
         if run is not None:
             result = warned(result, run.doubts)
             result = replace(result, notes=(*result.notes, *run.notes))
+        elif self.rules.verify:
+            result = replace(result, notes=(*result.notes, _NOT_RUN))
         if self.rules.waste:
             from pytest_tinybudget.gate.waste import with_waste
 
@@ -167,17 +171,26 @@ class Gate(Struct, frozen=True, eq=False):
             return replace(result, reasons=(*result.reasons, *lines))
         return replace(result, notes=(*result.notes, *lines))
 
-    def _real_run(self, pair: Pair | GroupPair, found: Measurement) -> RealRun | None:
-        """Run the model in the real interpreter, if ``verify`` is set; groups are not run.
+    def _real_run(self, pair: Pair | GroupPair, found: Measurement) -> RealRun | GroupRun | None:
+        """Run the model, or each of a group, in the real interpreter, if ``verify`` is set.
 
-        One that runs is held to its float source as well.
+        What an accelerator computes is not run.
         """
-        if not self.rules.verify or found.accelerated or len(found.models) > 1:
+        if not self.rules.verify or found.accelerated:
             return None
+        from pytest_tinybudget.gate.cross_check import GroupRun
+
+        runs = tuple(
+            (declared.name, self._run_of(declared, model))
+            for declared, model in zip(pair.models, found.models, strict=True)
+        )
+        return runs[0][1] if isinstance(pair, Pair) else GroupRun(runs)
+
+    def _run_of(self, declared: DeclaredModel, model: Model) -> RealRun:
+        """The run of one model. One that runs is held to its float source as well."""
         from pytest_tinybudget.evaluation.against_float import compare_with_float
         from pytest_tinybudget.gate.cross_check import cross_check
 
-        (model,), (declared,) = found.models, pair.models
         run = self.workspace.once(model, "real run", lambda: cross_check(model))
         if run.failure:
             return run
