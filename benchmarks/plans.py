@@ -3,7 +3,9 @@
 Each Keras model is planned from its ``config.json`` and converted by TensorFlow with weights that
 are not zero. It compares the operators, the arena to the byte on four boards, and the file's size
 after stripping; prints a table and what is not planned, and fails on a difference. With
-``--keep DIR`` a second run converts nothing again. Needs the extra ``[tensorflow]``.
+``--keep DIR`` a second run converts nothing again. ``--interpreter 40`` also runs so many converted
+files in TFLM's own interpreter, and holds the plan's arena on x86-64 to what that takes. Needs the
+extra ``[tensorflow]``, and then ``[verify]``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.gate.cross_check import cross_check
 from pytest_tinybudget.gate.shrunken import firmwares_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
@@ -32,6 +36,7 @@ from pytest_tinybudget.planning.keras_config import network_of
 from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.planning.plan import planned_model
+from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.shrinking.strip import strip
 
 
@@ -604,8 +609,11 @@ class Converter:
 class Comparison:
     """Counts what is equal, and prints what is not."""
 
-    def __init__(self, numbers: Numbers, *, verbose: bool) -> None:
+    def __init__(self, numbers: Numbers, *, verbose: bool, runs: int = 0) -> None:
         self.numbers, self.verbose = numbers, verbose
+        #: How many more files are run in TFLM's interpreter.
+        self.runs = runs
+        self.run = self.refused = 0
         boards = [find_board(each) for each in BOARDS]
         self.firmwares = firmwares_of(boards)
         self.equal = self.different = self.smaller = 0
@@ -651,6 +659,8 @@ class Comparison:
         saved = planned.bytes - converted.bytes
         if not 0 <= saved <= shared_bytes(converted):
             problems.append(f"file {planned.bytes} instead of {converted.bytes}")
+        if self.runs and not problems:
+            problems += self.interpreted(planned, converted)
         self.equal += not problems
         self.smaller += bool(saved) and not problems
         self.different += bool(problems)
@@ -673,9 +683,25 @@ class Comparison:
             f"\n{self.numbers}: equal {self.equal} (of these {self.smaller} a little smaller by "
             f"constants that happen to be equal), different {self.different}"
         )
+        if self.run or self.refused:
+            print(f"in TFLM's interpreter: equal {self.run}, refused as planned {self.refused}")
         print(f"not converted {len(self.failed)}, not planned {len(self.unplanned)}:")
         for line in [*self.failed, *self.unplanned]:
             print(f"  {line}")
+
+    def interpreted(self, planned: Model, converted: Model) -> list[str]:
+        """What differs between the plan's arena and what TFLM's interpreter gives the file."""
+        self.runs -= 1
+        arena = simulate(planned, RUNTIMES["x86_64_ref"]).arena
+        real = cross_check(converted)
+        if real.failure or arena is None:
+            self.refused += 1
+            same = bool(real.failure) == (arena is None)
+            return [] if same else [f"TFLM's interpreter: {real.failure or 'runs it'}"]
+        self.run += 1
+        if real.head == arena.head:
+            return []
+        return [f"a head of {arena.head} instead of {real.head} in TFLM's interpreter"]
 
     def arenas(self, model: Model) -> list[int]:
         """The arena on each board, 0 where TFLM refuses the model."""
@@ -772,12 +798,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=[], help="names of models")
     parser.add_argument("--numbers", choices=("int8", "int16", "float"), default="int8")
     parser.add_argument("--keep", type=Path, help="folder of configs and conversions made before")
+    parser.add_argument("--interpreter", type=int, default=0, help="so many run in TFLM's as well")
     parser.add_argument("--verbose", action="store_true", help="show what differs")
     given = parser.parse_args(arguments)
     if given.keep:
         given.keep.mkdir(parents=True, exist_ok=True)
     kept = Kept(given.keep, given.numbers)
-    comparison = Comparison(given.numbers, verbose=given.verbose)
+    comparison = Comparison(given.numbers, verbose=given.verbose, runs=given.interpreter)
     print(f"{'model':24} ops  stripped {' '.join(each[:7].rjust(7) for each in BOARDS)}   plan")
     seeds = range(given.seed, given.seed + given.random)
     for name in kept.names(given.only, seeds):
