@@ -203,9 +203,18 @@ class Emitter:
     """Makes the subgraph of ordered nodes."""
 
     def __init__(
-        self, nodes: Sequence[Node], inputs: Sequence[Value], numbers: Numbers, per_channel: bool
+        self,
+        nodes: Sequence[Node],
+        inputs: Sequence[Value],
+        numbers: Numbers,
+        per_channel: bool,
+        *,
+        traced: bool = False,
     ) -> None:
         self.nodes, self.inputs, self.numbers = nodes, inputs, numbers
+        #: Whether litert-quantizer writes the file: what flows has no buffers then, and operators
+        #: have the versions of the float file.
+        self.traced = traced
         self.types, self.per_channel = _TYPES[numbers], per_channel
         self.tensors: list[Tensor] = []
         self.indices: dict[int, int] = {}
@@ -214,7 +223,7 @@ class Emitter:
         self.contents: dict[tuple[Any, ...], int] = {}
         #: Scale and zero point of what is computed, by value.
         self.scales: dict[int, tuple[float, int]] = {}
-        self.buffers = 0
+        self.buffers = 1 if traced else 0  # the quantizer leaves an empty one
 
     def subgraph(self, outputs: Sequence[Value], name: str) -> Subgraph:
         """The graph: inputs, constants, then results in order."""
@@ -262,7 +271,7 @@ class Emitter:
         variable: bool = False,
         buffer: int | None = None,
     ) -> int:
-        self.buffers += 1
+        self.buffers += buffer != 0 or variable or not self.traced
         tensor = Tensor(
             index=len(self.tensors),
             name=name,
@@ -286,7 +295,13 @@ class Emitter:
         quantization = self._scaled(scale[0], zero_point=scale[1])
         if kind:
             quantization = Quantization()
-        index = self._add(name, kind or self.types.flowing, value.shape, quantization)
+        index = self._add(
+            name,
+            kind or self.types.flowing,
+            value.shape,
+            quantization,
+            buffer=0 if self.traced else None,
+        )
         self.indices[id(value)] = index
         return index
 
@@ -397,7 +412,7 @@ class Emitter:
             return 4
         if node.op == "TRANSPOSE_CONV" and len(node.inputs) == _UNBIASED:
             return 2
-        if self.numbers == "float":
+        if self.numbers == "float" or self.traced:
             dilated = max(node.options.get(key, 1) for key in _DILATIONS) > 1
             if node.op == "DEPTHWISE_CONV_2D" and dilated:
                 return 2

@@ -370,7 +370,7 @@ def _pool1d(op: str) -> Callable[[Lowering, Sequence[Value]], Value]:
 def _global_pool(op: str, rank: int) -> Callable[[Lowering, Sequence[Value]], Value]:
     def build(low: Lowering, given: Sequence[Value]) -> Value:
         value = low.image(given) if rank == 4 else low.steps(given)
-        axes = tuple(range(1, rank - 1))
+        axes = low.layer.shape or tuple(range(1, rank - 1))
         ones = (1,) * len(axes) if low.layer.keep_dims else ()
         shape = (1, *ones, value.shape[-1])
         axis = Const("ints", (2,) if rank == 4 else (), values=axes)

@@ -106,7 +106,8 @@ class Layer(Struct, frozen=True):
         bias: Whether it has a bias.
         multiplier: Outputs a channel of a separable convolution's first part.
         axis: The axis of ``concatenate``, batch included.
-        shape: The target of ``reshape``, without batch, or the order of ``permute``, from 1.
+        shape: The target of ``reshape``, without batch, the order of ``permute``, from 1, or that
+            in which a global pool names its dimensions.
         amount: Bytes before and after each direction of paddings and croppings, or how many times
             ``upsampling`` repeats, a number a direction.
         alpha: The slope of ``leaky_relu``.
@@ -157,6 +158,7 @@ class Network(Struct, frozen=True):
         scope: The model's name, which decides between layers that could come in either order.
         flattens: Whether a dense layer takes an image as one row of numbers; else it goes over
             the last dimension, as in Keras.
+        traced: Whether litert-torch makes it, which keeps the order of the layers and no names.
     """
 
     inputs: tuple[tuple[str, tuple[int, ...]], ...]
@@ -166,6 +168,7 @@ class Network(Struct, frozen=True):
     per_channel_dense: bool = True
     scope: str = "functional"
     flattens: bool = False
+    traced: bool = False
 
 
 class LayerList(Struct, frozen=True):

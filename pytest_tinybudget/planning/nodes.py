@@ -91,9 +91,7 @@ def ordered(nodes: list[Node], inputs: Sequence[Value]) -> list[Node]:
     ``GetReversePostOrder`` with a comparator of names).
     """
     if _is_chain(nodes, inputs):
-        for place, node in enumerate(nodes):
-            node.place = place
-        return list(nodes)
+        return as_written(nodes, inputs)
     users: dict[int, list[Node]] = {}
     roots: list[tuple[str, list[Node]]] = []
     for node in nodes:
@@ -127,6 +125,14 @@ def ordered(nodes: list[Node], inputs: Sequence[Value]) -> list[Node]:
         if node.host is not None:
             node.place = node.host.place - 0.5 + number / (2 * len(nodes) + 1)
     return sorted(left, key=lambda each: each.place)
+
+
+def as_written(nodes: list[Node], inputs: Sequence[Value]) -> list[Node]:
+    """``nodes`` in the order in which they were added, whatever their ``inputs``."""
+    del inputs
+    for place, node in enumerate(nodes):
+        node.place = place
+    return list(nodes)
 
 
 def _is_chain(nodes: list[Node], inputs: Sequence[Value]) -> bool:

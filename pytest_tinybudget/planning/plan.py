@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Iterable
 
 from pytest_tinybudget.graph.kinds import KINDS
 from pytest_tinybudget.graph.kinds import kinds_of
@@ -16,7 +17,10 @@ from pytest_tinybudget.planning.kinds import kinds_in
 from pytest_tinybudget.planning.lowering import Lowering
 from pytest_tinybudget.planning.network import LayerList
 from pytest_tinybudget.planning.network import Network
+from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.nodes import Const
+from pytest_tinybudget.planning.nodes import Node
+from pytest_tinybudget.planning.nodes import as_written
 from pytest_tinybudget.planning.nodes import ordered
 from pytest_tinybudget.planning.passes import simplified
 
@@ -77,14 +81,21 @@ def planned_model(
         ModelError: a layer does not fit the shape that it is given.
     """
     network = planned.network if isinstance(planned, LayerList) else planned
+    if network.traced and network.numbers != "int8":
+        raise NotPlannedError(f"{name}: not planned: a PyTorch program as {network.numbers}")
     low = Lowering(network, name)
     outputs = low.outputs
-    nodes = simplified(ordered(low.nodes, low.inputs), outputs)
+    in_order = as_written if network.traced else ordered
+    nodes = simplified(in_order(low.nodes, low.inputs), outputs)
     nodes = quantized(nodes, low.inputs, network.numbers, name)
     with_biases(nodes, network.numbers)
+    if network.traced:
+        _keep_dimensions(nodes)
     for number in unbiased:
         nodes[number].inputs[-1] = None
-    emitter = Emitter(nodes, low.inputs, network.numbers, network.per_channel_dense)
+    emitter = Emitter(
+        nodes, low.inputs, network.numbers, network.per_channel_dense, traced=network.traced
+    )
     graph = emitter.subgraph(outputs, name)
     if not graph.operators:
         raise low.fail("nothing is left to compute")
@@ -96,6 +107,13 @@ def planned_model(
     )
     model.derived[KINDS] = kinds_in(graph, zeros(1).obj)
     return model
+
+
+def _keep_dimensions(nodes: Iterable[Node]) -> None:
+    """Dense layers as litert-torch writes them."""
+    for node in nodes:
+        if node.op == "FULLY_CONNECTED":
+            node.options["keep_num_dims"] = True
 
 
 def model_of(planned: Network | LayerList, name: str) -> bytes:
