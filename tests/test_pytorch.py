@@ -349,3 +349,35 @@ def test_a_module_that_cannot_be_exported_says_why():
 def test_example_inputs_are_for_modules_alone(tmp_path: Path):
     with pytest.raises(TinybudgetError, match=r"example_inputs is for a torch.nn.Module, not"):
         pytest_tinybudget.check(tmp_path / "kws.tflite", board=BOARD, example_inputs=(1,))
+
+
+@needs_torch
+def test_a_module_is_planned_without_a_conversion_and_held_to_one_where_there_is_data():
+    module, example = vision(1), (torch.zeros(1, 3, 12, 10),)
+
+    planned = pytest_tinybudget.check(module, board=BOARD, example_inputs=example, plan=True)
+    assert planned.model == "Sequential"
+    assert planned.warnings[-1] == (
+        "planned, not converted: flash and arena are those of the converted file, which has no "
+        "names"
+    )
+    converted = pytest_tinybudget.check(
+        module, board=BOARD, example_inputs=example, plan=True, representative_data="random"
+    )
+    assert any(each.startswith("plan: equal to the conversion") for each in converted.notes)
+    assert planned.footprint is not None
+    assert converted.footprint is not None
+    assert planned.footprint.arena == converted.footprint.arena
+    assert planned.model_bytes == converted.model_bytes
+
+
+@needs_torch
+def test_a_module_that_is_not_planned_says_why():
+    with pytest.raises(TinybudgetError) as caught:
+        pytest_tinybudget.check(
+            nn.Sequential(nn.Linear(4, 4), nn.GELU()).eval(),
+            board=BOARD,
+            example_inputs=torch.zeros(1, 4),
+            plan=True,
+        )
+    assert caught.value.details[-1] == "nor is it planned: layer 1: not planned: aten.gelu.default"

@@ -16,6 +16,7 @@ from os import PathLike
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
+from typing import Any
 from typing import Protocol
 from typing import TypeAlias
 from typing import cast
@@ -60,24 +61,30 @@ Data: TypeAlias = "str | PathLike[str] | NDArray[np.generic] | Mapping[str, NDAr
 
 @contextmanager
 def on_disk(
-    model: Source, data: Data | None, example_inputs: object = None
+    model: Source, data: Data | None, example_inputs: object = None, *, plan: bool = False
 ) -> Iterator[tuple[Path, str | None]]:
     """The path of ``model``, and ``data`` as a declaration has it. Both exist until the block ends.
 
-    A ``torch.nn.Module`` is exported as it runs on ``example_inputs``, tensors with batch 1.
+    A ``torch.nn.Module`` is exported as it runs on ``example_inputs``, tensors with batch 1; with
+    ``plan`` what its layers tell lies beside it.
 
     Raises:
         TinybudgetError: neither a path nor a model that can be saved.
     """
     is_there = isinstance(model, (str, PathLike)) and isinstance(data, (str, PathLike, NoneType))
     with nullcontext(Path()) if is_there else temporary_folder() as folder:
-        yield _path_of(model, folder, example_inputs), _declared(data, folder)
+        yield _path_of(model, folder, example_inputs, plan=plan), _declared(data, folder)
 
 
-def _path_of(model: Source, folder: Path, example_inputs: object) -> Path:
+def is_torch_module(model: object) -> bool:
+    """Whether ``model`` is a ``torch.nn.Module``."""
     torch = sys.modules.get("torch")  # who has a module of it has imported it
-    if torch is not None and isinstance(model, torch.nn.Module):
-        return _exported(model, folder, example_inputs)
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def _path_of(model: Source, folder: Path, example_inputs: object, *, plan: bool) -> Path:
+    if is_torch_module(model):
+        return _saved(cast("TorchModule", model), folder, example_inputs, plan=plan)
     if example_inputs is not None:
         raise TinybudgetError(
             f"example_inputs is for a torch.nn.Module, not {type(model).__name__}"
@@ -101,8 +108,33 @@ def _path_of(model: Source, folder: Path, example_inputs: object) -> Path:
     return path
 
 
-def _exported(module: TorchModule, folder: Path, example_inputs: object) -> Path:
-    """The module as ``torch.export`` writes it; it is in the mode of use meanwhile.
+def _saved(module: TorchModule, folder: Path, example_inputs: object, *, plan: bool) -> Path:
+    """The module's program in a file of ``torch.export``, and its plan beside it."""
+    import torch
+
+    program = exported(module, example_inputs)
+    path = folder / f"{type(module).__name__}.pt2"
+    try:
+        torch.export.save(program, path)
+    except Exception as error:  # torch raises any exception
+        raise _not_exported(module, error) from error
+    if plan:
+        from pytest_tinybudget.planning.beside import write_beside
+
+        write_beside(path, program)
+    return path
+
+
+def _not_exported(module: TorchModule, error: Exception) -> TinybudgetError:
+    said = printable(next(iter(str(error).strip().splitlines()), ""), limit=300)
+    name = type(module).__name__
+    return TinybudgetError(
+        f"{name} cannot be exported: {type(error).__name__}: {said}", code="TB400"
+    )
+
+
+def exported(module: TorchModule, example_inputs: object) -> Any:
+    """The module as a program of ``torch.export``; it is in the mode of use meanwhile.
 
     Raises:
         TinybudgetError: ``example_inputs`` are missing, or it cannot be exported.
@@ -116,23 +148,15 @@ def _exported(module: TorchModule, folder: Path, example_inputs: object) -> Path
             "input, such as (torch.zeros(1, 3, 96, 96),)"
         )
     inputs = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else example_inputs
-    path = folder / f"{name}.pt2"
     modes = [(each, each.training) for each in module.modules()]
     module.eval()
     try:
-        torch.export.save(
-            torch.export.export(module, tuple(cast("Sequence[object]", inputs))), path
-        )
+        return torch.export.export(module, tuple(cast("Sequence[object]", inputs)))
     except Exception as error:  # torch raises any exception
-        said = next(iter(str(error).strip().splitlines()), "")
-        raise TinybudgetError(
-            f"{name} cannot be exported: {type(error).__name__}: {printable(said, limit=300)}",
-            code="TB400",
-        ) from error
+        raise _not_exported(module, error) from error
     finally:
         for each, was_training in modes:
             each.training = was_training
-    return path
 
 
 def _declared(data: Data | None, folder: Path) -> str | None:

@@ -28,6 +28,7 @@ from pytest_tinybudget.declaration.shrunken import with_firmwares
 
 if TYPE_CHECKING:
     from pytest_tinybudget.convert.live import Source
+    from pytest_tinybudget.convert.live import TorchModule
     from pytest_tinybudget.planning.network import LayerList
     from pytest_tinybudget.planning.network import Network
 
@@ -51,7 +52,7 @@ def pair_with(
     """
     from pytest_tinybudget.convert.live import on_disk
 
-    pair = _planned(model, board, settings, folder, input_shape)
+    pair = _planned(model, board, settings, folder, example_inputs, input_shape)
     if pair is not None:
         yield pair
         return
@@ -61,7 +62,8 @@ def pair_with(
         raise TinybudgetError(
             'activations = "float" is for layers and plans: a conversion makes int8 or int16'
         )
-    with on_disk(model, settings.get("representative_data"), example_inputs) as (path, data):
+    data, plan = settings.get("representative_data"), settings.get("plan", False)
+    with on_disk(model, data, example_inputs, plan=plan) as (path, data):
         given: Settings = {**settings, "representative_data": data}
         yield pair_of(folder / path, board=board, root=folder.absolute(), settings=given)
 
@@ -71,10 +73,10 @@ def _planned(
     board: str | Board,
     settings: Settings | MeasuredSettings,
     folder: Path,
+    example_inputs: object,
     input_shape: Sequence[int] | None,
 ) -> Pair | None:
     """The pair of a model that is given as layers, or planned as it is; ``None`` for others."""
-    from pytest_tinybudget.planning.live import live_network
     from pytest_tinybudget.planning.network import NotPlannedError
     from pytest_tinybudget.planning.tuples import is_layer_list
     from pytest_tinybudget.planning.tuples import layer_list
@@ -84,20 +86,44 @@ def _planned(
         network = layer_list(cast("Sequence[object]", model), input_shape)
     elif settings.get("plan") and settings.get("representative_data") is None:
         with suppress(NotPlannedError):  # it is converted, or that says so
-            shapes = settings.get("input_shapes") or {}
-            network = live_network(model, [(name, tuple(each)) for name, each in shapes.items()])
+            network = _live(model, settings, example_inputs)
     if network is None:
         return None
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", getattr(model, "name", "")) or "model"
+    from pytest_tinybudget.convert.live import is_torch_module
+
+    called = type(model).__name__ if is_torch_module(model) else getattr(model, "name", "")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", called) or "model"
     given = cast("Settings", settings)
     pair = pair_of(folder / name, board=board, root=folder.absolute(), settings=given)
     own = pair.model.conversion
     network = replace(
         network,
         numbers=settings.get("activations", "int8"),
-        per_channel_dense=own.scales_per_channel,
+        # The quantizer of PyTorch's programs has no such setting.
+        per_channel_dense=own.scales_per_channel or is_torch_module(model),
     )
     return replace(pair, model=replace(pair.model, planned=network))
+
+
+def _live(
+    model: Source, settings: Settings | MeasuredSettings, example_inputs: object
+) -> Network | None:
+    """The network of a live model; ``None`` of what is none.
+
+    Raises:
+        NotPlannedError: a layer's conversion is not known.
+    """
+    from pytest_tinybudget.convert.live import exported
+    from pytest_tinybudget.convert.live import is_torch_module
+
+    if is_torch_module(model):
+        from pytest_tinybudget.planning.torch_graph import exported_network
+
+        return exported_network(exported(cast("TorchModule", model), example_inputs))
+    from pytest_tinybudget.planning.live import live_network
+
+    shapes = settings.get("input_shapes") or {}
+    return live_network(model, [(name, tuple(each)) for name, each in shapes.items()])
 
 
 def pair_of(

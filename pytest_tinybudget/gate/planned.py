@@ -76,7 +76,11 @@ def with_group_plans(
     if not planned:
         return result
     text = f"planned, not converted: {', '.join(declared.name for declared, _ in planned)}"
-    more = sum(bytes_of_names(model) for each, model in planned if not each.conversion.strip)
+    more = sum(
+        bytes_of_names(model)
+        for each, model in planned
+        if not (each.conversion.strip or _is_traced(each))
+    )
     if more:
         text += (
             f"; names in the trained files may take up to {format_size(more)} more flash"
@@ -140,7 +144,9 @@ def _of_plan(declared: DeclaredModel, model: Model, result: PairResult) -> Itera
     from pytest_tinybudget.planning.bounds import bytes_of_names
 
     how = "counted from a layer list" if _is_layer_list(declared) else "planned, not converted"
-    if declared.conversion.strip:
+    if _is_traced(declared):
+        yield f"{how}: flash and arena are those of the converted file, which has no names"
+    elif declared.conversion.strip:
         yield f"{how}: flash and arena are those of the file that strip = true leaves"
     else:
         more = bytes_of_names(model)
@@ -150,6 +156,14 @@ def _of_plan(declared: DeclaredModel, model: Model, result: PairResult) -> Itera
         )
     if declared.shrink is not None:
         yield "shrink: not done for a plan, whose weights are not known"
+
+
+def _is_traced(declared: DeclaredModel) -> bool:
+    """Whether it is a PyTorch module."""
+    from pytest_tinybudget.planning.network import Network
+
+    planned = declared.planned
+    return isinstance(planned, Network) and planned.traced
 
 
 def _is_layer_list(declared: DeclaredModel) -> bool:

@@ -1,8 +1,8 @@
 """A PyTorch module as a network, read from the graph of ``torch.export``: nothing is converted.
 
-Its layers are those that litert-torch makes, channels last, in the order of the program. What it does
-with a node, or with an argument of it, that is not here is a ``NotPlannedError``: such a model has
-to be converted. ``benchmarks/torch_plans.py`` holds plans to its conversions.
+Its layers are those that litert-torch makes, channels last, in the order of the program. A node, or
+an argument of it, that is not here is a ``NotPlannedError``: such a model has to be converted.
+``benchmarks/torch_plans.py`` holds plans to conversions.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ def _flatten(reader: _Reader, node: Any, given: _Arguments) -> None:
 def _linear(reader: _Reader, node: Any, given: _Arguments) -> None:
     if len(reader.shape(given[0])) != _VECTOR:
         raise reader.fail(node, "a Linear over the last of four dimensions")
-    units = tuple(given[1].meta["val"].shape)[0]
+    units = given[1].meta["val"].shape[0]
     reader.add(node, Layer("dense", size=units, bias=given[2] is not None), given[0])
 
 

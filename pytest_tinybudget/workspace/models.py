@@ -232,10 +232,13 @@ class Models(Struct, eq=False):
         from pytest_tinybudget.graph.tflite import read_model
 
         if declared.planned is not None:
+            from pytest_tinybudget.planning import Network
             from pytest_tinybudget.planning import planned_model
 
-            planned = planned_model(declared.planned, declared.name, named=True)
-            return self._ready(declared, planned)
+            network = declared.planned
+            is_file = not (isinstance(network, Network) and network.traced)
+            planned = planned_model(network, declared.name, named=is_file)
+            return self._stripped_model(declared, planned)
         plan = self.plan(declared)
         if plan is not None and plan.model is not None and self.is_planned(declared):
             return plan.model
@@ -253,7 +256,11 @@ class Models(Struct, eq=False):
         """``model`` at its declared shapes, stripped where that is declared."""
         from pytest_tinybudget.graph.closing import closed
 
-        model = closed(model, dict(declared.conversion.input_shapes))
+        closed_model = closed(model, dict(declared.conversion.input_shapes))
+        return self._stripped_model(declared, closed_model)
+
+    def _stripped_model(self, declared: DeclaredModel, model: Model) -> Model:
+        """``model``, stripped where that is declared."""
         if not declared.conversion.strip:
             return model
         from pytest_tinybudget.shrinking.strip import strip

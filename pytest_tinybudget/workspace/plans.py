@@ -1,4 +1,4 @@
-"""A ``.keras`` file as the model that its conversion would make, from its layers alone."""
+"""A source as the model that its conversion would make, from its layers alone."""
 
 from __future__ import annotations
 
@@ -31,20 +31,36 @@ class Plan(Struct, frozen=True):
 def plan_of(source: Path, name: str, settings: Conversion) -> Plan:
     """The plan of the file ``source``; it has the names of layers where nothing is stripped."""
     from pytest_tinybudget.planning import planned_model
-    from pytest_tinybudget.planning.keras_config import read_keras
 
-    if kind_of(source) != "keras":
-        return Plan(None, why_not=f"{source.name}: only a .keras file tells its layers")
     try:
-        network = read_keras(
-            source,
-            settings.activations,
-            per_channel_dense=settings.scales_per_channel,
-            input_shapes=settings.input_shapes,
-        )
-        return Plan(planned_model(network, name, named=not settings.strip), network)
+        network = _network_of(source, settings)
+        if network is None:
+            return Plan(None, why_not=f"{source.name}: only a .keras file tells its layers")
+        named = not (settings.strip or network.traced)
+        return Plan(planned_model(network, name, named=named), network)
     except ModelError as error:  # not known, or a layer that Keras would refuse
         return Plan(None, why_not=error.message)
+
+
+def _network_of(source: Path, settings: Conversion) -> Network | None:
+    kind = kind_of(source)
+    if kind == "torch":
+        from msgspec.structs import replace
+
+        from pytest_tinybudget.planning.beside import read_beside
+
+        network = read_beside(source)
+        return None if network is None else replace(network, numbers=settings.activations)
+    if kind != "keras":
+        return None
+    from pytest_tinybudget.planning.keras_config import read_keras
+
+    return read_keras(
+        source,
+        settings.activations,
+        per_channel_dense=settings.scales_per_channel,
+        input_shapes=settings.input_shapes,
+    )
 
 
 def why_not_converted(declared: DeclaredModel) -> str:

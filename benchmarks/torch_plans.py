@@ -1,0 +1,169 @@
+"""Plans of PyTorch modules held to conversions: ``python benchmarks/torch_plans.py [NAME …]``.
+
+Each module of ``torch_models.py``, and small ones for single layers, is planned from the graph of
+``torch.export`` and converted by litert-torch and the quantizer. It compares operators, all
+tensors, the arena on four boards and the file's size, lists what is not planned, and fails on a
+difference. ``--keep DIR`` keeps the conversions for the next time. Needs the extra ``[pytorch]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_models
+from plans import BOARDS
+from plans import shapes
+from torch import nn
+
+from pytest_tinybudget.boards import find_board
+from pytest_tinybudget.convert.converter import Converter
+from pytest_tinybudget.convert.converter import Request
+from pytest_tinybudget.convert.errors import ConversionError
+from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.gate.shrunken import firmwares_of
+from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.plan import planned_model
+from pytest_tinybudget.planning.torch_graph import exported_network
+
+
+class _Two(nn.Module):
+    """Two branches of an image and what joins them."""
+
+    def __init__(self, join: Callable[[Any, Any], Any], *, other: int = 8) -> None:
+        super().__init__()
+        self.start = nn.Conv2d(3, 8, 3, padding=1)
+        self.one, self.two = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, other, 1)
+        self.join = join
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """What the branches give, joined."""
+        maps = torch.relu(self.start(image))
+        return self.join(self.one(maps), torch.relu(self.two(maps)))
+
+
+IMAGE, ROW = (1, 3, 12, 10), (1, 24)
+SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "bare": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU6()), IMAGE),
+    "row": (lambda: nn.Sequential(nn.Linear(24, 8, bias=False), nn.Linear(8, 4)), ROW),
+    "rows": (lambda: nn.Sequential(nn.Linear(24, 8), nn.Linear(8, 4), nn.Tanh()), ROW),
+    "flat": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(80, 5)
+        ),
+        IMAGE,
+    ),
+    "averaged": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, (3, 1), padding=(1, 0)), nn.AvgPool2d(2), nn.Dropout(), nn.ReLU(),
+            nn.Conv2d(4, 6, 3, dilation=2),
+        ),
+        IMAGE,
+    ),
+    "normed": (
+        lambda: nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
+        IMAGE,
+    ),
+    "wide": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 6, 3, groups=3, padding=1), nn.Hardtanh(0, 6), nn.Conv2d(6, 4, 1),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3), nn.Softmax(1),
+        ),
+        IMAGE,
+    ),
+    "added": (lambda: _Two(lambda one, two: torch.relu(one + two)), IMAGE),
+    "multiplied": (lambda: _Two(lambda one, two: one * two - two), IMAGE),
+    "joined": (lambda: _Two(lambda one, two: torch.cat([one, two], 1), other=4), IMAGE),
+}  # fmt: skip
+
+
+def made(name: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """A module in evaluation mode, and an example of its inputs."""
+    if name in torch_models.MODELS:
+        return torch_models.made(name)
+    torch.manual_seed(0)
+    build, shape = SMALL[name]
+    module = build()
+    for each in module.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            each.running_mean.normal_()
+    return module.eval(), (torch.randn(shape),)
+
+
+def arenas(model: Model) -> list[int]:
+    """The arena on each board, 0 where TFLM refuses the model."""
+    firmwares = firmwares_of([find_board(each) for each in BOARDS])
+    footprints = (measure(model, firmwares[each]) for each in BOARDS)
+    return [each.arena.required if each.arena else 0 for each in footprints]
+
+
+def operators(model: Model) -> list[str]:
+    """Names with fused activations, in order."""
+    return [
+        f"{each.name}:{each.options.get('fused_activation_function', '')}"
+        for each in model.main.operators
+    ]
+
+
+def differences(planned: Model, converted: Model) -> list[str]:
+    """What is not equal, in words."""
+    found = []
+    for what, of in (
+        ("operators", operators), ("tensors", lambda each: sorted(shapes(each))),
+        ("arena", arenas), ("file", lambda each: each.bytes),
+    ):  # fmt: skip
+        ours, theirs = of(planned), of(converted)
+        if ours != theirs:
+            found.append(f"{what} {ours} instead of {theirs}")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare all; 1 where anything is different."""
+    names = [*torch_models.MODELS, *SMALL]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*names, []], help="all without")
+    parser.add_argument("--keep", type=Path, help="folder of conversions made before")
+    given = parser.parse_args(arguments)
+    equal = different = 0
+    converter = Converter(None)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in given.names or names:
+            module, example = made(name)
+            program = torch.export.export(module, example)
+            try:
+                planned = planned_model(exported_network(program), name)
+            except NotPlannedError as error:
+                print(f"{name:16} {error.message}", flush=True)
+                continue
+            path = folder / f"{name}.tflite"
+            if not path.exists():
+                torch.export.save(program, folder / f"{name}.pt2")
+                settings = Conversion(folder, representative_data="random")
+                try:
+                    made_file = converter.convert(Request(folder / f"{name}.pt2", name, settings))
+                except ConversionError as error:
+                    print(f"{name:16} is not converted: {error.message}", flush=True)
+                    continue
+                path.write_bytes(made_file.content)
+            problems = differences(planned, read_model(path.read_bytes(), name))
+            equal, different = equal + (not problems), different + bool(problems)
+            print(f"{name:16} {'; '.join(problems) or 'equal'}", flush=True)
+    converter.close()
+    print(f"\nequal {equal}, different {different}")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
