@@ -188,6 +188,52 @@ def test_a_dense_layer_between_two_reshapes_takes_an_image() -> None:
     assert names(model) == ["RESHAPE", "CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "RESHAPE"]
 
 
+def flow(*layers: Layer, shape: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
+    """The operators with the shapes of their results, without batch."""
+    main = plan(*layers, shape=shape).main
+    return [(each.name, main.tensors[each.outputs[0]].shape[1:]) for each in main.operators]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_reshape_before_a_dense_layer_comes_behind_it(bias: bool) -> None:
+    dense = Layer("dense", 3, bias=bias, activation="relu")
+    rows = Layer("reshape", shape=(8, 4))
+    conv = Layer("conv2d", 4, kernel=1)
+    first = [("CONV_2D", (4, 2, 4)), ("FULLY_CONNECTED", (4, 2, 3))]
+    pool = Layer("global_average_pool1d")
+    assert flow(conv, rows, dense, pool, shape=(4, 2, 4)) == [
+        *first, ("RESHAPE", (8, 3)), ("MEAN", (3,)),
+    ]  # fmt: skip
+    # What is reshaped again is one reshape, whose number of channels may be another.
+    flat = (Layer("flatten"), Layer("dense", 2))
+    assert flow(conv, rows, dense, *flat, shape=(4, 2, 4)) == [
+        *first, ("RESHAPE", (24,)), ("FULLY_CONNECTED", (2,)),
+    ]  # fmt: skip
+    # A squeeze stays where it is, and so does what changes the number of channels.
+    steps = flow(Layer("conv1d", 4, kernel=1), dense, pool, shape=(8, 4))
+    assert [name for name, _ in steps][:4] == ["RESHAPE", "CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
+    other = flow(conv, Layer("reshape", shape=(4, 8)), dense, pool, shape=(4, 2, 4))
+    assert [name for name, _ in other][:3] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
+
+
+def test_the_reshape_that_comes_behind_a_dense_layer_stays_before_the_next() -> None:
+    layers = [Layer("conv2d", 4, kernel=1), Layer("reshape", shape=(8, 4)), Layer("dense", 3)]
+    layers += [Layer("dense", 2), Layer("global_average_pool1d")]
+    model = plan(*layers, shape=(4, 2, 4))
+    assert names(model) == ["CONV_2D", "FULLY_CONNECTED", "RESHAPE", "FULLY_CONNECTED", "MEAN"]
+    # The first bias has become a part of the second.
+    assert model.main.operators[1].inputs[-1] == -1
+
+
+def test_a_dense_layer_behind_an_upsampling_takes_it_before_it_is_an_image_again() -> None:
+    dense, flat = Layer("dense", 3, activation="relu"), Layer("flatten")
+    found = flow(Layer("upsampling2d", amount=((2, 1),)), dense, flat, shape=(6, 4, 2))
+    assert found == [
+        ("RESHAPE", (6, 1, 4, 2)), ("TILE", (6, 2, 4, 2)), ("RESHAPE", (12, 4, 1, 2)),
+        ("FULLY_CONNECTED", (12, 4, 1, 3)), ("RESHAPE", (144,)),
+    ]  # fmt: skip
+
+
 def test_a_transposed_convolution_without_bias_has_none() -> None:
     (operator,) = plan(Layer("conv2d_transpose", 4, bias=False)).main.operators
     assert (len(operator.inputs), operator.version) == (3, 2)

@@ -122,6 +122,12 @@ def test_branches_stay_in_the_order_of_the_program() -> None:
     assert len(model.main.outputs) == 2
 
 
+def test_an_image_that_is_an_output_has_its_channels_first_again() -> None:
+    made = Program((1, 3, 4, 2))
+    model = made.planned(made.call("relu.default", (1, 3, 4, 2), made.inputs[0]))
+    assert shown(model) == [("RELU", (1, 4, 2, 3)), ("TRANSPOSE", (1, 3, 4, 2))]
+
+
 def unknown(
     target: str, *more: Any, shape: tuple[int, ...] = (1, 2, 4, 4)
 ) -> Callable[[], Program]:
@@ -167,6 +173,14 @@ def test_groups_and_training_are_not_planned() -> None:
     made.call("batch_norm.default", (1, 4, 8, 8), made.inputs[0], made.weights(4), made.weights(4),
               None, None, True)  # fmt: skip
     with pytest.raises(NotPlannedError, match="in training mode"):
+        exported_network(made)
+
+
+def test_a_batch_norm_is_planned_where_it_becomes_part_of_a_layer() -> None:
+    made = Program((1, 4, 8, 8))
+    made.call("batch_norm.default", (1, 4, 8, 8), made.inputs[0], made.weights(4), made.weights(4),
+              None, None, False)  # fmt: skip
+    with pytest.raises(NotPlannedError, match="not right behind a convolution or a Linear"):
         exported_network(made)
 
 

@@ -415,6 +415,7 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
         result = low.add(
             "FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, shape, keep_num_dims=True
         )
+        low.nodes[-1].over_last = True
         if value.shape[-1] == 1:
             low.over_one_channel.add(id(result))
         return result
@@ -422,6 +423,7 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
     flat = low.reshape(value, (rows, value.shape[-1]), f"{prefix}Tensordot/Reshape")
     inputs = [flat, weights, None]
     result = low.add("FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, (rows, units))
+    low.nodes[-1].over_last = True
     return low.reshape(result, shape, f"{prefix}Tensordot", squeeze=True)
 
 
@@ -680,18 +682,18 @@ def _cropping1d(low: Lowering, given: Sequence[Value]) -> Value:
 
 def _repeated(low: Lowering, value: Value, axis: int, count: int, name: str) -> Value:
     """Each entry along an axis ``count`` times, as Keras does it: through a new axis."""
-    if count == 1:
-        return value
     wide = (*value.shape[: axis + 1], 1, *value.shape[axis + 1 :])
     spread = low.reshape(value, wide, f"{name}/ExpandDims")
     times = tuple(count if each == axis + 1 else 1 for each in range(len(wide)))
     shape = (*value.shape[: axis + 1], count, *value.shape[axis + 1 :])
-    tiled = low.add(
-        "TILE",
-        f"{name}/Tile",
-        [spread, Const("ints", (len(times),), values=times)],
-        shape,
-    )
+    tiled = spread
+    if count > 1:
+        tiled = low.add(
+            "TILE",
+            f"{name}/Tile",
+            [spread, Const("ints", (len(times),), values=times)],
+            shape,
+        )
     final = list(value.shape)
     final[axis] *= count
     return low.reshape(tiled, tuple(final), f"{name}/Reshape_1")

@@ -46,6 +46,8 @@ class Node:
         op: Its name in the schema, or ``BIAS`` for what is always a part of another one.
         name: Its name in TensorFlow's graph, which decides its place.
         label: What the layer is called.
+        over_last: Whether it is a dense layer over the last of several dimensions.
+        has_moved: Whether it is a reshape that has come behind a dense layer.
         names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
         bias_is_last: Whether nothing was between its bias and a dense layer when it got it.
         bias_from: The dense or transposed layer before it, whose bias has become a part of its own.
@@ -74,6 +76,8 @@ class Node:
     names: int = 0
     bias_is_last: bool = False
     bias_from: Node | None = None
+    over_last: bool = False
+    has_moved: bool = False
 
     def __post_init__(self) -> None:
         self.names = len(self.name)

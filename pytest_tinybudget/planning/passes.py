@@ -30,6 +30,8 @@ _GIVES_BIAS = frozenset({"FULLY_CONNECTED", "TRANSPOSE_CONV"})
 _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 #: What changes each number by itself (``ReorderElementwiseValueOpAndMoveOp``).
 _MOVED = frozenset({"TANH", "EXP", "LOGISTIC"})
+#: What joins a reshape that has come behind a dense layer, or passes it, before that moves on.
+_FIRST = _MOVED | {"RESHAPE", *_FUSED}
 _OF_TWO = _ARITHMETIC | {"MAXIMUM", "MINIMUM"}
 
 
@@ -94,6 +96,8 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
     graph = _Graph(list(nodes), outputs)
     for node in nodes:
         node.bias_is_last = _is_before_dense(graph, node)
+    for node in nodes:
+        _reshaped_behind(graph, node)
     while _round(graph, _RULES):
         pass
     if any(node.op == "FULLY_CONNECTED" and _is_reshaped(graph, node) for node in graph.nodes):
@@ -277,6 +281,45 @@ def _flat(graph: _Graph, node: Node) -> bool:
     return True
 
 
+def _reshaped_behind(graph: _Graph, node: Node) -> None:
+    """A dense layer over the last dimension takes what a reshape is given, if that has the same.
+
+    The reshape comes behind it. Once for each: those that came behind another one stay.
+    """
+    if not node.over_last:
+        return
+    flat, reshape = None, graph.maker(node)
+    if not node.options.get("keep_num_dims"):
+        flat = reshape
+        reshape = graph.maker(flat) if flat is not None else None
+    if reshape is None or reshape.op != "RESHAPE" or reshape.squeeze or reshape.has_moved:
+        return
+    wide = reshape.inputs[0]
+    assert isinstance(wide, Value)
+    if wide.shape[-1] != reshape.output.shape[-1]:
+        return
+    graph.feed(node, 0, wide)
+    for each in (flat, reshape):
+        unused = each is not None and not graph.users.get(id(each.output))
+        if each is not None and unused and id(each.output) not in graph.outputs:
+            graph.remove(each)
+    shape = (*wide.shape[:-1], node.output.shape[-1])
+    if flat is not None:  # the reshape behind it gives the result its shape
+        node.options["keep_num_dims"] = True
+        node.output.shape = shape
+        (back,) = graph.users[id(node.output)]
+        back.squeeze, back.has_moved = False, True
+        return
+    result, middle = node.output, Value(shape)
+    target = Const("ints", (len(result.shape),), values=result.shape)
+    behind = Node("RESHAPE", reshape.name, [middle, target], result, label=node.label)
+    behind.place, behind.has_moved = node.place + _NEXT, True
+    node.output = middle
+    graph.makers |= {id(middle): node, id(result): behind}
+    graph.users[id(middle)] = [behind]
+    graph.nodes.insert(graph.nodes.index(node) + 1, behind)
+
+
 def _is_reshaped(graph: _Graph, node: Node) -> bool:
     user = graph.only(node)
     return user is not None and user.op == "RESHAPE"
@@ -305,6 +348,9 @@ def _wide(graph: _Graph, node: Node) -> bool:
     if reshape is None or reshape.op != "RESHAPE":
         return False
     if node.output.shape[-1] != before.output.shape[-1]:
+        return False
+    behind = graph.only(node) if node.has_moved else None
+    if behind is not None and behind.op in _FIRST:
         return False
     source = reshape.inputs[0]
     assert isinstance(source, Value)
@@ -353,7 +399,7 @@ def _move_biases(graph: _Graph) -> None:
     """A dense layer's bias goes into that of the dense layer right behind it, the last first."""
     for node in sorted(graph.nodes, key=lambda each: each.place, reverse=True):
         if _moves_bias(graph, node):
-            behind, bias = graph.only(node), node.inputs[-1]
+            behind, bias = _behind(graph, node), node.inputs[-1]
             assert behind is not None
             assert isinstance(bias, Const)
             if not any(op == "BIAS" for op, _, _ in node.folds):  # it has come with the layer
@@ -366,7 +412,7 @@ def _moves_bias(graph: _Graph, node: Node) -> bool:
     """Whether the bias of ``node`` becomes a part of that of the dense layer behind it."""
     if node.op not in _GIVES_BIAS or node.inputs[-1] is None or node.activation != "NONE":
         return False
-    behind = graph.only(node)
+    behind = _behind(graph, node)
     return (
         node.bias_is_last
         and behind is not None
@@ -374,6 +420,12 @@ def _moves_bias(graph: _Graph, node: Node) -> bool:
         and behind.inputs[-1] is not None
         and behind.activation == "NONE"
     )
+
+
+def _behind(graph: _Graph, node: Node) -> Node | None:
+    """The one user of a node's result, where that is a reshape that has come there, its own."""
+    behind = graph.only(node)
+    return graph.only(behind) if behind is not None and behind.has_moved else behind
 
 
 def _constant(node: Node) -> Const | None:

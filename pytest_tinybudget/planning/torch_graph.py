@@ -25,6 +25,8 @@ from pytest_tinybudget.planning.network import NotPlannedError
 _VECTOR, _IMAGE = 2, 4
 #: Of the arguments of ``aten.batch_norm``, the one that says it is in training.
 _TRAINING = 5
+#: What takes a batch norm into its weights.
+_NORMALIZED = ("conv2d.default", "linear.default")
 
 
 def exported_network(program: Any) -> Network:
@@ -39,7 +41,7 @@ def exported_network(program: Any) -> Network:
         if node.op == "call_function":
             reader.call(node)
         elif node.op == "output":
-            outputs = [reader.value(each) for each in _flat(node.args)]
+            outputs = [reader.output(each) for each in _flat(node.args)]
         elif node.op != "placeholder":
             raise reader.fail(node, f"a node of the kind {node.op}")
     if not reader.layers:
@@ -109,6 +111,15 @@ class _Reader:
         name = node.name + part
         self.layers.append(replace(layer, name=name, inputs=given))
         self.names[node.name] = name
+
+    def output(self, node: Any) -> str:
+        """The layer that an output of the program is: an image has its channels first again."""
+        name = self.value(node)
+        if len(self.shape(node)) == _IMAGE:
+            turned = Layer("permute", name=f"{name}_output", inputs=(name,), shape=(3, 1, 2))
+            self.layers.append(turned)
+            return turned.name
+        return name
 
     def flattened(self, node: Any, given: Any) -> bool:
         """Whether ``node`` makes a row of a global pool's result, which then gives that itself."""
@@ -184,6 +195,9 @@ def _batch_norm(reader: _Reader, node: Any, given: _Arguments) -> None:
         raise reader.fail(node, "a batch norm in training mode")
     if given[1] is None or given[2] is None:
         raise reader.fail(node, "a batch norm without weight or bias")
+    before = str(getattr(given[0], "target", "")).removeprefix("aten.")
+    if before not in _NORMALIZED or len(given[0].users) > 1:
+        raise reader.fail(node, "a batch norm that is not right behind a convolution or a Linear")
     reader.add(node, Layer("batch_norm"), given[0])
 
 
