@@ -55,6 +55,8 @@ class Lowering:
         self.scope = ""
         #: Results of dense layers over a single channel.
         self.over_one_channel: set[int] = set()
+        #: Results of upsamplings that leave one direction as it is.
+        self.one_way: set[int] = set()
         #: Constants that several layers have.
         self.shared: dict[str, Const] = {}
         self._counts: dict[str, int] = {}
@@ -405,6 +407,12 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
             )
         return result
     shape = (*value.shape[:-1], units)
+    if id(value) in low.one_way:
+        raise low.unknown("a dense layer behind an upsampling of one direction")
+    before = next((each for each in reversed(low.nodes) if each.output is value), None)
+    reshaped = before is not None and before.op == "RESHAPE" and not before.squeeze
+    if value.shape[-1] == 1 and reshaped:
+        raise low.unknown("a dense layer over a single channel behind a reshape")
     if value.shape[-1] == 1 and (not bias or low.layer.activation in _FUSED_ACTIVATIONS):
         return _scaled(low, value, shape, bias=bias, prefix=prefix)
     if id(value) in low.over_one_channel and bias and low.layer.activation == "none":
@@ -682,18 +690,19 @@ def _cropping1d(low: Lowering, given: Sequence[Value]) -> Value:
 
 def _repeated(low: Lowering, value: Value, axis: int, count: int, name: str) -> Value:
     """Each entry along an axis ``count`` times, as Keras does it: through a new axis."""
+    if count == 1:
+        low.one_way.add(id(value))
+        return value
     wide = (*value.shape[: axis + 1], 1, *value.shape[axis + 1 :])
     spread = low.reshape(value, wide, f"{name}/ExpandDims")
     times = tuple(count if each == axis + 1 else 1 for each in range(len(wide)))
     shape = (*value.shape[: axis + 1], count, *value.shape[axis + 1 :])
-    tiled = spread
-    if count > 1:
-        tiled = low.add(
-            "TILE",
-            f"{name}/Tile",
-            [spread, Const("ints", (len(times),), values=times)],
-            shape,
-        )
+    tiled = low.add(
+        "TILE",
+        f"{name}/Tile",
+        [spread, Const("ints", (len(times),), values=times)],
+        shape,
+    )
     final = list(value.shape)
     final[axis] *= count
     return low.reshape(tiled, tuple(final), f"{name}/Reshape_1")

@@ -48,6 +48,7 @@ class Node:
         label: What the layer is called.
         over_last: Whether it is a dense layer over the last of several dimensions.
         has_moved: Whether it is a reshape that has come behind a dense layer.
+        squeezed: Whether it is a reshape that one with ``squeeze`` became a part of.
         names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
         bias_is_last: Whether nothing was between its bias and a dense layer when it got it.
         bias_from: The dense or transposed layer before it, whose bias has become a part of its own.
@@ -78,6 +79,7 @@ class Node:
     bias_from: Node | None = None
     over_last: bool = False
     has_moved: bool = False
+    squeezed: bool = False
 
     def __post_init__(self) -> None:
         self.names = len(self.name)

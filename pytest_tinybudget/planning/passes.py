@@ -96,9 +96,10 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
     graph = _Graph(list(nodes), outputs)
     for node in nodes:
         node.bias_is_last = _is_before_dense(graph, node)
-    for node in nodes:
-        _reshaped_behind(graph, node)
     while _round(graph, _RULES):
+        pass
+    moved = [rule(graph, each) for each in list(graph.nodes) for rule in (_reshaped_behind, _keeps)]
+    while any(moved) and _round(graph, _RULES):
         pass
     if any(node.op == "FULLY_CONNECTED" and _is_reshaped(graph, node) for node in graph.nodes):
         while _round(graph, _LAST_RULES):
@@ -140,6 +141,7 @@ def _without_reshape(graph: _Graph, node: Node) -> bool:
     first = before.inputs[0]
     assert isinstance(first, Value)
     graph.feed(node, 0, first)
+    node.squeezed = node.squeezed or node.squeeze or before.squeeze or before.squeezed
     node.squeeze = False
     if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
         graph.remove(before)
@@ -281,43 +283,58 @@ def _flat(graph: _Graph, node: Node) -> bool:
     return True
 
 
-def _reshaped_behind(graph: _Graph, node: Node) -> None:
+def _reshaped_behind(graph: _Graph, node: Node) -> bool:
     """A dense layer over the last dimension takes what a reshape is given, if that has the same.
 
-    The reshape comes behind it. Once for each: those that came behind another one stay.
+    The reshape comes behind it, once: what came behind another one stays. The layer keeps the
+    dimensions unless something that changes each number by itself is right behind it.
     """
-    if not node.over_last:
-        return
-    flat, reshape = None, graph.maker(node)
-    if not node.options.get("keep_num_dims"):
-        flat = reshape
-        reshape = graph.maker(flat) if flat is not None else None
-    if reshape is None or reshape.op != "RESHAPE" or reshape.squeeze or reshape.has_moved:
-        return
-    wide = reshape.inputs[0]
+    reshape = graph.maker(node) if node.over_last else None
+    if reshape is None or not node.options.get("keep_num_dims"):
+        return False
+    if reshape.op != "RESHAPE" or reshape.squeeze or reshape.squeezed or reshape.has_moved:
+        return False
+    wide, units = reshape.inputs[0], node.output.shape[-1]
     assert isinstance(wide, Value)
-    if wide.shape[-1] != reshape.output.shape[-1]:
-        return
+    if wide.shape[-1] != reshape.output.shape[-1] or graph.only(reshape) is not node:
+        return False
+    moving = [node]
+    while (user := graph.only(moving[-1])) is not None and user.op in _MOVED:
+        moving.append(user)
+    shape: Shape = (*wide.shape[:-1], units)
+    if len(moving) > 1:
+        shape = (prod(shape[:-1]), units)
+        del node.options["keep_num_dims"]
     graph.feed(node, 0, wide)
-    for each in (flat, reshape):
-        unused = each is not None and not graph.users.get(id(each.output))
-        if each is not None and unused and id(each.output) not in graph.outputs:
-            graph.remove(each)
-    shape = (*wide.shape[:-1], node.output.shape[-1])
-    if flat is not None:  # the reshape behind it gives the result its shape
-        node.options["keep_num_dims"] = True
-        node.output.shape = shape
-        (back,) = graph.users[id(node.output)]
-        back.squeeze, back.has_moved = False, True
-        return
-    result, middle = node.output, Value(shape)
+    graph.remove(reshape)
+    last = moving[-1]
+    result = last.output
+    for each in moving[:-1]:
+        each.output.shape = shape
+    last.output = Value(shape)
     target = Const("ints", (len(result.shape),), values=result.shape)
-    behind = Node("RESHAPE", reshape.name, [middle, target], result, label=node.label)
-    behind.place, behind.has_moved = node.place + _NEXT, True
-    node.output = middle
-    graph.makers |= {id(middle): node, id(result): behind}
-    graph.users[id(middle)] = [behind]
-    graph.nodes.insert(graph.nodes.index(node) + 1, behind)
+    behind = Node("RESHAPE", reshape.name, [last.output, target], result, label=node.label)
+    behind.place, behind.has_moved = last.place + _NEXT, True
+    graph.makers |= {id(last.output): last, id(result): behind}
+    graph.users[id(last.output)] = [behind]
+    graph.nodes.insert(graph.nodes.index(last) + 1, behind)
+    return True
+
+
+def _keeps(graph: _Graph, node: Node) -> bool:
+    """A dense layer over several dimensions keeps them if its result is reshaped anyway."""
+    behind = graph.only(node) if node.over_last else None
+    if behind is None or behind.op != "RESHAPE" or node.options.get("keep_num_dims"):
+        return False
+    source = node.inputs[0]
+    assert isinstance(source, Value)
+    shape = (*source.shape[:-1], node.output.shape[-1])
+    if len(shape) == len(node.output.shape) or shape == behind.output.shape:
+        return False
+    node.options["keep_num_dims"] = True
+    node.output.shape = shape
+    behind.squeeze, behind.has_moved = False, True
+    return True
 
 
 def _is_reshaped(graph: _Graph, node: Node) -> bool:
