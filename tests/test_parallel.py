@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 import pytest
+from conftest import dense_model
+from conftest import keyword_model
 from conftest import needs_xdist
 
 
@@ -137,17 +141,11 @@ def pytest_tinybudget_estimator(model, runtime):
     assert len(set(measured)) == len(measured)  # what would fix those that fail, as well
 
 
-@pytest.mark.parametrize(
-    ("arguments", "whole"),
-    [([], 0), (["--tinybudget-json=results.json"], 3)],
-    ids=["table", "file"],
-)
-def test_workers_send_of_pairs_that_pass_what_is_told(
-    project: Project, arguments: list[str], whole: int
-) -> None:
-    pytester = project(DECLARATION)
-    pytester.makeconftest(
-        """
+#: What each process of a run tells of itself: what the controller gets, and what a worker writes.
+_WATCHED = """
+import os
+from pathlib import Path
+
 import pytest
 
 sent = []
@@ -160,30 +158,75 @@ def pytest_runtest_logreport(report):
 def pytest_terminal_summary(terminalreporter):
     whole = sum(result.footprint is not None for result in sent)
     terminalreporter.write_line(f"{len(sent)} pass, {whole} whole")
-"""
-    )
-    result = pytester.runpytest_subprocess("--tinybudget", "-n", "2", *arguments)
-    result.assert_outcomes(passed=3, failed=2)
-    result.stdout.fnmatch_lines([f"3 pass, {whole} whole"])
 
-
-def test_what_workers_share_is_gone_after_the_run(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    pytester = project(DECLARATION)
-    pytester.makeconftest(
-        """
 def pytest_configure(config):
     folder = getattr(config, "workerinput", {}).get("tinybudget_shared")
     if folder:
         open("shared.txt", "w").write(folder)
+        replace = os.replace
+        def watched(self, target):
+            if not str(target).startswith(folder):
+                open("by_workers.txt", "a").write(f"{target}\\n")
+            return replace(self, target)
+        Path.replace = watched
 """
+
+
+class Watched(NamedTuple):
+    """A run in two workers, which writes all that a run may write."""
+
+    folder: Path
+    temporary: Path
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    folder, temporary = tmp_path_factory.mktemp("watched"), tmp_path_factory.mktemp("temporary")
+    folder.joinpath("models").mkdir()
+    folder.joinpath("models", "kws.tflite").write_bytes(keyword_model())
+    folder.joinpath("models", "vad.tflite").write_bytes(dense_model())
+    folder.joinpath("tinybudget.toml").write_text(DECLARATION, encoding="utf-8")
+    folder.joinpath("conftest.py").write_text(_WATCHED, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "--tinybudget", "-n", "2", "--tinybudget-no-cache"]
+    files = ("--tinybudget-json=results.json", "--tinybudget-artifacts=c")
+    run = subprocess.run(
+        [*command, "-p", "no:cacheprovider", *files],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    outputs(pytester, "-n", "2")
-    shared = Path(pytester.path.joinpath("shared.txt").read_text())
-    assert shared.is_relative_to(tmp_path)
-    assert left_in(tmp_path) == []
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
+    assert "2 failed, 3 passed" in run.stdout
+    return Watched(folder, temporary, run.stdout)
+
+
+def test_workers_send_of_pairs_that_pass_all_that_a_file_holds(watched: Watched) -> None:
+    assert "3 pass, 3 whole" in watched.printed.splitlines()
+
+
+@pytest.mark.campaign
+def test_workers_send_of_pairs_that_pass_no_more_than_is_told(project: Project) -> None:
+    pytester = project(DECLARATION)
+    pytester.makeconftest(_WATCHED)
+    result = pytester.runpytest_subprocess("--tinybudget", "-n", "2")
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.fnmatch_lines(["3 pass, 0 whole"])
+
+
+def test_what_workers_share_is_gone_after_the_run(watched: Watched) -> None:
+    shared = Path(watched.folder.joinpath("shared.txt").read_text())
+    assert shared.is_relative_to(watched.temporary)
+    assert left_in(watched.temporary) == []
+
+
+def test_only_the_controller_writes_c_files(watched: Watched) -> None:
+    """A worker puts no file in its place but what workers and runs share."""
+    written = {path.name for path in watched.folder.joinpath("c").iterdir()}
+    assert {"kws_model_data.h", "vad_model_settings.h"} <= written
+    assert not watched.folder.joinpath("by_workers.txt").exists()
 
 
 def left_in(folder: Path) -> list[Path]:
@@ -234,30 +277,6 @@ tempfile.mkdtemp = refuse
 """
     )
     assert outputs(pytester, "-n", "2") == alone
-
-
-def test_only_the_controller_writes_c_files(project: Project) -> None:
-    """A worker puts no file in its place but what workers and runs share."""
-    pytester = project(DECLARATION)
-    pytester.makeconftest(
-        """
-import os
-from pathlib import Path
-
-def pytest_configure(config):
-    if hasattr(config, "workerinput"):
-        replace = os.replace
-        def watched(self, target):
-            assert "tinybudget_shared" in config.workerinput
-            if not str(target).startswith(config.workerinput["tinybudget_shared"]):
-                open("by_workers.txt", "a").write(f"{target}\\n")
-            return replace(self, target)
-        Path.replace = watched
-"""
-    )
-    _, files = outputs(pytester, "-n", "2", "--tinybudget-no-cache")
-    assert {"kws_model_data.h", "vad_model_settings.h"} <= files.keys()
-    assert not pytester.path.joinpath("by_workers.txt").exists()
 
 
 def test_files_that_cannot_be_written_fail_their_pair(project: Project) -> None:
