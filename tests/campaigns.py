@@ -17,5 +17,7 @@ def every(step: int, inputs: Iterable[Any]) -> list[Any]:
 
 
 def rare(each: Any) -> Any:
-    """An input of campaigns alone: a value, or a tuple of several."""
+    """An input of campaigns alone: a value, a tuple of several, or a ``pytest.param``."""
+    if isinstance(each, type(pytest.param())):
+        return pytest.param(*each.values, marks=(*each.marks, pytest.mark.campaign), id=each.id)
     return pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.campaign)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable
 from collections.abc import Generator
 from importlib.util import find_spec
@@ -25,16 +26,18 @@ def pytest_configure() -> None:
     """Set what all tests and the processes that they start share."""
     for variable in OF_CI:
         os.environ.pop(variable, None)
-    # Tests start the package hundreds of times. Without bytecode each start compiles all of it.
+    # Tests start the package hundreds of times. Without bytecode each start compiles all of it, and
+    # each run of the tests rewrites all of their assertions.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Keep what was collected out of the garbage collector's sight.
 
-    These are half a million objects that live as long as the run. Each run of pytest within a test
-    ends with a full collection, which would go through all of them.
+    These are half a million objects that live as long as the run: each full collection would go
+    through all of them.
     """
     gc.disable()
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from campaigns import rare
 from conftest import dense_model
 from conftest import keyword_model
 from modelmaker import ModelMaker
@@ -281,7 +282,7 @@ def test_where_size_is_declared_the_other_one_makes_the_file_smaller(tmp_path: P
 
 
 @needs_vela
-@pytest.mark.parametrize("accelerator", ["u65-256", "u85-256"])
+@pytest.mark.parametrize("accelerator", ["u65-256", rare("u85-256")])
 def test_an_optimization_that_changes_nothing_is_told_as_such(
     accelerator: str, tmp_path: Path
 ) -> None:
@@ -315,8 +316,8 @@ def test_the_other_optimization_of_a_pair_that_passes_is_measured_where_it_is_sh
 
 
 @needs_vela
-@pytest.mark.parametrize("accelerator", ["ethos-u55-128", "ethos-u65-256", "ethos-u85-256"])
-@pytest.mark.parametrize("optimise", ["Performance", "Size"])
+@pytest.mark.parametrize("accelerator", ["ethos-u55-128", rare("ethos-u65-256"), "ethos-u85-256"])
+@pytest.mark.parametrize("optimise", ["Performance", rare("Size")])
 def test_file_and_sram_are_those_that_vela_itself_tells(
     accelerator: str, optimise: Literal["Performance", "Size"], tmp_path: Path
 ) -> None:

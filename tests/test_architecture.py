@@ -163,6 +163,8 @@ def test_only_the_loader_makes_declarations() -> None:
         module
         for module in MODULES
         for node in ast.walk(tree_of(module))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Declaration"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Declaration"
     }
     assert makers == {"declaration.resolve"}

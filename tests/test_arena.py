@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from campaigns import rare
 from hypothesis import HealthCheck
 from hypothesis import given
 from hypothesis import settings
@@ -1216,7 +1217,7 @@ def damaged(model: Model, seed: int) -> Model:
     return dataclasses.replace(model, subgraphs=(main,))
 
 
-@pytest.mark.parametrize("runtime", ["m4_ref", "m55_cmsisnn", "esp32s3_espnn"])
+@pytest.mark.parametrize("runtime", ["m4_ref", rare("m55_cmsisnn"), rare("esp32s3_espnn")])
 def test_a_damaged_graph_is_refused_or_simulated(runtime: str) -> None:
     maker, graph = new_graph()
     image = graph.conv2d(

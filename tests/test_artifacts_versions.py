@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from campaigns import every
 from modelmaker import Graph
 from modelmaker import ModelMaker
 from msgspec.structs import replace
@@ -138,7 +139,7 @@ def registration_at(date: str) -> str:
 # One version
 
 
-@pytest.mark.parametrize("date", ERAS)
+@pytest.mark.parametrize("date", every(4, ERAS))
 @pytest.mark.parametrize("choice", ["generic", "typed"])
 def test_the_code_compiles_with_the_tflm_that_it_is_for(
     choice: str, date: str, tmp_path: Path
@@ -148,7 +149,7 @@ def test_the_code_compiles_with_the_tflm_that_it_is_for(
     compile_use(tmp_path, date, files, USE)
 
 
-@pytest.mark.parametrize("date", ERAS)
+@pytest.mark.parametrize("date", every(4, ERAS))
 def test_a_custom_operator_is_handed_in_with_the_type_of_its_tflm(
     date: str, tmp_path: Path
 ) -> None:
@@ -158,7 +159,7 @@ def test_a_custom_operator_is_handed_in_with_the_type_of_its_tflm(
     compile_use(tmp_path, date, files, use)
 
 
-@pytest.mark.parametrize(("older", "newer"), CHANGES)
+@pytest.mark.parametrize(("older", "newer"), every(4, CHANGES))
 def test_the_code_of_one_version_does_not_compile_with_the_next(
     older: str, newer: str, tmp_path: Path
 ) -> None:
@@ -170,7 +171,7 @@ def test_the_code_of_one_version_does_not_compile_with_the_next(
         compile_use(tmp_path, older, code(model, interface_at(newer)), use)
 
 
-@pytest.mark.parametrize("date", [date for date in ERAS if date > "2022-07-01"])
+@pytest.mark.parametrize("date", every(4, [date for date in ERAS if date > "2022-07-01"]))
 def test_the_interpreter_takes_two_arenas_where_the_declaration_has_two(
     date: str, tmp_path: Path
 ) -> None:
@@ -186,13 +187,13 @@ def test_two_arenas_are_refused_where_tflm_takes_one() -> None:
         code(classifier(), interface_at("2022-06-07"), placements=Placements(SplitPlacement()))
 
 
-@pytest.mark.parametrize("date", [date for date in ERAS if date > "2021-09-07"])
+@pytest.mark.parametrize("date", every(4, [date for date in ERAS if date > "2021-09-07"]))
 def test_the_interpreter_takes_the_slots_of_resource_variables(date: str, tmp_path: Path) -> None:
     compiler_or_skip(ARM)
     compile_use(tmp_path, date, code(streaming(), interface_at(date)), USE_VARIABLES)
 
 
-@pytest.mark.parametrize("date", ERAS)
+@pytest.mark.parametrize("date", every(4, ERAS))
 def test_the_firmware_in_the_docs_compiles_with_every_version(date: str, tmp_path: Path) -> None:
     compiler_or_skip(ARM)
     page = (Path(__file__).parents[1] / "docs" / "artifacts.md").read_text(encoding="utf-8")
@@ -207,7 +208,7 @@ def test_the_firmware_in_the_docs_compiles_with_every_version(date: str, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name", {each.tflm: each.full_name for each in distributions().values()}.values()
+    "name", every(4, {each.tflm: each.full_name for each in distributions().values()}.values())
 )
 def test_the_code_for_a_distribution_compiles_with_the_tflm_that_it_ships(
     name: str, tmp_path: Path
@@ -237,7 +238,7 @@ def test_code_for_arduino_includes_first_what_the_ide_finds_the_library_by() -> 
 # Several versions, and unknown ones
 
 
-@pytest.mark.parametrize("date", ERAS)
+@pytest.mark.parametrize("date", every(4, ERAS))
 def test_code_for_boards_with_different_versions_compiles_with_each(
     date: str, tmp_path: Path
 ) -> None:
@@ -272,7 +273,7 @@ def test_code_for_several_versions_registers_for_one_type_what_all_of_them_can()
     )
 
 
-@pytest.mark.parametrize("date", ERAS)
+@pytest.mark.parametrize("date", every(4, ERAS))
 def test_code_for_a_tflm_of_unknown_version_compiles_with_each(date: str, tmp_path: Path) -> None:
     compiler_or_skip(ARM)
     unknown = replace(RUNTIMES["m4_ref"], tflm=Tflm(Version("")))

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from campaigns import rare
 from modelmaker import ModelMaker
 
 from pytest_tinybudget import cli
@@ -669,12 +670,14 @@ REAL_MODELS = sorted(
 
 
 @pytest.mark.skipif(not REAL_MODELS, reason="the shared models are not here")
-@pytest.mark.parametrize("runtime", ["m4_cmsisnn", "rv32imc_ref"])
+@pytest.mark.parametrize(
+    ("runtime", "step"), [("m4_cmsisnn", 8), rare(("m4_cmsisnn", 1)), rare(("rv32imc_ref", 1))]
+)
 def test_inspect_adds_up_for_every_real_model(
-    project: Path, capsys: pytest.CaptureFixture[str], runtime: str
+    project: Path, capsys: pytest.CaptureFixture[str], runtime: str, step: int
 ) -> None:
     wrong = []
-    for path in REAL_MODELS:
+    for path in REAL_MODELS[::step]:
         assert run("inspect", str(path), "--json", "--runtime", runtime) == 0
         found = json.loads(capsys.readouterr().out)
         arena = found["arena"]
@@ -695,14 +698,16 @@ def test_inspect_adds_up_for_every_real_model(
 
 
 @pytest.mark.skipif(not REAL_MODELS, reason="the shared models are not here")
+@pytest.mark.parametrize("step", [8, rare(1)])
 def test_every_real_model_can_be_declared_and_checked(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str], step: int
 ) -> None:
-    for path in REAL_MODELS:
+    models = REAL_MODELS[::step]
+    for path in models:
         (project / path.name).write_bytes(path.read_bytes())
     assert run("init") == 0
     capsys.readouterr()
     assert run("check", "--json", "-") == 0
     pairs = json.loads(capsys.readouterr().out)["pairs"]
-    assert len(pairs) > len(REAL_MODELS) * 0.8
+    assert len(pairs) > len(models) * 0.8
     assert {pair["outcome"] for pair in pairs} <= {"fits", "warns"}

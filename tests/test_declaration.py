@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from campaigns import rare
 from conftest import keyword_model
 from hypothesis import given
 from hypothesis import settings
@@ -1180,16 +1181,20 @@ def paths(value: Any) -> list[tuple[str, ...]]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.dictionaries(TEXTS, VALUES, max_size=4))
-def test_every_key_that_the_parser_sees_has_a_line(document: dict[str, Any]):
-    text = "".join(f"{toml(key)} = {toml(value)}\n" for key, value in document.items())
-    assert parse(text) == document
+@pytest.mark.parametrize("examples", [60, rare(400)])
+def test_every_key_that_the_parser_sees_has_a_line(examples: int):
+    @settings(max_examples=examples, deadline=None)
+    @given(st.dictionaries(TEXTS, VALUES, max_size=4))
+    def has_lines(document: dict[str, Any]):
+        text = "".join(f"{toml(key)} = {toml(value)}\n" for key, value in document.items())
+        assert parse(text) == document
 
-    lines = key_lines(text)
+        lines = key_lines(text)
 
-    assert set(lines) == set(paths(document))
-    assert all(1 <= line <= text.count("\n") for line in lines.values())
+        assert set(lines) == set(paths(document))
+        assert all(1 <= line <= text.count("\n") for line in lines.values())
+
+    has_lines()
 
 
 @settings(max_examples=300, deadline=None)
@@ -1203,18 +1208,21 @@ def test_lines_are_found_in_whatever_the_parser_accepts(text: str):
     assert set(paths(document)) <= set(key_lines(text))
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.recursive(VALUES, lambda values: st.dictionaries(KEYS, values, max_size=3)))
-def test_whatever_a_file_holds_the_only_error_is_a_declaration_error(
-    tmp_path_factory: pytest.TempPathFactory, value: Any
-):
-    file = tmp_path_factory.getbasetemp() / "tinybudget.toml"
+@pytest.mark.parametrize("examples", [40, rare(400)])
+def test_whatever_a_file_holds_the_only_error_is_a_declaration_error(tmp_path: Path, examples: int):
+    file = tmp_path / "tinybudget.toml"
     sections = ["schema", "defaults", "models", "boards", "groups", "runtime"]
-    text = "".join(f"{section} = {toml(value)}\n" for section in sections)
-    file.write_text(text, encoding="utf-8")
 
-    with pytest.raises(DeclarationError):
-        load_declaration(file)
+    @settings(max_examples=examples, deadline=None)
+    @given(st.recursive(VALUES, lambda values: st.dictionaries(KEYS, values, max_size=3)))
+    def is_refused(value: Any):
+        text = "".join(f"{section} = {toml(value)}\n" for section in sections)
+        file.write_text(text, encoding="utf-8")
+
+        with pytest.raises(DeclarationError):
+            load_declaration(file)
+
+    is_refused()
 
 
 # The schema for editors

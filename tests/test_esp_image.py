@@ -13,6 +13,8 @@ from typing import Any
 from typing import NamedTuple
 
 import pytest
+from campaigns import every
+from campaigns import rare
 from elf_maker import RISCV
 from elf_maker import XTENSA
 from elf_maker import ElfSection
@@ -126,7 +128,7 @@ def near_a_page(random_: random.Random) -> int:
     return random_.choice((random_.randrange(300, 200_000), PAGE + random_.randrange(-400, 80)))
 
 
-@pytest.mark.parametrize("chip", ESPS)
+@pytest.mark.parametrize("chip", every(3, ESPS))
 def test_an_image_is_as_large_as_esptools_to_the_byte(chip: str, tmp_path: Path) -> None:
     random_ = random.Random(chip)
     for _ in range(40):
@@ -148,8 +150,8 @@ def test_an_image_is_as_large_as_esptools_to_the_byte(chip: str, tmp_path: Path)
             assert whole.least <= image.bytes <= whole.most
 
 
-@pytest.mark.parametrize("chip", ESPS)
-@pytest.mark.parametrize("pad", ["", "2"])
+@pytest.mark.parametrize("chip", every(3, ESPS))
+@pytest.mark.parametrize("pad", ["", rare("2")])
 def test_the_image_with_another_model_and_other_code_lies_in_its_range(
     chip: str, pad: SecurePad, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from campaigns import every
 from fuzzing import require_plain
 from modelmaker import ModelMaker
 
@@ -84,7 +85,7 @@ def declare(folder: Path, *, more: str = "", message: str = "") -> None:
     )
 
 
-@pytest.fixture(params=TEXTS)
+@pytest.fixture(params=every(3, TEXTS))
 def text(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A project in the current folder whose model and message are hostile."""
     monkeypatch.chdir(tmp_path)

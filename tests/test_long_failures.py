@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from campaigns import rare
 from modelmaker import ModelMaker
 
 from pytest_tinybudget.cli import main
@@ -65,7 +66,7 @@ def runs(
     return texts(failure), made
 
 
-@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+@pytest.mark.parametrize("columns", [40, rare(80), rare(120), 200])
 def test_pytest_prints_at_most_40_lines_of_a_failure(
     project: Callable[..., pytest.Pytester], columns: int
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from campaigns import rare
 from conftest import DECLARATION
 from conftest import dense_model
 from conftest import keyword_model
@@ -334,7 +335,7 @@ def test_failures_run_again_by_name_and_by_last_failed_in_a_folder_of_any_name(
     pytester.runpytest("--tinybudget", "--lf").assert_outcomes(failed=2)
 
 
-@pytest.mark.parametrize("name", ["a::b", "a[b]", "a@b", "a b"])
+@pytest.mark.parametrize("name", ["a::b", rare("a[b]"), rare("a@b"), rare("a b")])
 def test_no_name_of_a_pair_is_one_that_pytest_takes_apart(project: Project, name: str) -> None:
     pytester = project(TOO_SMALL.replace("[models.kws]", f'[models."{name}"]'))
     result = pytester.runpytest("--tinybudget", "--co")
@@ -347,7 +348,7 @@ def test_the_run_stops_at_the_first_failure(project: Project) -> None:
 
 
 @needs_xdist
-@pytest.mark.parametrize("scheduling", ["load", "loadscope", "loadfile"])
+@pytest.mark.parametrize("scheduling", ["load", rare("loadscope"), rare("loadfile")])
 def test_results_of_xdist_workers_reach_the_reports(project: Project, scheduling: str) -> None:
     pytester = project(TOO_SMALL)
     result = pytester.runpytest_subprocess(

@@ -110,6 +110,9 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+Printed = dict[str, subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A reader's project: the models that the pages name."""
@@ -129,6 +132,12 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("build", "__pycache__")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=ignored)
     return folder
+
+
+@pytest.fixture(scope="module")
+def printed(examples: Path) -> Printed:
+    """What each example's command prints."""
+    return {name: run(f"pytest --tinybudget examples/{name}", examples) for name in OUTPUTS}
 
 
 # The commands at the top
@@ -156,36 +165,36 @@ def _first_blocks(text: str) -> list[list[str]]:
     return [match["text"].splitlines() for match in _BLOCK.finditer(text)]
 
 
-def test_the_example_passes_with_one_pair_that_warns(examples: Path) -> None:
-    done = run("pytest --tinybudget examples/quickstart", examples)
+def test_the_example_passes_with_one_pair_that_warns(printed: Printed) -> None:
+    done = printed["quickstart"]
     assert done.returncode == 0, done.stdout
     assert "6 pairs: 1 with a warning, 5 fit" in done.stdout
     assert len(re.findall(r"^WARN ", done.stdout, re.MULTILINE)) == 1
 
 
-def test_the_second_example_is_red(examples: Path) -> None:
-    done = run("pytest --tinybudget examples/too_small", examples)
+def test_the_second_example_is_red(printed: Printed) -> None:
+    done = printed["too_small"]
     assert done.returncode == 1, done.stdout
     assert re.search(r"^flash over by .*; RAM over by", done.stdout, re.MULTILINE)
     assert "edit examples/too_small/tinybudget.toml:7" in done.stdout
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_pasted_output_is_what_is_printed(name: str, examples: Path) -> None:
+def test_pasted_output_is_what_is_printed(name: str, printed: Printed) -> None:
     first, last = OUTPUTS[name]
-    lines = run(f"pytest --tinybudget examples/{name}", examples).stdout.splitlines()
+    lines = printed[name].stdout.splitlines()
     start = next(index for index, line in enumerate(lines) if re.match(first, line))
     end = next(index for index, line in enumerate(lines) if index > start and re.match(last, line))
-    printed = "".join(f"{line.rstrip()}\n" for line in lines[start : end + 1])
+    now = "".join(f"{line.rstrip()}\n" for line in lines[start : end + 1])
     (shown,) = [block for block in blocks("text", READING) if block.output == name]
     if os.environ.get("TINYBUDGET_UPDATE_DOCS"):
         text = READING.read_text(encoding="utf-8")
         marker = f"<!-- output: {name} -->\n```text\n"
         READING.write_text(
-            text.replace(f"{marker}{shown.text}```", f"{marker}{printed}```"), encoding="utf-8"
+            text.replace(f"{marker}{shown.text}```", f"{marker}{now}```"), encoding="utf-8"
         )
     else:
-        assert shown.text == printed
+        assert shown.text == now
 
 
 # The page on pytest
