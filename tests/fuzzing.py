@@ -26,6 +26,8 @@ from dataclasses import field
 from pathlib import Path
 from types import FrameType
 
+from pace import slowness
+
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.convert.worker.problem import WorkerError
 
@@ -33,9 +35,6 @@ from pytest_tinybudget.convert.worker.problem import WorkerError
 #: Processor time for one input, and address space beyond what the process has at the start.
 SECONDS = 2.0
 MEMORY_BYTES = 1024**3
-
-#: Processor time of `_known_work` on the machine that `SECONDS` was set on, in seconds.
-_KNOWN_SECONDS = 0.036
 
 _LONGEST_MESSAGE = 2000
 _INTEGERS = (0, 1, 2, 4, 8, 127, 128, 255, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -119,7 +118,7 @@ def _try(target: Target, content: bytes, tally: Tally, seconds: float = 0.0) -> 
         if seconds:
             tally.findings.append(Finding(f"HangError: {error}", content, traceback.format_exc()))
         else:
-            _try(target, content, tally, SECONDS * _slowness())
+            _try(target, content, tally, SECONDS * slowness())
     except (TinybudgetError, WorkerError) as error:
         problem = _message_problem(error)
         if problem:
@@ -152,20 +151,6 @@ def require_plain(text: str) -> None:
         if not line.isprintable():
             found = next(each for each in line if not each.isprintable())
             raise AssertionError(f"report with {found!r} in {line[:200]!r}")
-
-
-def _slowness() -> float:
-    """How many times slower than `SECONDS` takes for granted the machine is now; at least 1."""
-    return max(1.0, _known_work() / _KNOWN_SECONDS)
-
-
-def _known_work() -> float:
-    """Do what readers do, look up and build; how much processor time it takes, in seconds."""
-    started = time.process_time()
-    for start in range(40):
-        rows = {index: (index, str(index)) for index in range(start, start + 5000)}
-        sum(len(text) for _, text in sorted(rows.values(), reverse=True))
-    return time.process_time() - started
 
 
 @contextmanager

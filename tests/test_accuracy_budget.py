@@ -591,7 +591,7 @@ def test_an_evaluation_that_takes_too_long_is_ended(folder: Path, monkeypatch: p
 
     found = results(ACCURACY.replace("deployed", "conversion_timeout = 1\ndeployed") + "min = 0\n")
 
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 60
     assert found["accuracy"].outcome == "error"
     assert "digits.tflite: not evaluated after 1 s, at " in found["accuracy"].headline
 

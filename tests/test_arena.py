@@ -23,6 +23,8 @@ from hypothesis import settings
 from modelmaker import Graph
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from pace import slowness
+from pace import soon
 from random_models import models
 
 from pytest_tinybudget.footprint.allocator import Event
@@ -189,7 +191,7 @@ def test_a_model_is_analyzed_within_20_ms(name: str) -> None:
         started = time.process_time()
         simulate(read_model(model.content, name), RUNTIMES["m4_cmsisnn"])
         times.append(time.process_time() - started)
-    assert min(times) < 0.02
+    assert min(times) < 0.02 * slowness()
 
 
 # Structs.
@@ -1042,9 +1044,8 @@ def chain(operators: int) -> Model:
 
 def test_a_chain_of_5000_operators_is_simulated_within_two_seconds() -> None:
     model = chain(5000)
-    started = time.process_time()
-    simulation = simulate(model, RUNTIMES["m4_cmsisnn"])
-    assert time.process_time() - started < 2
+    with soon(2):
+        simulation = simulate(model, RUNTIMES["m4_cmsisnn"])
     assert simulation.arena is not None
     assert len(simulation.layers) == 5000
 

@@ -15,6 +15,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from pace import slowness
 from tflm_headers import headers_of
 
 from pytest_tinybudget.artifacts import render
@@ -142,13 +143,13 @@ def test_the_array_ends_where_the_model_ends(size: int) -> None:
 def test_300_kb_are_written_in_milliseconds() -> None:
     model = dataclasses.replace(classifier(), content=os.urandom(300_000))
     fastest = min(_seconds(model) for _ in range(5))
-    assert fastest < 0.05  # 8 ms here; the rest is for slow and busy machines
+    assert fastest < 0.05 * slowness()  # 8 ms here; the rest is for slow and busy machines
 
 
 def _seconds(model: Model) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     render_array(model, "kws")
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 @pytest.mark.parametrize(

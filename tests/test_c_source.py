@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from campaigns import every
 from campaigns import rare
 from modelmaker import ModelMaker
+from pace import soon
 
 from pytest_tinybudget import api
 from pytest_tinybudget.base.errors import ModelError
@@ -264,9 +264,8 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
 def test_five_megabytes_are_read_in_a_fraction_of_a_second(spell: Callable[[int], str]) -> None:
     content = b"\x1c\0\0\0TFL3" + bytes(range(256)) * (4096 * 5)
     text = f"const unsigned char g_model[] = {{\n{elements(content, spell)}\n}};".encode()
-    started = time.process_time()
-    assert model_bytes(text, "model.cc") == content
-    assert time.process_time() - started < 2, "0.4 s at rest"
+    with soon(2):  # 0.4 s at rest
+        assert model_bytes(text, "model.cc") == content
 
 
 @pytest.mark.parametrize(
@@ -291,10 +290,8 @@ def test_five_megabytes_are_read_in_a_fraction_of_a_second(spell: Callable[[int]
     ids=lambda text: text[:12].encode("unicode_escape").decode(),
 )
 def test_a_source_made_to_cost_is_read_or_refused_soon(text: str) -> None:
-    started = time.process_time()
-    with suppress(ModelError):
+    with soon(10), suppress(ModelError):
         models_in(text.encode(), "model.cc")
-    assert time.process_time() - started < 10
 
 
 # Everywhere that a model file may stand

@@ -62,7 +62,7 @@ def owner() -> Iterator[tuple[subprocess.Popen[str], Path]]:
 
 def ends(process: int) -> bool:
     """Whether a process ends soon."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from conftest import dense_model
 from conftest import keyword_model
 from modelmaker import ModelMaker
+from pace import soon
 
 import pytest_tinybudget
 from pytest_tinybudget import cli
@@ -175,9 +175,8 @@ def test_a_model_is_measured_once_for_each_runtime(
 
 @pytest.mark.usefixtures("models")
 def test_all_boards_take_less_than_two_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    started = time.process_time()
-    compare(capsys, "kws.tflite", "vad.tflite")
-    assert time.process_time() - started < 2
+    with soon(2):
+        compare(capsys, "kws.tflite", "vad.tflite")
 
 
 @pytest.mark.usefixtures("models")

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from modelmaker import ModelMaker
+from pace import soon
 
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.errors import TinybudgetError
@@ -1074,10 +1074,9 @@ def test_a_chain_of_boards_without_end_is_refused(project: Project):
 def test_thousands_of_errors_are_counted_and_the_first_shown_quickly(project: Project):
     text = KWS + "".join(f"wrong_{n} = {n}\n" for n in range(20_000))
 
-    started = time.process_time()
-    lines = project.all_lines(text)
+    with soon(5):
+        lines = project.all_lines(text)
 
-    assert time.process_time() - started < 5
     assert lines[0] == "tinybudget.toml: 20000 errors"
     assert lines[-1] == "... and 19900 more"
 
@@ -1398,10 +1397,9 @@ def test_five_hundred_models_on_forty_boards_load_within_a_second(project: Proje
         f'[models.{name}]\nsource = "models/{name}.tflite"\nboards = {boards}\n' for name in names
     )
 
-    started = time.process_time()
-    declaration = project.load(text)
+    with soon(1):
+        declaration = project.load(text)
 
-    assert time.process_time() - started < 1
     assert sum(len(model.boards) for model in declaration.models.values()) == 20_000
 
 

@@ -646,7 +646,7 @@ def runs(pid: int) -> bool:
 
 def assert_ended(fakes: Path) -> None:
     left = set(pids(fakes)) - {os.getpid()}
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + SECONDS
     while left := {pid for pid in left if runs(pid)}:
         assert time.monotonic() < deadline, f"{len(left)} processes are left"
         time.sleep(0.05)

@@ -179,7 +179,7 @@ def test_the_harness_gives_a_slow_machine_the_time_it_needs(
     if not Path("/proc/self/statm").exists():
         pytest.skip("no limits on a process there")
     monkeypatch.setattr("fuzzing.SECONDS", 0.1)
-    monkeypatch.setattr("fuzzing._slowness", lambda: slowness)
+    monkeypatch.setattr("fuzzing.slowness", lambda: slowness)
     assert len(_found(_slow, tmp_path)) == found
 
 

@@ -556,7 +556,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(project: Path):
 
     assert error.message == "kws.onnx: not converted after 3 s, at loading (conversion_timeout)"
     child = int(project.joinpath("child").read_text())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while _runs(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _runs(child)

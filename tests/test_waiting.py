@@ -27,7 +27,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def until(stream: io.StringIO, pattern: str) -> None:
     """Wait until ``stream`` holds it: what is shown depends on when another thread runs."""
-    for _ in range(500):
+    for _ in range(3000):
         if re.search(pattern, stream.getvalue()):
             return
         time.sleep(0.01)
