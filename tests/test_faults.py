@@ -66,6 +66,12 @@ KEY = "ab" + "0" * 62
 REPORT = {"warnings": [], "notes": [], "drift": [], "stripped_bytes": 0, "source": "kws.keras"}
 
 
+@pytest.fixture(autouse=True)
+def _whole_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose files cannot grow must write no bytecode: Python may leave it cut."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for temporary files of the processes that are started."""

@@ -19,6 +19,12 @@ CAMPAIGN = Path(__file__).with_name("fleet_campaign.py")
 DEVICES = 300
 
 
+@pytest.fixture(autouse=True)
+def _whole_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose files cannot grow must write no bytecode: Python may leave it cut."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 @pytest.mark.parametrize(
     ("mode", "step", "at_least"),
     [
