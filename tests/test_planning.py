@@ -225,14 +225,16 @@ def test_the_reshape_that_comes_behind_a_dense_layer_stays_before_the_next() -> 
 
 def test_a_squeeze_and_what_several_layers_take_stay_before_a_dense_layer() -> None:
     dense, pool = Layer("dense", 3, activation="relu"), Layer("global_average_pool1d")
-    steps = flow(Layer("conv1d", 4, kernel=1), dense, pool, shape=(8, 4))
-    assert [name for name, _ in steps] == [
-        "RESHAPE",
-        "CONV_2D",
-        "RESHAPE",
-        "FULLY_CONNECTED",
-        "MEAN",
-    ]
+    for bias in (True, False):
+        dense = Layer("dense", 3, activation="relu", bias=bias)
+        steps = flow(Layer("conv1d", 4, kernel=1, activation="relu"), dense, pool, shape=(8, 4))
+        assert [name for name, _ in steps] == [
+            "RESHAPE",
+            "CONV_2D",
+            "RESHAPE",
+            "FULLY_CONNECTED",
+            "MEAN",
+        ]
     first = Layer("conv2d", 4, kernel=1), Layer("reshape", shape=(8, 4), name="rows")
     second = Layer("dense", 4, inputs=("rows",), name="d"), Layer("add", inputs=("rows", "d"))
     found = flow(*first, *second, shape=(4, 2, 4))
@@ -263,6 +265,8 @@ def test_a_dense_layer_behind_an_upsampling_takes_it_before_it_is_an_image_again
 def test_a_transposed_convolution_without_bias_has_none() -> None:
     (operator,) = plan(Layer("conv2d_transpose", 4, bias=False)).main.operators
     assert (len(operator.inputs), operator.version) == (3, 2)
+    (operator,) = plan(Layer("conv2d_transpose", 4, bias=False), numbers="int16").main.operators
+    assert operator.version == 3
 
 
 def test_equal_numbers_are_one_constant_and_all_above_zero_share_a_buffer() -> None:

@@ -411,7 +411,7 @@ class Emitter:
         if node.op == "TRANSPOSE_CONV" and node.activation != "NONE":
             return 4
         if node.op == "TRANSPOSE_CONV" and len(node.inputs) == _UNBIASED:
-            return 2
+            return 3 if self.numbers == "int16" else 2
         if self.numbers == "float" or self.traced:
             dilated = max(node.options.get(key, 1) for key in _DILATIONS) > 1
             if node.op == "DEPTHWISE_CONV_2D" and dilated:

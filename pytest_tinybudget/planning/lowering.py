@@ -409,8 +409,8 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
     shape = (*value.shape[:-1], units)
     if id(value) in low.one_way:
         raise low.unknown("a dense layer behind an upsampling of one direction")
-    before = next((each for each in reversed(low.nodes) if each.output is value), None)
-    reshaped = before is not None and before.op == "RESHAPE" and not before.squeeze
+    before = _reshape_before(low, value)
+    reshaped = before is not None and not before.squeeze
     if value.shape[-1] == 1 and reshaped:
         raise low.unknown("a dense layer over a single channel behind a reshape")
     if value.shape[-1] == 1 and (not bias or low.layer.activation in _FUSED_ACTIVATIONS):
@@ -418,8 +418,9 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
     if id(value) in low.over_one_channel and bias and low.layer.activation == "none":
         # TensorFlow 2.21 does not convert these: it moves the first bias to a wrong shape.
         raise low.unknown("a dense layer right behind one over a single channel")
-    if bias:
-        inputs: list[Operand] = [value, weights, Const("bias", (units,))]
+    squeezed = before is not None and before.squeeze
+    if bias or squeezed:
+        inputs: list[Operand] = [value, weights, Const("bias", (units,)) if bias else None]
         result = low.add(
             "FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, shape, keep_num_dims=True
         )
@@ -433,6 +434,19 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
     result = low.add("FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, (rows, units))
     low.nodes[-1].over_last = True
     return low.reshape(result, shape, f"{prefix}Tensordot", squeeze=True)
+
+
+def _reshape_before(low: Lowering, value: Value) -> Node | None:
+    """The reshape that ``value`` comes from, what goes over single numbers apart."""
+    for node in reversed(low.nodes):
+        if node.output is value:
+            if node.op == "RESHAPE":
+                return node
+            source = node.inputs[0]
+            if node.op not in ("BIAS", *_RECTIFIERS) or not isinstance(source, Value):
+                return None
+            value = source
+    return None
 
 
 def _scaled(low: Lowering, value: Value, shape: Shape, *, bias: bool, prefix: str) -> Value:
