@@ -311,7 +311,9 @@ def test_choices_that_are_no_network_are_counted_with_the_first_reason() -> None
         ({"boards": []}, "a plan needs boards"),
         ({"boards": ["pica"]}, "pica"),
         ({"budget": {"rom": "1 KB"}}, "rom"),
-        ({"sizes": 3}, "unknown field `sizes`"),
+        ({"sizes": 3}, "plan: unknown key 'sizes'"),
+        ({"board": ["esp32"]}, "plan: unknown key 'board'; did you mean 'boards'"),
+        ({"activations": "int61"}, "plan: unknown activations 'int61'; did you mean 'int16'"),
     ],
 )
 def test_a_wrong_plan_is_one_line_that_says_where(changed: dict[str, Any], message: str) -> None:

@@ -230,7 +230,8 @@ def test_an_open_input_is_planned_at_the_shape_that_is_declared(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("shape", "shapes", "said"),
     [
-        ([None, None, 10, 1], {}, "has no fixed shape; declare input_shapes"),
+        ([None, None, 10, 1], {}, "has no fixed shape; declare it in input_shapes"),
+        ([None, None, 10, 1], {"i": (1, 12, 10, 1)}, "in input_shapes, which names i"),
         ([None, None, 10, 1], {"in": (1, 12, 9, 1)}, "only what is None in [None, None, 10, 1]"),
         ([None, 12, 10, 1], {"image": (1, 12, 10, 1)}, "no input 'image'; there is in"),
         ([None, None, 10, 1], {"in": (4, 12, 10, 1)}, "the input has the fixed batch 4"),

@@ -36,7 +36,8 @@ def text(found: Fit, *, every: bool = False) -> str:
                 f"  {len(front) - len(shown)} more of the front: -v, --json, --csv, --html"
             )
         lines.append("")
-    counted = f"{len(found.candidates):,} candidates of {found.total:,} measured"
+    many = "candidate" if len(found.candidates) == found.total == 1 else "candidates"
+    counted = f"{len(found.candidates):,} {many} of {found.total:,} measured"
     if found.impossible:
         counted += f"; {found.impossible:,} are no network, the first: {found.why_impossible}"
     lines.append(counted)

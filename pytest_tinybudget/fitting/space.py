@@ -26,6 +26,7 @@ from pytest_tinybudget.declaration.planned import mistakes
 from pytest_tinybudget.declaration.schema import LayerTable
 from pytest_tinybudget.planning.network import ACTIVATIONS
 from pytest_tinybudget.planning.network import LAYER_TYPES
+from pytest_tinybudget.planning.network import NUMBERS
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerList
 from pytest_tinybudget.planning.network import Numbers
@@ -202,6 +203,12 @@ def plan_of(content: Mapping[str, Any], label: str) -> Plan:
         TinybudgetError: a key or a value is wrong; the message says where and what was expected.
     """
     content = _with_tables(content)
+    for key in content:
+        if key not in _Table.__struct_fields__:
+            raise _wrong(f"{label}: unknown key {key!r}", key, _Table.__struct_fields__)
+    numbers = content.get("activations", "int8")
+    if numbers not in NUMBERS:
+        raise _wrong(f"{label}: unknown activations {numbers!r}", str(numbers), NUMBERS)
     try:
         table = msgspec.convert(content, _Table)
     except msgspec.ValidationError as error:

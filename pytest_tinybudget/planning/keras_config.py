@@ -178,7 +178,8 @@ class _Reader:
         shape = self._closed(name, given) if given else [None, None]
         extents = tuple(each for each in shape[1:] if isinstance(each, int) and each > 0)
         if len(extents) != len(shape) - 1:
-            raise self.fail("the input has no fixed shape; declare input_shapes")
+            other = f", which names {', '.join(self.wanted)}" if self.wanted else ""
+            raise self.fail(f"the input has no fixed shape; declare it in input_shapes{other}")
         if shape[0] not in (None, 1):
             raise self.fail(f"the input has the fixed batch {shape[0]}")
         if config.get("dtype", "float32") not in ("float32", None):
