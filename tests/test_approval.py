@@ -108,7 +108,7 @@ def test_another_event_of_the_pull_request_approves_nothing_and_says_what_to_do(
     project_folder.event(**changes)
     assert check() == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert "approves the commits that were there when it was set: take it off and set it" in said
+    assert "approved earlier commits: remove it and set it" in said
 
 
 @pytest.mark.parametrize(

@@ -686,8 +686,8 @@ def test_the_tensor_that_lowers_the_peak_first_is_named() -> None:
     large = graph.conv2d(image, filters=32)
     graph.output(graph.dense(large, units=2))
     lines = short_of_ram(maker)
-    line = next(matching(lines, f"a smaller {graph.tensors[large].name}, where the arena's peak"))
-    assert line.endswith("saves up to 1.0 KB, enough to fit")
+    line = next(matching(lines, f"a smaller {graph.tensors[large].name}: with half of its "))
+    assert line.endswith("the arena's peak is up to 1.0 KB lower, enough to fit")
 
 
 def test_an_input_can_be_the_tensor_that_lowers_the_peak_first() -> None:
@@ -698,8 +698,7 @@ def test_an_input_can_be_the_tensor_that_lowers_the_peak_first() -> None:
     line = next(matching(short_of_ram(maker, 900), "a smaller p"))
     shown = f"{'p' * 59}…"
     assert line == (
-        f"a smaller {shown}, where the arena's peak falls first: half of its 1.6 KB saves up to "
-        "800 B"
+        f"a smaller {shown}: with half of its 1.6 KB the arena's peak is up to 800 B lower"
     )
 
 

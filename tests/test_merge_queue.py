@@ -73,10 +73,10 @@ def test_a_group_is_compared_with_the_group_that_it_stands_on(
     queue.checks(queue.second, queue.first)
     assert run("check", "--base", "auto") == 0
     said = capsys.readouterr().out
-    assert f"commit {queue.first[:12]} (what the merge group stands on)" in said
+    assert f"commit {queue.first[:12]} (the parent of the merge group)" in said
     queue.checks(queue.second, queue.main)
     assert run("check", "--base", "auto") == 1
-    assert f"commit {queue.main[:12]} (what the merge group stands on)" in capsys.readouterr().out
+    assert f"commit {queue.main[:12]} (the parent of the merge group)" in capsys.readouterr().out
 
 
 def test_a_shallow_clone_without_the_base_says_how_to_fetch_it(

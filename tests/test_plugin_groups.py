@@ -205,7 +205,7 @@ def test_one_block_of_ram_has_to_hold_the_arena_of_the_largest_model() -> None:
         whole = group(*pair)
         assert (whole.arena, whole.layers) == (large.arena, large.layers)
     (shared,) = (part for part in whole.ram_parts if part.name == "arena shared by all")
-    assert shared.note == "that of a; each model is set up anew before it runs"
+    assert shared.note == "that of a; each model is set up again before it runs"
 
 
 def test_a_group_with_a_model_that_is_refused_claims_no_arena() -> None:

@@ -476,7 +476,7 @@ def test_half_of_the_named_tensor_saves_what_is_promised(project: Project) -> No
     assert after.footprint is not None
     assert after.footprint.arena is not None
     saved = over.footprint.arena.head - after.footprint.arena.head
-    assert f"saves up to {format_size(saved)}" in line
+    assert f"peak is up to {format_size(saved)} lower" in line
 
 
 # What is not said

@@ -57,7 +57,7 @@ class Baseline(Struct, frozen=True):
             return None, self.reason
         base = self.results.find(head.id)
         if base is None:
-            new = f"{self.results.origin} does not have this pair: write it anew"
+            new = f"{self.results.origin} does not have this pair: write it again"
             return None, "" if self.complete else new
         if not base.measures:
             return None, f"could not be measured on {self.results.origin}: {base.headline}"

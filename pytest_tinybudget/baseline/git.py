@@ -161,7 +161,7 @@ class Repository(Struct, frozen=True):
         if not found:
             hint = self._shallow_hint() or ": fetch it"
             raise GitError(f"the merge group's base {base[:SHORT_COMMIT]} is not here{hint}")
-        return Base(found, "what the merge group stands on")
+        return Base(found, "the parent of the merge group")
 
     def _merge_base(self, target: str) -> Base:
         try:

@@ -25,7 +25,7 @@ def add_commands(subparsers: Subparsers) -> None:
         "completion",
         "print a script for completion in a shell",
         details="The script completes commands, options, boards and files (extra [completion]). "
-        "Make it anew after an update.",
+        "Print it again after an update.",
         example="tinybudget completion bash > "
         "~/.local/share/bash-completion/completions/tinybudget\n"
         "tinybudget completion zsh > ~/.zfunc/_tinybudget      # a folder in $fpath\n"

@@ -971,7 +971,7 @@ class GroupTable(Struct, frozen=True, forbid_unknown_fields=True):
         GroupArena,
         Meta(
             description=(
-                "one arena, set up anew for the model that runs (the largest); one allocator "
+                "one arena, set up again for each model that runs (the largest); one allocator "
                 "for all interpreters; or an arena each (the sum)"
             ),
             examples=["max"],

@@ -57,8 +57,7 @@ class LabelEvent(Struct, frozen=True):
             return ""
         label = printable(there[0], limit=_LONGEST_NAME)
         return (
-            f"label {label!r} approves the commits that were there when it was set: take it off "
-            "and set it again to approve these"
+            f"label {label!r} approved earlier commits: remove it and set it again to approve these"
         )
 
 

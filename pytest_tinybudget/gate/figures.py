@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.speed.latency import Latency
 
 
-_STATE_POWER = 'state what the board draws: active_power = "40 mW" in a [boards.NAME] of your own'
+_STATE_POWER = 'declare what the board draws: active_power = "40 mW" in a [boards.NAME] of your own'
 
 #: The figure of an ESP chip's image where no slot is declared.
 FIRMWARE_IMAGE = "firmware image"

@@ -146,7 +146,7 @@ def _arenas(named: Sequence[tuple[str, Footprint]], arena: GroupArena) -> tuple[
     parts = []
     for kind in kinds:
         name, footprint = max(named, key=lambda item: _sizes(item[1]).get(kind, 0))
-        note = f"that of {name}; each model is set up anew before it runs"
+        note = f"that of {name}; each model is set up again before it runs"
         parts.append(_arena_part(kind, "shared by all", footprint, method, note))
     return tuple(parts)
 

@@ -54,7 +54,7 @@ def with_plan(result: PairResult, pair: Pair, model: Model, workspace: Workspace
     planned = _without_zeros(plan, exact)
     differences = _differences(planned, exact, pair.firmware, workspace)
     if differences:
-        text = f"the plan was wrong, which is a defect of tinybudget: {differences}"
+        text = f"the plan was wrong, which is a bug of tinybudget: {differences}"
         return warned(result, (text,))
     text = "plan: equal to the conversion, the arena to the byte, flash but for names"
     if planned is not plan.model:

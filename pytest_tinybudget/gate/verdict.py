@@ -408,7 +408,7 @@ def refusal_text(footprint: Footprint, refusal: Refusal) -> str:
         "invoke": "fail in Invoke()",
         "wrong": "compute wrong results without an error",
         "outdated": "compute wrong results without an error in this version",
-        "undefined": "do what nothing defines",
+        "undefined": "do something undefined",
     }[refusal.stage]
     names = [
         printable(layer.name, limit=_LONGEST_NAME)

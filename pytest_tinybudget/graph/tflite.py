@@ -46,9 +46,9 @@ MAX_RANK = 16
 COMPRESSION_METADATA = "COMPRESSION_METADATA"
 #: What is said of a model that has it.
 COMPRESSED = (
-    "the model is compressed for a TFLM built with USE_TFLM_COMPRESSION, of which nothing was"
-    " measured here: compress it anew by the tools of tflite-micro 2026, which insert TFLM_DECODE"
-    " operators, or leave it uncompressed"
+    "the model is compressed for a TFLM built with USE_TFLM_COMPRESSION, which was not measured:"
+    " compress it again with the tools of tflite-micro 2026, which insert TFLM_DECODE operators, or"
+    " leave it uncompressed"
 )
 
 _IDENTIFIER = b"TFL3"

@@ -85,7 +85,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tinybudget-baseline",
         metavar="PATH",
-        help="compare with this results file, and hold growth to max_increase",
+        help="compare with this results file, and check max_increase",
     )
     group.addoption(
         "--tinybudget-base",
@@ -103,7 +103,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tinybudget-informational",
         action="store_true",
         default=None,
-        help="report what fails, and fail no test for it",
+        help="report failures, but fail no test for them",
     )
     group.addoption(
         "--tinybudget-approve-label",
@@ -122,7 +122,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tinybudget-strict",
         action="store_true",
         default=None,
-        help="fail pairs whose numbers are bounds instead of the device's own",
+        help="fail pairs whose numbers are not exact",
     )
     group.addoption(
         "--tinybudget-verify",
@@ -134,7 +134,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tinybudget-no-cache",
         action="store_true",
         default=None,
-        help="convert and measure all models anew instead of taking what was kept",
+        help="convert and measure all models again, without the cache",
     )
     parser.addini("tinybudget", f"collect {FILE_NAME} files", type="bool", default=False)
     parser.addini("tinybudget_json", "file for the results of all pairs", default="")
@@ -155,7 +155,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tinybudget_artifacts", "folder for the generated C files", default="")
     parser.addini("tinybudget_strict", "fail what is not exact", type="bool", default=False)
     parser.addini("tinybudget_verify", "run each model once", type="bool", default=False)
-    parser.addini("tinybudget_no_cache", "convert and measure anew", type="bool", default=False)
+    parser.addini("tinybudget_no_cache", "convert and measure again", type="bool", default=False)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

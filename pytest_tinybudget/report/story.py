@@ -35,9 +35,9 @@ from pytest_tinybudget.results.types import PairResult
 _INDENT = "  "
 
 _METHODS = {
-    "exact": "to the byte: read off the model, or simulated as TFLM does it",
-    "table": "read off tables of devices that were built and measured",
-    "estimated": "a bound; its margin counts as used",
+    "exact": "to the byte: read from the model, or computed as TFLM does",
+    "table": "from tables of measured builds",
+    "estimated": "an upper limit; its margin counts as used",
     "declared": "stated in the declaration",
 }
 
@@ -65,7 +65,7 @@ def render(pair: PairResult, board: Sequence[str], style: Style = PLAIN) -> list
         (figures_title(pair), figure_lines(pair, style)),
         ("what would fix it", bullets(pair.reasons, style, most=None)),
         ("also", bullets((*pair.warnings, *pair.notes), style, most=None)),
-        ("how the numbers were got", _methods(pair)),
+        ("how each number was found", _methods(pair)),
         ("", [pair.message, _declared(pair), _informational(pair), codes_text(pair)]),
     ]
     lines: list[Line] = []

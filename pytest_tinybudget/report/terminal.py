@@ -176,7 +176,7 @@ def measure_line(measure: Measure) -> str:
 
 def figures_title(pair: PairResult) -> str:
     """The title over a pair's figures; those of a check are what it is judged by."""
-    return "besides flash and RAM" if pair.kind == "pair" else "what it rests on"
+    return "besides flash and RAM" if pair.kind == "pair" else "based on"
 
 
 def figure_lines(pair: PairResult, style: Style) -> list[str]:

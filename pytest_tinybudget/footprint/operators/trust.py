@@ -164,7 +164,7 @@ def _gives(node: Trusted, result: Tensor, shape: Sequence[int]) -> None:
 def _other_shape(result: Tensor, shape: Sequence[int]) -> str:
     return (
         f"its output '{result.name}' is {list(result.shape)} in the file, its inputs make"
-        f" {list(shape)}: convert the model anew, with a fixed input shape"
+        f" {list(shape)}: convert the model again, with a fixed input shape"
     )
 
 

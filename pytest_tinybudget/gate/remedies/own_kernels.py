@@ -26,7 +26,7 @@ def own_kernels(footprint: Footprint, model: Model) -> Iterator[str]:
     for name, (persistent, scratch) in bounds.items():
         yield (
             f"if the firmware registers a kernel of its own for {printable(name)}, add these lines "
-            "and put what it takes in the place of these bounds:"
+            "and replace these limits with what it takes:"
         )
         yield f"[runtime.ops.{toml_key(name)}]"
         yield f'persistent = "{persistent} B"'

@@ -66,9 +66,9 @@ def smaller_tensor(result: PairResult, candidate: Candidate) -> Iterator[str]:
     if relief is not None:
         buffer, saved = relief
         yield (
-            f"a smaller {printable(buffer.owner, limit=_NAME_LENGTH)}, where the arena's peak "
-            f"falls first: half of its {format_size(buffer.bytes)} saves up to "
-            f"{format_size(saved)}{_enough(saved, needed[0])}"
+            f"a smaller {printable(buffer.owner, limit=_NAME_LENGTH)}: with half of its "
+            f"{format_size(buffer.bytes)} the arena's peak is up to {format_size(saved)} lower"
+            f"{_enough(saved, needed[0])}"
         )
 
 
