@@ -46,7 +46,7 @@ def test_it_tells_model_board_parts_layers_and_advice(
         "layers (* at the arena's peak)",
         "what would fix it\n",
         "exact: ",
-        "read off tables of devices",
+        "from tables of measured builds",
         "ask the radio team",
         "declared at tinybudget.toml:4",
     ):
