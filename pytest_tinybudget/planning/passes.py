@@ -22,6 +22,8 @@ _WEIGHTED = _CONVOLUTIONS | {"FULLY_CONNECTED"}
 #: What has an activation of its own.
 _ACTIVE = _WEIGHTED | {"ADD", "SUB", "MUL", "DIV", "AVERAGE_POOL_2D", "MAX_POOL_2D"}
 _FUSED = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
+#: What may become a part of the operator before it.
+_TAKEN = frozenset({*_FUSED, "BIAS", "ADD", "SUB", "MUL"})
 _FOLDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 #: How far behind another node one comes that belongs to it.
 _NEXT = 1e-3
@@ -500,7 +502,7 @@ _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_hoisted_pair, _OF_TWO),
     (_flat, frozenset({"FULLY_CONNECTED"})),
     (_wide, frozenset({"RESHAPE"})),
-    (_fused, frozenset()),
+    (_fused, _TAKEN),
     (_folded, _FOLDS),
 )
 
