@@ -67,11 +67,16 @@ class Memory:
 
     def temporary(self, size: int, alignment: int, spare: int = 0) -> None:
         """Reserve temporary memory, of which TFLM does not read the last ``spare`` bytes again."""
-        start = align_up(self.temp, alignment)
-        self.temp = start + size
+        # Every operand of every kernel comes here several times: nothing is called.
+        start = -(-self.temp // alignment) * alignment
+        self.temp = needed = start + size
         self._spare = spare
-        self.need(self.temp)
-        self._note("T", size, alignment, start)
+        if not self.split:
+            needed += self.tail
+        if needed > self.needed:
+            self.needed, self.decided_by = needed, self.stage
+        if self._trace is not None:
+            self._note("T", size, alignment, start)
 
     def spare_temporaries(self) -> None:
         """The temporaries up to here are not read again."""
@@ -95,7 +100,7 @@ class Memory:
     def need(self, size: int, alignment: int = 1) -> None:
         """The arena must hold ``size`` bytes at its front now, and behind them the aligned tail."""
         if not self.split:
-            size += align_up(self.tail, alignment)
+            size += self.tail if alignment == 1 else align_up(self.tail, alignment)
         if size > self.needed:
             self.needed, self.decided_by = size, self.stage
 

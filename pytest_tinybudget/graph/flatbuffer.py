@@ -101,10 +101,16 @@ class FlatBuffer:
             layout = self._layouts[vtable, kind] = self._read_vtable(vtable, position, kind)
         if position + layout.object_bytes > self._bytes:
             self._misplaced(kind.name, position)
-        self._spend(layout.cost, position)
+        self._budget -= layout.cost
+        if self._budget < 0:
+            self._spend(0, position)
         values = [*layout.unpack(content, position), *layout.defaults]
         for index, offset in layout.references:
-            values[index] = self._target(position + offset, values[index])
+            # As in ``_target``, without a call for each reference of each table.
+            target = position + offset + values[index]
+            if target + 4 > self._bytes or not values[index]:
+                self._target(position + offset, values[index])
+            values[index] = target
         return layout.pick(values)
 
     def vector(self, position: int, code: str) -> tuple[Any, ...]:
