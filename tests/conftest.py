@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from collections.abc import Generator
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 from modelmaker import ModelMaker
@@ -46,6 +47,20 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker of ``-n`` a run of files, and what is left to the first that has none.
+
+    Dealt out one by one, as is the default, tests of a module would have its fixtures made in each
+    worker.
+    """
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def keyword_model(filters: int = 8) -> bytes:
