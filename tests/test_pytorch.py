@@ -199,6 +199,57 @@ def test_a_fixed_batch_is_refused(converter: Converter, tmp_path: Path):
     )
 
 
+class Scaled(nn.Module if is_there else object):  # type: ignore[misc]
+    """Numbers times a factor."""
+
+    def forward(self, values: Any, factor: Any) -> Any:
+        return torch.relu(values) * factor
+
+
+class First(nn.Module if is_there else object):  # type: ignore[misc]
+    """The first of its inputs."""
+
+    def forward(self, values: Any, spare: Any) -> Any:
+        return torch.relu(values)
+
+
+@needs_torch
+def test_inputs_that_no_microcontroller_gives_are_refused(converter: Converter, tmp_path: Path):
+    one = torch.ones(1, 4)
+    paths = [
+        save(tmp_path / "flag.pt2", Scaled().eval(), one, 3),
+        save(tmp_path / "double.pt2", Scaled().eval(), one.double(), one.double() + 1),
+        save(tmp_path / "spare.pt2", First().eval(), one, torch.zeros(1, 4)),
+    ]
+
+    errors = [failure(converter, path) for path in paths]
+
+    assert [error.message for error in errors] == [
+        "flag.pt2: its input 3 is no tensor: a microcontroller gives it none",
+        "double.pt2: its input 'values' is float64, expected float32",
+        "spare.pt2: its input 'spare' is read by no layer",
+    ]
+    assert [error.details[0] for error in errors] == [
+        "export the program with tensors alone, and what is constant in the module",
+        "export the model after model.float(), with a float32 example",
+        "export the program without it",
+    ]
+
+
+@needs_torch
+def test_an_operator_that_litert_torch_lacks_is_told_with_the_ways_out(
+    converter: Converter, tmp_path: Path
+):
+    class Inverse(nn.Module):
+        def forward(self, matrix: Any) -> Any:
+            return torch.linalg.inv(matrix)
+
+    error = failure(converter, save(tmp_path / "i.pt2", Inverse().eval(), torch.eye(4)[None]))
+
+    assert error.message.startswith("i.pt2: litert-torch does not convert it: ")
+    assert "export the model as .onnx" in error.details[0]
+
+
 # What its layers cost
 
 

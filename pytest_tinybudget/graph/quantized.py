@@ -18,7 +18,7 @@ _INTEGER_TYPES = frozenset({
 def not_int8_tensors(model: Model) -> tuple[str, ...]:
     """Tensors, in file order, that hold no integers, as in a float or a hybrid model.
 
-    Each is given as ``"NAME (FLOAT32)"``.
+    Each is given as ``"NAME (FLOAT32)"``, by its index where names were left out.
 
     Only tensors that an operator, an input or an output uses count.
     """
@@ -28,7 +28,7 @@ def not_int8_tensors(model: Model) -> tuple[str, ...]:
         for operator in subgraph.operators:
             used.update(operator.inputs, operator.outputs)
         found += [
-            f"{tensor.name} ({tensor.type})"
+            f"{tensor.name or f'tensor {tensor.index}'} ({tensor.type})"
             for tensor in subgraph.tensors
             if tensor.index in used and tensor.type not in _INTEGER_TYPES
         ]

@@ -74,13 +74,11 @@ def _inputs(program: Any, job: Job) -> tuple[list[str], list[Any]]:
     """The names of the program's inputs, and an example of each with its channels last.
 
     Raises:
-        WorkerError: one is no tensor, or its shape is not fixed.
+        WorkerError: one is no tensor, not read, not in float32, or its shape is not fixed.
     """
-    values = {
-        node.name: node.meta.get("val")
-        for node in program.graph_module.graph.nodes
-        if node.op == "placeholder"
-    }
+    nodes = [node for node in program.graph_module.graph.nodes if node.op == "placeholder"]
+    values = {node.name: node.meta.get("val") for node in nodes}
+    read = {node.name for node in nodes if node.users}
     names = list(program.graph_signature.user_inputs)
     declared = dict(job.input_shapes)
     require_known(declared, [name for name in names if isinstance(name, str)])
@@ -88,7 +86,20 @@ def _inputs(program: Any, job: Job) -> tuple[list[str], list[Any]]:
     for name in names:
         value = values.get(name) if isinstance(name, str) else None
         if not isinstance(value, torch.Tensor):
-            raise WorkerError(f"its input {name!r} is no tensor: a microcontroller gives it none")
+            raise WorkerError(
+                f"its input {name!r} is no tensor: a microcontroller gives it none",
+                "export the program with tensors alone, and what is constant in the module",
+            )
+        if value.dtype.is_floating_point and value.dtype != torch.float32:
+            raise WorkerError(
+                f"its input {name!r} is {str(value.dtype).removeprefix('torch.')}, expected "
+                "float32",
+                "export the model after model.float(), with a float32 example",
+            )
+        if name not in read:
+            raise WorkerError(
+                f"its input {name!r} is read by no layer", "export the program without it"
+            )
         extents = tuple(each if isinstance(each, int) else None for each in value.shape)
         shape = static_shape(name, extents, declared.get(name))
         sample = _example(shape, value.dtype)
@@ -129,7 +140,11 @@ def _converted(module: Any, samples: Sequence[Any]) -> bytes:
         except MemoryError:
             raise
         except Exception as error:
-            raise WorkerError(f"litert-torch does not convert it: {first_line(error)}") from error
+            raise WorkerError(
+                f"litert-torch does not convert it: {first_line(error)}",
+                "put another layer in the place of the one that it names, here or in the log; or "
+                "export the model as .onnx, which another tool converts",
+            ) from error
         if not file.is_file():
             raise WorkerError("litert-torch wrote no file")
         return file.read_bytes()
