@@ -15,9 +15,11 @@ from pytest_tinybudget import measure
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.convert.converter import Converted
 from pytest_tinybudget.convert.converter import Converter
+from pytest_tinybudget.convert.unrolled import unrolled_warning
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import pairs
@@ -33,6 +35,8 @@ from pytest_tinybudget.workspace import Workspace
 BOARD = "nucleo-l4r5zi"
 PLANNED = "planned, not converted: names in the trained file may take up to"
 GRU = ("GRU", {"units": 3})
+LSTM = ("LSTM", {"units": 3, "activation": "tanh", "recurrent_activation": "sigmoid",
+                 "use_bias": True})  # fmt: skip
 
 
 @pytest.fixture
@@ -134,6 +138,38 @@ def test_what_is_neither_planned_nor_converted_is_an_error_with_both_reasons(
         check(keras_file(tmp_path, CONV, GRU), board=BOARD, plan=True)
     assert "needs 'representative_data'" in caught.value.message
     assert caught.value.details[-1] == "nor is it planned: layer layer_1: not planned: a GRU"
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_what_is_unrolled_is_warned_of_with_its_arena_and_that_of_an_lstm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planned: bool
+) -> None:
+    """The sizes of the LSTM are those of the same model with one; none where it is not planned."""
+    layers = (GRU, DENSE) if planned else (GRU, ("Lambda", {}))
+    unrolled = planned_model(read_keras(keras_file(tmp_path, DENSE, shape=(None, 999))), "made")
+    warning = unrolled_warning(["layer_0"])
+    made = Converted(unrolled.content, (warning,), (), (), "int8", cached=False)
+    monkeypatch.setattr(Converter, "convert", lambda *_: made)
+    monkeypatch.setattr(Converter, "prepare", lambda *_: None)
+    gru = keras_file(tmp_path, *layers, shape=(None, 6, 4))
+
+    result = check(gru, board=BOARD, representative_data="random")
+
+    (told,) = (each for each in result.warnings if each.startswith("layer_0: unrolled, "))
+    assert result.footprint is not None
+    assert result.footprint.arena is not None
+    sizes = f"the model takes {format_size(result.footprint.arena.required)} of arena and a file of"
+    assert f"{sizes} {format_size(len(unrolled.content))}" in told
+    assert told.endswith("(planned, not converted)") == planned
+    if planned:
+        lstm = LSTM, DENSE
+        network = read_keras(keras_file(tmp_path, *lstm, shape=(None, 6, 4)))
+        other = planned_model(network, "made", named=True)
+        path = tmp_path / "lstm.tflite"
+        path.write_bytes(other.content)
+        arena = measure(path, board=BOARD).arena
+        assert arena is not None
+        assert f"take {format_size(arena.required)} and {format_size(other.bytes)} (" in told
 
 
 def test_what_is_no_keras_file_is_not_planned(tmp_path: Path) -> None:

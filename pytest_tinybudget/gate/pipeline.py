@@ -24,6 +24,7 @@ from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.convert.settings import stripped_text
 from pytest_tinybudget.convert.sources import by_quantizer
 from pytest_tinybudget.convert.sources import kind_of
+from pytest_tinybudget.convert.unrolled import is_of_unrolled
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import GroupPair
@@ -261,7 +262,12 @@ def _described(
         return result
     (model,) = found.models
     result = replace(result, model_sha256=model.sha256)
-    result = _with_conversion(result, workspace.conversion(pair.model))
+    converted = workspace.conversion(pair.model)
+    if converted is not None and any(map(is_of_unrolled, converted.warnings)):
+        from pytest_tinybudget.gate.unrolled import with_sizes
+
+        converted = with_sizes(converted, pair, model, result)
+    result = _with_conversion(result, converted)
     if pair.model.planned is not None or pair.model.conversion.plan:
         from pytest_tinybudget.gate.planned import with_plan
 

@@ -45,8 +45,11 @@ def read_keras(
     *,
     per_channel_dense: bool = True,
     input_shapes: Shapes = (),
+    as_lstm: bool = False,
 ) -> Network:
     """The network of a ``.keras`` file; ``input_shapes`` are for inputs that it leaves open.
+
+    With ``as_lstm`` it has an LSTM, as one operator, for each recurrent layer of another kind.
 
     Raises:
         NotPlannedError: it cannot be read without Keras, or a layer's conversion is not known.
@@ -59,7 +62,11 @@ def read_keras(
     except (OSError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise NotPlannedError(f"{path.name}: not planned: {error}") from None
     return network_of(
-        config, numbers, per_channel_dense=per_channel_dense, input_shapes=input_shapes
+        config,
+        numbers,
+        per_channel_dense=per_channel_dense,
+        input_shapes=input_shapes,
+        as_lstm=as_lstm,
     )
 
 
@@ -69,13 +76,14 @@ def network_of(
     *,
     per_channel_dense: bool = True,
     input_shapes: Shapes = (),
+    as_lstm: bool = False,
 ) -> Network:
     """The network of what ``keras.saving.serialize_keras_object(model)`` gives.
 
     Raises:
         NotPlannedError: a layer's conversion is not known.
     """
-    reader = _Reader(dict(input_shapes))
+    reader = _Reader(dict(input_shapes), as_lstm=as_lstm)
     try:
         reader.model(config, "", ())
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -97,8 +105,8 @@ def network_of(
 class _Reader:
     """Goes through a config; ``wanted`` are the shapes of inputs that it leaves open, by name."""
 
-    def __init__(self, wanted: Mapping[str, tuple[int, ...]]) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: Mapping[str, tuple[int, ...]], *, as_lstm: bool = False) -> None:
+        self.wanted, self.as_lstm = wanted, as_lstm
         self.inputs: list[tuple[str, tuple[int, ...]]] = []
         self.layers: list[Layer] = []
         self.outputs: list[str] = []
@@ -204,6 +212,8 @@ class _Reader:
         self.label = prefix + str(config.get("name", kind))
         if kind in ("Sequential", "Functional", "Model"):
             return self.model(layer, f"{self.label}/", given)
+        if self.as_lstm and kind in ("GRU", "SimpleRNN"):
+            kind = "LSTM"
         read = _LAYERS.get(kind)
         if read is None or layer.get("registered_name") not in (None, kind):
             raise self.fail(f"a {printable(str(kind))}")
@@ -459,7 +469,7 @@ def _rescaling(reader: _Reader, config: Mapping[str, Any]) -> Layer:
 
 
 def _lstm(reader: _Reader, config: Mapping[str, Any]) -> Layer:
-    fused = (
+    fused = reader.as_lstm or (
         config["activation"] == "tanh"
         and config["recurrent_activation"] == "sigmoid"
         and config["use_bias"]
@@ -467,7 +477,8 @@ def _lstm(reader: _Reader, config: Mapping[str, Any]) -> Layer:
     )
     if not fused:
         raise reader.fail("an LSTM that is not one operator")
-    return Layer(type="lstm", size=config["units"], sequences=config["return_sequences"])
+    sequences = bool(config.get("return_sequences"))
+    return Layer(type="lstm", size=config["units"], sequences=sequences)
 
 
 def _attention(reader: _Reader, config: Mapping[str, Any]) -> Layer:

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from pytest_tinybudget.convert.files import Job
+from pytest_tinybudget.convert.unrolled import unrolled_warning
 from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.norms import norm_doubts
 from pytest_tinybudget.convert.worker.problem import InputSpec
@@ -236,11 +237,7 @@ class _Rebuilt:
     def warnings(self) -> list[str]:
         if not self.unrolled:
             return []
-        warning = (
-            f"{', '.join(self.unrolled)}: unrolled, every step takes flash of its own (only an "
-            "LSTM with the usual activations and without masking is one operator)"
-        )
-        return [warning]
+        return [unrolled_warning(self.unrolled)]
 
 
 def _without_loops(model: Any, objects: dict[str, Any]) -> tuple[Any, _Rebuilt]:
