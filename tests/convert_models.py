@@ -56,6 +56,25 @@ class Signatures(tf.Module):
         return {"y": x @ self.factors}
 
 
+class Trained(tf.Module):
+    """What tfmot (tensorflow_model_optimization) leaves in a SavedModel."""
+
+    def __init__(self):
+        self.factors = tf.Variable(np.linspace(-1, 1, 24).reshape(8, 3).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32, name="x")])
+    def with_ranges(self, x):
+        ranged = tf.quantization.fake_quant_with_min_max_args
+        product = ranged(x, -2, 2) @ ranged(self.factors, -1, 1, narrow_range=True)
+        return {"y": ranged(product, -12, 12)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32, name="x")])
+    def pruned(self, x):
+        with tf.name_scope("prune_low_magnitude_dense"):
+            self.factors.assign(self.factors * 1)
+        return {"y": x @ self.factors}
+
+
 class Filled(layers.Layer):
     """FILL, with a shape that the graph knows or one that depends on the input's values."""
 
@@ -230,6 +249,9 @@ def refused_until_saved_otherwise(folder: Path) -> None:
     both = {"infer": module.opened, "train": module.fixed}
     tf.saved_model.save(module, folder / "signatures", signatures=both)
     loaded = tf.saved_model.load(folder / "signatures")
+    trained = Trained()
+    tf.saved_model.save(trained, folder / "with_ranges", signatures=trained.with_ranges)
+    tf.saved_model.save(trained, folder / "pruned", signatures=trained.pruned)
     one = loaded.signatures["infer"]
     tf.saved_model.save(loaded, folder / "signatures_followed", signatures=one)
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from collections.abc import Callable
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -405,6 +406,101 @@ def test_a_refused_model_is_told_the_step_that_makes_it_convert(
     followed = convert(f"{name}_followed{suffix}")
 
     assert "FULLY_CONNECTED" in operators(followed)
+
+
+def test_a_saved_model_trained_with_quantization_keeps_its_ranges(convert: Convert, sources: Path):
+    """Whatever the data that calibrates."""
+    np = pytest.importorskip("numpy")
+    small = np.random.default_rng(1).random((16, 8), np.float32)
+    np.save(sources / "small.npy", small)
+    np.save(sources / "large.npy", 50 * small)
+    for name in ("small.npy", "large.npy"):
+        main = graph(convert("with_ranges", name)).main
+        ends = [main.tensors[index].quantization for index in (*main.inputs, *main.outputs)]
+        found = [255 * each.scales[0] for each in ends]
+        assert found == pytest.approx([4, 24], rel=0.01)
+
+
+def test_pruning_wrappers_in_a_saved_model_are_told_with_the_step(convert: Convert):
+    error = error_of(convert, "pruned")
+    assert "still has the wrappers that pruned it" in error.message
+    assert 'load_model("pruned"); tfmot.sparsity.keras.strip_pruning(' in error.details[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "step"),
+    [
+        ("PruneLowMagnitude", "still has the wrappers", "strip_pruning(model)"),
+        ("QuantizeLayer", "tfmot trained with quantization", 'model.save("folder", save_format='),
+        ("QuantizeWrapperV2", "tfmot trained with quantization", "as a SavedModel"),
+    ],
+)
+def test_what_tfmot_wraps_is_told_with_the_step(
+    convert: Convert, sources: Path, kind: str, said: str, step: str
+):
+    layers = [("InputLayer", {"batch_shape": [None, 8], "name": "in"}), (kind, {"name": "wrapped"})]
+    config = {
+        "name": "made",
+        "layers": [{"class_name": name, "config": given} for name, given in layers],
+    }
+    model = {"module": "keras", "class_name": "Sequential", "config": config}
+    with zipfile.ZipFile(sources / "wrapped.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(model))
+
+    error = error_of(convert, "wrapped.keras")
+    assert said in error.message
+    assert step in error.details[0]
+
+
+#: Run in a process of its own: models of tfmot, and what the steps that messages name make of them.
+TFMOT = """
+    import numpy as np
+    import tensorflow_model_optimization as tfmot
+    import tf_keras
+
+    def network():
+        return tf_keras.Sequential([tf_keras.Input((8,)), tf_keras.layers.Dense(4)])
+
+    def trained(model, *callbacks):
+        model.compile("sgd", "mse")
+        model.fit(np.ones((8, 8)), np.ones((8, 4)), verbose=0, callbacks=list(callbacks))
+        return model
+
+    quantized = trained(tfmot.quantization.keras.quantize_model(network()))
+    quantized.save("tfmot_quantized.h5")
+    with tfmot.quantization.keras.quantize_scope(): tf_keras.models.load_model(
+        "tfmot_quantized.h5").save("tfmot_quantized_followed", save_format="tf")
+    step = tfmot.sparsity.keras.UpdatePruningStep()
+    pruned = trained(tfmot.sparsity.keras.prune_low_magnitude(network()), step)
+    pruned.save("tfmot_pruned.h5")
+    pruned.save("tfmot_pruned")
+    with tfmot.sparsity.keras.prune_scope(): model = tf_keras.models.load_model(
+        "tfmot_pruned.h5"); tfmot.sparsity.keras.strip_pruning(model).save(
+        "tfmot_pruned_followed.keras")
+    network().save("tf_keras.keras")
+"""
+
+
+def test_models_of_tfmot_and_tf_keras_convert_or_name_the_step_that_does(
+    convert: Convert, sources: Path
+):
+    pytest.importorskip("tensorflow_model_optimization")
+    made = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TFMOT)],
+        cwd=sources,
+        env={**os.environ, "TF_USE_LEGACY_KERAS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert made.returncode == 0, made.stderr[-3000:]
+
+    for name in ("tfmot_quantized.h5", "tfmot_pruned.h5", "tfmot_pruned"):
+        assert re.search("save it without them|write it as a SavedModel",
+                         error_of(convert, name).details[0])  # fmt: skip
+    for name in ("tfmot_quantized_followed", "tfmot_pruned_followed.keras", "tf_keras.keras"):
+        assert operators(convert(name)) == ["FULLY_CONNECTED"]
 
 
 @pytest.mark.parametrize("name", ["conv2d.keras", "conv2d.h5", "conv2d"])

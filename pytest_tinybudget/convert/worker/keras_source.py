@@ -12,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -35,6 +36,11 @@ _OLDEST_KERAS = (3, 12)
 
 _LAMBDA = re.compile(r"lambda", re.IGNORECASE)
 _UNKNOWN_CLASS = re.compile(r"(?:locate class|Unknown layer:?) '?(\w+)'?")
+
+
+#: What tfmot calls the classes that it wraps layers in, and the layers then.
+_PRUNING = ("PruneLowMagnitude", "prune_low_magnitude")
+_QUANTIZED = ("QuantizeLayer", "QuantizeWrapper", "QuantizeAnnotate")
 
 
 class _DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
@@ -79,7 +85,7 @@ def load(job: Job, custom: ModuleType | None) -> KerasModel:
     except MemoryError:
         raise
     except Exception as error:
-        raise _told(error) from error
+        raise _told(error, Path(job.source).name) from error
     if not getattr(model, "inputs", None):
         model = _with_inputs(model)
     model, rebuilt = _without_loops(model, objects)
@@ -158,7 +164,33 @@ def _classes_in(module: ModuleType | None) -> dict[str, Any]:
     }
 
 
-def _told(error: Exception) -> WorkerError:
+def still_wrapped(name: str, source: str) -> WorkerError | None:
+    """Why a model with a wrapper of tfmot (tensorflow_model_optimization) is not converted.
+
+    ``name`` is a name in the model: the wrapper's class or what it calls its layers; ``source`` the
+    file or folder. ``None`` where it is of no wrapper.
+    """
+    if name.startswith(_PRUNING):
+        return WorkerError(
+            "the model still has the wrappers that pruned it (PruneLowMagnitude)",
+            "save it without them where it was trained, and declare that file: with "
+            "tfmot.sparsity.keras.prune_scope(): model = "
+            f'tf_keras.models.load_model("{source}"); '
+            'tfmot.sparsity.keras.strip_pruning(model).save("stripped.keras")',
+        )
+    if name.startswith(_QUANTIZED):
+        known = source.endswith(".h5")
+        model = f'tf_keras.models.load_model("{source}")' if known else "model"
+        scope = "with tfmot.quantization.keras.quantize_scope(): " if known else ""
+        return WorkerError(
+            f"Keras 3 does not load a model that tfmot trained with quantization ({name})",
+            "write it as a SavedModel where it was trained, and declare that folder, whose ranges "
+            f'become the scales: {scope}{model}.save("folder", save_format="tf")',
+        )
+    return None
+
+
+def _told(error: Exception, source: str) -> WorkerError:
     text = str(error)
     if _LAMBDA.search(text):
         return WorkerError(
@@ -168,6 +200,9 @@ def _told(error: Exception) -> WorkerError:
             "with the Python version)",
         )
     unknown = _UNKNOWN_CLASS.search(text)
+    wrapped = still_wrapped(unknown[1], source) if unknown else None
+    if wrapped:
+        return wrapped
     if unknown:
         return WorkerError(
             f"Keras does not load it: it does not know the class {unknown[1]!r}",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import nullcontext
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -21,6 +22,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.worker import keras_source
 from pytest_tinybudget.convert.worker.backend import Sample
+from pytest_tinybudget.convert.worker.keras_source import still_wrapped
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
 from pytest_tinybudget.convert.worker.problem import first_line
@@ -85,9 +87,19 @@ def _load_saved_model(job: Job) -> TensorFlowModel:
         return [outputs[name] for name in sorted(outputs)]
 
     definition = function.graph.as_graph_def()
+    _refuse_wrapped(definition, job)
     fused = any("api_implements" in each.attr for each in definition.library.function)
     # ``loaded`` owns the variables, which a signature refers to only weakly.
     return TensorFlowModel(inputs, call, fused, [], loaded)
+
+
+def _refuse_wrapped(definition: Any, job: Job) -> None:
+    """Refuse a model that still has the wrappers that pruned it: they change their weights."""
+    nodes = [*definition.node, *(n for each in definition.library.function for n in each.node_def)]
+    parts = (part for node in nodes for part in node.name.split("/"))
+    for part in parts:
+        if error := still_wrapped(part, Path(job.source).name):
+            raise error
 
 
 def _shape_of(name: str, spec: Any, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
