@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.backend import Trained
+from pytest_tinybudget.convert.worker.problem import first_line
 from pytest_tinybudget.graph.state import keeps_state
 from pytest_tinybudget.graph.tflite import read_model
 
@@ -26,19 +28,27 @@ _SATURATED_SHARE = 0.1
 _UNLIKE_SHARE = 0.5
 
 
+class NotRunError(Exception):
+    """No interpreter ran the INT8 model on the samples; the message says why not."""
+
+
 def drift(trained: Trained, content: bytes, samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """For each output: largest and mean error, range of the float output, and what is broken."""
+    """For each output: largest and mean error, range of the float output, and what is broken.
+
+    Where the backend's own interpreter does not run the INT8 model, LiteRT's does: TensorFlow 2.21
+    refuses an INT8 divisor whose byte is 0, whatever its zero point is.
+
+    Raises:
+        NotRunError: LiteRT's does not either, or is not installed.
+    """
     step = max(1, len(samples) // COMPARED_SAMPLES)
     chosen = samples[::step][:COMPARED_SAMPLES]
-    interpreter = _fresh(trained, content)
-    details = interpreter.get_output_details()
+    details = _fresh(trained.interpreter, content).get_output_details()
     float_runs = [trained.run(sample) for sample in chosen]
-    int8_runs: list[list[NDArray[Any]]] = []
-    is_stateful = keeps_state(read_model(content, "model"))
-    for sample in chosen:
-        if is_stateful and int8_runs:
-            interpreter = _fresh(trained, content)
-        int8_runs.append(_invoke(interpreter, sample))
+    try:
+        int8_runs = _runs(trained.interpreter, content, chosen)
+    except RuntimeError as error:
+        int8_runs = _runs_by_litert(content, chosen, error)
     return [
         _compared(
             str(detail["name"]),
@@ -50,8 +60,43 @@ def drift(trained: Trained, content: bytes, samples: Sequence[Sample]) -> list[d
     ]
 
 
-def _fresh(trained: Trained, content: bytes) -> Any:
-    interpreter = trained.interpreter(content)
+def _runs(
+    make: Callable[[bytes], Any], content: bytes, chosen: Sequence[Sample]
+) -> list[list[NDArray[Any]]]:
+    """The quantized outputs for each sample, in an interpreter that ``make`` makes."""
+    interpreter = _fresh(make, content)
+    is_stateful = keeps_state(read_model(content, "model"))
+    runs: list[list[NDArray[Any]]] = []
+    for sample in chosen:
+        if is_stateful and runs:
+            interpreter = _fresh(make, content)
+        runs.append(_invoke(interpreter, sample))
+    return runs
+
+
+def _runs_by_litert(
+    content: bytes, chosen: Sequence[Sample], first: RuntimeError
+) -> list[list[NDArray[Any]]]:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import OpResolverType
+    except ImportError:
+        raise NotRunError(first_line(first)) from first
+
+    def make(content: bytes) -> Any:
+        return Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+
+    try:
+        return _runs(make, content, chosen)
+    except RuntimeError as error:
+        raise NotRunError(first_line(error)) from error
+
+
+def _fresh(make: Callable[[bytes], Any], content: bytes) -> Any:
+    interpreter = make(content)
     interpreter.allocate_tensors()
     return interpreter
 

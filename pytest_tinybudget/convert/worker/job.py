@@ -65,6 +65,7 @@ def _out_of_memory(job: Job) -> str:
 
 
 def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
+    from pytest_tinybudget.convert.worker.drift import NotRunError
     from pytest_tinybudget.convert.worker.drift import drift
     from pytest_tinybudget.convert.worker.lstm_scales import with_lstm_scales
     from pytest_tinybudget.convert.worker.repack import repack
@@ -81,7 +82,13 @@ def _convert(job: Job, folder: JobFolder) -> dict[str, Any]:
     folder.write_step("converting")
     content = with_lstm_scales(trained.convert(samples, job), trained.schema)
     folder.write_step("comparing with the float model")
-    drifts = drift(trained, content, samples)
+    drifts: list[dict[str, Any]] = []
+    try:
+        drifts = drift(trained, content, samples)
+    except NotRunError as error:
+        warnings.append(
+            f"the INT8 model's outputs were not compared with the float model's: {error}"
+        )
     if job.planned and any(each["broken"] for each in drifts):
         raise NotPlannedError("not planned: its INT8 outputs are unlike the float model's")
     whole = repack(content, trained.schema)
