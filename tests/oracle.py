@@ -60,7 +60,7 @@ class Reading:
 class Oracle:
     """A child process with the runtime; use as a context manager."""
 
-    def __init__(self, timeout_seconds: float = 20, script: tuple[str, ...] = (__file__,)) -> None:
+    def __init__(self, timeout_seconds: float = 60, script: tuple[str, ...] = (__file__,)) -> None:
         self.timeout_seconds = timeout_seconds
         self._script = script
         self._child: subprocess.Popen[bytes] | None = None

@@ -9,6 +9,7 @@ import time
 import zipfile
 from importlib.util import find_spec
 from importlib.util import module_from_spec
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,9 +122,6 @@ def test_a_folder_that_cannot_be_written_is_told_and_locks_nobody_out(tmp_path: 
         told = cache.put(KEY, Entry(b"model", REPORT))
     assert told.startswith("not kept: the conversion cache ")
     assert "TINYBUDGET_CACHE names another folder" in told
-
-
-Event = multiprocessing.synchronize.Event
 
 
 def hold(folder: Path, key: str, begun: Event, leaving: Event) -> None:
