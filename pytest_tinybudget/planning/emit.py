@@ -64,6 +64,7 @@ _KEEPS_DIMENSIONS = 5
 _TYPED_BIAS = frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 #: Operands of a transposed convolution without a bias.
 _UNBIASED = 3
+_UNBIASED_VERSIONS: dict[Numbers, int] = {"int8": 2, "int16": 3, "float": 1}
 
 _LSTM_PARTS = (
     "input_to_input", "input_to_forget", "input_to_cell", "input_to_output", "effective_hidden",
@@ -411,7 +412,7 @@ class Emitter:
         if node.op == "TRANSPOSE_CONV" and node.activation != "NONE":
             return 4
         if node.op == "TRANSPOSE_CONV" and len(node.inputs) == _UNBIASED:
-            return 3 if self.numbers == "int16" else 2
+            return _UNBIASED_VERSIONS[self.numbers]
         if self.numbers == "float" or self.traced:
             dilated = max(node.options.get(key, 1) for key in _DILATIONS) > 1
             if node.op == "DEPTHWISE_CONV_2D" and dilated:
