@@ -143,6 +143,7 @@ def test_an_error_names_layer_and_shape(layers: tuple[Layer, ...], said: str) ->
         (Layer("dense", 1), Layer("dense", 3), Layer("dense", 2)),
         (Layer("activation", activation="relu"), Layer("activation", activation="prelu")),
         (Layer("conv2d", 1), Layer("layer_norm")),
+        (Layer("conv2d", 1), Layer("reshape", shape=(196, 1)), Layer("conv1d", 1)),
     ],
 )
 def test_what_the_data_decides_or_nobody_knows_is_not_planned(layers: tuple[Layer, ...]) -> None:
@@ -212,6 +213,12 @@ def test_a_reshape_before_a_dense_layer_comes_behind_it(bias: bool) -> None:
     # What changes the number of channels stays.
     other = flow(conv, Layer("reshape", shape=(4, 8)), dense, pool, shape=(4, 2, 4))
     assert [name for name, _ in other][:3] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
+
+
+def test_a_norm_between_reshape_and_dense_layer_keeps_them_in_their_order() -> None:
+    first = Layer("conv2d", 4, kernel=1), Layer("reshape", shape=(8, 4)), Layer("batch_norm")
+    found = flow(*first, Layer("dense", 3), shape=(4, 2, 4))
+    assert [name for name, _ in found] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
 
 
 def test_the_reshape_that_comes_behind_a_dense_layer_stays_before_the_next() -> None:

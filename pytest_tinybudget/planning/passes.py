@@ -296,6 +296,8 @@ def _reshaped_behind(graph: _Graph, node: Node) -> bool:
         return False
     if reshape.op != "RESHAPE" or reshape.squeeze or reshape.squeezed or reshape.has_moved:
         return False
+    if any(came_before for _, _, came_before in node.folds):  # it was between them
+        return False
     wide, units = reshape.inputs[0], node.output.shape[-1]
     assert isinstance(wide, Value)
     if wide.shape[-1] != reshape.output.shape[-1] or graph.only(reshape) is not node:
