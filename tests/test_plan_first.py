@@ -99,7 +99,7 @@ def test_a_conversion_that_differs_is_a_defect_of_the_plan(
     other = Network((("x", (8, 8, 1)),), (Layer("conv2d", 4), Layer("flatten"), Layer("dense", 3)))
     converting(planned_model(other, "made", named=True).content)
     result = check(keras, board=BOARD, plan=True, representative_data="random")
-    said = next(each for each in result.warnings if "a defect of tinybudget" in each)
+    said = next(each for each in result.warnings if "a bug of tinybudget" in each)
     assert "CONV_2D RESHAPE FULLY_CONNECTED SOFTMAX instead of CONV_2D RESHAPE FULLY_CONN" in said
     assert "an arena of " in said
     assert result.footprint is not None
