@@ -101,7 +101,8 @@ def test_board_leaves_the_declared_pairs_on_it(capsys: pytest.CaptureFixture[str
     (pair,) = json.loads(Path("results.json").read_text("utf-8"))["pairs"]
     assert pair["id"] == "tinybudget.toml::kws::raspberry-pi-pico"
     capsys.readouterr()
-    assert "unknown board 'teensy41'" in _error(["check", "--board", "teensy41"], capsys)
+    error = _error(["check", "--board", "teensy41"], capsys)
+    assert "unknown board 'teensy41' here: the declared pairs are on esp32, rasp" in error
 
 
 @pytest.mark.parametrize(

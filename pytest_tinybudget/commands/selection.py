@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pytest_tinybudget.declaration.settings import Settings
 
 
+#: Boards that an error lists; more are counted.
+_TARGETS_SHOWN = 6
+
+
 def select(
     arguments: Iterable[str], boards: Sequence[str] = (), given: Settings | None = None
 ) -> list[Declared]:
@@ -118,6 +122,7 @@ def _target(name: str, selected: Iterable[Declared]) -> str:
     Raises:
         TinybudgetError: none of them has such a board, or several have.
     """
+    from pytest_tinybudget.base.suggest import nearest
     from pytest_tinybudget.base.suggest import unknown
     from pytest_tinybudget.boards.everyday import boards_called
     from pytest_tinybudget.boards.everyday import several
@@ -130,7 +135,14 @@ def _target(name: str, selected: Iterable[Declared]) -> str:
     if len(found) > 1:
         raise TinybudgetError(several(name, found), code="TB101")
     if not found:
-        raise unknown("board", name, {pair.target for pair in selected})
+        targets = sorted({pair.target for pair in selected})
+        if nearest(name, targets):
+            raise unknown("board", name, targets)
+        shown = ", ".join(targets[:_TARGETS_SHOWN])
+        rest = f" and {len(targets) - _TARGETS_SHOWN} more" if len(targets) > _TARGETS_SHOWN else ""
+        raise TinybudgetError(
+            f"unknown board {name!r} here: the declared pairs are on {shown}{rest}", code="TB101"
+        )
     return found[0]
 
 
