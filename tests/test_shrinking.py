@@ -1291,7 +1291,7 @@ def test_every_public_model_has_a_plan_at_the_lower_bound() -> None:
 
 def test_boards_with_the_same_arenas_are_told_together() -> None:
     one, two = Arenas("pico", 4096, 4000), Arenas("nano", 4096, 4000)
-    assert arena_texts([one, two]) == ["on all 2 boards: arena 4,096 -> 4,000 B (-2.3%)"]
+    assert arena_texts([one, two]) == ["on both boards: arena 4,096 -> 4,000 B (-2.3%)"]
     other, same = Arenas("esp32", 4096, 3072, planned=True), Arenas("uno", 4096, 4096)
     assert arena_texts([one, two, other, same]) == [
         "pico, nano: arena 4,096 -> 4,000 B (-2.3%)",

@@ -60,7 +60,7 @@ _COMMENT = """<!doctype html><meta charset="utf-8"><style>
 body { font: 14px/1.5 "Noto Sans", "DejaVu Sans", sans-serif; color: #1f2328; margin: 16px }
 main { border: 1px solid #d1d9e0; border-radius: 6px; padding: 4px 16px 16px; max-width: 1320px }
 table { border-collapse: collapse; font-size: 12.5px; margin: 12px 0 }
-td, th { border: 1px solid #d1d9e0; padding: 5px 9px; white-space: nowrap }
+td, th { border: 1px solid #d1d9e0; padding: 5px 9px }
 tr:nth-child(even) { background: #f6f8fa }
 code { font: 12px "DejaVu Sans Mono", monospace; background: #eff1f3; border-radius: 5px;
   padding: 2px 4px; white-space: nowrap }

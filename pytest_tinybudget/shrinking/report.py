@@ -69,7 +69,7 @@ def arena_texts(arenas: Sequence[Arenas]) -> list[str]:
     for each in arenas:
         if each.saved:
             boards.setdefault(each.change, []).append(each.board)
-    everywhere = f"on all {len(arenas)} boards"
+    everywhere = f"on all {len(arenas)} boards" if len(arenas) > 2 else "on both boards"
     return [
         f"{everywhere if 1 < len(arenas) == len(named) else ', '.join(named)}: {change}"
         for change, named in boards.items()
