@@ -107,21 +107,23 @@ def onnx_model(
     inputs: Mapping[str, Sequence[int | str]] = MappingProxyType({"image": ("batch", 3, 8, 6)}),
     weights: str = "",
     opset: int = 13,
+    kind: int = 1,
 ) -> bytes:
     """An ONNX model of nodes, a type and a name each, with a weight, which may be in a file."""
     written = [field(1, field(1, "x") + field(3, name) + field(4, kind)) for kind, name in nodes]
     place = field(13, field(1, "location") + field(2, weights)) if weights else b""
     weight = field(5, field(8, "kernel") + field(9, b"\xff" * 40) + place)
-    given = [field(11, value(name, shape)) for name, shape in {**inputs, "kernel": (4,)}.items()]
+    shapes = {**inputs, "kernel": (4,)}
+    given = [field(11, value(name, shape, kind)) for name, shape in shapes.items()]
     graph = b"".join([*written, weight, *given])
     others = field(8, field(1, "com.acme") + field(2, 99))
     return field(1, 7) + field(7, graph) + field(8, field(2, opset)) + others
 
 
-def value(name: str, shape: Sequence[int | str]) -> bytes:
-    """A value with its type: float, and an extent or a name for each dimension."""
+def value(name: str, shape: Sequence[int | str], kind: int) -> bytes:
+    """A value with its type (1 is float, 11 double), and an extent or a name a dimension."""
     dims = [field(1, field(1 if isinstance(each, int) else 2, each)) for each in shape]
-    return field(1, name) + field(2, field(1, field(1, 1) + field(2, b"".join(dims))))
+    return field(1, name) + field(2, field(1, field(1, kind) + field(2, b"".join(dims))))
 
 
 @pytest.fixture
@@ -399,6 +401,18 @@ def test_declared_shapes_are_handed_on_and_else_the_batch_is_one(project: Path):
 
     assert told.endswith(" -n -b 1")
     assert project.joinpath("told").read_text().endswith(" -n -ois image:1,3,8,6 gain:1,1")
+
+
+@needs_quantizer
+def test_a_model_in_float64_is_refused_before_the_command_runs(project: Path):
+    (project / "kws.onnx").write_bytes(onnx_model(("Conv", ""), kind=11))
+    command(project, "(here / 'ran').touch()")
+
+    error = failure(project)
+
+    assert error.message == "kws.onnx: its input 'image' is float64, expected float32"
+    assert error.details[0] == "save the model in float32"
+    assert not (project / "ran").exists()
 
 
 @needs_quantizer

@@ -21,7 +21,8 @@ _NODE_NAME, _OP_TYPE = 3, 4  # of NodeProto
 _TENSOR_NAME, _EXTERNAL_DATA = 8, 13  # of TensorProto
 _KEY, _VALUE = 1, 2  # of StringStringEntryProto
 _VALUE_NAME, _TYPE = 1, 2  # of ValueInfoProto
-_TENSOR_TYPE, _SHAPE, _DIM, _DIM_VALUE = 1, 2, 1, 1  # of TypeProto and TensorShapeProto
+_TENSOR_TYPE, _ELEMENT, _SHAPE, _DIM, _DIM_VALUE = 1, 1, 2, 1, 1  # of TypeProto and its parts
+_DOUBLE = 11  # of TensorProto.DataType
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
@@ -42,6 +43,7 @@ class OnnxInput(Struct, frozen=True):
 
     name: str
     shape: tuple[int | None, ...]
+    is_double: bool = False
 
 
 class OnnxFile(Struct, frozen=True):
@@ -131,7 +133,12 @@ class _Reader(Struct):
     def _input(self, begin: int, end: int) -> OnnxInput:
         name = self._texts(begin, end).get(_VALUE_NAME, "")
         dims = self._inner(begin, end, (_TYPE, _TENSOR_TYPE, _SHAPE, _DIM))
-        return OnnxInput(name, tuple(self._extent(*each) for each in dims))
+        is_double = any(
+            (field, value) == (_ELEMENT, _DOUBLE)
+            for place in self._inner(begin, end, (_TYPE, _TENSOR_TYPE))
+            for field, value, *_ in self._fields(*place)
+        )
+        return OnnxInput(name, tuple(self._extent(*each) for each in dims), is_double)
 
     def _extent(self, begin: int, end: int) -> int | None:
         """A dimension's extent; ``None`` where it has a name or nothing in its place."""

@@ -131,11 +131,16 @@ def _shapes(job: Job) -> list[str]:
     """The options that close open dimensions: the batch is 1, all others are declared.
 
     Raises:
-        WorkerError: one is open, or what is declared is not the model's.
+        WorkerError: one is open or in float64, or what is declared is not the model's.
     """
     model, declared = read_onnx(Path(job.source)), dict(job.input_shapes)
     assert model is not None  # ``check_source`` has read it
     require_known(declared, [each.name for each in model.inputs])
+    doubles = [each.name for each in model.inputs if each.is_double]
+    if doubles:
+        raise WorkerError(
+            f"its input {doubles[0]!r} is float64, expected float32", "save the model in float32"
+        )
     shapes = {
         each.name: static_shape(each.name, each.shape, declared.get(each.name))
         for each in model.inputs
