@@ -708,8 +708,17 @@ def assert_nothing_is_left(temporary: Path, code: int) -> None:
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("behavior", ["sleeps", "imports"])
-@pytest.mark.parametrize(("command", "number", "code"), every(5, INTERRUPTED), ids=HOW)
+@pytest.mark.parametrize(
+    ("behavior", "command", "number", "code"),
+    every(
+        5,
+        [
+            pytest.param(behavior, *how, id=f"{name}-{behavior}")
+            for behavior in ("sleeps", "imports")
+            for how, name in zip(INTERRUPTED, HOW, strict=True)
+        ],
+    ),
+)
 def test_nothing_is_left_of_a_conversion_that_was_interrupted(
     converted: Path,
     fakes: Path,

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from campaigns import rare
 from small_projects import commit
 from small_projects import git
 
@@ -67,7 +68,7 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-@pytest.fixture(scope="module", params=["wheel", "sdist"])
+@pytest.fixture(scope="module", params=["wheel", rare("sdist")])
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the wheel or the source distribution installs, and nothing else."""
     folder = tmp_path_factory.mktemp("site")

@@ -87,6 +87,7 @@ def test_every_distribution_writes_the_bytes_of_one_process(project: Project) ->
     assert outputs(pytester, "-n", "0") == (reports, files)
 
 
+@pytest.mark.campaign
 def test_each_worker_may_run_all_of_it(project: Project) -> None:
     pytester = project(DECLARATION)
     reports, files = outputs(pytester, "-p", "no:xdist")
@@ -326,6 +327,7 @@ def pytest_configure(config):
     assert len(results) == 5
 
 
+@pytest.mark.campaign
 def test_shards_merge_to_the_bytes_of_the_whole_run(project: Project) -> None:
     pytester = project(DECLARATION)
     reports, _ = outputs(pytester, "-p", "no:xdist")
