@@ -202,6 +202,9 @@ def write(folder: Path) -> None:
     float_tflite(wide, folder / "wide.tflite")
     for name in ("conv1d", "two_inputs"):
         models[name].export(folder / f"{name}.tflite", format="litert", verbose=False)
+    pieces = (layers.LayerNormalization(), layers.LeakyReLU(), layers.GroupNormalization(2))
+    islands = image_model(*pieces, layers.Activation("elu"))
+    islands.export(folder / "islands.tflite", format="litert", verbose=False)
     separable = keras.Sequential(
         [
             keras.Input((16, 3)),

@@ -271,6 +271,18 @@ def test_one_dimensional_convolutions_of_litert_stay_in_integers(convert: Conver
 
 
 @needs_quantizer
+def test_normalizations_and_activations_of_litert_stay_in_integers(convert: Convert):
+    """Of SQUARE and NEG a quantizer has no integer form, of ELU and LEAKY_RELU no rule."""
+    converted = convert("islands.tflite", "image.npz")
+
+    assert not not_int8_tensors(graph(converted))
+    assert not {"SQUARE", "NEG", "DEQUANTIZE"} & set(operators(converted))
+    assert {"ELU", "LEAKY_RELU"} < set(operators(converted))
+    assert all(each["relative_error"] < 0.1 for each in converted.drift)
+    assert measure(graph(converted), RUNTIMES["m4_cmsisnn"]).refusals == ()
+
+
+@needs_quantizer
 def test_a_tflite_of_two_inputs_takes_the_data_that_its_keras_file_took(
     convert: Convert, sources: Path
 ):

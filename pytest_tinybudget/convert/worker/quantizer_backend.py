@@ -25,6 +25,7 @@ from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.worker.backend import Sample
 from pytest_tinybudget.convert.worker.fusing import fused
+from pytest_tinybudget.convert.worker.islands import without_islands
 from pytest_tinybudget.convert.worker.matmul import dense_products
 from pytest_tinybudget.convert.worker.problem import InputSpec
 from pytest_tinybudget.convert.worker.problem import WorkerError
@@ -273,7 +274,7 @@ class LiteRTModel:
             raise WorkerError(
                 f"{quantizer_name()} does not convert it: {first_line(error)}"
             ) from error
-        return bytes(result.quantized_model)
+        return without_islands(bytes(result.quantized_model), self.schema)
 
     def _ranges(self, made: Any, samples: Sequence[Sample]) -> dict[str, Any]:
         """Note the least and the largest value of each tensor; the default is a moving average."""

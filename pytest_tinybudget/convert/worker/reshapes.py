@@ -1,7 +1,8 @@
 """Writes a float ``.tflite`` so that a quantizer leaves less of it in float, outputs the same.
 
-A quantizer has no integer form of EXPAND_DIMS and SQUEEZE. Where shapes are fixed they only give
-the numbers another shape, which is what RESHAPE does, and that stays in integers.
+A quantizer has no integer form of EXPAND_DIMS, SQUEEZE, SQUARE and NEG. Where shapes are fixed the
+first two only give the numbers another shape, which is what RESHAPE does. A square is a product of
+a number with itself, and its negative one with -1. RESHAPE and MUL stay in integers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pytest_tinybudget.convert.worker.editing import operator_code
 
 
 def reshaped(model: Any, schema: ModuleType) -> None:
-    """Make RESHAPE of each EXPAND_DIMS and SQUEEZE in ``model``, and drop what nobody reads.
+    """Make RESHAPE of each EXPAND_DIMS and SQUEEZE, MUL of SQUARE and NEG, and drop what is unread.
 
     Args:
         model: in the object form of TF Lite's schema, all shapes fixed; it is changed.
@@ -29,7 +30,9 @@ def reshaped(model: Any, schema: ModuleType) -> None:
             code = model.operatorCodes[operator.opcodeIndex].builtinCode
             if code in (builtin.EXPAND_DIMS, builtin.SQUEEZE):
                 _reshape(model, graph, operator, schema)
-        _drop_unread(graph)
+            elif code in (builtin.SQUARE, builtin.NEG):
+                _multiply(model, graph, operator, schema)
+        drop_unread(graph)
         drop_unused_tensors(model, graph)
 
 
@@ -45,7 +48,23 @@ def _reshape(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
     operator.inputs = [int(operator.inputs[0]), constant]
 
 
-def _drop_unread(graph: Any) -> None:
+def _multiply(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
+    source = int(operator.inputs[0])
+    if graph.tensors[source].type != schema.TensorType.FLOAT32:
+        return
+    builtin = schema.BuiltinOperator
+    factor = source
+    if model.operatorCodes[operator.opcodeIndex].builtinCode == builtin.NEG:
+        name = bytes(graph.tensors[int(operator.outputs[0])].name or b"") + b"/factor"
+        value = np.array(-1, np.float32)
+        factor = add_constant(model, graph, value, schema.TensorType.FLOAT32, name, schema)
+    operator.builtinOptions = schema.MulOptionsT()
+    operator.builtinOptionsType = schema.BuiltinOptions.MulOptions
+    operator.opcodeIndex = operator_code(model, builtin.MUL, schema)
+    operator.inputs = [source, factor]
+
+
+def drop_unread(graph: Any) -> None:
     """Leave out operators whose results nobody reads, which a quantizer knows no range of."""
     read = {int(index) for index in graph.outputs}
     kept = []
