@@ -270,8 +270,8 @@ def _narrowed(low: Lowering, value: Value, name: str) -> Value:
 def _conv1d(low: Lowering, given: Sequence[Value]) -> Value:
     value, layer = low.steps(given), low.layer
     if value.shape[-1] == layer.size == 1:
-        # findings/tensorflow_conv1d_one_channel.sh
-        raise low.unknown("a conv1d of one filter over one channel, which TensorFlow refuses")
+        # TensorFlow 2.21 refuses most of these, and adds the bias of others by itself.
+        raise low.unknown("a conv1d of one filter over one channel")
     kernel, dilation = low.single(layer.kernel), low.single(layer.dilation)
     if layer.padding == "causal" and kernel > 1:
         value = _padded(low, value, ((0, 0), (dilation * (kernel - 1), 0), (0, 0)), "Pad")
