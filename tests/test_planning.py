@@ -215,6 +215,23 @@ def test_a_reshape_before_a_dense_layer_comes_behind_it(bias: bool) -> None:
     assert [name for name, _ in other][:3] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
 
 
+def test_a_row_that_scales_an_image_is_not_reshaped() -> None:
+    found = flow(
+        Layer("conv2d", 8, kernel=1, name="maps"), Layer("global_average_pool2d"),
+        Layer("dense", 8, activation="sigmoid"), Layer("reshape", shape=(1, 1, 8), name="scale"),
+        Layer("multiply", inputs=("maps", "scale")), shape=(4, 4, 2),
+    )  # fmt: skip
+    assert [name for name, _ in found] == ["CONV_2D", "MEAN", "FULLY_CONNECTED", "LOGISTIC", "MUL"]
+
+
+def test_a_mean_that_is_an_image_again_keeps_its_dimensions() -> None:
+    found = flow(
+        Layer("global_average_pool2d"), Layer("reshape", shape=(1, 1, 2)),
+        Layer("conv2d", 4, kernel=1), shape=(4, 4, 2),
+    )  # fmt: skip
+    assert found == [("MEAN", (1, 1, 2)), ("CONV_2D", (1, 1, 4))]
+
+
 def test_a_norm_between_reshape_and_dense_layer_keeps_them_in_their_order() -> None:
     first = Layer("conv2d", 4, kernel=1), Layer("reshape", shape=(8, 4)), Layer("batch_norm")
     found = flow(*first, Layer("dense", 3), shape=(4, 2, 4))

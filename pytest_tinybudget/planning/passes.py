@@ -103,6 +103,8 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
     moved = [rule(graph, each) for each in list(graph.nodes) for rule in (_reshaped_behind, _keeps)]
     while any(moved) and _round(graph, _RULES):
         pass
+    for node in list(graph.nodes):
+        _mean_kept(graph, node)
     if any(node.op == "FULLY_CONNECTED" and _is_reshaped(graph, node) for node in graph.nodes):
         while _round(graph, _LAST_RULES):
             pass
@@ -245,6 +247,39 @@ def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
     graph.feed(reshape, 0, middle)
     reshape.place = node.place + _NEXT
     return True
+
+
+def _mean_kept(graph: _Graph, node: Node) -> None:
+    """A mean that is reshaped to have the dimensions again that it went over keeps them itself."""
+    mean = graph.maker(node) if node.op == "RESHAPE" else None
+    if mean is None or mean.op != "MEAN" or graph.only(mean) is not node:
+        return
+    source, shape = mean.inputs[0], node.output.shape
+    assert isinstance(source, Value)
+    if mean.options.get("keep_dims") or len(shape) != len(source.shape):
+        return
+    if shape == (*(1,) * (len(shape) - 1), source.shape[-1]):
+        mean.options["keep_dims"] = True
+        graph.absorb(mean, node)
+
+
+def _unreshaped(graph: _Graph, node: Node) -> bool:
+    """A row that was reshaped only to have as many dimensions as an image is taken as it is."""
+    if len(node.inputs) != 2 or not all(isinstance(each, Value) for each in node.inputs):
+        return False
+    for position in (0, 1):
+        reshape = graph.maker(node, position)
+        if reshape is None or reshape.op != "RESHAPE" or reshape.squeeze:
+            continue
+        source, shape = reshape.inputs[0], reshape.output.shape
+        assert isinstance(source, Value)
+        is_row = source.shape == (1, shape[-1]) and prod(shape[:-1]) == 1
+        if is_row and reshape.output.shape != node.output.shape:
+            graph.feed(node, position, source)
+            if not graph.users.get(id(reshape.output)) and id(reshape.output) not in graph.outputs:
+                graph.remove(reshape)
+            return True
+    return False
 
 
 def _hoisted_pair(graph: _Graph, node: Node) -> bool:
@@ -501,6 +536,7 @@ _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_shared, frozenset()),
     (_padded, frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})),
     (_hoisted, frozenset({"BIAS", *_FUSED, *_ARITHMETIC, *_MOVED})),
+    (_unreshaped, _ARITHMETIC),
     (_hoisted_pair, _OF_TWO),
     (_flat, frozenset({"FULLY_CONNECTED"})),
     (_wide, frozenset({"RESHAPE"})),
