@@ -69,9 +69,9 @@ def test_the_worst_pair_is_first_and_sizes_are_in_the_table() -> None:
         "❌ FAIL",
         "fat",
         "arduino-nano-33-ble",
+        "flash over by 12.3 KB",
         "~268.3 of 256.0 KB (105 %)",
         "48.0 of 64.0 KB (75 %)",
-        "flash over by 12.3 KB",
     ]
 
 
@@ -101,11 +101,11 @@ def test_unchanged_pairs_are_folded_and_changes_have_deltas() -> None:
     assert "<code>same</code>" in folded
     assert "<code>grown</code>" not in folded
     rows = {row[1]: row for row in table_rows(text)}
-    assert rows["grown"][4] == "+10.0 KB (+5.0 %)"
-    assert rows["grown"][6] == "±0 B"
+    assert rows["grown"][5] == "+10.0 KB (+5.0 %)"
+    assert rows["grown"][7] == "±0 B"
     assert rows["same"][3] == "200.0 of 256.0 KB (78 %)"
-    assert rows["added new"][4] == ""
-    assert rows["new_name renamed"][4] == "±0 B"
+    assert rows["added new"][5] == ""
+    assert rows["new_name renamed"][5] == "±0 B"
     assert rows["gone removed"][0] == "➖ gone"
 
 

@@ -180,13 +180,11 @@ def _compared_with(blocks: Sequence[Block], comparison: Comparison | None) -> st
 
 
 def _head(metrics: Sequence[Metric], compared: bool, why: bool) -> str:
-    names = ["", "model", "board"]
+    names = ["", "model", "board", *(["why"] if why else [])]  # in view on a telephone
+    align = [" --- "] * len(names)
     for metric in metrics:
         names += [LABELS[metric], *(["change"] if compared else [])]
-    align = [" --- ", " --- ", " --- ", *([" ---: "] * (len(names) - 3))]
-    if why:
-        names.append("why")
-        align.append(" --- ")
+    align += [" ---: "] * (len(names) - len(align))
     return f"| {' | '.join(names)} |\n|{'|'.join(align)}|"
 
 
@@ -213,14 +211,14 @@ def _row(block: Block, group: Group, metrics: Sequence[Metric], compared: bool, 
     if group.worst.status:
         model += f" {group.worst.status}"
     cells = [_verdict(group.worst), model, _boards(block, group)]
+    if why:
+        cells.append(markdown(short(group.why, _WHY_CELLS)))
     for metric in metrics:
         cells.append(_size(group, metric))
         if compared:
             text = group.change(metric)
             grown = any(delta.too_much_growth for delta in group.deltas(metric))
             cells.append(f"**{text}**" if text and grown else text)
-    if why:
-        cells.append(markdown(short(group.why, _WHY_CELLS)))
     return f"| {' | '.join(cells)} |"
 
 
