@@ -232,6 +232,15 @@ def test_a_mean_that_is_an_image_again_keeps_its_dimensions() -> None:
     assert found == [("MEAN", (1, 1, 2)), ("CONV_2D", (1, 1, 4))]
 
 
+def test_a_norm_becomes_a_part_of_all_dense_layers_that_take_it() -> None:
+    layers = [Layer("batch_norm", name="n"), Layer("dense", 3, inputs=("n",), name="a")]
+    layers += [Layer("dense", 3, inputs=("n",), name="b"), Layer("add", inputs=("a", "b"))]
+    assert names(plan(*layers, shape=(8, 4))) == ["FULLY_CONNECTED", "FULLY_CONNECTED", "ADD"]
+    outside = [*layers[:2], Layer("dense", 4, inputs=("n",), name="b")]
+    merged = plan(*outside, Layer("add", inputs=("n", "b")), shape=(8, 4))
+    assert names(merged)[:2] == ["MUL", "ADD"]
+
+
 def test_a_norm_between_reshape_and_dense_layer_keeps_them_in_their_order() -> None:
     first = Layer("conv2d", 4, kernel=1), Layer("reshape", shape=(8, 4)), Layer("batch_norm")
     found = flow(*first, Layer("dense", 3), shape=(4, 2, 4))

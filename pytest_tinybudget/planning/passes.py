@@ -433,7 +433,7 @@ def _folded(graph: _Graph, node: Node) -> bool:
     constant = _constant(before) if before.op in ("ADD", "SUB", "MUL") else None
     if constant is None or constant.kind == "ints":
         return False
-    if constant.shape and graph.only(before) is not node:
+    if constant.shape and graph.only(before) is not node and not _is_for_dense(graph, before):
         return False
     is_dense = node.op == "FULLY_CONNECTED"
     if prod(constant.shape) != 1 and not is_dense:
@@ -449,6 +449,13 @@ def _folded(graph: _Graph, node: Node) -> bool:
     if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
         graph.remove(before)
     return True
+
+
+def _is_for_dense(graph: _Graph, node: Node) -> bool:
+    """Whether dense layers alone take a node's result."""
+    users = graph.users.get(id(node.output), [])
+    is_output = id(node.output) in graph.outputs
+    return not is_output and all(each.op == "FULLY_CONNECTED" for each in users)
 
 
 def _move_biases(graph: _Graph) -> None:
