@@ -222,14 +222,19 @@ def test_a_row_that_scales_an_image_is_not_reshaped() -> None:
         Layer("multiply", inputs=("maps", "scale")), shape=(4, 4, 2),
     )  # fmt: skip
     assert [name for name, _ in found] == ["CONV_2D", "MEAN", "FULLY_CONNECTED", "LOGISTIC", "MUL"]
+    with pytest.raises(NotPlannedError, match="a reshaped row that is added to an image"):
+        plan(
+            Layer("conv2d", 8, kernel=1, name="maps"), Layer("global_average_pool2d"),
+            Layer("reshape", shape=(1, 1, 8), name="row"), Layer("add", inputs=("maps", "row")),
+        )  # fmt: skip
 
 
 def test_a_mean_that_is_an_image_again_keeps_its_dimensions() -> None:
-    found = flow(
-        Layer("global_average_pool2d"), Layer("reshape", shape=(1, 1, 2)),
-        Layer("conv2d", 4, kernel=1), shape=(4, 4, 2),
-    )  # fmt: skip
+    behind = Layer("reshape", shape=(1, 1, 2)), Layer("conv2d", 4, kernel=1)
+    found = flow(Layer("global_average_pool2d"), *behind, shape=(4, 4, 2))
     assert found == [("MEAN", (1, 1, 2)), ("CONV_2D", (1, 1, 4))]
+    found = flow(Layer("global_max_pool2d"), *behind, shape=(4, 4, 2))
+    assert found == [("REDUCE_MAX", (1, 1, 2)), ("CONV_2D", (1, 1, 4))]
 
 
 def test_a_norm_becomes_a_part_of_all_dense_layers_that_take_it() -> None:

@@ -252,7 +252,7 @@ def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
 def _mean_kept(graph: _Graph, node: Node) -> None:
     """A mean that is reshaped to have the dimensions again that it went over keeps them itself."""
     mean = graph.maker(node) if node.op == "RESHAPE" else None
-    if mean is None or mean.op != "MEAN" or graph.only(mean) is not node:
+    if mean is None or mean.op not in ("MEAN", "REDUCE_MAX") or graph.only(mean) is not node:
         return
     source, shape = mean.inputs[0], node.output.shape
     assert isinstance(source, Value)
@@ -275,6 +275,10 @@ def _unreshaped(graph: _Graph, node: Node) -> bool:
         assert isinstance(source, Value)
         is_row = source.shape == (1, shape[-1]) and prod(shape[:-1]) == 1
         if is_row and reshape.output.shape != node.output.shape:
+            if node.op == "ADD":
+                raise NotPlannedError(
+                    f"layer {node.label}: not planned: a reshaped row that is added to an image"
+                )
             graph.feed(node, position, source)
             if not graph.users.get(id(reshape.output)) and id(reshape.output) not in graph.outputs:
                 graph.remove(reshape)
