@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras_files import keras_file
 from same_conversion import differences
 
 from pytest_tinybudget.base.cache import Cache
@@ -24,7 +25,14 @@ from pytest_tinybudget.gate.shrunken import firmwares_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import load_model
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.planning.lowering import Lowering
+from pytest_tinybudget.planning.network import Layer
+from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.nodes import Node
+from pytest_tinybudget.planning.nodes import Value
+from pytest_tinybudget.planning.nodes import ordered
+from pytest_tinybudget.planning.passes import simplified
 
 
 pytest.importorskip("h5py")
@@ -149,6 +157,56 @@ def test_what_is_not_known_of_layers_and_weights_is_not_converted_here(
 
     with pytest.raises(NotPlannedError, match=said):
         plan_backend.load(job, None)
+
+
+CONV1D = {"filters": 1, "kernel_size": [3], "strides": [1], "padding": "same",
+          "dilation_rate": [1], "use_bias": True, "activation": "linear"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([("Conv1D", CONV1D)], "a bias of one channel"),
+        ([("UpSampling1D", {"size": 2}), ("Rescaling", {"scale": 2.0, "offset": 1.0})],
+         "may move before"),
+    ],
+)  # fmt: skip
+def test_layers_that_the_converter_changes_otherwise_than_planned_are_left_to_it(
+    tmp_path: Path, layers: list[tuple[str, dict[str, object]]], said: str
+):
+    """Found by random models, 70 of other seeds."""
+    from pytest_tinybudget.convert.worker import plan_backend
+
+    path = keras_file(tmp_path, *layers, shape=(None, 8, 4))
+    with pytest.raises(NotPlannedError, match=said):
+        plan_backend.load(job_of(request(path)), None)
+
+
+@pytest.mark.parametrize(("shape", "refused"), [((1, 1, 1, 3), True), ((1, 2, 1, 3), False)])
+def test_a_merge_of_maps_of_one_position_is_left_to_tensorflow(
+    shape: tuple[int, ...], refused: bool
+):
+    from pytest_tinybudget.convert.worker import plan_backend
+
+    node = Node("ADD", "Add", [Value(shape), Value(shape)], Value(shape))
+    if refused:
+        with pytest.raises(NotPlannedError, match="a merge of one position"):
+            plan_backend._refuse_points([node])
+    else:
+        assert plan_backend._refuse_points([node]) is None
+
+
+def test_the_bias_of_a_convolution_before_a_dense_layer_moves_there():
+    layers = (
+        Layer("conv2d", 4, name="conv", inputs=("x",)),
+        Layer("dense", 3, name="last", inputs=("conv",)),
+    )
+    low = Lowering(Network((("x", (8, 8, 1)),), layers), "m")
+    nodes = simplified(ordered(low.nodes, low.inputs), low.outputs)
+
+    assert [each.op for each in nodes] == ["CONV_2D", "FULLY_CONNECTED"]
+    assert nodes[1].bias_from is nodes[0]
+    assert nodes[0].inputs[-1] is None
 
 
 def test_data_unlike_the_training_data_is_told():

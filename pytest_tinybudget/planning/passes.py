@@ -28,7 +28,7 @@ _FOLDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 #: How far behind another node one comes that belongs to it.
 _NEXT = 1e-3
 #: Their bias may become a part of that of the dense layer behind them.
-_GIVES_BIAS = frozenset({"FULLY_CONNECTED", "TRANSPOSE_CONV"})
+_GIVES_BIAS = frozenset({"FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_2D", "DEPTHWISE_CONV_2D"})
 _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 #: What changes each number by itself (``ReorderElementwiseValueOpAndMoveOp``).
 _MOVED = frozenset({"TANH", "EXP", "LOGISTIC"})

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from collections.abc import Set
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,6 +43,7 @@ from pytest_tinybudget.planning.lowering import Lowering
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.nodes import Node
 from pytest_tinybudget.planning.nodes import ordered
 from pytest_tinybudget.planning.passes import simplified
 
@@ -49,6 +52,9 @@ from pytest_tinybudget.planning.passes import simplified
 _UNKNOWN = frozenset({"lstm", "layer_norm"})
 #: Operators whose kernels may write their result over an operand of theirs.
 _IN_PLACE = frozenset({"ADD", "SUB", "MUL", "DIV"})
+_MERGES = _IN_PLACE | {"MAXIMUM", "MINIMUM"}
+#: Dimensions of a tensor of channels alone.
+_FLAT = 2
 
 
 def load(job: Job, custom: ModuleType | None) -> PlannedModel:
@@ -62,8 +68,10 @@ def load(job: Job, custom: ModuleType | None) -> PlannedModel:
     path = Path(job.source)
     config = config_of(path)
     network = network_of(config, per_channel_dense=job.per_channel_dense)
+    kinds = {layer.name: layer.type for layer in network.layers}
     for layer in network.layers:
-        if reason := _unknown(layer):
+        before = {kinds.get(name, "") for name in layer.inputs}
+        if reason := _unknown(layer) or _unknown_behind(layer, before):
             raise NotPlannedError(f"layer {layer.name}: not planned: {reason}")
     try:
         return PlannedModel(network, job.shown, stored_layers(path, config))
@@ -85,6 +93,31 @@ def _unknown(layer: Layer) -> str:
     return ""
 
 
+def _unknown_behind(layer: Layer, before: Set[str]) -> str:
+    """What of a layer is not known behind layers of the types ``before``; empty where all is."""
+    scales = before & {"batch_norm", "rescaling"}
+    if layer.type == "multi_head_attention" and scales:
+        return "a normalization that all of its dense layers may take in"
+    if layer.type in ("batch_norm", "rescaling") and before & {"upsampling1d", "upsampling2d"}:
+        return "a normalization that may move before what repeats its input"
+    if layer.type in ("conv1d", "separable_conv1d") and layer.size == 1 and layer.bias:
+        return "a bias of one channel, which may stay an operator of its own"
+    return ""
+
+
+def _refuse_points(nodes: Sequence[Node]) -> None:
+    """Refuse merges of maps of one position, which the converter may take for constants' shapes.
+
+    Raises:
+        NotPlannedError: there is one.
+    """
+    for node in nodes:
+        shape = node.output.shape
+        merges = node.op in _MERGES and len(list(node.values())) > 1
+        if merges and len(shape) > _FLAT and prod(shape[:-1]) == 1:
+            raise NotPlannedError(f"layer {node.label}: not planned: a merge of one position")
+
+
 class PlannedModel:
     """A network with its weights."""
 
@@ -98,6 +131,7 @@ class PlannedModel:
         constants = initial_constants(low.nodes, network.layers, stored)
         self._inputs, self._outputs = low.inputs, low.outputs
         self._nodes = simplified(ordered(low.nodes, low.inputs), low.outputs)
+        _refuse_points(self._nodes)
         with_biases(self._nodes)
         self._constants = fold(self._nodes, constants)
         self.inputs = [InputSpec(each.input_name, each.shape, "float32") for each in low.inputs]
