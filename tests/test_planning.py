@@ -237,6 +237,13 @@ def test_a_mean_that_is_an_image_again_keeps_its_dimensions() -> None:
     assert found == [("REDUCE_MAX", (1, 1, 2)), ("CONV_2D", (1, 1, 4))]
 
 
+def test_a_row_of_a_dense_layer_that_is_added_is_not_planned() -> None:
+    layers = [Layer("dense", 4, activation="relu", name="a"), Layer("dense", 4, name="b")]
+    with pytest.raises(NotPlannedError, match="a dense layer's row that is added"):
+        plan(*layers, Layer("add", inputs=("a", "b")), shape=(8,))
+    assert names(plan(*layers, Layer("multiply", inputs=("a", "b")), shape=(8,)))[-1] == "MUL"
+
+
 def test_a_norm_becomes_a_part_of_all_dense_layers_that_take_it() -> None:
     layers = [Layer("batch_norm", name="n"), Layer("dense", 3, inputs=("n",), name="a")]
     layers += [Layer("dense", 3, inputs=("n",), name="b"), Layer("add", inputs=("a", "b"))]
@@ -381,7 +388,7 @@ layers = [
   { type = "multiply", inputs = ["x", "gate"] },
   { type = "global_average_pool2d", name = "pooled" },
   { type = "input", name = "state", shape = [4] },
-  { type = "dense", units = 8, inputs = ["state"], name = "s" },
+  { type = "dense", units = 8, activation = "relu", inputs = ["state"], name = "s" },
   { type = "add", inputs = ["pooled", "s"], name = "both" },
   { type = "dense", units = 3, activation = "softmax", output = true },
   { type = "dense", units = 2, inputs = ["both"], output = true },

@@ -34,6 +34,8 @@ _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 _MOVED = frozenset({"TANH", "EXP", "LOGISTIC"})
 #: What joins a reshape that has come behind a dense layer, or passes it, before that moves on.
 _FIRST = _MOVED | {"RESHAPE", *_FUSED}
+#: Dimensions of a row, batch included.
+_ROW_RANK = 2
 _OF_TWO = _ARITHMETIC | {"MAXIMUM", "MINIMUM"}
 
 
@@ -110,6 +112,7 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
             pass
     _move_biases(graph)
     for node in list(graph.nodes):
+        _check_sum(graph, node)
         if node.op == "BIAS":
             node.op = "ADD"
     return sorted(graph.nodes, key=lambda each: each.place)
@@ -247,6 +250,21 @@ def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
     graph.feed(reshape, 0, middle)
     reshape.place = node.place + _NEXT
     return True
+
+
+def _check_sum(graph: _Graph, node: Node) -> None:
+    """Refuse a sum with a row that a dense layer gives as it is.
+
+    The converter reshapes some of these to one dimension first, by a rule that is not known.
+    """
+    if node.op != "ADD" or not all(isinstance(each, Value) for each in node.inputs):
+        return
+    for maker in (graph.maker(node, 0), graph.maker(node, 1)):
+        if maker is None or maker.op != "FULLY_CONNECTED" or maker.activation != "NONE":
+            continue
+        if len(maker.output.shape) == _ROW_RANK:
+            text = "a dense layer's row that is added"
+            raise NotPlannedError(f"layer {node.label}: not planned: {text}")
 
 
 def _mean_kept(graph: _Graph, node: Node) -> None:
