@@ -273,6 +273,19 @@ def test_a_padding_that_costs_a_map_is_told_with_the_one_that_does_not(
 
 
 @needs_torch
+def test_a_padding_by_its_name_and_an_elu_are_converted(converter: Converter, tmp_path: Path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.ELU(), nn.Conv2d(4, 2, 3, 2))
+    path = save(tmp_path / "e.pt2", module.eval(), torch.zeros(1, 3, 8, 8))
+
+    converted = convert(converter, path)
+
+    names = [each.name for each in graph(converted).main.operators]
+    assert "SELECT_V2" in names
+    assert "SELECT" not in names
+    assert not any("PAD" in note for note in converted.notes)
+
+
+@needs_torch
 def test_transposes_that_are_left_are_counted_with_their_layers(
     converter: Converter, tmp_path: Path
 ):

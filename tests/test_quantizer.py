@@ -365,3 +365,17 @@ def test_what_cannot_be_taken_into_a_layer_stays(
     content = followed("FULLY_CONNECTED", *followers, read_twice=read_twice)
 
     assert rewritten(content)[:2] == ["FULLY_CONNECTED", left]
+
+
+@needs_quantizer
+def test_a_choice_between_numbers_of_one_shape_is_the_operator_that_tflm_has():
+    maker = ModelMaker()
+    graph = maker.graph()
+    source = graph.input((1, 8), "FLOAT32")
+    zeros = graph.constant((1, 8), "FLOAT32", [0.0] * 8)
+    above, active = graph.tensor((1, 8), "BOOL"), graph.tensor((1, 8), "FLOAT32")
+    graph.operator("GREATER", (source, zeros), (above,))
+    graph.operator("SELECT", (above, source, zeros), (active,))
+    graph.output(active)
+
+    assert rewritten(maker.build()) == ["GREATER", "SELECT_V2"]

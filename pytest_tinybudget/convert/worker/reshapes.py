@@ -2,7 +2,8 @@
 
 A quantizer has no integer form of EXPAND_DIMS, SQUEEZE, SQUARE and NEG. Where shapes are fixed the
 first two only give the numbers another shape, which is what RESHAPE does. A square is a product of
-a number with itself, and its negative one with -1. RESHAPE and MUL stay in integers.
+a number with itself, and its negative one with -1. RESHAPE and MUL stay in integers. litert-torch
+writes ELU with SELECT, which TFLM lacks: where all shapes are the same, SELECT_V2 does the same.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from pytest_tinybudget.convert.worker.editing import operator_code
 
 
 def reshaped(model: Any, schema: ModuleType) -> None:
-    """Make RESHAPE of each EXPAND_DIMS and SQUEEZE, MUL of SQUARE and NEG, and drop what is unread.
+    """Make RESHAPE of EXPAND_DIMS and SQUEEZE, MUL of SQUARE and NEG, SELECT_V2 of SELECT.
+
+    What is unread is dropped.
 
     Args:
         model: in the object form of TF Lite's schema, all shapes fixed; it is changed.
@@ -32,8 +35,18 @@ def reshaped(model: Any, schema: ModuleType) -> None:
                 _reshape(model, graph, operator, schema)
             elif code in (builtin.SQUARE, builtin.NEG):
                 _multiply(model, graph, operator, schema)
+            elif code == builtin.SELECT and _is_plain(graph, operator):
+                operator.opcodeIndex = operator_code(model, builtin.SELECT_V2, schema)
+                operator.builtinOptionsType = schema.BuiltinOptions.SelectV2Options
+                operator.builtinOptions = schema.SelectV2OptionsT()
         drop_unread(graph)
         drop_unused_tensors(model, graph)
+
+
+def _is_plain(graph: Any, operator: Any) -> bool:
+    """Whether each number is chosen by a condition of its own."""
+    places = (*operator.inputs, *operator.outputs)
+    return len({tuple(graph.tensors[int(index)].shape) for index in places}) == 1
 
 
 def _reshape(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:

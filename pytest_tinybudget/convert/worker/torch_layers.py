@@ -187,6 +187,8 @@ def _padded(node: Any) -> tuple[str, str] | None:
     the odd one behind.
     """
     image, weights = node.args[0].meta["val"].shape, node.args[1].meta["val"].shape
+    if isinstance(_argument(node, 4), str):
+        return None  # "same" is for a stride of 1 alone, and "valid" is none
     rank = len(weights) - 2
     stride, padding, dilation = (
         _each(_argument(node, index, otherwise), rank)
