@@ -108,7 +108,7 @@ def quantized(
     found: list[Node] = []
     states = _states(nodes)
     for node in nodes:
-        if numbers == "int16" and node.options.get("keep_num_dims"):
+        if numbers == "int16" and (node.over_last or node.options.get("keep_num_dims")):
             raise _undecided(node, model, "the scale of its bias, by which TFLM may refuse it")
         if node.op in ("CONCATENATION", "MAXIMUM", "MINIMUM"):
             if numbers == "int16":
