@@ -27,6 +27,7 @@ from pytest_tinybudget.convert.files import IMPORT_SECONDS
 from pytest_tinybudget.convert.files import LARGEST_LOG_BYTES
 from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.files import JobFolder
+from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.convert.sources import Backend
 
 
@@ -54,7 +55,7 @@ class _Running:
     deadline: float
     process: subprocess.Popen[bytes] | None = None
     leader: int | None = None
-    step: str = ""
+    step: str = FIRST_STEP
     is_ended: bool = False
 
 
@@ -77,6 +78,8 @@ class Server:
             while waiting or running:
                 while waiting and len(running) < MOST_AT_ONCE:
                     running.append(self._start(*waiting.pop()))
+                    # Told here: a short job is over before anybody looks at its steps.
+                    on_step(running[-1].job, FIRST_STEP)
                 time.sleep(_POLL_SECONDS)
                 for each in running:
                     self._look_after(each, on_step)
