@@ -181,6 +181,7 @@ def test_a_truth_folder_without_a_known_model_is_an_error(folders: Folders) -> N
         folders.run()
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(not SHARED.joinpath("tflm/truth").is_dir(), reason="no truth folder here")
 def test_every_difference_from_the_measured_builds_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"

@@ -867,9 +867,11 @@ def test_of_what_a_job_prints_the_end_is_kept(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("behavior", "said"),
     [
-        ("floods", "printed more than 1 MB while reading the held-out data"),
+        rare(("floods", "printed more than 1 MB while reading the held-out data")),
         ("dies", "the interpreter crashed (signal 35) while reading the held-out data"),
-        ("sleeps", "not evaluated after 1 s, at reading the held-out data (conversion_timeout)"),
+        rare(
+            ("sleeps", "not evaluated after 1 s, at reading the held-out data (conversion_timeout)")
+        ),
     ],
 )
 def test_an_evaluation_that_goes_wrong_is_one_line_and_leaves_nothing(

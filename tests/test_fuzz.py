@@ -27,9 +27,10 @@ _MODELS, _OTHERS = 1200, 250
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("tflite", _MODELS // 10),
+        ("tflite", _MODELS // 20),
         rare(("tflite", _MODELS)),
-        *((name, _OTHERS) for name in TARGETS if name != "tflite"),
+        *((name, _OTHERS // 2) for name in TARGETS if name != "tflite"),
+        *(rare((name, _OTHERS)) for name in TARGETS if name != "tflite"),
     ],
 )
 def test_mutated_files_are_read_or_refused_in_one_line(

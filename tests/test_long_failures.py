@@ -113,7 +113,7 @@ def test_the_command_prints_as_much(
 def test_an_unrolled_network_is_told_what_its_names_take(
     project: Callable[..., pytest.Pytester], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = project(DECLARED, rnn=unrolled(600))
+    made = project(DECLARED, rnn=unrolled(200))
     assert main(["check", "--json", "r.json"]) == 1
     capsys.readouterr()
     (pair,) = json.loads(made.path.joinpath("r.json").read_text())["pairs"]

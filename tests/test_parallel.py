@@ -100,6 +100,7 @@ def test_each_worker_may_run_all_of_it(project: Project) -> None:
     assert {path.name for path in pytester.path.joinpath("each").iterdir()} == files.keys()
 
 
+@pytest.mark.campaign
 def test_a_worker_that_dies_loses_its_pair_only(project: Project) -> None:
     pytester = project(DECLARATION)
     reports, _ = outputs(pytester, "-p", "no:xdist")
