@@ -67,6 +67,12 @@ REPORT = {"warnings": [], "notes": [], "drift": [], "stripped_bytes": 0, "source
 
 
 @pytest.fixture(autouse=True)
+def _one_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of runs a minute apart are the same, byte for byte."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1796000000")
+
+
+@pytest.fixture(autouse=True)
 def _whole_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process whose files cannot grow must write no bytecode: Python may leave it cut."""
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
@@ -569,12 +575,7 @@ def test_a_verification_without_temporary_files_is_one_line(monkeypatch: pytest.
         cross_check(read_model(keyword_model(), "kws"))
 
 
-def test_runs_at_once_write_the_bytes_of_one_and_convert_once(
-    converted: Path, fakes: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv(
-        "SOURCE_DATE_EPOCH", "1796000000"
-    )  # pages of runs a minute apart are the same
+def test_runs_at_once_write_the_bytes_of_one_and_convert_once(converted: Path, fakes: Path):
     assert tinybudget(*CHECK).returncode == 0
     alone = contents(converted)
     for name in ("r.json", "p.html"):
