@@ -1,4 +1,4 @@
-"""What is added to a float ``.tflite`` in the object form of TF Lite's schema."""
+"""What is changed in a ``.tflite`` in the object form of TF Lite's schema."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ def operator_code(model: Any, code: int, schema: ModuleType) -> int:
     made.version = 1
     model.operatorCodes.append(made)
     return len(model.operatorCodes) - 1
+
+
+def code_of(model: Any, operator: Any) -> int:
+    """The code of a builtin operator of ``model``."""
+    return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
+
+
+def become(model: Any, operator: Any, code: int, options: Any, schema: ModuleType) -> None:
+    """Make ``operator`` the builtin operator of ``code``, with its ``options`` in object form."""
+    operator.opcodeIndex = operator_code(model, code, schema)
+    kind = type(options).__name__.removesuffix("T")
+    operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+    operator.builtinOptions = options
 
 
 def add_constant(

@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from pytest_tinybudget.convert.worker.editing import add_constant
+from pytest_tinybudget.convert.worker.editing import code_of
 from pytest_tinybudget.convert.worker.editing import drop_unused_tensors
 
 
@@ -147,7 +148,7 @@ class _Fuser(Struct):
         return add_constant(self.model, self.graph, values, kind, name + unlike, self.schema)
 
     def _name(self, operator: Any) -> str:
-        code = self.model.operatorCodes[operator.opcodeIndex].builtinCode
+        code = code_of(self.model, operator)
         codes, known = self.schema.BuiltinOperator, (*_ACTIVATED, *_ACTIVATIONS)
         return next((each for each in known if getattr(codes, each) == code), "")
 

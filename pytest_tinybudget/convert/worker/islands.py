@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from pytest_tinybudget.convert.worker.editing import code_of
 from pytest_tinybudget.convert.worker.repack import packed
 from pytest_tinybudget.convert.worker.repack import repack
 from pytest_tinybudget.convert.worker.reshapes import drop_unread
@@ -31,7 +32,7 @@ def without_islands(content: bytes, schema: ModuleType) -> bytes:
     codes = {getattr(schema.BuiltinOperator, name) for name in _ACTIVATIONS}
     for graph in model.subgraphs:
         for operator in list(graph.operators):
-            if _code(model, operator) in codes:
+            if code_of(model, operator) in codes:
                 _join(model, graph, operator, schema)
     entries = [
         (entry, graph, graph.tensors[entry.tensorIndex])
@@ -53,14 +54,11 @@ def _join(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
     behind = [each for each in graph.operators if result in map(int, each.inputs)]
     if result in map(int, graph.outputs) or len(before) != 1 or len(behind) != 1:
         return
-    if (_code(model, before[0]), _code(model, behind[0])) != (builtin.DEQUANTIZE, builtin.QUANTIZE):
+    around = code_of(model, before[0]), code_of(model, behind[0])
+    if around != (builtin.DEQUANTIZE, builtin.QUANTIZE):
         return
     ends = int(before[0].inputs[0]), int(behind[0].outputs[0])
     if any(graph.tensors[index].type != schema.TensorType.INT8 for index in ends):
         return
     operator.inputs, operator.outputs = [ends[0]], [ends[1]]
     graph.operators = [each for each in graph.operators if each is not behind[0]]
-
-
-def _code(model: Any, operator: Any) -> int:
-    return int(model.operatorCodes[operator.opcodeIndex].builtinCode)

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from pytest_tinybudget.convert.worker.editing import operator_code
+from pytest_tinybudget.convert.worker.editing import become
+from pytest_tinybudget.convert.worker.editing import code_of
 from pytest_tinybudget.convert.worker.repack import packed
 from pytest_tinybudget.graph.lstms import CELL_STATE
 from pytest_tinybudget.graph.lstms import EFFECTIVE_HIDDEN
@@ -41,13 +42,9 @@ def with_lstm_scales(content: bytes, schema: ModuleType) -> bytes:
     builtin = schema.BuiltinOperator
     for graph in model.subgraphs:
         for operator in list(graph.operators):
-            if _code(model, operator) == builtin.UNIDIRECTIONAL_SEQUENCE_LSTM:
+            if code_of(model, operator) == builtin.UNIDIRECTIONAL_SEQUENCE_LSTM:
                 _agree(model, graph, operator, schema)
     return packed(model)
-
-
-def _code(model: Any, operator: Any) -> int:
-    return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
 
 
 def _agree(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
@@ -85,9 +82,7 @@ def _settle(model: Any, graph: Any, operator: Any, own: Any, schema: ModuleType)
     graph.tensors.append(made)
     operator.outputs = [len(graph.tensors) - 1]
     step = schema.OperatorT()
-    step.opcodeIndex = operator_code(model, schema.BuiltinOperator.QUANTIZE, schema)
-    step.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
-    step.builtinOptions = schema.QuantizeOptionsT()
+    become(model, step, schema.BuiltinOperator.QUANTIZE, schema.QuantizeOptionsT(), schema)
     step.inputs, step.outputs = [len(graph.tensors) - 1], [index]
     graph.operators.insert(_place(graph, operator) + 1, step)
 
@@ -101,7 +96,7 @@ def _copies(model: Any, graph: Any, operator: Any, source: Any, schema: ModuleTy
     builtin = schema.BuiltinOperator
     codes = (builtin.RESHAPE, builtin.STRIDED_SLICE, builtin.SLICE, builtin.GATHER)
     result = graph.tensors[int(operator.outputs[0])]
-    is_copy = _code(model, operator) in (*codes, builtin.TRANSPOSE)
+    is_copy = code_of(model, operator) in (*codes, builtin.TRANSPOSE)
     return is_copy and _key(result.quantization) == _key(source.quantization)
 
 
@@ -110,7 +105,7 @@ def _reads_any(model: Any, operator: Any, source: Any, schema: ModuleType) -> bo
     builtin = schema.BuiltinOperator
     if source.type != schema.TensorType.INT8:
         return False
-    return _code(model, operator) in (builtin.ADD, builtin.SUB, builtin.MUL, builtin.DEQUANTIZE)
+    return code_of(model, operator) in (builtin.ADD, builtin.SUB, builtin.MUL, builtin.DEQUANTIZE)
 
 
 def _key(quantization: Any) -> tuple[Any, ...]:

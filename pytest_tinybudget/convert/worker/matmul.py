@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from pytest_tinybudget.convert.worker.editing import add_constant
+from pytest_tinybudget.convert.worker.editing import become
+from pytest_tinybudget.convert.worker.editing import code_of
 from pytest_tinybudget.convert.worker.editing import drop_unused_tensors
-from pytest_tinybudget.convert.worker.editing import operator_code
 
 
 _MATRIX_RANK = 2
@@ -25,16 +26,12 @@ def dense_products(model: Any, schema: ModuleType) -> None:
     graph = model.subgraphs[0]
     count = len(graph.tensors)
     for operator in list(graph.operators):
-        if _code(model, operator) == schema.BuiltinOperator.BATCH_MATMUL:
+        if code_of(model, operator) == schema.BuiltinOperator.BATCH_MATMUL:
             weights = _matrix(model, graph, operator, schema)
             if weights is not None:
                 _make_dense(model, graph, operator, weights, schema)
     if len(graph.tensors) > count:
         drop_unused_tensors(model, graph)
-
-
-def _code(model: Any, operator: Any) -> int:
-    return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
 
 
 def _constant(model: Any, graph: Any, index: int) -> Any:
@@ -66,9 +63,7 @@ def _make_dense(model: Any, graph: Any, operator: Any, weights: Any, schema: Mod
         operator.outputs = follower.outputs
         graph.operators.remove(follower)
     operator.inputs = [source, kernel, bias]
-    operator.opcodeIndex = operator_code(model, schema.BuiltinOperator.FULLY_CONNECTED, schema)
-    operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
-    operator.builtinOptions = options
+    become(model, operator, schema.BuiltinOperator.FULLY_CONNECTED, options, schema)
 
 
 def _bias_after(
@@ -80,7 +75,7 @@ def _bias_after(
     if len(readers) != 1 or result in map(int, graph.outputs):
         return -1, None
     (reader,) = readers
-    if _code(model, reader) != schema.BuiltinOperator.ADD:
+    if code_of(model, reader) != schema.BuiltinOperator.ADD:
         return -1, None
     others = [int(index) for index in reader.inputs if int(index) != result]
     if len(others) != 1 or reader.builtinOptions is None:

@@ -24,6 +24,7 @@ from pytest_tinybudget.convert.files import Job
 from pytest_tinybudget.convert.quantizers import installed_quantizer
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.worker.backend import Sample
+from pytest_tinybudget.convert.worker.editing import code_of
 from pytest_tinybudget.convert.worker.fusing import fused
 from pytest_tinybudget.convert.worker.islands import without_islands
 from pytest_tinybudget.convert.worker.matmul import dense_products
@@ -106,7 +107,7 @@ def _fold_shapes(model: Any) -> None:
     folded: list[Any] = []
     for operator in main.operators:
         inputs = [int(index) for index in operator.inputs if index >= 0]
-        is_shape = model.operatorCodes[operator.opcodeIndex].builtinCode == codes.SHAPE
+        is_shape = code_of(model, operator) == codes.SHAPE
         if is_shape or (folded and known.issuperset(inputs) and not _is_float(main, operator)):
             known.update(map(int, operator.outputs))
             folded.append(operator)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from pytest_tinybudget.convert.worker.editing import add_constant
+from pytest_tinybudget.convert.worker.editing import become
+from pytest_tinybudget.convert.worker.editing import code_of
 from pytest_tinybudget.convert.worker.editing import drop_unused_tensors
-from pytest_tinybudget.convert.worker.editing import operator_code
 
 
 def reshaped(model: Any, schema: ModuleType) -> None:
@@ -30,15 +31,13 @@ def reshaped(model: Any, schema: ModuleType) -> None:
     builtin = schema.BuiltinOperator
     for graph in model.subgraphs:
         for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex].builtinCode
+            code = code_of(model, operator)
             if code in (builtin.EXPAND_DIMS, builtin.SQUEEZE):
                 _reshape(model, graph, operator, schema)
             elif code in (builtin.SQUARE, builtin.NEG):
                 _multiply(model, graph, operator, schema)
             elif code == builtin.SELECT and _is_plain(graph, operator):
-                operator.opcodeIndex = operator_code(model, builtin.SELECT_V2, schema)
-                operator.builtinOptionsType = schema.BuiltinOptions.SelectV2Options
-                operator.builtinOptions = schema.SelectV2OptionsT()
+                become(model, operator, builtin.SELECT_V2, schema.SelectV2OptionsT(), schema)
         drop_unread(graph)
         drop_unused_tensors(model, graph)
 
@@ -53,9 +52,7 @@ def _reshape(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
     shape = np.asarray(graph.tensors[int(operator.outputs[0])].shape, np.int32)
     options = schema.ReshapeOptionsT()
     options.newShape = shape.tolist()
-    operator.builtinOptions = options
-    operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
-    operator.opcodeIndex = operator_code(model, schema.BuiltinOperator.RESHAPE, schema)
+    become(model, operator, schema.BuiltinOperator.RESHAPE, options, schema)
     name = bytes(graph.tensors[int(operator.outputs[0])].name or b"") + b"/shape"
     constant = add_constant(model, graph, shape, schema.TensorType.INT32, name, schema)
     operator.inputs = [int(operator.inputs[0]), constant]
@@ -67,13 +64,11 @@ def _multiply(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None
         return
     builtin = schema.BuiltinOperator
     factor = source
-    if model.operatorCodes[operator.opcodeIndex].builtinCode == builtin.NEG:
+    if code_of(model, operator) == builtin.NEG:
         name = bytes(graph.tensors[int(operator.outputs[0])].name or b"") + b"/factor"
         value = np.array(-1, np.float32)
         factor = add_constant(model, graph, value, schema.TensorType.FLOAT32, name, schema)
-    operator.builtinOptions = schema.MulOptionsT()
-    operator.builtinOptionsType = schema.BuiltinOptions.MulOptions
-    operator.opcodeIndex = operator_code(model, builtin.MUL, schema)
+    become(model, operator, builtin.MUL, schema.MulOptionsT(), schema)
     operator.inputs = [source, factor]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from pytest_tinybudget.convert.worker.editing import become
+from pytest_tinybudget.convert.worker.editing import code_of
 from pytest_tinybudget.convert.worker.editing import operator_code
 
 
@@ -22,7 +24,7 @@ def inverse_roots(model: Any, schema: ModuleType) -> None:
     codes = schema.BuiltinOperator
     for graph in model.subgraphs:
         for operator in graph.operators:
-            if model.operatorCodes[operator.opcodeIndex].builtinCode != codes.SQRT:
+            if code_of(model, operator) != codes.SQRT:
                 continue
             quotients = _quotients(model, graph, int(operator.outputs[0]), codes.DIV)
             if quotients:
@@ -35,9 +37,7 @@ def _quotients(model: Any, graph: Any, root: int, division: int) -> list[Any]:
     """The operators that read the tensor ``root``, if each of them divides by it."""
     readers = [each for each in graph.operators if root in map(int, each.inputs)]
     divide = all(
-        model.operatorCodes[each.opcodeIndex].builtinCode == division
-        and int(each.inputs[0]) != root
-        for each in readers
+        code_of(model, each) == division and int(each.inputs[0]) != root for each in readers
     )
     return readers if divide and root not in map(int, graph.outputs) else []
 
@@ -46,6 +46,4 @@ def _make_product(model: Any, quotient: Any, schema: ModuleType) -> None:
     options = schema.MulOptionsT()
     if quotient.builtinOptions is not None:
         options.fusedActivationFunction = quotient.builtinOptions.fusedActivationFunction
-    quotient.builtinOptionsType = schema.BuiltinOptions.MulOptions
-    quotient.builtinOptions = options
-    quotient.opcodeIndex = operator_code(model, schema.BuiltinOperator.MUL, schema)
+    become(model, quotient, schema.BuiltinOperator.MUL, options, schema)
