@@ -280,6 +280,9 @@ def test_normalizations_and_activations_of_litert_stay_in_integers(convert: Conv
     assert {"ELU", "LEAKY_RELU"} < set(operators(converted))
     assert all(each["relative_error"] < 0.1 for each in converted.drift)
     assert measure(graph(converted), RUNTIMES["m4_cmsisnn"]).refusals == ()
+    main = graph(converted).main
+    used = {index for each in main.operators for index in (*each.inputs, *each.outputs)}
+    assert {each.index for each in main.tensors} <= {*used, *main.inputs, *main.outputs}
 
 
 @needs_quantizer

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tinybudget.convert.worker.editing import code_of
+from pytest_tinybudget.convert.worker.editing import drop_unused_tensors
 from pytest_tinybudget.convert.worker.repack import packed
 from pytest_tinybudget.convert.worker.repack import repack
 from pytest_tinybudget.convert.worker.reshapes import drop_unread
@@ -42,6 +43,7 @@ def without_islands(content: bytes, schema: ModuleType) -> bytes:
     ]
     for graph in model.subgraphs:
         drop_unread(graph)
+        drop_unused_tensors(model, graph)
     for entry, graph, tensor in entries:
         entry.tensorIndex = next(i for i, each in enumerate(graph.tensors) if each is tensor)
     return packed(model)
