@@ -49,17 +49,22 @@ def test_streaming_models_agree_with_the_simulation(path: Path) -> None:
     assert run.head == run.simulated_head > 0
 
 
-@needs_interpreter
-def test_an_operator_that_the_interpreter_cannot_resolve_fails(project: Project) -> None:
+def filtered() -> bytes:
+    """A model of an operator that TFLM does not have."""
     maker = ModelMaker()
     graph = maker.graph()
     hidden = graph.tensor((1, 8))
     graph.operator("AcmeFilter", (graph.input((1, 8)),), (hidden,), {}, custom_options=b"\0")
     graph.output(hidden)
+    return maker.build()
+
+
+@needs_interpreter
+def test_an_operator_that_the_interpreter_cannot_resolve_fails(project: Project) -> None:
     pytester = project(
         '[models.kws]\nsource = "models/kws.tflite"\nboards = ["arduino-nano-33-ble"]\n'
         '[runtime.ops.AcmeFilter]\nflash = "1 KB"\n',
-        kws=maker.build(),
+        kws=filtered(),
     )
     pytester.runpytest("--tinybudget").assert_outcomes(passed=1)
     result = pytester.runpytest("--tinybudget", "--tinybudget-verify")
@@ -69,17 +74,12 @@ def test_an_operator_that_the_interpreter_cannot_resolve_fails(project: Project)
 
 @needs_interpreter
 def test_each_model_of_a_group_runs_and_a_failing_one_fails_the_group(project: Project) -> None:
-    maker = ModelMaker()
-    graph = maker.graph()
-    hidden = graph.tensor((1, 8))
-    graph.operator("AcmeFilter", (graph.input((1, 8)),), (hidden,), {}, custom_options=b"\0")
-    graph.output(hidden)
     pytester = project(
         '[defaults]\nboards = ["arduino-nano-33-ble"]\n'
         '[models.kws]\nsource = "models/kws.tflite"\n[models.vad]\nsource = "models/vad.tflite"\n'
         '[models.acme]\nsource = "models/acme.tflite"\n[runtime.ops.AcmeFilter]\nflash = "1 KB"\n'
         '[groups.both]\nmodels = ["kws", "vad"]\n[groups.own]\nmodels = ["kws", "acme"]\n',
-        kws=keyword_model(), vad=keyword_model(), acme=maker.build(),
+        kws=keyword_model(), vad=keyword_model(), acme=filtered(),
     )  # fmt: skip
     arguments = ["--tinybudget", "--tinybudget-verify", "--tinybudget-json=results.json"]
     result = pytester.runpytest(*arguments, "-k", "groups")
