@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import re
 import shutil
 import struct
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from modelmaker import ModelMaker
 from msgspec.structs import replace
-from pace import slowness
 from tflm_headers import headers_of
 
 from pytest_tinybudget.artifacts import render
@@ -133,23 +132,11 @@ def test_the_array_holds_the_model_unchanged() -> None:
     assert f"g_kws_model_data_size = {len(model.content)};" in files["kws_model_data.h"].decode()
 
 
-@pytest.mark.parametrize("size", [1, 15, 16, 17, 32])
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 32, 2**14, 2**14 + 1, 2**15 + 1023])
 def test_the_array_ends_where_the_model_ends(size: int) -> None:
-    content = bytes(range(size))
+    content = random.Random(size).randbytes(size)
     model = dataclasses.replace(classifier(), content=content)
     assert numbers(render_array(model, "kws")["kws_model_data.cc"]) == content
-
-
-def test_300_kb_are_written_in_milliseconds() -> None:
-    model = dataclasses.replace(classifier(), content=os.urandom(300_000))
-    fastest = min(_seconds(model) for _ in range(5))
-    assert fastest < 0.05 * slowness()  # 8 ms here; the rest is for slow and busy machines
-
-
-def _seconds(model: Model) -> float:
-    start = time.process_time()
-    render_array(model, "kws")
-    return time.process_time() - start
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ Names follow TFLM's examples: ``g_NAME_model_data`` and ``g_NAME_model_data_size
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Literal
 
 from pytest_tinybudget.artifacts.text import comment_text
@@ -210,31 +210,34 @@ def _source(
     symbol = _stored_symbol(str(words["name"]), where)
     top += f"alignas(16) {constant}unsigned char {symbol}[] = {{\n"
     bottom = "};\n" + ("\n#endif  /* TINYBUDGET_INCBIN */\n" if _is_large(model) else "")
-    source: list[bytes | bytearray] = [top.encode("ascii"), *_initializer(model.content)]
-    source.append(bottom.encode("ascii"))
-    return b"".join(source)
+    source = BytesIO()
+    source.write(top.encode("ascii"))
+    _write_initializer(model.content, source)
+    source.write(bottom.encode("ascii"))
+    return source.getvalue()
 
 
-def _initializer(content: bytes) -> Iterator[bytearray]:
+def _write_initializer(content: bytes, source: BytesIO) -> None:
     """Hexadecimal bytes, sixteen a line, in blocks of lines.
 
-    A block is a blank form into which each column's digits are put by one strided copy, which
-    runs in C; blocks that fit the processor's cache make that several times faster than one copy
-    over everything.
+    A block is a form into which each column's digits are put by one strided copy, which runs in C.
+    Blocks that fit the processor's cache make that several times faster than one copy over
+    everything, and one form for all of them spares the memory of a second array.
     """
+    lines = bytearray()
     block = _LINES_PER_BLOCK * _BYTES_PER_LINE
     for start in range(0, len(content), block):
         digits = content[start : start + block].hex().encode("ascii")
         size = len(digits) // 2
-        lines = bytearray(_BLANK_LINE * -(-size // _BYTES_PER_LINE))
+        rows = -(-size // _BYTES_PER_LINE)
+        if len(lines) != rows * len(_BLANK_LINE):
+            lines = bytearray(_BLANK_LINE * rows)
         for column in range(min(_BYTES_PER_LINE, size)):
-            rows = -(-(size - column) // _BYTES_PER_LINE)
             for digit in (0, 1):
                 at = column * len(_BLANK) + len("0x") + digit
-                lines[at : rows * len(_BLANK_LINE) : len(_BLANK_LINE)] = digits[
-                    2 * column + digit :: 2 * _BYTES_PER_LINE
-                ]
+                taken = digits[2 * column + digit :: 2 * _BYTES_PER_LINE]
+                lines[at : len(taken) * len(_BLANK_LINE) : len(_BLANK_LINE)] = taken
         missing = -size % _BYTES_PER_LINE
         if missing:
             lines[-missing * len(_BLANK) - 1 :] = b"\n"
-        yield lines
+        source.write(lines)
