@@ -18,11 +18,15 @@ MOST_KEPT = 4096
 
 
 class Remembered(dict[K, V]):
-    """A dictionary that forgets everything when it is full (``MOST_KEPT`` entries)."""
+    """A dictionary that forgets everything when it is full (``most`` or ``MOST_KEPT`` entries)."""
+
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__()
+        self.most = most
 
     def keep(self, key: K, value: V) -> V:
         """Keep ``value`` and return it."""
-        if len(self) >= MOST_KEPT:
+        if len(self) >= (self.most or MOST_KEPT):
             self.clear()
         self[key] = value
         return value

@@ -50,7 +50,7 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.planning.bounds import bytes_of_names
 from pytest_tinybudget.planning.network import NUMBERS
 from pytest_tinybudget.planning.network import Numbers
-from pytest_tinybudget.planning.plan import planned_model
+from pytest_tinybudget.planning.sized import sized_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.speed.latency import latency_of
 from pytest_tinybudget.speed.work import total_macs
@@ -182,7 +182,7 @@ def _candidates(
     for chosen in choices(plan, most):
         try:
             layers = replace(chosen_layers(plan, chosen), per_channel_dense=per_channel)
-            model = planned_model(layers, "plan", named=True)
+            model = sized_model(layers, "plan", named=True)
         except ModelError as error:
             impossible, why = impossible + 1, why or error.message
             continue

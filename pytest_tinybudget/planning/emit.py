@@ -22,7 +22,6 @@ from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.planning.nodes import Const
 from pytest_tinybudget.planning.nodes import Node
-from pytest_tinybudget.planning.nodes import Shape
 from pytest_tinybudget.planning.nodes import Value
 
 
@@ -83,14 +82,25 @@ _TYPES: dict[Numbers, _Types] = {
     "float": _Types("FLOAT32", "FLOAT32", "FLOAT32"),
 }
 _PARTS = {"weights": "kernel"}
+#: The longest first; plans may hold views of the others.
 _zeros = [memoryview(bytes(1 << 16))]
 
 
 def zeros(count: int) -> memoryview:
     """So many bytes of zeros, shared by all plans."""
     if len(_zeros[0]) < count:
-        _zeros[0] = memoryview(bytes(2 * count))
+        _zeros.insert(0, memoryview(bytes(2 * count)))
     return _zeros[0][:count]
+
+
+def is_zeros(data: memoryview) -> bool:
+    """Whether ``zeros`` has given ``data``."""
+    return any(data.obj is each.obj for each in _zeros)
+
+
+def packed(values: Sequence[int]) -> memoryview:
+    """Integers as a file holds them."""
+    return memoryview(struct.pack(f"<{len(values)}i", *values))
 
 
 def quantized(
@@ -200,6 +210,22 @@ def _in_float(node: Node) -> list[Node]:
     ]
 
 
+class Role(Struct, frozen=True, gc=False):
+    """What decides a constant besides its shape.
+
+    Attributes:
+        constant: It before it had a tensor.
+        buffer: The number of the buffer that it has if it shares none.
+        shares: Whether it shares the buffer of a constant before it that holds the same bytes.
+        channels: Its axis with a scale for each entry, -1 where it has one scale.
+    """
+
+    constant: Const
+    buffer: int
+    shares: bool = True
+    channels: int = -1
+
+
 class Emitter:
     """Makes the subgraph of ordered nodes."""
 
@@ -225,6 +251,8 @@ class Emitter:
         #: Scale and zero point of what is computed, by value.
         self.scales: dict[int, tuple[float, int]] = {}
         self.buffers = 1 if traced else 0  # the quantizer leaves an empty one
+        #: For other sizes (``sized.py``): what else decides a tensor, by index.
+        self.roles: dict[int, Role] = {}
 
     def subgraph(self, outputs: Sequence[Value], name: str) -> Subgraph:
         """The graph: inputs, constants, then results in order."""
@@ -309,7 +337,7 @@ class Emitter:
     def _ints(self, constant: Const, name: str) -> None:
         key = (constant.shape, constant.values)
         if key not in self.shared:
-            content = memoryview(struct.pack(f"<{len(constant.values)}i", *constant.values))
+            content = packed(constant.values)
             held = bytes(content), "INT32"
             buffer = self.contents.get(held)
             self.shared[key] = self._add(
@@ -322,6 +350,7 @@ class Emitter:
             )
             if buffer is None:
                 self.contents[held] = self.buffers
+            self.roles[self.shared[key]] = Role(constant, self.buffers)
         self.indices[id(constant)] = self.shared[key]
 
     def _constant(self, constant: Const, node: Node) -> None:
@@ -356,6 +385,8 @@ class Emitter:
         )
         if key and buffer is None:
             self.contents[key] = self.tensors[index].buffer
+        scaled = not single and constant.kind in ("weights", "bias")
+        self.roles[index] = Role(constant, self.buffers, bool(known), axis if scaled else -1)
 
     def _operator(self, number: int, node: Node) -> Operator:
         options = dict(node.options)
@@ -428,7 +459,7 @@ def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8") -> None:
 
     In a 16-bit or float file those of the same length are one.
     """
-    shared: dict[Shape, Const] = {}
+    shared: list[Const] = []
     for node in nodes:
         if node.op not in _WEIGHTED or node.op == "FULLY_CONNECTED" or node.inputs[-1] is not None:
             continue
@@ -436,7 +467,13 @@ def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8") -> None:
             del node.inputs[-1]
         else:
             made = Const("bias", (node.output.shape[-1],), values=(0,))
-            node.inputs[-1] = shared.setdefault(made.shape, made) if numbers != "int8" else made
+            if numbers != "int8":
+                known = [each for each in shared if each.shape == made.shape]
+                if known:
+                    made = known[0]
+                else:
+                    shared.append(made)
+            node.inputs[-1] = made
 
 
 def _versioned(operators: Sequence[Operator]) -> list[Operator]:

@@ -11,18 +11,16 @@ from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Quantization
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
+from pytest_tinybudget.planning.emit import is_zeros
 
 
-def kinds_in(graph: Subgraph, zeros: object) -> Kinds | None:
-    """The kinds of ``graph``; ``None`` where an operator does not read an input of the graph.
-
-    ``zeros`` is the object in which constants of zeros lie: of these the length is all.
-    """
-    tensors = tuple(number_of(_tensor(each, zeros)) for each in graph.tensors)
+def kinds_in(graph: Subgraph) -> Kinds | None:
+    """The kinds of ``graph``; ``None`` where no operator reads an input of the graph."""
+    tensors = tuple([tensor_kind(each) for each in graph.tensors])
     used = {index for each in graph.operators for index in (*each.inputs, *each.outputs)}
     if not used.issuperset(graph.inputs):
         return None
-    operators = tuple(number_of(_operator(each, tensors)) for each in graph.operators)
+    operators = tuple([operator_kind(each, tensors) for each in graph.operators])
     order = (
         tuple((each.inputs, each.outputs) for each in graph.operators),
         graph.inputs,
@@ -33,11 +31,12 @@ def kinds_in(graph: Subgraph, zeros: object) -> Kinds | None:
     return Kinds(operators, tensors, number_of(order))
 
 
-def _tensor(tensor: Tensor, zeros: object) -> Hashable:
+def tensor_kind(tensor: Tensor) -> int:
+    """The kind of a tensor. Of zeros the length is all."""
     data = tensor.data
-    content = len(data) if data.obj is zeros else bytes(data)
+    content = len(data) if is_zeros(data) else bytes(data)
     quantized = _quantized(tensor.quantization)
-    return tensor.type, tensor.shape, quantized, content, tensor.is_variable
+    return number_of((tensor.type, tensor.shape, quantized, content, tensor.is_variable))
 
 
 def _quantized(quantization: Quantization) -> Hashable:
@@ -54,9 +53,10 @@ def _is_one(values: Sequence[float]) -> bool:
     return values.count(values[0]) == len(values)
 
 
-def _operator(operator: Operator, tensors: Sequence[int]) -> Hashable:
+def operator_kind(operator: Operator, tensors: Sequence[int]) -> int:
+    """The kind of an operator of a graph whose tensors are of these kinds."""
     indices = (*operator.inputs, -2, *operator.outputs, -2, *operator.intermediates)
     kinds = tuple([tensors[index] if index >= 0 else index for index in indices])
     # Two operands of one kind may be the same tensor.
     places = () if len(set(indices)) == len(indices) - 1 else tuple(map(indices.index, indices))
-    return operator.name, tuple(operator.options.items()), kinds, places
+    return number_of((operator.name, tuple(operator.options.items()), kinds, places))

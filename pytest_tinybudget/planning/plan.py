@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pytest_tinybudget.graph.kinds import KINDS
 from pytest_tinybudget.graph.kinds import kinds_of
 from pytest_tinybudget.graph.model import Model
+from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.tables import Table
 from pytest_tinybudget.planning.emit import Emitter
 from pytest_tinybudget.planning.emit import quantized
 from pytest_tinybudget.planning.emit import with_biases
-from pytest_tinybudget.planning.emit import zeros
 from pytest_tinybudget.planning.kinds import kinds_in
 from pytest_tinybudget.planning.lowering import Lowering
 from pytest_tinybudget.planning.network import LayerList
@@ -81,31 +82,51 @@ def planned_model(
         ModelError: a layer does not fit the shape that it is given.
     """
     network = planned.network if isinstance(planned, LayerList) else planned
+    low, nodes = lowered(network, name)
+    for number in unbiased:
+        nodes[number].inputs[-1] = None
+    emitter = emitted(low, nodes)
+    return with_graph(name, emitter.subgraph(low.outputs, name), nodes, named=named)
+
+
+def lowered(network: Network, name: str) -> tuple[Lowering, list[Node]]:
+    """The operators of a network in order, as the converter leaves them.
+
+    Raises:
+        NotPlannedError: how the converter makes a layer is not known.
+        ModelError: a layer does not fit the shape that it is given.
+    """
     if network.traced and network.numbers != "int8":
         raise NotPlannedError(f"{name}: not planned: a PyTorch program as {network.numbers}")
     low = Lowering(network, name)
-    outputs = low.outputs
     in_order = as_written if network.traced else ordered
-    nodes = simplified(in_order(low.nodes, low.inputs), outputs)
+    nodes = simplified(in_order(low.nodes, low.inputs), low.outputs)
     nodes = quantized(nodes, low.inputs, network.numbers, name)
     with_biases(nodes, network.numbers)
     if network.traced:
         _keep_dimensions(nodes)
-    for number in unbiased:
-        nodes[number].inputs[-1] = None
-    emitter = Emitter(
+    if not nodes:
+        raise low.fail("nothing is left to compute")
+    return low, nodes
+
+
+def emitted(low: Lowering, nodes: Sequence[Node]) -> Emitter:
+    """What makes the tensors of lowered operators."""
+    network = low.network
+    return Emitter(
         nodes, low.inputs, network.numbers, network.per_channel_dense, traced=network.traced
     )
-    graph = emitter.subgraph(outputs, name)
-    if not graph.operators:
-        raise low.fail("nothing is left to compute")
+
+
+def with_graph(name: str, graph: Subgraph, nodes: Iterable[Node], *, named: bool) -> PlannedModel:
+    """The model of a graph that was made of ``nodes``."""
     model = PlannedModel(name, b"", 3, "", (graph,))
     model.derived["named"] = named
     model.derived["names"] = sum(
         each.names * (1 + sum(isinstance(operand, Const) for operand in each.inputs))
         for each in nodes
     )
-    model.derived[KINDS] = kinds_in(graph, zeros(1).obj)
+    model.derived[KINDS] = kinds_in(graph)
     return model
 
 
