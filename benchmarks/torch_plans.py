@@ -1,9 +1,11 @@
 """Plans of PyTorch modules held to conversions: ``python benchmarks/torch_plans.py [NAME …]``.
 
-Each module of ``torch_models.py``, and small ones for single layers, is planned from the graph of
-``torch.export`` and converted by litert-torch and the quantizer. It compares operators, all
-tensors, the arena on four boards and the file's size, lists what is not planned, and fails on a
-difference. ``--keep DIR`` keeps the conversions for the next time. Needs the extra ``[pytorch]``.
+Each module of ``torch_models.py`` and ``torch_idioms.py``, and small ones for single layers, is
+planned from the graph of ``torch.export`` and converted by litert-torch and the quantizer. It
+compares operators, all tensors, the arena on four boards and the file's size, lists what is not
+planned, and fails on a difference. ``--random 60 --seed 7000`` takes so many modules of
+``random_torch.py`` instead. ``--keep DIR`` keeps the conversions for the next time. Needs the extra
+``[pytorch]``.
 """
 
 from __future__ import annotations
@@ -11,12 +13,15 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import random_torch
 import torch
+import torch_idioms
 import torch_models
 from plans import BOARDS
 from plans import shapes
@@ -90,6 +95,10 @@ def made(name: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A module in evaluation mode, and an example of its inputs."""
     if name in torch_models.MODELS:
         return torch_models.made(name)
+    if name in torch_idioms.IDIOMS:
+        return torch_idioms.made(name)
+    if name.startswith("random"):
+        return random_torch.made(int(name.removeprefix("random")))
     torch.manual_seed(0)
     build, shape = SMALL[name]
     module = build()
@@ -127,42 +136,53 @@ def differences(planned: Model, converted: Model) -> list[str]:
     return found
 
 
+def compared(name: str, converter: Converter, folder: Path) -> tuple[str, str]:
+    """How a module's plan compares to its conversion: in a word, and in a sentence."""
+    module, example = made(name)
+    program = torch.export.export(module, example)
+    path = folder / f"{name}.tflite"
+    refused = path.with_suffix(".refused")
+    if not path.exists() and not refused.exists():
+        torch.export.save(program, path.with_suffix(".pt2"))
+        settings = Conversion(folder, representative_data="random")
+        try:
+            converted = converter.convert(Request(path.with_suffix(".pt2"), name, settings))
+        except ConversionError as error:
+            refused.write_text(error.message, encoding="utf-8")
+        else:
+            path.write_bytes(converted.content)
+    try:
+        planned = planned_model(exported_network(program), name)
+    except NotPlannedError as error:
+        return "not planned", error.message
+    if refused.exists():
+        return "not converted", refused.read_text(encoding="utf-8")
+    problems = differences(planned, read_model(path.read_bytes(), name))
+    return ("different", "; ".join(problems)) if problems else ("equal", "")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare all; 1 where anything is different."""
-    names = [*torch_models.MODELS, *SMALL]
+    names = [*torch_models.MODELS, *SMALL, *torch_idioms.IDIOMS]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*names, []], help="all without")
+    parser.add_argument("names", nargs="*", help="all without")
     parser.add_argument("--keep", type=Path, help="folder of conversions made before")
+    parser.add_argument("--random", type=int, default=0, help="how many random modules instead")
+    parser.add_argument("--seed", type=int, default=0, help="of the first of these")
     given = parser.parse_args(arguments)
-    equal = different = 0
+    chosen = [f"random{given.seed + number}" for number in range(given.random)]
+    counts: Counter[str] = Counter()
     converter = Converter(None)
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in given.names or names:
-            module, example = made(name)
-            program = torch.export.export(module, example)
-            try:
-                planned = planned_model(exported_network(program), name)
-            except NotPlannedError as error:
-                print(f"{name:16} {error.message}", flush=True)
-                continue
-            path = folder / f"{name}.tflite"
-            if not path.exists():
-                torch.export.save(program, folder / f"{name}.pt2")
-                settings = Conversion(folder, representative_data="random")
-                try:
-                    made_file = converter.convert(Request(folder / f"{name}.pt2", name, settings))
-                except ConversionError as error:
-                    print(f"{name:16} is not converted: {error.message}", flush=True)
-                    continue
-                path.write_bytes(made_file.content)
-            problems = differences(planned, read_model(path.read_bytes(), name))
-            equal, different = equal + (not problems), different + bool(problems)
-            print(f"{name:16} {'; '.join(problems) or 'equal'}", flush=True)
+        for name in chosen or given.names or names:
+            word, text = compared(name, converter, folder)
+            counts[word] += 1
+            print(f"{name:16} {word} {text}".rstrip(), flush=True)
     converter.close()
-    print(f"\nequal {equal}, different {different}")
-    return 1 if different else 0
+    print("\n" + ", ".join(f"{word} {count}" for word, count in sorted(counts.items())))
+    return 1 if counts["different"] else 0
 
 
 if __name__ == "__main__":

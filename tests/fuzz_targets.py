@@ -29,6 +29,7 @@ from fuzzing import mutated_text
 from fuzzing import require_plain
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from torch_files import Program
 
 from pytest_tinybudget import artifacts
 from pytest_tinybudget.accelerators.coral import lint
@@ -50,6 +51,8 @@ from pytest_tinybudget.footprint.section_graph import decode
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.closing import closed
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.planning.plan import planned_model
+from pytest_tinybudget.planning.torch_archive import read_program
 from pytest_tinybudget.report import codequality
 from pytest_tinybudget.report import csv
 from pytest_tinybudget.report import diff_text
@@ -722,6 +725,26 @@ def _keras(folder: Path) -> Target:
     return Target("keras", [packed.getvalue()], read, mutated_bytes)
 
 
+def _torch(folder: Path) -> Target:
+    """The program in a ``.pt2`` file: mutated, and as a file that is mutated."""
+    made = Program((1, 3, 8, 8))
+    weights = made.weights(4, 3, 3, 3), made.weights(4)
+    maps = made.call("conv2d.default", (1, 4, 8, 8), made.inputs[0], *weights, [1, 1], [1, 1])
+    pool = made.call("max_pool2d.default", (1, 4, 4, 4), maps, [2, 2], [2, 2])
+    path = made.save(folder / "fuzz.pt2", pool)
+    seeds = [path.read_bytes(), json.dumps(made.told([pool], 8)).encode()]
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        if not content.startswith(b"PK"):
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("fuzz/models/model.json", content)
+        check_source(path, "torch", "fuzz.pt2")
+        planned_model(read_program(path), "fuzz")
+
+    return Target("torch", seeds, read, mutated_bytes)
+
+
 # What a project flashes
 
 
@@ -859,6 +882,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "image": _image,
     "arrays": _arrays,
     "keras": _keras,
+    "torch": _torch,
     "onnx": _onnx,
     "project": _project,
 }

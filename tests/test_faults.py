@@ -242,7 +242,6 @@ def test_every_file_is_written_in_a_way_that_is_known():
         *("evaluation/operators.py", "evaluation/golden.py"),
         *("update/signing.py", "accelerators/vela.py", "gate/cross_check.py"),
         "baseline/git.py",
-        "planning/beside.py",
         "shrinking/interpreters.py",
         "shrinking/worker.py",
     }

@@ -177,7 +177,8 @@ def test_what_is_no_keras_file_is_not_planned(tmp_path: Path) -> None:
     path.write_bytes(b"no model")
     with pytest.raises(TinybudgetError) as caught:
         check(path, board=BOARD, plan=True)
-    assert caught.value.details[-1].endswith("made.onnx: only a .keras file tells its layers")
+    said = "made.onnx: only a .keras or a .pt2 file tells its layers"
+    assert caught.value.details[-1].endswith(said)
 
 
 def test_a_plan_is_not_shrunk_since_its_weights_are_not_known(keras: Path) -> None:

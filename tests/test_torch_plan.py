@@ -6,60 +6,28 @@ torch itself are in ``test_pytorch.py`` and ``benchmarks/torch_plans.py``.
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch_files import Program
 
+import pytest_tinybudget
+from pytest_tinybudget.cli import main
+from pytest_tinybudget.convert.converter import Converted
+from pytest_tinybudget.convert.converter import Converter
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
-from pytest_tinybudget.planning.beside import read_beside
-from pytest_tinybudget.planning.beside import write_beside
 from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.plan import planned_model
+from pytest_tinybudget.planning.torch_archive import read_program
 from pytest_tinybudget.planning.torch_graph import exported_network
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
-
-
-class Program:
-    """An exported program, put together node by node."""
-
-    def __init__(self, *shapes: tuple[int, ...]) -> None:
-        self.nodes: list[Any] = []
-        self.inputs = [
-            self._add("placeholder", f"in_{number}", shape) for number, shape in enumerate(shapes)
-        ]
-        self.graph_signature = SimpleNamespace(user_inputs=[each.name for each in self.inputs])
-        self.graph_module = SimpleNamespace(graph=SimpleNamespace(nodes=self.nodes))
-
-    def _add(self, op: str, name: str, shape: tuple[int, ...] = (), **more: Any) -> Any:
-        node = SimpleNamespace(
-            op=op, name=name, args=(), kwargs={}, users={}, target="",
-            meta={"val": SimpleNamespace(shape=shape)},
-        )  # fmt: skip
-        for key, value in more.items():
-            setattr(node, key, value)
-        self.nodes.append(node)
-        return node
-
-    def weights(self, *shape: int) -> Any:
-        return self._add("placeholder", f"p_{len(self.nodes)}", shape)
-
-    def call(self, target: str, shape: tuple[int, ...], *args: Any, **kwargs: Any) -> Any:
-        node = self._add(
-            "call_function", f"n_{len(self.nodes)}", shape, target=f"aten.{target}", args=args,
-            kwargs=kwargs,
-        )  # fmt: skip
-        for each in args[:1] if not isinstance(args[0], list) else args[0]:
-            each.users[id(node)] = node
-        return node
-
-    def planned(self, *outputs: Any) -> Model:
-        self._add("output", "output", args=(outputs,))
-        return planned_model(exported_network(self), "module")
+from pytest_tinybudget.workspace import plans
 
 
 def shown(model: Model) -> list[tuple[str, tuple[int, ...]]]:
@@ -184,13 +152,117 @@ def test_a_batch_norm_is_planned_where_it_becomes_part_of_a_layer() -> None:
         exported_network(made)
 
 
-def test_the_plan_lies_beside_the_program_or_why_there_is_none(tmp_path: Path) -> None:
-    made = Program((1, 8))
-    made.call("relu.default", (1, 8), made.inputs[0])
-    path = tmp_path / "kws.pt2"
-    assert read_beside(path) is None
-    write_beside(path, made)
-    assert read_beside(path) == exported_network(made)
-    write_beside(path, unknown("gelu.default")())
-    with pytest.raises(NotPlannedError, match=r"aten.gelu.default"):
-        read_beside(path)
+def kws() -> tuple[Program, Any]:
+    made = Program((1, 1, 12, 10))
+    maps = made.call("conv2d.default", (1, 8, 6, 5), made.inputs[0], made.weights(8, 1, 3, 3), None,
+                     [2, 2], [1, 1])  # fmt: skip
+    return made, head(made, made.call("relu.default", (1, 8, 6, 5), maps), 8)
+
+
+def test_a_file_tells_the_network_of_its_program_without_torch(tmp_path: Path) -> None:
+    made, result = kws()
+    path = made.save(tmp_path / "kws.pt2", result)
+    made.planned(result)
+    assert read_program(path) == exported_network(made)
+
+    two = Program((1, 8, 4, 4))
+    parts = two.several("split.Tensor", [(1, 4, 4, 4)] * 2, two.inputs[0], 4, 1)
+    path = two.save(tmp_path / "two.pt2", *parts)
+    with pytest.raises(NotPlannedError, match=r"aten\.split\.Tensor"):
+        read_program(path)
+
+
+def changed(path: Path, change: Callable[[Any], None]) -> Path:
+    """The file with another program."""
+    with zipfile.ZipFile(path) as archive:
+        members = {each: archive.read(each) for each in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            if name.endswith(".json"):
+                program = json.loads(content)
+                change(program)
+                content = json.dumps(program).encode()
+            archive.writestr(name, content)
+    return path
+
+
+def _other_argument(program: Any) -> None:
+    program["graph_module"]["graph"]["nodes"][0]["inputs"][3]["arg"] = {"as_scalar_type": 7}
+
+
+def _open(program: Any) -> None:
+    program["graph_module"]["graph"]["tensor_values"]["in_0"]["sizes"][0] = {
+        "as_expr": {"expr_str": "s0"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda program: program["schema_version"].update(major=9), "the schema 9.20, known is 8"),
+        (lambda program: program.pop("schema_version"), "missing required field `schema_version`"),
+        (_other_argument, "layer n_2: not planned: conv2d.default with a3"),
+        (_open, r"layer in_0: not planned: a tensor of the shape \['None', '1', '12', '10'\]"),
+        (
+            lambda program: program["graph_module"]["graph"]["nodes"].pop(),
+            "there is no tensor",
+        ),
+        (
+            lambda program: program["graph_module"]["signature"].update(output_specs=[{}]),
+            "a program that changes its buffers",
+        ),
+    ],
+)
+def test_a_file_whose_program_is_not_understood_says_so(
+    change: Callable[[Any], None], said: str, tmp_path: Path
+) -> None:
+    made, result = kws()
+    with pytest.raises(NotPlannedError, match=said):
+        read_program(changed(made.save(tmp_path / "kws.pt2", result), change))
+
+
+def test_a_file_without_a_program_is_not_planned(tmp_path: Path) -> None:
+    path = tmp_path / "old.pt2"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("serialized_exported_program.json", "{}")
+    with pytest.raises(NotPlannedError, match=r"old.pt2: not planned: it has no models/model.json"):
+        read_program(path)
+    path.write_bytes(b"no archive")
+    with pytest.raises(NotPlannedError, match=r"old.pt2: not planned: File is not a zip file"):
+        read_program(path)
+
+
+@pytest.mark.parametrize("command", ["check", "inspect", "compare"])
+def test_commands_plan_a_file(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, result = kws()
+    path = made.save(tmp_path / "kws.pt2", result)
+    assert main([command, str(path), "--plan", "--board", "raspberry-pi-pico"]) == 0
+    shown = capsys.readouterr()
+    assert "planned, not converted" in shown.out + shown.err
+    assert "names in the trained file" not in shown.out + shown.err
+
+
+def test_a_declared_file_is_planned_and_its_plan_held_to_the_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, result = kws()
+    path = made.save(tmp_path / "kws.pt2", result)
+    planned = pytest_tinybudget.check(path, board="raspberry-pi-pico", plan=True)
+    (warning,) = planned.warnings
+    assert warning.startswith("planned, not converted: flash and arena are those of the converted")
+    assert planned.notes[-1] == "plan: not converted, no 'representative_data' is declared"
+
+    other = Program((1, 8))
+    wrong = other.planned(other.call("relu.default", (1, 8), other.inputs[0])).content
+    right = planned_model(read_program(path), "kws").content
+    for content, said in ((right, "equal to the conversion"), (wrong, "the plan was wrong")):
+        converted = Converted(content, (), (), (), "int8", cached=False)
+        monkeypatch.setattr(Converter, "convert", lambda *_, converted=converted: converted)
+        monkeypatch.setattr(Converter, "prepare", lambda *_: None)
+        monkeypatch.setattr(plans, "missing_packages", lambda *_: None)
+        exact = pytest_tinybudget.check(
+            path, board="raspberry-pi-pico", plan=True, representative_data="random"
+        )
+        assert any(said in each for each in (*exact.notes, *exact.warnings))

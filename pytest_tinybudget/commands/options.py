@@ -269,7 +269,7 @@ def given_model(arguments: argparse.Namespace, path: Path) -> Model:
 
 
 def planned_model_of(path: Path, shapes: Shapes, board: Board) -> Model:
-    """The model of a ``.keras`` file as its layers tell; stderr says how exact that is.
+    """The model of a source as its layers tell; stderr says how exact that is.
 
     Where a layer's conversion is not known, the file is converted, with random data.
 
@@ -279,18 +279,23 @@ def planned_model_of(path: Path, shapes: Shapes, board: Board) -> Model:
     from contextlib import closing
 
     from pytest_tinybudget.convert.settings import RANDOM
+    from pytest_tinybudget.convert.sources import ONLY_PLANNED
     from pytest_tinybudget.convert.sources import kind_of
+    from pytest_tinybudget.convert.sources import tells_layers
     from pytest_tinybudget.declaration.single import pair_of
     from pytest_tinybudget.workspace import Workspace
 
-    if kind_of(path) != "keras":
-        raise TinybudgetError(f"--plan: only a .keras file tells its layers, not {path.name}")
+    kind = kind_of(path)
+    if not tells_layers(kind):
+        raise TinybudgetError(f"--plan: {ONLY_PLANNED}, not {path.name}")
     settings: Settings = {"plan": True, "input_shapes": shapes}
     with closing(Workspace()) as workspace:
         pair = pair_of(path, board=board, settings=settings)
         plan = workspace.plan(pair.model)
         if plan is not None and plan.model is not None:
-            told = "planned, not converted; names in the trained file take more flash"
+            told = "planned, not converted"
+            if kind == "keras":  # the conversion of a PyTorch program leaves no names
+                told += "; names in the trained file take more flash"
         else:
             told = f"{plan.why_not if plan else 'not planned'}; it is converted"
             pair = pair_of(path, board=board, settings={**settings, "representative_data": RANDOM})
@@ -374,11 +379,11 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_plan_option(parser: argparse.ArgumentParser) -> None:
-    """``--plan``: a ``.keras`` file is planned from its layers."""
+    """``--plan``: a ``.keras`` or ``.pt2`` file is planned from its layers."""
     parser.add_argument(
         "--plan",
         action="store_true",
-        help="plan a .keras file from its layers, at once and without TensorFlow",
+        help="plan a .keras or .pt2 file from its layers, at once and without its framework",
     )
 
 

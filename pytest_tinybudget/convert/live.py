@@ -61,19 +61,18 @@ Data: TypeAlias = "str | PathLike[str] | NDArray[np.generic] | Mapping[str, NDAr
 
 @contextmanager
 def on_disk(
-    model: Source, data: Data | None, example_inputs: object = None, *, plan: bool = False
+    model: Source, data: Data | None, example_inputs: object = None
 ) -> Iterator[tuple[Path, str | None]]:
     """The path of ``model``, and ``data`` as a declaration has it. Both exist until the block ends.
 
-    A ``torch.nn.Module`` is exported as it runs on ``example_inputs``, tensors with batch 1; with
-    ``plan`` what its layers tell lies beside it.
+    A ``torch.nn.Module`` is exported as it runs on ``example_inputs``, tensors with batch 1.
 
     Raises:
         TinybudgetError: neither a path nor a model that can be saved.
     """
     is_there = isinstance(model, (str, PathLike)) and isinstance(data, (str, PathLike, NoneType))
     with nullcontext(Path()) if is_there else temporary_folder() as folder:
-        yield _path_of(model, folder, example_inputs, plan=plan), _declared(data, folder)
+        yield _path_of(model, folder, example_inputs), _declared(data, folder)
 
 
 def is_torch_module(model: object) -> bool:
@@ -82,9 +81,9 @@ def is_torch_module(model: object) -> bool:
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
-def _path_of(model: Source, folder: Path, example_inputs: object, *, plan: bool) -> Path:
+def _path_of(model: Source, folder: Path, example_inputs: object) -> Path:
     if is_torch_module(model):
-        return _saved(cast("TorchModule", model), folder, example_inputs, plan=plan)
+        return _saved(cast("TorchModule", model), folder, example_inputs)
     if example_inputs is not None:
         raise TinybudgetError(
             f"example_inputs is for a torch.nn.Module, not {type(model).__name__}"
@@ -108,8 +107,8 @@ def _path_of(model: Source, folder: Path, example_inputs: object, *, plan: bool)
     return path
 
 
-def _saved(module: TorchModule, folder: Path, example_inputs: object, *, plan: bool) -> Path:
-    """The module's program in a file of ``torch.export``, and its plan beside it."""
+def _saved(module: TorchModule, folder: Path, example_inputs: object) -> Path:
+    """The module's program in a file of ``torch.export``."""
     import torch
 
     program = exported(module, example_inputs)
@@ -118,10 +117,6 @@ def _saved(module: TorchModule, folder: Path, example_inputs: object, *, plan: b
         torch.export.save(program, path)
     except Exception as error:  # torch raises any exception
         raise _not_exported(module, error) from error
-    if plan:
-        from pytest_tinybudget.planning.beside import write_beside
-
-        write_beside(path, program)
     return path
 
 

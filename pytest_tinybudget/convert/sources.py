@@ -40,6 +40,10 @@ _EXPORT = (
     'torch.export.save(torch.export.export(model.eval(), example), "kws.pt2")'
 )
 
+#: What can be planned, and that in words.
+_PLANNED: frozenset[Kind] = frozenset({"keras", "torch"})
+ONLY_PLANNED = "only a .keras or a .pt2 file tells its layers"
+
 #: Absolute names, or with "..": Keras never writes them, and unpacking might follow them.
 _LEADS_OUT = r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)"
 
@@ -64,6 +68,11 @@ def _is_tflite(path: Path) -> bool:
             return opened.read(len(_TFLITE_START))[4:] == _TFLITE_START[4:]
     except OSError:
         return False
+
+
+def tells_layers(kind: Kind) -> bool:
+    """Whether a source of this kind can be planned: its layers are read without a framework."""
+    return kind in _PLANNED
 
 
 def by_quantizer(kind: Kind) -> bool:

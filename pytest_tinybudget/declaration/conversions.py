@@ -17,9 +17,11 @@ from pytest_tinybudget.convert.onnx2tf import DEFAULT_COMMAND
 from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.convert.sources import ONLY_PLANNED
 from pytest_tinybudget.convert.sources import by_quantizer
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.convert.sources import kind_of
+from pytest_tinybudget.convert.sources import tells_layers
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import exists
 from pytest_tinybudget.declaration.context import first
@@ -151,8 +153,8 @@ def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
             del whole["representative_data"]
         return whole
     reasons = {}
-    if kind != "keras":
-        reasons["plan"] = f"only a .keras file tells its layers, not {source.name}"
+    if not tells_layers(kind):
+        reasons["plan"] = f"{ONLY_PLANNED}, not {source.name}"
     if kind not in ("keras", "h5"):
         reasons["custom_objects"] = f"only Keras files have layers of their own, not {source.name}"
     if by_quantizer(kind) and not settings.scales_per_channel:

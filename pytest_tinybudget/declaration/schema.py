@@ -385,7 +385,7 @@ Activations = Annotated[
 Planned = Annotated[
     bool,
     Meta(
-        description="plan a .keras file from its layers: a verdict before it is converted",
+        description="plan a .keras or .pt2 file from its layers: a verdict before it is converted",
         examples=[True],
     ),
 ]

@@ -62,8 +62,8 @@ def pair_with(
         raise TinybudgetError(
             'activations = "float" is for layers and plans: a conversion makes int8 or int16'
         )
-    data, plan = settings.get("representative_data"), settings.get("plan", False)
-    with on_disk(model, data, example_inputs, plan=plan) as (path, data):
+    data = settings.get("representative_data")
+    with on_disk(model, data, example_inputs) as (path, data):
         given: Settings = {**settings, "representative_data": data}
         yield pair_of(folder / path, board=board, root=folder.absolute(), settings=given)
 

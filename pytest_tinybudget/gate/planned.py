@@ -159,10 +159,13 @@ def _of_plan(declared: DeclaredModel, model: Model, result: PairResult) -> Itera
 
 
 def _is_traced(declared: DeclaredModel) -> bool:
-    """Whether it is a PyTorch module."""
+    """Whether it is a PyTorch program, or the module itself: the conversion leaves no names."""
+    from pytest_tinybudget.convert.sources import kind_of
     from pytest_tinybudget.planning.network import Network
 
     planned = declared.planned
+    if planned is None:
+        return kind_of(declared.source) == "torch"
     return isinstance(planned, Network) and planned.traced
 
 

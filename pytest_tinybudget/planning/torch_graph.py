@@ -8,10 +8,13 @@ an argument of it, that is not here is a ``NotPlannedError``: such a model has t
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from operator import getitem
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.text import printable
@@ -25,8 +28,16 @@ from pytest_tinybudget.planning.network import NotPlannedError
 _VECTOR, _IMAGE = 2, 4
 #: Of the arguments of ``aten.batch_norm``, the one that says it is in training.
 _TRAINING = 5
+#: What takes one of several results, as ``torch.fx`` shows it.
+GETITEM = str(getitem)
 #: What takes a batch norm into its weights.
 _NORMALIZED = ("conv2d.default", "linear.default")
+
+
+class Other(Struct, frozen=True):
+    """An argument of a kind that no planned node takes, by its name."""
+
+    name: str
 
 
 def exported_network(program: Any) -> Network:
@@ -35,9 +46,19 @@ def exported_network(program: Any) -> Network:
     Raises:
         NotPlannedError: a node's conversion is not known.
     """
-    reader = _Reader(program)
+    return network_of_nodes(program.graph_module.graph.nodes, program.graph_signature.user_inputs)
+
+
+def network_of_nodes(nodes: Iterable[Any], user_inputs: Iterable[str]) -> Network:
+    """The network of a graph whose nodes are as ``torch.fx`` has them.
+
+    Raises:
+        NotPlannedError: a node's conversion is not known.
+    """
+    nodes = list(nodes)
+    reader = _Reader(nodes, user_inputs)
     outputs = []
-    for node in program.graph_module.graph.nodes:
+    for node in nodes:
         if node.op == "call_function":
             reader.call(node)
         elif node.op == "output":
@@ -63,12 +84,12 @@ def _flat(given: Any) -> list[Any]:
 class _Reader:
     """Goes through the nodes of a program; ``names`` has the layer here of each result."""
 
-    def __init__(self, program: Any) -> None:
+    def __init__(self, program: Sequence[Any], user_inputs: Iterable[str]) -> None:
         self.inputs: list[tuple[str, tuple[int, ...]]] = []
         self.layers: list[Layer] = []
         self.names: dict[str, str] = {}
-        nodes = {node.name: node for node in program.graph_module.graph.nodes}
-        for name in program.graph_signature.user_inputs:
+        nodes = {node.name: node for node in program}
+        for name in user_inputs:
             node = nodes.get(name)
             if node is None:
                 raise NotPlannedError(f"not planned: an input that is no tensor: {name!r}")
@@ -87,6 +108,15 @@ class _Reader:
             raise self.fail(node, f"a tensor of the shape {[str(each) for each in shape]}")
         return shape
 
+    def weights(self, node: Any, given: Any) -> tuple[int, ...]:
+        """The shape of the weights that ``node`` takes."""
+        if given.name in self.names:
+            raise self.fail(node, "weights that are computed")
+        shape = tuple(getattr(given.meta.get("val"), "shape", ()))
+        if not shape or not all(isinstance(each, int) and each > 0 for each in shape):
+            raise self.fail(node, "weights of an open shape")
+        return shape
+
     def value(self, node: Any) -> str:
         """The layer whose result a node is."""
         name = self.names.get(getattr(node, "name", ""))
@@ -102,6 +132,9 @@ class _Reader:
             raise self.fail(node, f"aten.{name}")
         if node.kwargs:
             raise self.fail(node, f"{name} with {', '.join(node.kwargs)}")
+        for each in node.args:
+            if isinstance(each, Other):
+                raise self.fail(node, f"{name} with {each.name}")
         self.shape(node)
         read(self, node, _Arguments(node.args))
 
@@ -166,7 +199,7 @@ def _place(node: Any) -> str:
 
 
 def _conv2d(reader: _Reader, node: Any, given: _Arguments) -> None:
-    weights = tuple(given[1].meta["val"].shape)
+    weights = reader.weights(node, given[1])
     channels = reader.shape(given[0])[1]
     stride, dilation = given.pair(3, (1, 1)), given.pair(5, (1, 1))
     groups = 1 if given[6] is None else given[6]
@@ -264,7 +297,7 @@ def _flatten(reader: _Reader, node: Any, given: _Arguments) -> None:
 def _linear(reader: _Reader, node: Any, given: _Arguments) -> None:
     if len(reader.shape(given[0])) != _VECTOR:
         raise reader.fail(node, "a Linear over the last of four dimensions")
-    units = given[1].meta["val"].shape[0]
+    units = reader.weights(node, given[1])[0]
     reader.add(node, Layer("dense", size=units, bias=given[2] is not None), given[0])
 
 

@@ -9,7 +9,10 @@ from msgspec import Struct
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.convert.requirements import missing_packages
 from pytest_tinybudget.convert.settings import Conversion
+from pytest_tinybudget.convert.sources import ONLY_PLANNED
+from pytest_tinybudget.convert.sources import Kind
 from pytest_tinybudget.convert.sources import kind_of
+from pytest_tinybudget.convert.sources import tells_layers
 from pytest_tinybudget.graph.model import Model
 
 
@@ -32,27 +35,24 @@ def plan_of(source: Path, name: str, settings: Conversion) -> Plan:
     """The plan of the file ``source``; it has the names of layers where nothing is stripped."""
     from pytest_tinybudget.planning import planned_model
 
+    kind = kind_of(source)
+    if not tells_layers(kind):
+        return Plan(None, why_not=f"{source.name}: {ONLY_PLANNED}")
     try:
-        network = _network_of(source, settings)
-        if network is None:
-            return Plan(None, why_not=f"{source.name}: only a .keras file tells its layers")
+        network = _network_of(source, kind, settings)
         named = not (settings.strip or network.traced)
         return Plan(planned_model(network, name, named=named), network)
     except ModelError as error:  # not known, or a layer that Keras would refuse
         return Plan(None, why_not=error.message)
 
 
-def _network_of(source: Path, settings: Conversion) -> Network | None:
-    kind = kind_of(source)
+def _network_of(source: Path, kind: Kind, settings: Conversion) -> Network:
     if kind == "torch":
         from msgspec.structs import replace
 
-        from pytest_tinybudget.planning.beside import read_beside
+        from pytest_tinybudget.planning.torch_archive import read_program
 
-        network = read_beside(source)
-        return None if network is None else replace(network, numbers=settings.activations)
-    if kind != "keras":
-        return None
+        return replace(read_program(source), numbers=settings.activations)
     from pytest_tinybudget.planning.keras_config import read_keras
 
     return read_keras(
