@@ -50,7 +50,7 @@ class _Images:
         stride = pick.choice((1, 1, 1, 2, (2, 1)))
         dilation = pick.choice((1, 1, 1, 2)) if stride == 1 else 1
         reach = [(each - 1) * dilation + 1 for each in kernel]
-        padding: tuple[int, ...] | str = tuple(each // 2 for each in reach)
+        padding: tuple[int, ...] | str | int = tuple(each // 2 for each in reach)
         if all(one <= two for one, two in zip(reach, self.extents, strict=True)):
             padding = pick.choice((padding, padding, 0, "same" if stride == 1 else 0))
         kind = pick.random()
