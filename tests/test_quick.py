@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,13 +15,20 @@ import pytest
 from pytest_tinybudget import fit
 from pytest_tinybudget.base import remembered
 from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.boards import catalog
 from pytest_tinybudget.declaration.single import pair_of
 from pytest_tinybudget.fitting import search
 from pytest_tinybudget.footprint.history import is_open
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.quick import Sizes
+from pytest_tinybudget.footprint.quick import Sums
 from pytest_tinybudget.footprint.quick import sums
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.gate.judgement import Rules
+from pytest_tinybudget.gate.verdict import headline
+from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tables import size_of
 from pytest_tinybudget.planning import Layer
@@ -121,14 +129,15 @@ def compare(model: Model, firmware: Firmware) -> bool:
         # The slow way has more to say: a refusal, a bound, versions that differ.
         assert slow.refusals or slow.unknown or slow.arena is None
         return False
-    quick, peak = found
+    quick = found.footprint
     assert quick.arena is not None
     assert slow.arena is not None
     assert not slow.refusals
     for field in ("required", "used", "head", "tail"):
         assert getattr(quick.arena, field) == getattr(slow.arena, field), field
     assert (quick.flash, quick.ram, quick.stack) == (slow.flash, slow.ram, slow.stack)
-    assert peak == peak_of(slow)
+    assert (found.flash, found.ram) == (slow.flash, slow.ram)
+    assert found.arena.peak == peak_of(slow)
     return True
 
 
@@ -226,3 +235,27 @@ def test_random_plans_take_the_same_on_every_runtime_and_board() -> None:
         for rng in closed[number % 5 :: 5]
     ]
     assert sum(taken) > len(taken) / 2
+
+
+def test_limits_that_a_search_keeps_are_those_of_each_arena_and_model() -> None:
+    model = planned_model(LayerList((8,), (Layer("dense", 4),)), "limits")
+    budgets: tuple[dict[str, str], ...] = (
+        {},
+        {"ram": "90 KB"},
+        {"flash": "200 KB", "arena": "40 KB"},
+    )
+    for board in [each for each in catalog().values() if each.runs_tflm and not each.accelerator]:
+        for budget in budgets:
+            pair = pair_of("plan.tflite", board=board, settings={"budget": budget})
+            place = search._Place(board, pair.firmware, Rules().demands(pair), None, Remembered())
+            for arena, size in product((16, 40 * 1024, 90_000, 10**6), (1, 150_000, 10**7)):
+                part = Part("other", 7_000, "table", 300)
+                found = Sums(size, part, part, 900, Sizes(arena, arena, 0, 0))
+                judged = search._judged(found, model, place)
+                verdict = judge(found.footprint, board, place.demands)
+                assert judged.fits == (verdict.outcome in ("fits", "warns"))
+                assert headline(judged.measures) == verdict.headline
+                assert judged.measures == [
+                    (each.metric, each.used, each.limit) for each in verdict.measures
+                ]
+            assert len(place.limits) == 1

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.declaration.single import pair_of
@@ -40,10 +41,12 @@ from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import arena_key
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.footprint.measure import measure
+from pytest_tinybudget.footprint.quick import Sums
 from pytest_tinybudget.footprint.quick import sums
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.verdict import Demands
+from pytest_tinybudget.gate.verdict import headline
 from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -51,6 +54,7 @@ from pytest_tinybudget.planning.bounds import bytes_of_names
 from pytest_tinybudget.planning.network import NUMBERS
 from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.planning.sized import sized_model
+from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.speed.latency import latency_of
 from pytest_tinybudget.speed.work import total_macs
@@ -113,7 +117,13 @@ def fit(
     one_scale = [pair.model.conversion.per_tensor_for for pair in pairs]
     dense_for = next(filter(None, one_scale), "") if read.activations == "int8" else ""
     places = [
-        _Place(pair.board, pair.firmware, Rules().demands(pair), pair.model.budget.latency)
+        _Place(
+            pair.board,
+            pair.firmware,
+            Rules().demands(pair),
+            pair.model.budget.latency,
+            Remembered(),
+        )
         for pair in pairs
     ]
     per_channel = read.activations == "int8" and not dense_for
@@ -166,12 +176,16 @@ def _figures_of(names: Sequence[str]) -> tuple[Figure, ...]:
 
 
 class _Place(Struct, frozen=True):
-    """Where candidates are to fit, and within what; ``latency`` in seconds."""
+    """Where candidates are to fit, and within what; ``latency`` in seconds.
+
+    ``limits`` are those of sizes, by what lies in the RAM beside the arena.
+    """
 
     board: Board
     firmware: Firmware
     demands: Demands
     latency: float | None
+    limits: Remembered[tuple[int, int], tuple[tuple[Metric, int], ...]]
 
 
 def _candidates(
@@ -213,37 +227,87 @@ def _parameters(model: Model) -> int:
 
 def _on_board(model: Model, place: _Place) -> OnBoard:
     found = sums(model, place.firmware)
-    if found is None:
-        simulation = _simulated(model, place.firmware)
-        footprint = measure(model, place.firmware, simulation)
-        index, peak = _peak(footprint)
-    else:
-        footprint, index = found
-        peak = _named(model.main.operators[index], model)
-    verdict = judge(footprint, place.board, place.demands)
+    judged = _measured_whole(model, place) if found is None else _judged(found, model, place)
     limit = place.latency
     latency = latency_of(model, place.board, place.firmware.kernels)
     late = limit is not None and (latency.high is None or latency.high > limit)
     shares: dict[str, float] = {
-        each.metric: each.used / max(each.limit, 1) for each in verdict.measures
+        metric: used / max(most, 1) for metric, used, most in judged.measures
     }
     if limit is not None and latency.high is not None:
         shares["latency"] = latency.high / limit
     tightest = max(shares, key=shares.__getitem__) if shares else ""
-    refused = verdict.outcome == "refused"
-    fits = not late and verdict.outcome in ("fits", "warns")
+    fits = not late and judged.fits
     return OnBoard(
         board=place.board.id,
         fits=fits,
+        arena=judged.arena,
+        ram=judged.ram,
+        flash=judged.flash,
+        seconds=latency.high,
+        tightest="refused" if judged.refused else tightest,
+        share=0.0 if judged.refused or not shares else shares[tightest],
+        peak_layer=judged.peak_layer,
+        peak=judged.peak,
+        reason="" if fits else judged.headline or headline(judged.measures),
+    )
+
+
+class _Judged(Struct, frozen=True, gc=False):
+    """A candidate's sizes on a board, and whether they are within its limits.
+
+    ``measures`` are sizes that have limits, and these; ``headline`` is empty where it says no more.
+    """
+
+    fits: bool
+    arena: int
+    ram: int
+    flash: int
+    peak_layer: int
+    peak: str
+    measures: Sequence[tuple[Metric, int, int]]
+    headline: str = ""
+    refused: bool = False
+
+
+def _measured_whole(model: Model, place: _Place) -> _Judged:
+    simulation = _simulated(model, place.firmware)
+    footprint = measure(model, place.firmware, simulation)
+    index, peak = _peak(footprint)
+    verdict = judge(footprint, place.board, place.demands)
+    return _Judged(
+        fits=verdict.outcome in ("fits", "warns"),
         arena=footprint.arena.required if footprint.arena else 0,
         ram=footprint.ram,
         flash=footprint.flash,
-        seconds=latency.high,
-        tightest="refused" if refused else tightest,
-        share=0.0 if refused or not shares else shares[tightest],
         peak_layer=index,
         peak=peak,
-        reason="" if fits else verdict.headline,
+        measures=[(each.metric, each.used, each.limit) for each in verdict.measures],
+        headline=verdict.headline,
+        refused=verdict.outcome == "refused",
+    )
+
+
+def _judged(found: Sums, model: Model, place: _Place) -> _Judged:
+    """The verdict on sums, of which nothing but a limit decides."""
+    arena, ram, flash = found.arena.required, found.ram, found.flash
+    used: dict[Metric, int] = {"flash": flash, "ram": ram, "arena": arena}
+    # Besides the board, the limits follow from what else lies in the RAM.
+    key = ram - arena, found.stack
+    limits = place.limits.get(key)
+    if limits is None:
+        verdict = judge(found.footprint, place.board, place.demands)
+        limits = tuple([(each.metric, each.limit) for each in verdict.measures])
+        place.limits.keep(key, limits)
+    measures = [(metric, used[metric], limit) for metric, limit in limits]
+    return _Judged(
+        fits=all(size <= limit for _, size, limit in measures),
+        arena=arena,
+        ram=ram,
+        flash=flash,
+        peak_layer=found.arena.peak,
+        peak=_named(model.main.operators[found.arena.peak], model),
+        measures=measures,
     )
 
 

@@ -83,14 +83,59 @@ def arena_sizes(model: Model, firmware: Firmware) -> Sizes | None:
     return best
 
 
-def sums(model: Model, firmware: Firmware) -> tuple[Footprint, int] | None:
-    """The footprint that ``measure`` would find, each memory in few parts, and the peak.
+class Sums(Struct, frozen=True, gc=False):
+    """What ``measure`` would find, in sums; bytes.
 
-    The peak is the operator that runs when the most bytes are alive. Flash and RAM are those of
-    ``measure``, of the arena it has the sizes alone, and there are no layers, lines and notes.
-    ``None`` where there is more to say than sizes.
+    Attributes:
+        model: Of flash, what the model's file takes.
+        runtime: What the runtime takes of it.
+        statics: What static objects take of RAM.
+        stack: What the stack takes of it.
+        arena: The arena, and the operator that runs when it is fullest.
     """
-    plain = firmware.fixed is None and firmware.placements == Placements()
+
+    model: int
+    runtime: Part
+    statics: Part
+    stack: int
+    arena: Sizes
+
+    @property
+    def flash(self) -> int:
+        """Bytes of flash, upper bound where a part is estimated."""
+        return self.model + self.runtime.bytes + self.runtime.margin_bytes
+
+    @property
+    def ram(self) -> int:
+        """Bytes of RAM on the chip, upper bound where a part is estimated."""
+        return self.arena.required + self.statics.bytes + self.statics.margin_bytes + self.stack
+
+    @property
+    def footprint(self) -> Footprint:
+        """The same with each memory in few parts; without layers, lines and notes."""
+        sizes = self.arena
+        used = sizes.head + sizes.tail
+        arena = Arena(sizes.required, used, sizes.head, sizes.tail, "", {}, (), 0, 0)
+        return Footprint(
+            runtime="",
+            flash_parts=(Part("model: all", self.model, "exact"), self.runtime),
+            ram_parts=(
+                Part(ARENA, sizes.required, "exact"),
+                self.statics,
+                Part("stack", self.stack, "table"),
+            ),
+            arena=arena,
+            stack=self.stack,
+            layers=(),
+        )
+
+
+_USUAL = Placements()
+
+
+def sums(model: Model, firmware: Firmware) -> Sums | None:
+    """What ``measure`` would find, in sums; ``None`` where there is more to say than sizes."""
+    plain = firmware.fixed is None and firmware.placements == _USUAL
     kinds = kinds_of(model) if plain else None
     sizes = arena_sizes(model, firmware)
     if kinds is None or sizes is None:
@@ -99,16 +144,7 @@ def sums(model: Model, firmware: Firmware) -> tuple[Footprint, int] | None:
     stack = firmware.stack
     if stack is None:
         stack = planned_stack(model, kinds, firmware.runtime)
-    arena = Arena(sizes.required, sizes.head + sizes.tail, sizes.head, sizes.tail, "", {}, (), 0, 0)
-    footprint = Footprint(
-        runtime=firmware.name,
-        flash_parts=(Part("model: all", model.bytes, "exact"), linked.flash),
-        ram_parts=(Part(ARENA, sizes.required, "exact"), linked.ram, Part("stack", stack, "table")),
-        arena=arena,
-        stack=stack,
-        layers=(),
-    )
-    return footprint, sizes.peak
+    return Sums(model.bytes, linked.flash, linked.ram, stack, sizes)
 
 
 class _Linked(Struct, frozen=True, gc=False):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
+from itertools import starmap
 from typing import Literal
 from typing import NamedTuple
 
@@ -388,14 +389,19 @@ def _room_note(board_id: str, usable: int, capacity: int, reserved: int) -> str:
 
 
 def _headline(measures: tuple[Measure, ...]) -> str:
-    """Every measure in words, those that are over first."""
-    ordered = sorted(measures, key=lambda measure: measure.over == 0)
-    return "; ".join(_measure_text(measure) for measure in ordered)
+    return headline([(each.metric, each.used, each.limit) for each in measures])
 
 
-def _measure_text(measure: Measure) -> str:
-    state = f"over by {format_size(measure.over)}" if measure.over else "ok"
-    return f"{LABELS[measure.metric]} {state} ({format_ratio(measure.used, measure.limit)})"
+def headline(sizes: Iterable[tuple[Metric, int, int]]) -> str:
+    """Every size in words, used and its limit, in bytes; those that are over first."""
+    ordered = sorted(sizes, key=lambda each: each[1] <= each[2])
+    return "; ".join(starmap(_size_text, ordered))
+
+
+def _size_text(metric: Metric, used: int, limit: int) -> str:
+    over = used - limit
+    state = f"over by {format_size(over)}" if over > 0 else "ok"
+    return f"{LABELS[metric]} {state} ({format_ratio(used, limit)})"
 
 
 def refusal_text(footprint: Footprint, refusal: Refusal) -> str:
