@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base import remembered
 from pytest_tinybudget.base.errors import ModelError
+from pytest_tinybudget.fitting.search import _parameters
 from pytest_tinybudget.graph.kinds import KINDS
+from pytest_tinybudget.graph.kinds import alike_in
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.planning import Layer
 from pytest_tinybudget.planning import LayerList
@@ -20,6 +22,7 @@ from pytest_tinybudget.planning import Network
 from pytest_tinybudget.planning import lowering
 from pytest_tinybudget.planning import planned_model
 from pytest_tinybudget.planning import sized
+from pytest_tinybudget.planning.bounds import bytes_of_names
 from pytest_tinybudget.planning.sized import sized_model
 from pytest_tinybudget.planning.symbols import Trace
 from pytest_tinybudget.planning.symbols import UntracedError
@@ -67,9 +70,15 @@ def same(network: Network | LayerList, *, named: bool = True) -> bool:
         assert anew == taken_over
         return False
     assert taken_over.subgraphs == anew.subgraphs
-    assert taken_over.derived == anew.derived
-    assert set(anew.derived) == {"named", "names", KINDS}
+    for key in ("named", "names", KINDS):
+        assert taken_over.derived[key] == anew.derived[key]
     assert taken_over.bytes == anew.bytes
+    # What the plans of all sizes share is what each alone has.
+    assert bytes_of_names(taken_over) == bytes_of_names(anew)
+    assert _parameters(taken_over) == _parameters(anew)
+    shared = alike_in(anew)
+    assert set(shared) == {"bytes of names", "names in the file", "learned"}
+    assert {key: alike_in(taken_over)[key] for key in shared} == shared
     return True
 
 
@@ -210,6 +219,8 @@ def test_what_a_trace_cannot_follow_is_made_anew(
 
 def test_a_trace_computes_and_asks_again_for_other_sizes() -> None:
     trace = Trace([6, 4])
+    first: Any
+    second: Any
     first, second = trace.sizes
     shape = (-(-first // 4), 2 * second + 1, first - second, 7 - first)
     assert first > second

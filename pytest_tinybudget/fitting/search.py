@@ -48,6 +48,7 @@ from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import headline
 from pytest_tinybudget.gate.verdict import judge
+from pytest_tinybudget.graph.kinds import alike_in
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.planning.bounds import bytes_of_names
@@ -212,6 +213,16 @@ def _measured(model: Model, chosen: dict[str, int], places: Iterable[_Place]) ->
 
 def _parameters(model: Model) -> int:
     """How many numbers the layers learn: weights and biases, no axes and shapes."""
+    alike = alike_in(model)
+    learned: list[int] | None = alike.get("learned")
+    if learned is None:
+        learned = alike["learned"] = _learned(model)
+    tensors = model.main.tensors
+    return sum([prod(tensors[index].shape) for index in learned])
+
+
+def _learned(model: Model) -> list[int]:
+    """The tensors of these numbers."""
     tensors = model.main.tensors
     constants = {
         index
@@ -219,10 +230,11 @@ def _parameters(model: Model) -> int:
         for index in operator.inputs
         if index >= 0 and tensors[index].data
     }
-    learned = (tensors[index] for index in constants)
-    return sum(
-        prod(each.shape) for each in learned if each.quantization.scales or each.type == "FLOAT32"
-    )
+    return [
+        index
+        for index in constants
+        if tensors[index].quantization.scales or tensors[index].type == "FLOAT32"
+    ]
 
 
 def _on_board(model: Model, place: _Place) -> OnBoard:

@@ -55,7 +55,8 @@ def _walked(requests: Sequence[Request]) -> list[int]:
                 if starts <= last and first <= ends:
                     if begin - offset >= size:
                         break
-                    offset = max(offset, end)
+                    if end > offset:
+                        offset = end
         offsets[index] = offset
         insort(placed, (offset, offset + size, first, last))
     return offsets
@@ -77,13 +78,12 @@ def _looked_up(requests: Sequence[Request]) -> list[int]:
 
 def placement_order(requests: Sequence[Request]) -> list[int]:
     """Offline-planned buffers as they come; then the largest first, of equals the last."""
-    offline = [i for i, request in enumerate(requests) if request.offline_offset is not None]
     sizes = [-request.size_bytes for request in requests]
-    online = list(range(len(requests) - 1, -1, -1))
-    if offline:
-        online = [i for i in online if requests[i].offline_offset is None]
-    online.sort(key=sizes.__getitem__)
-    return offline + online
+    order = sorted(range(len(requests) - 1, -1, -1), key=sizes.__getitem__)
+    offline = [i for i, request in enumerate(requests) if request.offline_offset is not None]
+    if not offline:
+        return order
+    return offline + [i for i in order if requests[i].offline_offset is None]
 
 
 def live_bytes(requests: Sequence[Request]) -> list[int]:

@@ -39,6 +39,7 @@ from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.soundness import misread
 from pytest_tinybudget.footprint.stack import planned_stack
 from pytest_tinybudget.graph.kinds import Kinds
+from pytest_tinybudget.graph.kinds import alike_in
 from pytest_tinybudget.graph.kinds import kinds_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
@@ -155,6 +156,15 @@ class _Linked(Struct, frozen=True, gc=False):
 
 
 def _linked(model: Model, firmware: Firmware) -> _Linked:
+    alike = alike_in(model)
+    place = ("linked", firmware)
+    found: _Linked | None = alike.get(place)
+    if found is None:
+        found = alike[place] = _link(model, firmware)
+    return found
+
+
+def _link(model: Model, firmware: Firmware) -> _Linked:
     names = tuple(dict.fromkeys([each.name for each in model.main.operators]))
     typed = typed_for(model, firmware) if firmware.registrations == "typed" else {}
     key = (firmware, names, tuple(typed.items()))
@@ -275,12 +285,14 @@ class _Allocator:
             found = prepared(place)
             if found is None:
                 found = self._learn_prepare(model, graph.operators[index], place)
-            needed = max(needed, head + tail + found.need)
+            if head + tail + found.need > needed:
+                needed = head + tail + found.need
             tail += found.growth
             if found.scratch:
                 scratch += [(index, size) for size in found.scratch]
                 head = self.request_bytes * (len(scratch) + SCRATCH_REQUESTS_PER_OPERATOR)
-            needed = max(needed, head + tail)
+            if head + tail > needed:
+                needed = head + tail
         return scratch, tail, needed
 
     # What is not known yet is asked of ``simulate``'s own steps.
@@ -399,14 +411,13 @@ def _planned(
         for index, first, last in spans.tensors
     ]
     requests += [Request(size, *spans.operators[operator]) for operator, size in scratch]
-    offsets = plan(requests)
-    head = max(
-        (offset + each.size_bytes for offset, each in zip(offsets, requests, strict=True)),
-        default=0,
-    )
+    ends = [offset + each.size_bytes for offset, each in zip(plan(requests), requests, strict=True)]
     live = live_bytes(requests)
-    peaks = [max(live[first + 1 : last + 2], default=0) for first, last in spans.operators]
-    found = model.derived[key] = (head, peaks.index(max(peaks)))
+    peaks = [
+        live[first + 1] if first == last else max(live[first + 1 : last + 2], default=0)
+        for first, last in spans.operators
+    ]
+    found = model.derived[key] = (max(ends, default=0), peaks.index(max(peaks)))
     return found
 
 

@@ -6,13 +6,16 @@ is the same. Only planned models have kinds: those of a file would have to be re
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from pytest_tinybudget.graph.model import Model
 
 
-#: The key of ``Model.derived``.
+#: Keys of ``Model.derived``.
 KINDS = "kinds"
+ALIKE = "alike"
 
 
 class Kinds(Struct, frozen=True, gc=False):
@@ -33,4 +36,14 @@ class Kinds(Struct, frozen=True, gc=False):
 def kinds_of(model: Model) -> Kinds | None:
     """The kinds of a planned model; ``None`` of any other."""
     found: Kinds | None = model.derived.get(KINDS)
+    return found
+
+
+def alike_in(model: Model) -> dict[object, Any]:
+    """What modules have computed from a model that follows from no size, by keys of their own.
+
+    Planned models that differ in sizes alone share it: these have the same operators in the same
+    order and tensors of the same names and types, but other shapes and contents.
+    """
+    found: dict[object, Any] = model.derived.setdefault(ALIKE, {})
     return found

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 
 from pytest_tinybudget.graph.kinds import KINDS
-from pytest_tinybudget.graph.kinds import kinds_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.tables import Table
@@ -54,9 +53,7 @@ class PlannedModel(Model):
         if found is None:
             from pytest_tinybudget.planning.size import file_bytes
 
-            named = bool(self.derived.get("named"))
-            found = file_bytes(self.main, kinds_of(self), named=named)
-            self.derived["bytes"] = found
+            found = self.derived["bytes"] = file_bytes(self)
         return found
 
     def _tables(self) -> Table:

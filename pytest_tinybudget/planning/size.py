@@ -8,11 +8,15 @@ widest first: what lies before what does not change the sum, but for the last st
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import reduce
+from operator import or_
 
 from msgspec import Struct
 
 from pytest_tinybudget.base.remembered import Remembered
-from pytest_tinybudget.graph.kinds import Kinds
+from pytest_tinybudget.graph.kinds import alike_in
+from pytest_tinybudget.graph.kinds import kinds_of
+from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.tables import Leaf
 from pytest_tinybudget.graph.tables import Table
@@ -47,34 +51,73 @@ class _Held(Struct, gc=False):
     words: int = 0
     longs: int = 0
 
-    def add(self, other: _Held) -> None:
-        self.layouts |= other.layouts
-        self.tables += other.tables
-        self.words += other.words
-        self.longs += other.longs
+
+class _Names(Struct, frozen=True, gc=False):
+    """What of a file follows from names, types and operators alone.
+
+    Attributes:
+        shortest: The length of the shortest name; more than 4 where there are none.
+        text: Bytes of all names but the length of each, rounded up.
+        has_variables: Whether a tensor keeps a state.
+        wide: Whether 16-bit numbers flow between the operators.
+        codes: Of each operator, the number of its name and version, and these of all.
+        versions: The names and versions.
+    """
+
+    shortest: int
+    text: int
+    has_variables: bool
+    wide: bool
+    codes: tuple[int, ...]
+    versions: tuple[tuple[str, int], ...]
 
 
-def file_bytes(graph: Subgraph, kinds: Kinds | None, *, named: bool) -> int:
-    """Bytes of a plan's file, as ``size_of(tables_of(graph, named=named))`` counts them."""
-    names = [len(each.name.encode()) for each in graph.tensors] if named else []
-    shortest = min(names, default=_WORD + 1)
-    if kinds is None or any(each.is_variable for each in graph.tensors) or shortest in (0, _WORD):
-        return size_of(tables_of(graph, named=named))
-    held, wide = _Held(), is_wide(graph)
-    for tensor, kind in zip(graph.tensors, kinds.tensors, strict=True):
-        key = (kind, tensor.buffer > 0, named, wide)
-        held.add(
-            _held.get(key) or _held.keep(key, _sum(tensor_table(tensor, named=named, wide=wide)))
-        )
+def _names(graph: Subgraph, *, named: bool) -> _Names:
+    lengths = [len(each.name.encode()) for each in graph.tensors] if named else []
     codes: dict[str, int] = {}
-    for operator, kind in zip(graph.operators, kinds.operators, strict=True):
-        code = codes.setdefault(operator.name, len(codes))
-        place = (kind, code > 0)
-        held.add(_held.get(place) or _held.keep(place, _sum(operator_table(operator, code))))
-    contents = {each.buffer: len(each.data) for each in graph.tensors if each.data}
-    held.add(_frame(graph, len(contents)))
-    held.words += sum((size + _WORD) // _WORD * _WORD for size in names)
-    return _end(held, sorted(contents.values(), reverse=True)) - _unrounded(graph, shortest)
+    return _Names(
+        shortest=min(lengths, default=_WORD + 1),
+        text=sum((size + _WORD) // _WORD * _WORD for size in lengths),
+        has_variables=any(each.is_variable for each in graph.tensors),
+        wide=is_wide(graph),
+        codes=tuple([codes.setdefault(each.name, len(codes)) for each in graph.operators]),
+        versions=tuple({each.name: each.version for each in graph.operators}.items()),
+    )
+
+
+def file_bytes(model: Model) -> int:
+    """Bytes of a plan's file, as ``size_of`` counts its tables."""
+    graph, kinds, named = model.main, kinds_of(model), bool(model.derived.get("named"))
+    alike = alike_in(model)
+    names: _Names | None = alike.get("names in the file")
+    if names is None:
+        names = alike["names in the file"] = _names(graph, named=named)
+    if kinds is None or names.has_variables or names.shortest in (0, _WORD):
+        return size_of(tables_of(graph, named=named))
+    parts: list[_Held] = []
+    known, kind_of = _held.get, 4 * names.wide + 2 * named
+    contents: dict[int, int] = {}
+    for tensor, kind in zip(graph.tensors, kinds.tensors, strict=True):
+        buffer = tensor.buffer
+        key = (kind, kind_of + (buffer > 0))
+        found = known(key)
+        if found is None:
+            found = _held.keep(key, _sum(tensor_table(tensor, named=named, wide=names.wide)))
+        parts.append(found)
+        if tensor.data:
+            contents[buffer] = len(tensor.data)
+    for operator, kind, code in zip(graph.operators, kinds.operators, names.codes, strict=True):
+        place = (kind, -1 - (code > 0))
+        found = known(place)
+        parts.append(found or _held.keep(place, _sum(operator_table(operator, code))))
+    parts.append(_frame(graph, names.versions, len(contents)))
+    held = _Held(
+        layouts=reduce(or_, [each.layouts for each in parts]),
+        tables=sum([each.tables for each in parts]),
+        words=sum([each.words for each in parts]) + names.text,
+        longs=sum([each.longs for each in parts]),
+    )
+    return _end(held, sorted(contents.values(), reverse=True)) - _unrounded(graph, names.shortest)
 
 
 def _end(held: _Held, contents: list[int]) -> int:
@@ -138,12 +181,12 @@ def _layout_bytes(layouts: int) -> int:
     return _layout_sizes.keep(layouts, size)
 
 
-def _frame(graph: Subgraph, contents: int) -> _Held:
+def _frame(graph: Subgraph, versions: tuple[tuple[str, int], ...], contents: int) -> _Held:
     """The model's and the graph's own tables, and the buffers', of which so many hold contents."""
-    versions = {each.name: each.version for each in graph.operators}
     key = (
-        "frame", tuple(versions.items()), len(graph.tensors), len(graph.operators),
-        len(graph.inputs), len(graph.outputs), contents, max(each.buffer for each in graph.tensors),
+        "frame", versions, len(graph.tensors), len(graph.operators),
+        len(graph.inputs), len(graph.outputs), contents,
+        max([each.buffer for each in graph.tensors]),
     )  # fmt: skip
     known = _held.get(key)
     if known is not None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from itertools import count
 from operator import itemgetter
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.base.remembered import number_of
+from pytest_tinybudget.graph.kinds import ALIKE
 from pytest_tinybudget.graph.kinds import KINDS
 from pytest_tinybudget.graph.kinds import Kinds
 from pytest_tinybudget.graph.kinds import kinds_of
@@ -263,6 +265,7 @@ class _Outline:
     ) -> None:
         self.steps, self.slots = steps, slots
         self.graph, self.order, self.names = graph, order, names
+        self.alike: dict[bool, dict[object, Any]] = {False: {}, True: {}}
         self.operators = [
             (next(_numbers), itemgetter(*_used(each)), each) for each in graph.operators
         ]
@@ -280,8 +283,10 @@ class _Outline:
             found.append(kind)
         main = Subgraph(0, graph.name, tensors, graph.operators, graph.inputs, graph.outputs)
         model = PlannedModel(name, b"", 3, "", (main,))
-        model.derived.update(named=named, names=self.names)
-        model.derived[KINDS] = Kinds(tuple(found), kinds, self.order)
+        derived = model.derived
+        derived["named"], derived["names"] = named, self.names
+        derived[KINDS] = Kinds(tuple(found), kinds, self.order)
+        derived[ALIKE] = self.alike[named]
         return model
 
     def _tensors(self, values: Sequence[int]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
