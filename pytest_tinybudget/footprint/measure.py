@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.arena import Simulation
@@ -14,6 +15,7 @@ from pytest_tinybudget.footprint.layout import ARENA
 from pytest_tinybudget.footprint.layout import NON_PERSISTENT
 from pytest_tinybudget.footprint.layout import PERSISTENT
 from pytest_tinybudget.footprint.layout import laid_out
+from pytest_tinybudget.footprint.link import Linked
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import model_parts
 from pytest_tinybudget.footprint.result import Arena
@@ -29,10 +31,43 @@ from pytest_tinybudget.runtimes.runtime import Runtime
 
 #: Said of an arena where the runtime's code is a declared figure, perhaps another engine's.
 _NOT_TFLM = "as TFLM lays it out"
+#: Said of the stack of a model with no arena.
+_NOT_LOADED = "not looked at: TFLM does not load the model"
+
+
+class Code(Struct, frozen=True, gc=False):
+    """What code takes for a model: ``linked`` is ``None`` where a fixed cost is declared."""
+
+    linked: Linked | None
+    stack: Part
+
+
+def code_of(model: Model, firmware: Firmware, *, runs: bool) -> Code:
+    """What TFLM's code takes for ``model`` in ``firmware``.
+
+    ``runs`` is whether TFLM loads the model: others may have shapes that no kernel takes, and their
+    stack is not looked at.
+
+    Raises:
+        TinybudgetError: the runtime's tables are missing or damaged.
+    """
+    linked = link(model, firmware) if firmware.fixed is None else None
+    if firmware.fixed is not None:
+        stack = Part("stack", firmware.fixed.stack, "declared")
+    elif runs:
+        stack = stack_part(model, firmware.runtime)
+    else:
+        stack = Part("stack", 0, "estimated", note=_NOT_LOADED)
+    if firmware.stack is not None:
+        stack = Part("stack", firmware.stack, "declared")
+    return Code(linked, stack)
 
 
 def measure(
-    model: Model, firmware: Firmware | Runtime, simulation: Simulation | None = None
+    model: Model,
+    firmware: Firmware | Runtime,
+    simulation: Simulation | None = None,
+    code: Code | None = None,
 ) -> Footprint:
     """Flash and RAM of ``model`` in ``firmware``, in parts, each with how it was got.
 
@@ -44,6 +79,7 @@ def measure(
             generic registrations, its arena in RAM on the chip and its model in flash.
         simulation: the model's, where it was made already for firmware of the same
             ``arena_key``.
+        code: what ``code_of`` found of the model, where that was asked before.
 
     Raises:
         TinybudgetError: the runtime's tables are missing or damaged.
@@ -53,12 +89,12 @@ def measure(
     flash_parts = model_parts(model)
     ram_parts = arena_parts(simulation.arena, exact=not simulation.unknown, least=simulation.least)
     unknown = simulation.unknown
+    code = code or code_of(model, firmware, runs=simulation.arena is not None)
+    linked = code.linked
     if firmware.fixed is not None:
         flash_parts += (Part("runtime", firmware.fixed.flash, "declared"),)
         ram_parts = tuple(replace(part, note=part.note or _NOT_TFLM) for part in ram_parts)
-        stack_bytes = Part("stack", firmware.fixed.stack, "declared")
-    else:
-        linked = link(model, firmware)
+    if linked is not None:
         flash_parts += linked.parts
         ram_parts += linked.ram_parts
         refused = tuple(f"operator {each.operator}: " for each in simulation.refusals)
@@ -67,15 +103,12 @@ def measure(
             for line in linked.unknown
             if line not in unknown and not line.startswith(refused)  # a refusal says it better
         )
-        stack_bytes = _stack_part(model, firmware.runtime, simulation)
-    if firmware.stack is not None:
-        stack_bytes = Part("stack", firmware.stack, "declared")
     footprint = Footprint(
         runtime=firmware.name,
         flash_parts=flash_parts,
-        ram_parts=(*ram_parts, stack_bytes),
+        ram_parts=(*ram_parts, code.stack),
         arena=simulation.arena,
-        stack=stack_bytes.bytes + stack_bytes.margin_bytes,
+        stack=code.stack.bytes + code.stack.margin_bytes,
         layers=simulation.layers,
         refusals=simulation.refusals,
         unknown=unknown,
@@ -84,13 +117,6 @@ def measure(
         float_parts=float_parts(model, simulation.arena.buffers if simulation.arena else ()),
     )
     return laid_out(footprint, firmware.placements)
-
-
-def _stack_part(model: Model, runtime: Runtime, simulation: Simulation) -> Part:
-    """The stack, of models that get as far as running: others may have shapes no kernel takes."""
-    if simulation.arena is None:
-        return Part("stack", 0, "estimated", note="not looked at: TFLM does not load the model")
-    return stack_part(model, runtime)
 
 
 def arena_parts(

@@ -25,6 +25,20 @@ def fingerprint(runtime: Runtime) -> str:
     Raises:
         TinybudgetError: the table of the user's own cannot be read.
     """
+    # What is packaged stays as it is; a user's own table may change while the process runs.
+    return _made(runtime) if _has_own_table(runtime) else _of_packaged(runtime)
+
+
+def _has_own_table(runtime: Runtime) -> bool:
+    return bool(runtime.graph) or any(map(_has_own_table, runtime.one_of))
+
+
+@lru_cache(maxsize=256)
+def _of_packaged(runtime: Runtime) -> str:
+    return _made(runtime)
+
+
+def _made(runtime: Runtime) -> str:
     if runtime.one_of:
         return _digest(" ".join(map(fingerprint, runtime.one_of)), ())
     settings = (

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.footprint.arena import Simulation
     from pytest_tinybudget.runtimes.firmware import Firmware
     from pytest_tinybudget.shrinking.report import ShrinkReport
+    from pytest_tinybudget.workspace.alike import Alike
     from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
     from pytest_tinybudget.workspace.plans import Plan
     from pytest_tinybudget.workspace.shared_footprints import SharedFootprints
@@ -76,6 +77,7 @@ class Workspace(Struct, eq=False):
     kept: KeptFootprints | None = None
     _trying: bool = False
     _models: Models = field(default_factory=Models)
+    _alike: Alike | None = None
     _measured: dict[str, _Measurements] = field(default_factory=dict)
     #: SHA-256 of finished models, the first of them first.
     _finished: dict[str, None] = field(default_factory=dict)
@@ -146,14 +148,15 @@ class Workspace(Struct, eq=False):
         The measurements of the last few are kept. A model that is asked for again, as by a plugin
         that shuffles tests, is read again, and measured again where that was dropped.
         """
-        for each in selected:
-            for declared in each.models:
-                model = self._models.drop(declared)
-                if model is not None:
-                    self._finished.pop(model.sha256, None)
-                    self._finished[model.sha256] = None
-                    if self.kept is not None:
-                        self.kept.keep(model.sha256)
+        # The pairs of a model name one and the same.
+        declared = {id(model): model for each in selected for model in each.models}
+        for finished in declared.values():
+            model = self._models.drop(finished)
+            if model is not None:
+                self._finished.pop(model.sha256, None)
+                self._finished[model.sha256] = None
+                if self.kept is not None:
+                    self.kept.keep(model.sha256)
         while len(self._finished) > _MEASUREMENTS_KEPT:
             sha256 = next(iter(self._finished))
             del self._finished[sha256]
@@ -230,16 +233,24 @@ class Workspace(Struct, eq=False):
     def _measure(self, model: Model, firmware: Firmware) -> Estimate:
         from pytest_tinybudget.footprint.measure import measure
 
-        footprint = measure(model, firmware, self._simulation(model, firmware))
+        simulation = self._simulation(model, firmware)
+        code = self._alike_models().code(model, firmware, simulation)
+        footprint = measure(model, firmware, simulation, code)
         return Estimate(footprint, linked=firmware.fixed is None)
 
     def _simulation(self, model: Model, firmware: Firmware) -> Simulation:
         """The arena, which many runtimes have in common."""
         from pytest_tinybudget.footprint.arena import arena_key
-        from pytest_tinybudget.footprint.arena import simulate
 
         key = ("arena", arena_key(firmware))
-        return self.once(model, key, lambda: simulate(model, firmware))
+        return self.once(model, key, lambda: self._alike_models().simulation(model, firmware))
+
+    def _alike_models(self) -> Alike:
+        from pytest_tinybudget.workspace.alike import Alike
+
+        if self._alike is None:
+            self._alike = Alike()
+        return self._alike
 
     def _shared(
         self, model: Model, firmware: Firmware, what: str, make: Callable[[], Estimate]
