@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.graph.model import NO_BYTES
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
+from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -50,16 +51,14 @@ class _Unread:
     def _fail(self, *_: object) -> NoReturn:
         raise UnreadError
 
-    __getitem__ = __iter__ = __bytes__ = __contains__ = __eq__ = __hash__ = _fail  # type: ignore[assignment]
+    __getitem__ = __iter__ = __bytes__ = __contains__ = __eq__ = __hash__ = _fail
 
 
 class _NoContent(_Unread):
     """The file of an outline, of which nothing is known."""
 
-    def _fail(self) -> NoReturn:
+    def __len__(self) -> NoReturn:
         raise UnreadError
-
-    __len__ = _fail
 
 
 def outline_key(model: Model) -> Hashable:
@@ -91,7 +90,9 @@ def outline(model: Model) -> Model:
         description="",
         subgraphs=tuple(
             replace(
-                graph, name="", tensors=tuple(_outlined(graph.index, each) for each in graph.tensors)
+                graph,
+                name="",
+                tensors=tuple(_outlined(graph.index, each) for each in graph.tensors),
             )
             for graph in model.subgraphs
         ),
@@ -126,6 +127,11 @@ def _operator_key(operator: Operator) -> Hashable:
         tuple(operator.options.items()),
         bytes(operator.custom_options),
     )
+
+
+def _outlined_graph(graph: Subgraph) -> Subgraph:
+    tensors = tuple(_outlined(graph.index, each) for each in graph.tensors)
+    return replace(graph, name="", tensors=tensors)
 
 
 def _outlined(graph: int, tensor: Tensor) -> Tensor:

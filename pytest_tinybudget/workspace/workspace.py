@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.declaration import DeclaredModel
     from pytest_tinybudget.declaration.pairs import Declared
+    from pytest_tinybudget.footprint.alike import Alike
     from pytest_tinybudget.footprint.arena import Simulation
     from pytest_tinybudget.runtimes.firmware import Firmware
     from pytest_tinybudget.shrinking.report import ShrinkReport
-    from pytest_tinybudget.workspace.alike import Alike
     from pytest_tinybudget.workspace.kept_footprints import KeptFootprints
     from pytest_tinybudget.workspace.plans import Plan
     from pytest_tinybudget.workspace.shared_footprints import SharedFootprints
@@ -246,7 +246,7 @@ class Workspace(Struct, eq=False):
         return self.once(model, key, lambda: self._alike_models().simulation(model, firmware))
 
     def _alike_models(self) -> Alike:
-        from pytest_tinybudget.workspace.alike import Alike
+        from pytest_tinybudget.footprint.alike import Alike
 
         if self._alike is None:
             self._alike = Alike()

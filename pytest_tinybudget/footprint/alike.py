@@ -80,7 +80,7 @@ class Alike:
     def _of_network(
         self, model: Model, key: Hashable, find: Callable[[Model], _Value]
     ) -> _Value | None:
-        """What ``find`` finds of the model's network; ``None`` where it holds for no other model."""
+        """What ``find`` finds of the model's network; ``None`` where variants differ in it."""
         network = self._network(model)
         if network is None:
             return None
