@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from pytest_tinybudget.cli import main
 from pytest_tinybudget.fitting import render
 from pytest_tinybudget.fitting.page import _scale
 from pytest_tinybudget.fitting.result import json_schema
+from pytest_tinybudget.fitting.space import _numbered
 from pytest_tinybudget.fitting.space import choices
 from pytest_tinybudget.fitting.space import chosen_layers
 from pytest_tinybudget.fitting.space import count
 from pytest_tinybudget.fitting.space import plan_of
+from pytest_tinybudget.fitting.space import ranges
 
 
 BOARDS = ("arduino-nano-33-ble", "raspberry-pi-pico")
@@ -213,12 +216,28 @@ def test_too_many_choices_are_sampled_evenly_and_the_same_each_time() -> None:
     found = list(choices(read, 10))
     assert len(found) == 10
     assert found == list(choices(read, 10))
-    assert [each["width"] for each in found] == [1 + 100 * number for number in range(10)]
+    widths = [each["width"] for each in found]
+    assert (widths[0], widths[-1]) == (1, 1000)
+    # In each share of a tenth of all 2,000 choices, which are two for each width, lies one.
+    assert [(width - 1) // 100 for width in widths] == list(range(10))
+
+
+def test_a_sample_of_the_choices_has_all_values_of_every_range() -> None:
+    """Also of ranges whose sizes divide the distance between two of the sample."""
+    free = {name: {"from": 1, "to": 10} for name in ("a", "b", "c", "d")}
+    layers = [{"type": "dense", "units": name} for name in free]
+    found = list(choices(plan_of(plan(layers=layers, free=free), "plan"), 100))
+    assert len({tuple(each.values()) for each in found}) == 100
+    for name in free:
+        counts = Counter(each[name] for each in found)
+        assert set(counts) == set(range(1, 11))
+        assert max(counts.values()) <= 2 * 100 / 10
 
 
 def test_every_combination_is_reached_by_its_number() -> None:
     read = plan_of(plan(), "plan")
-    assert list(choices(read, 7)) == list(choices(read, 8))[:7]
+    found = list(choices(read, 8))
+    assert [_numbered(ranges(read), number) for number in range(8)] == found
 
 
 def test_parameters_are_those_that_training_sets() -> None:
@@ -282,44 +301,105 @@ def test_choices_that_are_no_network_are_counted_with_the_first_reason() -> None
     assert "window is larger than" in found.why_impossible
 
 
+LAYER = {"type": "conv2d", "filters": 4}
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"layers": [{"type": "conv2"}]}, r"layers\[0\].type: .* did you mean 'conv2d'"),
+        ({"layers": [{**LAYER, "kernel_size": 3}]}, r"layers\[0\].kernel_size: .*mean 'kernel'"),
+        ({"layers": [{**LAYER, "activation": "relo"}]}, r"layers\[0\].activation: .*mean 'relu'"),
         (
-            {"layers": [{"type": "conv2"}]},
-            r"plan: layers\[0\]: unknown type 'conv2'; did you mean 'conv2d'",
+            {"layers": [{**LAYER, "filters": {"from": 1, "to": 4, "steps": 2}}]},
+            r"plan: layers\[0\].filters.steps: unknown key 'steps' .* did you mean 'step'",
         ),
-        (
-            {"layers": [{"type": "conv2d", "filters": 4, "kernel_size": 3}]},
-            r"layers\[0\]: unknown key 'kernel_size'; did you mean 'kernel'",
-        ),
-        (
-            {"layers": [{"type": "conv2d", "filters": 4, "activation": "relo"}]},
-            r"unknown activation 'relo'; did you mean 'relu'",
-        ),
-        (
-            {"layers": [{"type": "conv2d", "filters": {"from": 1, "to": 4, "steps": 2}}]},
-            r"plan: layers\[0\].filters: .*unknown field `steps`",
-        ),
+        ({"layers": [{**LAYER, "filters": {"from": 1}}]}, r"\[0\].filters: 'to' is missing"),
+        ({"layers": [{**LAYER, "filters": {"from": 0, "to": 4}}]}, "from 1 to 65536, found 0"),
+        ({"layers": [{**LAYER, "filters": True}]}, "from 1 to 65536, found true"),
+        ({"layers": [{**LAYER, "kernel": [3]}]}, r"kernel: .* list of 2 elements"),
+        ({"layers": [{**LAYER, "padding": "causal"}]}, "only conv1d and separable_conv1d can be"),
+        ({"layers": [{"type": "flatten", "sequences": True}]}, "a flatten has no 'sequences'"),
+        ({"layers": [{**LAYER, "alpha": 0.5}]}, "alpha: is the slope of a leaky_relu"),
+        ({"layers": [{"type": "upsampling2d", "amount": [0, 1]}]}, "repeats once or more"),
+        ({"layers": [3]}, r"layers\[0\]: expected a table, found 3"),
         ({"layers": [{"block": []}]}, r"layers\[0\].block: expected a list of layers"),
-        ({"layers": [{"block": [{}], "repeats": 2}]}, "unknown key 'repeats'; did you mean 'rep"),
-        ({"layers": [{"type": "reshape"}]}, "a reshape needs 'shape', such as"),
+        ({"layers": [{"block": [{"block": [LAYER]}]}]}, r"block\[0\]: a block in a block"),
+        ({"layers": [{"block": [LAYER], "repeats": 2}]}, "'repeats' .* did you mean 'rep"),
+        ({"layers": [{**LAYER, "repeat": -1}]}, r"\[0\].repeat: expected .* found -1"),
+        ({"layers": [{**LAYER, "repeat": 10**9}]}, "are up to 1,000,000,000 .* at most 10,000"),
+        ({"layers": [{"type": "reshape"}]}, "a reshape needs 'shape'"),
+        ({"layers": [{"type": "input"}]}, "an input needs 'shape'"),
         ({"layers": [{"type": "dense"}]}, r"layers\[0\]: a dense needs 'units'"),
         ({"layers": [{"type": "dense", "units": 2, "kernel": 3}]}, "a dense has no 'kernel'"),
-        ({"layers": [{"type": "dense", "units": "wide"}]}, r"'wide' is not in \[free\], which has"),
-        ({"free": {"width": {"from": 8, "to": 4}}}, "from 8 to 4 by 1 has 0 values"),
+        ({"layers": [{"type": "dense", "units": "widht"}]}, r"no range in \[free\]; .*'width'"),
+        ({"free": {"width": {"from": 8, "to": 4}}}, "free.width: from 8 is above to 4"),
+        ({"free": {"width": {"from": 1, "to": 10**19}}}, r"free.width.to: expected .* 65536"),
+        ({"free": {"width": {"from": 1, "to": 60_000}}}, "are 60,000 values, at most 10,000"),
+        ({"free": {"width": 8}}, "free.width: expected a table, found 8"),
+        ({"free": {"width": WIDTHS, "arena": WIDTHS}}, "free.arena: the reports have a column"),
+        ({"input_shape": [16, "height", 1]}, r"input_shape\[1\]: 'height' is no range in \[free\]"),
+        ({"input_shape": [2, 2, 2, 2]}, "input_shape: expected a list of 1 to 3 elements"),
         ({"boards": []}, "a plan needs boards"),
         ({"boards": ["pica"]}, "pica"),
-        ({"budget": {"rom": "1 KB"}}, "rom"),
-        ({"sizes": 3}, "plan: unknown key 'sizes'"),
-        ({"board": ["esp32"]}, "plan: unknown key 'board'; did you mean 'boards'"),
-        ({"activations": "int61"}, "plan: unknown activations 'int61'; did you mean 'int16'"),
+        ({"boards": ["pico", "raspberry-pi-pico"]}, "raspberry-pi-pico is named 2 times"),
+        ({"budget": {"rom": "1 KB"}}, "budget.rom: unknown key 'rom'"),
+        ({"budget": {"ram": "64 XB"}}, "budget.ram: expected a size"),
+        ({"budget": {"energy": "1 mJ"}}, "budget.energy: fit knows flash, ram"),
+        ({"sizes": 3}, "plan: sizes: unknown key 'sizes'"),
+        ({"board": ["esp32"]}, "plan: board: unknown key 'board' .* did you mean 'boards'"),
+        ({"activations": "int61"}, "plan: activations: .* did you mean 'int16'"),
     ],
 )
 def test_a_wrong_plan_is_one_line_that_says_where(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(TinybudgetError, match=message) as caught:
         fit(plan(**changed))
-    assert "\n" not in caught.value.message
+    first = caught.value.message.partition("\n")[0]
+    assert "$" not in first
+    assert "`" not in first
+
+
+def test_all_mistakes_of_a_plan_are_told_with_their_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        'boards = ["esp32"]\n'
+        "input_shape = [16, { from = 8, to = 4 }, 1]\n"
+        "layers = [\n"
+        '  { type = "conv2d", filter = 8 },\n'
+        '  { repeat = "depht", block = [\n'
+        '    { type = "dense", units = "width" },\n'
+        "  ] },\n"
+        "]\n"
+        "[free]\n"
+        "depth = { from = 1, to = 3 }\n"
+    )
+    assert main(["fit", str(path)]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(str(path))]
+    places = [line.removeprefix(f"{path}:").partition(": ")[0] for line in lines]
+    assert places == ["2", "4", "5", "6"]
+
+
+def test_a_plan_none_of_whose_choices_is_a_network_is_wrong() -> None:
+    layers = [{"type": "conv2d", "filters": 4, "kernel": {"from": 17, "to": 20}}]
+    with pytest.raises(
+        TinybudgetError, match=r"none of 4 choices is a network, the first: .*window"
+    ):
+        fit(plan(layers=layers))
+    layers = [{"type": "conv2d", "filters": 4, "inputs": ["stme"]}]
+    with pytest.raises(TinybudgetError, match=r"the choice is no network: .* no layer 'stme'"):
+        fit(plan(layers=layers))
+
+
+def test_a_plan_too_large_to_be_counted_is_no_network() -> None:
+    layers = [{"type": "dense", "units": 65536}, {"type": "dense", "units": 65536}]
+    with pytest.raises(TinybudgetError, match=r"dense_1: .* has 4,29\d,\d+,\d+ weights"):
+        fit(plan(layers=layers, input_shape=[1]))
+    with pytest.raises(
+        TinybudgetError, match="the input: .* has 12,884,901,888 values, at most 2,147"
+    ):
+        fit(plan(layers=[LAYER], input_shape=[65536, 65536, 3]))
 
 
 def test_an_unknown_figure_names_the_nearest() -> None:
@@ -419,7 +499,6 @@ def test_the_schema_in_the_repository_is_that_of_the_code_which_a_command_prints
         {},
         {"boards": ["stm32f746g-discovery"]},
         {"layers": [{"type": "conv2d", "filters": 4, "kernel": {"from": 15, "to": 20}}]},
-        {"layers": [{"type": "conv2d", "filters": 4, "kernel": 20}]},
         {"budget": {"ram": "1 KB"}},
     ],
 )
@@ -440,16 +519,36 @@ def test_the_command_ends_with_1_where_nothing_fits(capsys: pytest.CaptureFixtur
     assert "0 of 3 fit" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [b"layers = [", b"\xff", b"x = 1"])
-def test_a_plan_that_cannot_be_read_is_one_line_and_exit_code_2(
+@pytest.mark.parametrize("content", [b"layers = [", b"\xff", b"boards = []\ninput_shape = [1]"])
+def test_a_plan_that_cannot_be_read_is_told_with_its_place_and_exit_code_2(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "plan.toml"
     path.write_bytes(content)
     assert main(["fit", str(path)]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert str(path) in error
+    assert error.startswith(f"tinybudget: {path}:")
+    assert error.count(str(path)) == 1
+
+
+def test_no_report_takes_the_place_of_the_plan_or_of_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, model = tmp_path / "plan.toml", tmp_path / "model.tflite"
+    path.write_text(EXAMPLE.read_text())
+    model.write_bytes(b"weights")
+    for given in (
+        [f"--csv={path}"],
+        [f"--json={model}"],
+        [f"--csv={tmp_path}/a", f"--html={tmp_path}/a"],
+    ):
+        assert main(["fit", str(path), *given]) == 2
+    told = capsys.readouterr().err
+    assert told.count("a report would take its place") == 2
+    assert "only one report can go to" in told
+    assert path.read_text() == EXAMPLE.read_text()
+    assert model.read_bytes() == b"weights"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["model.tflite", "plan.toml"]
 
 
 def test_optuna_prefers_what_fits_with_the_constraint_of_the_docs() -> None:

@@ -137,7 +137,7 @@ def test_a_plan_is_a_pair_like_any_other(project: Callable[..., pytest.Pytester]
          "a dense has no 'kernel'"),
         ('input_shape = [8]\nlayers = [{ type = "conv2d", units = 4 }]', "a conv2d has no 'units'"),
         ('input_shape = [8]\nlayers = [{ type = "gru" }]', 'found "gru"'),
-        ('input_shape = [0]\nlayers = [{ type = "flatten" }]', "a whole number above 0"),
+        ('input_shape = [0]\nlayers = [{ type = "flatten" }]', "a whole number from 1 to 65536"),
         ('source = "a.tflite"\ninput_shape = [8]\nlayers = [{ type = "flatten" }]',
          "a model has 'source' or 'layers', not both"),
         ('source = "a.tflite"\ninput_shape = [8]', "is for a model with 'layers'"),

@@ -255,7 +255,7 @@ def test_four_numbers_of_an_input_shape_are_told_as_too_many(
     told, example = str(caught.value).splitlines()
     assert told == (
         "tinybudget.toml:3: models.plan.input_shape: expected a list of 1 to 3 elements, "
-        "each a whole number above 0, found [1, 16, 16, 1]"
+        "each a whole number from 1 to 65536, found [1, 16, 16, 1]"
     )
     assert example == "    example: input_shape = [16, 16, 1]"
 

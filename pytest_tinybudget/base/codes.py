@@ -139,8 +139,8 @@ CODES: dict[str, Code] = {
     ),
     "TB200": Code(
         "the declaration is wrong",
-        "A `tinybudget.toml` has keys or values that are not valid. All mistakes are reported at "
-        "once, each with its line and an example.",
+        "A `tinybudget.toml`, or a plan of `fit`, has keys or values that are not valid. All "
+        "mistakes are reported at once, each with its line and an example.",
         "Correct the lines. With the schema of `tinybudget schema`, an editor marks mistakes as "
         "you type.",
     ),

@@ -69,6 +69,35 @@ def write_file(path: Path, content: bytes) -> None:
         raise TinybudgetError(f"{path}: cannot be written: {reason}", code="TB102") from error
 
 
+#: What people make and commands read: nothing that a command makes takes the place of such a file.
+_SOURCES = frozenset(
+    {".tflite", ".lite", ".keras", ".h5", ".hdf5", ".pt2", ".onnx", ".npz", ".npy", ".toml"}
+)
+
+
+def require_no_source(path: Path) -> None:
+    """Refuse to write a report in the place of a model, of data or of a declaration.
+
+    Raises:
+        TinybudgetError: there is such a file at ``path``.
+    """
+    if path.suffix.lower() in _SOURCES and path.exists():
+        raise TinybudgetError(
+            f"{path}: is there already, and a report would take its place; name another file",
+            code="TB102",
+        )
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write a report to the file that a user has named, unless that is one of the project's own.
+
+    Raises:
+        TinybudgetError: there is a model, data or a declaration, or the disk refuses.
+    """
+    require_no_source(path)
+    write_file(path, text.encode("utf-8"))
+
+
 def changed(directory: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Those of ``files`` that ``write`` would write, because ``directory`` has others or none."""
     needed = dict(files)

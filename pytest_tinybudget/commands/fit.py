@@ -84,8 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pytest_tinybudget.fitting import fit
     from pytest_tinybudget.fitting import render
 
-    if list(map(str, (arguments.json, arguments.csv, arguments.html))).count("-") > 1:
-        raise TinybudgetError("fit: only one report can go to standard output")
+    paths = [arguments.json, arguments.csv, arguments.html]
+    _require_places([str(path) for path in paths if path is not None])
     plan = _plan(arguments.plan)
     with waiting("measuring candidates"):
         found = fit(
@@ -110,24 +110,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if all(found.front.values()) else 1
 
 
+def _require_places(paths: list[str]) -> None:
+    """Refuse, before anything is measured, reports that would take another's place.
+
+    Raises:
+        TinybudgetError: two go to one place, or one to that of a file that people make.
+    """
+    from pytest_tinybudget.base.files import require_no_source
+
+    for path in paths:
+        if paths.count(path) > 1:
+            place = "standard output" if path == "-" else path
+            raise TinybudgetError(f"fit: only one report can go to {place}")
+        if path != "-":
+            require_no_source(Path(path))
+
+
 def _plan(path: Path) -> Plan:
     """The plan in ``path``.
 
     Raises:
         TinybudgetError: it cannot be read or is no plan.
     """
-    from pytest_tinybudget.declaration.toml import TOMLDecodeError
-    from pytest_tinybudget.declaration.toml import parse
+    from pytest_tinybudget.declaration.loader import read_toml
     from pytest_tinybudget.fitting.space import plan_of
 
-    try:
-        return plan_of(parse(path.read_text(encoding="utf-8-sig")), str(path))
-    except OSError as error:
-        raise TinybudgetError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise TinybudgetError(f"{path}: not UTF-8 text; save it as UTF-8") from None
-    except (TOMLDecodeError, RecursionError) as error:
-        raise TinybudgetError(f"{path}: not valid TOML: {error}") from None
+    content, lines = read_toml(path)
+    return plan_of(content, str(path), lines)
 
 
 def _limits(given: list[str]) -> dict[str, str]:
@@ -136,6 +145,8 @@ def _limits(given: list[str]) -> dict[str, str]:
         name, separator, limit = each.partition("=")
         if not (name and separator and limit):
             raise TinybudgetError(f"--budget {each!r}: expected NAME=LIMIT, such as ram=64KB")
+        if name in limits:
+            raise TinybudgetError(f"--budget {each!r}: there is a limit for {name} already")
         limits[name] = limit
     return limits
 

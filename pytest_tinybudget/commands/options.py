@@ -518,14 +518,14 @@ def write_output(path: str, text: str) -> None:
     """Write ``text`` to the file ``path``, whole or not at all, or to stdout where it is ``-``.
 
     Raises:
-        TinybudgetError: the file cannot be written.
+        TinybudgetError: the file cannot be written, or is a model, data or a declaration.
     """
     if path == "-":
         sys.stdout.write(text)
         return
-    from pytest_tinybudget.base.files import write_file
+    from pytest_tinybudget.base.files import write_report
 
-    write_file(Path(path), text.encode("utf-8"))
+    write_report(Path(path), text)
 
 
 def declared_rollout(file: Path | None) -> RolloutSettings:

@@ -50,9 +50,18 @@ def load(path: Path, boards: Mapping[str, Board]) -> Declaration:
     return declaration
 
 
+def read_toml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """What the TOML file ``path`` has, and the line of each of its keys.
+
+    Raises:
+        DeclarationError: it cannot be read, is larger than 1 MB or is no TOML.
+    """
+    return _toml(_text(path), path)
+
+
 def _document(path: Path) -> tuple[Document, Problems]:
     """The file ``path`` as a typed document, and the problems of its shape."""
-    document, lines = _toml(_text(path), path)
+    document, lines = read_toml(path)
     problems = Problems(path, lines)
     return validated(_lifted(document), problems), problems
 

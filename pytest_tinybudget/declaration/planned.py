@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.schema import LayerTable
@@ -49,6 +51,23 @@ _TYPED = (
     "filters", "units", "multiplier", "kernel", "stride", "dilation", "axis", "shape", "amount",
     "heads",
 )  # fmt: skip
+_CONVOLUTIONS = frozenset(
+    key for key, keys in _KEYS.items() if keys >= {"kernel", "stride"} and keys != _POOL
+)
+_GLOBAL = frozenset(
+    {f"global_{kind}_pool{rank}d" for kind in ("average", "max") for rank in (1, 2)}
+)
+#: Keys that every layer may state as they are without them, and the types that may change them.
+_SWITCHES = {
+    "padding": frozenset(key for key, keys in _KEYS.items() if keys >= _POOL),
+    "bias": _CONVOLUTIONS | {"dense", "multi_head_attention"},
+    "interpolation": frozenset({"upsampling2d"}),
+    "keep_dims": _GLOBAL,
+    "sequences": frozenset({"lstm"}),
+}
+_USUAL = {each.name: each.default for each in msgspec.structs.fields(LayerTable)}
+_CAUSAL = ("conv1d", "separable_conv1d")
+_UPSAMPLINGS = ("upsampling2d", "upsampling1d")
 #: Keys that a type cannot do without, with an example.
 _NEEDED = {"filters": "8", "units": "8", "shape": "[4, 8]"}
 #: The key that gives the number of a layer's outputs, where it has one.
@@ -102,14 +121,35 @@ def mistakes(table: LayerTable) -> Iterator[tuple[str, str, str]]:
     allowed = _KEYS.get(table.type, frozenset())
     for key in _TYPED:
         if key not in allowed and getattr(table, key) is not None:
-            yield key, f"a {table.type} has no {key!r}", ""
+            yield key, f"{_a(table.type)} has no {key!r}", ""
+    for key, types in _SWITCHES.items():
+        if table.type not in types and getattr(table, key) != _USUAL[key]:
+            yield key, f"{_a(table.type)} has no {key!r}", ""
     for key, example in _NEEDED.items():
         if key in allowed and getattr(table, key) is None:
             shown = f'{{ type = "{table.type}", {key} = {example} }}'
-            yield "", f"a {table.type} needs {key!r}", shown
+            yield "", f"{_a(table.type)} needs {key!r}", shown
+    if table.padding == "causal" and table.type not in _CAUSAL:
+        yield "padding", f"only {' and '.join(_CAUSAL)} can be causal", 'padding = "same"'
+    if table.alpha is not None and table.activation != "leaky_relu":
+        yield "alpha", "is the slope of a leaky_relu", 'activation = "leaky_relu"'
+    if table.type in _UPSAMPLINGS and 0 in _numbers(table.amount):
+        yield "amount", f"{_a(table.type)} repeats once or more, found 0", "amount = 2"
     if table.type == "activation" and table.activation == "none":
         shown = '{ type = "activation", activation = "relu" }'
         yield "", "an activation needs 'activation'", shown
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _numbers(given: Any) -> Iterator[int]:
+    """All numbers of a key whose value is one, or a list of them or of lists."""
+    if isinstance(given, int):
+        yield given
+    for each in given if isinstance(given, list) else ():
+        yield from _numbers(each)
 
 
 def _name(table: LayerTable, index: int) -> str:

@@ -25,10 +25,14 @@ _MOST_SHOWN = 100
 _LONGEST_LINE = 500
 #: Keys whose values are lists.
 _LISTS = ("boards", "models", "accept", "stages", "fleets")
+#: Those that may stand at the top of a file as well.
+_LISTS_ANYWHERE = (
+    "layers", "block", "input_shape", "kernel", "stride", "dilation", "shape", "amount", "inputs",
+)  # fmt: skip
 
 
 class Problem(Struct, frozen=True):
-    """One problem. ``line`` counts from 1.
+    """One problem. ``line`` counts from 1; it is 0 of what is in no file.
 
     ``name`` is a word that is not one of the ``valid`` ones; the nearest of them are offered.
     ``example`` is a valid line of TOML, ``more`` are lines on how it came about.
@@ -47,7 +51,8 @@ class Problem(Struct, frozen=True):
         where = f"{dotted(self.keys)}: " if self.keys else ""
         offers = nearest(self.name, self.valid) if self.name else []
         hint = f"; did you mean {', '.join(map(repr, offers))}?" if offers else ""
-        lines = [f"{file}:{self.line}: {where}{self.text}{hint}"]
+        place = f"{file}:{self.line}" if self.line else file
+        lines = [f"{place}: {where}{self.text}{hint}"]
         lines += [f"    {line}" for line in self.more]
         if self.valid and not offers:
             lines.append(f"    valid: {_some(self.valid)}")
@@ -57,10 +62,10 @@ class Problem(Struct, frozen=True):
 
 
 class Problems(Struct, eq=False):
-    """The problems of one file, as they are found."""
+    """The problems of one file, as they are found; ``lines`` is ``None`` of what is in none."""
 
     path: Path
-    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    lines: Mapping[KeyPath, int] | None = field(default_factory=dict)
     found: list[Problem] = field(default_factory=list)
     _concerned: set[KeyPath] = field(default_factory=set)
 
@@ -75,7 +80,7 @@ class Problems(Struct, eq=False):
         more: Iterable[str] = (),
     ) -> None:
         """Note a problem at ``keys``."""
-        line = nearest_line(self.lines, keys)
+        line = 0 if self.lines is None else nearest_line(self.lines, keys)
         self.found.append(Problem(line, keys, text, name, tuple(valid), example, tuple(more)))
         self._concerned.update(keys[:length] for length in range(1, len(keys) + 1))
 
@@ -112,9 +117,12 @@ def nearest_line(lines: Mapping[KeyPath, int], keys: KeyPath) -> int:
 
 def dotted(keys: KeyPath) -> str:
     """A key path as TOML writes it; indices of lists in brackets."""
-    text = ""
+    text, in_list = "", False
     for position, key in enumerate(keys):
-        if position > 1 and key.isdigit() and keys[position - 1] in _LISTS:
+        before = keys[position - 1] if position else ""
+        is_list = in_list or before in _LISTS_ANYWHERE or (position > 1 and before in _LISTS)
+        in_list = key.isdigit() and is_list
+        if in_list:
             text += f"[{key}]"
         else:
             bare = all(char.isalnum() or char in "-_" for char in key) and key.isascii() and key

@@ -132,7 +132,7 @@ def resolved(
         operators=operators,
         artifacts=folder_of(document.defaults.artifacts, path.parent),
         baseline=None if baseline is None else path.parent / baseline,
-        lines=problems.lines,
+        lines=problems.lines or {},
         files=files,
     )
 

@@ -402,7 +402,7 @@ ConversionMemory = Annotated[
 ]
 
 
-_COUNT = {"expected": "a whole number above 0"}
+_COUNT = {"expected": "a whole number from 1 to 65536"}
 Count = Annotated[int, Meta(gt=0, le=65536, extra=_COUNT)]
 
 
@@ -414,7 +414,7 @@ Extents = (
         Meta(min_length=2, max_length=2, description="height and width", examples=[[3, 5]]),
     ]
 )
-_AMOUNT = {"expected": "a whole number from 0"}
+_AMOUNT = {"expected": "a whole number from 0 to 65536"}
 Amount = Annotated[int, Meta(ge=0, le=65536, extra=_AMOUNT)]
 Amounts = Amount | Annotated[list[Amount], Meta(min_length=2, max_length=2, examples=[[0, 1]])]
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Annotated
 from typing import Any
 from typing import Literal
+from typing import TypeVar
 from typing import Union
 from typing import get_args
 from typing import get_origin
@@ -38,6 +39,24 @@ def validated(document: dict[str, Any], problems: Problems) -> Document:
         # All values were checked: this is a bug of this package, told in a line, never a pass.
         problems.add((), f"is not valid: {error}")
         return Document()
+
+
+_Checked = TypeVar("_Checked", bound=msgspec.Struct)
+
+
+def checked(
+    struct: type[_Checked], table: Mapping[str, Any], keys: KeyPath, problems: Problems
+) -> _Checked | None:
+    """``table`` as a ``struct``; ``None`` where it is wrong, which is noted in ``problems``."""
+    count = len(problems.found)
+    fitting = _table(struct, dict(table), keys, problems)
+    if len(problems.found) > count:
+        return None
+    try:
+        return msgspec.convert(fitting, struct)
+    except msgspec.ValidationError as error:
+        problems.add(keys, f"is not valid: {error}")
+        return None
 
 
 def _table(
@@ -102,8 +121,11 @@ def _members(hint: Any, value: Any, keys: KeyPath, problems: Problems) -> Any:
         if _struct_in(element) is not None and all(isinstance(item, dict) for item in value):
             return _array_of_tables(element, value, keys, problems)
         example = _example(hint)
+        named = _struct_in(element) is not None
         elements = [
-            _leaf(element, item, (*keys, str(index)), example, problems)
+            _value(element, item, (*keys, str(index)), problems)
+            if named and isinstance(item, dict)
+            else _leaf(element, item, (*keys, str(index)), example, problems)
             for index, item in enumerate(value)
         ]
         return [item for item in elements if item is not msgspec.UNSET] or msgspec.UNSET
@@ -257,7 +279,8 @@ def _expected(hint: Any) -> Iterator[str]:
         inner = get_args(hint)[0]
         if get_origin(inner) is list and most is not None:
             least = max((note.min_length or 0 for note in notes), default=0)
-            words = [f"a list of {least} to {most} elements, each {_element_words(inner)}"]
+            count = f"{least} to {most}" if least < most else str(most)
+            words = [f"a list of {count} elements, each {_element_words(inner)}"]
         yield from words[:1] or _expected(inner)
     elif origin in (Union, types.UnionType):
         for member in get_args(hint):

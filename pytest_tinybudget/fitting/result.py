@@ -87,10 +87,7 @@ class Decides(Struct, frozen=True):
     fitting: Annotated[int, about("How many of these fit.", least=0)]
     metric: Annotated[
         str,
-        about(
-            "What most candidates fail for or, if all fit, what the fullest is nearest to; empty "
-            "where no candidate could be measured."
-        ),
+        about("What most candidates fail for or, if all fit, what the fullest is nearest to."),
     ]
     failed: Annotated[int, about("How many fail for it.", least=0)]
     layer: Annotated[

@@ -24,6 +24,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards import Board
+from pytest_tinybudget.declaration.schema import BudgetTable
 from pytest_tinybudget.declaration.single import pair_of
 from pytest_tinybudget.fitting.result import FIGURES
 from pytest_tinybudget.fitting.result import Candidate
@@ -63,6 +64,9 @@ from pytest_tinybudget.speed.work import total_macs
 
 #: Of how many choices a plan's candidates are measured, unless told otherwise.
 DEFAULT_MOST = 1000
+
+#: What a candidate is judged by.
+LIMITS = ("flash", "ram", "psram", "arena", "latency")
 
 #: More parameters are worth something; what they cost in arena and work is to be small.
 MAXIMIZE: tuple[Figure, ...] = ("parameters",)
@@ -109,7 +113,18 @@ def fit(
     if not named:
         raise TinybudgetError('a plan needs boards: boards = ["esp32"], or --board esp32')
     limits = dict(read.budget if budget is None else budget)
+    for metric in limits:
+        if metric not in LIMITS and metric in BudgetTable.__struct_fields__:
+            raise TinybudgetError(
+                f"budget.{metric}: fit knows {', '.join(LIMITS)}; {metric} is judged once there is "
+                "a declaration (tinybudget check)",
+                code="TB100",
+            )
     pairs = [pair_of("plan.tflite", board=board, settings={"budget": limits}) for board in named]
+    ids = [pair.board.id for pair in pairs]
+    for board_id in ids:
+        if ids.count(board_id) > 1:
+            raise TinybudgetError(f"boards: {board_id} is named {ids.count(board_id)} times")
     for pair in pairs:
         if not pair.board.runs_tflm or pair.board.accelerator:
             raise TinybudgetError(f"{pair.board.id}: fit is for boards whose core runs the model")
@@ -129,6 +144,10 @@ def fit(
     ]
     per_channel = read.activations == "int8" and not dense_for
     candidates, impossible, why = _candidates(read, places, most, per_channel=per_channel)
+    if not candidates:
+        which = "the choice" if impossible == 1 else f"none of {impossible:,} choices"
+        verb = "is no network" if impossible == 1 else "is a network, the first"
+        raise TinybudgetError(f"{which} {verb}: {why}", code="TB100")
     front = {
         pair.board.id: _front(candidates, place, more, less) for place, pair in enumerate(pairs)
     }
@@ -400,8 +419,6 @@ def _decides(board: Board, candidates: Sequence[Candidate], place: int) -> Decid
     measured = [candidate.boards[place] for candidate in candidates]
     failing = [each for each in measured if not each.fits]
     fitting = len(measured) - len(failing)
-    if not measured:
-        return Decides(board.id, 0, 0, "", 0, -1, "no choice of the plan is a network")
     if failing:
         metric, failed = Counter(each.tightest for each in failing).most_common(1)[0]
         looked_at = [each for each in failing if each.tightest == metric]

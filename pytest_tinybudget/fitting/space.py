@@ -6,9 +6,9 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from itertools import islice
 from itertools import product
 from math import prod
+from pathlib import Path
 from typing import Annotated
 from typing import Any
 
@@ -16,17 +16,24 @@ import msgspec
 from msgspec import Meta
 from msgspec import Struct
 from msgspec import field
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.remembered import Remembered
-from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.declaration.planned import layer_of
 from pytest_tinybudget.declaration.planned import mistakes
+from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.problems import Problems
+from pytest_tinybudget.declaration.problems import abbreviated
+from pytest_tinybudget.declaration.problems import dotted
+from pytest_tinybudget.declaration.problems import toml_value
+from pytest_tinybudget.declaration.schema import BudgetTable
+from pytest_tinybudget.declaration.schema import Count
 from pytest_tinybudget.declaration.schema import LayerTable
-from pytest_tinybudget.planning.network import ACTIVATIONS
-from pytest_tinybudget.planning.network import LAYER_TYPES
-from pytest_tinybudget.planning.network import NUMBERS
+from pytest_tinybudget.declaration.schema import Text
+from pytest_tinybudget.declaration.validate import checked
+from pytest_tinybudget.fitting.result import FIGURES
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerList
 from pytest_tinybudget.planning.network import Numbers
@@ -37,21 +44,28 @@ from pytest_tinybudget.planning.tuples import checked_tuples
 FREE_KEYS = (
     "filters", "units", "multiplier", "kernel", "stride", "dilation", "heads", "shape", "amount",
 )  # fmt: skip
-#: Words that a layer's key may be, for offers.
-_WORDS = {"type": ("input", *LAYER_TYPES), "activation": ACTIVATIONS}
+#: The golden section as a share of a whole turn.
+_TURN = 2**64
+_GOLDEN = 0x9E3779B97F4A7C15
 
 #: The most values of one range: more is a mistake in its step.
 _MOST_VALUES = 10_000
+#: The most layers of one candidate: more is a mistake in ``repeat``.
+_MOST_LAYERS = 10_000
+#: Columns of the CSV file, which no range may be called.
+_COLUMNS = frozenset({"board", *FIGURES, "names", "fits", "on_front", "tightest", "peak_layer"})
 
-_Positive = Annotated[int, Meta(ge=1)]
+_FREE = "a whole number from 1 to 65536, a range such as { from = 8, to = 64 } or one of [free]"
+_RANGE_EXAMPLE = {"from": 8, "to": 64, "step": 8}
+_From0 = Annotated[int, Meta(ge=0, le=65536, extra={"expected": "a whole number from 0 to 65536"})]
 
 
 class Range(Struct, frozen=True, forbid_unknown_fields=True):
     """Every ``step``-th number from ``start`` (the key ``from``) to ``to``, both included."""
 
-    start: _Positive = field(name="from")
-    to: _Positive = field(name="to")
-    step: _Positive = 1
+    start: Annotated[_From0, Meta(description="the least", examples=[8])] = field(name="from")
+    to: Annotated[_From0, Meta(description="the most", examples=[64])]
+    step: Annotated[Count, Meta(description="between two of them", examples=[8])] = 1
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -60,7 +74,8 @@ class Range(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 #: A number, a range, or the name of one in ``free``.
-Free = _Positive | Range | str
+Free = int | Range | str
+_Extent = Annotated[Count | Range | Text, Meta(extra={"expected": _FREE})]
 
 
 class FreeLayer:
@@ -69,41 +84,29 @@ class FreeLayer:
     ``spots`` are these: the place in words, where it lies in the table, and what may be there.
     """
 
-    def __init__(self, given: Mapping[str, Any], place: str, label: str) -> None:
+    def __init__(self, given: Mapping[str, Any], place: str, repeat: Free) -> None:
         self.given = dict(given)
-        self.place, self.label = place, label
-        self.repeat = _free(self.given.pop("repeat", 1), f"{label}: {place}.repeat")
+        self.place, self.repeat = place, repeat
         self.spots: list[tuple[str, tuple[str | int, ...], Range | str]] = []
-        for key in FREE_KEYS:
-            self._find(self.given.get(key), (key,), f"{place}.{key}")
         self._made: Remembered[tuple[int, ...], tuple[LayerTable, Layer | None]] = Remembered()
 
-    def _find(self, value: Any, path: tuple[str | int, ...], place: str) -> None:
-        if isinstance(value, list):
-            for index, each in enumerate(value):
-                self._find(each, (*path, index), f"{place}[{index}]")
-        elif isinstance(value, dict | str):
-            found = _free(value, f"{self.label}: {place}")
-            assert not isinstance(found, int)
-            self.spots.append((place, path, found))
+    def with_numbers(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """The layer's table with ``numbers`` in its free spots."""
+        content: dict[str, Any] = _copied(self.given)
+        for (_, path, _), value in zip(self.spots, numbers, strict=True):
+            holder: Any = content
+            for step in path[:-1]:
+                holder = holder[step]
+            holder[path[-1]] = value
+        return content
 
     def made(self, number: Callable[[str, Free], int]) -> tuple[LayerTable, Layer | None]:
-        """The layer with ``number`` of each free spot; the table alone where its place counts.
-
-        Raises:
-            TinybudgetError: a key or a value is wrong.
-        """
+        """The layer with ``number`` of each free spot; the table alone where its place counts."""
         numbers = tuple([number(place, value) for place, _, value in self.spots])
         known = self._made.get(numbers)
         if known is not None:
             return known
-        content = _copied(self.given)
-        for (_, path, _), value in zip(self.spots, numbers, strict=True):
-            holder = content
-            for step in path[:-1]:
-                holder = holder[step]
-            holder[path[-1]] = value
-        table = _table(content, f"{self.label}: {self.place}")
+        table = msgspec.convert(self.with_numbers(numbers), LayerTable)
         has_place = table.output or table.type == "input"
         return self._made.keep(numbers, (table, None if has_place else layer_of(table, 0)))
 
@@ -111,38 +114,7 @@ class FreeLayer:
 def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, list) else value
-
-
-def _table(content: dict[str, Any], label: str) -> LayerTable:
-    for key, words in _WORDS.items():
-        word = content.get(key)
-        if isinstance(word, str) and word not in words:
-            raise _wrong(f"{label}: unknown {key} {word!r}", word, words)
-    for key in content:
-        if key not in LayerTable.__struct_fields__:
-            raise _wrong(f"{label}: unknown key {key!r}", key, LayerTable.__struct_fields__)
-    try:
-        table = msgspec.convert(content, LayerTable)
-    except msgspec.ValidationError as error:
-        raise TinybudgetError(f"{label}: {error}", code="TB100") from None
-    for _, text, example in mistakes(table):
-        shown = f", such as {example}" if example else ""
-        raise TinybudgetError(f"{label}: {text}{shown}", code="TB100")
-    return table
-
-
-def _wrong(text: str, found: str, valid: Sequence[str]) -> TinybudgetError:
-    offers = " or ".join(map(repr, nearest(found, valid)))
-    return TinybudgetError(f"{text}{f'; did you mean {offers}?' if offers else ''}", code="TB100")
-
-
-def _free(value: Any, label: str) -> Free:
-    try:
-        found: Free = msgspec.convert(value, Free)
-    except msgspec.ValidationError as error:
-        raise TinybudgetError(f"{label}: {error}", code="TB100") from None
-    return found
+    return [_copied(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 class Block:
@@ -151,35 +123,29 @@ class Block:
     Names of its layers count for each time anew; outside, they are those of the last time.
     """
 
-    def __init__(self, given: Mapping[str, Any], place: str, label: str) -> None:
-        layers = given["block"]
-        for key in given:
-            if key not in ("block", "repeat"):
-                raise _wrong(f"{label}: {place}: unknown key {key!r}", key, ("block", "repeat"))
-        if not isinstance(layers, list) or not layers or not all(map(_is_table, layers)):
-            raise TinybudgetError(
-                f"{label}: {place}.block: expected a list of layers", code="TB100"
-            )
-        self.repeat = _free(given.get("repeat", 1), f"{label}: {place}.repeat")
-        self.layers = [
-            FreeLayer(each, f"{place}.block[{index}]", label) for index, each in enumerate(layers)
-        ]
-        self.names = {str(each["name"]) for each in layers if "name" in each}
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, dict)
+    def __init__(self, layers: list[FreeLayer], repeat: Free) -> None:
+        self.repeat, self.layers = repeat, layers
+        self.names = {str(each.given["name"]) for each in layers if "name" in each.given}
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True):
     """A plan as it is written; layers and blocks are told apart by a key."""
 
-    input_shape: Annotated[list[Free], Meta(min_length=1)]
-    layers: Annotated[list[dict[str, Any]], Meta(min_length=1)]
-    free: dict[str, Range] = {}
-    boards: list[str] = []
-    budget: dict[str, str | int] = {}
-    activations: Numbers = "int8"
+    input_shape: Annotated[
+        list[_Extent],
+        Meta(min_length=1, max_length=3, description="without batch", examples=[[16, 16, 1]]),
+    ]
+    layers: Annotated[
+        list[dict[str, Any]],
+        Meta(min_length=1, description="or blocks", examples=[[{"type": "dense", "units": 4}]]),
+    ]
+    free: Annotated[
+        dict[str, Annotated[Range, Meta(examples=[_RANGE_EXAMPLE])]],
+        Meta(description="ranges by name", examples=[{"width": _RANGE_EXAMPLE}]),
+    ] = {}
+    boards: Annotated[list[Text], Meta(description="ids", examples=[["esp32"]])] = []
+    budget: Annotated[BudgetTable | None, Meta(examples=[{"ram": "64 KB"}])] = None
+    activations: Annotated[Numbers, Meta(examples=["int8"])] = "int8"
 
 
 class Plan(Struct, frozen=True):
@@ -196,33 +162,48 @@ class Plan(Struct, frozen=True):
     activations: Numbers
 
 
-def plan_of(content: Mapping[str, Any], label: str) -> Plan:
-    """The plan in ``content``, called ``label`` in messages.
+def plan_of(
+    content: Mapping[str, Any], label: str, lines: Mapping[KeyPath, int] | None = None
+) -> Plan:
+    """The plan in ``content``, called ``label`` in messages; ``lines`` of its keys in a file.
 
     Raises:
-        TinybudgetError: a key or a value is wrong; the message says where and what was expected.
+        TinybudgetError: keys or values are wrong; the message says where and what was expected.
     """
-    content = _with_tables(content)
-    for key in content:
-        if key not in _Table.__struct_fields__:
-            raise _wrong(f"{label}: unknown key {key!r}", key, _Table.__struct_fields__)
-    numbers = content.get("activations", "int8")
-    if numbers not in NUMBERS:
-        raise _wrong(f"{label}: unknown activations {numbers!r}", str(numbers), NUMBERS)
-    try:
-        table = msgspec.convert(content, _Table)
-    except msgspec.ValidationError as error:
-        raise TinybudgetError(f"{label}: {error}", code="TB100") from None
-    layers: list[FreeLayer | Block] = [
-        Block(each, f"layers[{n}]", label) if "block" in each
-        else FreeLayer(each, f"layers[{n}]", label)
-        for n, each in enumerate(table.layers)
-    ]  # fmt: skip
+    problems = Problems(Path(label), lines)
+    content = {key: _listed(value) for key, value in _with_tables(content).items()}
+    table = checked(_Table, content, (), problems)
+    given = content.get("layers")
+    layers = given if isinstance(given, list) else []
+    names = content.get("free")
+    reader = _Reader(problems, names if isinstance(names, dict) else {})
+    read = [
+        reader.layer_or_block(each, f"layers[{index}]", ("layers", str(index)))
+        for index, each in enumerate(layers)
+        if isinstance(each, dict)
+    ]
+    if table is None:
+        problems.raise_if_any()
+        raise AssertionError("what is wrong was noted")
+    budget = {} if table.budget is None else to_builtins(table.budget)
     plan = Plan(
-        table.input_shape, layers, table.free, table.boards, table.budget, table.activations
+        list(table.input_shape),
+        read,
+        table.free,
+        list(table.boards),
+        {name: limit for name, limit in budget.items() if limit is not None},
+        table.activations,
     )
-    _check(plan, label)
+    reader.check(plan)
+    problems.raise_if_any()
     return plan
+
+
+def _listed(value: Any) -> Any:
+    """``value`` with lists where Python code gave other sequences."""
+    if isinstance(value, Mapping):
+        return {key: _listed(each) for key, each in value.items()}
+    return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _with_tables(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -256,27 +237,149 @@ def _table_of(layer: tuple[int, ...]) -> dict[str, Any]:
     return {"type": "conv2d", "filters": layer[1], "kernel": kernel, "padding": "same"}
 
 
-def _check(plan: Plan, label: str) -> None:
-    for name, value in _places(plan):
-        if isinstance(value, str) and value not in plan.free:
-            known = ", ".join(sorted(plan.free)) or "nothing"
-            raise TinybudgetError(
-                f"{label}: {name}: {value!r} is not in [free], which has {known}", code="TB100"
-            )
-    for name, free in {**dict(_places(plan)), **plan.free}.items():
-        if isinstance(free, Range) and not 0 < len(free.values) <= _MOST_VALUES:
-            raise TinybudgetError(
-                f"{label}: {name}: from {free.start} to {free.to} by {free.step} has "
-                f"{len(free.values)} values, expected 1 to {_MOST_VALUES}",
-                code="TB100",
-            )
+class _Reader:
+    """Reads the layers of a plan, and notes what is wrong with them and with its ranges.
 
-    def first(_place: str, value: Free) -> int:
-        found = plan.free[value] if isinstance(value, str) else value
-        return found if isinstance(found, int) else found.start
+    ``free`` is the table of named ranges as it was given.
+    """
 
-    for layer in _layers(plan):
-        layer.made(first)
+    def __init__(self, problems: Problems, free: Mapping[str, Any]) -> None:
+        self.problems = problems
+        self.free = free
+        self.ranges: dict[str, Range] = {}
+        for name, given in free.items():
+            found = None
+            if isinstance(given, dict):  # what is no table was noted with the whole
+                found = self._range(given, ("free", name), noted=True)
+            if found is not None:
+                self.ranges[name] = found
+
+    def layer_or_block(self, given: dict[str, Any], place: str, keys: KeyPath) -> FreeLayer | Block:
+        """What stands at ``place``, a layer or a block of them."""
+        if "block" not in given:
+            return self._layer(given, place, keys)
+        for key in given:
+            if key not in ("block", "repeat"):
+                text = f"unknown key {key!r} of a block"
+                self.problems.add((*keys, key), text, name=key, valid=("block", "repeat"))
+        layers, here = given["block"], (*keys, "block")
+        if not isinstance(layers, list) or not layers:
+            text = f"expected a list of layers, found {abbreviated(layers)}"
+            self.problems.add(here, text, example='block = [{ type = "conv2d", filters = 8 }]')
+            layers = []
+        read = []
+        for index, each in enumerate(layers):
+            at = (*here, str(index))
+            if not isinstance(each, dict):
+                self.problems.add(at, f"expected a layer, found {abbreviated(each)}")
+            elif "block" in each:
+                self.problems.add(at, "a block in a block: write its layers into the outer one")
+            else:
+                read.append(self._layer(each, f"{place}.block[{index}]", at))
+        return Block(read, self._repeat(given, keys))
+
+    def _layer(self, given: dict[str, Any], place: str, keys: KeyPath) -> FreeLayer:
+        own = {key: value for key, value in given.items() if key != "repeat"}
+        layer = FreeLayer(own, place, self._repeat(given, keys))
+        count = len(self.problems.found)
+        for key in FREE_KEYS:
+            self._find(layer, own.get(key), (key,), (*keys, key))
+        if len(self.problems.found) > count:
+            return layer
+        # What a key may be is a range, so all between two values fit that fit themselves.
+        for end in (0, -1):
+            numbers = [self._end(value, end) for _, _, value in layer.spots]
+            table = checked(LayerTable, layer.with_numbers(numbers), keys, self.problems)
+            for key, text, example in mistakes(table) if table is not None else ():
+                self.problems.add((*keys, key) if key else keys, text, example=example)
+            if len(self.problems.found) > count:
+                break
+        return layer
+
+    def _find(
+        self, layer: FreeLayer, value: Any, path: tuple[str | int, ...], keys: KeyPath
+    ) -> None:
+        if isinstance(value, list):
+            for index, each in enumerate(value):
+                self._find(layer, each, (*path, index), (*keys, str(index)))
+        elif isinstance(value, dict | str):
+            found = self._free(value, keys)
+            if found is not None:
+                layer.spots.append((dotted(keys), path, found))
+
+    def _repeat(self, given: Mapping[str, Any], keys: KeyPath) -> Free:
+        value, keys = given.get("repeat", 1), (*keys, "repeat")
+        if isinstance(value, dict | str):
+            return self._free(value, keys) or 1
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        text = "a whole number from 0, a range such as { from = 1, to = 4 }, or a name in [free]"
+        self.problems.add(
+            keys, f"expected {text}, found {abbreviated(value)}", example="repeat = 2"
+        )
+        return 1
+
+    def _free(self, value: Any, keys: KeyPath) -> Range | str | None:
+        """A range or the name of one; ``None`` where it is neither."""
+        if isinstance(value, dict):
+            return self._range(value, keys)
+        if value in self.free:
+            return str(value)
+        example = "" if keys[-1].isdigit() else f"{keys[-1]} = {toml_value(_RANGE_EXAMPLE)}"
+        text = f"{value!r} is no range in [free]"
+        self.problems.add(keys, text, name=value, valid=tuple(self.free), example=example)
+        return None
+
+    def _range(self, given: dict[str, Any], keys: KeyPath, *, noted: bool = False) -> Range | None:
+        """A range; ``noted``: what is wrong with its keys is known already."""
+        problems = Problems(self.problems.path, self.problems.lines) if noted else self.problems
+        found = checked(Range, given, keys, problems)
+        if found is not None:
+            self._check_values(found, keys)
+        return found
+
+    def _check_values(self, found: Range, keys: KeyPath) -> None:
+        many = len(range(found.start, found.to + 1, found.step))
+        if found.start > found.to:
+            self.problems.add(keys, f"from {found.start} is above to {found.to}")
+        elif many > _MOST_VALUES:
+            text = f"from {found.start} to {found.to} by {found.step} are {many:,} values"
+            self.problems.add(keys, f"{text}, at most {_MOST_VALUES:,} are possible: a larger step")
+
+    def _end(self, value: Range | str, end: int) -> int:
+        """The least (0) or the most (-1) of a range; of a wrong one 1."""
+        found = self.ranges.get(value) if isinstance(value, str) else value
+        return found.values[end] if found is not None and found.values else 1
+
+    def check(self, plan: Plan) -> None:
+        """Note what is wrong with the plan as a whole."""
+        for index, extent in enumerate(plan.input_shape):
+            keys = ("input_shape", str(index))
+            if isinstance(extent, str) and extent not in self.free:
+                self._free(extent, keys)
+            elif isinstance(extent, Range | str) and self._end(extent, 0) < 1:
+                self.problems.add(keys, "expected numbers above 0, found a range from 0")
+            elif isinstance(extent, Range):
+                self._check_values(extent, keys)
+        places = {place for place, value in _places(plan) if isinstance(value, Range)}
+        for name in plan.free:
+            if name in _COLUMNS or name in places:
+                text = "the reports have a column of this name: call the range something else"
+                self.problems.add(("free", name), text)
+        most = sum(
+            self._most(each.repeat) * sum(self._most(one.repeat) for one in each.layers)
+            if isinstance(each, Block)
+            else self._most(each.repeat)
+            for each in plan.layers
+        )
+        if most > _MOST_LAYERS:
+            text = (
+                f"are up to {most:,} with what is repeated, at most {_MOST_LAYERS:,} are possible"
+            )
+            self.problems.add(("layers",), text)
+
+    def _most(self, value: Free) -> int:
+        return value if isinstance(value, int) else self._end(value, -1)
 
 
 def _layers(plan: Plan) -> Iterator[FreeLayer]:
@@ -320,8 +423,22 @@ def choices(plan: Plan, most: int) -> Iterator[dict[str, int]]:
         for values in product(*found.values()):
             yield dict(zip(found, values, strict=True))
         return
-    for number in islice(range(total), most):
-        yield _numbered(found, number * total // most)
+    for number in _evenly(total, most):
+        yield _numbered(found, number)
+
+
+def _evenly(total: int, most: int) -> Iterator[int]:
+    """``most`` of ``total`` numbers, evenly spread, the first and the last among them.
+
+    Where in its share of the numbers each lies is turned by the golden section from one to the
+    next: at even distances, ranges whose sizes divide the distance would not change at all.
+    """
+    yield 0
+    for number in range(1, most - 1):
+        start, end = number * total // most, (number + 1) * total // most
+        yield start + (number * _GOLDEN % _TURN) * (end - start) // _TURN
+    if most > 1:
+        yield total - 1
 
 
 def _numbered(found: Mapping[str, tuple[int, ...]], number: int) -> dict[str, int]:

@@ -104,6 +104,10 @@ class Lowering:
         """An error about the current layer."""
         return ModelError(f"{self.model}: layer {self.label}: {text}")
 
+    def several(self, given: Sequence[Value]) -> ModelError:
+        """An error about the current layer, which takes more inputs than are ``given``."""
+        return self.fail(f'takes several inputs, has {len(given)}: inputs = ["a", "b"]')
+
     def unknown(self, text: str) -> NotPlannedError:
         """How the converter makes the current layer is not known."""
         return NotPlannedError(f"{self.model}: layer {self.label}: not planned: {text}")
@@ -560,7 +564,7 @@ def activated(low: Lowering, value: Value, activation: str) -> Value:
 
 def _merged(low: Lowering, given: Sequence[Value], op: str, name: str) -> Value:
     if len(given) < 2:
-        raise low.fail(f'takes several inputs, has {len(given)}: inputs = ["a", "b"]')
+        raise low.several(given)
     total = given[0]
     for number, each in enumerate(given[1:]):
         shape = _broadcast(low, total.shape, each.shape)
@@ -592,6 +596,8 @@ def _average(low: Lowering, given: Sequence[Value]) -> Value:
 
 
 def _concatenate(low: Lowering, given: Sequence[Value]) -> Value:
+    if len(given) < 2:
+        raise low.several(given)
     rank = len(given[0].shape)
     axis = low.layer.axis + rank if low.layer.axis < 0 else low.layer.axis
     if not 1 <= axis < rank:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Sequence
+from math import prod
 
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.graph.kinds import KINDS
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Subgraph
@@ -20,9 +22,14 @@ from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.nodes import Const
 from pytest_tinybudget.planning.nodes import Node
+from pytest_tinybudget.planning.nodes import Value
 from pytest_tinybudget.planning.nodes import as_written
 from pytest_tinybudget.planning.nodes import ordered
 from pytest_tinybudget.planning.passes import simplified
+
+
+#: Offsets in files and sizes in TFLM are signed numbers of 32 bits.
+MOST_ELEMENTS = 2**31 - 1
 
 
 class PlannedModel(Model):
@@ -97,6 +104,7 @@ def lowered(network: Network, name: str) -> tuple[Lowering, list[Node]]:
         raise NotPlannedError(f"{name}: not planned: a PyTorch program as {network.numbers}")
     low = Lowering(network, name)
     in_order = as_written if network.traced else ordered
+    _require_countable(low.nodes, low.inputs, name)
     nodes = simplified(in_order(low.nodes, low.inputs), low.outputs)
     nodes = quantized(nodes, low.inputs, network.numbers, name)
     with_biases(nodes, network.numbers)
@@ -125,6 +133,29 @@ def with_graph(name: str, graph: Subgraph, nodes: Iterable[Node], *, named: bool
     )
     model.derived[KINDS] = kinds_in(graph)
     return model
+
+
+def _require_countable(nodes: Sequence[Node], inputs: Sequence[Value], model: str) -> None:
+    """Refuse what no file and no runtime can count: both do it in 32 bits.
+
+    Raises:
+        ModelError: what flows or what is learned has too many elements.
+    """
+    constants = [(node, each) for node in nodes for each in node.inputs if isinstance(each, Const)]
+    flowing = [(None, each) for each in inputs] + [(node, node.output) for node in nodes]
+    for what, operands in (("values", flowing), ("weights", constants)):
+        # One question about the sum, not one about each: sizes may be symbols, which note it.
+        if sum([prod(each.shape) for _, each in operands]) <= MOST_ELEMENTS:
+            continue
+        total = 0
+        for node, each in operands:
+            total += prod(each.shape)
+            if total > MOST_ELEMENTS:
+                place = f"layer {node.label}" if node is not None else "the input"
+                text = f"up to here the network has {total:,} {what}"
+                raise ModelError(
+                    f"{model}: {place}: {text}, at most {MOST_ELEMENTS:,} are possible"
+                )
 
 
 def _keep_dimensions(nodes: Iterable[Node]) -> None:

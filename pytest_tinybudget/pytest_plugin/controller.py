@@ -15,7 +15,7 @@ import pytest
 
 from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
 from pytest_tinybudget.base.errors import TinybudgetError
-from pytest_tinybudget.base.files import write_file
+from pytest_tinybudget.base.files import write_report
 from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
 from pytest_tinybudget.gate.kept_verdicts import as_results
 from pytest_tinybudget.gate.kept_verdicts import earlier_verdicts
@@ -296,6 +296,6 @@ def _requested_reports(config: pytest.Config) -> Iterator[tuple[str, Path]]:
 
 def _write(option: str, path: Path, text: str) -> None:
     try:
-        write_file(path, text.encode())
+        write_report(path, text)
     except TinybudgetError as error:
         raise pytest.UsageError(f"{option}: {error.full_text}") from None

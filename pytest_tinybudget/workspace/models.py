@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.once import once
+from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.convert.errors import ConversionError
 from pytest_tinybudget.convert.sources import converts
 from pytest_tinybudget.graph.locations import model_name
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 #: So many models are shrunk ahead of the pairs that ask for them: while they are proven, this
 #: process goes on.
 _AHEAD = 8
+#: The largest file of a plan: its zeros are written, hashed and searched like any model's weights.
+_MOST_PLANNED_BYTES = 128 * 1024**2
 
 
 class Models(Struct, eq=False):
@@ -238,6 +242,11 @@ class Models(Struct, eq=False):
             network = declared.planned
             is_file = not (isinstance(network, Network) and network.traced)
             planned = planned_model(network, declared.name, named=is_file)
+            if planned.bytes > _MOST_PLANNED_BYTES:
+                raise ModelError(
+                    f"{declared.name}: the plan's file has {format_size(planned.bytes)}, more than "
+                    f"any board's flash; at most {format_size(_MOST_PLANNED_BYTES)} are measured"
+                )
             return self._stripped_model(declared, planned)
         plan = self.plan(declared)
         if plan is not None and plan.model is not None and self.is_planned(declared):
