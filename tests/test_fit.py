@@ -397,7 +397,7 @@ def test_a_plan_too_large_to_be_counted_is_no_network() -> None:
     with pytest.raises(TinybudgetError, match=r"dense_1: .* has 4,29\d,\d+,\d+ weights"):
         fit(plan(layers=layers, input_shape=[1]))
     with pytest.raises(
-        TinybudgetError, match="the input: .* has 12,884,901,888 values, at most 2,147"
+        TinybudgetError, match=r"the input: .* has 12,884,901,888 values, at most 2,147"
     ):
         fit(plan(layers=[LAYER], input_shape=[65536, 65536, 3]))
 
