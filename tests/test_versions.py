@@ -246,6 +246,27 @@ def test_a_convolution_without_a_bias_trips_some_versions(commit: str, fits: boo
     assert loads(simulate(convolution_without_bias(), at(commit))) == fits
 
 
+@pytest.mark.parametrize(
+    ("commit", "given", "fits"),
+    [
+        ("90b983c2", True, False),
+        ("90b983c2", False, True),
+        ("47b54507", False, False),
+        ("bd0df04a", True, True),
+    ],
+)
+def test_a_depthwise_bias_given_as_absent_trips_all_versions_that_release_tensors(
+    commit: str, given: bool, fits: bool
+) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    result = graph.depthwise_conv2d(graph.input((1, 6, 6, 3)))
+    graph.output(result)
+    step = graph.steps[-1]
+    step.inputs = (*step.inputs[:2], *((-1,) if given else ()))
+    assert loads(simulate(read_model(maker.build(), "depthwise"), at(commit))) == fits
+
+
 def float_operator_on_int8() -> Model:
     maker = ModelMaker()
     graph = maker.graph()

@@ -29,6 +29,7 @@ from pytest_tinybudget.footprint.history import said_of
 from pytest_tinybudget.footprint.lifetime import Lifetimes
 from pytest_tinybudget.footprint.lifetime import lifetimes
 from pytest_tinybudget.footprint.operators import rules
+from pytest_tinybudget.footprint.operators.cmsis_nn import check_cmsis_nn
 from pytest_tinybudget.footprint.operators.rule import VARIABLES
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
 from pytest_tinybudget.footprint.operators.trust import check
@@ -553,6 +554,8 @@ class Interpreter:
         running = self.node.subgraph.index in self.node.running
         if self._rule(operator) and running and len(self.node.refusals) == before:
             self.node.check(check)
+            if len(self.node.refusals) == before:
+                self.node.check(check_cmsis_nn)
 
     def _copies_shapes(self) -> bool:
         """Whether it is a version of those nine days in January 2024."""

@@ -11,6 +11,7 @@ from math import inf
 from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
+from pytest_tinybudget.graph.model import TYPE_BITS
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -161,15 +162,16 @@ def activation_range(node: Preparation, output_type: str, output_scale: float) -
 
 
 def clamps(activation: str, output: Tensor) -> bool:
-    """Whether an INT8 tensor's own range reaches beyond that of its fused ``activation``."""
+    """Whether a quantized tensor's own range reaches beyond that of its fused ``activation``."""
     bounds = {"RELU": (0, inf), "RELU6": (0, 6), "RELU_N1_TO_1": (-1, 1)}.get(activation)
     if bounds is None or scale(output) <= 0:
         return False
+    largest = (1 << TYPE_BITS[output.type] - 1) - 1
     least, most = (zero_point(output) + bound / scale(output) for bound in bounds)
-    return least > -128 + _HALF_A_STEP or most < 127 - _HALF_A_STEP
+    return least > -largest - 1 + _HALF_A_STEP or most < largest - _HALF_A_STEP
 
 
-#: How far a bound may lie within an INT8 tensor's range before rounding shows it.
+#: How far a bound may lie within a tensor's range before rounding shows it.
 _HALF_A_STEP = 0.5
 
 #: The largest sum of absolute INT8 weights whose products with any INT16 value fit into 32 bits.

@@ -16,6 +16,7 @@ from pytest_tinybudget.footprint.operators.checks import rank_within
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
+from pytest_tinybudget.footprint.operators.cmsis_nn import REVERSED_CHANNELS
 from pytest_tinybudget.footprint.operators.esp_nn import PADS_AT_THE_END
 from pytest_tinybudget.footprint.operators.esp_nn import computes_padding_wrongly
 from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
@@ -41,8 +42,6 @@ _TRANSPOSE_CONV_PARAMS = "b8h9i"
 
 #: CH_IN_BLOCK_MVE: channels that the depthwise kernel for MVE works on at a time.
 _MVE_CHANNEL_BLOCK = 124
-#: REVERSE_TCOL_EFFICIENT_THRESHOLD: input channels from which on the reverse convolution pays.
-_REVERSE_CONVOLUTION_CHANNELS = 16
 
 
 def populate_convolution_quantization(
@@ -237,6 +236,17 @@ def _check_absent_bias(node: Preparation, change: str) -> None:
     )
 
 
+def _check_depthwise_bias(node: Preparation) -> None:
+    """It counts inputs: a bias given as absent (-1) is released as if it were there."""
+    _check_absent_bias(node, "depthwise convolutions without a bias")
+    counted = len(node.operator.inputs) > 2 and node.tflm.has("tensors must be released")
+    node.ensure(
+        node.has_input(2) or not counted,
+        "its bias is given as absent (-1), which TFLM trips over: leave the input out",
+        ends=True,
+    )
+
+
 def _check_conv_bias(node: Preparation, input_: Tensor) -> None:
     _check_absent_bias(node, "convolutions without a bias")
     bias = node.optional_input(2)
@@ -392,7 +402,7 @@ def _prepare_depthwise_reference(node: Preparation) -> None:
     if filter_.type == "INT4":
         node.scratch(filter_.elements)
     _calculate_op_data(node, input_.type, channel_axis=3)
-    _check_absent_bias(node, "depthwise convolutions without a bias")
+    _check_depthwise_bias(node)
     if node.kernels.vectors and input_.type == "INT8":
         geometry = _geometry(node, input_, filter_, output, channels)
         multiplier = option(node, "depth_multiplier")
@@ -424,7 +434,7 @@ def _prepare_depthwise_cmsis_nn(node: Preparation) -> None:
         _check_scales(node, filter_, channels)
         _per_channel_arrays(node, channels)
     _calculate_op_data(node, input_.type, channel_axis=3)
-    _check_absent_bias(node, "depthwise convolutions without a bias")
+    _check_depthwise_bias(node)
     if input_.type == "INT8":
         _check_older_depthwise(node, input_, output)
         geometry = _geometry(node, input_, filter_, output, channels)
@@ -547,8 +557,8 @@ def _prepare_transpose_conv(node: Preparation) -> None:
         _check_scales(node, filter_, channels)
     _calculate_transpose_op_data(node, input_.type)
     activation = str(node.operator.options.get("fused_activation_function", "NONE"))
-    if activation != "NONE" and not cmsis_nn:
-        of_floats = input_.type == "FLOAT32"
+    of_floats = input_.type == "FLOAT32"
+    if not cmsis_nn and (activation != "NONE" if of_floats else clamps(activation, output)):
         node.computes_wrongly(
             "transposed convolutions have an activation"
             if of_floats
@@ -598,7 +608,7 @@ def _request_transpose_conv_s8(
         node.scratch(4 * filter_w * filter_h * input_.shape[1] * width * output_channels)
         node.scratch(4 * prod(output.shape[1:]))
         return
-    if stride_w <= 2 and stride_h <= 2 and channels > _REVERSE_CONVOLUTION_CHANNELS:
+    if stride_w <= 2 and stride_h <= 2 and channels > REVERSED_CHANNELS:
         node.scratch(_im2col_buffer(node, columns))
         node.scratch(columns * output_channels)
     else:
