@@ -21,6 +21,7 @@ from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.nodes import Const
 from pytest_tinybudget.planning.nodes import Node
 from pytest_tinybudget.planning.nodes import Operand
+from pytest_tinybudget.planning.nodes import Scopes
 from pytest_tinybudget.planning.nodes import Shape
 from pytest_tinybudget.planning.nodes import Value
 
@@ -60,6 +61,7 @@ class Lowering:
         #: Constants that several layers have.
         self.shared: dict[str, Const] = {}
         self._counts: dict[str, int] = {}
+        self._scopes = Scopes(network.scope)
         for name, shape in network.inputs:
             value = Value((1, *shape), name)
             self.inputs.append(value)
@@ -78,7 +80,7 @@ class Lowering:
         automatic = f"{kind}_{count}" if count else kind
         self.layer = layer
         self.label = layer.name or f"{layer.type}_{len(self._labels())}"
-        self.scope = f"{self.network.scope}/{layer.name or automatic}"
+        self.scope = self._scopes.of(layer.name or automatic)
         given = [self.named(each) for each in layer.inputs] or [last]
         if layer.name in self.values:
             raise self.fail("a second layer of this name")
@@ -132,6 +134,9 @@ class Lowering:
         """``value`` and a bias, where the layer has one."""
         if not self.layer.bias:
             return value
+        if len(value.shape) == 3 and value.shape[-1] == 1:
+            # Keras adds what is no vector of several numbers by another operator.
+            return self.add("ADD", "add", [value, Const("values", (1, 1, 1))], value.shape)
         bias = Const("values", (value.shape[-1],))
         return self.add("BIAS", name, [value, bias], value.shape)
 
@@ -568,8 +573,23 @@ def _merged(low: Lowering, given: Sequence[Value], op: str, name: str) -> Value:
     total = given[0]
     for number, each in enumerate(given[1:]):
         shape = _broadcast(low, total.shape, each.shape)
+        if op == "ADD" and not low.network.traced:
+            each = _as_bias(low, total, each, str(number))
         total = low.add(op, f"{name}_{number}" if number else name, [total, each], shape)
     return total
+
+
+def _as_bias(low: Lowering, total: Value, value: Value, number: str) -> Value:
+    """What Keras adds to ``total``: ``value`` as a vector, where it looks like a bias.
+
+    That is ``add`` of its backend for TensorFlow (keras/src/backend/tensorflow/numpy.py).
+    """
+    wide = [each for each in value.shape if each > 1]
+    if len(wide) != 1 or wide[0] not in (total.shape[1], total.shape[-1]):
+        return value
+    if total.shape[-1] != wide[0]:
+        raise low.unknown(f"a sum with {shown(value)}, which Keras takes for a bias of rows")
+    return low.reshape(value, (wide[0],), f"Squeeze_{number}", squeeze=True)
 
 
 def _broadcast(low: Lowering, one: Shape, other: Shape) -> Shape:

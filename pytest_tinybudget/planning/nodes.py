@@ -89,6 +89,46 @@ class Node:
         return (each for each in self.inputs if isinstance(each, Value))
 
 
+class Scopes:
+    """TensorFlow's names of scopes: one that is taken gets a number.
+
+    Keras opens a layer's scope twice, to build and to call it (``Layer.__call__``).
+    """
+
+    def __init__(self, root: str) -> None:
+        self._used: dict[str, int] = {}
+        self._models: dict[str, str] = {}
+        self._root = self._opened("", root)
+
+    def of(self, name: str) -> str:
+        """The scope of a layer that is called now; ``/`` parts it from the models around it."""
+        *models, last = name.split("/")
+        parent, path = self._root, ""
+        for each in models:
+            path = f"{path}{each}/"
+            known = self._models.get(path)
+            if known is None:
+                known = self._models[path] = self._opened(f"{parent}/", each)
+            parent = known
+        return self._opened(f"{parent}/", last)
+
+    def _opened(self, parent: str, name: str) -> str:
+        self._unique(parent + name)
+        return self._unique(parent + name)
+
+    def _unique(self, name: str) -> str:
+        """As ``Graph.unique_name`` (tensorflow/python/framework/ops.py)."""
+        key = name.lower()
+        number = self._used.get(key, 0)
+        self._used[key] = number + 1
+        if not number:
+            return name
+        while (taken := f"{key}_{number}") in self._used:
+            number += 1
+        self._used[taken] = 1
+        return f"{name}_{number}"
+
+
 def ordered(nodes: list[Node], inputs: Sequence[Value]) -> list[Node]:
     """``nodes`` in the order in which TensorFlow's importer brings them.
 

@@ -34,8 +34,10 @@ _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 _MOVED = frozenset({"TANH", "EXP", "LOGISTIC"})
 #: What joins a reshape that has come behind a dense layer, or passes it, before that moves on.
 _FIRST = _MOVED | {"RESHAPE", *_FUSED}
-#: Dimensions of a row, batch included.
-_ROW_RANK = 2
+#: What moves numbers without changing them.
+_MOVES = frozenset({"RESHAPE", "TRANSPOSE"})
+#: Of the operands of arithmetic that is moved.
+_MOST_DIMENSIONS = 4
 _OF_TWO = _ARITHMETIC | {"MAXIMUM", "MINIMUM"}
 
 
@@ -112,7 +114,6 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
             pass
     _move_biases(graph)
     for node in list(graph.nodes):
-        _check_sum(graph, node)
         if node.op == "BIAS":
             node.op = "ADD"
     return sorted(graph.nodes, key=lambda each: each.place)
@@ -218,23 +219,38 @@ def _padded(graph: _Graph, node: Node) -> bool:
 
 
 def _hoisted(graph: _Graph, node: Node) -> bool:
-    """Arithmetic with a constant goes before a reshape of ones, what has one operand before any."""
+    """What changes each number by itself goes before a reshape or transposition.
+
+    So does arithmetic with a constant that is the tail of both shapes of a reshape.
+    """
     alone = node.op in _FUSED or node.op in _MOVED
-    movable = alone or node.op == "BIAS"
-    movable = movable or (node.op in _ARITHMETIC and _constant(node) is not None)
-    reshape = graph.maker(node) if movable and isinstance(node.inputs[0], Value) else None
-    if reshape is None or reshape.op != "RESHAPE" or graph.only(reshape) is not node:
+    before = graph.maker(node) if isinstance(node.inputs[0], Value) else None
+    if before is None or before.op not in _MOVES or graph.only(before) is not node:
         return False
-    if not (reshape.squeeze or alone):
+    if not alone and not _is_over_tail(before, node):
+        return False
+    if node.op in _FUSED:
+        source = graph.maker(before)
+        if source is not None and node.op == source.activation:
+            graph.absorb(before, node)
+            return True
+    return _swap(graph, before, node)
+
+
+def _is_over_tail(reshape: Node, node: Node) -> bool:
+    """Whether arithmetic with a constant changes the same numbers before the reshape."""
+    constant = _constant(node) if node.op == "BIAS" or node.op in _ARITHMETIC else None
+    source = reshape.inputs[0]
+    assert isinstance(source, Value)
+    if constant is None or constant.kind == "ints" or reshape.op != "RESHAPE":
         return False
     if reshape.output.shape != node.output.shape:
         return False
-    if node.op in _FUSED:
-        source = graph.maker(reshape)
-        if source is not None and node.op == source.activation:
-            graph.absorb(reshape, node)
-            return True
-    return _swap(graph, reshape, node)
+    return all(
+        len(constant.shape) <= len(shape) <= _MOST_DIMENSIONS
+        and shape[len(shape) - len(constant.shape) :] == constant.shape
+        for shape in (reshape.output.shape, source.shape)
+    )
 
 
 def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
@@ -250,21 +266,6 @@ def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
     graph.feed(reshape, 0, middle)
     reshape.place = node.place + _NEXT
     return True
-
-
-def _check_sum(graph: _Graph, node: Node) -> None:
-    """Refuse a sum with a row that a dense layer gives as it is.
-
-    The converter reshapes some of these to one dimension first, by a rule that is not known.
-    """
-    if node.op != "ADD" or not all(isinstance(each, Value) for each in node.inputs):
-        return
-    for maker in (graph.maker(node, 0), graph.maker(node, 1)):
-        if maker is None or maker.op != "FULLY_CONNECTED" or maker.activation != "NONE":
-            continue
-        if len(maker.output.shape) == _ROW_RANK:
-            text = "a dense layer's row that is added"
-            raise NotPlannedError(f"layer {node.label}: not planned: {text}")
 
 
 def _mean_kept(graph: _Graph, node: Node) -> None:
@@ -293,10 +294,6 @@ def _unreshaped(graph: _Graph, node: Node) -> bool:
         assert isinstance(source, Value)
         is_row = source.shape == (1, shape[-1]) and prod(shape[:-1]) == 1
         if is_row and reshape.output.shape != node.output.shape:
-            if node.op == "ADD":
-                raise NotPlannedError(
-                    f"layer {node.label}: not planned: a reshaped row that is added to an image"
-                )
             graph.feed(node, position, source)
             if not graph.users.get(id(reshape.output)) and id(reshape.output) not in graph.outputs:
                 graph.remove(reshape)
