@@ -56,6 +56,8 @@ class Lowering:
         self.scope = ""
         #: Results of dense layers over a single channel.
         self.over_one_channel: set[int] = set()
+        #: The same without a bias: products.
+        self.scaled: set[int] = set()
         #: Results of upsamplings that leave one direction as it is.
         self.one_way: set[int] = set()
         #: Constants that several layers have.
@@ -422,30 +424,52 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
     if id(value) in low.one_way:
         raise low.unknown("a dense layer behind an upsampling of one direction")
     before = _reshape_before(low, value)
-    reshaped = before is not None and not before.squeeze
-    if value.shape[-1] == 1 and reshaped:
+    is_reshaped = before is not None and not before.squeeze and not before.is_of_dense
+    if value.shape[-1] == 1 and is_reshaped:
         raise low.unknown("a dense layer over a single channel behind a reshape")
+    rows = _rows(before, value)
+    if id(value) in low.scaled or (rows is not None and value.shape[-1] == 1):
+        raise low.unknown("a dense layer behind one without a bias, one of them over one channel")
     if value.shape[-1] == 1 and (not bias or low.layer.activation in _FUSED_ACTIVATIONS):
         return _scaled(low, value, shape, bias=bias, prefix=prefix)
     if id(value) in low.over_one_channel and bias and low.layer.activation == "none":
         # TensorFlow 2.21 does not convert these: it moves the first bias to a wrong shape.
         raise low.unknown("a dense layer right behind one over a single channel")
-    squeezed = before is not None and before.squeeze
-    if bias or squeezed:
-        inputs: list[Operand] = [value, weights, Const("bias", (units,)) if bias else None]
+    is_behind = is_reshaped and before is not None and before.output is value
+    count = prod(value.shape[:-1])
+    if rows is None and bias:
+        inputs: list[Operand] = [value, weights, Const("bias", (units,))]
         result = low.add(
             "FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, shape, keep_num_dims=True
         )
-        low.nodes[-1].over_last = True
+        low.nodes[-1].over_last = is_behind
         if value.shape[-1] == 1:
             low.over_one_channel.add(id(result))
         return result
-    rows = prod(value.shape[:-1])
-    flat = low.reshape(value, (rows, value.shape[-1]), f"{prefix}Tensordot/Reshape")
+    flat = value if rows is None else rows
+    if is_behind:
+        flat = low.reshape(value, (count, value.shape[-1]), f"{prefix}Tensordot/Reshape")
     inputs = [flat, weights, None]
-    result = low.add("FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, (rows, units))
-    low.nodes[-1].over_last = True
-    return low.reshape(result, shape, f"{prefix}Tensordot", squeeze=True)
+    result = low.add("FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, (count, units))
+    low.nodes[-1].over_last = is_behind
+    result = low.reshape(result, shape, f"{prefix}Tensordot")
+    low.nodes[-1].is_of_dense = True
+    if bias:
+        return low.add(
+            "BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], shape
+        )
+    return result
+
+
+def _rows(reshape: Node | None, value: Value) -> Value | None:
+    """The rows that a dense layer without a bias gives, where ``value`` is only their reshape.
+
+    The next one takes them as they are.
+    """
+    if reshape is None or not reshape.is_of_dense or reshape.output is not value:
+        return None
+    source = reshape.inputs[0]
+    return source if isinstance(source, Value) else None
 
 
 def _reshape_before(low: Lowering, value: Value) -> Node | None:
@@ -470,6 +494,8 @@ def _scaled(low: Lowering, value: Value, shape: Shape, *, bias: bool, prefix: st
         "MUL", f"{prefix}Tensordot/MatMul", [value, Const("values", shape[-1:])], shape
     )
     if not bias:
+        if low.layer.activation == "none":
+            low.scaled.add(id(result))
         return result
     return low.add("ADD", f"{prefix}BiasAdd", [result, Const("values", shape[-1:])], shape)
 

@@ -46,7 +46,9 @@ class Node:
         op: Its name in the schema, or ``BIAS`` for what is always a part of another one.
         name: Its name in TensorFlow's graph, which decides its place.
         label: What the layer is called.
-        over_last: Whether it is a dense layer over the last of several dimensions.
+        over_last: Whether it is a dense layer over the last of several dimensions, right behind a
+            reshape.
+        is_of_dense: Whether it is the reshape behind a dense layer without a bias.
         has_moved: Whether it is a reshape that has come behind a dense layer.
         squeezed: Whether it is a reshape that one with ``squeeze`` became a part of.
         names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
@@ -78,6 +80,7 @@ class Node:
     bias_is_last: bool = False
     bias_from: Node | None = None
     over_last: bool = False
+    is_of_dense: bool = False
     has_moved: bool = False
     squeezed: bool = False
 

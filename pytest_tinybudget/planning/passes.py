@@ -102,6 +102,9 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
     graph = _Graph(list(nodes), outputs)
     for node in nodes:
         node.bias_is_last = _is_before_dense(graph, node)
+    for node in nodes:
+        if node.is_of_dense:
+            _kept(graph, node)
     while _round(graph, _RULES):
         pass
     moved = [rule(graph, each) for each in list(graph.nodes) for rule in (_reshaped_behind, _keeps)]
@@ -283,22 +286,59 @@ def _mean_kept(graph: _Graph, node: Node) -> None:
 
 
 def _unreshaped(graph: _Graph, node: Node) -> bool:
-    """A row that was reshaped only to have as many dimensions as an image is taken as it is."""
+    """What was reshaped only to have as many dimensions as the other operand is taken as it is."""
     if len(node.inputs) != 2 or not all(isinstance(each, Value) for each in node.inputs):
         return False
     for position in (0, 1):
-        reshape = graph.maker(node, position)
-        if reshape is None or reshape.op != "RESHAPE" or reshape.squeeze:
+        reshape, other = graph.maker(node, position), node.inputs[1 - position]
+        assert isinstance(other, Value)
+        if reshape is None or reshape.op != "RESHAPE" or other is reshape.output:
             continue
         source, shape = reshape.inputs[0], reshape.output.shape
         assert isinstance(source, Value)
-        is_row = source.shape == (1, shape[-1]) and prod(shape[:-1]) == 1
-        if is_row and reshape.output.shape != node.output.shape:
+        fits = len(source.shape) <= len(shape) <= len(other.shape) <= _MOST_DIMENSIONS
+        if fits and _is_reduced_tail(shape, source.shape) and _is_for_arithmetic(graph, reshape):
             graph.feed(node, position, source)
             if not graph.users.get(id(reshape.output)) and id(reshape.output) not in graph.outputs:
                 graph.remove(reshape)
             return True
     return False
+
+
+def _is_reduced_tail(tail: Shape, shape: Shape) -> bool:
+    """Whether ``shape`` ends as ``tail`` does behind its leading extents of 1."""
+    first = next((number for number, each in enumerate(tail) if each != 1), len(tail))
+    reduced = tail[first:]
+    return bool(reduced) and shape[-len(reduced) :] == reduced
+
+
+def _is_for_arithmetic(graph: _Graph, node: Node) -> bool:
+    """Whether one node takes a result, or nothing but arithmetic does."""
+    users = graph.users.get(id(node.output), [])
+    if id(node.output) in graph.outputs:
+        return False
+    return len(users) == 1 or all(each.op in _ARITHMETIC for each in users)
+
+
+def _transposed_twice(graph: _Graph, node: Node) -> bool:
+    """Two transpositions in a row are one, or nothing."""
+    before = graph.maker(node) if node.op == "TRANSPOSE" else None
+    if before is None or before.op != "TRANSPOSE" or graph.only(before) is not node:
+        return False
+    first, second = before.inputs[1], node.inputs[1]
+    source = before.inputs[0]
+    assert isinstance(first, Const)
+    assert isinstance(second, Const)
+    assert isinstance(source, Value)
+    order = tuple(first.values[each] for each in second.values)
+    graph.feed(node, 0, source)
+    graph.remove(before)
+    moved = [each for each in order if source.shape[each] > 1]
+    if moved == sorted(moved):  # only extents of 1 change their places
+        node.op = "RESHAPE"
+        order = node.output.shape
+    node.inputs[1] = Const("ints", (len(order),), values=order)
+    return True
 
 
 def _hoisted_pair(graph: _Graph, node: Node) -> bool:
@@ -561,9 +601,10 @@ _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_without_reshape, frozenset({"RESHAPE"})),
     (_shared, frozenset()),
     (_padded, frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})),
+    (_transposed_twice, frozenset({"TRANSPOSE"})),
     (_hoisted, frozenset({"BIAS", *_FUSED, *_ARITHMETIC, *_MOVED})),
-    (_unreshaped, _ARITHMETIC),
     (_hoisted_pair, _OF_TWO),
+    (_unreshaped, _ARITHMETIC),
     (_flat, frozenset({"FULLY_CONNECTED"})),
     (_wide, frozenset({"RESHAPE"})),
     (_fused, _TAKEN),
