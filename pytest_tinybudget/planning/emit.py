@@ -131,6 +131,10 @@ def quantized(
         elif node.op in _SAME_SCALE and id(node.inputs[0]) in ranges:
             ranges[id(node.output)] = ranges[id(node.inputs[0])]
         if node.op in _FLOAT_ONLY and numbers == "int8":
+            before = makers.get(id(node.inputs[0]))
+            if before is not None and before.op in _FLOAT_ONLY:
+                text = "two operators in a row that stay float"
+                raise NotPlannedError(f"{model}: layer {node.label}: not planned: {text}")
             found += _in_float(node)
         else:
             found.append(node)

@@ -410,8 +410,10 @@ def _dense(low: Lowering, given: Sequence[Value]) -> Value:
     return dense(low, value, layer.size, bias=layer.bias)
 
 
-def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = "") -> Value:
-    """A dense layer over the last dimension."""
+def dense(
+    low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = "", einsum: bool = False
+) -> Value:
+    """A dense layer over the last dimension; as ``einsum`` it reshapes nothing."""
     weights = Const("weights", (units, value.shape[-1]))
     if len(value.shape) == 2:
         result = low.add("FULLY_CONNECTED", f"{prefix}MatMul", [value, weights, None], (1, units))
@@ -435,7 +437,7 @@ def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = 
     if id(value) in low.over_one_channel and bias and low.layer.activation == "none":
         # TensorFlow 2.21 does not convert these: it moves the first bias to a wrong shape.
         raise low.unknown("a dense layer right behind one over a single channel")
-    is_behind = is_reshaped and before is not None and before.output is value
+    is_behind = is_reshaped and before is not None and before.output is value and not einsum
     count = prod(value.shape[:-1])
     if rows is None and bias:
         inputs: list[Operand] = [value, weights, Const("bias", (units,))]
@@ -882,13 +884,13 @@ def _multi_head_attention(low: Lowering, given: Sequence[Value]) -> Value:
     low.nodes[-2].host = low.nodes[-1]
     back = _transpose(low, mixed, order, "einsum_1/transpose_2")
     flat = _open_reshape(low, back, (1, query.shape[1], heads * size), "attention_output/Reshape")
-    return dense(low, flat, query.shape[2], bias=True, prefix="attention_output/")
+    return dense(low, flat, query.shape[2], bias=True, prefix="attention_output/", einsum=True)
 
 
 def _head(low: Lowering, value: Value, heads: int, size: int, name: str) -> Value:
     if value.shape[-1] == 1:
         raise low.unknown("a multi_head_attention over a single channel")
-    flat = dense(low, value, heads * size, bias=True, prefix=f"{name}/")
+    flat = dense(low, value, heads * size, bias=True, prefix=f"{name}/", einsum=True)
     return _open_reshape(low, flat, (1, value.shape[1], heads, size), f"{name}/Reshape")
 
 

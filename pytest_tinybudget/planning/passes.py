@@ -102,9 +102,7 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
     graph = _Graph(list(nodes), outputs)
     for node in nodes:
         node.bias_is_last = _is_before_dense(graph, node)
-    for node in nodes:
-        if node.is_of_dense:
-            _kept(graph, node)
+    _keep_rows(graph)
     while _round(graph, _RULES):
         pass
     moved = [rule(graph, each) for each in list(graph.nodes) for rule in (_reshaped_behind, _keeps)]
@@ -120,6 +118,16 @@ def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
         if node.op == "BIAS":
             node.op = "ADD"
     return sorted(graph.nodes, key=lambda each: each.place)
+
+
+def _keep_rows(graph: _Graph) -> None:
+    """Let dense layers without a bias keep their dimensions, where none takes their rows."""
+    behind = [each for each in graph.nodes if each.is_of_dense]
+    for node in behind:
+        if not graph.users.get(id(node.output)) and id(node.output) not in graph.outputs:
+            graph.remove(node)
+        else:
+            _kept(graph, node)
 
 
 def _round(graph: _Graph, rules: Mapping[str, Sequence[_Rule]]) -> bool:
