@@ -572,6 +572,7 @@ class Converter:
         """TF Lite of a model with random weights, full-integer unless ``numbers`` is float."""
         from pytest_tinybudget.convert.files import Job
         from pytest_tinybudget.convert.worker import keras_source
+        from pytest_tinybudget.convert.worker.lstm_scales import with_lstm_scales
         from pytest_tinybudget.convert.worker.problem import InputSpec
         from pytest_tinybudget.convert.worker.tensorflow_backend import TensorFlowModel
 
@@ -599,7 +600,7 @@ class Converter:
             [self.random.normal(size=each.shape).astype("float32") for each in inputs]
             for _ in range(3)
         ]
-        return traced.convert(samples, job)
+        return with_lstm_scales(traced.convert(samples, job), traced.schema)
 
     def config(self, model: Any) -> Any:
         """What ``config.json`` of a saved model holds."""

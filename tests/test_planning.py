@@ -23,7 +23,9 @@ from pytest_tinybudget.planning import Network
 from pytest_tinybudget.planning import NotPlannedError
 from pytest_tinybudget.planning import planned_model
 from pytest_tinybudget.planning.file import tables_of
+from pytest_tinybudget.planning.keras_config import _in_order_of_calls
 from pytest_tinybudget.planning.keras_config import read_keras
+from pytest_tinybudget.planning.nodes import Scopes
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.shrinking.strip import strip
 from pytest_tinybudget.workspace import Workspace
@@ -222,11 +224,13 @@ def test_a_row_that_scales_an_image_is_not_reshaped() -> None:
         Layer("multiply", inputs=("maps", "scale")), shape=(4, 4, 2),
     )  # fmt: skip
     assert [name for name, _ in found] == ["CONV_2D", "MEAN", "FULLY_CONNECTED", "LOGISTIC", "MUL"]
-    with pytest.raises(NotPlannedError, match="a reshaped row that is added to an image"):
-        plan(
-            Layer("conv2d", 8, kernel=1, name="maps"), Layer("global_average_pool2d"),
-            Layer("reshape", shape=(1, 1, 8), name="row"), Layer("add", inputs=("maps", "row")),
-        )  # fmt: skip
+    found = flow(
+        Layer("conv2d", 8, kernel=1, name="maps"), Layer("global_average_pool2d"),
+        Layer("reshape", shape=(1, 1, 8), name="row"), Layer("add", inputs=("maps", "row")),
+        shape=(4, 4, 2),
+    )  # fmt: skip
+    # Keras adds it as a bias: a vector.
+    assert found[1:] == [("MEAN", (8,)), ("RESHAPE", ()), ("ADD", (4, 4, 8))]
 
 
 def test_a_mean_that_is_an_image_again_keeps_its_dimensions() -> None:
@@ -237,11 +241,84 @@ def test_a_mean_that_is_an_image_again_keeps_its_dimensions() -> None:
     assert found == [("REDUCE_MAX", (1, 1, 2)), ("CONV_2D", (1, 1, 4))]
 
 
-def test_a_row_of_a_dense_layer_that_is_added_is_not_planned() -> None:
+def test_a_row_that_is_added_to_another_is_a_vector() -> None:
     layers = [Layer("dense", 4, activation="relu", name="a"), Layer("dense", 4, name="b")]
-    with pytest.raises(NotPlannedError, match="a dense layer's row that is added"):
-        plan(*layers, Layer("add", inputs=("a", "b")), shape=(8,))
+    summed = plan(*layers, Layer("add", inputs=("a", "b")), shape=(8,))
+    assert names(summed) == ["FULLY_CONNECTED", "FULLY_CONNECTED", "RESHAPE", "ADD"]
+    assert [summed.main.tensors[each.outputs[0]].shape for each in summed.main.operators][2] == (4,)
     assert names(plan(*layers, Layer("multiply", inputs=("a", "b")), shape=(8,)))[-1] == "MUL"
+    # One number is none.
+    single = [Layer("dense", 1, activation="relu", name="a"), Layer("dense", 1, name="b")]
+    assert "RESHAPE" not in names(plan(*single, Layer("add", inputs=("a", "b")), shape=(8,)))
+    column = [Layer("conv2d", 1, kernel=(1, 8), name="a"), Layer("add", inputs=("x", "a"))]
+    with pytest.raises(NotPlannedError, match="takes for a bias of rows"):
+        plan(*column, shape=(8, 8, 4))
+
+
+def test_a_bias_of_one_number_over_steps_is_added_behind_the_convolution() -> None:
+    for kind in ("conv1d", "conv1d_transpose", "separable_conv1d"):
+        (last,) = plan(Layer(kind, 1), shape=(12, 4)).main.operators[-1:]  # type: ignore[arg-type]
+        assert last.name == "ADD"
+    assert names(plan(Layer("conv1d", 1, padding="same"), shape=(1, 4)))[-1] == "RESHAPE"
+
+
+def test_what_changes_each_number_goes_before_a_reshape_and_a_transposition() -> None:
+    relu = Layer("activation", activation="relu")
+    conv = Layer("conv2d", 4, kernel=1)
+    found = plan(conv, Layer("permute", shape=(2, 1, 3)), relu, shape=(4, 6, 3))
+    assert names(found) == ["CONV_2D", "TRANSPOSE"]
+    assert found.main.operators[0].options["fused_activation_function"] == "RELU"
+    norm = plan(conv, Layer("reshape", shape=(24, 4)), Layer("batch_norm"), shape=(4, 6, 3))
+    assert names(norm) == ["CONV_2D", "RESHAPE"]
+    # What has another number of channels, or more than four dimensions, stays.
+    other = plan(conv, Layer("reshape", shape=(48, 2)), Layer("batch_norm"), shape=(4, 6, 3))
+    assert names(other) == ["CONV_2D", "RESHAPE", "MUL", "ADD"]
+    deep = (Layer("reshape", shape=(2, 2, 6, 4)), Layer("batch_norm"))
+    assert names(plan(conv, *deep, shape=(4, 6, 3))) == ["CONV_2D", "RESHAPE", "MUL", "ADD"]
+
+
+def test_two_transpositions_are_one_or_nothing() -> None:
+    conv, turned = Layer("conv2d", 4, kernel=1), Layer("permute", shape=(2, 1, 3))
+    assert names(plan(conv, turned, turned, conv, shape=(4, 6, 3))) == ["CONV_2D", "CONV_2D"]
+    again = plan(conv, turned, Layer("permute", shape=(3, 2, 1)), shape=(4, 6, 3))
+    assert names(again) == ["CONV_2D", "TRANSPOSE"]
+
+
+def test_dense_layers_without_bias_in_a_row_keep_their_rows() -> None:
+    bare = [Layer("dense", units, bias=False) for units in (6, 5)]
+    assert flow(*bare, shape=(8, 4)) == [
+        ("FULLY_CONNECTED", (6,)), ("FULLY_CONNECTED", (5,)), ("RESHAPE", (8, 5))
+    ]  # fmt: skip
+    biased = flow(bare[0], Layer("dense", 5, activation="relu"), shape=(8, 4))
+    assert [name for name, _ in biased] == ["FULLY_CONNECTED", "FULLY_CONNECTED", "RESHAPE"]
+    relu = flow(Layer("dense", 6, bias=False, activation="relu"), bare[1], shape=(8, 4))
+    assert relu == [("FULLY_CONNECTED", (8, 6)), ("FULLY_CONNECTED", (8, 5))]
+
+
+def test_a_value_that_is_joined_twice_is_not_planned() -> None:
+    layers = [Layer("conv2d", 3, kernel=1, name="a"), Layer("conv2d", 3, kernel=1, name="b")]
+    layers += [Layer("concatenate", inputs=("a", "b")), Layer("conv2d", 3, kernel=1, name="c")]
+    with pytest.raises(NotPlannedError, match="a value that is joined twice"):
+        plan(*layers, Layer("concatenate", inputs=("a", "c")))
+
+
+def test_branches_come_in_the_order_of_their_scopes_as_keras_opens_them() -> None:
+    scopes = Scopes("functional")
+    assert [scopes.of(each) for each in ("conv_1", "conv", "block/conv", "block/conv_1")] == [
+        "functional_1/conv_1_1", "functional_1/conv_2", "functional_1/block_1/conv_1",
+        "functional_1/block_1/conv_1_2",
+    ]  # fmt: skip
+    kernels = ((3, "conv1d"), (5, "conv1d_1"), (7, "conv1d_2"))
+    calls = _in_order_of_calls(
+        {
+            **{name: [("in", 0)] for _, name in kernels},
+            **{f"max_{name}": [(name, 0)] for _, name in kernels},
+            "joined": [(f"max_{name}", 0) for _, name in kernels],
+        },
+        ["joined"],
+    )
+    assert calls[:3] == ["conv1d_2", "conv1d_1", "conv1d"]
+    assert calls[3:] == ["max_conv1d", "max_conv1d_1", "max_conv1d_2", "joined"]
 
 
 def test_a_norm_becomes_a_part_of_all_dense_layers_that_take_it() -> None:
@@ -404,8 +481,8 @@ def test_a_declared_plan_has_branches_inputs_and_outputs(tmp_path: Path) -> None
     assert shapes == [(1, 16, 16, 3), (1, 4)]
     assert [model.main.tensors[each].shape for each in model.main.outputs] == [(1, 3), (1, 2)]
     assert sorted(names(model)) == sorted(
-        ["CONV_2D", "MEAN", "CONV_2D", "LOGISTIC", "MUL", "MEAN", "FULLY_CONNECTED", "ADD",
-         "FULLY_CONNECTED", "SOFTMAX", "FULLY_CONNECTED"]
+        ["CONV_2D", "MEAN", "CONV_2D", "LOGISTIC", "MUL", "MEAN", "FULLY_CONNECTED", "RESHAPE",
+         "ADD", "FULLY_CONNECTED", "SOFTMAX", "FULLY_CONNECTED"]
     )  # fmt: skip
 
 

@@ -61,6 +61,8 @@ _FLOAT_VERSIONS = {"TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3, "TILE": 1}
 _KEEPS_DIMENSIONS = 5
 #: Their options tell the type of their bias.
 _TYPED_BIAS = frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
+#: More of them make another version of TRANSPOSE.
+_FEW_DIMENSIONS = 4
 #: Operands of a transposed convolution without a bias.
 _UNBIASED = 3
 _UNBIASED_VERSIONS: dict[Numbers, int] = {"int8": 2, "int16": 3, "float": 1}
@@ -117,10 +119,11 @@ def quantized(
     makers: dict[int, Node] = {}
     found: list[Node] = []
     states = _states(nodes)
+    _refuse_two_scales(nodes, model)
     for node in nodes:
         if numbers == "int16" and (node.over_last or node.options.get("keep_num_dims")):
             raise _undecided(node, model, "the scale of its bias, by which TFLM may refuse it")
-        if node.op in ("CONCATENATION", "MAXIMUM", "MINIMUM"):
+        if node.op in _JOINS:
             if numbers == "int16":
                 raise _undecided(node, model, "which of its inputs is requantized")
             _requantize(node, ranges, makers, found, model)
@@ -139,6 +142,27 @@ def quantized(
         else:
             found.append(node)
     return found
+
+
+#: They want all their operands at one scale.
+_JOINS = ("CONCATENATION", "MAXIMUM", "MINIMUM")
+
+
+def _refuse_two_scales(nodes: Sequence[Node], model: str) -> None:
+    """Refuse values that go where two different scales are wanted."""
+    origins: dict[int, int] = {}
+    joined: dict[int, Node] = {}
+    for node in nodes:
+        if node.op in _JOINS:
+            for each in node.values():
+                origin = origins.get(id(each), id(each))
+                if joined.setdefault(origin, node) is not node:
+                    raise _undecided(
+                        node, model, "where a value that is joined twice is requantized"
+                    )
+        elif node.op in _SAME_SCALE:
+            source = id(node.inputs[0])
+            origins[id(node.output)] = origins.get(source, source)
 
 
 def _requantize(
@@ -448,6 +472,8 @@ class Emitter:
             return 4
         if node.op == "TRANSPOSE_CONV" and len(node.inputs) == _UNBIASED:
             return _UNBIASED_VERSIONS[self.numbers]
+        if node.op == "TRANSPOSE" and len(node.output.shape) > _FEW_DIMENSIONS:
+            return 4
         if self.numbers == "float" or self.traced:
             dilated = max(node.options.get(key, 1) for key in _DILATIONS) > 1
             if node.op == "DEPTHWISE_CONV_2D" and dilated:

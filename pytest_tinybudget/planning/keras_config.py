@@ -35,6 +35,9 @@ _ACTIVATIONS = {
 _ACTIVATION_SLOPE = 0.2
 
 
+#: The modules of what is no layer, but may have the name of one.
+_OPERATIONS = ("keras.src.ops", "keras.ops")
+
 #: Shapes of inputs by name, batch included.
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
@@ -215,6 +218,8 @@ class _Reader:
         read = _LAYERS.get(kind)
         if read is None or layer.get("registered_name") not in (None, kind):
             raise self.fail(f"a {printable(str(kind))}")
+        if str(layer.get("module")).startswith(_OPERATIONS):
+            raise self.fail(f"{printable(str(kind))} of keras.ops")
         if not _is_plain_type(config.get("dtype")):
             raise self.fail("numbers of another type than float32")
         if config.get("data_format") not in (None, "channels_last"):

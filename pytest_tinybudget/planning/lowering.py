@@ -457,9 +457,7 @@ def dense(
     result = low.reshape(result, shape, f"{prefix}Tensordot")
     low.nodes[-1].is_of_dense = True
     if bias:
-        return low.add(
-            "BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], shape
-        )
+        return low.add("BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], shape)
     return result
 
 
@@ -688,11 +686,17 @@ def _permute(low: Lowering, given: Sequence[Value]) -> Value:
     return _transpose(low, value, (0, *order), "transpose")
 
 
+#: So many dimensions have been measured.
+_MOST_TRANSPOSED = 5
+
+
 def _transpose(low: Lowering, value: Value, order: Shape, name: str) -> Value:
     shape = [value.shape[each] for each in order]
     moved = [each for each in order if value.shape[each] > 1]
     if moved == sorted(moved):  # only extents of 1 change their places
         return low.reshape(value, tuple(shape), name)
+    if len(order) > _MOST_TRANSPOSED:
+        raise low.unknown(f"a permutation of {len(order)} dimensions, the batch included")
     return low.add(
         "TRANSPOSE", name, [value, Const("ints", (len(order),), values=tuple(order))], shape
     )
@@ -705,6 +709,8 @@ def _padded(
         extent + before + after for extent, (before, after) in zip(value.shape, pads, strict=True)
     ]
     flat = tuple(each for pair in pads for each in pair)
+    if not any(flat):
+        return value
     return low.add("PAD", name, [value, Const("ints", (len(pads), 2), values=flat)], shape)
 
 
