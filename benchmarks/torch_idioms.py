@@ -405,6 +405,76 @@ IDIOMS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
                                       nn.Conv1d(4, 4, 3, padding=1)), ((1, 4, 20),)),
     "kws_conv": (lambda: S(_conv(1, 8, (20, 8), stride=(1, 2)), nn.MaxPool2d((2, 2)),
                            nn.Flatten(), nn.Linear(8 * 15 * 1, 4)), ((1, 1, 49, 10),)),
+    # What joins, pads and means follow and come before.
+    "cat_sigmoid": (lambda: Apply(
+        lambda net, x: torch.cat([torch.sigmoid(net[0](x)), net[1](x)], 1),
+        nn.Conv2d(3, 4, 3), nn.Conv2d(3, 2, 3)), ((1, 3, 8, 8),)),
+    "cat_pool": (lambda: Apply(
+        lambda net, x: torch.cat([F.max_pool2d(net[0](x), 2), net[1](x)], 1),
+        nn.Conv2d(3, 4, 1), nn.Conv2d(3, 2, 2, stride=2)), ((1, 3, 8, 8),)),
+    "cat_hardswish": (lambda: Apply(
+        lambda net, x: torch.cat([F.hardswish(net[0](x)), net[1](x)], 1),
+        nn.Conv2d(3, 4, 3), nn.Conv2d(3, 2, 3)), ((1, 3, 8, 8),)),
+    "cat_leaky": (lambda: Apply(
+        lambda net, x: torch.cat([F.leaky_relu(net[0](x)), net[1](x)], 1),
+        nn.Conv2d(3, 4, 3), nn.Conv2d(3, 2, 3)), ((1, 3, 8, 8),)),
+    "cat_inputs": (lambda: Apply(
+        lambda net, a, b: net[0](torch.cat([a, b], 1)), nn.Linear(9, 3)), ((1, 5), (1, 4))),
+    "cat_twice": (lambda: Apply(
+        lambda net, x: torch.cat([y := net[0](x), net[1](y), net[2](y)], 1),
+        nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1), nn.Conv2d(4, 2, 1)), ((1, 3, 8, 8),)),
+    "cat_series": (lambda: Apply(
+        lambda net, x: torch.cat([F.relu(net[0](x)), F.relu(net[1](x))], 1),
+        nn.Conv1d(3, 4, 3, padding=1), nn.Conv1d(3, 2, 5, padding=2)), ((1, 3, 18),)),
+    "mean_first": (lambda: Apply(lambda net, x: net[0](x.mean((2, 3))), nn.Linear(3, 2)),
+                   ((1, 3, 6, 5),)),
+    "mean_pooled": (lambda: Apply(
+        lambda net, x: net[1](F.relu(F.avg_pool2d(net[0](x), 2)).mean((2, 3))),
+        nn.Conv2d(3, 4, 3), nn.Linear(4, 2)), ((1, 3, 8, 8),)),
+    "mean_bn": (lambda: Apply(
+        lambda net, x: net[1](net[0](x).mean((2, 3))), _conv(3, 6), nn.Linear(6, 2)),
+        ((1, 3, 8, 8),)),
+    "pad_hardswish": (lambda: S(
+        nn.Conv2d(3, 4, 3), nn.Hardswish(), nn.ZeroPad2d(1), nn.Conv2d(4, 2, 3)),
+        ((1, 3, 8, 8),)),
+    "pad_upsample": (lambda: S(
+        nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.ZeroPad2d(1), nn.Conv2d(4, 2, 3)),
+        ((1, 3, 8, 8),)),
+    "pad_flat": (lambda: S(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ZeroPad2d(1), nn.Flatten(), nn.Linear(256, 2)),
+        ((1, 3, 8, 8),)),
+    "pad_leaky": (lambda: S(
+        nn.Conv2d(3, 4, 3), nn.LeakyReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(4, 2, 1)),
+        ((1, 3, 12, 12),)),
+    "dropout_bn": (lambda: S(
+        nn.Linear(6, 8), nn.Dropout(), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)),
+        ((1, 6),)),
+    "dropout_bn2d": (lambda: S(
+        nn.Conv2d(3, 8, 3), nn.Dropout2d(), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 2, 1)),
+        ((1, 3, 8, 8),)),
+    "late_bn2d": (lambda: S(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.BatchNorm2d(8), nn.Conv2d(8, 2, 1)),
+                  ((1, 3, 8, 8),)),
+    "series_sigmoid": (lambda: S(
+        nn.Conv1d(3, 4, 3), nn.Sigmoid(), nn.Conv1d(4, 4, 3), nn.Tanh(), nn.Conv1d(4, 2, 3)),
+        ((1, 3, 18),)),
+    "series_two": (lambda: Apply(
+        lambda net, x: F.relu(net[0](x) + net[1](x)),
+        nn.Conv1d(3, 4, 3, padding=1), nn.Conv1d(3, 4, 1)), ((1, 3, 18),)),
+    "series_pool_flat": (lambda: S(
+        _conv1(3, 4, 3), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(32, 2)), ((1, 3, 18),)),
+    "series_pool_avg": (lambda: S(
+        nn.Conv1d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 2)),
+        ((1, 3, 18),)),
+    "series_hardswish": (lambda: S(
+        nn.Conv1d(3, 4, 3), nn.Hardswish(), nn.Conv1d(4, 4, 3), nn.SiLU(), nn.Conv1d(4, 2, 1)),
+        ((1, 3, 18),)),
+    "sum_pooled": (lambda: Apply(
+        lambda net, x: F.relu(net[0](x) + F.avg_pool2d(x, 2)), nn.Conv2d(3, 3, 2, stride=2)),
+        ((1, 3, 8, 8),)),
+    "excite_conv": (lambda: Apply(
+        lambda net, x: (y := net[0](x)) * torch.sigmoid(net[2](F.relu(net[1](
+            F.adaptive_avg_pool2d(y, 1))))),
+        _conv(3, 8), nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)), ((1, 3, 9, 9),)),
     # Tokens.
     "tokens": (lambda: S(nn.Linear(8, 12), nn.ReLU(), nn.Linear(12, 8)), ((1, 10, 8),)),
     "tokens_mean": (lambda: Apply(lambda net, x: net[1](F.relu(net[0](x)).mean(1)),
@@ -418,7 +488,7 @@ IDIOMS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
         nn.Linear(10, 16), nn.Linear(16, 10)), ((1, 10, 8),)),
     "multihead": (lambda: Apply(lambda net, x: net[0](x, x, x, need_weights=False)[0],
                                 nn.MultiheadAttention(8, 2, batch_first=True)), ((1, 6, 8),)),
-    "lstm": (lambda: Apply(lambda net, x: net[1](net[0](x)[1][0][-1]),
+    "lstm_last": (lambda: Apply(lambda net, x: net[1](net[0](x)[1][0][-1]),
                            nn.LSTM(4, 6, batch_first=True), nn.Linear(6, 2)), ((1, 5, 4),)),
     "rnn": (lambda: Apply(lambda net, x: net[1](net[0](x)[1][-1]),
                           nn.RNN(4, 6, batch_first=True), nn.Linear(6, 2)), ((1, 5, 4),)),

@@ -10,8 +10,8 @@ from typing import Any
 
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.planning.plan import planned_model
-from pytest_tinybudget.planning.torch_graph import GETITEM
 from pytest_tinybudget.planning.torch_graph import exported_network
+from pytest_tinybudget.planning.torch_reader import GETITEM
 
 
 class Program:

@@ -41,10 +41,20 @@ _SAME_SCALE = frozenset(
     {
         "RESHAPE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "TRANSPOSE", "STRIDED_SLICE", "TILE",
         "CONCATENATION", "MAXIMUM", "MINIMUM", "REDUCE_MAX", "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR", "PADV2", "SLICE",
     }
 )  # fmt: skip
 #: What the converter leaves in float between DEQUANTIZE and QUANTIZE.
 _FLOAT_ONLY = frozenset({"ELU", "NEG"})
+#: Their results are tensors that litert-quantizer added.
+_REQUANTIZED = frozenset({"DEQUANTIZE", "QUANTIZE", "LEAKY_RELU"})
+#: Results with whatever scale is asked of them.
+_ANY_SCALE = frozenset(
+    {
+        "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "ADD", "SUB", "MUL",
+        "MEAN", "HARD_SWISH", "LEAKY_RELU", "CONCATENATION",
+    }
+)  # fmt: skip
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
 
 #: The version of an operator in a quantized file, where it is not 1.
@@ -57,7 +67,9 @@ _VERSIONS = {
     "BATCH_MATMUL": 2, "MAXIMUM": 2, "MINIMUM": 2, "RELU": 2, "RELU6": 2, "EXP": 2, "GELU": 2,
 }  # fmt: skip
 _DILATIONS = ("dilation_h_factor", "dilation_w_factor")
-_FLOAT_VERSIONS = {"TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3, "TILE": 1}
+_FLOAT_VERSIONS = {
+    "TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3, "RESIZE_NEAREST_NEIGHBOR": 3, "TILE": 1,
+}  # fmt: skip
 _KEEPS_DIMENSIONS = 5
 #: Their options tell the type of their bias.
 _TYPED_BIAS = frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
@@ -163,6 +175,48 @@ def _refuse_two_scales(nodes: Sequence[Node], model: str) -> None:
         elif node.op in _SAME_SCALE:
             source = id(node.inputs[0])
             origins[id(node.output)] = origins.get(source, source)
+
+
+def traced_quantized(nodes: Sequence[Node], outputs: Sequence[Value], model: str) -> list[Node]:
+    """``nodes`` with what litert-quantizer adds between numbers of different scales.
+
+    What a concatenation reads has its scale. Its makers give it that, if they may give any and
+    nothing else that reads it takes over its scale.
+
+    Raises:
+        NotPlannedError: it is not known whether it adds something.
+    """
+    makers = {id(node.output): node for node in nodes}
+    given = {id(each) for each in outputs}
+    readers: dict[int, list[Node]] = {}
+    for node in nodes:
+        for value in node.values():
+            readers.setdefault(id(value), []).append(node)
+    found: list[Node] = []
+    for node in nodes:
+        if node.op == "CONCATENATION":
+            for position, operand in enumerate(list(node.inputs)):
+                assert isinstance(operand, Value)
+                others = [each for each in readers[id(operand)] if each is not node]
+                is_joined = any(each.op in ("CONCATENATION", "PADV2") for each in others)
+                if is_joined or id(operand) in given or id(operand) not in makers:
+                    raise _undecided(node, model, "which of its inputs is requantized")
+                if _is_requantized(node, makers[id(operand)], others, model):
+                    changed = Value(operand.shape)
+                    step = Node("QUANTIZE", node.name, [operand], changed, label=node.label)
+                    found.append(step)
+                    node.inputs[position] = changed
+        found += _in_float(node) if node.op == "LOG_SOFTMAX" else [node]
+    return found
+
+
+def _is_requantized(node: Node, maker: Node, others: Sequence[Node], model: str) -> bool:
+    """Whether a concatenation, ``node``, reads what ``maker`` gives at another scale."""
+    if maker.op in _ANY_SCALE:
+        return any(each.op in _SAME_SCALE for each in others)
+    if maker.op in _RANGES or maker.op in _SAME_SCALE:
+        return True
+    raise _undecided(node, model, "which of its inputs is requantized")
 
 
 def _requantize(
@@ -327,6 +381,7 @@ class Emitter:
         data: memoryview = NO_BYTES,
         variable: bool = False,
         buffer: int | None = None,
+        is_copy: bool = False,
     ) -> int:
         self.buffers += buffer != 0 or variable or not self.traced
         tensor = Tensor(
@@ -334,7 +389,7 @@ class Emitter:
             name=name,
             type=kind,
             shape=tuple(shape),
-            shape_signature=None,
+            shape_signature=() if is_copy else None,
             buffer=self.buffers if buffer is None else buffer,
             data=data,
             is_variable=variable,
@@ -348,7 +403,15 @@ class Emitter:
             return Quantization()
         return Quantization(scales, (zero_point,) * len(scales), axis)
 
-    def _value(self, value: Value, scale: tuple[float, int], name: str, kind: str = "") -> int:
+    def _value(
+        self,
+        value: Value,
+        scale: tuple[float, int],
+        name: str,
+        kind: str = "",
+        *,
+        is_copy: bool = False,
+    ) -> int:
         quantization = self._scaled(scale[0], zero_point=scale[1])
         if kind:
             quantization = Quantization()
@@ -358,6 +421,7 @@ class Emitter:
             value.shape,
             quantization,
             buffer=0 if self.traced else None,
+            is_copy=is_copy,
         )
         self.indices[id(value)] = index
         return index
@@ -400,7 +464,9 @@ class Emitter:
         size = prod(constant.shape) * TYPE_BITS[kind] // 8
         # Constants with the same bytes share a buffer: biases of zeros, and single numbers above 0.
         # Floats of one sign are not the same number.
-        known = constant.values and not (self.numbers == "float" and constant.kind == "values")
+        # litert-quantizer makes each bias a constant of its own.
+        known = constant.values and not (self.traced and constant.kind == "bias")
+        known = known and not (self.numbers == "float" and constant.kind == "values")
         key = (constant.values, size) if known else None
         buffer = self.contents.get(key) if key else None
         index = self.indices[id(constant)] = self._add(
@@ -410,6 +476,7 @@ class Emitter:
             self._scaled(*scales, axis=axis),
             data=zeros(size),
             buffer=buffer,
+            is_copy=constant.is_copy,
         )
         if key and buffer is None:
             self.contents[key] = self.tensors[index].buffer
@@ -429,7 +496,13 @@ class Emitter:
         if states is not None:
             inputs, intermediates = self._lstm(node, inputs, states)
         kind = "FLOAT32" if in_float else ""
-        output = self._value(node.output, self.scales[id(node.output)], node.label, kind)
+        output = self._value(
+            node.output,
+            self.scales[id(node.output)],
+            node.label,
+            kind,
+            is_copy=self.traced and node.op in _REQUANTIZED,
+        )
         return Operator(
             index=number,
             name=node.op,
@@ -484,10 +557,11 @@ class Emitter:
         return _VERSIONS.get(node.op, 1)
 
 
-def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8") -> None:
+def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8", *, traced: bool = False) -> None:
     """Give convolutions without a bias one of zeros, as the converter does, but transposed ones.
 
-    In a 16-bit or float file those of the same length are one.
+    In a 16-bit or float file those of the same length are one. So they are before litert-quantizer
+    copies them, since each has its own scales.
     """
     shared: list[Const] = []
     for node in nodes:
@@ -497,12 +571,14 @@ def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8") -> None:
             del node.inputs[-1]
         else:
             made = Const("bias", (node.output.shape[-1],), values=(0,))
-            if numbers != "int8":
+            if numbers != "int8" or traced:
                 known = [each for each in shared if each.shape == made.shape]
-                if known:
-                    made = known[0]
-                else:
+                if not known:
                     shared.append(made)
+                elif traced:
+                    made.is_copy = True
+                else:
+                    made = known[0]
             node.inputs[-1] = made
 
 

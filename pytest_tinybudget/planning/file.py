@@ -22,9 +22,11 @@ from pytest_tinybudget.graph.tables import Vector
 _WITHOUT_OPTIONS = frozenset(
     {
         "RESHAPE", "TRANSPOSE", "TILE", "DEQUANTIZE", "QUANTIZE", "HARD_SWISH",
-        "SQUARED_DIFFERENCE", "RSQRT", "MAXIMUM", "MINIMUM",
+        "SQUARED_DIFFERENCE", "RSQRT", "MAXIMUM", "MINIMUM", "SLICE",
     }
 )  # fmt: skip
+#: litert-quantizer writes their code in the newer field alone.
+_ADDED = frozenset({"DEQUANTIZE", "QUANTIZE"})
 _WIDE = 16
 #: In a 16-bit file these types have ranges, but for results of operators that have scales of their
 #: own (``emit.py``).
@@ -41,7 +43,9 @@ def tables_of(graph: Subgraph, *, named: bool = False) -> Table:
     buffers = _buffers(graph)
     values: dict[str, Any] = {
         "version": 3,
-        "operator_codes": Vector([code_table(name, versions[name]) for name in codes]),
+        "operator_codes": Vector(
+            [code_table(name, versions[name], traced=is_traced(graph)) for name in codes]
+        ),
         "subgraphs": Vector([_graph(graph, codes, named=named)]),
         "buffers": Vector(buffers),
     }
@@ -71,13 +75,19 @@ def _buffers(graph: Subgraph) -> list[Table]:
     return buffers
 
 
-def code_table(name: str, version: int) -> Table:
-    """The table of an operator's name and version."""
+def is_traced(graph: Subgraph) -> bool:
+    """Whether litert-quantizer writes the file: what flows between the operators has no buffer."""
+    return graph.tensors[graph.outputs[0]].buffer == 0
+
+
+def code_table(name: str, version: int, *, traced: bool = False) -> Table:
+    """The table of an operator's name and version; ``traced``: as litert-quantizer writes it."""
     code = load_schema().operators.index(name)
+    is_added = traced and name in _ADDED
     return _table(
         "OperatorCode",
         {
-            "deprecated_builtin_code": (min(code, 127), 0),
+            "deprecated_builtin_code": (0 if is_added else min(code, 127), 0),
             "version": (version, 1),
             "builtin_code": (code, 0),
         },
@@ -131,7 +141,8 @@ def tensor_table(tensor: Tensor, *, named: bool, wide: bool) -> Table:
         values["type"] = number
     if tensor.buffer:
         values["buffer"] = tensor.buffer
-    if tensor.quantization.scales or tensor.shape != (0,):
+    is_copy = tensor.shape_signature is not None  # litert-quantizer has added it
+    if tensor.quantization.scales or not (is_copy or tensor.shape == (0,)):
         values["quantization"] = _quantization(tensor.quantization)
         if wide and tensor.type in _RANGED and _DECIDED.isdisjoint(tensor.quantization.scales):
             for key in ("min", "max"):
@@ -140,7 +151,8 @@ def tensor_table(tensor: Tensor, *, named: bool, wide: bool) -> Table:
                 )
     if tensor.is_variable:
         values["is_variable"] = True
-    values["has_rank"] = True
+    if not is_copy:
+        values["has_rank"] = True
     if named:
         text = tensor.name.encode()
         values["name"] = Leaf(len(text), text, is_text=True)

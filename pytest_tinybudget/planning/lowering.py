@@ -386,10 +386,12 @@ def _pool1d(op: str) -> Callable[[Lowering, Sequence[Value]], Value]:
 def _global_pool(op: str, rank: int) -> Callable[[Lowering, Sequence[Value]], Value]:
     def build(low: Lowering, given: Sequence[Value]) -> Value:
         value = low.image(given) if rank == 4 else low.steps(given)
-        axes = low.layer.shape or tuple(range(1, rank - 1))
-        ones = (1,) * len(axes) if low.layer.keep_dims else ()
-        shape = (1, *ones, value.shape[-1])
-        axis = Const("ints", (2,) if rank == 4 else (), values=axes)
+        named = low.layer.shape
+        axes = named or tuple(range(1, rank - 1))
+        keeps = low.layer.keep_dims
+        extents = (1 if each in axes else extent for each, extent in enumerate(value.shape))
+        shape = [extent for each, extent in enumerate(extents) if keeps or each not in axes]
+        axis = Const("ints", (len(axes),) if rank == 4 or named else (), values=axes)
         name = "Mean" if op == "MEAN" else "Max"
         return low.add(op, name, [value, axis], shape, keep_dims=low.layer.keep_dims)
 
@@ -405,15 +407,38 @@ _FUSED_ACTIVATIONS = ("relu", "relu6", "relu_n1_to_1")
 
 def _dense(low: Lowering, given: Sequence[Value]) -> Value:
     value, layer = low.one(given), low.layer
+    if low.network.traced:
+        return _traced_dense(low, value)
     if len(value.shape) > 3 and low.network.flattens:
         value = low.reshape(value, (1, prod(value.shape)), "flatten/Reshape")
     return dense(low, value, layer.size, bias=layer.bias)
 
 
+<<<<<<< HEAD
 def dense(
     low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = "", einsum: bool = False
 ) -> Value:
     """A dense layer over the last dimension; as ``einsum`` it reshapes nothing."""
+=======
+def _traced_dense(low: Lowering, value: Value) -> Value:
+    """A dense layer of litert-torch, which goes over rows: what has more dimensions is reshaped."""
+    shape, units, bias = value.shape, low.layer.size, low.layer.bias
+    if shape[-1] == 1 and not bias:
+        return low.add("MUL", "MatMul", [value, Const("values", (units,))], (*shape[:-1], units))
+    rows = prod(shape[:-1])
+    if len(shape) > 2:
+        value = low.reshape(value, (rows, shape[-1]), "view")
+    weights = Const("weights", (units, shape[-1]))
+    result = low.add("FULLY_CONNECTED", "MatMul", [value, weights, None], (rows, units))
+    low.nodes[-1].over_last = len(shape) > 2
+    if bias:
+        result = low.biased(result)
+    return low.reshape(result, (*shape[:-1], units), "view_1") if len(shape) > 2 else result
+
+
+def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = "") -> Value:
+    """A dense layer over the last dimension."""
+>>>>>>> 7648ae1c (Plans of PyTorch programs: series, sequences, padded pools and what litert-torch leaves between layouts)
     weights = Const("weights", (units, value.shape[-1]))
     if len(value.shape) == 2:
         result = low.add("FULLY_CONNECTED", f"{prefix}MatMul", [value, weights, None], (1, units))
@@ -502,9 +527,13 @@ def _scaled(low: Lowering, value: Value, shape: Shape, *, bias: bool, prefix: st
 
 def _batch_norm(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
-    channels = Const("values", (value.shape[-1],))
+    shape: Shape = (value.shape[-1],)
+    if low.layer.axis > 0:  # a form that no layer takes into its weights
+        axes = enumerate(value.shape)
+        shape = tuple(extent if axis == low.layer.axis else 1 for axis, extent in axes)
+    channels = Const("values", shape)
     result = low.add("MUL", "batchnorm/mul_1", [value, channels], value.shape)
-    offset = Const("values", (value.shape[-1],))
+    offset = Const("values", shape)
     return low.add("ADD", "batchnorm/add_1", [result, offset], value.shape)
 
 
@@ -573,6 +602,8 @@ def activated(low: Lowering, value: Value, activation: str) -> Value:
     shape = value.shape
     if activation in _PLAIN:
         return low.add(*_PLAIN[activation], [value], shape)
+    if activation == "relu_n1_to_1" and low.network.traced:
+        return low.add("RELU_N1_TO_1", "Relu1", [value], shape)
     if activation == "softmax":
         return low.add("SOFTMAX", "Softmax", [value], shape, beta=1.0)
     if activation == "leaky_relu":
@@ -714,6 +745,26 @@ def _padded(
     return low.add("PAD", name, [value, Const("ints", (len(pads), 2), values=flat)], shape)
 
 
+def _lowest_padding2d(low: Lowering, given: Sequence[Value]) -> Value:
+    """Padding with the least number there is."""
+    result = _padded(low, low.image(given), ((0, 0), *_amounts(low, 2), (0, 0)), "PadV2")
+    node = low.nodes[-1]
+    node.op = "PADV2"
+    node.inputs.append(Const("values", ()))
+    return result
+
+
+def _slice(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.one(given)
+    ((first, count),) = low.layer.amount
+    begin = tuple(first if axis == low.layer.axis else 0 for axis in range(len(value.shape)))
+    shape = tuple(
+        count if axis == low.layer.axis else extent for axis, extent in enumerate(value.shape)
+    )
+    constants = [Const("ints", (len(shape),), values=each) for each in (begin, shape)]
+    return low.add("SLICE", "slice", [value, *constants], shape)
+
+
 def _zero_padding2d(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.image(given)
     return _padded(low, value, ((0, 0), *_amounts(low, 2), (0, 0)))
@@ -721,6 +772,8 @@ def _zero_padding2d(low: Lowering, given: Sequence[Value]) -> Value:
 
 def _zero_padding1d(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.steps(given)
+    if low.layer.axis == 2:  # channels first
+        return _padded(low, value, ((0, 0), (0, 0), *_amounts(low, 1)))
     return _padded(low, value, ((0, 0), *_amounts(low, 1), (0, 0)))
 
 
@@ -789,10 +842,11 @@ def _upsampling2d(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.image(given)
     amount = low.layer.amount or ((2, 2),)
     rows, columns = amount[0]
-    if low.layer.interpolation == "bilinear":
+    is_bilinear = low.layer.interpolation == "bilinear"
+    if is_bilinear or low.network.traced:
         size = (value.shape[1] * rows, value.shape[2] * columns)
         return low.add(
-            "RESIZE_BILINEAR",
+            "RESIZE_BILINEAR" if is_bilinear else "RESIZE_NEAREST_NEIGHBOR",
             "resize",
             [value, Const("ints", (2,), values=size)],
             (1, *size, value.shape[3]),
@@ -942,6 +996,8 @@ LOWERINGS: dict[str, Callable[[Lowering, Sequence[Value]], Value]] = {
     "permute": _permute,
     "zero_padding2d": _zero_padding2d,
     "zero_padding1d": _zero_padding1d,
+    "lowest_padding2d": _lowest_padding2d,
+    "slice": _slice,
     "cropping2d": _cropping2d,
     "cropping1d": _cropping1d,
     "upsampling2d": _upsampling2d,

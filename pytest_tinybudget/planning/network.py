@@ -56,6 +56,8 @@ LayerType = Literal[
     "multi_head_attention",
 ]
 LAYER_TYPES: tuple[str, ...] = get_args(LayerType)
+#: Those of programs besides, which nobody declares.
+AnyLayerType = Literal[LayerType, "slice", "lowest_padding2d"]
 
 Padding = Literal["valid", "same", "causal"]
 Activation = Literal[
@@ -105,11 +107,12 @@ class Layer(Struct, frozen=True):
         dilation: Steps between the window's elements.
         bias: Whether it has a bias.
         multiplier: Outputs a channel of a separable convolution's first part.
-        axis: The axis of ``concatenate``, batch included.
+        axis: The axis of ``concatenate`` and ``slice``, batch included; that of the channels of
+            ``batch_norm``, or of the steps of ``zero_padding1d``, where it is not the usual one.
         shape: The target of ``reshape``, without batch, the order of ``permute``, from 1, or that
             in which a global pool names its dimensions.
-        amount: Bytes before and after each direction of paddings and croppings, or how many times
-            ``upsampling`` repeats, a number a direction.
+        amount: Numbers before and after each direction of paddings and croppings, or how many times
+            ``upsampling`` repeats, a number a direction; first and count of a ``slice``.
         alpha: The slope of ``leaky_relu``.
         interpolation: How ``upsampling2d`` fills in: ``"nearest"`` or ``"bilinear"``.
         keep_dims: Whether a global pool keeps the dimensions that it goes over.
@@ -121,7 +124,7 @@ class Layer(Struct, frozen=True):
         offset: The same for its offset.
     """
 
-    type: LayerType
+    type: AnyLayerType
     size: int = 1
     kernel: Extents = 3
     stride: Extents = 1

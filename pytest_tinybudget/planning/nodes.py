@@ -26,13 +26,15 @@ class Const:
     """A constant operand.
 
     ``kind`` is ``weights`` (a scale for each entry of ``axis``), ``bias``, ``ints`` (not
-    quantized; ``values`` are what it holds) or ``values`` (one scale).
+    quantized; ``values`` are what it holds) or ``values`` (one scale). ``is_copy``:
+    litert-quantizer made it of one that several operators had.
     """
 
     kind: Literal["weights", "bias", "ints", "values"]
     shape: Shape
     axis: int = 0
     values: tuple[int, ...] = ()
+    is_copy: bool = False
 
 
 Operand = Value | Const | None

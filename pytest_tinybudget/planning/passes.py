@@ -47,8 +47,9 @@ _Rule = Callable[["_Graph", Node], bool]
 class _Graph:
     """Nodes in order with who uses what."""
 
-    def __init__(self, nodes: list[Node], outputs: list[Value]) -> None:
+    def __init__(self, nodes: list[Node], outputs: list[Value], *, traced: bool) -> None:
         self.nodes = nodes
+        self.traced = traced
         self.outputs = {id(each) for each in outputs}
         self.makers = {id(node.output): node for node in nodes}
         self.users: dict[int, list[Node]] = {}
@@ -97,19 +98,26 @@ class _Graph:
         self.nodes.remove(node)
 
 
-def simplified(nodes: list[Node], outputs: list[Value]) -> list[Node]:
-    """``nodes``, ordered, as the converter leaves them."""
-    graph = _Graph(list(nodes), outputs)
+def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False) -> list[Node]:
+    """``nodes``, ordered, as the converter leaves them; ``traced``: those of litert-torch."""
+    graph = _Graph(list(nodes), outputs, traced=traced)
+    rules = _TRACED_RULES if traced else _RULES
     for node in nodes:
         node.bias_is_last = _is_before_dense(graph, node)
+<<<<<<< HEAD
     _keep_rows(graph)
     while _round(graph, _RULES):
+=======
+    while _round(graph, rules):
+>>>>>>> 7648ae1c (Plans of PyTorch programs: series, sequences, padded pools and what litert-torch leaves between layouts)
         pass
     moved = [rule(graph, each) for each in list(graph.nodes) for rule in (_reshaped_behind, _keeps)]
-    while any(moved) and _round(graph, _RULES):
+    while any(moved) and _round(graph, rules):
         pass
     for node in list(graph.nodes):
         _mean_kept(graph, node)
+        if traced:
+            _mean_left_out(graph, node)
     if any(node.op == "FULLY_CONNECTED" and _is_reshaped(graph, node) for node in graph.nodes):
         while _round(graph, _LAST_RULES):
             pass
@@ -264,6 +272,35 @@ def _is_over_tail(reshape: Node, node: Node) -> bool:
     )
 
 
+def _untransposed(graph: _Graph, node: Node) -> bool:
+    """A transpose of a transpose is one of what came first, or nothing."""
+    before = graph.maker(node)
+    if before is None or before.op != "TRANSPOSE":
+        return False
+    first, orders = before.inputs[0], (before.inputs[1], node.inputs[1])
+    assert isinstance(first, Value)
+    one, other = (each.values for each in orders if isinstance(each, Const))
+    order = tuple(one[each] for each in other)
+    if order == tuple(range(len(order))):
+        if id(node.output) in graph.outputs:
+            return False
+        graph.drop(node, first)
+    else:
+        node.inputs[1] = Const("ints", (len(order),), values=order)
+        graph.feed(node, 0, first)
+    if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
+        graph.remove(before)
+    return True
+
+
+def _hoisted_over_transpose(graph: _Graph, node: Node) -> bool:
+    """What changes each number by itself goes before a transpose."""
+    transpose = graph.maker(node) if isinstance(node.inputs[0], Value) else None
+    if transpose is None or transpose.op != "TRANSPOSE" or graph.only(transpose) is not node:
+        return False
+    return _swap(graph, transpose, node)
+
+
 def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
     """The reshape comes behind the node that took its result."""
     wide = reshape.inputs[0]
@@ -290,6 +327,22 @@ def _mean_kept(graph: _Graph, node: Node) -> None:
         return
     if shape == (*(1,) * (len(shape) - 1), source.shape[-1]):
         mean.options["keep_dims"] = True
+        graph.absorb(mean, node)
+
+
+def _mean_left_out(graph: _Graph, node: Node) -> None:
+    """A mean whose result is reshaped to be without the dimensions that it went over does that.
+
+    The converter tells them by the extents that are not 1.
+    """
+    mean = graph.maker(node) if node.op == "RESHAPE" else None
+    if mean is None or mean.op != "MEAN" or graph.only(mean) is not node:
+        return
+    axes = mean.inputs[1]
+    assert isinstance(axes, Const)
+    left = [each for axis, each in enumerate(mean.output.shape) if axis not in axes.values]
+    if mean.options.get("keep_dims") and tuple(left) == node.output.shape and prod(left) > 1:
+        mean.options["keep_dims"] = False
         graph.absorb(mean, node)
 
 
@@ -379,6 +432,8 @@ def _flat(graph: _Graph, node: Node) -> bool:
         return False
     wide = reshape.inputs[0]
     assert isinstance(wide, Value)
+    if prod(wide.shape) == 1 and len(wide.shape) > _ROW_RANK:
+        return False
     if len(reshape.output.shape) != 2 or wide.shape[-1] != reshape.output.shape[-1]:
         return False
     graph.feed(node, 0, wide)
@@ -494,7 +549,7 @@ def _wide(graph: _Graph, node: Node) -> bool:
 
 def _folded(graph: _Graph, node: Node) -> bool:
     """Arithmetic with a constant goes into the weights behind it."""
-    before = graph.maker(node) if node.op in _FOLDS else None
+    before = graph.maker(node) if node.op in _FOLDS and not graph.traced else None
     if before is None or before.activation != "NONE":
         return False
     constant = _constant(before) if before.op in ("ADD", "SUB", "MUL") else None
@@ -629,4 +684,10 @@ def _by_operator(*rules: tuple[_Rule, frozenset[str]]) -> dict[str, tuple[_Rule,
 
 
 _RULES = _by_operator(*_ORDER)
+#: litert-torch puts transposes around what it computes with channels last.
+_TRACED_RULES = _by_operator(
+    *_ORDER,
+    (_untransposed, frozenset({"TRANSPOSE"})),
+    (_hoisted_over_transpose, _MOVED.union(_FUSED)),
+)
 _LAST_RULES = _by_operator(*_ORDER, (_kept, frozenset({"RESHAPE"})))

@@ -14,6 +14,7 @@ from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.tables import Table
 from pytest_tinybudget.planning.emit import Emitter
 from pytest_tinybudget.planning.emit import quantized
+from pytest_tinybudget.planning.emit import traced_quantized
 from pytest_tinybudget.planning.emit import with_biases
 from pytest_tinybudget.planning.kinds import kinds_in
 from pytest_tinybudget.planning.lowering import Lowering
@@ -105,9 +106,12 @@ def lowered(network: Network, name: str) -> tuple[Lowering, list[Node]]:
     low = Lowering(network, name)
     in_order = as_written if network.traced else ordered
     _require_countable(low.nodes, low.inputs, name)
-    nodes = simplified(in_order(low.nodes, low.inputs), low.outputs)
-    nodes = quantized(nodes, low.inputs, network.numbers, name)
-    with_biases(nodes, network.numbers)
+    nodes = simplified(in_order(low.nodes, low.inputs), low.outputs, traced=network.traced)
+    if network.traced:
+        nodes = traced_quantized(nodes, low.outputs, name)
+    else:
+        nodes = quantized(nodes, low.inputs, network.numbers, name)
+    with_biases(nodes, network.numbers, traced=network.traced)
     if network.traced:
         _keep_dimensions(nodes)
     if not nodes:
@@ -159,10 +163,11 @@ def _require_countable(nodes: Sequence[Node], inputs: Sequence[Value], model: st
 
 
 def _keep_dimensions(nodes: Iterable[Node]) -> None:
-    """Dense layers as litert-torch writes them."""
+    """Dense layers as litert-torch writes them: but where they have taken in a reshape."""
     for node in nodes:
         if node.op == "FULLY_CONNECTED":
-            node.options["keep_num_dims"] = True
+            (value,) = node.values()
+            node.options["keep_num_dims"] = len(value.shape) == len(node.output.shape)
 
 
 def model_of(planned: Network | LayerList, name: str) -> bytes:

@@ -24,6 +24,7 @@ from pytest_tinybudget.graph.tables import Vector
 from pytest_tinybudget.graph.tables import parents_first
 from pytest_tinybudget.graph.tables import shape_of
 from pytest_tinybudget.graph.tables import size_of
+from pytest_tinybudget.planning.file import is_traced
 from pytest_tinybudget.planning.file import is_wide
 from pytest_tinybudget.planning.file import operator_table
 from pytest_tinybudget.planning.file import tables_of
@@ -59,6 +60,7 @@ class _Names(Struct, frozen=True, gc=False):
         shortest: The length of the shortest name; more than 4 where there are none.
         text: Bytes of all names but the length of each, rounded up.
         has_variables: Whether a tensor keeps a state.
+        is_traced: Whether litert-quantizer writes the file, which marks what it has added.
         wide: Whether 16-bit numbers flow between the operators.
         codes: Of each operator, the number of its name and version, and these of all.
         versions: The names and versions.
@@ -67,6 +69,7 @@ class _Names(Struct, frozen=True, gc=False):
     shortest: int
     text: int
     has_variables: bool
+    is_traced: bool
     wide: bool
     codes: tuple[int, ...]
     versions: tuple[tuple[str, int], ...]
@@ -79,6 +82,7 @@ def _names(graph: Subgraph, *, named: bool) -> _Names:
         shortest=min(lengths, default=_WORD + 1),
         text=sum((size + _WORD) // _WORD * _WORD for size in lengths),
         has_variables=any(each.is_variable for each in graph.tensors),
+        is_traced=is_traced(graph),
         wide=is_wide(graph),
         codes=tuple([codes.setdefault(each.name, len(codes)) for each in graph.operators]),
         versions=tuple({each.name: each.version for each in graph.operators}.items()),
@@ -92,7 +96,8 @@ def file_bytes(model: Model) -> int:
     names: _Names | None = alike.get("names in the file")
     if names is None:
         names = alike["names in the file"] = _names(graph, named=named)
-    if kinds is None or names.has_variables or names.shortest in (0, _WORD):
+    is_plain = not (names.has_variables or names.is_traced) and names.shortest not in (0, _WORD)
+    if kinds is None or not is_plain:
         return size_of(tables_of(graph, named=named))
     parts: list[_Held] = []
     known, kind_of = _held.get, 4 * names.wide + 2 * named

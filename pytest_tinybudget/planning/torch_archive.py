@@ -18,9 +18,9 @@ from msgspec import Struct
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
-from pytest_tinybudget.planning.torch_graph import GETITEM
-from pytest_tinybudget.planning.torch_graph import Other
 from pytest_tinybudget.planning.torch_graph import network_of_nodes
+from pytest_tinybudget.planning.torch_reader import GETITEM
+from pytest_tinybudget.planning.torch_reader import Other
 
 
 #: Where torch writes the program, below a folder that has the file's name.
@@ -172,16 +172,22 @@ class _Reader:
 
     def add(self, call: _Call) -> None:
         """Add a node that gives one tensor, or none."""
-        meta = self.graph.tensor_values.get(call.name)
-        if meta is not None:
-            shape = tuple(each.as_int for each in meta.sizes)
-            if not all(0 <= (each or 0) <= _MOST for each in shape) or (
-                prod(each or 1 for each in shape) > _MOST
-            ):
-                raise NotPlannedError(f"not planned: a tensor of the shape {list(shape)}")
-            call.meta["val"] = _Value(shape)
+        if call.name in self.graph.tensor_values:
+            call.meta["val"] = self.value(call.name)
         self.nodes.append(call)
         self.names[call.name] = call
+
+    def value(self, name: str) -> _Value:
+        """What stands for a tensor of this name.
+
+        Raises:
+            NotPlannedError: it is larger than any that a microcontroller holds.
+        """
+        shape = tuple(each.as_int for each in self.graph.tensor_values[name].sizes)
+        most = max(prod(each or 1 for each in shape), *(each or 0 for each in shape), 0)
+        if most > _MOST or any((each or 0) < 0 for each in shape):
+            raise NotPlannedError(f"not planned: a tensor of the shape {list(shape)}")
+        return _Value(shape)
 
     def tensor(self, name: Any) -> _Call:
         """The node that gives a tensor."""
@@ -207,6 +213,7 @@ class _Reader:
                     each.users[id(call)] = call
         self.add(call)
         if len(results) > 1:
+            call.meta["val"] = [self.value(name) for name in results]
             for number, name in enumerate(results):
                 part = _Call("call_function", name, GETITEM, (call, number), meta=dict(call.meta))
                 call.users[id(part)] = part

@@ -51,6 +51,16 @@ def add_constant(
     return len(graph.tensors) - 1
 
 
+def drop_unused_codes(model: Any) -> None:
+    """Leave out the codes of operators that ``model`` has no more."""
+    operators = [each for graph in model.subgraphs for each in graph.operators]
+    used = sorted({int(each.opcodeIndex) for each in operators})
+    places = {old: new for new, old in enumerate(used)}
+    for each in operators:
+        each.opcodeIndex = places[int(each.opcodeIndex)]
+    model.operatorCodes = [model.operatorCodes[index] for index in used]
+
+
 def drop_unused_tensors(model: Any, graph: Any) -> None:
     """Leave out the tensors of no operator in ``graph``: a quantizer asks for the data of each."""
     lists = [

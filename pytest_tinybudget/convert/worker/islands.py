@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tinybudget.convert.worker.editing import code_of
+from pytest_tinybudget.convert.worker.editing import drop_unused_codes
 from pytest_tinybudget.convert.worker.editing import drop_unused_tensors
 from pytest_tinybudget.convert.worker.repack import packed
 from pytest_tinybudget.convert.worker.repack import repack
@@ -44,6 +45,7 @@ def without_islands(content: bytes, schema: ModuleType) -> bytes:
     for graph in model.subgraphs:
         drop_unread(graph)
         drop_unused_tensors(model, graph)
+    drop_unused_codes(model)
     for entry, graph, tensor in entries:
         entry.tensorIndex = next(i for i, each in enumerate(graph.tensors) if each is tensor)
     return packed(model)
