@@ -414,12 +414,6 @@ def _dense(low: Lowering, given: Sequence[Value]) -> Value:
     return dense(low, value, layer.size, bias=layer.bias)
 
 
-<<<<<<< HEAD
-def dense(
-    low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = "", einsum: bool = False
-) -> Value:
-    """A dense layer over the last dimension; as ``einsum`` it reshapes nothing."""
-=======
 def _traced_dense(low: Lowering, value: Value) -> Value:
     """A dense layer of litert-torch, which goes over rows: what has more dimensions is reshaped."""
     shape, units, bias = value.shape, low.layer.size, low.layer.bias
@@ -436,9 +430,10 @@ def _traced_dense(low: Lowering, value: Value) -> Value:
     return low.reshape(result, (*shape[:-1], units), "view_1") if len(shape) > 2 else result
 
 
-def dense(low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = "") -> Value:
-    """A dense layer over the last dimension."""
->>>>>>> 7648ae1c (Plans of PyTorch programs: series, sequences, padded pools and what litert-torch leaves between layouts)
+def dense(
+    low: Lowering, value: Value, units: int, *, bias: bool, prefix: str = "", einsum: bool = False
+) -> Value:
+    """A dense layer over the last dimension; as ``einsum`` it reshapes nothing."""
     weights = Const("weights", (units, value.shape[-1]))
     if len(value.shape) == 2:
         result = low.add("FULLY_CONNECTED", f"{prefix}MatMul", [value, weights, None], (1, units))

@@ -104,12 +104,8 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
     rules = _TRACED_RULES if traced else _RULES
     for node in nodes:
         node.bias_is_last = _is_before_dense(graph, node)
-<<<<<<< HEAD
     _keep_rows(graph)
-    while _round(graph, _RULES):
-=======
     while _round(graph, rules):
->>>>>>> 7648ae1c (Plans of PyTorch programs: series, sequences, padded pools and what litert-torch leaves between layouts)
         pass
     moved = [rule(graph, each) for each in list(graph.nodes) for rule in (_reshaped_behind, _keeps)]
     while any(moved) and _round(graph, rules):
@@ -432,8 +428,8 @@ def _flat(graph: _Graph, node: Node) -> bool:
         return False
     wide = reshape.inputs[0]
     assert isinstance(wide, Value)
-    if prod(wide.shape) == 1 and len(wide.shape) > _ROW_RANK:
-        return False
+    if graph.traced and prod(wide.shape) == 1 and len(wide.shape) != len(reshape.output.shape):
+        return False  # litert-torch tells the row by the extents that are not 1
     if len(reshape.output.shape) != 2 or wide.shape[-1] != reshape.output.shape[-1]:
         return False
     graph.feed(node, 0, wide)
