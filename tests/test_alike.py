@@ -14,9 +14,15 @@ from campaigns import every
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 
+from pytest_tinybudget.boards import catalog
+from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.footprint import alike
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.footprint.result import Part
+from pytest_tinybudget.gate import verdict as verdict_module
+from pytest_tinybudget.gate.verdict import Demands
+from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Tensor
 from pytest_tinybudget.graph.outline import UnreadError
@@ -210,3 +216,27 @@ def test_every_measured_model_has_variants_that_take_the_same(part: int, split: 
             for each in network.found.values()
         )
     assert shared > 20
+
+
+def test_variants_have_one_verdict_on_a_board_unless_it_is_decided_otherwise() -> None:
+    board, workspace = catalog()["arduino-nano-33-ble"], Workspace()
+    first, second = (workspace.footprint(conv_model(name), FIRMWARES[0]) for name in ("one", "two"))
+    assert first != second
+    verdict = judge(first, board, Demands())
+    assert judge(second, board, Demands()) is verdict
+    assert (
+        judge(first, board, Demands(Budget(flash=verdict.measures[0].used - 1))).outcome == "over"
+    )
+    smaller = replace(board, usable_flash=verdict.measures[0].used - 1)
+    assert judge(first, smaller, Demands()).outcome == "over"
+    larger = replace(first, ram_parts=(*first.ram_parts, Part("more", 10**6, "exact")))
+    assert judge(larger, board, Demands()).outcome == "over"
+
+
+def test_verdicts_of_many_networks_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict_module, "_verdicts", {})
+    monkeypatch.setattr(verdict_module, "_MOST_VERDICTS", 8)
+    board = catalog()["arduino-nano-33-ble"]
+    for filters in range(1, 20):
+        judge(measure(conv_model("kws", filters), FIRMWARES[0]), board, Demands())
+    assert len(verdict_module._verdicts) == 8

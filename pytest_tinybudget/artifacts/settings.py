@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from collections.abc import Sequence
+from itertools import chain
 
 from pytest_tinybudget.artifacts.target import Target
 from pytest_tinybudget.artifacts.text import comment_text
@@ -93,11 +94,13 @@ def _different(footprints: Sequence[Footprint]) -> list[Footprint]:
 
     A distribution has one name on all cores, and an arena on each.
     """
-    found: dict[tuple[str, object, int], Footprint] = {}
+    found: dict[tuple[str, int], list[Footprint]] = {}
     for each in footprints:
         if each.arena is not None:
-            found.setdefault((each.runtime, repr(each.arena), each.stack), each)
-    return sorted(found.values(), key=lambda each: each.runtime)
+            same = found.setdefault((each.runtime, each.stack), [])
+            if all(each.arena != other.arena for other in same):
+                same.append(each)
+    return sorted(chain.from_iterable(found.values()), key=lambda each: each.runtime)
 
 
 def _size(arena: Arena) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -83,8 +84,12 @@ class Target(Struct, frozen=True):
 
 def target_of(firmwares: Sequence[Firmware]) -> Target:
     """The target of files for all of ``firmwares``, whose placements are those of the model."""
-    if not firmwares:
-        return Target()
+    return _target(tuple(firmwares)) if firmwares else Target()
+
+
+#: The models of a declaration are for the same boards.
+@lru_cache(maxsize=8)
+def _target(firmwares: tuple[Firmware, ...]) -> Target:
     typed = all(firmware.registrations == "typed" for firmware in firmwares)
     interface = common_interface([interface_of(each.runtime) for each in firmwares])
     runtimes = [one for each in firmwares for one in each.runtime.one_of or (each.runtime,)]

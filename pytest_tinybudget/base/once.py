@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
+from typing import cast
 
 from pytest_tinybudget.base.errors import TinybudgetError
 
@@ -20,12 +21,16 @@ def once(
     Raises:
         TinybudgetError: ``make`` raised it, now or before.
     """
-    if key not in kept:
-        try:
-            kept[key] = make()
-        except TinybudgetError as error:
-            kept[key] = error
-    found = kept[key]
+    found = kept.get(key)
+    if found is None and key not in kept:  # one look as a rule: a key may be a large value
+        found = kept[key] = _made(make)
     if isinstance(found, TinybudgetError):
         raise found.with_traceback(None)
-    return found
+    return cast("_Value", found)
+
+
+def _made(make: Callable[[], _Value]) -> _Value | TinybudgetError:
+    try:
+        return make()
+    except TinybudgetError as error:
+        return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -87,7 +88,7 @@ class Block(Struct, frozen=True):
     published: bool = True
 
 
-class Board(Struct, frozen=True):
+class Board(Struct, frozen=True, cache_hash=True):
     """A board. All sizes are bytes.
 
     Attributes:
@@ -156,8 +157,7 @@ class Board(Struct, frozen=True):
     @property
     def usable_ram(self) -> int:
         """Bytes of RAM that a firmware can have: of all blocks, or ``ram`` where none is listed."""
-        blocks = [region.usable for region in self.regions if region.is_ram]
-        return sum(blocks) if blocks else self.ram
+        return _usable_ram(self)
 
     @property
     def ram_room(self) -> int:
@@ -182,22 +182,7 @@ class Board(Struct, frozen=True):
 
     def block(self, placement: Placement) -> Block | None:
         """The block that an arena with ``placement`` goes into; ``None`` where there is none."""
-        if placement == "psram":
-            external = [region for region in self.regions if region.kind == "psram"]
-            largest = max(external, key=lambda region: region.usable, default=None)
-            return Block(largest.name, largest.usable) if largest else None
-        largest = max(
-            (region for region in self.regions if region.is_ram),
-            key=lambda region: region.static_room,
-            default=None,
-        )
-        name = largest.name if largest else "RAM"
-        if placement == "static":
-            return Block(name, self.largest_ram)
-        if self.largest_heap is None:
-            return Block(name, self.largest_ram, published=False)
-        holders = [each.name for each in self.regions if each.heap_block == self.largest_heap]
-        return Block(holders[0] if holders else "heap", self.largest_heap)
+        return _block(self, placement)
 
     def other_blocks(self, main: Block, most: int) -> list[Block]:
         """The blocks for static arrays besides ``main``.
@@ -230,6 +215,32 @@ class Board(Struct, frozen=True):
             reserved_ram=sdk.reserved_ram,
             largest_ram=largest,
         )
+
+
+@lru_cache(maxsize=256)
+def _usable_ram(board: Board) -> int:
+    blocks = [region.usable for region in board.regions if region.is_ram]
+    return sum(blocks) if blocks else board.ram
+
+
+@lru_cache(maxsize=256)
+def _block(board: Board, placement: Placement) -> Block | None:
+    if placement == "psram":
+        external = [region for region in board.regions if region.kind == "psram"]
+        largest = max(external, key=lambda region: region.usable, default=None)
+        return Block(largest.name, largest.usable) if largest else None
+    largest = max(
+        (region for region in board.regions if region.is_ram),
+        key=lambda region: region.static_room,
+        default=None,
+    )
+    name = largest.name if largest else "RAM"
+    if placement == "static":
+        return Block(name, board.largest_ram)
+    if board.largest_heap is None:
+        return Block(name, board.largest_ram, published=False)
+    holders = [each.name for each in board.regions if each.heap_block == board.largest_heap]
+    return Block(holders[0] if holders else "heap", board.largest_heap)
 
 
 def largest_static(regions: Sequence[Region], reserved_ram: int) -> int:

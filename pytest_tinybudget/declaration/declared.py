@@ -250,10 +250,12 @@ def runtime_for(
     Raises:
         TinybudgetError: there is no runtime of that name.
     """
-    declared = model.runtime or runtimes.get(board.runtime)
-    if declared is None:
-        raise unknown("runtime", board.runtime, runtimes)
-    return declared
+    if model.runtime:
+        return model.runtime
+    try:  # ``get`` looks twice
+        return runtimes[board.runtime]
+    except KeyError:
+        raise unknown("runtime", board.runtime, runtimes) from None
 
 
 def firmware_for(

@@ -33,7 +33,7 @@ MEMORIES: tuple[Memory, ...] = get_args(Memory)
 GroupArena = Literal["max", "multitenant", "sum"]
 
 
-class Part(Struct, frozen=True, gc=False):
+class Part(Struct, frozen=True, gc=False, cache_hash=True):
     """A share of flash or RAM."""
 
     name: Annotated[str, about("What takes it.")]

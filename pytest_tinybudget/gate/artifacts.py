@@ -158,16 +158,13 @@ def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
         name, model = f"{name}_{pair.board.id}", made.model
     else:
         boards = [board for board in pair.model.boards if not board.accelerator]
-    found = [
-        (each.firmware, measurement(each, workspace).footprint)
-        for each in (replace(pair, board=board) for board in boards)
-    ]
+    found = [measurement(replace(pair, board=board), workspace) for board in boards]
     # A board whose TFLM refuses the model takes no part: the files are for the others.
-    running = [each for each in found if not each[1].refusals] or found
+    running = [each for each in found if not each.footprint.refusals] or found
     return render(
         model,
         name=name,
-        firmwares=[firmware for firmware, _ in running],
-        footprints=[footprint for _, footprint in running],
+        firmwares=[each.firmware for each in running if each.firmware],
+        footprints=[each.footprint for each in running],
         kinds=pair.model.artifact_kinds,
     )

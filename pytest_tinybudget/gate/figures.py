@@ -110,7 +110,7 @@ def _speed(pair: Pair, found: Measurement, details: bool) -> Iterable[Figure]:
     from pytest_tinybudget.speed.energy import power_of
     from pytest_tinybudget.speed.latency import latency_of
 
-    firmware, (model,) = pair.firmware, found.in_firmware
+    firmware, (model,) = found.firmware or pair.firmware, found.in_firmware
     latency = latency_of(model, board, firmware.kernels, external=firmware.placements.reaches_psram)
     power = power_of(board)
     energy = energy_of(latency, power)

@@ -131,7 +131,7 @@ def judged(
         rules.growth(pair),
         verdict_within,
     )
-    firmware = pair.firmware if pair.board.runs_tflm else None
+    firmware = found.firmware
     lesser = firmware and for_a_lesser_core(firmware.name, firmware.runtime, pair.board)
     result = _result(pair, firmware, verdict, footprint)
     result = warned(replace(result, accepted=accepted), (lesser,) if lesser else ())

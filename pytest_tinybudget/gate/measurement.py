@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 class Measurement(Struct, frozen=True, gc=False):
     """A pair's models, as declared, and what they take together.
 
-    ``accelerated`` is what the board's accelerator makes of the model, if it has one.
+    ``accelerated`` is what the board's accelerator makes of the model, if it has one; ``firmware``
+    is what TFLM runs in, ``None`` where the board has no core for it.
     """
 
     models: tuple[Model, ...]
     footprint: Footprint
     accelerated: Accelerated | None = None
+    firmware: Firmware | None = None
 
     @property
     def in_firmware(self) -> tuple[Model, ...]:
@@ -61,37 +63,55 @@ def measurement(
         from pytest_tinybudget.accelerators import accelerated
 
         made = accelerated(pair, workspace)
-        return Measurement(models, made.footprint, made)
-    return Measurement(models, footprint_with(pair, models, workspace, details=details))
+        firmware = pair.firmware if pair.board.runs_tflm else None
+        return Measurement(models, made.footprint, made, firmware)
+    return measured(pair, models, workspace, details=details)
 
 
-def footprint_with(
+def measured(
     pair: Pair | GroupPair,
     models: tuple[Model, ...],
     workspace: Workspace,
     *,
     details: bool = False,
-) -> Footprint:
+) -> Measurement:
     """Measure ``pair`` with ``models`` in place of its own, without an accelerator.
 
     Raises:
         TinybudgetError: it cannot be measured, or no group can hold the models.
     """
+    firmware = pair.firmware
     if isinstance(pair, Pair):
-        return workspace.footprint(models[0], pair.firmware, details=details)
+        footprint = workspace.footprint(models[0], firmware, details=details)
+    else:
+        footprint = _together(pair, models, firmware, workspace)
+    return Measurement(models, footprint, firmware=firmware if pair.board.runs_tflm else None)
+
+
+def footprint_with(
+    pair: Pair | GroupPair, models: tuple[Model, ...], workspace: Workspace
+) -> Footprint:
+    """The footprint alone, as ``measured`` has it.
+
+    Raises:
+        TinybudgetError: it cannot be measured, or no group can hold the models.
+    """
+    return measured(pair, models, workspace).footprint
+
+
+def _together(
+    pair: GroupPair, models: tuple[Model, ...], firmware: Firmware, workspace: Workspace
+) -> Footprint:
     from pytest_tinybudget.gate.groups import combine
 
     members = pair.members
     firmwares = [_in_arena_of(pair, member) for member in members]
     return combine(
         {member.name: model for member, model in zip(members, models, strict=True)},
-        [
-            workspace.footprint(model, firmware)
-            for model, firmware in zip(models, firmwares, strict=True)
-        ],
-        pair.firmware,
+        [workspace.footprint(model, each) for model, each in zip(models, firmwares, strict=True)],
+        firmware,
         arena=pair.group.arena,
-        placements=[firmware.placements for firmware in firmwares],
+        placements=[each.placements for each in firmwares],
     )
 
 

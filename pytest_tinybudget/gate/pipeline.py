@@ -285,7 +285,7 @@ def _described(
 
 def _granted(pair: Pair | GroupPair, found: Measurement) -> tuple[str, ...]:
     """The release of kernels that is counted although nobody named it, if it matters."""
-    told = taken_for_granted(pair.firmware.named_runtime) if pair.board.runs_tflm else ""
+    told = taken_for_granted(found.firmware.named_runtime) if found.firmware else ""
     convolves = any(
         operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D")
         for model in (found.models if told else ())

@@ -17,7 +17,7 @@ from pytest_tinybudget.declaration.pairs import GroupPair
 from pytest_tinybudget.declaration.pairs import Pair
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.judgement import judged
-from pytest_tinybudget.gate.measurement import Measurement
+from pytest_tinybudget.gate.measurement import measured
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import warned
 from pytest_tinybudget.workspace import Workspace
@@ -120,7 +120,7 @@ def first_verdicts(pairs: Iterable[Declared], workspace: Workspace, rules: Rules
             if plan.model is None:
                 yield f"{pair.name} on {pair.board.id}: {plan.why_not}"
                 continue
-            found = Measurement((plan.model,), workspace.footprint(plan.model, pair.firmware))
+            found = measured(pair, (plan.model,), workspace)
             result = judged(pair, found, rules)
             sizes = ", ".join(
                 f"{each.metric} {format_size(each.used)} of {format_size(each.limit)}"

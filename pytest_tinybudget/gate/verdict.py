@@ -7,6 +7,7 @@ are lines of text, which every report prints unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -107,6 +108,38 @@ def judge(footprint: Footprint, board: Board, demands: Demands) -> Verdict:
             budget is for another kind of arena.
     """
     footprint = laid_out(footprint, Placements(demands.placement))
+    if footprint.refusals:  # which name layers
+        return _judged(footprint, board, demands)
+    key = (board, demands, _decisive(footprint))
+    found = _verdicts.pop(key, None) or _judged(footprint, board, demands)
+    while len(_verdicts) >= _MOST_VERDICTS:
+        del _verdicts[next(iter(_verdicts))]
+    _verdicts[key] = found  # the last again
+    return found
+
+
+#: Variants of a network have their verdicts in common: those of the last networks are kept.
+_verdicts: dict[Hashable, Verdict] = {}
+_MOST_VERDICTS = 1024
+
+
+def _decisive(footprint: Footprint) -> Hashable:
+    """What of a footprint that TFLM runs decides its verdict."""
+    arena = footprint.arena
+    return (
+        footprint.flash_parts,
+        footprint.ram_parts,
+        footprint.psram_parts,
+        footprint.stack,
+        arena and (arena.required, arena.split),
+        footprint.unknown,
+        footprint.risky,
+        footprint.not_int8,
+        footprint.float_parts,
+    )
+
+
+def _judged(footprint: Footprint, board: Board, demands: Demands) -> Verdict:
     block = _block(board, demands.placement)
     flash = _measure("flash", footprint.flash, footprint.flash_parts, _flash_limits(board, demands))
     measures: tuple[Measure, ...] = (flash,) if footprint.flash_parts else ()

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import TracebackStyle
 
     from pytest_tinybudget.declaration.pairs import Declared
+    from pytest_tinybudget.declaration.project import Project
     from pytest_tinybudget.results.types import PairResult
 
 
@@ -84,6 +85,8 @@ def keep_verdicts(
 
 class BudgetFile(pytest.File):
     """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback."""
+
+    _folder: Path | None = None
 
     @cached_property
     def details(self) -> bool:
@@ -138,6 +141,14 @@ class BudgetFile(pytest.File):
 
         folder = artifacts_folder(self.config, declaration_at(self.config, self.path))
         return self._seen.keep(self.declared, results, gate_of(self.config).artifacts, folder)
+
+    def artifacts_folder(self, project: Project) -> Path:
+        """Where the C files of the file's models go: all are of one project."""
+        if self._folder is None:
+            from pytest_tinybudget.pytest_plugin.process import artifacts_folder
+
+            self._folder = artifacts_folder(self.config, project)
+        return self._folder
 
     @cached_property
     def _seen(self) -> Seen:
@@ -271,16 +282,15 @@ class BudgetPair(pytest.Item):
             pytest.fail(self._result.headline, pytrace=False)
 
     def _checked(self) -> PairResult:
-        from pytest_tinybudget.pytest_plugin.process import artifacts_folder
         from pytest_tinybudget.pytest_plugin.process import gate_of
 
         try:
-            pair = self.pair
-            gate, details = gate_of(self.config), self._file.details
+            pair, file = self.pair, self._file
+            gate, details = gate_of(self.config), file.details
         except TinybudgetError as error:
             pytest.fail(error.full_text, pytrace=False)
         with no_collections():
-            return gate.check(pair, artifacts_folder(self.config, pair.project), details=details)
+            return gate.check(pair, file.artifacts_folder(pair.project), details=details)
 
     def runtest(self) -> None:
         self.stash[RESULTS] = [self._result]

@@ -242,7 +242,19 @@ class Measure(Struct, frozen=True, gc=False):
     def without_details(self) -> Measure:
         """The numbers, with those parts that are estimates."""
         estimates = tuple(part for part in self.parts if part.method == "estimated")
-        return Measure(self.metric, self.used, self.limit, self.limit_from, "", estimates)
+        return _measure(self.metric, self.used, self.limit, self.limit_from, estimates)
+
+
+@lru_cache(maxsize=2048)
+def _measure(
+    metric: Metric,
+    used: int,
+    limit: int,
+    limit_from: Literal["budget", "board"],
+    parts: tuple[Part, ...],
+) -> Measure:
+    """One object for all pairs with the same size: variants of a network on one board."""
+    return Measure(metric, used, limit, limit_from, "", parts)
 
 
 def memory_of_arena(measures: Iterable[Measure]) -> Measure | None:

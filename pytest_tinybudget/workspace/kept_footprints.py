@@ -20,6 +20,7 @@ from pytest_tinybudget.base.code_state import code_fingerprint
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import keep_below
 from pytest_tinybudget.base.files import write_file
+from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.footprint.result import Estimate
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.firmware import Firmware
@@ -48,6 +49,8 @@ class KeptFootprints:
         self._more: set[str] = set()
         self._code = ""
         self._wrote = False
+        #: Firmware as it is in keys.
+        self._firmwares: Remembered[Firmware, bytes] = Remembered()
 
     def get(
         self, model: Model, firmware: Firmware, what: str, measure: Callable[[], Estimate]
@@ -116,8 +119,11 @@ class KeptFootprints:
     def _key(self, firmware: Firmware, what: str) -> str:
         if not self._code:
             self._code = code_fingerprint(self._folder, _ROOMS)
-        # Sets in one order: that of ``repr`` is another one in each process.
-        content = msgspec.json.encode(firmware, order="deterministic")
+        content = self._firmwares.get(firmware)
+        if content is None:
+            # Sets in one order: that of ``repr`` is another one in each process.
+            content = msgspec.json.encode(firmware, order="deterministic")
+            self._firmwares.keep(firmware, content)
         digest = hashlib.sha256(content)
         for part in (what, self._code, *_own_tables(firmware.runtime)):
             digest.update(b"\0" + part.encode())

@@ -127,7 +127,8 @@ class Workspace(Struct, eq=False):
         Models are shrunk ahead, but where other processes of the run may do the same.
         """
         pairs = list(selected)
-        models = (model for each in pairs for model in each.models)
+        # The pairs of a model name one and the same.
+        models = {id(model): model for each in pairs for model in each.models}.values()
         self._models.prepare(models, ahead=self.shared is None)
         self._measure_meanwhile(pairs)
 

@@ -10,8 +10,8 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.gate.growth import with_growth
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.judgement import judged
-from pytest_tinybudget.gate.measurement import Measurement
 from pytest_tinybudget.gate.measurement import footprint_with
+from pytest_tinybudget.gate.measurement import measured
 from pytest_tinybudget.gate.remedies.changes import Candidate
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.workspace import Workspace
@@ -31,8 +31,7 @@ class Trial(Struct, frozen=True):
             TinybudgetError: it cannot be made or measured.
         """
         pair, models = candidate.pair, candidate.loaded(self.workspace.model)
-        found = Measurement(models, footprint_with(pair, models, self.workspace))
-        result = judged(pair, found, self.rules)
+        result = judged(pair, measured(pair, models, self.workspace), self.rules)
         if self.base is None:
             return result
         return with_growth(result, self.base, self.rules.growth(pair))
