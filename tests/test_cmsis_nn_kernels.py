@@ -217,3 +217,68 @@ def test_a_dense_layer_that_cmsis_nn_reads_otherwise_is_refused(
 
     assert stages(build) == expected
     assert stages(build, "m4_ref") == []
+
+
+def depthwise(graph: Graph, *, channels: int, multiplier: int, kernel: int, batches: int) -> None:
+    filters = channels * multiplier
+    image = graph.input((batches, 4, 4, channels))
+    weights = graph.constant(
+        (1, kernel, kernel, filters), "INT4", scale=(SCALE,) * filters, dimension=3
+    )
+    result = graph.tensor((batches, 4, 4, filters))
+    options = {
+        "padding": "SAME",
+        "stride_h": 1,
+        "stride_w": 1,
+        "depth_multiplier": multiplier,
+        "dilation_h_factor": 1,
+        "dilation_w_factor": 1,
+    }
+    graph.operator("DEPTHWISE_CONV_2D", (image, weights), (result,), options)
+    graph.output(result)
+
+
+@pytest.mark.parametrize(
+    ("channels", "multiplier", "kernel", "batches", "expected"),
+    [
+        (3, 1, 3, 1, []),
+        (3, 2, 3, 1, ["wrong"]),
+        (3, 1, 3, 2, ["wrong"]),
+        (4, 2, 3, 2, []),
+        (3, 2, 1, 2, []),
+    ],
+)
+def test_int4_weights_for_odd_channels_that_cmsis_nn_mistakes_are_refused(
+    channels: int, multiplier: int, kernel: int, batches: int, expected: list[str]
+) -> None:
+    build: Build = partial(
+        depthwise, channels=channels, multiplier=multiplier, kernel=kernel, batches=batches
+    )
+    assert stages(build) == expected
+    assert stages(build, "m4_ref") == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((1, 8, 1, 1), (1, 8, 4, 3), ["wrong"]),
+        ((8, 4, 1), (8, 1, 1), ["wrong"]),
+        ((2, 8, 1, 1), (1, 1, 4, 3), ["wrong"]),
+        ((1, 8, 1, 1), (1, 8, 1, 3), []),
+        ((1, 1, 1, 1), (1, 8, 4, 3), []),
+        ((1, 8, 1, 3), (1, 8, 4, 3), []),
+        ((2, 1, 1, 1), (2, 8, 4, 3), []),
+        ((8, 1), (8, 4), []),
+    ],
+)
+def test_a_column_beside_an_image_is_no_maximum_in_cmsis_nn(
+    first: tuple[int, ...], second: tuple[int, ...], expected: list[str]
+) -> None:
+    def build(graph: Graph) -> None:
+        sources = graph.input(first), graph.input(second)
+        result = graph.tensor(tuple(map(max, first, second)))
+        graph.operator("MAXIMUM", sources, (result,))
+        graph.output(result)
+
+    assert stages(build) == expected
+    assert stages(build, "m4_ref") == []

@@ -103,6 +103,16 @@ def test_custom_options_that_are_no_flexbuffer_are_refused() -> None:
     }
 
 
+def test_a_reversal_along_no_axis_is_refused() -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    source, result = graph.input((2, 3)), graph.tensor((2, 3))
+    graph.operator("REVERSE_V2", (source, graph.constant((0,), "INT32", ())), (result,))
+    graph.output(result)
+    (refusal,) = run(maker).refusals
+    assert (refusal.stage, refusal.ends) == ("invoke", True)
+
+
 @pytest.mark.parametrize(
     ("runtime", "stages"), [("m4_ref", []), ("m4_cmsisnn", ["invoke", "invoke"])]
 )

@@ -47,6 +47,36 @@ def _conv(node: Trusted) -> None:
         )
 
 
+def _depthwise(node: Trusted) -> None:
+    """depthwise_conv_s4_generic loses its place among the halves of bytes."""
+    source, weights = node.input(0), node.input(1)
+    if weights.type != "INT4" or not node.tflm.has("CMSIS-NN int4 weights"):
+        return
+    _, height, width, filters = weights.shape
+    channels = source.shape[3]
+    dilations = option(node, "dilation_h_factor"), option(node, "dilation_w_factor")
+    generic = filters != channels or source.shape[0] > 1 or dilations != (1, 1)
+    node.trust(
+        not generic or channels % 2 == 0 or height * width == 1,
+        f"its INT4 weights are for {channels} channels, an odd number, which CMSIS-NN computes"
+        f" wrongly with a depth multiplier, a dilation or several batches; {_REFERENCE}",
+    )
+
+
+def _extremum(node: Trusted) -> None:
+    """arm_maximum_s8 and arm_minimum_s8 step twice along a column that meets an image."""
+    first, second = node.input(0), node.input(1)
+    if first.type != "INT8" or not node.tflm.has("CMSIS-NN maxima"):
+        return
+    shapes = [(1,) * (_DIMENSIONS - len(each.shape)) + each.shape for each in (first, second)]
+    for column, image in (shapes, shapes[::-1]):
+        node.trust(
+            not (column[-3] > 1 and column[-2:] == (1, 1) and image[-2] > 1),
+            f"'{first.name}' {list(first.shape)} and '{second.name}' {list(second.shape)} broadcast"
+            f" a column along the rows of an image, which CMSIS-NN computes wrongly; {_REFERENCE}",
+        )
+
+
 def _dense(node: Trusted) -> None:
     source, weights, bias = node.input(0), node.input(1), node.optional_input(2)
     if source.type == "INT16":
@@ -190,6 +220,9 @@ def _fitting(filter_h: int, stride_h: int) -> int:
 
 _CHECKS: Mapping[str, Callable[[Trusted], None]] = {
     "CONV_2D": _conv,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "MAXIMUM": _extremum,
+    "MINIMUM": _extremum,
     "FULLY_CONNECTED": _dense,
     "TRANSPOSE": _transpose,
     "PAD": _pad,

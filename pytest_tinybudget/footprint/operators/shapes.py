@@ -168,7 +168,10 @@ def _prepare_reverse(node: Preparation) -> None:
     accepts(node, source, "INT32", "FLOAT32", "UINT8", "INT8", "INT16", "INT64", "BOOL")
     accepts(node, axes, "INT32")
     same_type(node, source, result)
-    if axes.is_constant:
+    if not axes.elements:
+        # Its Eval looks for the first and the last of them.
+        node.fails_at_invoke("it reverses along no axis: leave it out", ends=True)
+    elif axes.is_constant:
         rank = len(source.shape)
         places = sorted(axis + rank if axis < 0 else axis for axis in integers(axes))
         neighbors = list(range(places[0], places[0] + len(places)))
