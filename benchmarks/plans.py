@@ -723,13 +723,15 @@ def operators(model: Model) -> list[str]:
 
 
 def shapes(model: Model) -> list[str]:
-    """What is computed, in order; then constants, sorted."""
+    """What is computed, in order; then variables and constants, sorted."""
     main = model.main
-    flowing = [f"{each.type}{list(each.shape)}" for each in main.tensors if not len(each.data)]
+    kept = [each for each in main.tensors if len(each.data) or each.is_variable]
+    numbers = {each.index for each in kept}
+    flowing = [
+        f"{each.type}{list(each.shape)}" for each in main.tensors if each.index not in numbers
+    ]
     constants = sorted(
-        f"{each.type}{list(each.shape)}x{len(each.quantization.scales)}"
-        for each in main.tensors
-        if len(each.data)
+        f"{each.type}{list(each.shape)}x{len(each.quantization.scales)}" for each in kept
     )
     return [*flowing, "|", *constants]
 

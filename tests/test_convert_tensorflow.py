@@ -852,7 +852,9 @@ def test_lstms_compute_in_tflm_what_keras_does(
     assert measure(graph(converted), RUNTIMES["m4_cmsisnn"]).refusals == ()
 
 
-@pytest.mark.parametrize("name", ["lstms.keras", "beside.keras"])
+@pytest.mark.parametrize(
+    "name", ["lstms.keras", "beside.keras", "backwards.keras", "both_ways_steps.keras"]
+)
 def test_a_plan_of_lstms_has_the_operators_of_their_conversion(
     convert: Convert, sources: Path, name: str
 ):

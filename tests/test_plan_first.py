@@ -125,7 +125,7 @@ def test_a_plan_comes_before_the_conversion_in_pytest(
     result.stdout.fnmatch_lines(
         [
             f"made on {BOARD}: fits as planned: flash * of *, ram * of *",
-            f"other on {BOARD}: layer layer_1: not planned: a GRU",
+            f"other on {BOARD}: layer layer_1: not planned: a GRU, which is unrolled: *",
             "*2 passed*",
         ]
     )
@@ -137,7 +137,8 @@ def test_what_is_neither_planned_nor_converted_is_an_error_with_both_reasons(
     with pytest.raises(TinybudgetError) as caught:
         check(keras_file(tmp_path, CONV, GRU), board=BOARD, plan=True)
     assert "needs 'representative_data'" in caught.value.message
-    assert caught.value.details[-1] == "nor is it planned: layer layer_1: not planned: a GRU"
+    reason = "a GRU, which is unrolled: plan an LSTM, which is one operator"
+    assert caught.value.details[-1] == f"nor is it planned: layer layer_1: not planned: {reason}"
 
 
 @pytest.mark.parametrize("planned", [True, False])

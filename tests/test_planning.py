@@ -35,6 +35,12 @@ def plan(*layers: Layer, shape: tuple[int, ...] = (16, 16, 3), **settings: Any) 
     return planned_model(Network((("x", shape),), layers, **settings), "idea")
 
 
+def arena(model: Model, runtime: str) -> int:
+    found = measure(model, RUNTIMES[runtime]).arena
+    assert found is not None
+    return found.required
+
+
 def names(model: Model) -> list[str]:
     return [each.name for each in model.main.operators]
 
@@ -436,9 +442,27 @@ def test_a_16_bit_plan_has_the_ranges_and_types_of_bias_that_its_file_has() -> N
     assert ranged == [each in ("INT16", "INT8") for each in types]
 
 
-def test_a_16_bit_dense_layer_over_steps_is_not_planned() -> None:
-    with pytest.raises(NotPlannedError, match="decides the scale of its bias"):
-        plan(Layer("dense", 4), shape=(8, 3), numbers="int16")
+def test_16_bit_dense_layers_over_steps_take_what_their_conversions_do() -> None:
+    layers = (Layer("dense", 6, activation="relu"), Layer("dense", 4, bias=False))
+    model = plan(*layers, shape=(24, 4), numbers="int16", per_channel_dense=False)
+    assert names(model) == ["FULLY_CONNECTED"] * 2
+    assert (model.bytes, arena(model, "m4_cmsisnn"), arena(model, "m0plus_ref")) == (
+        1112, 1056, 1008,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("numbers", "figures"), [("int8", (1644, 1552, 1408)), ("float", (1404, 1360, 1312))]
+)
+def test_the_bias_of_a_transposed_convolution_over_steps_goes_into_the_dense_layer(
+    numbers: Any, figures: tuple[int, int, int]
+) -> None:
+    steps = Layer("conv1d_transpose", 4, kernel=2, stride=2, name="t")
+    model = plan(steps, Layer("dense", 5), shape=(8, 3), numbers=numbers)
+    assert (model.bytes, arena(model, "m4_cmsisnn"), arena(model, "m0plus_ref")) == figures
+    both = (Layer("dense", 5, name="a"), Layer("dense", 4, name="b", inputs=("t",)))
+    with pytest.raises(NotPlannedError, match="steps that several layers take"):
+        plan(steps, *both, shape=(8, 3), numbers=numbers, outputs=("a", "b"))
 
 
 def test_a_float_plan_stores_each_number_once_and_has_versions_of_its_own() -> None:

@@ -30,7 +30,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "conv2d_transpose": _TRANSPOSED,
     "conv1d_transpose": _TRANSPOSED,
     "dense": frozenset({"units"}),
-    "lstm": frozenset({"units"}),
+    "lstm": frozenset({"units", "bidirectional"}),
     "multi_head_attention": frozenset({"units", "heads"}),
     "max_pool2d": _POOL,
     "average_pool2d": _POOL,
@@ -49,7 +49,7 @@ _KEYS: dict[str, frozenset[str]] = {
 }
 _TYPED = (
     "filters", "units", "multiplier", "kernel", "stride", "dilation", "axis", "shape", "amount",
-    "heads",
+    "heads", "bidirectional",
 )  # fmt: skip
 _CONVOLUTIONS = frozenset(
     key for key, keys in _KEYS.items() if keys >= {"kernel", "stride"} and keys != _POOL
@@ -64,6 +64,7 @@ _SWITCHES = {
     "interpolation": frozenset({"upsampling2d"}),
     "keep_dims": _GLOBAL,
     "sequences": frozenset({"lstm"}),
+    "backwards": frozenset({"lstm"}),
 }
 _USUAL = {each.name: each.default for each in msgspec.structs.fields(LayerTable)}
 _CAUSAL = ("conv1d", "separable_conv1d")
@@ -125,6 +126,8 @@ def mistakes(table: LayerTable) -> Iterator[tuple[str, str, str]]:
     for key, types in _SWITCHES.items():
         if table.type not in types and getattr(table, key) != _USUAL[key]:
             yield key, f"{_a(table.type)} has no {key!r}", ""
+    if table.bidirectional and table.backwards:
+        yield "backwards", "a bidirectional lstm reads its steps in both directions", ""
     for key, example in _NEEDED.items():
         if key in allowed and getattr(table, key) is None:
             shown = f'{{ type = "{table.type}", {key} = {example} }}'
@@ -184,6 +187,8 @@ def layer_of(table: LayerTable, index: int) -> Layer:
         interpolation=table.interpolation,
         keep_dims=table.keep_dims,
         sequences=table.sequences,
+        backwards=table.backwards,
+        merge=table.bidirectional or "none",
         heads=table.heads or 1,
     )
 

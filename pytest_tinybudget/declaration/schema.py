@@ -491,6 +491,16 @@ class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
     sequences: Annotated[
         bool, Meta(description="whether an lstm gives all steps", examples=[True])
     ] = False
+    backwards: Annotated[
+        bool, Meta(description="whether an lstm reads its steps from the end", examples=[True])
+    ] = False
+    bidirectional: Annotated[
+        Literal["concat", "sum", "multiply", "average"] | None,
+        Meta(
+            description="an lstm in both directions: how their outputs become one",
+            examples=["concat"],
+        ),
+    ] = None
     heads: Annotated[
         Count | None, Meta(description="heads of a multi_head_attention", examples=[2])
     ] = None

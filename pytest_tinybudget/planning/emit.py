@@ -118,7 +118,11 @@ def packed(values: Sequence[int]) -> memoryview:
 
 
 def quantized(
-    nodes: Sequence[Node], inputs: Sequence[Value], numbers: Numbers, model: str
+    nodes: Sequence[Node],
+    inputs: Sequence[Value],
+    numbers: Numbers,
+    model: str,
+    outputs: Sequence[Value] = (),
 ) -> list[Node]:
     """``nodes`` with what the converter adds between numbers of different scales.
 
@@ -130,11 +134,9 @@ def quantized(
     ranges: dict[int, str] = {id(each): "an input" for each in inputs}
     makers: dict[int, Node] = {}
     found: list[Node] = []
-    states = _states(nodes)
+    states = _states(nodes, outputs)
     _refuse_two_scales(nodes, model)
     for node in nodes:
-        if numbers == "int16" and (node.over_last or node.options.get("keep_num_dims")):
-            raise _undecided(node, model, "the scale of its bias, by which TFLM may refuse it")
         if node.op in _JOINS:
             if numbers == "int16":
                 raise _undecided(node, model, "which of its inputs is requantized")
@@ -237,12 +239,12 @@ def _requantize(
             node.inputs[position] = changed
 
 
-def _states(nodes: Sequence[Node]) -> dict[int, int]:
-    """What LSTMs give, also in another shape: by value, how many operators read it at most.
+def _states(nodes: Sequence[Node], outputs: Sequence[Value]) -> dict[int, int]:
+    """What LSTMs give, also in another shape: by value, how many read it at most.
 
     Their kernel gives it the scale of its hidden state, whatever comes next.
     """
-    users: dict[int, int] = {}
+    users = {id(each): 1 for each in outputs}
     for node in nodes:
         for each in node.values():
             users[id(each)] = users.get(id(each), 0) + 1
@@ -267,8 +269,9 @@ def _requantize_states(
             raise _undecided(node, model, "where its LSTM's output is requantized")
         assert isinstance(value, Value)
         changed = Value(value.shape)
-        step = Node("QUANTIZE", node.name, [value], changed, label=node.label)
-        found.insert(found.index(makers[id(value)]) + 1, step)
+        maker = makers[id(value)]
+        maker.requantized = Node("QUANTIZE", node.name, [value], changed, label=node.label)
+        found.insert(found.index(maker) + 1, maker.requantized)
         node.inputs[position] = changed
 
 
@@ -330,6 +333,8 @@ class Emitter:
         self.shared: dict[tuple[Any, ...], int] = {}
         #: Buffers by what they hold.
         self.contents: dict[tuple[Any, ...], int] = {}
+        #: Operators whose results are behind all other tensors.
+        self.late: list[Node] = []
         #: Scale and zero point of what is computed, by value.
         self.scales: dict[int, tuple[float, int]] = {}
         self.buffers = 1 if traced else 0  # the quantizer leaves an empty one
@@ -350,6 +355,8 @@ class Emitter:
                 if isinstance(operand, Const) and operand.kind != "ints":
                     self._constant(operand, node)
         operators = [self._operator(number, node) for number, node in enumerate(self.nodes)]
+        if self.late:
+            operators = self._with_late(operators)
         return Subgraph(
             index=0,
             name="main",
@@ -496,13 +503,7 @@ class Emitter:
         if states is not None:
             inputs, intermediates = self._lstm(node, inputs, states)
         kind = "FLOAT32" if in_float else ""
-        output = self._value(
-            node.output,
-            self.scales[id(node.output)],
-            node.label,
-            kind,
-            is_copy=self.traced and node.op in _REQUANTIZED,
-        )
+        output = self._result(node, kind)
         return Operator(
             index=number,
             name=node.op,
@@ -515,16 +516,60 @@ class Emitter:
             options=_options(node.op, options, node.activation),
         )
 
+    def _result(self, node: Node, kind: str) -> int:
+        """The tensor of a node's result; one below -1 stands for what comes behind all others.
+
+        What is requantized afterwards leaves its place to the QUANTIZE.
+        """
+        if id(node.output) in self.indices:
+            return self.indices[id(node.output)]
+        if node.requantized is None:
+            return self._value(
+                node.output,
+                self.scales[id(node.output)],
+                node.label,
+                kind,
+                is_copy=self.traced and node.op in _REQUANTIZED,
+            )
+        step = node.requantized
+        self._value(step.output, self.scales[id(step.output)], step.label)
+        self.late.append(node)
+        self.indices[id(node.output)] = -1 - len(self.late)
+        return self.indices[id(node.output)]
+
+    def _late(self, node: Node) -> int:
+        """The tensor of a result that is requantized: the buffer is that of what comes of it."""
+        assert node.requantized is not None
+        buffer = self.tensors[self.indices[id(node.requantized.output)]].buffer
+        return self._add(
+            node.label,
+            self.types.flowing,
+            node.output.shape,
+            self._scaled(self.scales[id(node.output)][0]),
+            buffer=buffer,
+        )
+
+    def _with_late(self, operators: Sequence[Operator]) -> list[Operator]:
+        """``operators`` with the tensors that come behind all others."""
+        from msgspec.structs import replace
+
+        places = {-2 - number: self._late(node) for number, node in enumerate(self.late)}
+        return [
+            replace(
+                each,
+                inputs=tuple(places.get(index, index) for index in each.inputs),
+                outputs=tuple(places.get(index, index) for index in each.outputs),
+            )
+            for each in operators
+        ]
+
     def _lstm(
         self, node: Node, inputs: list[int], states: tuple[int, ...]
     ) -> tuple[list[int], tuple[int, ...]]:
+        variables = [self._state(node, part, states) for part in ("hidden", "cell")]
+        if self.numbers == "float":
+            return [*inputs, *variables, -1, -1, -1, -1], ()
         hidden = self._scaled(_SCALE)
-        cell = self._scaled(_CELL_SCALE)
-        # A variable has no buffer of its own, but the file counts one.
-        variables = [
-            self._add(f"{node.label}/hidden", "INT8", states, hidden, variable=True, buffer=0),
-            self._add(f"{node.label}/cell", "INT16", states, cell, variable=True, buffer=0),
-        ]
         parts = [
             self._add(
                 f"{node.label}/{part}",
@@ -537,6 +582,13 @@ class Emitter:
         ]
         self.buffers -= len(parts)
         return [*inputs, *variables, -1, -1, -1, -1], tuple(parts)
+
+    def _state(self, node: Node, part: str, shape: tuple[int, ...]) -> int:
+        """A variable: it has no buffer of its own, but the file counts one."""
+        is_cell = part == "cell"
+        kind = "INT16" if is_cell and self.numbers == "int8" else self.types.flowing
+        scaled = self._scaled(_CELL_SCALE if is_cell else _SCALE)
+        return self._add(f"{node.label}/{part}", kind, shape, scaled, variable=True, buffer=0)
 
     def _version(self, node: Node) -> int:
         if node.options.get("keep_num_dims"):

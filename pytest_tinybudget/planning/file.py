@@ -27,6 +27,8 @@ _WITHOUT_OPTIONS = frozenset(
 )  # fmt: skip
 #: litert-quantizer writes their code in the newer field alone.
 _ADDED = frozenset({"DEQUANTIZE", "QUANTIZE"})
+#: Of these it writes the intermediate tensors, also where there are none.
+_WITH_INTERMEDIATES = frozenset({"UNIDIRECTIONAL_SEQUENCE_LSTM"})
 _WIDE = 16
 #: In a 16-bit file these types have ranges, but for results of operators that have scales of their
 #: own (``emit.py``).
@@ -58,9 +60,9 @@ def _buffers(graph: Subgraph) -> list[Table]:
     buffers = [Table("Buffer") for _ in range(count + 2)]
     used = {each.buffer for each in graph.tensors}
     spare = (number for number in range(1, count) if number not in used)
-    states = [each for each in graph.tensors if each.is_variable]
+    states = [each for each in graph.tensors if each.is_variable and each.type == "FLOAT32"]
     # The first state of a variable stays in the file, although nothing refers to it; equal ones
-    # are stored once.
+    # are stored once. Conversions to integers leave them out (``convert/worker/lstm_scales.py``).
     stored: set[tuple[str, tuple[int, ...]]] = set()
     for tensor, number in zip(states, spare, strict=False):
         if (tensor.type, tensor.shape) in stored:
@@ -184,7 +186,7 @@ def operator_table(operator: Operator, code: int) -> Table:
         field = "builtin_options" if first else "builtin_options_2"
         values[f"{field}_type"] = names.index(kind)
         values[field] = _options(kind, operator.options)
-    if operator.intermediates:
+    if operator.intermediates or operator.name in _WITH_INTERMEDIATES:
         values["intermediates"] = _numbers(operator.intermediates)
     return Table("Operator", values)
 

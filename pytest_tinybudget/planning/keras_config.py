@@ -17,6 +17,7 @@ from typing import Any
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerType
+from pytest_tinybudget.planning.network import Merge
 from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.network import Numbers
@@ -31,6 +32,12 @@ _ACTIVATIONS = {
     "hard_silu": "hard_swish", "hard_swish": "hard_swish", "silu": "swish", "swish": "swish",
     "exponential": "exponential",
 }  # fmt: skip
+#: What is converted to operators for each step, and what to plan in its place.
+_UNROLLED = {
+    "GRU": ", which is unrolled: plan an LSTM, which is one operator",
+    "SimpleRNN": ", which is unrolled: plan an LSTM, which is one operator",
+    "TimeDistributed": ", which is unrolled: Dense and Conv1D go over all steps by themselves",
+}
 #: The slope of Keras's activation ``leaky_relu``; the layer has its own.
 _ACTIVATION_SLOPE = 0.2
 
@@ -217,7 +224,7 @@ class _Reader:
             kind = "LSTM"
         read = _LAYERS.get(kind)
         if read is None or layer.get("registered_name") not in (None, kind):
-            raise self.fail(f"a {printable(str(kind))}")
+            raise self.fail(f"a {printable(str(kind))}{_UNROLLED.get(kind, '')}")
         if str(layer.get("module")).startswith(_OPERATIONS):
             raise self.fail(f"{printable(str(kind))} of keras.ops")
         if not _is_plain_type(config.get("dtype")):
@@ -225,12 +232,21 @@ class _Reader:
         if config.get("data_format") not in (None, "channels_last"):
             raise self.fail("channels first")
         made = read(self, config)
-        name = self.label
-        inputs = tuple(given)
         from msgspec.structs import replace
 
-        self.layers.append(replace(made, name=name, inputs=inputs))
-        return [name]
+        parts = made if isinstance(made, list) else [made]
+        names = [f"{self.label}/{number}" if number else self.label for number in range(len(parts))]
+        for part, name in zip(parts, names, strict=True):
+            self.layers.append(replace(part, name=name, inputs=tuple(given)))
+        return names
+
+    def side(self, given: Mapping[str, Any] | None) -> Layer | None:
+        """One direction of a recurrent layer; ``None`` where it is no LSTM."""
+        kind = given["class_name"] if given else ""
+        is_lstm = kind == "LSTM" or (self.as_lstm and kind in ("GRU", "SimpleRNN"))
+        if not given or not is_lstm or not _is_plain_type(given["config"].get("dtype")):
+            return None
+        return _lstm(self, given["config"])
 
     def activation(self, config: Mapping[str, Any]) -> tuple[str, float]:
         """An activation of Keras's and its slope."""
@@ -511,12 +527,39 @@ def _lstm(reader: _Reader, config: Mapping[str, Any]) -> Layer:
         config["activation"] == "tanh"
         and config["recurrent_activation"] == "sigmoid"
         and config["use_bias"]
-        and not any(config.get(key) for key in ("go_backwards", "return_state", "stateful"))
+        and not any(config.get(key) for key in ("return_state", "stateful"))
     )
     if not fused:
         raise reader.fail("an LSTM that is not one operator")
-    sequences = bool(config.get("return_sequences"))
-    return Layer(type="lstm", size=config["units"], sequences=sequences)
+    return Layer(
+        type="lstm",
+        size=config["units"],
+        sequences=bool(config.get("return_sequences")),
+        backwards=bool(config.get("go_backwards")),
+    )
+
+
+_MERGES: dict[str, Merge] = {
+    "concat": "concat", "sum": "sum", "mul": "multiply", "ave": "average",
+}  # fmt: skip
+
+
+def _bidirectional(reader: _Reader, config: Mapping[str, Any]) -> list[Layer]:
+    """A layer of both directions; one of each where they are not merged."""
+    from msgspec.structs import replace
+
+    sides = [reader.side(config.get(key)) for key in ("layer", "backward_layer")]
+    ahead, back = sides[0], sides[1] or sides[0]
+    if ahead is None or back is None:
+        raise reader.fail("a Bidirectional of another layer than an LSTM")
+    if ahead.backwards or (sides[1] is not None and not back.backwards):
+        raise reader.fail("a Bidirectional whose first layer goes backwards")
+    if (ahead.size, ahead.sequences) != (back.size, back.sequences):
+        raise reader.fail("a Bidirectional of two different layers")
+    mode = config.get("merge_mode", "concat")
+    if mode is None:
+        return [ahead, replace(ahead, merge="backward")]
+    return [replace(ahead, merge=_MERGES[mode])]
 
 
 def _attention(reader: _Reader, config: Mapping[str, Any]) -> Layer:
@@ -537,7 +580,7 @@ def _multi_head(reader: _Reader, config: Mapping[str, Any]) -> Layer:
     )
 
 
-_LAYERS: dict[str, Callable[[_Reader, Mapping[str, Any]], Layer]] = {
+_LAYERS: dict[str, Callable[[_Reader, Mapping[str, Any]], Layer | list[Layer]]] = {
     "Conv2D": _convolution("conv2d"),
     "Conv1D": _convolution("conv1d"),
     "DepthwiseConv2D": _convolution("depthwise_conv2d", "depth_multiplier"),
@@ -586,6 +629,7 @@ _LAYERS: dict[str, Callable[[_Reader, Mapping[str, Any]], Layer]] = {
     "GaussianNoise": _plain("dropout"),
     "ActivityRegularization": _plain("dropout"),
     "LSTM": _lstm,
+    "Bidirectional": _bidirectional,
     "Attention": _attention,
     "MultiHeadAttention": _multi_head,
 }

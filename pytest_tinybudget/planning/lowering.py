@@ -60,6 +60,8 @@ class Lowering:
         self.scaled: set[int] = set()
         #: Results of upsamplings that leave one direction as it is.
         self.one_way: set[int] = set()
+        #: The first slice that reverses steps.
+        self.reversals: dict[int, Node] = {}
         #: Constants that several layers have.
         self.shared: dict[str, Const] = {}
         self._counts: dict[str, int] = {}
@@ -860,9 +862,22 @@ def _upsampling1d(low: Lowering, given: Sequence[Value]) -> Value:
 
 
 def _lstm(low: Lowering, given: Sequence[Value]) -> Value:
-    value, units = low.steps(given), low.layer.size
-    if low.network.numbers != "int8":
-        raise low.unknown("an lstm with other numbers than int8")
+    value, layer = low.steps(given), low.layer
+    if low.network.numbers == "int16":
+        raise low.unknown("TensorFlow 2.21 quantizes no lstm to 16 bits")
+    if layer.merge == "none":
+        start = _reversed(low, value, "") if layer.backwards else value
+        return _lstm_outputs(low, start, "")
+    ahead = _lstm_outputs(low, value, "forward/") if layer.merge != "backward" else None
+    back = _lstm_outputs(low, _reversed(low, value, "backward/"), "backward/")
+    if layer.sequences:
+        back = _reversed(low, back, "")
+    return _both_ways(low, ahead, back) if ahead is not None else back
+
+
+def _lstm_outputs(low: Lowering, value: Value, prefix: str) -> Value:
+    """What an LSTM gives: the outputs of all steps, or of the last one."""
+    units = low.layer.size
     inputs: list[Operand] = [value]
     inputs += [Const("weights", (units, value.shape[2]), axis=-1) for _ in range(4)]
     inputs += [Const("weights", (units, units), axis=-1) for _ in range(4)]
@@ -872,7 +887,7 @@ def _lstm(low: Lowering, given: Sequence[Value]) -> Value:
     shape = (1, value.shape[1], units)
     every = low.add(
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
-        "lstm",
+        f"{prefix}lstm",
         inputs,
         shape,
         fused_activation_function="TANH",
@@ -884,13 +899,42 @@ def _lstm(low: Lowering, given: Sequence[Value]) -> Value:
     constants = [Const("ints", (3,), values=each) for each in ((0, -1, 0), (0, 0, 0), (1, 1, 1))]
     return low.add(
         "STRIDED_SLICE",
-        "strided_slice",
+        f"{prefix}lstm/strided_slice",
         [every, *constants],
         (1, units),
         begin_mask=5,
         end_mask=5,
         shrink_axis_mask=2,
     )
+
+
+def _reversed(low: Lowering, value: Value, prefix: str) -> Value:
+    """Steps from the end: a slice, which every version of TFLM has."""
+    ends = ((0, 0, 0), (0, 0, value.shape[2]), (1, -1, 1))
+    constants = [Const("ints", (3,), values=each) for each in ends]
+    name = f"{prefix}strided_slice"
+    result = low.add(
+        "STRIDED_SLICE", name, [value, *constants], value.shape, begin_mask=7, end_mask=7
+    )
+    # Grappler makes the constants of all of them one: they have no channels there.
+    made = low.nodes[-1]
+    first = low.reversals.setdefault(3, made)
+    made.beside = first if first is not made else None
+    return result
+
+
+def _both_ways(low: Lowering, ahead: Value, back: Value) -> Value:
+    """The outputs of both directions, merged as the layer is set."""
+    merge = low.layer.merge
+    if merge == "concat":
+        shape = (*ahead.shape[:-1], 2 * ahead.shape[-1])
+        return low.add("CONCATENATION", "concat", [ahead, back], shape, axis=-1)
+    if merge == "multiply":
+        return low.add("MUL", "mul", [ahead, back], ahead.shape)
+    total = low.add("ADD", "add", [ahead, back], ahead.shape)
+    if merge == "sum":
+        return total
+    return low.add("MUL", "truediv", [total, low.number(1 / 2)], total.shape)
 
 
 def _attention(low: Lowering, given: Sequence[Value]) -> Value:
@@ -956,7 +1000,7 @@ def _open_reshape(low: Lowering, value: Value, shape: Shape, name: str) -> Value
 
 
 #: Layers that apply their activation themselves.
-_OWN_ACTIVATION = frozenset({"activation", "softmax", "lstm"})
+_OWN_ACTIVATION = frozenset({"activation", "softmax"})
 
 LOWERINGS: dict[str, Callable[[Lowering, Sequence[Value]], Value]] = {
     "conv2d": partial(_convolution, "CONV_2D", "convolution"),

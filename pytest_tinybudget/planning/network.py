@@ -80,6 +80,9 @@ Activation = Literal[
 ]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 
+#: How the two directions of a recurrent layer become one.
+Merge = Literal["none", "concat", "sum", "multiply", "average", "backward"]
+
 #: What flows between operators.
 Numbers = Literal["int8", "int16", "float"]
 NUMBERS: tuple[str, ...] = get_args(Numbers)
@@ -117,6 +120,9 @@ class Layer(Struct, frozen=True):
         interpolation: How ``upsampling2d`` fills in: ``"nearest"`` or ``"bilinear"``.
         keep_dims: Whether a global pool keeps the dimensions that it goes over.
         sequences: Whether an ``lstm`` gives the outputs of all steps.
+        backwards: Whether an ``lstm`` reads its steps from the end, and gives them in that order.
+        merge: How an ``lstm`` that reads its steps in both directions joins what these give;
+            ``backward`` is the second direction alone, its steps in order.
         heads: How many heads ``multi_head_attention`` has; ``size`` is the key's dimension.
         scale: Whether ``batch_norm`` and ``layer_norm`` have a gamma, ``rescaling`` a factor.
         center: The same for beta and ``rescaling``'s offset.
@@ -142,6 +148,8 @@ class Layer(Struct, frozen=True):
     interpolation: Literal["nearest", "bilinear"] = "nearest"
     keep_dims: bool = False
     sequences: bool = False
+    backwards: bool = False
+    merge: Merge = "none"
     heads: int = 1
     scale: bool = True
     center: bool = True

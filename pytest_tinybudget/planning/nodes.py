@@ -57,6 +57,8 @@ class Node:
         bias_is_last: Whether nothing was between its bias and a dense layer when it got it.
         bias_from: The dense or transposed layer before it, whose bias has become a part of its own.
         host: The node that is one with it in TensorFlow's graph, right behind it.
+        beside: The node whose constants it shares in TensorFlow's graph.
+        requantized: The QUANTIZE that a conversion puts behind it afterwards.
         folds: Operators with a constant that its weights and bias have taken in, in this order;
             ``before`` ones came before it.
         inputs: Its operands.
@@ -77,6 +79,8 @@ class Node:
     place: float = 0
     label: str = ""
     host: Node | None = None
+    beside: Node | None = None
+    requantized: Node | None = None
     folds: list[tuple[str, Const, bool]] = field(default_factory=list)
     names: int = 0
     bias_is_last: bool = False
@@ -145,6 +149,7 @@ def ordered(nodes: list[Node], inputs: Sequence[Value]) -> list[Node]:
         return as_written(nodes, inputs)
     users: dict[int, list[Node]] = {}
     roots: list[tuple[str, list[Node]]] = []
+    sharing: dict[int, list[Node]] = {}
     for node in nodes:
         has_constant = False
         for operand in node.inputs:
@@ -152,8 +157,11 @@ def ordered(nodes: list[Node], inputs: Sequence[Value]) -> list[Node]:
                 users.setdefault(id(operand), []).append(node)
             else:
                 has_constant = has_constant or operand is not None
-        if has_constant or node.options.get("constant"):
-            roots.append((f"{node.name}/", [node]))
+        if node.beside is not None:
+            sharing[id(node.beside)].append(node)
+        elif has_constant or node.options.get("constant"):
+            sharing[id(node)] = [node]
+            roots.append((f"{node.name}/", sharing[id(node)]))
     for number, value in enumerate(inputs):
         roots.append((f"input_{number:03}", users.get(id(value), [])))
     left: list[Node] = []

@@ -119,6 +119,7 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
             pass
     _move_biases(graph)
     for node in list(graph.nodes):
+        _check_steps(graph, node)
         if node.op == "BIAS":
             node.op = "ADD"
     return sorted(graph.nodes, key=lambda each: each.place)
@@ -589,6 +590,17 @@ def _move_biases(graph: _Graph) -> None:
             node.inputs[-1] = None
 
 
+def _check_steps(graph: _Graph, node: Node) -> None:
+    """Refuse steps of a transposed convolution that several dense layers take, with its bias."""
+    behind = graph.only(node) if node.op == "TRANSPOSE_CONV" else None
+    if behind is None or behind.op != "RESHAPE" or not behind.squeeze or node.inputs[-1] is None:
+        return
+    users = graph.users.get(id(behind.output), [])
+    if len(users) > 1 and any(each.op == "FULLY_CONNECTED" for each in users):
+        text = "a transposed convolution's steps that several layers take"
+        raise NotPlannedError(f"layer {node.label}: not planned: {text}")
+
+
 def _moves_bias(graph: _Graph, node: Node) -> bool:
     """Whether the bias of ``node`` becomes a part of that of the dense layer behind it."""
     if node.op not in _GIVES_BIAS or node.inputs[-1] is None or node.activation != "NONE":
@@ -604,9 +616,16 @@ def _moves_bias(graph: _Graph, node: Node) -> bool:
 
 
 def _behind(graph: _Graph, node: Node) -> Node | None:
-    """The one user of a node's result, where that is a reshape that has come there, its own."""
+    """The one user of a node's result, where that is a reshape that has come there, its own.
+
+    The bias of a transposed convolution over steps is added behind the reshape that makes steps of
+    its image: a dense layer takes it from there.
+    """
     behind = graph.only(node)
-    return graph.only(behind) if behind is not None and behind.has_moved else behind
+    if behind is None or behind.op != "RESHAPE":
+        return behind
+    passes = behind.has_moved or (node.op == "TRANSPOSE_CONV" and behind.squeeze)
+    return graph.only(behind) if passes else behind
 
 
 def _constant(node: Node) -> Const | None:
@@ -637,7 +656,8 @@ def _fused(graph: _Graph, node: Node) -> bool:
     shapes: tuple[Shape, ...] = ((channels,), (1, channels), ())
     if node.op in ("BIAS", "ADD", "SUB") and constant.shape in shapes:
         _give_bias(before, channels)
-        before.bias_is_last = bool(constant.shape) and _is_before_dense(graph, node)
+        of_steps = before.op == "TRANSPOSE_CONV"
+        before.bias_is_last = bool(constant.shape) and _is_before_dense(graph, node, of_steps)
     elif not (node.op == "MUL" and constant.shape in ((), (channels,))):
         return False
     before.folds.append((node.op, constant, False))
@@ -645,8 +665,11 @@ def _fused(graph: _Graph, node: Node) -> bool:
     return True
 
 
-def _is_before_dense(graph: _Graph, node: Node) -> bool:
+def _is_before_dense(graph: _Graph, node: Node, of_steps: bool = False) -> bool:
+    """Whether a dense layer alone takes a result, ``of_steps`` behind the reshape to these."""
     behind = graph.only(node)
+    if of_steps and behind is not None and behind.op == "RESHAPE" and behind.squeeze:
+        behind = graph.only(behind)
     return behind is not None and behind.op == "FULLY_CONNECTED"
 
 

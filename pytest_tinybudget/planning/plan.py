@@ -110,7 +110,7 @@ def lowered(network: Network, name: str) -> tuple[Lowering, list[Node]]:
     if network.traced:
         nodes = traced_quantized(nodes, low.outputs, name)
     else:
-        nodes = quantized(nodes, low.inputs, network.numbers, name)
+        nodes = quantized(nodes, low.inputs, network.numbers, name, low.outputs)
     with_biases(nodes, network.numbers, traced=network.traced)
     if network.traced:
         _keep_dimensions(nodes)

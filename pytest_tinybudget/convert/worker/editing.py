@@ -74,6 +74,11 @@ def drop_unused_tensors(model: Any, graph: Any) -> None:
     graph.tensors = [graph.tensors[index] for index in sorted(used)]
     for holder, name in lists:
         setattr(holder, name, [places.get(int(index), -1) for index in getattr(holder, name)])
+    drop_unread_buffers(model)
+
+
+def drop_unread_buffers(model: Any) -> None:
+    """Empty the buffers that no tensor and no metadata of ``model`` refers to."""
     read = {tensor.buffer for each in model.subgraphs for tensor in each.tensors}
     read |= {each.buffer for each in model.metadata or ()}
     for index, buffer in enumerate(model.buffers):

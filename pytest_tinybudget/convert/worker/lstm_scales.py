@@ -7,12 +7,16 @@ operands alike (CONCATENATION) or works in place (ADD), and the state others
 range of all steps is an intermediate tensor's, which LiteRT and older TFLM compute with.
 
 Here all three get the intermediate tensor's, and what needs the output at another scale reads it
-requantized. Cells that reach below 1 get a scale for 1, which every runtime has a TANH for.
+requantized; what wants all its operands alike always does, so that the operators of a file do not
+depend on the data that calibrates. Nor does the size: the states that the converter leaves in the
+file, although nothing refers to them, are left out. Cells that reach below 1 get a scale for 1,
+which every runtime has a TANH for.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -20,23 +24,26 @@ import numpy as np
 
 from pytest_tinybudget.convert.worker.editing import become
 from pytest_tinybudget.convert.worker.editing import code_of
+from pytest_tinybudget.convert.worker.editing import drop_unread_buffers
 from pytest_tinybudget.convert.worker.repack import packed
 from pytest_tinybudget.graph.lstms import CELL_STATE
 from pytest_tinybudget.graph.lstms import EFFECTIVE_HIDDEN
 from pytest_tinybudget.graph.lstms import HIDDEN_STATE
 from pytest_tinybudget.graph.lstms import SMALLEST_CELL_SCALE
-from pytest_tinybudget.graph.lstms import has_other_scales
-from pytest_tinybudget.graph.lstms import has_small_cells
+from pytest_tinybudget.graph.lstms import scaled_lstms
 from pytest_tinybudget.graph.tflite import read_model
 
 
+#: What wants all its operands at the scale of its result.
+_ALIKE = ("CONCATENATION", "MAXIMUM", "MINIMUM")
+
+
 def with_lstm_scales(content: bytes, schema: ModuleType) -> bytes:
-    """``content``, a ``.tflite``, with scales that its LSTMs compute with; itself if it has them.
+    """``content``, a ``.tflite``, with scales that its LSTMs compute with; itself if it has none.
 
     ``schema`` is the module generated from TF Lite's schema.
     """
-    read = read_model(content, "converted")
-    if not (has_other_scales(read) or has_small_cells(read)):
+    if not any(True for _ in scaled_lstms(read_model(content, "converted"))):
         return content
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     builtin = schema.BuiltinOperator
@@ -44,6 +51,7 @@ def with_lstm_scales(content: bytes, schema: ModuleType) -> bytes:
         for operator in list(graph.operators):
             if code_of(model, operator) == builtin.UNIDIRECTIONAL_SEQUENCE_LSTM:
                 _agree(model, graph, operator, schema)
+    drop_unread_buffers(model)
     return packed(model)
 
 
@@ -66,11 +74,15 @@ def _settle(model: Any, graph: Any, operator: Any, own: Any, schema: ModuleType)
     """Let ``operator``, which copies or makes numbers at ``own``, say so of its output."""
     index = int(operator.outputs[0])
     output = graph.tensors[index]
-    if _key(output.quantization) == _key(own):
-        return
     users = [each for each in graph.operators if index in map(int, each.inputs)]
+    alike = [each for each in users if code_of(model, each) in _codes(_ALIKE, schema)]
+    is_same = _key(output.quantization) == _key(own)
     copies = [each for each in users if _copies(model, graph, each, output, schema)]
     free = [each for each in users if _reads_any(model, each, output, schema)]
+    if is_same and not alike:
+        for each in copies:
+            _settle(model, graph, each, own, schema)
+        return
     if users and len(copies) + len(free) == len(users) and index not in map(int, graph.outputs):
         output.quantization = own
         for each in copies:
@@ -83,8 +95,13 @@ def _settle(model: Any, graph: Any, operator: Any, own: Any, schema: ModuleType)
     operator.outputs = [len(graph.tensors) - 1]
     step = schema.OperatorT()
     become(model, step, schema.BuiltinOperator.QUANTIZE, schema.QuantizeOptionsT(), schema)
+    step.builtinOptionsType, step.builtinOptions = schema.BuiltinOptions.NONE, None
     step.inputs, step.outputs = [len(graph.tensors) - 1], [index]
     graph.operators.insert(_place(graph, operator) + 1, step)
+
+
+def _codes(names: Sequence[str], schema: ModuleType) -> list[int]:
+    return [getattr(schema.BuiltinOperator, name) for name in names]
 
 
 def _place(graph: Any, operator: Any) -> int:
