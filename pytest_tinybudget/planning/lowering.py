@@ -84,7 +84,8 @@ class Lowering:
         automatic = f"{kind}_{count}" if count else kind
         self.layer = layer
         self.label = layer.name or f"{layer.type}_{len(self._labels())}"
-        self.scope = self._scopes.of(layer.name or automatic)
+        if layer.merge != "backward":  # it is in the scope of the side before it
+            self.scope = self._scopes.of(layer.name or automatic)
         given = [self.named(each) for each in layer.inputs] or [last]
         if layer.name in self.values:
             raise self.fail("a second layer of this name")
