@@ -282,6 +282,25 @@ def test_a_check_judges_a_model_anew_where_anything_that_decides_is_other(
     assert not checks()[2], "each way of asking has verdicts of its own"
 
 
+def test_a_check_of_a_model_elsewhere_judges_anew_where_the_files_here_name_another_runtime(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = (
+        "dependencies:\n  espressif/esp-tflite-micro:\n    source:\n      type: service\n"
+        "    version: {}\n"
+    )
+    runs.write(lock.format("1.3.3~1"), "firmware/dependencies.lock")
+    monkeypatch.chdir(runs.path("firmware"))
+    asked = ["check", "../kws.tflite", "--board", "esp32", "--runtime", "project"]
+    for version, known in (("1.3.3~1", "1.3.3.1"), ("1.3.2", "1.3.2")):
+        Path("dependencies.lock").write_text(lock.format(version))
+        for judges in (True, False):
+            runs.judged_before_now()
+            main(asked)
+            assert f"esp-tflite-micro {known} " in capsys.readouterr().out
+            assert bool(runs.judged_since()) is judges
+
+
 @pytest.mark.parametrize("option", ["--no-cache", "-v", "--json"])
 def test_a_check_that_shows_or_does_more_judges_anew(checks: Checks, option: str) -> None:
     checks(option)

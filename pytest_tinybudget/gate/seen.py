@@ -72,10 +72,17 @@ class Seen:
         return self.path.read_bytes()
 
     def _state_now(self) -> str | None:
-        project = project_state(self.path.parent)
-        if project is None:
-            return None
-        return state_of(self._content, (*self._asked, sys.version, project))
+        projects = []
+        for folder in self._folders():
+            project = project_state(folder)
+            if project is None:
+                return None
+            projects.append(project)
+        return state_of(self._content, (*self._asked, sys.version, *projects))
+
+    def _folders(self) -> Sequence[Path]:
+        """Where the projects lie whose files may say what is flashed."""
+        return (self.path.parent,)
 
     def _claimed(self, kept: KeptDeclaration | None) -> KeptDeclaration | None:
         """``kept``, whose names of C files are now taken, if they are not another's.
@@ -139,6 +146,10 @@ class SeenModel(Seen):
     @property
     def _key(self) -> str:
         return "\0".join((str(self.path), *self._asked))
+
+    def _folders(self) -> Sequence[Path]:
+        """Here, wherever the model lies: the project is that of the command."""
+        return (Path.cwd(),)
 
     def _read(self) -> bytes:
         return b""  # its content is held to that of each verdict
