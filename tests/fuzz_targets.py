@@ -27,6 +27,9 @@ from fuzzing import Target
 from fuzzing import mutated_bytes
 from fuzzing import mutated_text
 from fuzzing import require_plain
+from keras_files import CONV
+from keras_files import DENSE
+from keras_files import keras_file
 from modelmaker import ModelMaker
 from msgspec.structs import replace
 from torch_files import Program
@@ -51,6 +54,7 @@ from pytest_tinybudget.footprint.section_graph import decode
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.closing import closed
 from pytest_tinybudget.graph.tflite import read_model
+from pytest_tinybudget.planning.keras_config import read_keras
 from pytest_tinybudget.planning.plan import planned_model
 from pytest_tinybudget.planning.torch_archive import read_program
 from pytest_tinybudget.report import codequality
@@ -711,18 +715,24 @@ def _arrays(folder: Path) -> Target:
 
 
 def _keras(folder: Path) -> Target:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {}}))
+    """The config in a ``.keras`` file: mutated, and in a file that is mutated."""
+    path = keras_file(folder, CONV, ("Flatten", {}), DENSE)
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("metadata.json", "{}")
         archive.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(500))
-    path = folder / "fuzz.keras"
+    packed = path.read_bytes()
 
     def read(content: bytes) -> None:
         path.write_bytes(content)
+        if not content.startswith(b"PK"):
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("config.json", content)
+        planned_model(read_keras(path), "fuzz")
         check_source(path, "keras", "fuzz.keras")
 
-    return Target("keras", [packed.getvalue()], read, mutated_bytes)
+    return Target("keras", [packed, config], read, mutated_bytes)
 
 
 def _torch(folder: Path) -> Target:

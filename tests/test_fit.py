@@ -394,7 +394,9 @@ def test_a_plan_none_of_whose_choices_is_a_network_is_wrong() -> None:
 
 def test_a_plan_too_large_to_be_counted_is_no_network() -> None:
     layers = [{"type": "dense", "units": 65536}, {"type": "dense", "units": 65536}]
-    with pytest.raises(TinybudgetError, match=r"dense_1: .* has 4,29\d,\d+,\d+ weights"):
+    with pytest.raises(
+        TinybudgetError, match=r"dense_1: .* has 4,29\d,\d+,\d+ weights, at most 134,217,728"
+    ):
         fit(plan(layers=layers, input_shape=[1]))
     with pytest.raises(
         TinybudgetError, match=r"the input: .* has 12,884,901,888 values, at most 2,147"

@@ -5,6 +5,7 @@ That real conversions give the same is in ``benchmarks/plans.py``, which needs T
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -534,3 +535,40 @@ def test_a_damaged_keras_file_is_not_planned(tmp_path: Path) -> None:
     path.write_bytes(b"PK")
     with pytest.raises(NotPlannedError, match=r"damaged\.keras: not planned"):
         read_keras(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"strides": [0, 0]}, "layer layer_0: stride is "),
+        ({"strides": [1, 2**63]}, "layer layer_0: stride is "),
+        ({"strides": [True, True]}, "not understood"),
+        ({"kernel_size": [-1, 3]}, "layer layer_0: kernel is "),
+        ({"kernel_size": "three"}, "not understood"),
+        ({"filters": 0}, "layer layer_0: size is 0"),
+        ({"filters": "8"}, "not understood"),
+        ({"padding": 5}, "not understood"),
+    ],
+)
+def test_a_keras_config_with_a_value_that_no_layer_has_is_not_planned(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(NotPlannedError, match=said):
+        read_keras(keras_file(tmp_path, ("Conv2D", {**CONV[1], **changed})))
+
+
+def test_a_keras_config_that_is_nested_without_end_is_not_planned(tmp_path: Path) -> None:
+    path = tmp_path / "deep.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "[" * 100_000 + "]" * 100_000)
+    with pytest.raises(NotPlannedError, match=r"its config\.json is nested too deeply"):
+        read_keras(path)
+
+
+def test_a_plan_that_is_larger_than_any_flash_is_an_error_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "tinybudget.toml"
+    layers = '[{ type = "dense", units = 4000 }, { type = "dense", units = 4 }]'
+    text = '[models.a]\nboards = ["esp32"]\nactivations = "float"\ninput_shape = [10000]\n'
+    path.write_text(f"{text}layers = {layers}\n", "utf-8")
+    with pytest.raises(ModelError, match=r"has 152\.65 MB, .* at most 128\.00 MB"):
+        Workspace(cached=False).model(load_declaration(path).models["a"])

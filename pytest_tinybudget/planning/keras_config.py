@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from pytest_tinybudget.planning.network import Merge
 from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.network import Numbers
+from pytest_tinybudget.planning.network import require_plain
 
 
 #: The largest ``config.json``, bytes; real ones have kilobytes.
@@ -44,6 +46,16 @@ _ACTIVATION_SLOPE = 0.2
 
 #: The modules of what is no layer, but may have the name of one.
 _OPERATIONS = ("keras.src.ops", "keras.ops")
+#: What reading an archive of anything may raise.
+_UNREADABLE = (
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+#: What a config of another form than Keras's raises where it is gone through.
+_NOT_AS_EXPECTED = (
+    *(KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError),
+    RecursionError,
+)
 
 #: Shapes of inputs by name, batch included.
 Shapes = Sequence[tuple[str, tuple[int, ...]]]
@@ -69,7 +81,10 @@ def read_keras(
             if archive.getinfo("config.json").file_size > _MAX_CONFIG_BYTES:
                 raise NotPlannedError(f"{path.name}: not planned: its config.json is too large")
             config = json.loads(archive.read("config.json"))
-    except (OSError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+    except RecursionError:
+        text = "its config.json is nested too deeply"
+        raise NotPlannedError(f"{path.name}: not planned: {text}") from None
+    except _UNREADABLE as error:
         raise NotPlannedError(f"{path.name}: not planned: {error}") from None
     return network_of(
         config,
@@ -96,13 +111,13 @@ def network_of(
     reader = _Reader(dict(input_shapes), as_lstm=as_lstm)
     try:
         reader.model(config, "", ())
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except _NOT_AS_EXPECTED as error:
         raise NotPlannedError(f"not planned: a config that is not understood: {error}") from None
     known = [name for name, _ in reader.inputs]
     for name in reader.wanted:
         if name not in known:
             raise NotPlannedError(f"not planned: no input {name!r}; there is {', '.join(known)}")
-    return Network(
+    network = Network(
         inputs=tuple(reader.inputs),
         layers=tuple(reader.layers),
         outputs=tuple(reader.outputs),
@@ -110,6 +125,7 @@ def network_of(
         per_channel_dense=per_channel_dense,
         scope=str(config["config"].get("name", "model")),
     )
+    return require_plain(network)
 
 
 class _Reader:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 from typing import TypeAlias
 from typing import get_args
 
+import msgspec
 from msgspec import Struct
 
 from pytest_tinybudget.base.errors import ModelError
@@ -89,6 +91,10 @@ NUMBERS: tuple[str, ...] = get_args(Numbers)
 
 #: An extent for all directions, or one for each.
 Extents: TypeAlias = "int | tuple[int, ...]"
+
+
+#: Offsets in files and sizes in TFLM are signed numbers of 32 bits.
+MOST_ELEMENTS = 2**31 - 1
 
 
 class NotPlannedError(ModelError):
@@ -203,3 +209,39 @@ class LayerList(Struct, frozen=True):
             self.per_channel_dense,
             flattens=True,
         )
+
+
+#: The largest of a file's numbers with a decimal point.
+_LARGEST_FLOAT = 3e38
+#: Numbers of a layer that are counts: each is at least 1.
+_COUNTS = ("size", "multiplier", "heads", "kernel", "dilation")
+
+
+def require_plain(network: Network) -> Network:
+    """``network``, read from a file that may hold anything, where all its values can be meant.
+
+    Raises:
+        NotPlannedError: a value has another type than its field, or is no count where one is due.
+    """
+    try:
+        msgspec.convert(msgspec.to_builtins(network), Network)
+    except (msgspec.MsgspecError, TypeError, RecursionError, OverflowError) as error:
+        raise NotPlannedError(f"not planned: a config that is not understood: {error}") from None
+    for name, shape in network.inputs:
+        _require(f"the input {name}", "shape", shape, 1)
+    for layer in network.layers:
+        place = f"layer {layer.name}"
+        for count in _COUNTS:
+            _require(place, count, getattr(layer, count), 1)
+        _require(place, "stride", layer.stride, 0 if "_pool" in layer.type else 1)
+        _require(place, "amount", [each for pair in layer.amount for each in pair], 0)
+        _require(place, "axis", layer.axis, -MOST_ELEMENTS)
+        if not -_LARGEST_FLOAT < layer.alpha < _LARGEST_FLOAT:
+            raise NotPlannedError(f"not planned: {place}: alpha is {layer.alpha}")
+    return network
+
+
+def _require(place: str, name: str, given: int | Sequence[int], least: int) -> None:
+    numbers = [given] if isinstance(given, int) else given
+    if not all(least <= each <= MOST_ELEMENTS for each in numbers):
+        raise NotPlannedError(f"not planned: {place}: {name} is {given}")

@@ -18,6 +18,7 @@ from pytest_tinybudget.planning.emit import traced_quantized
 from pytest_tinybudget.planning.emit import with_biases
 from pytest_tinybudget.planning.kinds import kinds_in
 from pytest_tinybudget.planning.lowering import Lowering
+from pytest_tinybudget.planning.network import MOST_ELEMENTS
 from pytest_tinybudget.planning.network import LayerList
 from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
@@ -29,8 +30,8 @@ from pytest_tinybudget.planning.nodes import ordered
 from pytest_tinybudget.planning.passes import simplified
 
 
-#: Offsets in files and sizes in TFLM are signed numbers of 32 bits.
-MOST_ELEMENTS = 2**31 - 1
+#: More than any board's flash holds: weights are counted by making their zeros.
+_MOST_WEIGHTS = 2**27
 
 
 class PlannedModel(Model):
@@ -140,26 +141,25 @@ def with_graph(name: str, graph: Subgraph, nodes: Iterable[Node], *, named: bool
 
 
 def _require_countable(nodes: Sequence[Node], inputs: Sequence[Value], model: str) -> None:
-    """Refuse what no file and no runtime can count: both do it in 32 bits.
+    """Refuse what no runtime can count, which do it in 32 bits, and what no flash can hold.
 
     Raises:
         ModelError: what flows or what is learned has too many elements.
     """
     constants = [(node, each) for node in nodes for each in node.inputs if isinstance(each, Const)]
     flowing = [(None, each) for each in inputs] + [(node, node.output) for node in nodes]
-    for what, operands in (("values", flowing), ("weights", constants)):
+    limits = (("values", flowing, MOST_ELEMENTS), ("weights", constants, _MOST_WEIGHTS))
+    for what, operands, most in limits:
         # One question about the sum, not one about each: sizes may be symbols, which note it.
-        if sum([prod(each.shape) for _, each in operands]) <= MOST_ELEMENTS:
+        if sum([prod(each.shape) for _, each in operands]) <= most:
             continue
         total = 0
         for node, each in operands:
             total += prod(each.shape)
-            if total > MOST_ELEMENTS:
+            if total > most:
                 place = f"layer {node.label}" if node is not None else "the input"
                 text = f"up to here the network has {total:,} {what}"
-                raise ModelError(
-                    f"{model}: {place}: {text}, at most {MOST_ELEMENTS:,} are possible"
-                )
+                raise ModelError(f"{model}: {place}: {text}, at most {most:,} are planned")
 
 
 def _keep_dimensions(nodes: Iterable[Node]) -> None:

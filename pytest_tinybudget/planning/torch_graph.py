@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
+from pytest_tinybudget.planning.network import require_plain
 from pytest_tinybudget.planning.torch_calls import CALLS
 from pytest_tinybudget.planning.torch_reader import Arguments
 from pytest_tinybudget.planning.torch_reader import Other
@@ -45,11 +46,13 @@ def network_of_nodes(nodes: Iterable[Any], user_inputs: Iterable[str]) -> Networ
             raise reader.fail(node, f"a node of the kind {node.op}")
     if not reader.layers:
         raise NotPlannedError("not planned: nothing is computed")
-    return Network(
-        inputs=tuple(reader.inputs),
-        layers=tuple(reader.layers),
-        outputs=tuple(outputs),
-        traced=True,
+    return require_plain(
+        Network(
+            inputs=tuple(reader.inputs),
+            layers=tuple(reader.layers),
+            outputs=tuple(outputs),
+            traced=True,
+        )
     )
 
 
