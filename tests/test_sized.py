@@ -94,6 +94,8 @@ def held_to_each_other(seed: int, networks: int) -> int:
     rng, plans = random.Random(seed), 0
     for _ in range(networks):
         network = random_network(rng)
+        traced = network.numbers == "int8" and rng.random() < 0.2
+        network = replace(network, traced=traced)
         if not same(network):
             continue
         for _ in range(8):
@@ -109,7 +111,7 @@ def test_plans_of_random_networks_and_sizes_are_those_made_anew(anew: list[str])
 
 @pytest.mark.campaign
 def test_plans_of_many_random_networks_and_sizes_are_those_made_anew(anew: list[str]) -> None:
-    plans = held_to_each_other(2207, 6000)
+    plans = held_to_each_other(2207, 2500)
     assert len(anew) < plans
 
 

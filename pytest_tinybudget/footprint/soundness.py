@@ -42,7 +42,7 @@ def reached(model: Model) -> frozenset[int]:
     A branch that a constant condition never takes is left out.
     """
     found, waiting = {0}, [0]
-    while waiting:
+    while waiting and len(found) < len(model.subgraphs):
         graph = model.subgraphs[waiting.pop()]
         for operator in graph.operators:
             for index in _called(graph, operator):

@@ -63,7 +63,7 @@ _SIZED = frozenset(
 )  # fmt: skip
 #: Of the same layers so many plans are kept that took another way for their sizes.
 _MOST_WAYS = 8
-#: So many kinds of plans are known at once.
+#: So many plans without their sizes are known at once; one of a dozen layers takes 60 KB.
 _MOST_OUTLINES = 128
 
 
