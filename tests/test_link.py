@@ -276,6 +276,15 @@ def test_damaged_table_is_one_clear_line(content: bytes, tmp_path: Path) -> None
     assert "mine.json" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "name", [each.name for each in _GRAPHS.iterdir() if each.name.endswith(".json.gz")]
+)
+def test_a_shipped_table_is_sound_as_it_is_read_unchecked(name: str) -> None:
+    checked = decode((_GRAPHS / name).read_bytes(), name)
+    assert checked.operators
+    assert all(roots.nodes for roots in checked.operators.values())
+
+
 def test_truncated_table_is_damaged() -> None:
     packed = (_GRAPHS / "m4_ref.json.gz").read_bytes()
     for length in range(0, len(packed), 997):

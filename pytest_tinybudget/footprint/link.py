@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -559,13 +560,11 @@ def _reach(graph: SectionGraph, roots: Sequence[int]) -> frozenset[int]:
 
 
 def _walk(targets: Sequence[Sequence[int]], roots: Iterable[int]) -> set[int]:
-    reached = set(roots)
-    stack = list(reached)
-    while stack:
-        for target in targets[stack.pop()]:
-            if target not in reached:
-                reached.add(target)
-                stack.append(target)
+    reached: set[int] = set()
+    edge = set(roots)
+    while edge:
+        reached |= edge
+        edge = set(chain.from_iterable(map(targets.__getitem__, edge))) - reached
     return reached
 
 
