@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cache
 from functools import lru_cache
 from pathlib import Path
@@ -178,6 +179,14 @@ def _content() -> _Content:
 
 
 @cache
+def _differences() -> Mapping[_Aspect, Sequence[Difference]]:
+    found: dict[_Aspect, list[Difference]] = {}
+    for each in _content().differences:
+        found.setdefault(each.of, []).append(each)
+    return found
+
+
+@cache
 def tables() -> Mapping[str, Table]:
     """All shipped section graphs, by name."""
     return {table.name: table for table in _content().tables}
@@ -213,10 +222,8 @@ def _choice(table: Table, runtime: Runtime) -> Choice | None:
             continue
         if aspect == "release" and has["distribution"] != wants["distribution"]:
             continue  # that difference holds for all releases
-        known = (
-            each for each in _content().differences if each.of == aspect and each.holds(has, wants)
-        )
-        difference = next(known, None)
+        known = _differences().get(aspect, ())
+        difference = next((each for each in known if each.holds(has, wants)), None)
         if difference is None:
             return None
         found.append(difference)

@@ -21,6 +21,8 @@ from msgspec import Struct
 from msgspec import field
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.lazy_mapping import LazyMapping
+
 
 Library = Literal["tflm", "cmsis-nn", "esp-nn"]
 
@@ -160,12 +162,16 @@ def version(name: str, date: str, history: Iterable[Change]) -> Version:
 
 @cache
 def known(library: Library) -> Mapping[str, Version]:
-    """The versions that the operator rules hold for, by name, the newest first."""
+    """The versions that the operator rules hold for, by name, the newest first.
+
+    Each is made when it is asked for: a run needs a few of them.
+    """
     read = _known().read if library == "tflm" else ()
-    return {
-        name: replace(version(name, date, changes(library)), by_history=name in read)
-        for name, date in _known().dates(library).items()
-    }
+
+    def made(name: str, date: str) -> Version:
+        return replace(version(name, date, changes(library)), by_history=name in read)
+
+    return LazyMapping(_known().dates(library), made)
 
 
 class _Known(Struct, frozen=True):
@@ -201,8 +207,8 @@ def find_version(library: Library, name: str) -> Version:
 
     A commit may be in full or abbreviated as Git does, a release is spelled as it is.
     """
-    for each in known(library).values():
-        abbreviated = name.startswith(each.name) or each.name.startswith(name)
-        if name == each.name or (abbreviated and library not in _NAMED_BY_RELEASE):
-            return each
+    for known_name in known(library):
+        abbreviated = name.startswith(known_name) or known_name.startswith(name)
+        if name == known_name or (abbreviated and library not in _NAMED_BY_RELEASE):
+            return known(library)[known_name]
     return Version(name)
