@@ -40,7 +40,8 @@ def code_fingerprint(folder: Path, rooms: tuple[str, ...]) -> str:
     start = len(str(PACKAGE)) + 1
     for path, *_ in found:
         content.update(f"{path[start:].replace(os.sep, '/')}\0".encode())
-        content.update(hashlib.sha256(Path(path).read_bytes()).digest())
+        with Path(path).open("rb", buffering=0) as file:
+            content.update(hashlib.sha256(file.read()).digest())
     fingerprint = content.hexdigest()
     _remember(remembered, fingerprint)
     return fingerprint
