@@ -287,7 +287,7 @@ class _Reader:
         if len(self.problems.found) > count:
             return layer
         # What a key may be is a range, so all between two values fit that fit themselves.
-        for end in (0, -1):
+        for end in (0, -1) if layer.spots else (0,):
             numbers = [self._end(value, end) for _, _, value in layer.spots]
             table = checked(LayerTable, layer.with_numbers(numbers), keys, self.problems)
             for key, text, example in mistakes(table) if table is not None else ():
