@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import sys
@@ -244,6 +245,22 @@ def named_models(keras: Any) -> dict[str, Callable[[], Any]]:
         "lstm_sequences": lambda: chain(
             steps, layers.LSTM(6, return_sequences=True), layers.Dense(2)
         ),
+        "lstm_backwards": lambda: chain(steps, layers.LSTM(6, go_backwards=True), layers.Dense(3)),
+        "lstm_both_ways": lambda: chain(
+            steps, layers.Bidirectional(layers.LSTM(6)), layers.Dense(3)
+        ),
+        "lstm_both_ways_sum": lambda: chain(
+            steps,
+            layers.Bidirectional(layers.LSTM(6, return_sequences=True), merge_mode="sum"),
+            layers.GlobalAveragePooling1D(),
+        ),
+        "lstm_both_ways_stacked": lambda: chain(
+            steps,
+            layers.Conv1D(8, 3, activation="relu"),
+            layers.Bidirectional(layers.LSTM(6, return_sequences=True)),
+            layers.Bidirectional(layers.LSTM(5)),
+            layers.Dense(3, activation="softmax"),
+        ),
         "dense": lambda: chain((8,), layers.Dense(16, activation="relu"), layers.Dense(2)),
         "dense_bare": lambda: chain((8,), layers.Dense(16, use_bias=False), layers.Dense(2)),
         "dense_steps": lambda: chain(
@@ -409,8 +426,9 @@ _MORE_STEP_KINDS = (
     "merge",
     "crop",
 )
-#: From this seed on all kinds of layers are drawn from.
-_WIDE_FROM = 250
+_BOTH_WAYS = ("both_ways", "both_ways", "backwards")
+#: From these seeds on all kinds of layers are drawn from, and LSTMs in both directions.
+_WIDE_FROM, _BOTH_WAYS_FROM = 250, 70_000
 
 
 def _more_of_images(keras: Any, chance: random.Random, kind: str, x: Any) -> Any:
@@ -468,7 +486,8 @@ def random_model(keras: Any, seed: int) -> Any:
     layers, chance = keras.layers, random.Random(seed)
     pick = chance.choice
     if chance.random() < 0.3:
-        return _random_steps(keras, chance, wide=seed >= _WIDE_FROM)
+        kinds = _STEP_KINDS + _MORE_STEP_KINDS * (seed >= _WIDE_FROM)
+        return _random_steps(keras, chance, kinds + _BOTH_WAYS * (seed >= _BOTH_WAYS_FROM))
     start = x = keras.Input((pick((8, 12, 15, 20)), pick((8, 12, 15, 20)), pick((1, 2, 3, 4))))
     for _ in range(chance.randint(2, 7)):
         kind = pick(_IMAGE_KINDS if seed < _WIDE_FROM else _IMAGE_KINDS + _MORE_IMAGE_KINDS)
@@ -526,11 +545,11 @@ def random_model(keras: Any, seed: int) -> Any:
     return keras.Model(start, x)
 
 
-def _random_steps(keras: Any, chance: random.Random, *, wide: bool) -> Any:
+def _random_steps(keras: Any, chance: random.Random, kinds: Sequence[str]) -> Any:
     layers, pick = keras.layers, chance.choice
     start = x = keras.Input((pick((16, 24, 31)), pick((1, 3, 4, 8))))
     for _ in range(chance.randint(2, 5)):
-        kind = pick(_STEP_KINDS + _MORE_STEP_KINDS if wide else _STEP_KINDS)
+        kind = pick(kinds)
         length, channels = x.shape[1:]
         if kind == "conv":
             x = layers.Conv1D(
@@ -550,6 +569,12 @@ def _random_steps(keras: Any, chance: random.Random, *, wide: bool) -> Any:
             x = layers.LSTM(pick((4, 5)), return_sequences=True)(x)
         elif kind == "act":
             x = layers.ReLU()(x)
+        elif kind == "both_ways":
+            merge = pick(("concat", "concat", "sum", "mul", "ave"))
+            side = layers.LSTM(pick((3, 4)), return_sequences=True)
+            x = layers.Bidirectional(side, merge_mode=merge)(x)
+        elif kind == "backwards":
+            x = layers.LSTM(4, go_backwards=True, return_sequences=True)(x)
         else:
             x = _more_of_steps(keras, chance, kind, x)
     ends = (layers.GlobalAveragePooling1D(), layers.Flatten(), layers.LSTM(3))
@@ -649,6 +674,10 @@ class Comparison:
             self.failed.append(f"{name}: {str(error).splitlines()[0][:100]}")
             print(f"{name:24} is not converted: {str(error).splitlines()[0][:100]}")
             return
+        if has_dead_layer(converted):
+            self.failed.append(f"{name}: a layer that is 0 for all samples has no scale")
+            print(f"{name:24} is not compared: a layer that is 0 for all samples has no scale")
+            return
         arenas = [self.arenas(planned), self.arenas(converted)]
         problems = []
         if operators(planned) != operators(converted):
@@ -708,6 +737,15 @@ class Comparison:
         """The arena on each board, 0 where TFLM refuses the model."""
         footprints = (measure(model, self.firmwares[each]) for each in BOARDS)
         return [each.arena.required if each.arena else 0 for each in footprints]
+
+
+def has_dead_layer(model: Model) -> bool:
+    """Whether a ReLU let nothing through in calibration: a 16-bit file has infinite scales then.
+
+    TFLM refuses it, and random weights make some.
+    """
+    scales = [scale for each in model.main.tensors for scale in each.quantization.scales]
+    return any(math.isinf(each) for each in scales)
 
 
 def operators(model: Model) -> list[str]:

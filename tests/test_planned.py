@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,11 @@ from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.planning import Layer
 from pytest_tinybudget.planning import LayerList
+from pytest_tinybudget.planning import NotPlannedError
 from pytest_tinybudget.planning import model_of
+from pytest_tinybudget.planning import planned_model
+from pytest_tinybudget.planning.network import LAYER_TYPES
+from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.workspace import Workspace
 
@@ -98,6 +103,67 @@ def test_layers_that_do_not_fit(layers: tuple[Layer, ...], shape: tuple[int, ...
     with pytest.raises(ModelError) as caught:
         model_of(LayerList(shape, layers), "idea")
     assert said in caught.value.message
+
+
+def _with(kind: str) -> tuple[Layer, ...]:
+    """A network with a layer of the type, behind the input ``input``."""
+    if kind in ("add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"):
+        sides = [Layer("conv2d", 4, padding="same", inputs=("input",), name=each) for each in "ab"]
+        return (*sides, Layer(kind, inputs=("a", "b")))  # type: ignore[arg-type]
+    settings: dict[str, Any] = {
+        "attention": {"inputs": ("input", "input")}, "reshape": {"shape": (16, 16)},
+        "permute": {"shape": (2, 1, 3)}, "activation": {"activation": "tanh"},
+    }  # fmt: skip
+    layer = Layer(kind, **{"size": 4, **settings.get(kind, {})})  # type: ignore[arg-type]
+    return (Layer("conv2d", 4), layer) if kind == "dropout" else (layer,)
+
+
+_OF_STEPS = ("lstm", "attention", "multi_head_attention")
+_NEW, _OLD = "m4_cmsisnn", "arduino-tflm 2023-12"
+_UNKNOWN = "TFLM has no registration for this operator"
+_NOT_YET = "TFLM c12bd762 has no registration for this operator yet"
+_INT8 = "'input' is INT16, supported: FLOAT32, INT8"
+_BY_DATA = "the data that calibrates decides which of its inputs is requantized"
+_ALWAYS = {(f"upsampling{rank}d", each): _UNKNOWN for rank in (1, 2) for each in (_NEW, _OLD)} | {
+    (kind, _OLD): _NOT_YET for kind in ("attention", "multi_head_attention")
+}
+#: By numbers, layer and version of TFLM (none: it is not planned), the first reason.
+REFUSED = {
+    "int8": _ALWAYS,
+    "float": _ALWAYS,
+    "int16": _ALWAYS
+    | {(f"global_max_pool{rank}d", each): _INT8 for rank in (1, 2) for each in (_NEW, _OLD)}
+    | {("layer_norm", each): "'layer_norm_0' is INT16, supported: FLOAT32" for each in (_NEW, _OLD)}
+    | {(kind, ""): _BY_DATA for kind in ("maximum", "minimum", "concatenate")}
+    | {
+        ("permute", _OLD): _INT8,
+        ("lstm", ""): "TensorFlow 2.21 quantizes no lstm to 16 bits",
+    },
+}
+
+
+@pytest.mark.parametrize("numbers", ["int8", "int16", "float"])
+def test_each_layer_type_is_refused_as_its_file_is_and_as_each_version_does(numbers: Any):
+    refused: dict[tuple[str, str], str] = {}
+    for kind in LAYER_TYPES:
+        flat = kind.endswith("1d") or kind == "conv1d_transpose" or kind in _OF_STEPS
+        shape = (16,) if kind == "dense" else (12, 4) if flat else (8, 8, 4)
+        planned = LayerList(shape, _with(kind), per_channel_dense=False, numbers=numbers)
+        try:
+            model = planned_model(planned, "idea", named=True)
+        except NotPlannedError as error:
+            refused[kind, ""] = error.message.partition("not planned: ")[2]
+            continue
+        written = read_model(model.content, "idea")
+        for version in (_NEW, _OLD):
+            runtime = runtime_called(version, "m4")
+            found, of_file = measure(model, runtime), measure(written, runtime)
+            assert [each.reason for each in found.refusals] == [
+                each.reason for each in of_file.refusals
+            ]
+            if found.refusals:
+                refused[kind, version] = found.refusals[0].reason
+    assert refused == REFUSED[numbers]
 
 
 DECLARATION = """
