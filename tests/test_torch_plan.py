@@ -145,6 +145,26 @@ def test_a_causal_block_of_a_tcn_pads_and_slices_with_channels_first() -> None:
     assert shown(model)[0][1] == (1, 4, 22)
 
 
+def test_two_series_are_added_before_they_have_their_channels_first_again() -> None:
+    made = Program((1, 3, 20))
+    one, two = (conv1d(made, made.inputs[0], 3, 4, 20) for _ in range(2))
+    last = made.call("relu.default", (1, 4, 20), made.call("add.Tensor", (1, 4, 20), one, two))
+    model = made.planned(made.call("select.int", (1, 4), last, 2, -1))
+    assert [name for name, _ in shown(model)[2:]] == [
+        "CONV_2D", "CONV_2D", "ADD", "TRANSPOSE", "RESHAPE", "SLICE", "RESHAPE",
+    ]  # fmt: skip
+    assert model.main.operators[4].options["fused_activation_function"] == "RELU"
+
+
+def test_a_batch_norm_behind_a_relu_is_four_operators() -> None:
+    made = Program((1, 3, 8, 6))
+    maps = made.call("relu.default", (1, 4, 8, 6), conv2d(made, made.inputs[0], 3, 4, 8, 6))
+    norm = made.call("batch_norm.default", (1, 4, 8, 6), maps, made.weights(4), made.weights(4),
+                     None, None, False)  # fmt: skip
+    names = [name for name, _ in shown(made.planned(norm))]
+    assert names == ["CONV_2D", "SUB", "MUL", "MUL", "ADD", "TRANSPOSE"]
+
+
 def test_a_mean_that_leaves_dimensions_out_goes_over_channels_first() -> None:
     made = Program((1, 3, 8, 6))
     maps = conv2d(made, made.inputs[0], 3, 4, 8, 6)

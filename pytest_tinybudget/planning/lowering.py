@@ -529,6 +529,10 @@ def _batch_norm(low: Lowering, given: Sequence[Value]) -> Value:
     if low.layer.axis > 0:  # a form that no layer takes into its weights
         axes = enumerate(value.shape)
         shape = tuple(extent if axis == low.layer.axis else 1 for axis, extent in axes)
+        if len(shape) == 4:
+            for op in ("SUB", "MUL", "MUL", "ADD"):
+                value = low.add(op, "batchnorm", [value, Const("values", shape)], value.shape)
+            return value
     channels = Const("values", shape)
     result = low.add("MUL", "batchnorm/mul_1", [value, channels], value.shape)
     offset = Const("values", shape)

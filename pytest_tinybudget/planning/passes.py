@@ -413,7 +413,10 @@ def _hoisted_pair(graph: _Graph, node: Node) -> bool:
     assert isinstance(second, Value)
     if first.shape != second.shape:
         return False
-    if len(first.shape) != len(one.output.shape) and not (one.squeeze and other.squeeze):
+    turned = [graph.makers.get(id(each)) for each in (first, second)]
+    is_series = graph.traced and all(each and each.op == "TRANSPOSE" for each in turned)
+    is_squeezed = one.squeeze and other.squeeze
+    if len(first.shape) != len(one.output.shape) and not (is_squeezed or is_series):
         raise NotPlannedError(
             f"layer {node.label}: not planned: two reshaped values that meet again"
         )
@@ -570,6 +573,24 @@ def _folded(graph: _Graph, node: Node) -> bool:
     return True
 
 
+def _hoisted_over_transposes(graph: _Graph, node: Node) -> bool:
+    """Arithmetic of two transposes of the same order goes before them."""
+    if len(node.inputs) != 2 or not all(isinstance(each, Value) for each in node.inputs):
+        return False
+    one, other = graph.maker(node, 0), graph.maker(node, 1)
+    if one is None or other is None or one is other or {one.op, other.op} != {"TRANSPOSE"}:
+        return False
+    if graph.only(one) is not node or graph.only(other) is not node:
+        return False
+    if not _same_operand(one.inputs[1], other.inputs[1]) or one.output.shape != other.output.shape:
+        return False
+    second = other.inputs[0]
+    assert isinstance(second, Value)
+    graph.feed(node, 1, second)
+    graph.remove(other)
+    return _swap(graph, one, node)
+
+
 def _is_for_dense(graph: _Graph, node: Node) -> bool:
     """Whether dense layers alone take a node's result."""
     users = graph.users.get(id(node.output), [])
@@ -708,5 +729,6 @@ _TRACED_RULES = _by_operator(
     *_ORDER,
     (_untransposed, frozenset({"TRANSPOSE"})),
     (_hoisted_over_transpose, _MOVED.union(_FUSED)),
+    (_hoisted_over_transposes, _OF_TWO),
 )
 _LAST_RULES = _by_operator(*_ORDER, (_kept, frozenset({"RESHAPE"})))

@@ -28,9 +28,18 @@ _TRAINING = 5
 _NORMALIZED = ("conv2d.default", "conv2d.padding", "linear.default")
 _RECTIFIERS = ("relu.default", "relu_.default", "relu6.default", "relu6_.default")
 #: What the converter leaves out.
-_NOTHING = ("dropout.default", "contiguous.default", "clone.default", "detach.default")
+_NOTHING = (
+    "dropout.default",
+    "feature_dropout.default",
+    "contiguous.default",
+    "clone.default",
+    "detach.default",
+)
 #: Their result has whatever scale is asked of it.
-_FREE = ("conv2d.default", "conv2d.padding", "relu.default", "relu_.default")
+_FREE = (
+    "conv2d.default", "conv2d.padding", "relu.default", "relu_.default", "leaky_relu.default",
+    "leaky_relu_.default",
+)  # fmt: skip
 #: From NCW to an image of height 1 with its channels last, and back.
 _TO_LAST, _TO_FIRST = (2, 3, 1), (3, 1, 2)
 
@@ -155,8 +164,11 @@ def _batch_norm(reader: Reader, node: Any, given: Arguments) -> None:
     while _called(before) in _NOTHING and len(before.users) == 1:
         before = before.args[0]
     if _called(before) not in _NORMALIZED or len(before.users) > 1:
-        if len(reader.shape(node)) == VECTOR and _called(before) in _RECTIFIERS:
-            reader.add(node, Layer("batch_norm", axis=1), given[0])
+        shape, is_last = reader.shape(node), reader.layout(given[0]) == "last"
+        if _called(before) in _RECTIFIERS and shape[1] > 1 and is_last:
+            axis = 1 if len(shape) == VECTOR else 3
+            reader.add(node, Layer("batch_norm", axis=axis), given[0])
+            reader.settle(node)
             return
         raise reader.fail(node, "a batch norm that is not right behind a convolution or a Linear")
     reader.add(node, Layer("batch_norm"), given[0])
@@ -183,8 +195,7 @@ def _over_each(reader: Reader, node: Any, given: Any, layer: Layer) -> None:
     if layout in ("padded", "row"):
         raise reader.fail(node, f"{_called(node)} right behind padding or a reshaped row")
     reader.add(node, layer, given)
-    is_one = layer.activation == "hard_swish"
-    reader.settle(node, "whole" if is_one else "last" if layout == "whole" else layout)
+    reader.settle(node, "last" if layout == "whole" else layout)
 
 
 def _limited(reader: Reader, node: Any, given: Arguments) -> None:
@@ -416,7 +427,7 @@ def _pad(reader: Reader, node: Any, given: Arguments) -> None:
     left, right, top, bottom = (*amounts, 0, 0)[:4]
     if reader.layout(given[0]) not in ("last", "open"):
         # The converter leaves the transposes around it.
-        raise reader.fail(node, "padding right behind an average pool or Hardswish")
+        raise reader.fail(node, "padding right behind an average pool or an upsampling")
     layer = Layer("zero_padding2d", amount=((top, bottom), (left, right)))
     reader.add(node, layer, given[0])
     reader.settle(node, "padded")
@@ -457,6 +468,17 @@ def _slice(reader: Reader, node: Any, given: Arguments) -> None:
         reader.plain(node, given[0])
         return
     _cut(reader, node, given[0], (axis, start % before[axis], after[axis]))
+
+
+def _select(reader: Reader, node: Any, given: Arguments) -> None:
+    """One entry along an axis, which goes."""
+    before = reader.shape(given[0])
+    axis, place = (given[1] or 0) % len(before), given[2] or 0
+    if len(before) != SERIES or axis == 0:
+        raise reader.fail(node, "one entry of something else than a series")
+    part = Layer("slice", axis=axis, amount=((place % before[axis], 1),))
+    row = Layer("reshape", shape=reader.shape(node)[1:])
+    reader.chain(node, given[0], part, row)
 
 
 def _cut(reader: Reader, node: Any, given: Any, place: tuple[int, int, int]) -> None:
@@ -566,6 +588,7 @@ CALLS: Mapping[str, _Read] = {
     "permute.default": _permute,
     "transpose.int": _transpose,
     "slice.Tensor": _slice,
+    "select.int": _select,
     "split.Tensor": _split,
     "chunk.default": _split,
     GETITEM: _part,

@@ -121,8 +121,8 @@ class Reader:
 
     def turn_back(self, node: Any, given: Any, what: str) -> None:
         """Refuse where the transpose to channels first may stay before something else."""
-        if self.layout(given) in ("padded", "row"):
-            raise self.fail(node, f"{what} right behind padding or a reshaped row")
+        if self.layout(given) == "row":
+            raise self.fail(node, f"{what} right behind a reshaped row")
 
     def output(self, node: Any) -> str:
         """The layer that an output of the program is: an image has its channels first again."""
