@@ -418,6 +418,15 @@ IDIOMS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
     "cat_leaky": (lambda: Apply(
         lambda net, x: torch.cat([F.leaky_relu(net[0](x)), net[1](x)], 1),
         nn.Conv2d(3, 4, 3), nn.Conv2d(3, 2, 3)), ((1, 3, 8, 8),)),
+    "two_padded": (lambda: Apply(
+        lambda net, x: net[0](x) + net[1](x), nn.Conv2d(3, 4, 3, padding=1),
+        nn.Conv2d(3, 4, 3, padding=1)), ((1, 3, 8, 8),)),
+    "two_strided": (lambda: Apply(
+        lambda net, x: net[0](x) + net[1](x), nn.Conv2d(3, 4, 3, 2, padding=1),
+        nn.Conv2d(3, 4, 3, 2, padding=1)), ((1, 3, 8, 8),)),
+    "two_series": (lambda: Apply(
+        lambda net, x: torch.tanh(net[0](x)) * torch.sigmoid(net[1](x)),
+        nn.Conv1d(3, 4, 3, padding=1), nn.Conv1d(3, 4, 3, padding=1)), ((1, 3, 18),)),
     "cat_inputs": (lambda: Apply(
         lambda net, a, b: net[0](torch.cat([a, b], 1)), nn.Linear(9, 3)), ((1, 5), (1, 4))),
     "cat_twice": (lambda: Apply(

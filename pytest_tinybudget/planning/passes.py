@@ -104,6 +104,8 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
     rules = _TRACED_RULES if traced else _RULES
     for node in nodes:
         node.bias_is_last = _is_before_dense(graph, node)
+    for node in list(graph.nodes) if traced else ():
+        _padded(graph, node)  # litert-torch pads in its convolutions: before equal ones are one
     _keep_rows(graph)
     while _round(graph, rules):
         pass
