@@ -153,6 +153,10 @@ DECIDED_BY_SIZES = {
         Layer("multi_head_attention", size=2, heads=2), Layer("dense"),
     ),
     "a depthwise convolution": (conv(), Layer("depthwise_conv2d", size=2), conv()),
+    "an lstm whose outputs are requantized": (
+        Layer("reshape", shape=(8, 8)), Layer("lstm", size=3, name="a"), Layer("dense", name="b"),
+        Layer("concatenate", inputs=("a", "b")), Layer("dense"),
+    ),
     "an lstm": (
         Layer("reshape", shape=(8, 8)), Layer("dense"), Layer("lstm", size=3), Layer("dense"),
     ),

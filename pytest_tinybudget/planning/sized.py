@@ -100,11 +100,7 @@ def _split(network: Network) -> tuple[Hashable, list[int]]:
         number, size = _layers.get(layer) or _layers.keep(layer, _layer(layer))
         numbers.append(number)
         sizes += size
-    key = (
-        network.inputs, network.outputs, network.numbers, network.per_channel_dense,
-        network.scope, network.flattens, network.traced, tuple(numbers),
-    )  # fmt: skip
-    return key, sizes
+    return (replace(network, layers=()), *numbers), sizes
 
 
 def _layer(layer: Layer) -> tuple[int, tuple[int, ...]]:
@@ -153,6 +149,9 @@ def _traced(low: Lowering, nodes: list[Node], trace: Trace) -> _Outline:
     if kinds is None:
         raise UntracedError
     owners = {index: key for key, index in emitter.indices.items()}
+    for key in found:
+        if shapes[key] is not None and emitter.indices.get(key, -1) < 0:
+            raise UntracedError  # its tensor is made in another way
     slots = [
         _Slot(
             tensor=tensor,
