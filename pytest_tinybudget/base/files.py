@@ -49,11 +49,11 @@ def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
     return tuple(directory / name for name in sorted(files))
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write the one file that a user has named, as ``write`` does.
 
     A symbolic link stays one, and its target changes; what is no file (``/dev/null``, a pipe) is
-    written to as it is.
+    written to as it is. ``content`` may come in pieces, each of which is made when it is written.
 
     Raises:
         TinybudgetError: the disk refuses.
@@ -61,7 +61,7 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            path.write_bytes(content)
+            path.write_bytes(content if isinstance(content, bytes) else b"".join(content))
         else:
             _replace(Path(os.path.realpath(path)), content)
     except OSError as error:
@@ -112,20 +112,23 @@ def _is_written(path: Path, content: bytes) -> bool:
     return path.is_file() and not path.is_symlink() and path.read_bytes() == content
 
 
-def _replace(path: Path, content: bytes) -> None:
-    if _is_written(path, content):
-        return
+def _replace(path: Path, content: bytes | Iterable[bytes]) -> None:
+    if isinstance(content, bytes):
+        if _is_written(path, content):
+            return
+        content = (content,)
     is_there = path.is_file() and not path.is_symlink()
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with draft.open("xb") as file:
-            file.write(content)
+            file.writelines(content)
         if is_there:
             with suppress(OSError):  # some file systems have no modes
                 shutil.copymode(path, draft)
         draft.replace(path)
-    finally:
+    except BaseException:
         draft.unlink(missing_ok=True)
+        raise
 
 
 _CHUNK_BYTES = 1 << 20

@@ -6,6 +6,7 @@ own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -48,8 +49,11 @@ class Location(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """``tinybudget.toml:12``; empty for what no file declares."""
-        return f"{self.file}:{self.line}" if self.line else ""
+        """``tinybudget.toml:12``; empty for what no file declares.
+
+        The boards of a model have one text, not one each.
+        """
+        return sys.intern(f"{self.file}:{self.line}") if self.line else ""
 
     @property
     def growth_text(self) -> str:

@@ -18,6 +18,7 @@ import zlib
 from base64 import b64decode
 from base64 import b64encode
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 #: The form of the files below; another one is another state.
-_FORM = "2"
+_FORM = "3"
 #: The most that is kept, bytes; what was written longest ago goes first.
 LIMIT_BYTES = 32 * 1024**2
 #: The most pairs of a declaration that is kept: a file of 15 MB.
@@ -62,6 +63,10 @@ _OF_BOARDS = frozenset(
     }
 )
 _WILDCARDS = frozenset("*?[")
+#: A SHA-256 in hexadecimal.
+_DIGEST_BYTES = 64
+#: Results of forty boards differ little: the quickest level of zlib leaves a tenth of them.
+_LEVEL = 1
 #: Younger than this, a file may change again without a new time, seconds.
 _SETTLED_SECONDS = 2.0
 
@@ -191,13 +196,13 @@ class KeptVerdicts:
                 return KeptDeclaration(state, plain)
         return None
 
-    def keep(self, name: str, state: str, models: list[dict[str, Any]]) -> None:
-        """Keep ``models``, as ``kept_model`` makes them, under ``name``."""
-        if sum(len(each["pairs"]) for each in models) > MOST_PAIRS:
-            return
-        # A model after the other: the whole at once takes several times its size.
-        body = b",".join(_as_json(each) for each in models)
-        self._write(self._path(name), b'{"state":%b,"models":[%b]}' % (_as_json(state), body))
+    def keep(self, name: str, state: str, models: Iterable[dict[str, Any]], pairs: int) -> None:
+        """Keep ``models`` of so many ``pairs``, as ``kept_model`` makes them, under ``name``.
+
+        A model is made when it is written, so that there is one at a time in memory.
+        """
+        if pairs <= MOST_PAIRS:
+            self._write(self._path(name), _declaration(state, models))
 
     def table(self, key: str) -> list[tuple[str, list[str]]] | None:
         """Lines with their markup, as they were shown of results with this key."""
@@ -206,7 +211,7 @@ class KeptVerdicts:
 
     def keep_table(self, key: str, lines: Iterable[tuple[str, tuple[str, ...]]]) -> None:
         """Keep what is shown of results with ``key``."""
-        self._write(self.folder / f"{key}{_TABLE}", _as_json(list(lines)))
+        self._write(self.folder / f"{key}{_TABLE}", (_as_json(list(lines)),))
 
     def size(self) -> tuple[int, int]:
         """Of how many declarations verdicts are kept, and the bytes of all that is."""
@@ -236,9 +241,9 @@ class KeptVerdicts:
             return []
         return [Path(name) for name in names if name.endswith((_SUFFIX, _TABLE))]
 
-    def _write(self, path: Path, body: bytes) -> None:
+    def _write(self, path: Path, pieces: Iterable[bytes]) -> None:
         with suppress(TinybudgetError):
-            write_file(path, hashlib.sha256(body).hexdigest().encode() + body)
+            write_file(path, _with_digest(pieces))
             keep_below(self._files(), LIMIT_BYTES)
 
 
@@ -289,7 +294,8 @@ def kept_model(
         OSError: one of ``files`` is not there.
     """
     found = dict(verdicts or {})
-    texts = json.dumps({target: text for target, (_, text) in found.items()}).encode()
+    members = (f"{json.dumps(target)}:{text}" for target, (_, text) in found.items())
+    texts = f"{{{','.join(members)}}}".encode()
     return {
         "name": name,
         "pairs": list(pairs),
@@ -298,7 +304,7 @@ def kept_model(
         "claim": claim and (str(claim[0]), claim[1]),
         "files": [_stamp(path) for path in files],
         "outcomes": {target: outcome for target, (outcome, _) in found.items()},
-        "results": b64encode(zlib.compress(texts)).decode("ascii"),
+        "results": b64encode(zlib.compress(texts, _LEVEL)).decode("ascii"),
         "digest": hashlib.sha256(texts).hexdigest(),
     }
 
@@ -306,8 +312,12 @@ def kept_model(
 @lru_cache(maxsize=2)
 def _unpacked(packed: str) -> dict[str, str]:
     """The results of a model as JSON, by target; asked for one pair after the other."""
-    texts: dict[str, str] = json.loads(zlib.decompress(b64decode(packed)))
-    return texts
+    import msgspec
+
+    members = msgspec.json.decode(
+        zlib.decompress(b64decode(packed)), type=dict[str, msgspec.Raw], strict=True
+    )
+    return {target: bytes(text).decode() for target, text in members.items()}
 
 
 def stamped_again(model: KeptModel) -> dict[str, Any]:
@@ -340,6 +350,25 @@ def _times(path: str) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
+def _declaration(state: str, models: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """The file of a declaration in pieces, a model each."""
+    yield b'{"state":%b,"models":[' % _as_json(state)
+    separator = b""
+    for each in models:
+        yield separator + _as_json(each)
+        separator = b","
+    yield b"]}"
+
+
+def _with_digest(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """``pieces``, and a hash of them behind."""
+    digest = hashlib.sha256()
+    for each in pieces:
+        digest.update(each)
+        yield each
+    yield digest.hexdigest().encode()
+
+
 def _as_json(plain: object) -> bytes:
     return json.dumps(plain, separators=(",", ":")).encode()
 
@@ -348,8 +377,9 @@ def _read(path: Path) -> object:
     """What a file holds; ``None`` where it is damaged or not there."""
     with suppress(OSError, ValueError):
         content = path.read_bytes()
-        if hashlib.sha256(content[64:]).hexdigest().encode() == content[:64]:
-            found: object = json.loads(content[64:])
+        body = content[:-_DIGEST_BYTES]
+        if hashlib.sha256(body).hexdigest().encode() == content[-_DIGEST_BYTES:]:
+            found: object = json.loads(body)
             return found
     return None
 

@@ -8,6 +8,7 @@ measurements.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -249,7 +250,7 @@ def _described(
         result,
         message=declared.message,
         model_bytes=sum(model.bytes for model in found.models),
-        model_source=", ".join(model.declared_source for model in pair.models),
+        model_source=sys.intern(", ".join([model.declared_source for model in pair.models])),
     )
     named = zip(pair.models, found.models, strict=True)
     if isinstance(pair, GroupPair):

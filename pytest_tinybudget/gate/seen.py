@@ -6,6 +6,7 @@ Imported by every run that may take verdicts of earlier ones, so it imports noth
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
@@ -112,24 +113,29 @@ class Seen:
         if not (self._state and self._is_plain() and self._state_now() == self._state):
             return {}
         before = {each.name: each for each in self.kept.models} if self.kept else {}
-        models = [
-            _of_model(name, list(pairs), before.get(name), results, artifacts, folder)
-            for name, pairs in groupby(declared, key=lambda each: each.name)
-        ]
-        earlier_verdicts().keep(self._key, self._state, models)
-        return {
-            f"{self._file}::{model['name']}::{target}": model["digest"]
-            for model in models
-            for target in model["outcomes"]
-        }
+        kept: dict[str, str] = {}
+
+        def models() -> Iterator[dict[str, Any]]:
+            for name, group in groupby(declared, key=lambda each: each.name):
+                pairs = list(group)
+                model = _of_model(name, pairs, before.get(name), results, artifacts, folder)
+                outcomes, digest = model["outcomes"], model["digest"]
+                ids = [each.id for each in pairs if each.target in outcomes]
+                # The texts that the results have already.
+                kept.update({results[key].id if key in results else key: digest for key in ids})
+                yield model
+
+        earlier_verdicts().keep(self._key, self._state, models(), len(declared))
+        return kept
 
     def keep_times(self) -> None:
         """Keep the times of C files that were too young to go by them."""
         if self.kept is None or not any(each.looked_at for each in self.kept.models):
             return
         with suppress(OSError):
-            models = [stamped_again(each) for each in self.kept.models]
-            earlier_verdicts().keep(self._key, self._state, models)
+            pairs = sum(len(each.pairs) for each in self.kept.models)
+            models = map(stamped_again, self.kept.models)
+            earlier_verdicts().keep(self._key, self._state, models, pairs)
 
     def _is_plain(self) -> bool:
         from pytest_tinybudget.declaration.toml import parse

@@ -257,6 +257,12 @@ def _measure(
     return Measure(metric, used, limit, limit_from, "", parts)
 
 
+@lru_cache(maxsize=2048)
+def _shared(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """One tuple for all pairs with the same sizes."""
+    return measures
+
+
 def memory_of_arena(measures: Iterable[Measure]) -> Measure | None:
     """The one of ``measures`` that holds the whole arena; ``None`` where it is split or unknown."""
     memories = {each.metric: each for each in measures if each.metric in ("ram", "psram")}
@@ -619,7 +625,7 @@ class PairResult(Struct, frozen=True, gc=False):
         """What a table tells of a pair that passes: of 20,000 the rest would fill the memory."""
         return replace(
             self,
-            measures=tuple(measure.without_details() for measure in self.measures),
+            measures=_shared(tuple([measure.without_details() for measure in self.measures])),
             footprint=None,
             placed=self.placed if self.placed and self.placed.is_unusual else None,
         )
