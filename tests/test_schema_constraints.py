@@ -25,6 +25,7 @@ from campaigns import every
 
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.keys import documented_fields
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.schema import OPERATORS
 from pytest_tinybudget.declaration.schema import Document
@@ -78,7 +79,7 @@ def _structs(hint: Any) -> Iterator[type[msgspec.Struct]]:
 
 def _places(struct: type[msgspec.Struct], keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     """Every key that the schema knows, with its type; tables by name are called ``x``."""
-    for field in msgspec.structs.fields(struct):
+    for field in documented_fields(struct):
         here = (*keys, *field.encode_name.split(".")) if not keys else (*keys, field.encode_name)
         yield here, field.type
         yield from _below(field.type, here)
@@ -162,7 +163,7 @@ def _required(keys: Keys) -> dict[str, Any]:
     return {
         field.encode_name: _example(field.type)
         for struct in structs
-        for field in msgspec.structs.fields(struct)
+        for field in documented_fields(struct)
         if field.required
     }
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from pytest_tinybudget.declaration import schema
+from pytest_tinybudget.declaration.keys import texts_of
 from pytest_tinybudget.declaration.schema import OPERATORS
 from pytest_tinybudget.declaration.schema import Document
 
@@ -22,12 +24,20 @@ def json_schema() -> dict[str, Any]:
     that must exist.
     """
     (reference,), components = msgspec.json.schema_components((Document,), ref_template=_DEFINITION)
-    definitions = {name: _cleaned(component) for name, component in components.items()}
+    definitions = {name: _documented(name, _cleaned(each)) for name, each in components.items()}
     document = definitions.pop(reference["$ref"].rpartition("/")[2])
     _nest_operators(document["properties"])
     definitions["ModelTable"]["required"] = ["source"]
     definitions["GroupTable"]["required"] = ["models"]
     return {**document, "$schema": _DIALECT, "title": _TITLE, "$defs": definitions}
+
+
+def _documented(name: str, table: dict[str, Any]) -> dict[str, Any]:
+    """``table``, the definition of the struct ``name``, with what is said of each key."""
+    struct = getattr(schema, name)
+    for field in msgspec.structs.fields(struct):
+        table["properties"][field.encode_name].update(texts_of(struct, field.name))
+    return table
 
 
 def _cleaned(node: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import get_origin
 import msgspec
 
 from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.declaration.keys import documented_fields
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import abbreviated
@@ -87,7 +88,7 @@ def _table(
 def _own_first(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     """The fields of ``struct`` by key, its own before the inherited ones."""
     inherited = getattr(struct.__base__, "__struct_fields__", ())
-    fields = sorted(msgspec.structs.fields(struct), key=lambda field: field.name in inherited)
+    fields = sorted(documented_fields(struct), key=lambda field: field.name in inherited)
     return {field.encode_name: field for field in fields}
 
 
