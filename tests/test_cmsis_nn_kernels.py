@@ -112,25 +112,28 @@ def test_a_transposed_convolution_of_another_algorithm_is_not_refused() -> None:
     assert found == {"3.6": [], "3.7": [], "4.4": ["undefined"]}
 
 
-def convolution(graph: Graph, *, kind: str, weights: str, groups: int) -> None:
+def convolution(graph: Graph, *, kind: str, weights: str, groups: int, bias: bool) -> None:
     image = graph.input((1, 4, 4, 4), kind)
-    graph.output(graph.conv2d(image, filters=4, groups=groups, weights_type=weights))
+    result = graph.conv2d(image, filters=4, groups=groups, weights_type=weights, bias=bias)
+    graph.output(result)
 
 
 @pytest.mark.parametrize(
-    ("kind", "weights", "groups", "expected"),
+    ("kind", "weights", "groups", "bias", "expected"),
     [
-        ("INT8", "INT8", 2, []),
-        ("INT8", "INT4", 1, []),
-        ("INT8", "INT4", 2, ["undefined"]),
-        ("INT16", "INT8", 1, []),
-        ("INT16", "INT8", 2, ["undefined"]),
+        ("INT8", "INT8", 2, True, []),
+        ("INT8", "INT8", 2, False, ["undefined"]),
+        ("INT8", "INT8", 1, False, []),
+        ("INT8", "INT4", 1, True, []),
+        ("INT8", "INT4", 2, True, ["undefined"]),
+        ("INT16", "INT8", 1, True, []),
+        ("INT16", "INT8", 2, True, ["undefined"]),
     ],
 )
-def test_groups_are_for_int8_in_cmsis_nn(
-    kind: str, weights: str, groups: int, expected: list[str]
+def test_groups_are_for_int8_with_a_bias_in_cmsis_nn(
+    kind: str, weights: str, groups: int, bias: bool, expected: list[str]
 ) -> None:
-    build: Build = partial(convolution, kind=kind, weights=weights, groups=groups)
+    build: Build = partial(convolution, kind=kind, weights=weights, groups=groups, bias=bias)
     assert stages(build) == expected
     assert stages(build, "m4_ref") == []
 

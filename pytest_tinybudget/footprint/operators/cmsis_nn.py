@@ -34,17 +34,27 @@ def check_cmsis_nn(node: Trusted) -> None:
 
 
 def _conv(node: Trusted) -> None:
-    """arm_convolve_s16 and arm_convolve_s4 take the input's channels for the filter's."""
+    """arm_convolve_s16 and arm_convolve_s4 take the input's channels for the filter's.
+
+    arm_convolve_s8 steps from group to group along a bias that is not there.
+    """
     source, weights = node.input(0), node.input(1)
+    if source.type == "FLOAT32" or weights.shape[3] == source.shape[3]:
+        return
+    groups = f"its {source.shape[3]} channels are in groups of {weights.shape[3]}"
     packed = weights.type == "INT4" and node.tflm.has("CMSIS-NN int4 weights")
-    if source.type == "INT16" or packed:
-        kind = "INT16 activations" if source.type == "INT16" else "INT4 weights"
-        node.trust(
-            weights.shape[3] == source.shape[3],
-            f"its {source.shape[3]} channels are in groups of {weights.shape[3]}, which CMSIS-NN"
-            f" ignores for {kind}: it reads beyond its weights; {_REFERENCE}",
-            beyond=True,
-        )
+    kind = "INT16 activations" if source.type == "INT16" else "INT4 weights"
+    node.trust(
+        source.type == "INT8" and not packed,
+        f"{groups}, which CMSIS-NN ignores for {kind}: it reads beyond its weights; {_REFERENCE}",
+        beyond=True,
+    )
+    node.trust(
+        node.has_input(2),
+        f"{groups}, and it has no bias, which CMSIS-NN then reads at the first addresses of all:"
+        " give it a bias, of zeros",
+        beyond=True,
+    )
 
 
 def _depthwise(node: Trusted) -> None:
