@@ -57,7 +57,7 @@ def _prepare_prelu(node: Preparation) -> None:
     if result.type == "INT16" and node.tflm.runs("PRELU", node.kernels.library, "INT16"):
         accepts(node, slope, "INT8")
     runs_with(node, source, "FLOAT32", "INT8", "INT16")
-    if source.type == "FLOAT32":
+    if source.type == "FLOAT32" or not node.tflm.has("broadcasts of all ranks"):
         for tensor in (source, slope, result):
             runs_with_rank(node, tensor, 4)
 

@@ -287,7 +287,7 @@ def _greater(node: Trusted) -> None:
 
 def _sum(node: Trusted) -> None:
     """ADD, which clamps INT32 to the range of its type alone (``add.cc``)."""
-    _pairwise(node, quantized=True, most=6)
+    _pairwise(node, quantized=True)
     activation = node.operator.options.get("fused_activation_function", "NONE")
     node.trust(
         activation == "NONE" or node.input(0).type != "INT32",
@@ -326,9 +326,24 @@ def _normalized(node: Trusted) -> None:
     _saturating(node, INT8=(1 / 128, 0))
 
 
-def _pairwise(
-    node: Trusted, *, compares: bool = False, quantized: bool = False, most: int = 4
-) -> None:
+#: Dimensions that kernels broadcast before a change; since then six, as many as a shape may have.
+_BROADCAST_BEFORE = {
+    "ADD": ("sums of six dimensions", 4),
+    "MUL": ("products of six dimensions", 4),
+    "SUB": ("differences of six dimensions", 5),
+    "DIV": ("broadcasts of all ranks", 5),
+    "MAXIMUM": ("broadcasts of all ranks", 5),
+    "MINIMUM": ("broadcasts of all ranks", 5),
+}
+_MOST_BROADCAST = 6
+
+
+def _most_broadcast(node: Trusted) -> int:
+    change, most = _BROADCAST_BEFORE.get(node.operator.name, ("broadcasts of all ranks", 4))
+    return _MOST_BROADCAST if node.tflm.has(change) else most
+
+
+def _pairwise(node: Trusted, *, compares: bool = False, quantized: bool = False) -> None:
     """Two tensors of one shape value by value, or broadcast against each other."""
     _has(node, 2)
     first, second, result = node.input(0), node.input(1), node.output(0)
@@ -358,6 +373,7 @@ def _pairwise(
         f"'{first.name}' {list(first.shape)} and '{second.name}' {list(second.shape)} do not"
         " broadcast",
     )
+    most = _most_broadcast(node)
     _rank(node, first, 0, most)
     _rank(node, second, 0, most)
     _gives_but_for_ones(node, result, shape or ())
@@ -1177,10 +1193,8 @@ _TABLE: tuple[tuple[Check, str], ...] = (
     (partial(_unary, types=False), "CAST"),
     (partial(_unary, types=False, quantized=True), "QUANTIZE DEQUANTIZE"),
     (_sum, "ADD"),
-    (partial(_pairwise, quantized=True, most=6), "SUB MUL"),
-    (partial(_pairwise, quantized=True), "DIV SQUARED_DIFFERENCE"),
-    (_pairwise, "FLOOR_DIV FLOOR_MOD"),
-    (partial(_pairwise, most=5), "MAXIMUM MINIMUM"),
+    (partial(_pairwise, quantized=True), "SUB MUL DIV SQUARED_DIFFERENCE"),
+    (_pairwise, "FLOOR_DIV FLOOR_MOD MAXIMUM MINIMUM"),
     (
         partial(_pairwise, compares=True, quantized=True),
         "EQUAL NOT_EQUAL GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR",
