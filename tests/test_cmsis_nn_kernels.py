@@ -12,12 +12,14 @@ import pytest
 from modelmaker import SCALE
 from modelmaker import Graph
 from modelmaker import ModelMaker
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.arena import simulate
 from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.distributions import runtime_called
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
+from pytest_tinybudget.runtimes.versions import find_version
 
 
 Build = Callable[[Graph], None]
@@ -285,3 +287,68 @@ def test_a_column_beside_an_image_is_no_maximum_in_cmsis_nn(
 
     assert stages(build) == expected
     assert stages(build, "m4_ref") == []
+
+
+def row(graph: Graph, *, width: int, kernel: int, stride: int, padding: str, channels: int) -> None:
+    image = graph.input((1, 1, width, channels))
+    graph.output(
+        graph.conv2d(image, filters=2, kernel=(1, kernel), stride=(1, stride), padding=padding)
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "kernel", "stride", "padding", "channels", "expected"),
+    [
+        (8, 3, 3, "VALID", 16, ["undefined"]),
+        (4, 3, 2, "VALID", 2, ["undefined"]),
+        (9, 2, 3, "SAME", 4, ["undefined"]),
+        (9, 3, 3, "VALID", 16, []),
+        (8, 3, 2, "SAME", 16, []),
+        (8, 3, 1, "VALID", 4, []),
+        # Two channels by a stride of three are no multiple of four: computed otherwise.
+        (8, 3, 3, "VALID", 2, []),
+        (8, 1, 3, "VALID", 4, []),
+    ],
+)
+def test_a_row_whose_end_no_window_reaches_is_refused_with_mve(
+    width: int, kernel: int, stride: int, padding: str, channels: int, expected: list[str]
+) -> None:
+    build: Build = partial(
+        row, width=width, kernel=kernel, stride=stride, padding=padding, channels=channels
+    )
+    assert stages(build, "m55_cmsisnn") == expected
+    assert stages(build, "m4_cmsisnn") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "rank", "version", "expected"),
+    [
+        ("ADD", 6, "90b983c2", []),
+        ("ADD", 6, "13cd6d82", []),
+        ("ADD", 5, "c12bd762", ["wrong"]),
+        ("MUL", 6, "cdf028c7", []),
+        ("MUL", 5, "13cd6d82", ["wrong"]),
+        ("SUB", 6, "90b983c2", []),
+        ("SUB", 6, "13cd6d82", ["wrong"]),
+        ("DIV", 6, "90b983c2", []),
+        ("DIV", 5, "cf8c42a1", []),
+        ("DIV", 6, "cf8c42a1", ["wrong"]),
+        ("MAXIMUM", 6, "90b983c2", []),
+        ("MAXIMUM", 6, "cf8c42a1", ["wrong"]),
+        ("SQUARED_DIFFERENCE", 5, "90b983c2", []),
+        ("SQUARED_DIFFERENCE", 5, "cf8c42a1", ["wrong"]),
+    ],
+)
+def test_a_version_broadcasts_so_many_dimensions(
+    name: str, rank: int, version: str, expected: list[str]
+) -> None:
+    def build(graph: Graph) -> None:
+        ones = (1,) * (rank - 2)
+        first, second = graph.input((2, *ones, 3), "FLOAT32"), graph.input((2, *ones, 1), "FLOAT32")
+        result = graph.tensor((2, *ones, 3), "FLOAT32")
+        graph.operator(name, (first, second), (result,))
+        graph.output(result)
+
+    runtime = RUNTIMES["m4_ref"]
+    tflm = replace(runtime.tflm, version=find_version("tflm", version))
+    assert stages(build, replace(runtime, tflm=tflm)) == expected

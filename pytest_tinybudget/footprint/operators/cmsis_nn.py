@@ -11,7 +11,9 @@ from collections.abc import Callable
 from collections.abc import Mapping
 
 from pytest_tinybudget.footprint.operators.checks import clamps
+from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.footprint.operators.geometry import Window
+from pytest_tinybudget.footprint.operators.rule import Preparation
 from pytest_tinybudget.footprint.operators.rule import int32s
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import option
@@ -33,13 +35,61 @@ def check_cmsis_nn(node: Trusted) -> None:
         _CHECKS[node.operator.name](node)
 
 
+def runs_as_one_row(node: Preparation, geometry: Geometry) -> bool:
+    """arm_nn_is_convolve_1_x_n."""
+    steps = (
+        geometry.stride_width * geometry.input_channels
+        if node.kernels.version.has("1xN by stride and channels")
+        else geometry.output_width
+    )
+    return (
+        geometry.input_height == geometry.filter_height == geometry.dilation_width == 1
+        and steps % 4 == 0
+        and geometry.input_channels == geometry.filter_channels
+    )
+
+
+def _one_row(node: Trusted) -> None:
+    """arm_convolve_1_x_n_s8 for MVE takes it that windows reach up to the end of their row."""
+    source, weights, result = node.input(0), node.input(1), node.output(0)
+    batches, height, width, channels = source.shape
+    _, filter_h, filter_w, depth = weights.shape
+    _, rows, columns, filters = result.shape[:4]
+    stride_h, stride_w = option(node, "stride_h"), option(node, "stride_w")
+    geometry = Geometry(
+        batches, height, width, channels, filter_h, filter_w, depth, rows, columns, filters,
+        stride_h, stride_w, option(node, "dilation_h_factor"), option(node, "dilation_w_factor"),
+        0, 0,
+    )  # fmt: skip
+    if filter_w == 1 or not runs_as_one_row(node, geometry):
+        return
+    node.trust(
+        (columns - 1) * stride_w + filter_w >= width,
+        f"its windows, {filter_w} wide and {stride_w} apart, leave out the end of its row of"
+        f" {width}, with which CMSIS-NN for MVE computes nothing, or a wrong last column:"
+        f" cut the end off before, or {_REFERENCE}",
+        beyond=True,
+    )
+
+
 def _conv(node: Trusted) -> None:
+    if node.input(0).type != "FLOAT32":
+        _groups(node)
+    if (
+        node.kernels.mve
+        and node.input(0).type == "INT8"
+        and node.kernels.version.has("1xN convolutions pad in a buffer")
+    ):
+        _one_row(node)
+
+
+def _groups(node: Trusted) -> None:
     """arm_convolve_s16 and arm_convolve_s4 take the input's channels for the filter's.
 
     arm_convolve_s8 steps from group to group along a bias that is not there.
     """
     source, weights = node.input(0), node.input(1)
-    if source.type == "FLOAT32" or weights.shape[3] == source.shape[3]:
+    if weights.shape[3] == source.shape[3]:
         return
     groups = f"its {source.shape[3]} channels are in groups of {weights.shape[3]}"
     packed = weights.type == "INT4" and node.tflm.has("CMSIS-NN int4 weights")

@@ -17,6 +17,7 @@ from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.cmsis_nn import REVERSED_CHANNELS
+from pytest_tinybudget.footprint.operators.cmsis_nn import runs_as_one_row
 from pytest_tinybudget.footprint.operators.esp_nn import PADS_AT_THE_END
 from pytest_tinybudget.footprint.operators.esp_nn import computes_padding_wrongly
 from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
@@ -338,18 +339,7 @@ def _conv_s8_buffer(node: Preparation, geometry: Geometry) -> int:
         and same_channels
     ):
         return 0
-    one_row = (
-        geometry.input_height == 1
-        and geometry.dilation_width == 1
-        and geometry.filter_height == 1
-        and (
-            geometry.stride_width * geometry.input_channels % 4 == 0
-            if version.has("1xN by stride and channels")
-            else geometry.output_width % 4 == 0
-        )
-        and same_channels
-    )
-    if one_row and node.kernels.mve:
+    if node.kernels.mve and runs_as_one_row(node, geometry):
         in_buffer = version.has("1xN convolutions pad in a buffer")
         return _conv_1_x_n_mve_buffer(geometry) if in_buffer else 0
     return _im2col_buffer(node, geometry.columns)
