@@ -85,8 +85,25 @@ def command_medians(commands: Sequence[Command], repeats: int) -> list[float]:
     return medians([lambda command=command: run(command) for command in commands], repeats)  # type: ignore[misc]
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a program took: ``seconds`` of the processor, and ``peak``, its most memory, bytes."""
+
+    seconds: float
+    peak: int
+
+
 def run(command: Command) -> int:
     """Run a program that must succeed, or find pairs that fail; its largest memory in bytes.
+
+    Raises:
+        SystemExit: it did not run.
+    """
+    return usage(command).peak
+
+
+def usage(command: Command) -> Usage:
+    """Run a program as ``run`` does; what it took.
 
     Raises:
         SystemExit: it did not run.
@@ -100,8 +117,8 @@ def run(command: Command) -> int:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    _, status, usage = os.wait4(process.pid, 0)
+    _, status, taken = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 1):
         sys.exit(f"exit code {process.returncode}: {' '.join(command.arguments)}")
-    return usage.ru_maxrss * 1024
+    return Usage(taken.ru_utime + taken.ru_stime, taken.ru_maxrss * 1024)
