@@ -363,6 +363,12 @@ IDIOMS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
     "mlp_sigmoid": (lambda: S(_mlp(4, 8, 1, act=nn.Sigmoid), nn.Sigmoid()), ((1, 4),)),
     "mlp_silu": (lambda: _mlp(4, 8, 8, 1, act=nn.SiLU), ((1, 4),)),
     "mlp_straight": (lambda: S(nn.Linear(8, 6), nn.Linear(6, 4), nn.Linear(4, 2)), ((1, 8),)),
+    "straight_relu": (lambda: S(nn.Linear(8, 6), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)),
+                      ((1, 8),)),
+    "straight_one": (lambda: S(nn.Linear(8, 1), nn.Linear(1, 4), nn.ReLU6()), ((1, 8),)),
+    "straight_conv": (lambda: S(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 4), nn.ReLU()),
+                      ((1, 3, 4, 4),)),
+    "straight_tokens": (lambda: S(nn.Linear(8, 6), nn.Linear(6, 4), nn.ReLU()), ((1, 5, 8),)),
     "mlp_norm": (lambda: S(nn.Linear(8, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 2)),
                  ((1, 8),)),
     "flat_image": (lambda: S(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 4)),
@@ -469,6 +475,12 @@ IDIOMS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
     "series_two": (lambda: Apply(
         lambda net, x: F.relu(net[0](x) + net[1](x)),
         nn.Conv1d(3, 4, 3, padding=1), nn.Conv1d(3, 4, 1)), ((1, 3, 18),)),
+    "series_block": (lambda: Apply(
+        lambda net, x: F.relu((y := F.relu(net[0](x))) + net[1](y)),
+        nn.Conv1d(3, 4, 3), nn.Conv1d(4, 4, 3, padding=1)), ((1, 3, 18),)),
+    "series_pool_block": (lambda: Apply(
+        lambda net, x: (y := F.max_pool1d(x, 2)) + net[0](y),
+        nn.Conv1d(3, 3, 3, padding=1)), ((1, 3, 18),)),
     "series_pool_flat": (lambda: S(
         _conv1(3, 4, 3), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(32, 2)), ((1, 3, 18),)),
     "series_pool_avg": (lambda: S(

@@ -211,6 +211,31 @@ def test_dense_layers_over_a_sequence_are_reshaped_around_as_litert_torch_does()
     ]  # fmt: skip
 
 
+def test_a_bias_goes_into_the_dense_layer_right_behind_also_where_a_relu_follows() -> None:
+    made = Program((1, 8))
+    one = made.call("linear.default", (1, 6), made.inputs[0], made.weights(6, 8), made.weights(6))
+    two = made.call("linear.default", (1, 4), one, made.weights(4, 6), made.weights(4))
+    model = made.planned(made.call("relu.default", (1, 4), two))
+    assert [each.inputs[2] == -1 for each in model.main.operators] == [True, False]
+
+
+def test_a_residual_block_over_a_series_turns_back_once_behind_its_sum() -> None:
+    made = Program((1, 3, 20))
+    pool = made.call("max_pool1d.default", (1, 3, 10), made.inputs[0], [2], [2])
+    sums = made.call("add.Tensor", (1, 3, 10), pool, conv1d(made, pool, 3, 3, 10))
+    names = [name for name, _ in shown(made.planned(sums))]
+    assert names[2:] == ["MAX_POOL_2D", "CONV_2D", "ADD", "TRANSPOSE", "RESHAPE"]
+
+
+def test_a_transpose_that_something_else_reads_stays_before_another() -> None:
+    made = Program((1, 3, 20))
+    pool = made.call("max_pool1d.default", (1, 3, 10), made.inputs[0], [2], [2])
+    cut = made.call("slice.Tensor", (1, 3, 8), conv1d(made, pool, 3, 3, 10), 2, 0, 8)
+    model = made.planned(cut, pool)
+    names = [name for name, _ in shown(model)]
+    assert names[2:6] == ["MAX_POOL_2D", "TRANSPOSE", "RESHAPE", "TRANSPOSE"]
+
+
 def test_an_upsampling_a_transposed_convolution_and_a_slope_are_operators_of_their_own() -> None:
     made = Program((1, 3, 8, 6))
     maps = conv2d(made, made.inputs[0], 3, 4, 8, 6)

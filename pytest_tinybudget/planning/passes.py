@@ -50,6 +50,8 @@ class _Graph:
     def __init__(self, nodes: list[Node], outputs: list[Value], *, traced: bool) -> None:
         self.nodes = nodes
         self.traced = traced
+        #: Whether nothing moves any more.
+        self.is_final = False
         self.outputs = {id(each) for each in outputs}
         self.makers = {id(node.output): node for node in nodes}
         self.users: dict[int, list[Node]] = {}
@@ -109,6 +111,10 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
     _keep_rows(graph)
     while _round(graph, rules):
         pass
+    graph.is_final = True
+    for node in list(graph.nodes) if traced else ():
+        if _hoisted_pair(graph, node):
+            raise NotPlannedError(f"layer {node.label}: not planned: two reshaped values that meet")
     moved = [rule(graph, each) for each in list(graph.nodes) for rule in (_reshaped_behind, _keeps)]
     while any(moved) and _round(graph, rules):
         pass
@@ -272,9 +278,9 @@ def _is_over_tail(reshape: Node, node: Node) -> bool:
 
 
 def _untransposed(graph: _Graph, node: Node) -> bool:
-    """A transpose of a transpose is one of what came first, or nothing."""
+    """A transpose of a transpose that nothing else reads is one of what came first, or nothing."""
     before = graph.maker(node)
-    if before is None or before.op != "TRANSPOSE":
+    if before is None or before.op != "TRANSPOSE" or graph.only(before) is not node:
         return False
     first, orders = before.inputs[0], (before.inputs[1], node.inputs[1])
     assert isinstance(first, Value)
@@ -287,8 +293,7 @@ def _untransposed(graph: _Graph, node: Node) -> bool:
     else:
         node.inputs[1] = Const("ints", (len(order),), values=order)
         graph.feed(node, 0, first)
-    if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
-        graph.remove(before)
+    graph.remove(before)
     return True
 
 
@@ -300,18 +305,19 @@ def _hoisted_over_transpose(graph: _Graph, node: Node) -> bool:
     return _swap(graph, transpose, node)
 
 
-def _swap(graph: _Graph, reshape: Node, node: Node) -> bool:
+def _swap(graph: _Graph, reshape: Node, node: Node, position: int = 0) -> bool:
     """The reshape comes behind the node that took its result."""
     wide = reshape.inputs[0]
     assert isinstance(wide, Value)
     narrow, result = reshape.output, node.output
     middle = Value(wide.shape)
-    graph.feed(node, 0, wide)
+    graph.feed(node, position, wide)
     del graph.makers[id(narrow)], graph.makers[id(result)]
     node.output, reshape.output = middle, result
     graph.makers[id(middle)], graph.makers[id(result)] = node, reshape
     graph.feed(reshape, 0, middle)
-    reshape.place = node.place + _NEXT
+    # A transpose stays before the reshape that came behind the same node.
+    reshape.place = node.place + (_NEXT if reshape.op == "RESHAPE" else _NEXT / 2)
     return True
 
 
@@ -418,6 +424,8 @@ def _hoisted_pair(graph: _Graph, node: Node) -> bool:
     turned = [graph.makers.get(id(each)) for each in (first, second)]
     is_series = graph.traced and all(each and each.op == "TRANSPOSE" for each in turned)
     is_squeezed = one.squeeze and other.squeeze
+    if graph.traced and not (is_series or graph.is_final):
+        return False  # what is between may still move
     if len(first.shape) != len(one.output.shape) and not (is_squeezed or is_series):
         raise NotPlannedError(
             f"layer {node.label}: not planned: two reshaped values that meet again"
@@ -576,21 +584,24 @@ def _folded(graph: _Graph, node: Node) -> bool:
 
 
 def _hoisted_over_transposes(graph: _Graph, node: Node) -> bool:
-    """Arithmetic of two transposes of the same order goes before them."""
+    """Arithmetic of two transposes of the same order goes before them, if one is for it alone."""
     if len(node.inputs) != 2 or not all(isinstance(each, Value) for each in node.inputs):
         return False
     one, other = graph.maker(node, 0), graph.maker(node, 1)
     if one is None or other is None or one is other or {one.op, other.op} != {"TRANSPOSE"}:
         return False
-    if graph.only(one) is not node or graph.only(other) is not node:
+    alone = [position for position, each in enumerate((one, other)) if graph.only(each) is node]
+    if not alone:
         return False
     if not _same_operand(one.inputs[1], other.inputs[1]) or one.output.shape != other.output.shape:
         return False
-    second = other.inputs[0]
-    assert isinstance(second, Value)
-    graph.feed(node, 1, second)
-    graph.remove(other)
-    return _swap(graph, one, node)
+    moved, left = (one, other) if alone[0] == 0 else (other, one)
+    source = left.inputs[0]
+    assert isinstance(source, Value)
+    graph.feed(node, 1 - alone[0], source)
+    if not graph.users.get(id(left.output)) and id(left.output) not in graph.outputs:
+        graph.remove(left)
+    return _swap(graph, moved, node, alone[0])
 
 
 def _is_for_dense(graph: _Graph, node: Node) -> bool:
@@ -603,6 +614,8 @@ def _is_for_dense(graph: _Graph, node: Node) -> bool:
 def _move_biases(graph: _Graph) -> None:
     """A dense layer's bias goes into that of the dense layer right behind it, the last first."""
     for node in sorted(graph.nodes, key=lambda each: each.place, reverse=True):
+        if graph.traced and node.op == "FULLY_CONNECTED" and len(node.folds) == 1:
+            node.bias_is_last = node.folds[0][0] == "BIAS"  # reshapes between them are gone
         if _moves_bias(graph, node):
             behind, bias = _behind(graph, node), node.inputs[-1]
             assert behind is not None
@@ -634,7 +647,7 @@ def _moves_bias(graph: _Graph, node: Node) -> bool:
         and behind is not None
         and behind.op == "FULLY_CONNECTED"
         and behind.inputs[-1] is not None
-        and behind.activation == "NONE"
+        and (graph.traced or behind.activation == "NONE")
     )
 
 

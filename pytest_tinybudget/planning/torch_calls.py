@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import Literal
 
@@ -322,6 +323,7 @@ def _adaptive_pool(reader: Reader, node: Any, given: Arguments) -> None:
         layer = Layer("average_pool2d", kernel=window, stride=window)
         _pool(reader, node, given[0], layer)
         return
+    _require_several(reader, node, given[0], [2, 3])
     # litert-torch names the dimensions of this one from the last: another constant than a mean's.
     layer = Layer("global_average_pool2d", keep_dims=True, shape=(2, 1))
     _over_image(reader, node, given[0], layer)
@@ -338,6 +340,7 @@ def _mean(reader: Reader, node: Any, given: Arguments) -> None:
     rank = len(reader.shape(given[0]))
     axes = sorted(each % rank for each in given[1] or ())
     keeps = bool(given[2])
+    _require_several(reader, node, given[0], axes)
     if rank == SERIES and len(axes) == 1 and axes[0]:
         layer = Layer("global_average_pool1d", keep_dims=keeps, shape=(axes[0],))
         reader.add(node, layer, given[0])
@@ -355,9 +358,17 @@ def _mean(reader: Reader, node: Any, given: Arguments) -> None:
     reader.chain(node, given[0], turned, Layer("global_average_pool2d", shape=named))
 
 
+def _require_several(reader: Reader, node: Any, given: Any, axes: Sequence[int]) -> None:
+    """Refuse a mean of one number, which the converter makes something else of."""
+    shape = reader.shape(given)
+    if all(shape[each] == 1 for each in axes):
+        raise reader.fail(node, "a mean of one number")
+
+
 def _adaptive_pool1d(reader: Reader, node: Any, given: Arguments) -> None:
     if given.single(1, 0) != 1:
         raise reader.fail(node, "an adaptive pool to another size than 1")
+    _require_several(reader, node, given[0], [2])
     _, channels, steps = reader.shape(given[0])
     reader.chain(
         node,
