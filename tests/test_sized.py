@@ -154,8 +154,10 @@ DECIDED_BY_SIZES = {
     ),
     "a depthwise convolution": (conv(), Layer("depthwise_conv2d", size=2), conv()),
     "an lstm whose outputs are requantized": (
-        Layer("reshape", shape=(8, 8)), Layer("lstm", size=3, name="a"), Layer("dense", name="b"),
-        Layer("concatenate", inputs=("a", "b")), Layer("dense"),
+        Layer("reshape", shape=(8, 8), name="x_1"),
+        Layer("lstm", size=3, sequences=True, name="a"),
+        Layer("dense", name="b", inputs=("x_1",)), Layer("concatenate", inputs=("a", "b")),
+        Layer("dense"),
     ),
     "an lstm": (
         Layer("reshape", shape=(8, 8)), Layer("dense"), Layer("lstm", size=3), Layer("dense"),
