@@ -261,6 +261,8 @@ def test_int4_weights_for_odd_channels_that_cmsis_nn_mistakes_are_refused(
     )
     assert stages(build) == expected
     assert stages(build, "m4_ref") == []
+    single = multiplier == batches == 1
+    assert stages(build, "m55_cmsisnn") == (["wrong"] if single else expected)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +318,22 @@ def test_a_row_whose_end_no_window_reaches_is_refused_with_mve(
     build: Build = partial(
         row, width=width, kernel=kernel, stride=stride, padding=padding, channels=channels
     )
+    assert stages(build, "m55_cmsisnn") == expected
+    assert stages(build, "m4_cmsisnn") == []
+
+
+@pytest.mark.parametrize(("width", "expected"), [(3, ["undefined"]), (7, [])])
+def test_a_window_of_int4_padded_on_both_sides_is_refused_with_mve(
+    width: int, expected: list[str]
+) -> None:
+    def build(graph: Graph) -> None:
+        image = graph.input((1, 1, width, 8))
+        graph.output(
+            graph.conv2d(
+                image, filters=2, kernel=(1, 5), stride=(1, 3), padding="SAME", weights_type="INT4"
+            )
+        )
+
     assert stages(build, "m55_cmsisnn") == expected
     assert stages(build, "m4_cmsisnn") == []
 

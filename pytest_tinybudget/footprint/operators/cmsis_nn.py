@@ -50,7 +50,10 @@ def runs_as_one_row(node: Preparation, geometry: Geometry) -> bool:
 
 
 def _one_row(node: Trusted) -> None:
-    """arm_convolve_1_x_n_s8 for MVE takes it that windows reach up to the end of their row."""
+    """arm_convolve_1_x_n_s8 for MVE takes it that windows reach up to the end of their row.
+
+    arm_convolve_1_x_n_s4 returns an error as well where a window is padded on both sides.
+    """
     source, weights, result = node.input(0), node.input(1), node.output(0)
     batches, height, width, channels = source.shape
     _, filter_h, filter_w, depth = weights.shape
@@ -68,6 +71,15 @@ def _one_row(node: Trusted) -> None:
         f"its windows, {filter_w} wide and {stride_w} apart, leave out the end of its row of"
         f" {width}, with which CMSIS-NN for MVE computes nothing, or a wrong last column:"
         f" cut the end off before, or {_REFERENCE}",
+        beyond=True,
+    )
+    padding = (columns - 1) * stride_w + filter_w - width
+    left, right = padding // 2, padding - padding // 2
+    padded = -(-left // stride_w) + -(-right // stride_w)
+    node.trust(
+        weights.type != "INT4" or padded <= columns,
+        f"a window of its INT4 weights is padded on both sides of its row of {width}, with which"
+        f" CMSIS-NN for MVE computes nothing; {_REFERENCE}",
         beyond=True,
     )
 
@@ -120,6 +132,11 @@ def _depthwise(node: Trusted) -> None:
         not generic or channels % 2 == 0 or height * width == 1,
         f"its INT4 weights are for {channels} channels, an odd number, which CMSIS-NN computes"
         f" wrongly with a depth multiplier, a dilation or several batches; {_REFERENCE}",
+    )
+    node.trust(
+        generic or channels == 1 or not node.kernels.mve,
+        "GCC 12.2 compiles CMSIS-NN's kernel for INT4 weights and MVE wrongly from -O1 on (it drops"
+        f" the predicate of a shift): make them INT8, or {_REFERENCE}",
     )
 
 
