@@ -135,8 +135,8 @@ def _depthwise(node: Trusted) -> None:
     )
     node.trust(
         generic or channels == 1 or not node.kernels.mve,
-        "GCC 12.2 compiles CMSIS-NN's kernel for INT4 weights and MVE wrongly from -O1 on (it drops"
-        f" the predicate of a shift): make them INT8, or {_REFERENCE}",
+        "GCC 12.2 compiles CMSIS-NN's kernel for INT4 weights and MVE wrongly from -O1 on (GCC 13.2"
+        f" does not): make them INT8, or {_REFERENCE}",
     )
 
 
