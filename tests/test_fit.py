@@ -277,6 +277,14 @@ def test_the_limit_that_decides_is_named_with_the_layer_of_the_peak() -> None:
     assert nano.text.startswith("RAM decides at layer 1 (DEPTHWISE_CONV_2D depthwise_conv2d_1): ")
 
 
+def test_a_refusal_that_decides_is_told_with_its_reason() -> None:
+    layers = [{"type": "dense", "units": {"from": 2, "to": 4}}, {"type": "layer_norm"}]
+    found = fit(plan(layers=layers, input_shape=[8]), boards=["esp32"], activations="int16")
+    (decides,) = found.decides
+    (reason,) = {each.boards[0].reason for each in found.candidates}
+    assert decides.text == f"TFLM's refusal decides: 0 of 3 fit, 3 do not for it: {reason}"
+
+
 def test_flash_decides_without_a_layer() -> None:
     nano = fit(plan(budget={"flash": "1 KB"})).decides[0]
     assert (nano.metric, nano.layer, nano.fitting) == ("flash", -1, 0)

@@ -435,4 +435,6 @@ def _decides(board: Board, candidates: Sequence[Candidate], place: int) -> Decid
     else:
         counted = f"all {fitting:,} fit, the fullest takes {looked_at[0].share:.0%} of it"
     text = f"{said} decides{where}: {counted}"
+    if metric == "refused":
+        text += f": {Counter(each.reason for each in looked_at).most_common(1)[0][0]}"
     return Decides(board.id, len(measured), fitting, metric, failed, layer, text)
