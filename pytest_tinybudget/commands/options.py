@@ -514,8 +514,10 @@ def runtime_of(board: Board) -> Runtime:
     return runtime.with_margin(board.flash_margin_percent)
 
 
-def write_output(path: str, text: str) -> None:
+def write_output(path: str, text: str, *, is_declaration: bool = False) -> None:
     """Write ``text`` to the file ``path``, whole or not at all, or to stdout where it is ``-``.
+
+    A declaration may take the place of an earlier one.
 
     Raises:
         TinybudgetError: the file cannot be written, or is a model, data or a declaration.
@@ -523,9 +525,13 @@ def write_output(path: str, text: str) -> None:
     if path == "-":
         sys.stdout.write(text)
         return
+    from pytest_tinybudget.base.files import write_file
     from pytest_tinybudget.base.files import write_report
 
-    write_report(Path(path), text)
+    if is_declaration and Path(path).suffix == ".toml":
+        write_file(Path(path), text.encode("utf-8"))
+    else:
+        write_report(Path(path), text)
 
 
 def declared_rollout(file: Path | None) -> RolloutSettings:

@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         write_runtime(arguments.write, arguments.name, read.table)
     if arguments.output:
-        write_output(arguments.output, report.declaration(read))
+        write_output(arguments.output, report.declaration(read), is_declaration=True)
         if arguments.output == "-":
             return 0
     if arguments.json and told_as_json(arguments, report.render_json(read)):
