@@ -113,11 +113,11 @@ def _is_written(path: Path, content: bytes) -> bool:
 
 
 def _replace(path: Path, content: bytes | Iterable[bytes]) -> None:
+    is_there = path.is_file() and not path.is_symlink()
     if isinstance(content, bytes):
-        if _is_written(path, content):
+        if is_there and path.read_bytes() == content:
             return
         content = (content,)
-    is_there = path.is_file() and not path.is_symlink()
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with draft.open("xb") as file:
