@@ -389,6 +389,16 @@ def named_models(keras: Any) -> dict[str, Callable[[], Any]]:
         "maximum_merge": lambda: _merge(keras, layers.Maximum()),
         "concatenated_sigmoid": lambda: _merge(keras, layers.Concatenate(), "sigmoid"),
         "concatenated_input": lambda: _with_input(keras),
+        "one_filter_steps": lambda: chain(steps, layers.Conv1D(1, 3, padding="same")),
+        "dense_bare_twice": lambda: chain(
+            (1, 8, 4), layers.Dense(4, use_bias=False), layers.Dense(2, use_bias=False)
+        ),
+        "sum_of_rows": lambda: _rows_summed(keras),
+        "residual_operator": lambda: _with_operator(keras),
+        "permuted_relu": lambda: chain(
+            (8, 8, 3), conv(4), layers.Permute((2, 1, 3)), layers.ReLU(), conv(2, 1)
+        ),
+        "kernels_beside": lambda: _kernels_beside(keras),
         "gru": lambda: chain((4, 3), layers.GRU(3)),
         "grouped": lambda: chain((8, 8, 4), conv(6, groups=2)),
         "gelu": lambda: chain(image, conv(4), layers.Activation("gelu")),
@@ -401,6 +411,27 @@ def _merge(keras: Any, layer: Any, activation: str | None = None) -> Any:
     one = keras.layers.Conv2D(4, 3, padding="same")(start)
     other = keras.layers.Conv2D(4, 1, activation=activation)(start)
     return keras.Model(start, keras.layers.Conv2D(2, 1)(layer([one, other])))
+
+
+def _rows_summed(keras: Any) -> Any:
+    start = keras.Input((6,))
+    one, other = (keras.layers.Dense(4, activation="relu")(start) for _ in range(2))
+    return keras.Model(start, keras.layers.Add()([one, other]))
+
+
+def _with_operator(keras: Any) -> Any:
+    start = keras.Input((8, 8, 3))
+    return keras.Model(start, keras.layers.Conv2D(3, 1)(start) + start)
+
+
+def _kernels_beside(keras: Any) -> Any:
+    layers = keras.layers
+    start = keras.Input((24, 2))
+    parts = [
+        layers.GlobalMaxPooling1D()(layers.Conv1D(4, size, activation="relu")(start))
+        for size in (3, 5, 7)
+    ]
+    return keras.Model(start, layers.Dense(2)(layers.Concatenate()(parts)))
 
 
 def _with_input(keras: Any) -> Any:
@@ -429,11 +460,126 @@ _MORE_STEP_KINDS = (
 _BOTH_WAYS = ("both_ways", "both_ways", "backwards")
 #: From these seeds on all kinds of layers are drawn from, and LSTMs in both directions.
 _WIDE_FROM, _BOTH_WAYS_FROM = 250, 70_000
+#: What people write by hand that the kinds above do not reach: extents of 1, dense layers without
+#: bias, rows that are added, gates, permutations, norms and activations behind reshapes.
+_IDIOMS = ("one", "bare", "row", "gate", "turn", "rows", "pool_odd", "pad_odd", "twice")
+#: With these seeds they are drawn from as well.
+_IDIOM_SEEDS = range(62_000, 70_000)
+
+
+def _image_idiom(keras: Any, chance: random.Random, kind: str, x: Any) -> Any:
+    layers, pick = keras.layers, chance.choice
+    rows, columns, channels = x.shape[1:]
+    if kind == "one":
+        kernel = pick((1, 3, (1, 3), (5, 1)))
+        one = layers.Conv2D(1, kernel, padding="same", activation=pick((None, "relu", "sigmoid")))
+        return pick((layers.Multiply, layers.Add, layers.Subtract))()([x, one(x)])
+    if kind == "bare":
+        for _ in range(2):
+            x = layers.Dense(pick((3, 4)), use_bias=pick((False, False, True)))(x)
+        return layers.Dense(4, activation=pick((None, "relu", "tanh")))(x)
+    if kind == "row":
+        row = layers.GlobalAveragePooling2D(keepdims=pick((True, False)))(x)
+        if pick((True, False)):
+            row = layers.Dense(channels, activation=pick((None, "relu", "sigmoid")))(row)
+        if len(row.shape) == 2 and pick((True, False)):
+            row = layers.Reshape((1, 1, channels))(row)
+        merge = pick((layers.Add, layers.Multiply, layers.Subtract, layers.Average))()
+        return merge([x, row] if pick((True, True, False)) else [row, x])
+    if kind == "gate":
+        dilation, padding = (
+            pick((1, 2)),
+            pick(("same", "valid") if min(rows, columns) > 5 else ("same",)),
+        )
+        parts = [
+            layers.Conv2D(4, 3, padding=padding, dilation_rate=dilation, activation=each)(x)
+            for each in ("tanh", pick(("sigmoid", "relu")))
+        ]
+        return layers.Multiply()(parts)
+    if kind == "turn":
+        order = pick(((2, 1, 3), (3, 1, 2), (1, 3, 2)))
+        x = _act(keras, chance, layers.Permute(order)(x))
+        return layers.Permute(order)(x) if pick((True, False)) else x
+    if kind == "rows":
+        x = layers.Reshape((rows * columns, channels))(x)
+        x = _act(keras, chance, x)
+        if pick((True, False)):
+            x = layers.Dense(channels, use_bias=pick((True, False)))(x)
+        return layers.Reshape((rows, columns, channels))(x)
+    if kind == "pool_odd":
+        pool = pick((layers.MaxPooling2D, layers.AveragePooling2D))
+        return pool(pick((2, 3, (1, 2))), strides=pick((1, 2, 3)), padding="same")(x)
+    if kind == "pad_odd":
+        x = layers.ZeroPadding2D(((0, 1), (pick((0, 1)), 1)))(x)
+        layer = pick((layers.Conv2D(4, 3, strides=2), layers.DepthwiseConv2D(3, strides=2)))
+        return layer(x) if min(x.shape[1:3]) >= 3 else x
+    y = layers.Conv2D(channels, 1, activation=pick((None, "relu")))(x)
+    return pick((layers.Add, layers.Multiply))()(pick(([y, y], [y, x, y], [x, y])))
+
+
+def _act(keras: Any, chance: random.Random, x: Any) -> Any:
+    layers, pick = keras.layers, chance.choice
+    return pick((layers.ReLU(), layers.Activation("tanh"), layers.BatchNormalization(),
+                 layers.Rescaling(0.5, 1.0), layers.Activation("sigmoid")))(x)  # fmt: skip
+
+
+def _steps_idiom(keras: Any, chance: random.Random, kind: str, x: Any) -> Any:
+    layers, pick = keras.layers, chance.choice
+    length, channels = x.shape[1:]
+    if kind == "one":
+        shape = {"padding": "same", "activation": pick((None, "relu"))}
+        layer = pick((layers.Conv1D, layers.SeparableConv1D))(1, pick((1, 3)), **shape)
+        one = layer(x) if channels > 1 else layers.Conv1D(2, 3, **shape)(x)
+        return (
+            pick((layers.Multiply, layers.Add))()([x, one])
+            if one.shape[-1] == 1 < channels
+            else one
+        )
+    if kind == "bare":
+        for _ in range(2):
+            x = layers.Dense(pick((3, 4)), use_bias=pick((False, False, True)))(x)
+        return layers.Dense(4, activation=pick((None, "relu", "tanh")))(x)
+    if kind == "row":
+        row = layers.GlobalAveragePooling1D(keepdims=pick((True, False)))(x)
+        row = layers.Dense(channels, activation=pick((None, "sigmoid")))(row)
+        return pick((layers.Add, layers.Multiply, layers.Maximum))()([x, row])
+    if kind == "gate":
+        shape = {"padding": "causal", "dilation_rate": pick((1, 2))}
+        one = layers.Conv1D(channels, 2, activation="tanh", **shape)(x)
+        other = layers.Conv1D(channels, 2, activation="sigmoid", **shape)(x)
+        y = layers.Conv1D(channels, 1)(layers.Multiply()([one, other]))
+        return layers.Add()([x, y])
+    if kind == "turn":
+        x = _act(keras, chance, layers.Permute((2, 1))(x))
+        return layers.Permute((2, 1))(x) if pick((True, False)) else x
+    if kind == "rows":
+        x = _act(keras, chance, layers.Reshape((length, 1, channels))(x))
+        return layers.Reshape((length, channels))(x)
+    if kind == "pool_odd":
+        pool = pick((layers.MaxPooling1D, layers.AveragePooling1D))
+        return pool(pick((2, 3)), strides=pick((1, 2)), padding="same")(x)
+    if kind == "pad_odd":
+        return layers.Conv1D(4, 3)(layers.ZeroPadding1D((2, pick((0, 1))))(x))
+    y = layers.Conv1D(channels, 1, activation="relu")(x)
+    return pick((layers.Add, layers.Multiply))()(pick(([y, y], [y, x, y])))
+
+
+def _ends_in_rows(keras: Any, chance: random.Random, x: Any) -> Any:
+    """Rows that meet again, and perhaps a second output."""
+    layers, pick = keras.layers, chance.choice
+    units = pick((1, 4, 6))
+    one = layers.Dense(units, activation=pick((None, "relu", "tanh")))(x)
+    other = layers.Dense(units, activation=pick((None, "sigmoid")))(x)
+    merge = pick((layers.Add, layers.Multiply, layers.Subtract, layers.Average, layers.Concatenate))
+    both = merge()([one, other])
+    return pick((both, layers.Dense(2)(both), [layers.Dense(2)(both), one]))
 
 
 def _more_of_images(keras: Any, chance: random.Random, kind: str, x: Any) -> Any:
     layers, pick = keras.layers, chance.choice
     rows, columns, channels = x.shape[1:]
+    if kind in _IDIOMS:
+        return _image_idiom(keras, chance, kind, x)
     if kind == "crop" and min(rows, columns) > 4:
         return layers.Cropping2D(((pick((0, 1)), 1), (1, pick((0, 2)))))(x)
     if kind == "up" and rows < 24:
@@ -460,6 +606,8 @@ def _more_of_images(keras: Any, chance: random.Random, kind: str, x: Any) -> Any
 def _more_of_steps(keras: Any, chance: random.Random, kind: str, x: Any) -> Any:
     layers, pick = keras.layers, chance.choice
     length, channels = x.shape[1:]
+    if kind in _IDIOMS:
+        return _steps_idiom(keras, chance, kind, x)
     if kind == "separable":
         return layers.SeparableConv1D(pick((4, 6)), 3, padding="same")(x)
     if kind == "transposed" and length < 40:
@@ -485,12 +633,16 @@ def random_model(keras: Any, seed: int) -> Any:
     """A random network: of images or of steps, with branches."""
     layers, chance = keras.layers, random.Random(seed)
     pick = chance.choice
+    kinds = _IMAGE_KINDS if seed < _WIDE_FROM else _IMAGE_KINDS + _MORE_IMAGE_KINDS
+    with_idioms = seed in _IDIOM_SEEDS
     if chance.random() < 0.3:
         kinds = _STEP_KINDS + _MORE_STEP_KINDS * (seed >= _WIDE_FROM)
-        return _random_steps(keras, chance, kinds + _BOTH_WAYS * (seed >= _BOTH_WAYS_FROM))
-    start = x = keras.Input((pick((8, 12, 15, 20)), pick((8, 12, 15, 20)), pick((1, 2, 3, 4))))
+        kinds += _BOTH_WAYS * (seed >= _BOTH_WAYS_FROM) + _IDIOMS * 2 * with_idioms
+        return _random_steps(keras, chance, kinds, with_idioms=with_idioms)
+    extents = (1, 2, 8, 8, 12, 15) if with_idioms else (8, 12, 15, 20)
+    start = x = keras.Input((pick(extents), pick(extents), pick((1, 2, 3, 4))))
     for _ in range(chance.randint(2, 7)):
-        kind = pick(_IMAGE_KINDS if seed < _WIDE_FROM else _IMAGE_KINDS + _MORE_IMAGE_KINDS)
+        kind = pick(kinds + _IDIOMS + _IDIOMS if with_idioms else kinds)
         rows, columns, channels = x.shape[1:]
         small = min(rows, columns) < 5
         padding = "same" if small else pick(("same", "valid"))
@@ -541,11 +693,15 @@ def random_model(keras: Any, seed: int) -> Any:
         else:
             x = _more_of_images(keras, chance, kind, x)
     ends = (layers.GlobalAveragePooling2D(), layers.Flatten(), layers.GlobalMaxPooling2D())
+    if with_idioms and pick((True, False)):
+        return keras.Model(start, _ends_in_rows(keras, chance, pick(ends)(x)))
     x = layers.Dense(pick((2, 10)), activation=pick((None, "softmax")))(pick(ends)(x))
     return keras.Model(start, x)
 
 
-def _random_steps(keras: Any, chance: random.Random, kinds: Sequence[str]) -> Any:
+def _random_steps(
+    keras: Any, chance: random.Random, kinds: Sequence[str], *, with_idioms: bool
+) -> Any:
     layers, pick = keras.layers, chance.choice
     start = x = keras.Input((pick((16, 24, 31)), pick((1, 3, 4, 8))))
     for _ in range(chance.randint(2, 5)):
@@ -578,6 +734,8 @@ def _random_steps(keras: Any, chance: random.Random, kinds: Sequence[str]) -> An
         else:
             x = _more_of_steps(keras, chance, kind, x)
     ends = (layers.GlobalAveragePooling1D(), layers.Flatten(), layers.LSTM(3))
+    if with_idioms and pick((True, False)):
+        return keras.Model(start, _ends_in_rows(keras, chance, pick(ends)(x)))
     return keras.Model(start, layers.Dense(3)(pick(ends)(x)))
 
 
@@ -761,15 +919,18 @@ def operators(model: Model) -> list[str]:
 
 
 def shapes(model: Model) -> list[str]:
-    """What is computed, in order; then variables and constants, sorted."""
+    """What is computed, in the order in which operators name it; then constants, sorted."""
     main = model.main
-    kept = [each for each in main.tensors if len(each.data) or each.is_variable]
-    numbers = {each.index for each in kept}
-    flowing = [
-        f"{each.type}{list(each.shape)}" for each in main.tensors if each.index not in numbers
+    named = [
+        *main.inputs,
+        *(each for one in main.operators for each in (*one.inputs, *one.outputs)),
     ]
+    tensors = [main.tensors[each] for each in dict.fromkeys(named) if each >= 0]
+    flowing = [f"{each.type}{list(each.shape)}" for each in tensors if not len(each.data)]
     constants = sorted(
-        f"{each.type}{list(each.shape)}x{len(each.quantization.scales)}" for each in kept
+        f"{each.type}{list(each.shape)}x{len(each.quantization.scales)}"
+        for each in tensors
+        if len(each.data)
     )
     return [*flowing, "|", *constants]
 

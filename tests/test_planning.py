@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from keras_files import CONV
 from keras_files import keras_file
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.declaration import load_declaration
@@ -25,6 +26,7 @@ from pytest_tinybudget.planning import NotPlannedError
 from pytest_tinybudget.planning import planned_model
 from pytest_tinybudget.planning.file import tables_of
 from pytest_tinybudget.planning.keras_config import _in_order_of_calls
+from pytest_tinybudget.planning.keras_config import network_of
 from pytest_tinybudget.planning.keras_config import read_keras
 from pytest_tinybudget.planning.nodes import Scopes
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
@@ -302,6 +304,26 @@ def test_dense_layers_without_bias_in_a_row_keep_their_rows() -> None:
     assert relu == [("FULLY_CONNECTED", (8, 6)), ("FULLY_CONNECTED", (8, 5))]
 
 
+def test_a_gate_of_two_dilated_convolutions_is_not_planned() -> None:
+    gate = [
+        Layer("conv1d", 4, kernel=2, padding="causal", inputs=("x",), name=each) for each in "ab"
+    ]
+    product = Layer("multiply", inputs=("a", "b"))
+    assert names(plan(*gate, product, shape=(16, 4))).count("CONV_2D") == 2
+    with pytest.raises(NotPlannedError, match="two convolutions of one dilation"):
+        plan(*[replace(each, dilation=2) for each in gate], product, shape=(16, 4))
+
+
+def test_slopes_are_shared_over_the_axes_that_are_named() -> None:
+    def slopes(shared: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+        main = plan(Layer("activation", activation="prelu", shape=shared), shape=shape).main
+        return main.tensors[main.operators[0].inputs[1]].shape
+
+    assert slopes((), (6, 4, 3)) == slopes((1, 2), (6, 4, 3)) == (1, 1, 3)
+    assert slopes((0,), (6, 4, 3)) == (6, 4, 3)
+    assert slopes((1,), (6, 4)) == (1, 4)
+
+
 def test_a_value_that_is_joined_twice_is_not_planned() -> None:
     layers = [Layer("conv2d", 3, kernel=1, name="a"), Layer("conv2d", 3, kernel=1, name="b")]
     layers += [Layer("concatenate", inputs=("a", "b")), Layer("conv2d", 3, kernel=1, name="c")]
@@ -528,6 +550,32 @@ def test_a_keras_layer_whose_conversion_is_not_known_is_named(
 ) -> None:
     with pytest.raises(NotPlannedError, match="layer layer_1: not planned: "):
         read_keras(keras_file(tmp_path, CONV, layer))
+
+
+def test_operators_of_python_are_planned_as_the_layers_that_compute_the_same() -> None:
+    x = {"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}
+
+    def planned(kind: str, *operands: Any) -> list[str]:
+        operation = {
+            "class_name": kind, "module": "keras.src.ops.numpy", "config": {"name": "op"},
+            "inbound_nodes": [{"args": list(operands), "kwargs": {}}],
+        }  # fmt: skip
+        start = {
+            "class_name": "InputLayer",
+            "config": {"name": "x", "batch_shape": [None, 4, 4, 3]},
+        }
+        config = {
+            "layers": [start, operation], "name": "m",
+            "input_layers": [["x", 0, 0]], "output_layers": [["op", 0, 0]],
+        }  # fmt: skip
+        return names(planned_model(network_of({"class_name": "Functional", "config": config}), "m"))
+
+    assert planned("Add", x, x) == ["ADD"]
+    assert planned("Multiply", x, 2.0) == planned("TrueDivide", x, 255.0) == ["MUL"]
+    assert planned("Add", 0.5, x) == ["ADD"]
+    for operands in (("Subtract", 1.0, x), ("TrueDivide", x, x), ("Matmul", x, x)):
+        with pytest.raises(NotPlannedError, match=r"of keras\.ops"):
+            planned(*operands)
 
 
 def test_a_damaged_keras_file_is_not_planned(tmp_path: Path) -> None:

@@ -236,13 +236,13 @@ class _Reader:
         self.label = prefix + str(config.get("name", kind))
         if kind in ("Sequential", "Functional", "Model"):
             return self.model(layer, f"{self.label}/", given)
+        if str(layer.get("module")).startswith(_OPERATIONS):
+            return self._operation(layer, given)
         if self.as_lstm and kind in ("GRU", "SimpleRNN"):
             kind = "LSTM"
         read = _LAYERS.get(kind)
         if read is None or layer.get("registered_name") not in (None, kind):
             raise self.fail(f"a {printable(str(kind))}{_UNROLLED.get(kind, '')}")
-        if str(layer.get("module")).startswith(_OPERATIONS):
-            raise self.fail(f"{printable(str(kind))} of keras.ops")
         if not _is_plain_type(config.get("dtype")):
             raise self.fail("numbers of another type than float32")
         if config.get("data_format") not in (None, "channels_last"):
@@ -263,6 +263,44 @@ class _Reader:
         if not given or not is_lstm or not _is_plain_type(given["config"].get("dtype")):
             return None
         return _lstm(self, given["config"])
+
+    def _operation(self, layer: Mapping[str, Any], given: Sequence[str]) -> list[str]:
+        """What ``keras.ops`` or an operator of Python's makes, of two operands."""
+        kind = layer["class_name"]
+        (node,) = layer["inbound_nodes"]
+        found = _ARITHMETIC.get(kind)
+        operands = node["args"]
+        if found is None or len(operands) != 2 or any(node.get("kwargs", {}).values()):
+            raise self.fail(f"{printable(str(kind))} of keras.ops")
+        numbers = [each for each in operands if isinstance(each, (int, float))]
+        name = self.label
+        made = Layer(type=found[0], operation=found[1], name=name, inputs=tuple(given))
+        if found[0] == "rescaling" and not numbers:
+            raise self.fail(f"{printable(str(kind))} of keras.ops by what is no number")
+        if numbers:
+            made = self._with_number(made, kind, numbers, operands[0] is numbers[0])
+        self.layers.append(made)
+        return [name]
+
+    def _with_number(
+        self, made: Layer, kind: str, numbers: Sequence[float], is_first: bool
+    ) -> Layer:
+        from msgspec.structs import replace
+
+        (number,) = numbers
+        if kind in ("TrueDivide", "Divide") and not is_first and number:
+            number, kind = 1 / number, "Multiply"
+        if kind not in ("Add", "Multiply") or number in (0, 1):
+            raise self.fail(f"{kind} of keras.ops with a number")
+        is_product = kind == "Multiply"
+        return replace(
+            made,
+            type="rescaling",
+            scale=is_product,
+            center=not is_product,
+            factor=float(number),
+            offset=float(number),
+        )
 
     def activation(self, config: Mapping[str, Any]) -> tuple[str, float]:
         """An activation of Keras's and its slope."""
@@ -427,9 +465,9 @@ def _plain(kind: LayerType) -> Callable[..., Layer]:
 def _batch_norm(reader: _Reader, config: Mapping[str, Any]) -> Layer:
     axis = config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list) else axis
-    if axis not in (-1, 3, 2) or not (config.get("scale", True) and config.get("center", True)):
-        raise reader.fail("a BatchNormalization of another axis, or without gamma or beta")
-    return Layer(type="batch_norm")
+    if not isinstance(axis, int):
+        raise reader.fail("a BatchNormalization of several axes")
+    return Layer(type="batch_norm", axis=axis)
 
 
 def _layer_norm(reader: _Reader, config: Mapping[str, Any]) -> Layer:
@@ -465,9 +503,11 @@ def _leaky_relu(reader: _Reader, config: Mapping[str, Any]) -> Layer:
 
 
 def _prelu(reader: _Reader, config: Mapping[str, Any]) -> Layer:
-    if config.get("shared_axes") not in ([1, 2], (1, 2)):
-        raise reader.fail("a PReLU that does not share its slopes over an image")
-    return _activated("prelu")
+    del reader
+    from msgspec.structs import replace
+
+    # 0 is no axis: slopes that nothing shares.
+    return replace(_activated("prelu"), shape=tuple(config.get("shared_axes") or (0,)))
 
 
 def _elu(reader: _Reader, config: Mapping[str, Any]) -> Layer:
@@ -596,6 +636,17 @@ def _multi_head(reader: _Reader, config: Mapping[str, Any]) -> Layer:
     )
 
 
+#: Operations of two operands by the layers that compute the same, with TensorFlow's names.
+_ARITHMETIC: dict[str, tuple[LayerType, str]] = {
+    "Add": ("add", "Add"),
+    "Subtract": ("subtract", "Sub"),
+    "Multiply": ("multiply", "Mul"),
+    "Maximum": ("maximum", "Maximum"),
+    "Minimum": ("minimum", "Minimum"),
+    "TrueDivide": ("rescaling", "truediv"),
+    "Divide": ("rescaling", "truediv"),
+}
+
 _LAYERS: dict[str, Callable[[_Reader, Mapping[str, Any]], Layer | list[Layer]]] = {
     "Conv2D": _convolution("conv2d"),
     "Conv1D": _convolution("conv1d"),
@@ -643,6 +694,9 @@ _LAYERS: dict[str, Callable[[_Reader, Mapping[str, Any]], Layer | list[Layer]]] 
     "SpatialDropout1D": _plain("dropout"),
     "SpatialDropout2D": _plain("dropout"),
     "GaussianNoise": _plain("dropout"),
+    "GaussianDropout": _plain("dropout"),
+    "AlphaDropout": _plain("dropout"),
+    "Identity": _plain("dropout"),
     "ActivityRegularization": _plain("dropout"),
     "LSTM": _lstm,
     "Bidirectional": _bidirectional,

@@ -84,8 +84,11 @@ class Lowering:
         automatic = f"{kind}_{count}" if count else kind
         self.layer = layer
         self.label = layer.name or f"{layer.type}_{len(self._labels())}"
-        if layer.merge != "backward":  # it is in the scope of the side before it
-            self.scope = self._scopes.of(layer.name or automatic)
+        name = layer.name or automatic
+        if layer.operation:
+            self.scope = self._scopes.of_operation(name, layer.operation)
+        elif layer.merge != "backward":  # it is in the scope of the side before it
+            self.scope = self._scopes.of(name)
         given = [self.named(each) for each in layer.inputs] or [last]
         if layer.name in self.values:
             raise self.fail("a second layer of this name")
@@ -525,10 +528,12 @@ def _scaled(low: Lowering, value: Value, shape: Shape, *, bias: bool, prefix: st
 
 def _batch_norm(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
-    shape: Shape = (value.shape[-1],)
-    if low.layer.axis > 0:  # a form that no layer takes into its weights
-        axes = enumerate(value.shape)
-        shape = tuple(extent if axis == low.layer.axis else 1 for axis, extent in axes)
+    axis, shape = low.layer.axis, (value.shape[-1],)
+    is_last = axis in (-1, len(value.shape) - 1)
+    if not is_last and not low.network.traced:
+        raise low.unknown("a batch_norm of another axis than the last")
+    if not is_last:  # a form that no layer takes into its weights
+        shape = tuple(extent if each == axis else 1 for each, extent in enumerate(value.shape))
         if len(shape) == 4:
             for op in ("SUB", "MUL", "MUL", "ADD"):
                 value = low.add(op, "batchnorm", [value, Const("values", shape)], value.shape)
@@ -618,7 +623,9 @@ def activated(low: Lowering, value: Value, activation: str) -> Value:
     if activation == "prelu":
         if any(each.output is value and each.op in _RECTIFIERS for each in low.nodes):
             raise low.unknown("a prelu behind a relu")
-        slopes = Const("values", (*(1,) * (len(shape) - 2), shape[-1]))
+        shared = low.layer.shape or range(1, len(shape) - 1)
+        own = tuple(1 if axis in shared else each for axis, each in enumerate(shape) if axis)
+        slopes = Const("values", own)
         return low.add("PRELU", "add", [value, slopes], shape)
     raise low.unknown(f"the activation {activation}")
 

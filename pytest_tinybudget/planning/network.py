@@ -118,8 +118,8 @@ class Layer(Struct, frozen=True):
         multiplier: Outputs a channel of a separable convolution's first part.
         axis: The axis of ``concatenate`` and ``slice``, batch included; that of the channels of
             ``batch_norm``, or of the steps of ``zero_padding1d``, where it is not the usual one.
-        shape: The target of ``reshape``, without batch, the order of ``permute``, from 1, or that
-            in which a global pool names its dimensions.
+        shape: The target of ``reshape``, without batch, the order of ``permute``, from 1, that
+            in which a global pool names its dimensions, or those that ``prelu`` shares slopes over.
         amount: Numbers before and after each direction of paddings and croppings, or how many times
             ``upsampling`` repeats, a number a direction; first and count of a ``slice``.
         alpha: The slope of ``leaky_relu``.
@@ -134,6 +134,7 @@ class Layer(Struct, frozen=True):
         center: The same for beta and ``rescaling``'s offset.
         factor: The factor of ``rescaling``, 0 where it is not known; equal ones are stored once.
         offset: The same for its offset.
+        operation: What TensorFlow calls it, where it is an operation and no layer of Keras's.
     """
 
     type: AnyLayerType
@@ -161,6 +162,7 @@ class Layer(Struct, frozen=True):
     center: bool = True
     factor: float = 0.0
     offset: float = 0.0
+    operation: str = ""
 
 
 class Network(Struct, frozen=True):

@@ -111,15 +111,22 @@ class Scopes:
 
     def of(self, name: str) -> str:
         """The scope of a layer that is called now; ``/`` parts it from the models around it."""
-        *models, last = name.split("/")
+        models, _, last = name.rpartition("/")
+        return self._opened(f"{self._around(models)}/", last)
+
+    def of_operation(self, name: str, operation: str) -> str:
+        """The name of what is no layer, which TensorFlow calls by its ``operation``."""
+        return self._unique(f"{self._around(name.rpartition('/')[0])}/{operation}")
+
+    def _around(self, models: str) -> str:
         parent, path = self._root, ""
-        for each in models:
+        for each in models.split("/") if models else ():
             path = f"{path}{each}/"
             known = self._models.get(path)
             if known is None:
                 known = self._models[path] = self._opened(f"{parent}/", each)
             parent = known
-        return self._opened(f"{parent}/", last)
+        return parent
 
     def _opened(self, parent: str, name: str) -> str:
         self._unique(parent + name)

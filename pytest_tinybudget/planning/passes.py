@@ -126,6 +126,7 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
         while _round(graph, _LAST_RULES):
             pass
     _move_biases(graph)
+    _refuse_shared_dilations(graph)
     for node in list(graph.nodes):
         _check_steps(graph, node)
         if node.op == "BIAS":
@@ -172,12 +173,22 @@ def _without_reshape(graph: _Graph, node: Node) -> bool:
         return False
     first = before.inputs[0]
     assert isinstance(first, Value)
+    if before.is_of_dense and _is_of_rows(graph, before):
+        text = "a reshape behind dense layers of which one has no bias"
+        raise NotPlannedError(f"layer {node.label}: not planned: {text}")
     graph.feed(node, 0, first)
     node.squeezed = node.squeezed or node.squeeze or before.squeeze or before.squeezed
     node.squeeze = False
     if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
         graph.remove(before)
     return True
+
+
+def _is_of_rows(graph: _Graph, reshape: Node) -> bool:
+    """Whether a dense layer that takes another one's rows is before a reshape."""
+    dense = graph.maker(reshape)
+    before = graph.maker(dense) if dense is not None and dense.op == "FULLY_CONNECTED" else None
+    return before is not None and before.op == "FULLY_CONNECTED"
 
 
 def _shared(graph: _Graph, node: Node) -> bool:
@@ -319,6 +330,27 @@ def _swap(graph: _Graph, reshape: Node, node: Node, position: int = 0) -> bool:
     # A transpose stays before the reshape that came behind the same node.
     reshape.place = node.place + (_NEXT if reshape.op == "RESHAPE" else _NEXT / 2)
     return True
+
+
+def _refuse_shared_dilations(graph: _Graph) -> None:
+    """Refuse convolutions of one dilation over the same value, as in a gate.
+
+    TensorFlow computes them between SPACE_TO_BATCH_ND and its reverse, and the converter only makes
+    these one operator if nothing else takes the first (``ConvertTFDilatedConvOp``).
+    """
+    seen: set[tuple[object, ...]] = set()
+    for node in graph.nodes:
+        dilations = [node.options.get(f"dilation_{side}_factor", 1) for side in "hw"]
+        if node.op not in ("CONV_2D", "DEPTHWISE_CONV_2D") or max(dilations) == 1:
+            continue
+        weights = node.inputs[1]
+        assert isinstance(weights, Const)
+        same = node.options["padding"] == "SAME"
+        key = (id(node.inputs[0]), *dilations, weights.shape[1:3] if same else ())
+        if key in seen:
+            text = "two convolutions of one dilation that take the same"
+            raise NotPlannedError(f"layer {node.label}: not planned: {text}")
+        seen.add(key)
 
 
 def _mean_kept(graph: _Graph, node: Node) -> None:
