@@ -279,6 +279,10 @@ def test_what_changes_each_number_goes_before_a_reshape_and_a_transposition() ->
     assert found.main.operators[0].options["fused_activation_function"] == "RELU"
     norm = plan(conv, Layer("reshape", shape=(24, 4)), Layer("batch_norm"), shape=(4, 6, 3))
     assert names(norm) == ["CONV_2D", "RESHAPE"]
+    scaled = plan(
+        Layer("permute", shape=(2, 1)), Layer("rescaling", factor=2.0, offset=1.0), shape=(8, 4)
+    )
+    assert names(scaled) == ["MUL", "ADD", "TRANSPOSE"]
     # What has another number of channels, or more than four dimensions, stays.
     other = plan(conv, Layer("reshape", shape=(48, 2)), Layer("batch_norm"), shape=(4, 6, 3))
     assert names(other) == ["CONV_2D", "RESHAPE", "MUL", "ADD"]
@@ -298,8 +302,8 @@ def test_dense_layers_without_bias_in_a_row_keep_their_rows() -> None:
     assert flow(*bare, shape=(8, 4)) == [
         ("FULLY_CONNECTED", (6,)), ("FULLY_CONNECTED", (5,)), ("RESHAPE", (8, 5))
     ]  # fmt: skip
-    biased = flow(bare[0], Layer("dense", 5, activation="relu"), shape=(8, 4))
-    assert [name for name, _ in biased] == ["FULLY_CONNECTED", "FULLY_CONNECTED", "RESHAPE"]
+    with pytest.raises(NotPlannedError, match="a bias right behind one without"):
+        plan(bare[0], Layer("dense", 5), shape=(8, 4))
     relu = flow(Layer("dense", 6, bias=False, activation="relu"), bare[1], shape=(8, 4))
     assert relu == [("FULLY_CONNECTED", (8, 6)), ("FULLY_CONNECTED", (8, 5))]
 

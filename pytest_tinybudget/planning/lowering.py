@@ -458,6 +458,8 @@ def dense(
     rows = _rows(before, value)
     if id(value) in low.scaled or (rows is not None and value.shape[-1] == 1):
         raise low.unknown("a dense layer behind one without a bias, one of them over one channel")
+    if rows is not None and bias:
+        raise low.unknown("a dense layer with a bias right behind one without")
     if value.shape[-1] == 1 and (not bias or low.layer.activation in _FUSED_ACTIVATIONS):
         return _scaled(low, value, shape, bias=bias, prefix=prefix)
     if id(value) in low.over_one_channel and bias and low.layer.activation == "none":
@@ -465,7 +467,7 @@ def dense(
         raise low.unknown("a dense layer right behind one over a single channel")
     is_behind = is_reshaped and before is not None and before.output is value and not einsum
     count = prod(value.shape[:-1])
-    if rows is None and bias:
+    if bias:
         inputs: list[Operand] = [value, weights, Const("bias", (units,))]
         result = low.add(
             "FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, shape, keep_num_dims=True
@@ -482,8 +484,6 @@ def dense(
     low.nodes[-1].over_last = is_behind
     result = low.reshape(result, shape, f"{prefix}Tensordot")
     low.nodes[-1].is_of_dense = True
-    if bias:
-        return low.add("BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], shape)
     return result
 
 

@@ -277,7 +277,9 @@ def _is_over_tail(reshape: Node, node: Node) -> bool:
     constant = _constant(node) if node.op == "BIAS" or node.op in _ARITHMETIC else None
     source = reshape.inputs[0]
     assert isinstance(source, Value)
-    if constant is None or constant.kind == "ints" or reshape.op != "RESHAPE":
+    if constant is None or constant.kind == "ints":
+        return False
+    if reshape.op != "RESHAPE" and constant.shape:
         return False
     if reshape.output.shape != node.output.shape:
         return False
@@ -721,8 +723,8 @@ def _fused(graph: _Graph, node: Node) -> bool:
     constant = _constant(node)
     if constant is None or constant.kind == "ints":
         return False
-    shapes: tuple[Shape, ...] = ((channels,), (1, channels), ())
-    if node.op in ("BIAS", "ADD", "SUB") and constant.shape in shapes:
+    is_over_channels = prod(constant.shape) == 1 or constant.shape in ((channels,), (1, channels))
+    if node.op in ("BIAS", "ADD", "SUB") and is_over_channels:
         _give_bias(before, channels)
         of_steps = before.op == "TRANSPOSE_CONV"
         before.bias_is_last = bool(constant.shape) and _is_before_dense(graph, node, of_steps)
