@@ -290,6 +290,13 @@ def test_what_changes_each_number_goes_before_a_reshape_and_a_transposition() ->
     assert names(plan(conv, *deep, shape=(4, 6, 3))) == ["CONV_2D", "RESHAPE", "MUL", "ADD"]
 
 
+def test_an_activation_goes_before_several_that_move_numbers() -> None:
+    layers = [Layer("average_pool1d", kernel=2), Layer("permute", shape=(2, 1))]
+    layers += [Layer("activation", activation="tanh"), Layer("flatten"), Layer("dense", 2)]
+    found = names(plan(Layer("conv1d", 4), *layers, shape=(16, 3)))
+    assert found[-5:] == ["TANH", "RESHAPE", "TRANSPOSE", "RESHAPE", "FULLY_CONNECTED"]
+
+
 def test_two_transpositions_are_one_or_nothing() -> None:
     conv, turned = Layer("conv2d", 4, kernel=1), Layer("permute", shape=(2, 1, 3))
     assert names(plan(conv, turned, turned, conv, shape=(4, 6, 3))) == ["CONV_2D", "CONV_2D"]
@@ -306,6 +313,13 @@ def test_dense_layers_without_bias_in_a_row_keep_their_rows() -> None:
         plan(bare[0], Layer("dense", 5), shape=(8, 4))
     relu = flow(Layer("dense", 6, bias=False, activation="relu"), bare[1], shape=(8, 4))
     assert relu == [("FULLY_CONNECTED", (8, 6)), ("FULLY_CONNECTED", (8, 5))]
+
+
+def test_a_mean_over_one_position_is_left_out_where_it_keeps_its_dimensions() -> None:
+    conv = Layer("conv2d", 3, kernel=1)
+    pool = Layer("global_average_pool2d", keep_dims=True)
+    assert names(plan(conv, pool, conv, shape=(1, 1, 2))) == ["CONV_2D", "CONV_2D"]
+    assert names(plan(conv, pool, conv, shape=(1, 2, 2))) == ["CONV_2D", "MEAN", "CONV_2D"]
 
 
 def test_a_gate_of_two_dilated_convolutions_is_not_planned() -> None:

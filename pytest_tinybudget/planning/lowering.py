@@ -397,6 +397,8 @@ def _global_pool(op: str, rank: int) -> Callable[[Lowering, Sequence[Value]], Va
         keeps = low.layer.keep_dims
         extents = (1 if each in axes else extent for each, extent in enumerate(value.shape))
         shape = [extent for each, extent in enumerate(extents) if keeps or each not in axes]
+        if tuple(shape) == value.shape and not low.network.traced:
+            return value  # over nothing but extents of 1, which it keeps
         axis = Const("ints", (len(axes),) if rank == 4 or named else (), values=axes)
         name = "Mean" if op == "MEAN" else "Max"
         return low.add(op, name, [value, axis], shape, keep_dims=low.layer.keep_dims)
@@ -528,11 +530,11 @@ def _scaled(low: Lowering, value: Value, shape: Shape, *, bias: bool, prefix: st
 
 def _batch_norm(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
-    axis, shape = low.layer.axis, (value.shape[-1],)
-    is_last = axis in (-1, len(value.shape) - 1)
-    if not is_last and not low.network.traced:
+    axis = low.layer.axis
+    shape: Shape = (value.shape[-1],)
+    if not low.network.traced and axis not in (-1, len(value.shape) - 1):
         raise low.unknown("a batch_norm of another axis than the last")
-    if not is_last:  # a form that no layer takes into its weights
+    if low.network.traced and axis > 0:  # a form that no layer takes into its weights
         shape = tuple(extent if each == axis else 1 for each, extent in enumerate(value.shape))
         if len(shape) == 4:
             for op in ("SUB", "MUL", "MUL", "ADD"):

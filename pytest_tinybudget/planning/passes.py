@@ -329,8 +329,9 @@ def _swap(graph: _Graph, reshape: Node, node: Node, position: int = 0) -> bool:
     node.output, reshape.output = middle, result
     graph.makers[id(middle)], graph.makers[id(result)] = node, reshape
     graph.feed(reshape, 0, middle)
-    # A transpose stays before the reshape that came behind the same node.
-    reshape.place = node.place + (_NEXT if reshape.op == "RESHAPE" else _NEXT / 2)
+    # What moved behind the node before stays behind this one.
+    first = min((each.place for each in graph.users.get(id(result), ())), default=node.place + 1)
+    reshape.place = min(node.place + _NEXT, (node.place + first) / 2)
     return True
 
 
@@ -367,6 +368,8 @@ def _mean_kept(graph: _Graph, node: Node) -> None:
     if shape == (*(1,) * (len(shape) - 1), source.shape[-1]):
         mean.options["keep_dims"] = True
         graph.absorb(mean, node)
+        if source.shape == shape and id(mean.output) not in graph.outputs:
+            graph.drop(mean, source)
 
 
 def _mean_left_out(graph: _Graph, node: Node) -> None:
