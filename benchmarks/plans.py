@@ -527,7 +527,7 @@ def _steps_idiom(keras: Any, chance: random.Random, kind: str, x: Any) -> Any:
     layers, pick = keras.layers, chance.choice
     length, channels = x.shape[1:]
     if kind == "one":
-        shape = {"padding": "same", "activation": pick((None, "relu"))}
+        shape: dict[str, Any] = {"padding": "same", "activation": pick((None, "relu"))}
         layer = pick((layers.Conv1D, layers.SeparableConv1D))(1, pick((1, 3)), **shape)
         one = layer(x) if channels > 1 else layers.Conv1D(2, 3, **shape)(x)
         return (
@@ -633,7 +633,7 @@ def random_model(keras: Any, seed: int) -> Any:
     """A random network: of images or of steps, with branches."""
     layers, chance = keras.layers, random.Random(seed)
     pick = chance.choice
-    kinds = _IMAGE_KINDS if seed < _WIDE_FROM else _IMAGE_KINDS + _MORE_IMAGE_KINDS
+    kinds: tuple[str, ...] = _IMAGE_KINDS + _MORE_IMAGE_KINDS * (seed >= _WIDE_FROM)
     with_idioms = seed in _IDIOM_SEEDS
     if chance.random() < 0.3:
         kinds = _STEP_KINDS + _MORE_STEP_KINDS * (seed >= _WIDE_FROM)
