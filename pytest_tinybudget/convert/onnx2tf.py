@@ -19,8 +19,6 @@ from pytest_tinybudget.base.processes import environment
 
 
 NAME = "onnx2tf"
-#: The command where none is declared: what the user's ``PATH`` has.
-DEFAULT_COMMAND = (NAME,)
 
 #: The oldest version that was run (1.29.24 and 2.6.9 were), and the first that nobody has seen.
 _OLDEST = (1, 29)

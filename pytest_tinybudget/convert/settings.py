@@ -20,6 +20,8 @@ SAVED_MODEL_FILE = "saved_model.pb"
 DEFAULT_TIMEOUT_SECONDS = 300
 #: Memory for one conversion, besides what the framework takes (MobileNet 0.25 needs 100 MB).
 DEFAULT_MEMORY_BYTES = 4 * 1024**3
+#: The command of ONNX sources where none is declared: what the user's ``PATH`` has.
+DEFAULT_ONNX_COMMAND = ("onnx2tf",)
 
 
 def stripped_text(saved_bytes: int) -> str:
@@ -61,7 +63,7 @@ class Conversion(Struct, frozen=True):
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     plan: bool = False
-    onnx_command: tuple[str, ...] = ("onnx2tf",)
+    onnx_command: tuple[str, ...] = DEFAULT_ONNX_COMMAND
 
     @property
     def scales_per_channel(self) -> bool:

@@ -13,8 +13,8 @@ from typing import Literal
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.convert.onnx2tf import DEFAULT_COMMAND
 from pytest_tinybudget.convert.quantizers import quantizer_name
+from pytest_tinybudget.convert.settings import DEFAULT_ONNX_COMMAND
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.convert.sources import ONLY_PLANNED
@@ -195,5 +195,5 @@ def onnx_command(table: ConvertTable | None) -> tuple[str, ...]:
     """The command of ``[convert.onnx]``: a program on ``PATH`` or a path, and arguments."""
     declared = None if table is None or table.onnx is None else table.onnx.command
     if declared is None:
-        return DEFAULT_COMMAND
+        return DEFAULT_ONNX_COMMAND
     return (declared,) if isinstance(declared, str) else tuple(declared)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -19,13 +20,17 @@ from pytest_tinybudget.graph.tflite import read_model
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.update.esp_image import Change
 from pytest_tinybudget.update.esp_image import EspElf
+from pytest_tinybudget.update.esp_image import SecurePad
 from pytest_tinybudget.update.esp_image import SizeRange
 from pytest_tinybudget.update.esp_image import bounds
 from pytest_tinybudget.update.esp_image import changed_image
 from pytest_tinybudget.update.esp_image import chip_of
 from pytest_tinybudget.update.esp_image import model_change
 from pytest_tinybudget.update.esp_image import read_application
-from pytest_tinybudget.update.slots import secure_pad
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.update.slots import Slots
 
 
 #: The SDK whose images have headers and pages of their own.
@@ -41,7 +46,7 @@ def esp_image(pair: Pair | GroupPair, found: Measurement) -> SizeRange | None:
     slots, board, footprint = pair.slots, pair.board, found.footprint
     if slots.layout != "esp-idf" if slots else _is_other(pair):
         return None
-    pad = secure_pad(slots.signature if slots else "none", board.mcu)
+    pad = _pad(slots, board.mcu)
     apart = slots is not None and slots.model is not None
     if slots is None or slots.elf is None:
         contents = footprint.flash + board.reserved_flash
@@ -52,6 +57,15 @@ def esp_image(pair: Pair | GroupPair, found: Measurement) -> SizeRange | None:
         return changed_image(elf, _change(elf, pair.firmware, found, apart=apart), pad)
     except TinybudgetError as error:
         raise TinybudgetError(f"{slots.elf_shown}: {error.message}") from error
+
+
+def _pad(slots: Slots | None, mcu: str) -> SecurePad:
+    """What the image is padded for; nothing where no slot says how images are signed."""
+    if slots is None:
+        return ""
+    from pytest_tinybudget.update.slots import secure_pad
+
+    return secure_pad(slots.signature, mcu)
 
 
 def _is_other(pair: Pair | GroupPair) -> bool:

@@ -58,11 +58,12 @@ def _partition(pair: Pair | GroupPair, found: Measurement, _details: bool) -> It
     if pair.slots is not None or not pair.board.mcu.startswith("ESP32"):
         return ()
     from pytest_tinybudget.gate.esp_images import esp_image
-    from pytest_tinybudget.update.slots import image_figure
 
     image, room = esp_image(pair, found), pair.board.usable_flash
     if image is None or image.most <= room:
         return ()
+    from pytest_tinybudget.update.slots import image_figure
+
     what = f"image of application, runtime and model in {format_size(room)} of usable flash"
     return (image_figure(FIRMWARE_IMAGE, image, room, what, estimated=True),)
 
