@@ -133,8 +133,8 @@ def check(
         per_channel_dense: a scale for each output of a dense layer (default: with int8).
         activations: type of what flows between operators; ``"float"`` is for layers and plans.
         plan: plan a ``.keras`` or ``.pt2`` file, a ``keras.Model`` or a ``torch.nn.Module`` from
-            its layers, without converting it: where there is no ``representative_data`` that is the result,
-            else the conversion is held to it. What cannot be planned is converted.
+            its layers, without converting it: where there is no ``representative_data`` that is
+            the result, else the conversion is held to it. What cannot be planned is converted.
         operators: what kernels of the firmware's own take, by operator, as in
             ``[runtime.ops.NAME]``: ``{"MyOp": {"persistent": "1 KB", "flash": 4096}}``.
         input_shapes: shapes of inputs that the model leaves open, batch included, by name:
