@@ -57,17 +57,21 @@ STACKED = (
         ((Layer("lstm", 6, merge="multiply"), DENSE), (5820, 6176, 5344), (5768, 5488, 5008)),
         ((Layer("lstm", 6, sequences=True, merge="average"), DENSE),
          (5616, 5936, 5104), (5604, 5248, 4768)),
-        (STACKED, (11172, 12064, 10432), (11440, 10176, 9248)),
+        (STACKED, (11172, 12064, 10432), None),
         ((Layer("lstm", 6, backwards=True), DENSE), (3504, 3552, 3120), (3416, 3200, 2944)),
         ((Layer("lstm", 6, sequences=True), Layer("lstm", 5), DENSE),
          (5216, 5504, 4688), (5156, 4832, 4352)),
     ],
 )  # fmt: skip
 def test_lstms_take_what_their_conversions_do(
-    layers: tuple[Layer, ...], int8: tuple[int, ...], in_float: tuple[int, ...]
+    layers: tuple[Layer, ...], int8: tuple[int, ...], in_float: tuple[int, ...] | None
 ) -> None:
     assert figures(plan(*layers)) == int8
-    assert figures(plan(*layers, numbers="float")) == in_float
+    if in_float is not None:
+        assert figures(plan(*layers, numbers="float")) == in_float
+        return
+    with pytest.raises(NotPlannedError, match="the states of float LSTMs of several sizes"):
+        plan(*layers, numbers="float")
 
 
 def test_the_backward_side_comes_first_and_is_put_in_order_at_once() -> None:

@@ -130,6 +130,7 @@ def quantized(
         NotPlannedError: the data that calibrates decides it.
     """
     if numbers == "float":
+        _refuse_states(nodes, model)
         return list(nodes)
     ranges: dict[int, str] = {id(each): "an input" for each in inputs}
     makers: dict[int, Node] = {}
@@ -156,6 +157,28 @@ def quantized(
         else:
             found.append(node)
     return found
+
+
+#: Units of an LSTM whose states, of 4 bytes each in a float file, are as long as TFLM aligns them.
+_ALIGNED_UNITS = 4
+#: The begin mask of a slice that reverses steps.
+_ALL_OF_STEPS = 7
+
+
+def _refuse_states(nodes: Sequence[Node], model: str) -> None:
+    """Refuse float LSTMs of several sizes, unless each has a size of its own and none goes back.
+
+    The first states of one size are one constant in TensorFlow's graph, and come in an order that is
+    not known. TFLM aligns each state to 16 bytes, one behind the other: the first one counts.
+    """
+    units = [node.options["states"][1] for node in nodes if "states" in node.options]
+    one_way = all(node.options.get("begin_mask") != _ALL_OF_STEPS for node in nodes)
+    own = one_way and len(set(units)) == len(units)
+    if own or len({each % _ALIGNED_UNITS for each in units}) <= 1:
+        return
+    text = "the order in which TensorFlow stores the states of float LSTMs of several sizes"
+    label = next(node.label for node in nodes if "states" in node.options)
+    raise NotPlannedError(f"{model}: layer {label}: not planned: {text}")
 
 
 #: They want all their operands at one scale.
