@@ -168,8 +168,8 @@ _ALL_OF_STEPS = 7
 def _refuse_states(nodes: Sequence[Node], model: str) -> None:
     """Refuse float LSTMs of several sizes, unless each has a size of its own and none goes back.
 
-    The first states of one size are one constant in TensorFlow's graph, and come in an order that is
-    not known. TFLM aligns each state to 16 bytes, one behind the other: the first one counts.
+    The first states of one size are one constant in TensorFlow's graph, and come in an order that
+    is not known. TFLM aligns each state to 16 bytes, one behind the other: the first one counts.
     """
     units = [node.options["states"][1] for node in nodes if "states" in node.options]
     one_way = all(node.options.get("begin_mask") != _ALL_OF_STEPS for node in nodes)
