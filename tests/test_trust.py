@@ -104,6 +104,17 @@ def test_scales_that_an_lstm_of_2022_computes_wrongly_are_told(
 # Data: buffers, sparsity, variables, quantization.
 
 
+@pytest.mark.parametrize(("kind", "stages"), [("FLOAT32", ["wrong"]), ("INT8", [])])
+def test_an_activation_that_an_lstm_of_floats_leaves_out_is_refused(
+    kind: str, stages: list[str]
+) -> None:
+    maker = ModelMaker()
+    graph = maker.graph()
+    graph.output(graph.lstm(graph.input((1, 3, 4), kind), units=2))
+    graph.steps[-1].options = {**graph.steps[-1].options, "fused_activation_function": "RELU"}
+    assert [each.stage for each in refusals(maker.build())] == stages
+
+
 def test_sparse_weights_are_refused_by_tensor_and_operator() -> None:
     table, tensors, _ = tables()
     # Any table will do: what is in the record is not read.

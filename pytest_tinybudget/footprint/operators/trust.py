@@ -976,7 +976,11 @@ def _lstm(node: Trusted) -> None:
             if tensor is not None:
                 _read_as(node, tensor, type_)
     activation = node.operator.options["fused_activation_function"]
-    node.trust(activation == "TANH", f"its activation is {activation}, its kernel takes TANH")
+    # Of integers TensorFlow Lite takes TANH as well, whatever the file says.
+    node.trust(
+        activation == "TANH" or node.input(0).type != "FLOAT32",
+        f"its activation is {activation}, its kernel takes TANH",
+    )
     state, result = node.input(HIDDEN_STATE), node.output(0)
     node.trust(
         result.type == "FLOAT32" or quantized_alike(state, result),
