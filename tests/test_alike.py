@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import truth
@@ -15,6 +16,8 @@ from modelmaker import ModelMaker
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards import catalog
+from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.footprint import alike
 from pytest_tinybudget.footprint.measure import measure
@@ -240,3 +243,13 @@ def test_verdicts_of_many_networks_do_not_pile_up(monkeypatch: pytest.MonkeyPatc
     for filters in range(1, 20):
         judge(measure(conv_model("kws", filters), FIRMWARES[0]), board, Demands())
     assert len(verdict_module._verdicts) == 8
+
+
+def test_what_a_plugin_gives_as_lists_is_judged_as_well() -> None:
+    board, footprint = catalog()["arduino-nano-33-ble"], measure(conv_model("kws"), FIRMWARES[0])
+    listed = replace(board, id="own", regions=cast("tuple[Region, ...]", list(board.regions)))
+    parts = cast("tuple[Part, ...]", list(footprint.flash_parts))
+    found = judge(replace(footprint, flash_parts=parts), listed, Demands())
+    wanted = judge(footprint, replace(board, id="own"), Demands())
+    assert (found.outcome, found.headline) == (wanted.outcome, wanted.headline)
+    assert hash(Board(**{name: getattr(listed, name) for name in Board.__struct_fields__}))

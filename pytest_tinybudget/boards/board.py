@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 from msgspec import field
+from msgspec.structs import force_setattr
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.accelerator import VelaOptions
@@ -143,6 +144,13 @@ class Board(Struct, frozen=True, cache_hash=True):
     power: Power = field(default_factory=Power)
     accelerator: str = ""
     vela: VelaOptions = field(default_factory=VelaOptions)
+
+    def __post_init__(self) -> None:
+        """A board is the key of what is worked out of it: a plugin's may have lists."""
+        for name in ("regions", "sdks"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple):
+                force_setattr(self, name, tuple(value))
 
     @property
     def runs_tflm(self) -> bool:

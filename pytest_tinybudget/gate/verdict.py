@@ -111,7 +111,10 @@ def judge(footprint: Footprint, board: Board, demands: Demands) -> Verdict:
     if footprint.refusals:  # which name layers
         return _judged(footprint, board, demands)
     key = (board, demands, _decisive(footprint))
-    found = _verdicts.pop(key, None) or _judged(footprint, board, demands)
+    try:
+        found = _verdicts.pop(key, None) or _judged(footprint, board, demands)
+    except TypeError:  # the parts of another estimator may be lists
+        return _judged(footprint, board, demands)
     while len(_verdicts) >= _MOST_VERDICTS:
         del _verdicts[next(iter(_verdicts))]
     _verdicts[key] = found  # the last again
