@@ -297,6 +297,20 @@ def test_an_activation_goes_before_several_that_move_numbers() -> None:
     assert found[-5:] == ["TANH", "RESHAPE", "TRANSPOSE", "RESHAPE", "FULLY_CONNECTED"]
 
 
+def test_steps_that_are_added_to_themselves_stay_an_image() -> None:
+    twice = Layer("multiply", inputs=("a", "a"))
+    found = names(plan(Layer("conv1d", 4, kernel=1, name="a"), twice, shape=(16, 3)))
+    assert found == ["RESHAPE", "CONV_2D", "MUL", "RESHAPE"]
+
+
+def test_a_single_number_is_an_image_before_it_meets_one() -> None:
+    layers = [Layer("global_average_pool2d", name="mean"), Layer("subtract", inputs=("x", "mean"))]
+    assert names(plan(*layers, shape=(1, 2, 1))) == ["MEAN", "SUB"]
+    row = [Layer("global_average_pool2d"), Layer("dense", 1, activation="relu", name="row")]
+    found = names(plan(*row, Layer("subtract", inputs=("x", "row")), shape=(1, 2, 1)))
+    assert found == ["MEAN", "FULLY_CONNECTED", "RESHAPE", "SUB"]
+
+
 def test_two_transpositions_are_one_or_nothing() -> None:
     conv, turned = Layer("conv2d", 4, kernel=1), Layer("permute", shape=(2, 1, 3))
     assert names(plan(conv, turned, turned, conv, shape=(4, 6, 3))) == ["CONV_2D", "CONV_2D"]

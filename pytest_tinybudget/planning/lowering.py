@@ -638,6 +638,8 @@ def activated(low: Lowering, value: Value, activation: str) -> Value:
 def _merged(low: Lowering, given: Sequence[Value], op: str, name: str) -> Value:
     if len(given) < 2:
         raise low.several(given)
+    if not low.network.traced:
+        given = _of_one_rank(low, given)
     total = given[0]
     for number, each in enumerate(given[1:]):
         shape = _broadcast(low, total.shape, each.shape)
@@ -645,6 +647,20 @@ def _merged(low: Lowering, given: Sequence[Value], op: str, name: str) -> Value:
             each = _as_bias(low, total, each, str(number))
         total = low.add(op, f"{name}_{number}" if number else name, [total, each], shape)
     return total
+
+
+def _of_one_rank(low: Lowering, given: Sequence[Value]) -> list[Value]:
+    """What Keras merges: extents of 1 behind the batch, where others have more dimensions."""
+    rank = max(len(each.shape) for each in given)
+    found = []
+    for number, each in enumerate(given):
+        shape = (each.shape[0], *(1,) * (rank - len(each.shape)), *each.shape[1:])
+        found.append(
+            each
+            if shape == each.shape
+            else low.reshape(each, shape, f"ExpandDims_{number}", squeeze=True)
+        )
+    return found
 
 
 def _as_bias(low: Lowering, total: Value, value: Value, number: str) -> Value:

@@ -449,8 +449,10 @@ def _hoisted_pair(graph: _Graph, node: Node) -> bool:
     if node.op not in _OF_TWO or not all(isinstance(each, Value) for each in node.inputs):
         return False
     one, other = graph.maker(node, 0), graph.maker(node, 1)
-    if one is None or other is None or one is other or {one.op, other.op} != {"RESHAPE"}:
+    if one is None or other is None or {one.op, other.op} != {"RESHAPE"}:
         return False
+    if one is other:
+        return _hoisted_twin(graph, one, node)
     if graph.only(one) is not node or graph.only(other) is not node:
         return False
     first, second = one.inputs[0], other.inputs[0]
@@ -470,6 +472,24 @@ def _hoisted_pair(graph: _Graph, node: Node) -> bool:
     graph.feed(node, 1, second)
     graph.remove(other)
     return _swap(graph, one, node)
+
+
+def _hoisted_twin(graph: _Graph, reshape: Node, node: Node) -> bool:
+    """Arithmetic of a reshape with itself goes before it, if nothing else takes it."""
+    users = graph.users[id(reshape.output)]
+    source = reshape.inputs[0]
+    assert isinstance(source, Value)
+    if (
+        graph.traced
+        or id(reshape.output) in graph.outputs
+        or any(each is not node for each in users)
+    ):
+        return False
+    if len(source.shape) != len(reshape.output.shape) and not reshape.squeeze:
+        text = "a reshaped value that meets itself again"
+        raise NotPlannedError(f"layer {node.label}: not planned: {text}")
+    graph.feed(node, 1, source)
+    return _swap(graph, reshape, node)
 
 
 def _flat(graph: _Graph, node: Node) -> bool:
@@ -574,8 +594,8 @@ def _wide(graph: _Graph, node: Node) -> bool:
         return False
     if node.output.shape[-1] != before.output.shape[-1]:
         return False
-    behind = graph.only(node) if node.has_moved else None
-    if behind is not None and behind.op in _FIRST:
+    behind = graph.only(node)
+    if behind is not None and behind.op in (_FIRST if node.has_moved else ("RESHAPE",)):
         return False
     source = reshape.inputs[0]
     assert isinstance(source, Value)
