@@ -450,7 +450,8 @@ def test_a_group_has_the_boards_that_all_its_models_share(project: Project):
 
 def test_boards_of_other_packages_may_be_named_and_extended(project: Project):
     base = find_board("raspberry-pi-pico")
-    other = Board(**{name: getattr(base, name) for name in base.__struct_fields__} | {"id": "acme-one"})
+    fields = {name: getattr(base, name) for name in base.__struct_fields__}
+    other = Board(**fields | {"id": "acme-one"})
 
     declaration = project.load(
         KWS.replace("arduino-nano-33-ble", "acme-one") + '[boards.own]\nextends = "acme-one"\n',
