@@ -6,11 +6,12 @@ operands alike (CONCATENATION) or works in place (ADD), and the state others
 (``findings/tflite_lstm_output_scale.sh``). The state's range is that of the last step alone; the
 range of all steps is an intermediate tensor's, which LiteRT and older TFLM compute with.
 
-Here all three get the intermediate tensor's, and what needs the output at another scale reads it
-requantized; what wants all its operands alike always does, so that the operators of a file do not
-depend on the data that calibrates. Nor does the size: the states that the converter leaves in the
-file, although nothing refers to them, are left out. Cells that reach below 1 get a scale for 1,
-which every runtime has a TANH for.
+Here all three get the intermediate tensor's. A dense layer takes its input at any scale, and its
+bias follows. What needs the output at another scale reads it requantized; what wants all its
+operands alike always does, so that the operators of a file do not depend on the data that
+calibrates. Nor does the size: the states that the converter leaves in the file, although nothing
+refers to them, are left out. Cells that reach below 1 get a scale for 1, which every runtime has a
+TANH for.
 """
 
 from __future__ import annotations
@@ -81,13 +82,16 @@ def _settle(model: Any, graph: Any, operator: Any, own: Any, schema: ModuleType)
     alike = [each for each in users if code_of(model, each) in _codes(_ALIKE, schema)]
     is_same = _key(output.quantization) == _key(own)
     copies = [each for each in users if _copies(model, graph, each, output, schema)]
-    free = [each for each in users if _reads_any(model, each, output, schema)]
+    dense = [each for each in users if _follows(model, graph, each, index, schema)]
+    free = [*dense, *(each for each in users if _reads_any(model, each, output, schema))]
     if is_same and not alike:
         for each in copies:
             _settle(model, graph, each, own, schema)
         return
     if users and len(copies) + len(free) == len(users) and index not in map(int, graph.outputs):
         output.quantization = own
+        for each in dense:
+            _rescale_bias(model, graph, each, schema)
         for each in copies:
             _settle(model, graph, each, own, schema)
         return
@@ -126,6 +130,42 @@ def _reads_any(model: Any, operator: Any, source: Any, schema: ModuleType) -> bo
     if source.type != schema.TensorType.INT8:
         return False
     return code_of(model, operator) in (builtin.ADD, builtin.SUB, builtin.MUL, builtin.DEQUANTIZE)
+
+
+def _follows(model: Any, graph: Any, operator: Any, index: int, schema: ModuleType) -> bool:
+    """Whether ``operator`` is an INT8 dense layer of tensor ``index`` with constants of its own."""
+    if code_of(model, operator) != schema.BuiltinOperator.FULLY_CONNECTED:
+        return False
+    source, weights, *bias = [int(each) for each in operator.inputs if each >= 0]
+    read = [int(each) for other in graph.operators for each in other.inputs]
+    types = [graph.tensors[each].type for each in (source, weights, *bias)]
+    return (
+        source == index
+        and types == [schema.TensorType.INT8] * 2 + [schema.TensorType.INT32] * len(bias)
+        and all(_content(model, graph.tensors[each]) is not None for each in (weights, *bias))
+        and all(read.count(each) == 1 for each in bias)
+    )
+
+
+def _content(model: Any, tensor: Any) -> Any:
+    """The bytes of a constant, ``None`` where there is none."""
+    return model.buffers[tensor.buffer].data
+
+
+def _rescale_bias(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
+    """Write the bias of a dense layer at the scale of its input times that of its weights."""
+    source, weights, *bias = [graph.tensors[int(each)] for each in operator.inputs if each >= 0]
+    for tensor in bias:
+        old = np.asarray(tensor.quantization.scale, np.float64)
+        new = source.quantization.scale[0] * np.asarray(weights.quantization.scale, np.float32)
+        values = np.frombuffer(bytes(_content(model, tensor)), "<i4")
+        scaled = np.rint(values * (old / new)).astype("<i4")
+        users = [each for part in model.subgraphs for each in part.tensors]
+        if sum(each.buffer == tensor.buffer for each in users) > 1:
+            model.buffers.append(schema.BufferT())
+            tensor.buffer = len(model.buffers) - 1
+        model.buffers[tensor.buffer].data = np.frombuffer(scaled.tobytes(), np.uint8)
+        tensor.quantization.scale = new
 
 
 def _key(quantization: Any) -> tuple[Any, ...]:
