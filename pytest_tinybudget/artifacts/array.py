@@ -211,10 +211,18 @@ def _source(
     top += f"alignas(16) {constant}unsigned char {symbol}[] = {{\n"
     bottom = "};\n" + ("\n#endif  /* TINYBUDGET_INCBIN */\n" if _is_large(model) else "")
     source = BytesIO()
+    # Room for all of it at once, from the end: what grows is moved again and again.
+    source.seek(len(top) + _initializer_bytes(len(model.content)))
+    source.write(bottom.encode("ascii"))
+    source.seek(0)
     source.write(top.encode("ascii"))
     _write_initializer(model.content, source)
-    source.write(bottom.encode("ascii"))
     return source.getvalue()
+
+
+def _initializer_bytes(size: int) -> int:
+    """The bytes of text that an array of ``size`` bytes takes."""
+    return size * len(_BLANK) + -(-size // _BYTES_PER_LINE)
 
 
 def _write_initializer(content: bytes, source: BytesIO) -> None:
