@@ -19,6 +19,7 @@ from timing import Command
 from timing import Row
 from timing import command_medians
 from timing import print_rows
+from timing import program
 
 
 _MEGABYTES_EACH = 10
@@ -32,7 +33,9 @@ usable_flash = "64 MB"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--python", default=sys.executable, help="where the package is installed")
+    parser.add_argument(
+        "--python", type=program, default=sys.executable, help="where the package is installed"
+    )
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()

@@ -27,6 +27,7 @@ from typing import Any
 from timing import Command
 from timing import Row
 from timing import print_rows
+from timing import program
 from timing import run
 
 from pytest_tinybudget import fit
@@ -67,7 +68,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mcufit", help="the mcufit program, in an environment of its own")
+    parser.add_argument(
+        "--mcufit", type=program, help="the mcufit program, in an environment of its own"
+    )
     parser.add_argument("--convert", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.convert:

@@ -24,6 +24,7 @@ from timing import Command
 from timing import Row
 from timing import Usage
 from timing import print_rows
+from timing import program
 from timing import usage
 
 from pytest_tinybudget.boards import catalog
@@ -48,7 +49,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--python", default=sys.executable, help="where the plugin is installed")
+    parser.add_argument(
+        "--python", type=program, default=sys.executable, help="where the plugin is installed"
+    )
     arguments = parser.parse_args()
     items = arguments.models * _BOARDS
     with tempfile.TemporaryDirectory() as name:

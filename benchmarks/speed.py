@@ -29,6 +29,7 @@ from timing import command_medians
 from timing import median_ratio
 from timing import medians
 from timing import print_rows
+from timing import program
 from timing import run
 
 from pytest_tinybudget.artifacts import render_array
@@ -62,9 +63,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bare", help="a Python with pytest and without the plugin")
-    parser.add_argument("--plugin", help="the same with the plugin's wheel")
-    parser.add_argument("--mcufit", help="the mcufit program, in an environment of its own")
+    parser.add_argument("--bare", type=program, help="a Python with pytest and without the plugin")
+    parser.add_argument("--plugin", type=program, help="the same with the plugin's wheel")
+    parser.add_argument(
+        "--mcufit", type=program, help="the mcufit program, in an environment of its own"
+    )
     parser.add_argument("--models", type=Path, default=MODELS)
     arguments = parser.parse_args()
     rows: list[Row] = []

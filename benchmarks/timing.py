@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,6 +36,18 @@ class Command:
 
     folder: Path
     arguments: tuple[str, ...]
+
+
+def program(text: str) -> str:
+    """A program on the command line of a benchmark, which runs it in other folders.
+
+    Raises:
+        argparse.ArgumentTypeError: there is none.
+    """
+    found = shutil.which(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text}: no such program")
+    return str(Path(found).absolute())  # a link to Python is an environment
 
 
 def print_rows(rows: Sequence[Row]) -> int:
