@@ -60,14 +60,6 @@ def has_small_cells(model: Model) -> bool:
     )
 
 
-def has_other_scales(model: Model) -> bool:
-    """Whether an LSTM's output or hidden state has another scale than it is computed with."""
-    return any(
-        len(dict.fromkeys(map(_scale, (each.state, each.output, each.inside or each.state)))) > 1
-        for each in scaled_lstms(model)
-    )
-
-
 def litert_fault(model: Model) -> str:
     """Which LSTM of ``model`` LiteRT 2.3 and TensorFlow 2.21 compute wrongly; empty where none.
 

@@ -88,14 +88,7 @@ def outline(model: Model) -> Model:
         content=cast("bytes", _NoContent(0)),
         schema_version=model.schema_version,
         description="",
-        subgraphs=tuple(
-            replace(
-                graph,
-                name="",
-                tensors=tuple(_outlined(graph.index, each) for each in graph.tensors),
-            )
-            for graph in model.subgraphs
-        ),
+        subgraphs=tuple(map(_outlined_graph, model.subgraphs)),
         metadata=_metadata(model),
     )
 

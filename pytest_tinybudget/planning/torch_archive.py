@@ -46,10 +46,6 @@ class _Version(Struct, frozen=True):
     minor: int = 0
 
 
-class _Named(Struct, frozen=True):
-    name: str
-
-
 class _Extent(Struct, frozen=True):
     """``as_int`` where it is fixed."""
 
