@@ -33,6 +33,7 @@ from tests.test_quick import random_network
 def _nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is taken over from other tests, and kinds of equal content have one number."""
     sized._known.clear()
+    sized._layers.clear()  # whose numbers may be of before the last time that all were forgotten
     monkeypatch.setattr(remembered, "MOST_KEPT", 10**9)
 
 
