@@ -416,6 +416,17 @@ def test_a_file_without_a_program_is_not_planned(tmp_path: Path) -> None:
         read_program(path)
 
 
+def test_a_damaged_archive_is_not_planned(tmp_path: Path) -> None:
+    path, text = tmp_path / "kws.pt2", b"".join(b"%d," % number for number in range(4096))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("kws/models/model.json", text)
+    content = bytearray(path.read_bytes())
+    content[100:200] = bytes(100)
+    path.write_bytes(content)
+    with pytest.raises(NotPlannedError, match=r"kws.pt2: not planned: "):
+        read_program(path)
+
+
 @pytest.mark.parametrize("command", ["check", "inspect", "compare"])
 def test_commands_plan_a_file(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

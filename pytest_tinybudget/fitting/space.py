@@ -92,7 +92,7 @@ class FreeLayer:
 
     def with_numbers(self, numbers: Sequence[int]) -> dict[str, Any]:
         """The layer's table with ``numbers`` in its free spots."""
-        content: dict[str, Any] = _copied(self.given)
+        content: dict[str, Any] = _listed(self.given)
         for (_, path, _), value in zip(self.spots, numbers, strict=True):
             holder: Any = content
             for step in path[:-1]:
@@ -109,12 +109,6 @@ class FreeLayer:
         table = msgspec.convert(self.with_numbers(numbers), LayerTable)
         has_place = table.output or table.type == "input"
         return self._made.keep(numbers, (table, None if has_place else layer_of(table, 0)))
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 class Block:
@@ -200,7 +194,7 @@ def plan_of(
 
 
 def _listed(value: Any) -> Any:
-    """``value`` with lists where Python code gave other sequences."""
+    """A copy of ``value``, with lists where Python code gave other sequences."""
     if isinstance(value, Mapping):
         return {key: _listed(each) for key, each in value.items()}
     return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value

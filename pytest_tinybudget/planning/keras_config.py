@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.planning.archives import UNREADABLE
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerType
 from pytest_tinybudget.planning.network import Merge
@@ -46,11 +46,6 @@ _ACTIVATION_SLOPE = 0.2
 
 #: The modules of what is no layer, but may have the name of one.
 _OPERATIONS = ("keras.src.ops", "keras.ops")
-#: What reading an archive of anything may raise.
-_UNREADABLE = (
-    *(OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 #: What a config of another form than Keras's raises where it is gone through.
 _NOT_AS_EXPECTED = (
     *(KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError),
@@ -84,7 +79,7 @@ def read_keras(
     except RecursionError:
         text = "its config.json is nested too deeply"
         raise NotPlannedError(f"{path.name}: not planned: {text}") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise NotPlannedError(f"{path.name}: not planned: {error}") from None
     return network_of(
         config,

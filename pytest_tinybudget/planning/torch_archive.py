@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from pytest_tinybudget.base.text import printable
+from pytest_tinybudget.planning.archives import UNREADABLE
 from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.torch_graph import network_of_nodes
@@ -127,9 +128,7 @@ def read_program(path: Path) -> Network:
                 raise _unread(path, "its program is too large")
             content = archive.read(found[0])
         program = msgspec.json.decode(content, type=_Program)
-    except (OSError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-        raise _unread(path, printable(str(error), limit=120)) from None
-    except msgspec.DecodeError as error:
+    except (*UNREADABLE, msgspec.DecodeError) as error:
         raise _unread(path, printable(str(error), limit=120)) from None
     if program.schema_version.major != _MAJOR:
         version = f"{program.schema_version.major}.{program.schema_version.minor}"

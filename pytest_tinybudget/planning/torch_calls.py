@@ -242,39 +242,27 @@ def _max_pool(reader: Reader, node: Any, given: Arguments) -> None:
 
 
 def _padded_max_pool(reader: Reader, node: Any, given: Arguments, kernel: _Pair) -> None:
-    """A pool whose padding is that of SAME."""
+    """A pool whose padding is that of SAME, or one behind padding with the least number there is.
+
+    That padding has the scale of what it is given where this has whatever scale is asked of it.
+    """
     stride, pads = given.pair(2, kernel), given.pair(3, (0, 0))
     if given.pair(4, (1, 1)) != (1, 1):
         raise reader.fail(node, "a max pool with dilation")
     before, after = reader.shape(given[0])[2:], reader.shape(node)[2:]
+    amount, same = [], []
     for extent, result, size, step, pad in zip(before, after, kernel, stride, pads, strict=True):
         whole = max((-(-extent // step) - 1) * step + size - extent, 0)
-        behind = max((result - 1) * step + size - extent - pad, pad)
-        if (pad, behind) != (whole // 2, whole - whole // 2):
-            _filled_max_pool(reader, node, given, (kernel, stride, pads))
-            return
-    layer = Layer("max_pool2d", kernel=kernel, stride=stride, padding="same")
-    _pool(reader, node, given[0], layer)
-
-
-def _filled_max_pool(
-    reader: Reader, node: Any, given: Arguments, settings: tuple[_Pair, _Pair, _Pair]
-) -> None:
-    """A pool behind padding with the least number there is.
-
-    The padding has the scale of what it is given where that has whatever scale is asked of it.
-    """
-    kernel, stride, pads = settings
+        same.append((whole // 2, whole - whole // 2))
+        amount.append((pad, max((result - 1) * step + size - extent - pad, pad)))
+    if amount == same:
+        layer = Layer("max_pool2d", kernel=kernel, stride=stride, padding="same")
+        _pool(reader, node, given[0], layer)
+        return
     is_free = _called(given[0]) in _FREE or given[0].op == "placeholder"
     if not is_free or len(given[0].users) > 1:
         raise reader.fail(node, "a max pool with padding that is not right behind a convolution")
-    before, after = reader.shape(given[0])[2:], reader.shape(node)[2:]
-    behind = tuple(
-        max((result - 1) * step + size - extent - pad, pad)
-        for extent, result, size, step, pad in zip(before, after, kernel, stride, pads, strict=True)
-    )
-    amount = (pads[0], behind[0]), (pads[1], behind[1])
-    reader.add(node, Layer("lowest_padding2d", amount=amount), given[0], part=".pad")
+    reader.add(node, Layer("lowest_padding2d", amount=tuple(amount)), given[0], part=".pad")
     reader.settle(node)
     _pool(reader, node, node, Layer("max_pool2d", kernel=kernel, stride=stride))
 
