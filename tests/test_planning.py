@@ -83,6 +83,20 @@ def test_the_graph_is_that_of_the_file_and_the_size_is_counted(numbers: Any) -> 
     assert model.main.operators == written.main.operators
 
 
+@pytest.mark.parametrize("numbers", ["int8", "int16", "float"])
+def test_short_names_are_counted_as_they_are_written(numbers: Any) -> None:
+    # A mean of steps has a shape of no dimensions, which 16-bit files leave out.
+    steps = (
+        Layer("conv1d", 4, name="a"),
+        Layer("global_average_pool1d", name="bc"),
+        Layer("dense", 4, name="d"),
+    )
+    network = Network((("x", (16, 3)),), steps, numbers=numbers)
+    model = planned_model(network, "idea", named=True)
+    counted = model.bytes
+    assert counted == len(model.content)
+
+
 def test_steps_stay_an_image_from_one_convolution_to_the_next() -> None:
     model = plan(
         Layer("conv1d", 8, activation="relu"),

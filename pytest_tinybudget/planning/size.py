@@ -45,12 +45,14 @@ class _Held(Struct, gc=False):
         tables: Tables, and vectors of references.
         words: Vectors of numbers up to 4 bytes, and strings, which are rounded up.
         longs: Vectors of numbers of 8 bytes, with what aligns them.
+        empty: Whether a vector of numbers is empty: such are behind all else, also behind strings.
     """
 
     layouts: int = 0
     tables: int = 0
     words: int = 0
     longs: int = 0
+    empty: bool = False
 
 
 class _Names(Struct, frozen=True, gc=False):
@@ -121,8 +123,9 @@ def file_bytes(model: Model) -> int:
         tables=sum([each.tables for each in parts]),
         words=sum([each.words for each in parts]) + names.text,
         longs=sum([each.longs for each in parts]),
+        empty=any([each.empty for each in parts]),
     )
-    return _end(held, sorted(contents.values(), reverse=True)) - _unrounded(graph, names.shortest)
+    return _end(held, sorted(contents.values(), reverse=True)) - _unrounded(held, names.shortest)
 
 
 def _end(held: _Held, contents: list[int]) -> int:
@@ -138,9 +141,9 @@ def _end(held: _Held, contents: list[int]) -> int:
     return at + held.words
 
 
-def _unrounded(graph: Subgraph, shortest: int) -> int:
+def _unrounded(held: _Held, shortest: int) -> int:
     """What the last vector is counted too large: the shortest, where that is a string."""
-    if shortest > _WORD or not all(each.shape for each in graph.tensors):
+    if shortest > _WORD or held.empty:
         return 0
     return -(shortest + 1) % _WORD
 
@@ -169,6 +172,7 @@ def _add_leaf(held: _Held, leaf: Leaf) -> None:
         held.words += _WORD
     elif leaf.alignment == _WORD:
         held.words += _WORD + len(leaf.content)
+        held.empty = held.empty or not leaf.content
     elif leaf.alignment == 2 * _WORD:
         held.longs += 2 * _WORD + len(leaf.content)
 
