@@ -18,6 +18,7 @@ from pytest_tinybudget import fit
 from pytest_tinybudget import measure
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.cli import main
+from pytest_tinybudget.declaration.single import pair_of
 from pytest_tinybudget.fitting import render
 from pytest_tinybudget.fitting.page import _scale
 from pytest_tinybudget.fitting.result import json_schema
@@ -27,6 +28,8 @@ from pytest_tinybudget.fitting.space import chosen_layers
 from pytest_tinybudget.fitting.space import count
 from pytest_tinybudget.fitting.space import plan_of
 from pytest_tinybudget.fitting.space import ranges
+from pytest_tinybudget.footprint.measure import measure as footprint_of
+from pytest_tinybudget.planning import planned_model
 
 
 BOARDS = ("arduino-nano-33-ble", "raspberry-pi-pico")
@@ -277,6 +280,21 @@ def test_the_limit_that_decides_is_named_with_the_layer_of_the_peak() -> None:
     assert nano.text.startswith("RAM decides at layer 1 (DEPTHWISE_CONV_2D depthwise_conv2d_1): ")
 
 
+def test_the_layer_of_the_peak_is_where_the_arena_ends_though_more_is_alive_elsewhere() -> None:
+    # The planner leaves a gap below the last output; layer 1 has more alive and ends lower.
+    layers = [{"type": "conv2d", "filters": each, "kernel": 1} for each in (8, 5, 3, 8)]
+    net = {"input_shape": [8, 8, 1], "layers": layers, "boards": ["raspberry-pi-pico"]}
+    model = planned_model(chosen_layers(plan_of(net, "plan"), {}), "plan")
+    footprint = footprint_of(model, pair_of("plan.tflite", board="raspberry-pi-pico").firmware)
+    assert max(footprint.layers, key=lambda each: each.live_bytes).index == 1
+    found = fit(net, budget={"ram": 2000})
+    assert found.decides[0].text.startswith("RAM decides at layer 3 (CONV_2D conv2d_3): ")
+    layers[3]["filters"] = 4
+    (before,), (after,) = found.candidates, fit(net).candidates
+    assert after.boards[0].arena < before.boards[0].arena
+    assert (before.boards[0].peak_layer, after.boards[0].peak_layer) == (3, 1)
+
+
 def test_a_refusal_that_decides_is_told_with_its_reason() -> None:
     layers = [{"type": "dense", "units": {"from": 2, "to": 4}}, {"type": "layer_norm"}]
     found = fit(plan(layers=layers, input_shape=[8]), boards=["esp32"], activations="int16")
@@ -300,6 +318,32 @@ def test_a_latency_that_nobody_knows_counts_as_missed() -> None:
     found = fit(plan(budget={"latency": "10 s"}), boards=["stm32f746g-discovery"])
     assert {each.boards[0].seconds for each in found.candidates} == {None}
     assert found.front == {"stm32f746g-discovery": ()}
+    (decides,) = found.decides
+    assert decides.text == (
+        "latency decides: 0 of 8 fit, 8 do not for it: nobody has measured such a board"
+    )
+    assert {each.boards[0].tightest for each in found.candidates} == {"latency"}
+    both = fit(plan(budget={"latency": "10 s", "ram": "1 KB"}), boards=["stm32f746g-discovery"])
+    assert both.decides[0].text.startswith("RAM decides at layer ")
+
+
+@pytest.mark.parametrize("budget", [{"latency": "5 ms"}, {"latency": "5 ms", "ram": "8 KB"}])
+def test_the_reason_is_the_headline_of_the_gate_with_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: dict[str, str]
+) -> None:
+    boards = ["arduino-nano-33-ble", "stm32f746g-discovery"]
+    found = fit(plan(budget=budget), boards=boards)
+    wanted = {"width": 24, "layers[4].units": 6}
+    (candidate,) = [each for each in found.candidates if each.chosen == wanted]
+    monkeypatch.chdir(tmp_path)
+    text = DECLARATION.format(width=24).replace(BOARDS[1], boards[1])
+    limits = ", ".join(f'{name} = "{limit}"' for name, limit in budget.items())
+    Path("tinybudget.toml").write_text(text.replace('ram = "16 KB"', limits))
+    main(["check", "-q", "--json", "results.json"])
+    pairs = json.loads(Path("results.json").read_text())["pairs"]
+    gate = {each["board"]["id"]: each["headline"] for each in pairs}
+    assert {on.board: on.reason for on in candidate.boards} == gate
+    assert all("latency " in reason for reason in gate.values())
 
 
 def test_choices_that_are_no_network_are_counted_with_the_first_reason() -> None:

@@ -72,6 +72,16 @@ def test_the_constraint_is_the_limit_that_is_missed_most(with_optuna: Any) -> No
     assert with_optuna.missed(8, 1) == 0
 
 
+def test_what_tflm_refuses_misses_the_constraint(
+    with_optuna: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No 16-bit layer norm runs on TFLM: it takes no share of a limit, and must not be trained.
+    layers = [{"type": "dense", "units": 4}, {"type": "layer_norm"}]
+    refused = {"input_shape": [8], "layers": layers, "activations": "int16"}
+    monkeypatch.setattr(with_optuna, "plan", lambda width, depth: refused)
+    assert with_optuna.missed(4, 1) == 1
+
+
 @pytest.mark.tensorflow
 @needs_tuner
 @pytest.mark.filterwarnings("ignore")

@@ -37,6 +37,7 @@ from pytest_tinybudget.planning import Network
 from pytest_tinybudget.planning import planned_model
 from pytest_tinybudget.planning.file import tables_of
 from pytest_tinybudget.planning.network import Activation
+from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.runtimes.firmware import Firmware
 from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.speed.work import total_macs
@@ -119,7 +120,10 @@ def firmwares() -> list[Firmware]:
 
 
 def peak_of(footprint: Footprint) -> int:
-    return max(footprint.layers, key=lambda each: each.live_bytes).index
+    """Of the layers that reports name at the peak, the one with the most bytes alive."""
+    assert footprint.arena is not None
+    layers = peak_layers(footprint.arena, footprint.layers)
+    return max(layers, key=lambda each: each.live_bytes).index
 
 
 def compare(model: Model, firmware: Firmware) -> bool:

@@ -33,7 +33,7 @@ class OnBoard(Struct, frozen=True, gc=False):
     board: Annotated[str, about("The board's id.")]
     fits: Annotated[bool, about("Whether it is within every limit.")]
     arena: Annotated[int, size("The smallest arena that works; 0 where there is none.")]
-    ram: Annotated[int, size("RAM that it takes.")]
+    ram: Annotated[int, size("RAM that it takes; of what TFLM refuses without an arena.")]
     flash: Annotated[int, size("Flash that it takes.")]
     seconds: Annotated[
         float | None,
@@ -45,15 +45,22 @@ class OnBoard(Struct, frozen=True, gc=False):
     tightest: Annotated[
         str,
         about(
-            "The metric that is nearest to its limit or furthest over it; refused: TFLM does not "
-            "run it."
+            "The metric that is nearest to its limit or furthest over it; latency too where it is "
+            "all that is missed, because nobody knows it; refused: TFLM does not run it."
         ),
     ]
-    share: Annotated[float, about("How much of that limit is taken; 1.0 is all of it.")]
+    share: Annotated[
+        float,
+        about(
+            "How much of that limit is taken; 1.0 is all of it. 0 where there is no such number: "
+            "where TFLM refuses the model, or nobody knows the latency. It does not fit then."
+        ),
+    ]
     peak_layer: Annotated[
         int,
         about(
-            "The operator, from 0, that runs when the arena is fullest; -1 without an arena.",
+            "The operator, from 0, that runs while the arena is full to its end, of several that "
+            "with the most in it; -1 without an arena.",
             least=-1,
         ),
     ]

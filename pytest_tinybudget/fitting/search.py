@@ -45,6 +45,7 @@ from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.quick import Sums
 from pytest_tinybudget.footprint.quick import sums
 from pytest_tinybudget.footprint.result import Footprint
+from pytest_tinybudget.gate.figures import inference_figure
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import headline
@@ -56,8 +57,10 @@ from pytest_tinybudget.planning.bounds import bytes_of_names
 from pytest_tinybudget.planning.network import NUMBERS
 from pytest_tinybudget.planning.network import Numbers
 from pytest_tinybudget.planning.sized import sized_model
+from pytest_tinybudget.report.blocks import peak_layers
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.speed.latency import Latency
 from pytest_tinybudget.speed.latency import latency_of
 from pytest_tinybudget.speed.work import total_macs
 
@@ -260,7 +263,12 @@ def _on_board(model: Model, place: _Place) -> OnBoard:
     found = sums(model, place.firmware)
     judged = _measured_whole(model, place) if found is None else _judged(found, model, place)
     limit = place.latency
-    latency = latency_of(model, place.board, place.firmware.kernels)
+    latency = latency_of(
+        model,
+        place.board,
+        place.firmware.kernels,
+        external=place.firmware.placements.reaches_psram,
+    )
     late = limit is not None and (latency.high is None or latency.high > limit)
     shares: dict[str, float] = {
         metric: used / max(most, 1) for metric, used, most in judged.measures
@@ -268,6 +276,9 @@ def _on_board(model: Model, place: _Place) -> OnBoard:
     if limit is not None and latency.high is not None:
         shares["latency"] = latency.high / limit
     tightest = max(shares, key=shares.__getitem__) if shares else ""
+    share = shares.get(tightest, 0.0)
+    if late and latency.high is None and judged.fits:
+        tightest, share = "latency", 0.0  # of what nobody knows no share is known
     fits = not late and judged.fits
     return OnBoard(
         board=place.board.id,
@@ -277,11 +288,20 @@ def _on_board(model: Model, place: _Place) -> OnBoard:
         flash=judged.flash,
         seconds=latency.high,
         tightest="refused" if judged.refused else tightest,
-        share=0.0 if judged.refused or not shares else shares[tightest],
+        share=0.0 if judged.refused else share,
         peak_layer=judged.peak_layer,
         peak=judged.peak,
-        reason="" if fits else judged.headline or headline(judged.measures),
+        reason="" if fits else _reason(judged, latency, limit),
     )
+
+
+def _reason(judged: _Judged, latency: Latency, limit: float | None) -> str:
+    """Why a candidate does not fit, in the words of the gate."""
+    sizes = judged.headline or headline(judged.measures)
+    if limit is None or judged.refused:
+        return sizes
+    figure = inference_figure("latency", "s", latency, limit)
+    return f"{figure.text}; {sizes}" if figure.unmet else f"{sizes}; {figure.text}"
 
 
 class _Judged(Struct, frozen=True, gc=False):
@@ -356,10 +376,11 @@ def _named(operator: Operator, model: Model) -> str:
 
 
 def _peak(footprint: Footprint) -> tuple[int, str]:
-    """The operator that runs when the arena is fullest: its index and name."""
+    """The operator that runs when the arena is full to its end: its index and name."""
     if footprint.arena is None or not footprint.layers:
         return -1, ""
-    layer = max(footprint.layers, key=lambda each: each.live_bytes)
+    layers = peak_layers(footprint.arena, footprint.layers) or footprint.layers
+    layer = max(layers, key=lambda each: each.live_bytes)
     return layer.index, f"{layer.operator} {layer.name}".rstrip()
 
 
@@ -437,4 +458,6 @@ def _decides(board: Board, candidates: Sequence[Candidate], place: int) -> Decid
     text = f"{said} decides{where}: {counted}"
     if metric == "refused":
         text += f": {Counter(each.reason for each in looked_at).most_common(1)[0][0]}"
+    if metric == "latency" and looked_at[0].seconds is None:
+        text += ": nobody has measured such a board"
     return Decides(board.id, len(measured), fitting, metric, failed, layer, text)

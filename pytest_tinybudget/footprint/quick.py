@@ -56,7 +56,8 @@ _STEPS = ("several subgraphs", "subgraphs are planned together", "unread tensors
 class Sizes(Struct, frozen=True, gc=False):
     """The arena of a model, bytes; fields as in ``Arena``.
 
-    ``peak`` is the index of the operator that runs when the most bytes are alive.
+    ``peak`` is the index of the operator that runs when the head is full to its end (of several
+    the one with the most bytes alive).
     """
 
     required: int
@@ -393,7 +394,8 @@ class _Allocator:
 def _planned(
     model: Model, kinds: Kinds, spans: _Spans, scratch: list[tuple[int, int]]
 ) -> tuple[int, int]:
-    """The bytes of the plan, and the operator that runs when the most is alive.
+    """The bytes of the plan, and of the operators that run while a buffer reaches its end the one
+    that runs when the most is alive.
 
     The same for all firmware that asks for the same.
     """
@@ -412,12 +414,19 @@ def _planned(
     ]
     requests += [Request(size, *spans.operators[operator]) for operator, size in scratch]
     ends = [offset + each.size_bytes for offset, each in zip(plan(requests), requests, strict=True)]
+    head = max(ends, default=0)
+    # What is alive elsewhere may be more, and is no reason for this end: the planner leaves gaps.
+    reaching = [
+        (each.first, each.last) for each, end in zip(requests, ends, strict=True) if end == head
+    ]
     live = live_bytes(requests)
     peaks = [
-        live[first + 1] if first == last else max(live[first + 1 : last + 2], default=0)
+        max(live[first + 1 : last + 2], default=0)
+        if any([since <= last and first <= until for since, until in reaching])
+        else -1
         for first, last in spans.operators
     ]
-    found = model.derived[key] = (max(ends, default=0), peaks.index(max(peaks)))
+    found = model.derived[key] = (head, peaks.index(max(peaks)))
     return found
 
 

@@ -116,13 +116,13 @@ def _speed(pair: Pair, found: Measurement, details: bool) -> Iterable[Figure]:
     power = power_of(board)
     energy = energy_of(latency, power)
     wanted = (
-        _inference("latency", "s", latency, budget.latency),
-        _inference("energy", "J", energy, budget.energy, advice="" if power else _STATE_POWER),
+        inference_figure("latency", "s", latency, budget.latency),
+        inference_figure("energy", "J", energy, budget.energy, advice="" if power else _STATE_POWER),
     )
     return [each for each in wanted if each.limit is not None or each.low is not None]
 
 
-def _inference(
+def inference_figure(
     name: str, unit: Unit, value: Latency | Energy, limit: float | None, advice: str = ""
 ) -> Figure:
     """A figure of one inference; ``advice`` is what would make it known."""
