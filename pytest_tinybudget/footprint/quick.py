@@ -422,7 +422,7 @@ def _planned(
     live = live_bytes(requests)
     peaks = [
         max(live[first + 1 : last + 2], default=0)
-        if any([since <= last and first <= until for since, until in reaching])
+        if any(since <= last and first <= until for since, until in reaching)
         else -1
         for first, last in spans.operators
     ]

@@ -117,7 +117,9 @@ def _speed(pair: Pair, found: Measurement, details: bool) -> Iterable[Figure]:
     energy = energy_of(latency, power)
     wanted = (
         inference_figure("latency", "s", latency, budget.latency),
-        inference_figure("energy", "J", energy, budget.energy, advice="" if power else _STATE_POWER),
+        inference_figure(
+            "energy", "J", energy, budget.energy, advice="" if power else _STATE_POWER
+        ),
     )
     return [each for each in wanted if each.limit is not None or each.low is not None]
 

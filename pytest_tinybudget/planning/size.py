@@ -123,7 +123,7 @@ def file_bytes(model: Model) -> int:
         tables=sum([each.tables for each in parts]),
         words=sum([each.words for each in parts]) + names.text,
         longs=sum([each.longs for each in parts]),
-        empty=any([each.empty for each in parts]),
+        empty=any(each.empty for each in parts),
     )
     return _end(held, sorted(contents.values(), reverse=True)) - _unrounded(held, names.shortest)
 
