@@ -25,11 +25,10 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.link import sizes_of
 from pytest_tinybudget.footprint.section_graph import Application
@@ -146,7 +145,7 @@ def bounded(graph: SectionGraph) -> SectionGraph:
     most = measured | {last + 1: measured[last] + _GROWTH_AT_O3, _INLINED_TO: inlined}
     most |= {_COUNTED_TO + 1: inlined + measured[_COUNTED_TO]}
     most |= {count: inlined + max(compiled.values()) for count in (40, 200)}
-    main = msgspec.structs.replace(
+    main = replace(
         graph.main, by_count=tuple(sorted(by_count.items())), most=tuple(sorted(most.items()))
     )
     return replace(graph, main=main)
@@ -187,10 +186,10 @@ def fitted(graph: SectionGraph, links: Links) -> SectionGraph:
     """``graph`` with the two constants of ``main``, by the medians over ``links``."""
     several = [link for link in links if len(link["ops"]) > 1]
     shift = _median_error(graph, several)
-    main = msgspec.structs.replace(graph.main, rodata=graph.main.rodata - shift)
+    main = replace(graph.main, rodata=graph.main.rodata - shift)
     graph = replace(graph, main=main)
     alone = _median_error(graph, [link for link in links if len(link["ops"]) == 1])
-    main = msgspec.structs.replace(main, one_builtin=main.one_builtin - alone)
+    main = replace(main, one_builtin=main.one_builtin - alone)
     return replace(graph, main=main)
 
 

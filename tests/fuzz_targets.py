@@ -5,7 +5,6 @@ A target is made with a folder of its own, where readers that take paths find th
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import io
 import json
@@ -445,7 +444,7 @@ def _cut_graph(content: bytes) -> bytes:
 
     graph = decode(content, "whole")
     wanted = {name: graph.operators[name] for name in ("CONV_2D", "SOFTMAX", "RESHAPE")}
-    return gzip.decompress(encode(_pruned(dataclasses.replace(graph, operators=wanted))[0]))
+    return gzip.decompress(encode(_pruned(replace(graph, operators=wanted))[0]))
 
 
 _C_SOURCE = r"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -1072,7 +1071,7 @@ def test_weights_outside_the_file_are_refused() -> None:
     outside = replace(weights, external=True, data=memoryview(b""))
     tensors = (model.main.tensors[0], outside, *model.main.tensors[2:])
     main = replace(model.main, tensors=tensors)
-    elsewhere = dataclasses.replace(model, subgraphs=(main,))
+    elsewhere = replace(model, subgraphs=(main,))
     refusal = simulate(elsewhere, RUNTIMES["m4_ref"]).refusals[0]
     said = "its data is stored outside the flatbuffer, where TFLM does not look"
     assert refusal == Refusal("load", "FULLY_CONNECTED", 0, 0, f"tensor '{weights.name}': {said}")
@@ -1199,7 +1198,7 @@ def damaged(model: Model, seed: int) -> Model:
         )
         operators[at] = replace(operators[at], inputs=inputs)
     main = replace(graph, tensors=tuple(tensors), operators=tuple(operators))
-    return dataclasses.replace(model, subgraphs=(main,))
+    return replace(model, subgraphs=(main,))
 
 
 @pytest.mark.parametrize("runtime", ["m4_ref", rare("m55_cmsisnn"), rare("esp32s3_espnn")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import re
@@ -135,7 +134,7 @@ def test_the_array_holds_the_model_unchanged() -> None:
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 32, 2**14, 2**14 + 1, 2**15 + 1023])
 def test_the_array_ends_where_the_model_ends(size: int) -> None:
     content = random.Random(size).randbytes(size)
-    model = dataclasses.replace(classifier(), content=content)
+    model = replace(classifier(), content=content)
     assert numbers(render_array(model, "kws")["kws_model_data.cc"]) == content
 
 
@@ -169,7 +168,7 @@ def test_compilers_place_the_array_in_flash_aligned_to_16(
 def test_above_1_mb_an_assembler_file_gives_the_same_symbol(tmp_path: Path) -> None:
     compiler_or_skip(ARM)
     content = os.urandom(1024**2 + 1)
-    write(tmp_path, render_array(dataclasses.replace(classifier(), content=content), "large"))
+    write(tmp_path, render_array(replace(classifier(), content=content), "large"))
     define = "-DTINYBUDGET_INCBIN"
     included = compile_c(ARM, tmp_path / "large_model_data.S", define, f"-I{tmp_path}")
     section, alignment, start, size, contents = symbol(included, "g_large_model_data")
@@ -180,7 +179,7 @@ def test_above_1_mb_an_assembler_file_gives_the_same_symbol(tmp_path: Path) -> N
 
 def test_array_and_assembler_file_never_define_the_symbol_both(tmp_path: Path) -> None:
     compiler_or_skip(ARM)
-    model = dataclasses.replace(classifier(), content=bytes(1024**2 + 1))
+    model = replace(classifier(), content=bytes(1024**2 + 1))
     write(tmp_path, render_array(model, "large"))
     unused = compile_c(ARM, tmp_path / "large_model_data.S")
     other = compile_c(ARM, tmp_path / "large_model_data.cc", "-DTINYBUDGET_INCBIN")
@@ -191,7 +190,7 @@ def test_array_and_assembler_file_never_define_the_symbol_both(tmp_path: Path) -
 
 
 def test_up_to_1_mb_there_is_no_assembler_file() -> None:
-    model = dataclasses.replace(classifier(), content=bytes(1024**2))
+    model = replace(classifier(), content=bytes(1024**2))
     assert sorted(render_array(model, "kws")) == ["kws_model_data.cc", "kws_model_data.h"]
 
 

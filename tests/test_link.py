@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.footprint.link import flash_of
@@ -244,7 +244,7 @@ def test_shipped_tables_are_what_encoding_writes(variant: str) -> None:
     for name in edges:
         assert list(getattr(again, name)) == list(getattr(graph, name))
     rest = {name: getattr(graph, name) for name in edges}
-    assert dataclasses.replace(again, **rest) == graph
+    assert replace(again, **rest) == graph
 
 
 def test_table_is_read_from_a_file(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import re
@@ -588,7 +587,7 @@ def test_a_model_from_elsewhere_is_a_buffer_and_a_file() -> None:
 
 
 def test_a_model_above_a_megabyte_in_ram_is_included_as_data() -> None:
-    model = dataclasses.replace(keyword(), content=bytes(1024**2 + 1))
+    model = replace(keyword(), content=bytes(1024**2 + 1))
     files = render_array(model, "large", placements=Placements("static", "ram"))
     assert b'.section .data.g_large_model_data, "aw"' in files["large_model_data.S"]
     psram = render_array(model, "large", placements=Placements("static", "psram"))

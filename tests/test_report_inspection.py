@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -152,7 +151,7 @@ def test_json_stays_json_when_a_scale_is_not_a_number() -> None:
     odd = replace(graph.tensors[0], quantization=Quantization((float("nan"),), (0,)))
     graph = replace(graph, tensors=(odd, *graph.tensors[1:]))
     content = json.loads(
-        render_json(inspection(dataclasses.replace(source, subgraphs=(graph,)))),
+        render_json(inspection(replace(source, subgraphs=(graph,)))),
         parse_constant=pytest.fail,
     )
     assert content["model"]["inputs"][0]["quantization"]["scales"] == [None]

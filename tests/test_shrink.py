@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from hypothesis import settings
 from modelmaker import ModelMaker
 from modelmaker import Table
 from modelmaker import write
+from msgspec.structs import replace
 from networks import calling_network
 from networks import small_network
 from random_models import models
@@ -216,7 +216,7 @@ def test_what_nobody_here_knows_is_an_error_instead_of_being_lost() -> None:
 
 def test_a_model_that_tflm_cannot_read_as_it_is_is_left_to_its_refusal() -> None:
     model = read_model(labeled_model(), "kws")
-    sparse = dataclasses.replace(model, external_buffers=(3,))
+    sparse = replace(model, external_buffers=(3,))
     assert strip(sparse).model is sparse
 
 

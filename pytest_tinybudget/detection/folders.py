@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from msgspec import Struct
 
 
 #: People write these files, and the longest are those of ESP-IDF's settings. A larger one is
@@ -32,7 +33,7 @@ _MARK = "micro_interpreter.h"
 _MARKED = ("tensorflow", "lite", "micro")
 
 
-class Folder(NamedTuple):
+class Folder(Struct, frozen=True):
     """A folder with the names of its files. ``path`` is relative to the root, POSIX."""
 
     path: str

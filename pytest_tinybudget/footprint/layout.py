@@ -7,8 +7,8 @@ declaration has them, and ``arrays_of`` names what must lie in one piece.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
@@ -38,7 +38,7 @@ _STORED_NOTE = "what RAM is filled with at start"
 _USUAL = Placements()
 
 
-class Array(NamedTuple):
+class Array(Struct, frozen=True):
     """An array that must lie in one block of memory. Sizes are bytes."""
 
     name: str

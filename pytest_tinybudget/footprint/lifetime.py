@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -29,8 +28,7 @@ _CALLED = {
 }
 
 
-@dataclass(slots=True)
-class Span:
+class Span(Struct, gc=False):
     """A closed interval of scopes; -1 where TFLM has marked nothing."""
 
     first: int = -1

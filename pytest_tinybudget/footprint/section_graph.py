@@ -13,10 +13,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
-from dataclasses import replace
 from functools import cache
+from functools import cached_property
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -25,7 +23,9 @@ from typing import cast
 
 import msgspec
 from msgspec import Struct
+from msgspec import field
 from msgspec.structs import asdict
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.lazy_mapping import LazyMapping
@@ -91,8 +91,7 @@ class Application(Struct, frozen=True):
     main: MainModel
 
 
-@dataclass(frozen=True, slots=True)
-class SectionGraph:
+class SectionGraph(Struct, frozen=True, dict=True):
     """A runtime's sections. A node is an input section (or one mergeable string), in link order.
 
     ``sizes`` and ``alignments`` are in bytes, ``kinds`` index ``KINDS``, ``targets`` are the
@@ -127,8 +126,11 @@ class SectionGraph:
     margin_percent: float
     kept: tuple[int, ...] = ()
     applications: Mapping[str, Application] = field(default_factory=dict)
-    #: What ``link`` has found in it already: many models use the same operators.
-    walked: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def walked(self) -> dict[object, Any]:
+        """What ``link`` has found in it already: many models use the same operators."""
+        return {}
 
     def within(self, application: str) -> SectionGraph:
         """The same sections in the firmware of ``application``, of ``applications``."""
@@ -310,7 +312,7 @@ def _main_model(entry: dict[str, Any]) -> MainModel:
         key: _bounded(value) for key, value in entry.items() if key not in _COUNTED
     }
     by_count, most = (_counted(entry.get(key, {})) for key in _COUNTED)
-    return msgspec.structs.replace(MainModel(**linear), by_count=by_count, most=most)
+    return replace(MainModel(**linear), by_count=by_count, most=most)
 
 
 #: The fields of ``MainModel`` that are by count.

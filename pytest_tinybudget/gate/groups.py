@@ -7,7 +7,6 @@ stack.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -227,4 +226,4 @@ def _variables(footprints: Sequence[Footprint]) -> tuple[Part, ...]:
 def _together(models: Sequence[Model]) -> Model:
     """One model with the operators of all models, for the link of their common firmware."""
     subgraphs = tuple(subgraph for model in models for subgraph in model.subgraphs)
-    return dataclasses.replace(models[0], name="", content=b"", subgraphs=subgraphs)
+    return replace(models[0], name="", content=b"", subgraphs=subgraphs)

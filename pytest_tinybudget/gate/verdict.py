@@ -15,7 +15,6 @@ from functools import lru_cache
 from itertools import product
 from itertools import starmap
 from typing import Literal
-from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec import field
@@ -205,7 +204,7 @@ def with_figures(result: PairResult, figures: Sequence[Figure]) -> PairResult:
     )
 
 
-class _Limit(NamedTuple):
+class _Limit(Struct, frozen=True):
     bytes: int
     origin: Literal["budget", "board"]
     #: Whence it comes; of the limits that could count, the note of the one that does is made.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from msgspec.structs import replace
 
 from pytest_tinybudget.graph.model import Model
@@ -15,7 +13,7 @@ from pytest_tinybudget.graph.model import Tensor
 def per_tensor_dense(model: Model) -> Model | None:
     """``model`` with one scale for each dense layer's weights; ``None`` where it has that."""
     subgraphs = tuple(_with_per_tensor_dense(subgraph) for subgraph in model.subgraphs)
-    return None if subgraphs == model.subgraphs else dataclasses.replace(model, subgraphs=subgraphs)
+    return None if subgraphs == model.subgraphs else replace(model, subgraphs=subgraphs)
 
 
 def _with_per_tensor_dense(subgraph: Subgraph) -> Subgraph:

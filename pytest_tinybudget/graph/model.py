@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -172,8 +171,7 @@ class Signature(msgspec.Struct, frozen=True, gc=False):
     outputs: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(msgspec.Struct, frozen=True, dict=True):
     """A whole model.
 
     Attributes:
@@ -186,8 +184,6 @@ class Model:
         signatures: The named ways to call it.
         external_buffers: Indices of buffers outside the flatbuffer, which TFLM reads as empty.
         strings_bytes: Bytes of all strings in the file, with their lengths, ends and padding.
-        derived: What other modules have computed from the model, by keys of their own. A changed
-            copy starts without it.
     """
 
     name: str
@@ -195,19 +191,23 @@ class Model:
     schema_version: int
     description: str
     subgraphs: tuple[Subgraph, ...]
-    metadata: Mapping[str, memoryview] = field(default_factory=dict)
+    metadata: Mapping[str, memoryview] = msgspec.field(default_factory=dict)
     signatures: tuple[Signature, ...] = ()
     external_buffers: tuple[int, ...] = ()
     strings_bytes: int = 0
-    _sha256: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
-    derived: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
+    @cached_property
+    def derived(self) -> dict[object, Any]:
+        """What other modules have computed from the model, by keys of their own.
+
+        A changed copy starts without it.
+        """
+        return {}
+
+    @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file, in hexadecimal, computed when it is first asked for."""
-        if not self._sha256:
-            self._sha256.append(hashlib.sha256(self.content).hexdigest())
-        return self._sha256[0]
+        """SHA-256 of the file, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
 
     @property
     def bytes(self) -> int:

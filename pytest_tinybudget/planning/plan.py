@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod
 
 from pytest_tinybudget.base.errors import ModelError
@@ -34,36 +35,22 @@ from pytest_tinybudget.planning.passes import simplified
 _MOST_WEIGHTS = 2**27
 
 
-class PlannedModel(Model):
+class PlannedModel(Model, frozen=True, dict=True):
     """A model whose file is made when it is asked for; ``bytes`` is known without it."""
 
-    __slots__ = ("_file",)
-    _file: bytes
-
-    @property
+    @cached_property  # type: ignore[misc]  # in the place of a field
     def content(self) -> bytes:
         """The file: weights of zeros."""
-        if not self._file:
-            from pytest_tinybudget.graph.tables import put_together
+        from pytest_tinybudget.graph.tables import put_together
 
-            object.__setattr__(self, "_file", put_together(self._tables()))
-        return self._file
+        return put_together(self._tables())
 
-    @content.setter
-    def content(self, value: bytes) -> None:
-        object.__setattr__(self, "_file", value)
-
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Size of the file."""
-        if self._file:
-            return len(self._file)
-        found: int | None = self.derived.get("bytes")
-        if found is None:
-            from pytest_tinybudget.planning.size import file_bytes
+        from pytest_tinybudget.planning.size import file_bytes
 
-            found = self.derived["bytes"] = file_bytes(self)
-        return found
+        return file_bytes(self)
 
     def _tables(self) -> Table:
         from pytest_tinybudget.planning.file import tables_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -371,7 +370,7 @@ def _in_order(model: Model, order: tuple[int, ...]) -> Model:
     main = model.main
     operators = tuple(main.operators[index] for index in order)
     subgraphs = (replace(main, operators=operators), *model.subgraphs[1:])
-    return dataclasses.replace(model, subgraphs=subgraphs)
+    return replace(model, subgraphs=subgraphs)
 
 
 def _unchanged(

@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec import field
-from msgspec import structs
+from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.text import printable
@@ -594,7 +593,7 @@ def _pruned(graph: SectionGraph) -> tuple[SectionGraph, set[int]]:
         baseline=renumbered(graph.baseline),
         kept=renumbered(graph.kept),
         applications={
-            name: structs.replace(each, baseline=renumbered(each.baseline))
+            name: replace(each, baseline=renumbered(each.baseline))
             for name, each in graph.applications.items()
         },
         supersede=tuple(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from math import prod
 
+from msgspec.structs import replace
+
 from pytest_tinybudget.footprint.operators.checks import activation_range
 from pytest_tinybudget.footprint.operators.checks import adds_up_in_64_bits
 from pytest_tinybudget.footprint.operators.checks import clamps
@@ -500,7 +502,7 @@ def _depthwise_as_conv_buffer(node: Preparation, geometry: Geometry) -> int:
     alone; there the larger of both answers counts.
     """
     weights = geometry.output_channels * geometry.filter_height * geometry.filter_width
-    as_conv = geometry._replace(filter_channels=1)
+    as_conv = replace(geometry, filter_channels=1)
     size = _conv_s8_buffer(node, as_conv)
     if (
         size

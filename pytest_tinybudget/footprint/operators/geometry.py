@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 
-class Window(NamedTuple):
+class Window(Struct, frozen=True, gc=False):
     """One axis of a convolution or pool."""
 
     size: int
@@ -33,7 +33,7 @@ class Window(NamedTuple):
         return (self.filter - 1) * self.dilation + 1
 
 
-class Geometry(NamedTuple):
+class Geometry(Struct, frozen=True, gc=False):
     """A convolution as CMSIS-NN's buffer-size functions see it."""
 
     batches: int
