@@ -26,6 +26,8 @@ from pytest_tinybudget.planning.nodes import Value
 
 
 _SCALE = 1 / 32
+#: That of what is 0 whatever comes in: the converter gives it a range of 1e-6 to both sides.
+_SCALE_OF_ZEROS: dict[Numbers, float] = {"int8": 2e-6 / 255, "int16": 1e-6 / 32767}
 #: LSTM cells count in these steps (tensorflow/lite/micro/kernels/lstm_eval_common.cc wants a power
 #: of two).
 _CELL_SCALE = 2.0**-14
@@ -334,6 +336,44 @@ class Role(Struct, frozen=True, gc=False):
     channels: int = -1
 
 
+#: What gives the numbers that it reads, where it gives as many; pools only with a window of 1.
+_PASSES_ON = frozenset({"RESHAPE", "MEAN", "REDUCE_MAX"})
+_POOLS = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
+
+
+def _always_zero(nodes: Sequence[Node]) -> set[int]:
+    """Results that are 0 whatever comes in: a value less itself, as a mean over one number is."""
+    differences = [
+        node for node in nodes if node.op == "SUB" and len(list(node.values())) == len(node.inputs)
+    ]
+    if not differences:
+        return set()
+    makers = {id(node.output): node for node in nodes}
+    return {
+        id(node.output)
+        for node in differences
+        if len({_origin(each, makers) for each in node.values()}) == 1
+        and all(prod(each.shape) == prod(node.output.shape) for each in node.values())
+    }
+
+
+def _origin(value: Value, makers: Mapping[int, Node]) -> int:
+    """The first value that holds the numbers of ``value`` in its order."""
+    maker = makers.get(id(value))
+    while maker is not None and (maker.op in _PASSES_ON or _is_pool_of_one(maker)):
+        source = maker.inputs[0]
+        assert isinstance(source, Value)
+        if maker.op != "RESHAPE" and prod(source.shape) != prod(value.shape):
+            break
+        value, maker = source, makers.get(id(source))
+    return id(value)
+
+
+def _is_pool_of_one(node: Node) -> bool:
+    sides = ("filter_height", "filter_width", "stride_h", "stride_w")
+    return node.op in _POOLS and all(node.options.get(each) == 1 for each in sides)
+
+
 class Emitter:
     """Makes the subgraph of ordered nodes."""
 
@@ -392,9 +432,12 @@ class Emitter:
     def _scales(self) -> None:
         self.scales.update((id(each), (_SCALE, 0)) for each in self.inputs)
         wide = self.numbers == "int16"
+        zeros_of = _always_zero(self.nodes)
         for node in self.nodes:
             given = _SCALE, 0
-            if node.op in _RANGES:
+            if id(node.output) in zeros_of:
+                given = _SCALE_OF_ZEROS.get(self.numbers, _SCALE), 0
+            elif node.op in _RANGES:
                 given = _RANGES[node.op][wide]
             elif node.op in _SAME_SCALE:
                 values = [each for each in node.inputs if isinstance(each, Value)]

@@ -469,12 +469,13 @@ def dense(
         raise low.unknown("a dense layer right behind one over a single channel")
     is_behind = is_reshaped and before is not None and before.output is value and not einsum
     count = prod(value.shape[:-1])
+    if bias and is_behind:
+        return _between_reshapes(low, value, weights, prefix)
     if bias:
         inputs: list[Operand] = [value, weights, Const("bias", (units,))]
         result = low.add(
             "FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, shape, keep_num_dims=True
         )
-        low.nodes[-1].over_last = is_behind
         if value.shape[-1] == 1:
             low.over_one_channel.add(id(result))
         return result
@@ -487,6 +488,22 @@ def dense(
     result = low.reshape(result, shape, f"{prefix}Tensordot")
     low.nodes[-1].is_of_dense = True
     return result
+
+
+def _between_reshapes(low: Lowering, value: Value, weights: Const, prefix: str) -> Value:
+    """A dense layer right behind a reshape: that of its rows becomes one with the reshape.
+
+    So TensorFlow adds the bias behind the reshape of what the rows give.
+    """
+    units, count = weights.shape[0], prod(value.shape[:-1])
+    flat = low.reshape(value, (count, value.shape[-1]), f"{prefix}Tensordot/Reshape")
+    name = f"{prefix}Tensordot/MatMul"
+    result = low.add("FULLY_CONNECTED", name, [flat, weights, None], (count, units))
+    low.nodes[-1].over_last = True
+    result = low.reshape(result, (*value.shape[:-1], units), f"{prefix}Tensordot")
+    low.nodes[-1].is_of_dense = True
+    values = Const("values", (units,))
+    return low.add("BIAS", f"{prefix}BiasAdd", [result, values], result.shape)
 
 
 def _rows(reshape: Node | None, value: Value) -> Value | None:

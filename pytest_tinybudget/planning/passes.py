@@ -25,6 +25,8 @@ _FUSED = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
 #: What may become a part of the operator before it.
 _TAKEN = frozenset({*_FUSED, "BIAS", "ADD", "SUB", "MUL"})
 _FOLDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+#: So many operators that became a part of a dense layer are not its bias alone.
+_MORE_THAN_BIAS = 2
 #: How far behind another node one comes that belongs to it.
 _NEXT = 1e-3
 #: Their bias may become a part of that of the dense layer behind them.
@@ -115,9 +117,14 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
     for node in list(graph.nodes) if traced else ():
         if _hoisted_pair(graph, node):
             raise NotPlannedError(f"layer {node.label}: not planned: two reshaped values that meet")
-    moved = [rule(graph, each) for each in list(graph.nodes) for rule in (_reshaped_behind, _keeps)]
-    while any(moved) and _round(graph, rules):
-        pass
+    if traced:
+        found = list(graph.nodes)
+        moved = [rule(graph, each) for each in found for rule in (_reshaped_behind, _keeps)]
+        while any(moved) and _round(graph, rules):
+            pass
+    else:
+        while _round(graph, _SECOND_RULES):
+            pass
     for node in list(graph.nodes):
         _mean_kept(graph, node)
         if traced:
@@ -262,7 +269,7 @@ def _hoisted(graph: _Graph, node: Node) -> bool:
     before = graph.maker(node) if isinstance(node.inputs[0], Value) else None
     if before is None or before.op not in _MOVES or graph.only(before) is not node:
         return False
-    if not alone and not _is_over_tail(before, node):
+    if not alone and (not _is_over_tail(before, node) or _goes_into_dense(graph, node)):
         return False
     if node.op in _FUSED:
         source = graph.maker(before)
@@ -270,6 +277,49 @@ def _hoisted(graph: _Graph, node: Node) -> bool:
             graph.absorb(before, node)
             return True
     return _swap(graph, before, node)
+
+
+def _goes_into_dense(graph: _Graph, node: Node) -> bool:
+    """Whether a dense layer behind arithmetic with a constant takes it into its weights first.
+
+    The converter begins at the end. A ReLU there keeps a dense layer from having its bias in time.
+    """
+    constant = _constant(node) if node.op in ("ADD", "SUB", "MUL") and not graph.traced else None
+    if constant is None or len(constant.shape) != 1 or node.activation != "NONE":
+        return False
+    for user in graph.users.get(id(node.output), ()):
+        if user.op == "FULLY_CONNECTED":
+            if not _is_rectified(graph, user) and _takes(graph, node, user):
+                return True
+        elif user.inputs[0] is node.output and _goes_into_dense(graph, user):
+            return True
+    return False
+
+
+def _takes(graph: _Graph, node: Node, dense: Node) -> bool:
+    """Whether a dense layer takes in arithmetic as soon as it has a bias."""
+    if _is_taken(graph, node, dense):
+        return True
+    behind = graph.only(dense)
+    has_factor = behind is not None and behind.op == "MUL" and _constant(behind) is not None
+    if behind is not None and has_factor:
+        behind = graph.only(behind)
+    return (
+        dense.inputs[-1] is None
+        and behind is not None
+        and behind.op in ("BIAS", "ADD", "SUB")
+        and _constant(behind) is not None
+        and (has_factor or not _is_rectified(graph, behind))
+    )
+
+
+def _is_rectified(graph: _Graph, node: Node) -> bool:
+    """Whether a ReLU is right behind a node and its bias, or a part of it."""
+    if node.activation == "NONE":
+        behind = graph.only(node)
+        return behind is not None and behind.op in _FUSED
+    between = [op for op, _, came_before in node.folds if not came_before]
+    return len(between) < _MORE_THAN_BIAS and "MUL" not in between
 
 
 def _is_over_tail(reshape: Node, node: Node) -> bool:
@@ -570,6 +620,43 @@ def _is_reshaped(graph: _Graph, node: Node) -> bool:
     return user is not None and user.op == "RESHAPE"
 
 
+def _keeps_before(graph: _Graph, node: Node) -> bool:
+    """A dense layer over several dimensions keeps them in front of a reshape."""
+    before = graph.maker(node)
+    return before is not None and _keeps(graph, before)
+
+
+def _moved_before(graph: _Graph, node: Node) -> bool:
+    """A reshape behind a dense layer that is behind another one comes before the layer.
+
+    So ``MoveReshapeAfterFullyConnected`` does it, where the last dimension stays.
+    """
+    dense, shape = graph.maker(node), node.output.shape
+    if dense is None or dense.op != "FULLY_CONNECTED" or graph.only(dense) is not node:
+        return False
+    reshape = graph.maker(dense)
+    if reshape is None or reshape.op != "RESHAPE":
+        return False
+    if len(shape) < 2 or shape[-1] != dense.output.shape[-1]:
+        return False
+    source = reshape.inputs[0]
+    assert isinstance(source, Value)
+    wide: Shape = (*shape[:-1], reshape.output.shape[-1])
+    made = Value(wide)
+    target = Const("ints", (len(wide),), values=wide)
+    moved = Node("RESHAPE", node.name, [source, target], made, label=node.label)
+    moved.place, moved.names = reshape.place, node.names
+    graph.makers[id(made)] = moved
+    graph.users[id(source)].append(moved)
+    graph.nodes.insert(graph.nodes.index(dense), moved)
+    graph.feed(dense, 0, made)
+    dense.options["keep_num_dims"] = True
+    if not graph.users.get(id(reshape.output)) and id(reshape.output) not in graph.outputs:
+        graph.remove(reshape)
+    graph.absorb(dense, node)
+    return True
+
+
 def _kept(graph: _Graph, node: Node) -> bool:
     """A dense layer whose result is reshaped as its input was gives it that shape itself."""
     before = graph.maker(node) if node.op == "RESHAPE" else None
@@ -624,12 +711,9 @@ def _folded(graph: _Graph, node: Node) -> bool:
         return False
     if constant.shape and graph.only(before) is not node and not _is_for_dense(graph, before):
         return False
-    is_dense = node.op == "FULLY_CONNECTED"
-    if prod(constant.shape) != 1 and not is_dense:
+    if prod(constant.shape) != 1 and node.op != "FULLY_CONNECTED":
         return False
-    has_bias = not is_dense or (node.inputs[-1] is not None and not _moves_bias(graph, node))
-    padded = not is_dense and node.options["padding"] != "VALID"
-    if before.op != "MUL" and (padded or not has_bias):
+    if not _is_taken(graph, before, node):
         return False
     source = next(iter(before.values()))
     node.names += before.names
@@ -638,6 +722,15 @@ def _folded(graph: _Graph, node: Node) -> bool:
     if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
         graph.remove(before)
     return True
+
+
+def _is_taken(graph: _Graph, before: Node, node: Node) -> bool:
+    """Whether the weights of ``node`` take in arithmetic with a constant, or its bias does."""
+    if before.op == "MUL":
+        return True
+    if node.op == "FULLY_CONNECTED":
+        return node.inputs[-1] is not None and not _moves_bias(graph, node)
+    return bool(node.options["padding"] == "VALID")
 
 
 def _hoisted_over_transposes(graph: _Graph, node: Node) -> bool:
@@ -704,7 +797,7 @@ def _moves_bias(graph: _Graph, node: Node) -> bool:
         and behind is not None
         and behind.op == "FULLY_CONNECTED"
         and behind.inputs[-1] is not None
-        and (graph.traced or behind.activation == "NONE")
+        and (graph.traced or not _is_rectified(graph, behind))
     )
 
 
@@ -735,8 +828,12 @@ def _fused(graph: _Graph, node: Node) -> bool:
         if node.op in (before.op, before.activation):
             graph.absorb(before, node)
             return True
-        if before.op not in _ACTIVE or before.activation != "NONE":
+        if before.op == "HARD_SWISH" and not graph.traced:
+            before = _unswished(graph, before)
+        elif before.op not in _ACTIVE or before.activation != "NONE":
             return False
+        elif before.op == "TRANSPOSE_CONV" and before.inputs[-1] is None and not graph.traced:
+            return False  # only one with a bias takes it in
         before.activation = _FUSED[node.op]
         graph.absorb(before, node)
         return True
@@ -750,12 +847,40 @@ def _fused(graph: _Graph, node: Node) -> bool:
     if node.op in ("BIAS", "ADD", "SUB") and is_over_channels:
         _give_bias(before, channels)
         of_steps = before.op == "TRANSPOSE_CONV"
-        before.bias_is_last = bool(constant.shape) and _is_before_dense(graph, node, of_steps)
+        before.bias_is_last = bool(constant.shape) and (
+            _is_before_dense(graph, node, of_steps) or (before.over_last and node.bias_is_last)
+        )
     elif not (node.op == "MUL" and constant.shape in ((), (channels,))):
         return False
     before.folds.append((node.op, constant, False))
     graph.absorb(before, node)
     return True
+
+
+def _unswished(graph: _Graph, node: Node) -> Node:
+    """The operators of a hard swish one by one: the converter joins none that has a ReLU behind it.
+
+    The last one, which takes the ReLU in.
+    """
+    source = node.inputs[0]
+    assert isinstance(source, Value)
+    added, scaled = Value(source.shape), Value(source.shape)
+    stem = node.name.rpartition("/")[0]
+    parts = [
+        Node("ADD", f"{stem}/add", [source, Const("values", (), values=(1,))], added),
+        Node("MUL", f"{stem}/mul", [added, Const("values", (), values=(1,))], scaled),
+    ]
+    parts[0].activation = "RELU6"
+    node.op = "MUL"
+    node.inputs.append(scaled)
+    graph.users[id(source)] += [parts[0]]
+    graph.users[id(added)], graph.users[id(scaled)] = [parts[1]], [node]
+    graph.makers |= {id(added): parts[0], id(scaled): parts[1]}
+    place = graph.nodes.index(node)
+    for number, part in enumerate(parts):
+        part.label, part.place = node.label, node.place - (2 - number) * _NEXT
+        graph.nodes.insert(place + number, part)
+    return node
 
 
 def _is_before_dense(graph: _Graph, node: Node, of_steps: bool = False) -> bool:
@@ -781,7 +906,6 @@ _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_hoisted_pair, _OF_TWO),
     (_unreshaped, _ARITHMETIC),
     (_flat, frozenset({"FULLY_CONNECTED"})),
-    (_wide, frozenset({"RESHAPE"})),
     (_fused, _TAKEN),
     (_folded, _FOLDS),
 )
@@ -799,8 +923,16 @@ _RULES = _by_operator(*_ORDER)
 #: litert-torch puts transposes around what it computes with channels last.
 _TRACED_RULES = _by_operator(
     *_ORDER,
+    (_wide, frozenset({"RESHAPE"})),
     (_untransposed, frozenset({"TRANSPOSE"})),
     (_hoisted_over_transpose, _MOVED.union(_FUSED)),
     (_hoisted_over_transposes, _OF_TWO),
+)
+#: Those that begin when nothing else changes any more (``OptimizePass::runOnOperation``).
+_SECOND_RULES = _by_operator(
+    *_ORDER,
+    (_kept, frozenset({"RESHAPE"})),
+    (_moved_before, frozenset({"RESHAPE"})),
+    (_keeps_before, frozenset({"RESHAPE"})),
 )
 _LAST_RULES = _by_operator(*_ORDER, (_kept, frozenset({"RESHAPE"})))
