@@ -25,7 +25,7 @@ from pytest_tinybudget import measure
 from pytest_tinybudget.boards import find_board
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.commands.check import add_commands
-from pytest_tinybudget.declaration.schema import ModelTable
+from pytest_tinybudget.declaration.schema.document import ModelTable
 from pytest_tinybudget.declaration.settings import DEFAULTS
 from pytest_tinybudget.pytest_plugin.fixture import Tinybudget
 

@@ -27,8 +27,9 @@ from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.keys import documented_fields
 from pytest_tinybudget.declaration.problems import Problems
-from pytest_tinybudget.declaration.schema import OPERATORS
-from pytest_tinybudget.declaration.schema import Document
+from pytest_tinybudget.declaration.schema.document import OPERATORS
+from pytest_tinybudget.declaration.schema.document import Document
+from pytest_tinybudget.declaration.schema.present import converted
 from pytest_tinybudget.declaration.validate import validated
 
 
@@ -237,6 +238,22 @@ def test_what_is_wrong_is_left_out_and_the_rest_kept(keys: Keys, tmp_path: Path)
         assert isinstance(validated(document, problems), Document)
         assert problems.found
         assert all("is not valid: " not in problem.text for problem in problems.found), value
+
+
+def test_a_declaration_is_the_same_by_the_types_of_its_keys_and_by_all() -> None:
+    for keys, hint in PLACES.items():
+        values = [*_breaking(hint)[:1], *([] if _example(hint) is None else [_example(hint)])]
+        for value in values:
+            document = _document(keys, value)
+            if keys[:2] == ("runtime", "ops"):
+                document = {OPERATORS: document["runtime"]["ops"]}
+            try:
+                expected = msgspec.convert(document, Document)
+            except msgspec.ValidationError:
+                with pytest.raises(msgspec.ValidationError):
+                    converted(document)
+            else:
+                assert converted(document) == expected, document
 
 
 def test_four_numbers_of_an_input_shape_are_told_as_too_many(

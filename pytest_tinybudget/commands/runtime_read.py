@@ -282,7 +282,7 @@ def _runtime(
 
 def _table(reading: Reading, base: Runtime, runtime: Runtime) -> dict[str, Any]:
     """The keys of ``[runtime.NAME]``: what differs from the base, and what was looked at."""
-    from pytest_tinybudget.declaration.schema import RuntimeTable
+    from pytest_tinybudget.declaration.schema.runtimes import RuntimeTable
     from pytest_tinybudget.runtimes.kernels import LIBRARIES
 
     kernels, tflm = runtime.kernels, runtime.tflm

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -13,8 +14,11 @@ from pytest_tinybudget.boards.accelerator import accelerators
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
-from pytest_tinybudget.declaration.schema import BoardTable
-from pytest_tinybudget.declaration.schema import VelaTable
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.schema.boards import BoardTable
+    from pytest_tinybudget.declaration.schema.boards import VelaTable
 
 
 def module_board(name: str, table: BoardTable, sizes: Mapping[str, int]) -> Board | None:

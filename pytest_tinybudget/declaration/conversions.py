@@ -31,9 +31,9 @@ from pytest_tinybudget.declaration.problems import KeyPath
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.declaration.schema import ConvertTable
-    from pytest_tinybudget.declaration.schema import DefaultsTable
-    from pytest_tinybudget.declaration.schema import ModelTable
+    from pytest_tinybudget.declaration.schema.conversion import ConvertTable
+    from pytest_tinybudget.declaration.schema.document import DefaultsTable
+    from pytest_tinybudget.declaration.schema.document import ModelTable
 
 
 #: Keys that count for converted sources alone. ``strip`` counts for every file.

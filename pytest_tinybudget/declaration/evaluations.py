@@ -14,10 +14,10 @@ from pytest_tinybudget.declaration.held_out import Accuracy
 from pytest_tinybudget.declaration.held_out import Agreement
 from pytest_tinybudget.declaration.held_out import HeldOut
 from pytest_tinybudget.declaration.problems import KeyPath
-from pytest_tinybudget.declaration.schema import AccuracyTable
-from pytest_tinybudget.declaration.schema import AgreementTable
-from pytest_tinybudget.declaration.schema import ModelTable
-from pytest_tinybudget.declaration.schema import NormalizeTable
+from pytest_tinybudget.declaration.schema.document import ModelTable
+from pytest_tinybudget.declaration.schema.evaluation import AccuracyTable
+from pytest_tinybudget.declaration.schema.evaluation import AgreementTable
+from pytest_tinybudget.declaration.schema.evaluation import NormalizeTable
 
 
 _DEFAULT_INPUT, _DEFAULT_LABELS = "x", "y"

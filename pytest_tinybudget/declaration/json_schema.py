@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pkgutil import iter_modules
 from typing import Any
 
 import msgspec
 
 from pytest_tinybudget.declaration import schema
 from pytest_tinybudget.declaration.keys import texts_of
-from pytest_tinybudget.declaration.schema import OPERATORS
-from pytest_tinybudget.declaration.schema import Document
+from pytest_tinybudget.declaration.schema.document import OPERATORS
+from pytest_tinybudget.declaration.schema.document import Document
 
 
 _TITLE = "tinybudget.toml"
@@ -34,10 +35,17 @@ def json_schema() -> dict[str, Any]:
 
 def _documented(name: str, table: dict[str, Any]) -> dict[str, Any]:
     """``table``, the definition of the struct ``name``, with what is said of each key."""
-    struct = getattr(schema, name)
+    struct = _struct(name)
     for field in msgspec.structs.fields(struct):
         table["properties"][field.encode_name].update(texts_of(struct, field.name))
     return table
+
+
+def _struct(name: str) -> type[msgspec.Struct]:
+    """The struct ``name`` in the modules of ``schema``."""
+    modules = (getattr(schema, each.name) for each in iter_modules(schema.__path__))
+    found: type[msgspec.Struct] = next(vars(each)[name] for each in modules if name in vars(each))
+    return found
 
 
 def _cleaned(node: Any) -> Any:

@@ -18,8 +18,8 @@ from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.resolve import Inherited
 from pytest_tinybudget.declaration.resolve import handed_down
 from pytest_tinybudget.declaration.resolve import resolved
-from pytest_tinybudget.declaration.schema import OPERATORS
-from pytest_tinybudget.declaration.schema import Document
+from pytest_tinybudget.declaration.schema.document import OPERATORS
+from pytest_tinybudget.declaration.schema.document import Document
 from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
 from pytest_tinybudget.declaration.validate import validated

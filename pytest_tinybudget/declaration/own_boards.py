@@ -24,8 +24,6 @@ from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import runtime_reference
-from pytest_tinybudget.declaration.schema import BoardTable
-from pytest_tinybudget.declaration.schema import FixedRuntimeTable
 from pytest_tinybudget.declaration.sdks import is_known
 from pytest_tinybudget.declaration.sdks import with_reserve
 from pytest_tinybudget.declaration.sdks import with_runtime
@@ -35,6 +33,7 @@ from pytest_tinybudget.runtimes.stand_ins import stand_ins
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.schema.boards import BoardTable
     from pytest_tinybudget.update.slots import Slots
 
 
@@ -263,7 +262,7 @@ class Boards(Struct, eq=False):
             board = with_runtime(self.context, board, sdk, here)
         if runtime is not None:
             own = runtime.name
-            if isinstance(table.runtime, FixedRuntimeTable):
+            if isinstance(table.runtime, Struct):
                 own = f"{board.id}-fixed-cost"
                 self.runtimes[own] = replace(runtime, name=own)
             board = replace(board, runtime=own)

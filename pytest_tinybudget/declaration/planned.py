@@ -9,8 +9,8 @@ import msgspec
 
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
-from pytest_tinybudget.declaration.schema import LayerTable
-from pytest_tinybudget.declaration.schema import ModelTable
+from pytest_tinybudget.declaration.schema.document import ModelTable
+from pytest_tinybudget.declaration.schema.layers import LayerTable
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerList
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.base.text import c_identifier
@@ -46,16 +47,6 @@ from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import operator_cost
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.runtimes import runtimes_of
-from pytest_tinybudget.declaration.schema import AcceptTable
-from pytest_tinybudget.declaration.schema import DefaultsTable
-from pytest_tinybudget.declaration.schema import Document
-from pytest_tinybudget.declaration.schema import GroupTable
-from pytest_tinybudget.declaration.schema import MaxIncreaseTable
-from pytest_tinybudget.declaration.schema import ModelTable
-from pytest_tinybudget.declaration.schema import RolloutTable
-from pytest_tinybudget.declaration.schema import ShrinkTable
-from pytest_tinybudget.declaration.schema import SplitPlacementTable
-from pytest_tinybudget.declaration.schema import UpdateTable
 from pytest_tinybudget.declaration.sdks import is_known
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.declaration.shrunken import request_of
@@ -77,6 +68,16 @@ from pytest_tinybudget.runtimes.placement import SplitPlacement
 if TYPE_CHECKING:
     from pytest_tinybudget.declaration.held_out import Accuracy
     from pytest_tinybudget.declaration.held_out import Agreement
+    from pytest_tinybudget.declaration.schema.conversion import ShrinkTable
+    from pytest_tinybudget.declaration.schema.document import DefaultsTable
+    from pytest_tinybudget.declaration.schema.document import Document
+    from pytest_tinybudget.declaration.schema.document import ModelTable
+    from pytest_tinybudget.declaration.schema.firmware import SplitPlacementTable
+    from pytest_tinybudget.declaration.schema.groups import GroupTable
+    from pytest_tinybudget.declaration.schema.growth import AcceptTable
+    from pytest_tinybudget.declaration.schema.growth import MaxIncreaseTable
+    from pytest_tinybudget.declaration.schema.rollout import RolloutTable
+    from pytest_tinybudget.declaration.schema.updates import UpdateTable
     from pytest_tinybudget.planning.network import LayerList
     from pytest_tinybudget.rollout.policy import RolloutSettings
     from pytest_tinybudget.update.settings import UpdateSettings
@@ -651,7 +652,7 @@ class _Models(msgspec.Struct, eq=False):
 def _arena_placement(
     declared: Placement | SplitPlacementTable | None, otherwise: ArenaPlacement
 ) -> ArenaPlacement:
-    if isinstance(declared, SplitPlacementTable):
+    if isinstance(declared, Struct):
         return SplitPlacement(declared.persistent, declared.non_persistent)
     return first(declared, otherwise)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import first
-from pytest_tinybudget.declaration.schema import AllowTable
-from pytest_tinybudget.declaration.schema import RolloutTable
+from pytest_tinybudget.declaration.schema.rollout import AllowTable
+from pytest_tinybudget.declaration.schema.rollout import RolloutTable
 from pytest_tinybudget.rollout.policy import Allowance
 from pytest_tinybudget.rollout.policy import Policy
 from pytest_tinybudget.rollout.policy import PolicyError

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
@@ -14,9 +16,6 @@ from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.layouts import with_layouts
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.project_files import PROJECT
-from pytest_tinybudget.declaration.schema import FixedRuntimeTable
-from pytest_tinybudget.declaration.schema import OperatorTable
-from pytest_tinybudget.declaration.schema import RuntimeTable
 from pytest_tinybudget.declaration.shipped import called
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.declaration.suitability import does_not_run
@@ -41,6 +40,12 @@ from pytest_tinybudget.runtimes.versions import changes
 from pytest_tinybudget.runtimes.versions import find_version
 from pytest_tinybudget.runtimes.versions import known
 from pytest_tinybudget.runtimes.versions import version as made_at
+
+
+if TYPE_CHECKING:
+    from pytest_tinybudget.declaration.schema.firmware import FixedRuntimeTable
+    from pytest_tinybudget.declaration.schema.runtimes import OperatorTable
+    from pytest_tinybudget.declaration.schema.runtimes import RuntimeTable
 
 
 #: How far the flash of other kernels may lie above a table's: real links of esp-nn's on Xtensa were
@@ -74,7 +79,7 @@ def runtime_reference(
     keys: KeyPath,
 ) -> DeclaredRuntime | None:
     """What a key ``runtime = ...`` stands for: a name, or a fixed cost inline."""
-    if isinstance(reference, FixedRuntimeTable):
+    if isinstance(reference, Struct):
         flash = context.size(reference.flash, *keys, "flash")
         stack = context.size(reference.stack, *keys, "stack")
         if flash is None or stack is None:

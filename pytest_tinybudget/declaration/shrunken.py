@@ -21,7 +21,7 @@ from pytest_tinybudget.shrinking.options import shrink_options
 
 
 if TYPE_CHECKING:
-    from pytest_tinybudget.declaration.schema import ShrinkTable
+    from pytest_tinybudget.declaration.schema.conversion import ShrinkTable
 
 
 def request_of(declared: bool | ShrinkTable) -> ShrinkRequest | None:

@@ -9,8 +9,8 @@ from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
-from pytest_tinybudget.declaration.schema import SlotsTable
-from pytest_tinybudget.declaration.schema import UpdateTable
+from pytest_tinybudget.declaration.schema.boards import SlotsTable
+from pytest_tinybudget.declaration.schema.updates import UpdateTable
 from pytest_tinybudget.update.esp_image import chip_of
 from pytest_tinybudget.update.esp_image import known_chips
 from pytest_tinybudget.update.partitions import Partition

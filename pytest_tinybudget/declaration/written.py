@@ -6,27 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from pytest_tinybudget.declaration.declared import GoldenRequest
-from pytest_tinybudget.declaration.schema import ArtifactKind
-from pytest_tinybudget.declaration.schema import ArtifactsTable
-from pytest_tinybudget.declaration.schema import GoldenTable
-from pytest_tinybudget.declaration.schema import ModelArtifactsTable
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.declaration.context import Context
     from pytest_tinybudget.declaration.positions import KeyPath
+    from pytest_tinybudget.declaration.schema.artifacts import ArtifactKind
+    from pytest_tinybudget.declaration.schema.artifacts import ArtifactsTable
+    from pytest_tinybudget.declaration.schema.artifacts import GoldenTable
+    from pytest_tinybudget.declaration.schema.artifacts import ModelArtifactsTable
 
 
 def folder_of(declared: str | Sequence[str] | ArtifactsTable | None, parent: Path) -> Path | None:
     """The folder that ``[defaults]`` names, below ``parent``; ``None`` where it names none."""
-    folder = declared.folder if isinstance(declared, ArtifactsTable) else declared
+    folder = declared.folder if isinstance(declared, Struct) else declared
     return parent / folder if isinstance(folder, str) else None
 
 
 def name_of(declared: str | Sequence[str] | ModelArtifactsTable | None) -> str | None:
     """The name of a model's files; ``None`` where the section gives none."""
-    name = declared.name if isinstance(declared, ModelArtifactsTable) else declared
+    name = declared.name if isinstance(declared, Struct) else declared
     return name if isinstance(name, str) else None
 
 
@@ -34,7 +36,7 @@ def kinds_of(
     declared: str | Sequence[ArtifactKind] | ArtifactsTable | ModelArtifactsTable | None,
 ) -> tuple[ArtifactKind, ...] | None:
     """Which files are written; ``None`` where the section leaves that to others."""
-    if isinstance(declared, ArtifactsTable | ModelArtifactsTable):
+    if isinstance(declared, Struct):
         declared = declared.files
     return None if declared is None or isinstance(declared, str) else tuple(declared)
 

@@ -24,7 +24,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards import Board
-from pytest_tinybudget.declaration.schema import BudgetTable
+from pytest_tinybudget.declaration.schema.limits import BudgetTable
 from pytest_tinybudget.declaration.single import pair_of
 from pytest_tinybudget.fitting.result import FIGURES
 from pytest_tinybudget.fitting.result import Candidate

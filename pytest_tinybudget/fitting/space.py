@@ -28,10 +28,10 @@ from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import abbreviated
 from pytest_tinybudget.declaration.problems import dotted
 from pytest_tinybudget.declaration.problems import toml_value
-from pytest_tinybudget.declaration.schema import BudgetTable
-from pytest_tinybudget.declaration.schema import Count
-from pytest_tinybudget.declaration.schema import LayerTable
-from pytest_tinybudget.declaration.schema import Text
+from pytest_tinybudget.declaration.schema.layers import Count
+from pytest_tinybudget.declaration.schema.layers import LayerTable
+from pytest_tinybudget.declaration.schema.limits import BudgetTable
+from pytest_tinybudget.declaration.schema.names import Text
 from pytest_tinybudget.declaration.validate import checked
 from pytest_tinybudget.fitting.result import FIGURES
 from pytest_tinybudget.planning.network import Layer
