@@ -20,6 +20,7 @@ from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.declaration.single import pair_of
 from pytest_tinybudget.fitting import render
+from pytest_tinybudget.fitting.page import _mark
 from pytest_tinybudget.fitting.page import _scale
 from pytest_tinybudget.fitting.result import json_schema
 from pytest_tinybudget.fitting.space import _numbered
@@ -354,6 +355,7 @@ def test_choices_that_are_no_network_are_counted_with_the_first_reason() -> None
 
 
 LAYER = {"type": "conv2d", "filters": 4}
+INPUT = {"type": "input", "name": "state", "shape": [4]}
 
 
 @pytest.mark.parametrize(
@@ -382,6 +384,8 @@ LAYER = {"type": "conv2d", "filters": 4}
         ({"layers": [{**LAYER, "repeat": 10**9}]}, "are up to 1,000,000,000 .* at most 10,000"),
         ({"layers": [{"type": "reshape"}]}, "a reshape needs 'shape'"),
         ({"layers": [{"type": "input"}]}, "an input needs 'shape'"),
+        ({"layers": [{**INPUT, "output": True}, LAYER]}, "an input has no 'output'"),
+        ({"layers": [{**INPUT, "inputs": ["x"]}, LAYER]}, "an input has no 'inputs'"),
         ({"layers": [{"type": "dense"}]}, r"layers\[0\]: a dense needs 'units'"),
         ({"layers": [{"type": "dense", "units": 2, "kernel": 3}]}, "a dense has no 'kernel'"),
         ({"layers": [{"type": "dense", "units": "widht"}]}, r"no range in \[free\]; .*'width'"),
@@ -499,6 +503,17 @@ def test_the_page_is_html_that_loads_nothing_and_escapes_names() -> None:
     assert "&lt;script&gt;" in page
     assert "content=\"default-src 'none'; style-src" in page
     html5lib.HTMLParser(strict=True).parse(page)
+
+
+def test_marks_of_an_axis_are_short_numbers() -> None:
+    marks = [_mark(each) for each in (0, 250, 20_000, 999_999, 1_000_000, 2_500_000)]
+    assert marks == ["0", "250", "20,000", "999,999", "1 M", "2.5 M"]
+
+
+def test_one_candidate_is_told_as_one() -> None:
+    found = fit([(1, 8, 3, 3), (2048, 4)], input_shape=(16, 16, 1), boards=["esp32"])
+    assert "1 candidate of 1 measured" in render.text(found)
+    assert "<p>1 candidate of 1 measured.</p>" in render.page(found)
 
 
 @pytest.mark.parametrize(

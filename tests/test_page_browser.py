@@ -29,6 +29,8 @@ from pytest_tinybudget.baseline.history import Entry
 from pytest_tinybudget.baseline.history import history
 from pytest_tinybudget.baseline.origin import Link
 from pytest_tinybudget.baseline.origin import Origin
+from pytest_tinybudget.fitting import fit
+from pytest_tinybudget.fitting import render
 from pytest_tinybudget.footprint.result import LiveBuffer
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.report import html
@@ -466,3 +468,28 @@ def test_four_hundred_pairs_open_within_a_second(browser: Any, tmp_path: Path) -
         seconds.append(opened.page.evaluate(timing))
         opened.close()
     assert min(seconds) < 1
+
+
+def test_the_plot_of_fit_can_be_read_on_a_telephone(browser: Any, tmp_path: Path) -> None:
+    widths = {"from": 8, "to": 64, "step": 8}
+    layers = [
+        {"type": "conv2d", "filters": widths, "padding": "same"},
+        {"type": "dense", "units": 4},
+    ]
+    found = fit({"input_shape": [16, 16, 1], "layers": layers, "boards": ["esp32"]})
+    file = tmp_path / "fit.html"
+    file.write_text(render.page(found), "utf-8")
+    opened = Opened(browser, file, viewport={"width": 390, "height": 800})
+    texts = opened.page.locator("figure > svg text")
+    sizes = texts.evaluate_all(
+        "all => all.map(each => parseFloat(getComputedStyle(each).fontSize)"
+        " * each.getScreenCTM().a)"
+    )
+    assert len(sizes) > 6
+    assert min(sizes) >= 11
+    plot = opened.page.locator("figure > svg").bounding_box()
+    boxes = [texts.nth(index).bounding_box() for index in range(texts.count())]
+    assert min(each["x"] for each in boxes) >= plot["x"]
+    assert max(each["x"] + each["width"] for each in boxes) <= plot["x"] + plot["width"]
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 390
+    opened.close()

@@ -17,6 +17,9 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.problems import toml_value
+from pytest_tinybudget.fitting.space import chosen_layers
+from pytest_tinybudget.fitting.space import plan_of
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.tflite import read_model
@@ -24,8 +27,8 @@ from pytest_tinybudget.planning import Layer
 from pytest_tinybudget.planning import Network
 from pytest_tinybudget.planning import NotPlannedError
 from pytest_tinybudget.planning import planned_model
+from pytest_tinybudget.planning.calls import in_order_of_calls
 from pytest_tinybudget.planning.file import tables_of
-from pytest_tinybudget.planning.keras_config import _in_order_of_calls
 from pytest_tinybudget.planning.keras_config import network_of
 from pytest_tinybudget.planning.keras_config import read_keras
 from pytest_tinybudget.planning.nodes import Scopes
@@ -384,7 +387,7 @@ def test_branches_come_in_the_order_of_their_scopes_as_keras_opens_them() -> Non
         "functional_1/block_1/conv_1_2",
     ]  # fmt: skip
     kernels = ((3, "conv1d"), (5, "conv1d_1"), (7, "conv1d_2"))
-    calls = _in_order_of_calls(
+    calls = in_order_of_calls(
         {
             **{name: [("in", 0)] for _, name in kernels},
             **{f"max_{name}": [(name, 0)] for _, name in kernels},
@@ -577,6 +580,58 @@ def test_a_declared_plan_has_branches_inputs_and_outputs(tmp_path: Path) -> None
         ["CONV_2D", "MEAN", "CONV_2D", "LOGISTIC", "MUL", "MEAN", "FULLY_CONNECTED", "RESHAPE",
          "ADD", "FULLY_CONNECTED", "SOFTMAX", "FULLY_CONNECTED"]
     )  # fmt: skip
+
+
+def test_a_layer_behind_an_input_takes_it_and_is_called_by_its_place(tmp_path: Path) -> None:
+    layers = [
+        {"type": "global_average_pool2d", "name": "pooled"},
+        {"type": "input", "shape": [5]},
+        {"type": "dense", "units": 2},
+        {"type": "dense", "units": 3, "inputs": ["input_1"], "output": True},
+        {"type": "dense", "units": 4, "inputs": ["pooled"], "output": True},
+    ]
+    network = chosen_layers(plan_of({"input_shape": [8, 8, 3], "layers": layers}, "plan"), {})
+    model = planned_model(network, "idea")
+    text = "\n".join(
+        f"  {{ {', '.join(f'{key} = {toml_value(value)}' for key, value in each.items())} }},"
+        for each in layers
+    )
+    path = tmp_path / "tinybudget.toml"
+    path.write_text(
+        'schema = 1\n[models.idea]\ninput_shape = [8, 8, 3]\nboards = ["esp32"]\n'
+        f"layers = [\n{text}\n]\n"
+    )
+    assert load_declaration(path).models["idea"].planned == network
+    tensors = model.main.tensors
+    taken = {
+        tensors[each.outputs[0]].name: tensors[each.inputs[0]].shape
+        for each in model.main.operators
+    }
+    rows = {"dense_2": (1, 5), "dense_3": (1, 5), "dense_4": (1, 3)}
+    assert taken == {"pooled": (1, 8, 8, 3), **rows}
+    layers[2] = {"type": "conv2d", "filters": 2}
+    network = chosen_layers(plan_of({"input_shape": [8, 8, 3], "layers": layers}, "plan"), {})
+    with pytest.raises(ModelError, match=r"layer conv2d_2: expects \(height, width, channels\)"):
+        planned_model(network, "idea")
+
+
+def test_two_inputs_of_one_name_are_refused() -> None:
+    network = Network((("x", (4,)), ("x", (5,))), (Layer("dense", 2),))
+    with pytest.raises(ModelError, match="idea: input x: a second input of this name"):
+        planned_model(network, "idea")
+
+
+def test_outputs_without_a_name_come_in_the_order_in_which_keras_would_name_them() -> None:
+    # "dense/…" is before "dense_1/…", and its operators are behind: as TensorFlow 2.21 converts it.
+    heads = [{"type": "dense", "units": units, "inputs": ["x"], "output": True} for units in (4, 1)]
+    layers = [{"type": "dense", "units": 8, "name": "x"}, *heads]
+    read = plan_of({"input_shape": [6], "layers": layers}, "plan")
+    main = planned_model(chosen_layers(read, {}), "idea").main
+    outputs = [main.tensors[each] for each in main.outputs]
+    assert [each.name for each in outputs] == ["dense_1", "dense_2"]
+    assert [each.shape for each in outputs] == [(1, 4), (1, 1)]
+    made = [main.tensors[each.outputs[0]].shape for each in main.operators]
+    assert made == [(1, 8), (1, 1), (1, 4)]
 
 
 def test_a_declared_plan_is_checked(project: Callable[..., pytest.Pytester]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
@@ -13,6 +14,8 @@ from pytest_tinybudget.declaration.schema.document import ModelTable
 from pytest_tinybudget.declaration.schema.layers import LayerTable
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerList
+from pytest_tinybudget.planning.network import Numbers
+from pytest_tinybudget.planning.network import by_place
 
 
 _WINDOW = frozenset({"kernel", "stride", "dilation"})
@@ -67,6 +70,7 @@ _SWITCHES = {
     "backwards": frozenset({"lstm"}),
 }
 _USUAL = {each.name: each.default for each in msgspec.structs.fields(LayerTable)}
+_NOT_OF_INPUTS = ("activation", "inputs", "output")
 _CAUSAL = ("conv1d", "separable_conv1d")
 _UPSAMPLINGS = ("upsampling2d", "upsampling1d")
 #: Keys that a type cannot do without, with an example.
@@ -95,21 +99,59 @@ def layer_list(context: Context, table: ModelTable, keys: KeyPath) -> LayerList 
             text = "'input_shape' is missing: the input of 'layers', without batch"
             problems.add(keys, text, example="input_shape = [16, 16, 1]")
         return None
-    layers, inputs = [], []
+    listed = Listed()
     for index, layer in enumerate(table.layers):
         place = (*keys, "layers", str(index))
         _check(context, layer, place)
         if layer.type == "input":
-            inputs.append((layer.name or f"input_{index}", tuple(layer.shape or (1,))))
+            listed.add_input(layer.name or "", layer)
         else:
-            layers.append(layer_of(layer, index))
-    outputs = [_name(each, index) for index, each in enumerate(table.layers) if each.output]
-    return LayerList(
-        input_shape=tuple(table.input_shape),
-        layers=tuple(layers),
-        outputs=tuple(outputs),
-        more_inputs=tuple(inputs),
-    )
+            listed.add(layer_of(layer), is_output=layer.output)
+    return listed.whole(tuple(table.input_shape))
+
+
+class Listed:
+    """The layers and inputs of a plan in their order, as they are read."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer] = []
+        self.inputs: list[tuple[str, tuple[int, ...]]] = []
+        self.outputs: list[str] = []
+        self._places: list[int] = []
+        #: The name of the input right before, which a layer takes that names none.
+        self._input = ""
+
+    @property
+    def count(self) -> int:
+        """How many there are, which is the place of the next one."""
+        return len(self.layers) + len(self.inputs)
+
+    def add_input(self, name: str, table: LayerTable) -> None:
+        """Add a further input, called by its place where it has no name."""
+        self._input = name or f"input_{self.count}"
+        self._places.append(self.count)
+        self.inputs.append((self._input, tuple(table.shape or (1,))))
+
+    def add(self, layer: Layer, *, is_output: bool) -> None:
+        """Add a layer."""
+        if self._input and not layer.inputs:
+            layer = replace(layer, inputs=(self._input,))
+        self._input = ""
+        if is_output:
+            # One without a name keeps that which Keras would give it, which decides its place.
+            self.outputs.append(layer.name or by_place(layer, self.count))
+        self.layers.append(layer)
+
+    def whole(self, input_shape: tuple[int, ...], numbers: Numbers = "int8") -> LayerList:
+        """All of them, with the shape of the first input."""
+        return LayerList(
+            input_shape,
+            tuple(self.layers),
+            numbers=numbers,
+            outputs=tuple(self.outputs),
+            more_inputs=tuple(self.inputs),
+            input_places=tuple(self._places),
+        )
 
 
 def _check(context: Context, table: LayerTable, keys: KeyPath) -> None:
@@ -126,6 +168,9 @@ def mistakes(table: LayerTable) -> Iterator[tuple[str, str, str]]:
     for key, types in _SWITCHES.items():
         if table.type not in types and getattr(table, key) != _USUAL[key]:
             yield key, f"{_a(table.type)} has no {key!r}", ""
+    for key in _NOT_OF_INPUTS if table.type == "input" else ():
+        if getattr(table, key) != _USUAL[key]:
+            yield key, f"an input has no {key!r}", ""
     if table.bidirectional and table.backwards:
         yield "backwards", "a bidirectional lstm reads its steps in both directions", ""
     for key, example in _NEEDED.items():
@@ -155,13 +200,8 @@ def _numbers(given: Any) -> Iterator[int]:
         yield from _numbers(each)
 
 
-def _name(table: LayerTable, index: int) -> str:
-    """A layer's name; an output without one gets its own, so that it can be called."""
-    return table.name or (f"{table.type}_{index}" if table.output else "")
-
-
-def layer_of(table: LayerTable, index: int) -> Layer:
-    """The layer that a table without mistakes declares, the ``index``-th of its model."""
+def layer_of(table: LayerTable) -> Layer:
+    """The layer that a table without mistakes declares."""
     allowed = _KEYS.get(table.type, frozenset())
     sizes = [getattr(table, key) for key in _SIZES if key in allowed]
     pools = allowed == _POOL
@@ -177,7 +217,7 @@ def layer_of(table: LayerTable, index: int) -> Layer:
         dilation=_extents(table.dilation or 1),
         padding=table.padding,
         activation=table.activation,
-        name=_name(table, index),
+        name=table.name or "",
         inputs=tuple(table.inputs or ()),
         bias=table.bias,
         axis=-1 if table.axis is None else table.axis,

@@ -17,6 +17,7 @@ from pytest_tinybudget.fitting.result import Candidate
 from pytest_tinybudget.fitting.result import Decides
 from pytest_tinybudget.fitting.result import Fit
 from pytest_tinybudget.fitting.result import decider
+from pytest_tinybudget.fitting.result import said_of_count
 from pytest_tinybudget.fitting.result import said_of_names
 from pytest_tinybudget.report.escape import html
 from pytest_tinybudget.report.svg import DARK
@@ -29,6 +30,7 @@ _OPEN_ROWS = 12
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480, 300, 62, 14, 26, 40
 _TICKS = 5
 _KILOBYTE = 1024
+_MILLION = 1_000_000
 
 _STYLE = (
     f":root{{{LIGHT}}}@media(prefers-color-scheme:dark){{:root{{{DARK}}}}}"
@@ -53,6 +55,8 @@ _STYLE = (
     "figure{margin:.6rem 0;max-width:44rem}"
     "svg{display:block;width:100%;height:auto;font:12px system-ui,sans-serif}"
     "svg text{fill:var(--soft)}.end{text-anchor:end}.mid{text-anchor:middle}"
+    # On a telephone the plot is drawn smaller, and its texts with it.
+    "@media(max-width:30rem){svg{font-size:16px}}"
     ".axis{stroke:var(--keep-edge);fill:none}.grid{stroke:var(--line)}"
     ".over{fill:none;stroke:var(--bad)}.fits{fill:var(--keep);stroke:var(--keep-edge)}"
     ".front{fill:var(--good);stroke:var(--good)}"
@@ -85,9 +89,6 @@ def page(found: Fit, heads: Sequence[str], cells: Sequence[Sequence[Sequence[str
 
 
 def _summary(found: Fit) -> str:
-    lines = [f"{len(found.candidates):,} candidates of {found.total:,} measured."]
-    if found.impossible:
-        lines.append(f"{found.impossible:,} are no network, the first: {found.why_impossible}.")
     rows = "".join(
         f'<tr><th scope="row"><a href="#board-{number}">{html(each.board)}</a></th>'
         f"<td>{_fitting(each)}</td><td>{html(_largest(found, each))}</td>"
@@ -99,7 +100,7 @@ def _summary(found: Fit) -> str:
         for head in ("Board", "Fit", "The most parameters that fit", "What decides")
     )
     return (
-        f'<p>{html(" ".join(lines))}</p><div class="scroll"><table class="boards"><thead><tr>'
+        f'<p>{html(said_of_count(found))}.</p><div class="scroll"><table class="boards"><thead><tr>'
         f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -229,11 +230,11 @@ def _plot(points: Sequence[_Point]) -> str:
 
     lines = [
         f'<path class="grid" d="M{_LEFT} {y_of(each):.1f}H{end}"/>'
-        f'<text class="end" x="{_LEFT - 6}" y="{y_of(each) + 4:.1f}">{each:,g}</text>'
+        f'<text class="end" x="{_LEFT - 6}" y="{y_of(each) + 4:.1f}">{_mark(each)}</text>'
         for each in up
     ]
     lines += [
-        f'<text class="mid" x="{x_of(each):.1f}" y="{base + 16}">{each:,g}</text>'
+        f'<text class="mid" x="{x_of(each):.1f}" y="{base + 16}">{_mark(each)}</text>'
         for each in across
     ]
     dots = "".join(
@@ -249,6 +250,11 @@ def _plot(points: Sequence[_Point]) -> str:
         f'<text x="4" y="14">parameters</text>'
         f'<text class="mid" x="{middle:.0f}" y="{_HEIGHT - 6}">arena, KB</text></svg>'
     )
+
+
+def _mark(value: float) -> str:
+    """A number at an axis, short enough to stand beside it: ``"20,000"``, ``"2.5 M"``."""
+    return f"{value:,.0f}" if value < _MILLION else f"{value / _MILLION:,g} M"
 
 
 def _said_of(candidate: Candidate, arena: int) -> str:

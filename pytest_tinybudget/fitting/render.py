@@ -14,6 +14,7 @@ from pytest_tinybudget.fitting.page import page as html_page
 from pytest_tinybudget.fitting.result import SCHEMA
 from pytest_tinybudget.fitting.result import Candidate
 from pytest_tinybudget.fitting.result import Fit
+from pytest_tinybudget.fitting.result import said_of_count
 from pytest_tinybudget.fitting.result import said_of_names
 
 
@@ -36,11 +37,7 @@ def text(found: Fit, *, every: bool = False) -> str:
                 f"  {len(front) - len(shown)} more of the front: -v, --json, --csv, --html"
             )
         lines.append("")
-    many = "candidate" if len(found.candidates) == found.total == 1 else "candidates"
-    counted = f"{len(found.candidates):,} {many} of {found.total:,} measured"
-    if found.impossible:
-        counted += f"; {found.impossible:,} are no network, the first: {found.why_impossible}"
-    lines.append(counted)
+    lines.append(said_of_count(found))
     lines.append(f"front: most {', '.join(found.maximize) or 'of nothing'}; "
                  f"least {', '.join(found.minimize) or 'of nothing'}")  # fmt: skip
     if found.activations != "int8":

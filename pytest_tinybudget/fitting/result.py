@@ -133,6 +133,17 @@ class Fit(Struct, frozen=True):
     activations: Annotated[Numbers, about("What flows between the operators.")] = "int8"
 
 
+def said_of_count(found: Fit) -> str:
+    """How many candidates were measured, of how many choices, and why the others are none."""
+    many = "candidate" if len(found.candidates) == found.total == 1 else "candidates"
+    text = f"{len(found.candidates):,} {many} of {found.total:,} measured"
+    if found.impossible == 1:
+        return f"{text}; 1 is no network: {found.why_impossible}"
+    if found.impossible:
+        text += f"; {found.impossible:,} are no network, the first: {found.why_impossible}"
+    return text
+
+
 def said_of_names(found: Fit) -> str:
     """What plans leave open of flash."""
     most = max((each.names for each in found.candidates), default=0)

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.remembered import Remembered
+from pytest_tinybudget.declaration.planned import Listed
 from pytest_tinybudget.declaration.planned import layer_of
 from pytest_tinybudget.declaration.planned import mistakes
 from pytest_tinybudget.declaration.problems import KeyPath
@@ -101,14 +102,14 @@ class FreeLayer:
         return content
 
     def made(self, number: Callable[[str, Free], int]) -> tuple[LayerTable, Layer | None]:
-        """The layer with ``number`` of each free spot; the table alone where its place counts."""
+        """The layer with ``number`` of each free spot; the table alone of an input."""
         numbers = tuple([number(place, value) for place, _, value in self.spots])
         known = self._made.get(numbers)
         if known is not None:
             return known
         table = msgspec.convert(self.with_numbers(numbers), LayerTable)
-        has_place = table.output or table.type == "input"
-        return self._made.keep(numbers, (table, None if has_place else layer_of(table, 0)))
+        made = None if table.type == "input" else layer_of(table)
+        return self._made.keep(numbers, (table, made))
 
 
 class Block:
@@ -452,22 +453,15 @@ def chosen_layers(plan: Plan, chosen: Mapping[str, int]) -> LayerList:
             return chosen[value]
         return value if isinstance(value, int) else chosen[place]
 
-    layers: list[Layer] = []
-    inputs: list[tuple[str, tuple[int, ...]]] = []
-    outputs: list[str] = []
+    listed = Listed()
 
     def add(layer: FreeLayer, names: Mapping[str, str]) -> None:
-        table, known = layer.made(number)
+        table, made = layer.made(number)
         for _ in range(number(f"{layer.place}.repeat", layer.repeat)):
-            index = len(layers) + len(inputs)
-            if table.type == "input":
-                inputs.append((table.name or f"input_{index}", tuple(table.shape or (1,))))
+            if made is None:
+                listed.add_input(names.get(table.name or "", table.name or ""), table)
                 continue
-            made = known or layer_of(table, index)
-            if names:
-                made = _renamed(made, names)
-            layers.append(made)
-            outputs.extend([made.name] if table.output else [])
+            listed.add(_renamed(made, names) if names else made, is_output=table.output)
 
     for index, each in enumerate(plan.layers):
         if isinstance(each, FreeLayer):
@@ -481,13 +475,7 @@ def chosen_layers(plan: Plan, chosen: Mapping[str, int]) -> LayerList:
     shape = tuple(
         number(f"input_shape[{axis}]", each) for axis, each in enumerate(plan.input_shape)
     )
-    return LayerList(
-        shape,
-        tuple(layers),
-        numbers=plan.activations,
-        outputs=tuple(outputs),
-        more_inputs=tuple(inputs),
-    )
+    return listed.whole(shape, plan.activations)
 
 
 def _renamed(layer: Layer, names: Mapping[str, str]) -> Layer:

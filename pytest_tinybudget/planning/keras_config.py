@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.planning.archives import UNREADABLE
+from pytest_tinybudget.planning.calls import in_order_of_calls
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerType
 from pytest_tinybudget.planning.network import Merge
@@ -185,7 +186,7 @@ class _Reader:
             if layer["class_name"] != "InputLayer":
                 needed[name] = self._needed(name, layer)
         outputs = [each[0] for each in _tensors(settings["output_layers"])]
-        for name in _in_order_of_calls(needed, outputs):
+        for name in in_order_of_calls(needed, outputs):
             made = self._layer(by_name[name], prefix, [results[each] for each in needed[name]])
             results.update({(name, index): each for index, each in enumerate(made)})
         return [results[name, index] for name, index in _tensors(settings["output_layers"])]
@@ -350,41 +351,6 @@ def _histories(node: Any, reader: _Reader) -> list[tuple[str, int]]:
             raise reader.fail(f"it is called with {name}")
         look(each)
     return found
-
-
-def _in_order_of_calls(
-    needed: Mapping[str, Sequence[tuple[str, int]]], outputs: Sequence[str]
-) -> list[str]:
-    """The layers in the order in which Keras calls them, which decides TensorFlow's names.
-
-    The farthest from the outputs come first (keras/src/ops/function.py, ``map_graph_network``).
-    """
-    before = {name: [each for each, _ in given] for name, given in needed.items()}
-    depths: dict[str, int] = {}
-    for name in reversed(_leaves_first(before, outputs)):
-        depth = depths.setdefault(name, 0)
-        for each in before.get(name, ()):
-            depths[each] = max(depth + 1, depths.get(each, 0))
-    found = sorted(depths, key=lambda name: depths[name], reverse=True)
-    return [name for name in found if name in before]
-
-
-def _leaves_first(before: Mapping[str, Sequence[str]], outputs: Sequence[str]) -> list[str]:
-    """All that the outputs depend on, each behind what it takes."""
-    done: dict[str, None] = {}
-    for output in outputs:
-        path = [(output, iter(before.get(output, ())))]
-        while path:
-            name, left = path[-1]
-            following = next((each for each in left if each not in done), None)
-            if following is None:
-                done.setdefault(name)
-                path.pop()
-                continue
-            if any(name == following for name, _ in path):
-                raise NotPlannedError("not planned: its layers form a circle")
-            path.append((following, iter(before.get(following, ()))))
-    return list(done)
 
 
 def _pairs(given: Any) -> tuple[int, ...]:

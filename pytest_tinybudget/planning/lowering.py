@@ -13,7 +13,8 @@ from math import prod
 from typing import Any
 
 from pytest_tinybudget.base.errors import ModelError
-from pytest_tinybudget.base.suggest import nearest
+from pytest_tinybudget.planning.calls import Call
+from pytest_tinybudget.planning.calls import calls_of
 from pytest_tinybudget.planning.network import Extents
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import Network
@@ -24,23 +25,6 @@ from pytest_tinybudget.planning.nodes import Operand
 from pytest_tinybudget.planning.nodes import Scopes
 from pytest_tinybudget.planning.nodes import Shape
 from pytest_tinybudget.planning.nodes import Value
-
-
-#: What Keras calls a layer that has no name of its own.
-_KERAS_NAMES = {
-    "average_pool2d": "average_pooling2d",
-    "average_pool1d": "average_pooling1d",
-    "max_pool2d": "max_pooling2d",
-    "max_pool1d": "max_pooling1d",
-    "global_average_pool2d": "global_average_pooling2d",
-    "global_average_pool1d": "global_average_pooling1d",
-    "global_max_pool2d": "global_max_pooling2d",
-    "global_max_pool1d": "global_max_pooling1d",
-    "batch_norm": "batch_normalization",
-    "layer_norm": "layer_normalization",
-    "upsampling2d": "up_sampling2d",
-    "upsampling1d": "up_sampling1d",
-}
 
 
 class Lowering:
@@ -64,51 +48,28 @@ class Lowering:
         self.reversals: dict[int, Node] = {}
         #: Constants that several layers have.
         self.shared: dict[str, Const] = {}
-        self._counts: dict[str, int] = {}
         self._scopes = Scopes(network.scope)
+        calls, outputs = calls_of(network, model)
         for name, shape in network.inputs:
             value = Value((1, *shape), name)
             self.inputs.append(value)
             self.values[name] = value
-        last = self.inputs[0]
-        for layer in network.layers:
-            last = self.add_layer(layer, last)
-        names = network.outputs
-        self.outputs = [self.named(each) for each in names] if names else [last]
+        for each in calls:
+            self.add_layer(each)
+        self.outputs = [self.values[each] for each in outputs]
 
-    def add_layer(self, layer: Layer, last: Value) -> Value:
-        """Lower one layer; its result."""
-        kind = _KERAS_NAMES.get(layer.type, layer.type)
-        count = self._counts.get(kind, 0)
-        self._counts[kind] = count + 1
-        automatic = f"{kind}_{count}" if count else kind
-        self.layer = layer
-        self.label = layer.name or f"{layer.type}_{len(self._labels())}"
-        name = layer.name or automatic
+    def add_layer(self, call: Call) -> None:
+        """Lower one layer."""
+        layer = self.layer = call.layer
+        self.label = call.label
         if layer.operation:
-            self.scope = self._scopes.of_operation(name, layer.operation)
+            self.scope = self._scopes.of_operation(call.name, layer.operation)
         elif layer.merge != "backward":  # it is in the scope of the side before it
-            self.scope = self._scopes.of(name)
-        given = [self.named(each) for each in layer.inputs] or [last]
-        if layer.name in self.values:
-            raise self.fail("a second layer of this name")
-        result = LOWERINGS[layer.type](self, given)
+            self.scope = self._scopes.of(call.name)
+        result = LOWERINGS[layer.type](self, [self.values[each] for each in call.takes])
         if layer.activation != "none" and layer.type not in _OWN_ACTIVATION:
             result = activated(self, result, layer.activation)
-        self.values[layer.name or f"#{len(self.values)}"] = result
-        return result
-
-    def _labels(self) -> list[str]:
-        return list(self.values)[len(self.inputs) :]
-
-    def named(self, name: str) -> Value:
-        """The result of a layer, or an input."""
-        found = self.values.get(name)
-        if found is None:
-            known = [each for each in self.values if not each.startswith("#")]
-            offers = " or ".join(map(repr, nearest(name, known) or known[:3]))
-            raise self.fail(f"there is no layer {name!r} before it; did you mean {offers}?")
-        return found
+        self.values[call.result] = result
 
     def fail(self, text: str) -> ModelError:
         """An error about the current layer."""

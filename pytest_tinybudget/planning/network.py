@@ -165,19 +165,26 @@ class Layer(Struct, frozen=True):
     operation: str = ""
 
 
+def by_place(layer: Layer, place: int) -> str:
+    """What a layer without a name is called, from its place in the list."""
+    return f"{layer.type}_{place}"
+
+
 class Network(Struct, frozen=True):
     """Layers by name.
 
     Attributes:
         inputs: Name and shape of each input, without batch (a constant of 1).
         layers: Each behind those that it takes.
-        outputs: Names of layers; none for the last one.
+        outputs: Names of layers, or what ``by_place`` gives; none for the last one.
         numbers: The type of what flows between operators.
         per_channel_dense: Whether dense layers have a scale for each output.
         scope: The model's name, which decides between layers that could come in either order.
         flattens: Whether a dense layer takes an image as one row of numbers; else it goes over
             the last dimension, as in Keras.
         traced: Whether litert-torch makes it, which keeps the order of the layers and no names.
+        input_places: Places of inputs among the layers in a list that has both: a layer without a
+            name is called by its type and its place there.
     """
 
     inputs: tuple[tuple[str, tuple[int, ...]], ...]
@@ -188,10 +195,14 @@ class Network(Struct, frozen=True):
     scope: str = "functional"
     flattens: bool = False
     traced: bool = False
+    input_places: tuple[int, ...] = ()
 
 
 class LayerList(Struct, frozen=True):
-    """Layers in order and the shape of their one input, without batch."""
+    """Layers in order and the shape of their one input, without batch.
+
+    ``more_inputs`` are further ones, at ``input_places`` of the list that has both.
+    """
 
     input_shape: tuple[int, ...]
     layers: tuple[Layer, ...]
@@ -199,6 +210,7 @@ class LayerList(Struct, frozen=True):
     numbers: Numbers = "int8"
     outputs: tuple[str, ...] = ()
     more_inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    input_places: tuple[int, ...] = ()
 
     @property
     def network(self) -> Network:
@@ -210,6 +222,7 @@ class LayerList(Struct, frozen=True):
             self.numbers,
             self.per_channel_dense,
             flattens=True,
+            input_places=self.input_places,
         )
 
 
