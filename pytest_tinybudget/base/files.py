@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -109,11 +110,11 @@ def changed(directory: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _is_written(path: Path, content: bytes) -> bool:
-    return path.is_file() and not path.is_symlink() and path.read_bytes() == content
+    return _is_plain_file(path) and path.read_bytes() == content
 
 
 def _replace(path: Path, content: bytes | Iterable[bytes]) -> None:
-    is_there = path.is_file() and not path.is_symlink()
+    is_there = _is_plain_file(path)
     if isinstance(content, bytes):
         if is_there and path.read_bytes() == content:
             return
@@ -129,6 +130,14 @@ def _replace(path: Path, content: bytes | Iterable[bytes]) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _is_plain_file(path: Path) -> bool:
+    """Whether there is a file and not a link to one; like ``Path.is_file``, false where unread."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 _CHUNK_BYTES = 1 << 20

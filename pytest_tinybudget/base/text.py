@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 
 
 #: What models, boards and groups may be called.
@@ -57,6 +58,7 @@ def toml_key(name: str) -> str:
     return name if re.match(_BARE_KEY, name) else json.dumps(printable(name))
 
 
+@lru_cache(maxsize=256)
 def c_identifier(name: str) -> str:
     """A C and C++ identifier made of ``name``: the same for the same name, never reserved.
 

@@ -21,7 +21,6 @@ from pytest_tinybudget.declaration.declared import Declaration
 from pytest_tinybudget.declaration.declared import DeclaredGroup
 from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
-from pytest_tinybudget.declaration.declared import firmware_for
 from pytest_tinybudget.declaration.declared import runtime_for
 from pytest_tinybudget.declaration.project import Project
 from pytest_tinybudget.runtimes.firmware import Firmware
@@ -148,7 +147,7 @@ class Pair(_Item, frozen=True, gc=False):
         Raises:
             TinybudgetError: the board's core or runtime is not known, or does not suit the other.
         """
-        firmware = firmware_for(self.model, self.board, self.project.runtimes)
+        firmware = self.project.firmware_for(self.model, self.board)
         if firmware.registrations == "generic" or self.board.accelerator:
             return firmware
         return replace(
@@ -162,7 +161,7 @@ class Pair(_Item, frozen=True, gc=False):
             if board == self.board or board.accelerator:
                 continue  # what an accelerator runs has code of its own
             with suppress(TinybudgetError):  # which that board's pair reports
-                other = firmware_for(self.model, board, self.project.runtimes)
+                other = self.project.firmware_for(self.model, board)
                 found |= interface_of(other.runtime).not_typed
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec import field
 
+from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.boards.board import Board
+from pytest_tinybudget.declaration.declared import DeclaredModel
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
+from pytest_tinybudget.declaration.declared import firmware_for
 from pytest_tinybudget.declaration.project_files import ProjectFiles
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
+from pytest_tinybudget.runtimes.firmware import Firmware
 
 
 if TYPE_CHECKING:
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_tinybudget.update.slots import Slots
 
 
-class Project(Struct, frozen=True):
+class Project(Struct, frozen=True, eq=False):
     """What pairs share that are declared together.
 
     Attributes:
@@ -42,3 +47,23 @@ class Project(Struct, frozen=True):
     artifacts: Path | None = None
     baseline: Path | None = None
     files: ProjectFiles | None = None
+    _firmwares: Remembered[Hashable, tuple[DeclaredRuntime | None, Firmware]] = field(
+        default_factory=Remembered
+    )
+
+    def firmware_for(self, model: DeclaredModel, board: Board) -> Firmware:
+        """As ``declared.firmware_for``, one object for all models of the same settings.
+
+        Raises:
+            TinybudgetError: the board's core or runtime is not known, or does not suit the other.
+        """
+        runtime = model.runtime
+        costs = tuple(model.operators.items())
+        # What is kept holds the runtime, so that no other has its identity.
+        settings = (model.registrations, model.stack, model.placements, id(runtime), costs)
+        key = (board, settings)
+        known = self._firmwares.get(key)
+        if known is None:
+            firmware = firmware_for(model, board, self.runtimes)
+            known = self._firmwares.keep(key, (runtime, firmware))
+        return known[1]

@@ -14,7 +14,6 @@ from pytest_tinybudget.base.units import Unit
 from pytest_tinybudget.convert.converter import Request
 from pytest_tinybudget.convert.layout import channels_first_of
 from pytest_tinybudget.declaration.declared import DeclaredModel
-from pytest_tinybudget.declaration.declared import firmware_for
 from pytest_tinybudget.declaration.held_out import ERRORS
 from pytest_tinybudget.declaration.held_out import Accuracy
 from pytest_tinybudget.declaration.held_out import Agreement
@@ -315,7 +314,7 @@ def _other_versions(check: Check, day: str) -> Iterator[str]:
         if board.accelerator:
             continue
         try:
-            runtime = firmware_for(model, board, check.project.runtimes).runtime
+            runtime = check.project.firmware_for(model, board).runtime
         except TinybudgetError:  # which the board's pair reports
             continue
         version = runtime.tflm.version

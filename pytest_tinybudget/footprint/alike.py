@@ -1,6 +1,8 @@
 """Variants of one network: what they take is worked out once, and given each under its own names.
 
-Nothing is kept of a network before the second variant of it comes: most runs have none.
+Of those whose tensors have the same names as well, as of one network that is trained on other data,
+the whole footprint is one object. Nothing is kept of a network before the second variant of it
+comes: most runs have none.
 """
 
 from __future__ import annotations
@@ -13,20 +15,27 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import arena_key
 from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.link import model_parts
 from pytest_tinybudget.footprint.measure import Code
 from pytest_tinybudget.footprint.measure import code_of
+from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.footprint.result import Arena
+from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Layer
 from pytest_tinybudget.footprint.result import LiveBuffer
+from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.graph.kinds import kinds_of
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.outline import MARKER
 from pytest_tinybudget.graph.outline import UnreadError
+from pytest_tinybudget.graph.outline import names_of
 from pytest_tinybudget.graph.outline import outline
 from pytest_tinybudget.graph.outline import outline_key
+from pytest_tinybudget.graph.outline import with_names
 from pytest_tinybudget.runtimes.firmware import Firmware
 
 
@@ -34,19 +43,51 @@ _Value = TypeVar("_Value")
 
 #: Of how many tensors, in all networks together, findings are kept.
 MOST_TENSORS = 4096
-_LEFT_OUT = "outline"
+#: Of how many firmwares and sizes of file the footprints of namesakes are kept.
+_MOST_FOOTPRINTS = 128
+_LEFT_OUT, _NAMESAKES, _OWN_PARTS = "outline", "namesakes", "model's own parts"
 
 
 class _Network:
     """A network that several models are variants of, and what was found out about it.
 
-    ``found`` has ``None`` where variants differ in more than names.
+    ``found`` has ``None`` where variants differ in more than names. ``namesakes`` are variants with
+    the same names.
     """
 
     def __init__(self, model: Model) -> None:
         self.outline = outline(model)
         self.tensors = _tensors(model)
         self.found: dict[Hashable, Any] = {}
+        names = names_of(model)
+        self.namesakes = _Namesakes(self.outline, names)
+        self._other = hash(names)
+
+    def namesakes_of(self, model: Model) -> _Namesakes | None:
+        """Those of ``model``, if another variant with its names was met before.
+
+        The last are kept: those of networks whose names are never the same are not made.
+        """
+        names = names_of(model)
+        if names == self.namesakes.names:
+            return self.namesakes
+        if hash(names) != self._other:  # a wrong hit costs time and nothing else
+            self._other = hash(names)
+            return None
+        self.namesakes = _Namesakes(self.outline, names)
+        return self.namesakes
+
+
+class _Namesakes:
+    """Variants of a network whose tensors have the same names, and their footprints.
+
+    These have ``None`` where variants differ in more than the sizes of their files.
+    """
+
+    def __init__(self, outlined: Model, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.model = with_names(outlined, names)
+        self.footprints: Remembered[Hashable, Footprint | None] = Remembered(_MOST_FOOTPRINTS)
 
 
 class Alike:
@@ -60,11 +101,53 @@ class Alike:
 
     def simulation(self, model: Model, firmware: Firmware) -> Simulation:
         """What ``simulate`` finds of ``model``."""
+        found = self._arena_of_network(model, firmware)
+        return simulate(model, firmware) if found is None else _with_names(found, model)
+
+    def _arena_of_network(self, model: Model, firmware: Firmware) -> Simulation | None:
         key = ("arena", arena_key(firmware))
-        found = self._of_network(
+        return self._of_network(
             model, key, lambda network: _without_names(simulate(network, firmware))
         )
-        return simulate(model, firmware) if found is None else _with_names(found, model)
+
+    def footprint(self, model: Model, firmware: Firmware) -> Footprint | None:
+        """What ``measure`` finds of ``model``, if that is known of all variants with its names.
+
+        Raises:
+            TinybudgetError: the runtime's tables are missing or damaged.
+        """
+        namesakes = self._namesakes(model)
+        if namesakes is None:
+            return None
+        own: tuple[Part, ...] = model.derived[_OWN_PARTS]
+        key = (firmware, own)
+        if key not in namesakes.footprints:
+            found = self._of_namesakes(namesakes.model, model, firmware, own)
+            namesakes.footprints.keep(key, found)
+        return namesakes.footprints[key]
+
+    def _namesakes(self, model: Model) -> _Namesakes | None:
+        if _NAMESAKES not in model.derived:
+            network = self._network(model)
+            model.derived[_NAMESAKES] = network and network.namesakes_of(model)
+            model.derived[_OWN_PARTS] = model_parts(model)
+        found: _Namesakes | None = model.derived[_NAMESAKES]
+        return found
+
+    def _of_namesakes(
+        self, named: Model, model: Model, firmware: Firmware, own: tuple[Part, ...]
+    ) -> Footprint | None:
+        """What ``measure`` finds of ``named``, an outline: nothing that only ``model`` has."""
+        simulation = self._arena_of_network(model, firmware)
+        if simulation is None:
+            return None
+        code = self._code_of_network(model, firmware, simulation)
+        if code is None:
+            return None
+        try:
+            return measure(named, firmware, _with_names(simulation, named), code, own)
+        except (UnreadError, TypeError):
+            return None
 
     def code(self, model: Model, firmware: Firmware, simulation: Simulation) -> Code:
         """What ``code_of`` finds of ``model``.
@@ -72,10 +155,16 @@ class Alike:
         Raises:
             TinybudgetError: the runtime's tables are missing or damaged.
         """
+        found = self._code_of_network(model, firmware, simulation)
+        runs = simulation.arena is not None
+        return code_of(model, firmware, runs=runs) if found is None else found
+
+    def _code_of_network(
+        self, model: Model, firmware: Firmware, simulation: Simulation
+    ) -> Code | None:
         runs = simulation.arena is not None
         key = ("code", firmware, runs)
-        found = self._of_network(model, key, lambda network: code_of(network, firmware, runs=runs))
-        return code_of(model, firmware, runs=runs) if found is None else found
+        return self._of_network(model, key, lambda network: code_of(network, firmware, runs=runs))
 
     def _of_network(
         self, model: Model, key: Hashable, find: Callable[[Model], _Value]

@@ -68,6 +68,7 @@ def measure(
     firmware: Firmware | Runtime,
     simulation: Simulation | None = None,
     code: Code | None = None,
+    own: tuple[Part, ...] = (),
 ) -> Footprint:
     """Flash and RAM of ``model`` in ``firmware``, in parts, each with how it was got.
 
@@ -80,13 +81,14 @@ def measure(
         simulation: the model's, where it was made already for firmware of the same
             ``arena_key``.
         code: what ``code_of`` found of the model, where that was asked before.
+        own: the model's own bytes, as ``model_parts`` has them, where these are known.
 
     Raises:
         TinybudgetError: the runtime's tables are missing or damaged.
     """
     firmware = as_firmware(firmware)
     simulation = simulation or simulate(model, firmware)
-    flash_parts = model_parts(model)
+    flash_parts = own or model_parts(model)
     ram_parts = arena_parts(simulation.arena, exact=not simulation.unknown, least=simulation.least)
     unknown = simulation.unknown
     code = code or code_of(model, firmware, runs=simulation.arena is not None)

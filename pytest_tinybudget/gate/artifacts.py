@@ -98,8 +98,10 @@ class Artifacts(Struct, eq=False):
                 return written
             return (*written, *self.write(folder, _golden(pair, workspace)))
 
-        self.claim(pair, folder)
-        return once(self._written, _written_for(pair, folder), write_once)
+        key = _written_for(pair, folder)
+        if key not in self._written:
+            self.claim(pair, folder)
+        return once(self._written, key, write_once)
 
     def written(self, pair: Pair, folder: Path) -> tuple[Path, ...]:
         """The C files of ``pair`` that this run has written; empty where it has not."""

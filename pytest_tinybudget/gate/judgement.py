@@ -134,7 +134,9 @@ def judged(
     firmware = found.firmware
     lesser = firmware and for_a_lesser_core(firmware.name, firmware.runtime, pair.board)
     result = _result(pair, firmware, verdict, footprint)
-    result = warned(replace(result, accepted=accepted), (lesser,) if lesser else ())
+    if accepted:
+        result = replace(result, accepted=accepted)
+    result = warned(result, (lesser,) if lesser else ())
     own = found.accelerated.figures if found.accelerated else ()
     return with_figures(result, (*own, *figures_of(pair, found, details=details)))
 

@@ -251,6 +251,7 @@ def _described(
         message=declared.message,
         model_bytes=sum(model.bytes for model in found.models),
         model_source=sys.intern(", ".join([model.declared_source for model in pair.models])),
+        model_sha256=found.models[0].sha256 if isinstance(pair, Pair) else "",
     )
     named = zip(pair.models, found.models, strict=True)
     if isinstance(pair, GroupPair):
@@ -262,7 +263,6 @@ def _described(
             result = with_group_plans(result, pair, found.models, workspace)
         return result
     (model,) = found.models
-    result = replace(result, model_sha256=model.sha256)
     converted = workspace.conversion(pair.model)
     if converted is not None and any(map(is_of_unrolled, converted.warnings)):
         from pytest_tinybudget.gate.unrolled import with_sizes
@@ -279,8 +279,9 @@ def _described(
     shrunk = workspace.shrink_report(pair.model)
     told = shrunk.told() if shrunk else ()
     dense = _dense_scales(pair.model, workspace)
-    every = (*result.notes, *dense, *notes, *_granted(pair, found), *stripped, *told)
-    result = replace(result, notes=every, shrunk=shrunk)
+    more = (*dense, *notes, *_granted(pair, found), *stripped, *told)
+    if more or shrunk:
+        result = replace(result, notes=(*result.notes, *more), shrunk=shrunk)
     return _with_accelerator(result, found.accelerated) if found.accelerated else result
 
 

@@ -86,6 +86,8 @@ def keep_verdicts(
 class BudgetFile(pytest.File):
     """A ``tinybudget.toml``. What is wrong in it is told all at once, without a traceback."""
 
+    #: The file in the locations of its pairs, once one of them was asked for.
+    shown_path: str | None = None
     _folder: Path | None = None
 
     @cached_property
@@ -265,8 +267,8 @@ class BudgetPair(pytest.Item):
 
     @property
     def _file(self) -> BudgetFile:
-        file = self.getparent(BudgetFile)
-        assert file is not None
+        file = self._model.parent
+        assert isinstance(file, BudgetFile)
         return file
 
     @property
@@ -318,3 +320,12 @@ class BudgetPair(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, self._line - 1, f"{self._model.name} on {self.name}"
+
+    @cached_property
+    def location(self) -> tuple[str, int | None, str]:
+        """As pytest's own, with the path that all pairs of a file have: one text of thousands."""
+        file = self._file
+        if file.shown_path is None:
+            file.shown_path = super().location[0]
+        _, line, name = self.reportinfo()
+        return file.shown_path, line, name

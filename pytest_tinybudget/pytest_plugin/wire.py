@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
@@ -29,9 +29,7 @@ from pytest_tinybudget.results.types import Identity
 from pytest_tinybudget.results.types import PairResult
 
 
-if TYPE_CHECKING:
-    import pytest
-
+_READERS = pytest.StashKey[bool]()
 
 #: pytest-xdist receives each worker's reports in a thread of its own, and msgspec crashes where two
 #: threads ask for the same type first.
@@ -50,12 +48,20 @@ def attach(
         report.longrepr = terminal.failure_text(item.config, results[0])
     setattr(report, RESULTS_ATTRIBUTE, results)
     attach_files(report, item.config)
-    if any(item.config.getoption(option, None) for option in PROPERTY_READERS):
+    if _has_property_readers(item.config):
         attached = item.stash.setdefault(PROPERTIES, [])
         for result in results:
             properties = list(_properties(result))
             item.user_properties.extend(properties)
             attached.extend(properties)
+
+
+def _has_property_readers(config: pytest.Config) -> bool:
+    """Whether a file of this run has the properties of tests."""
+    if _READERS not in config.stash:
+        found = any(config.getoption(option, None) for option in PROPERTY_READERS)
+        config.stash[_READERS] = found
+    return config.stash[_READERS]
 
 
 def detach(item: pytest.Item) -> None:

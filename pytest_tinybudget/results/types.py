@@ -214,7 +214,7 @@ def own_provenance(checkouts: tuple[Checkout, ...] = ()) -> Provenance:
     return Provenance(tool_version(), TFLM_COMMIT, checkouts)
 
 
-class Measure(Struct, frozen=True, gc=False):
+class Measure(Struct, frozen=True, gc=False, cache_hash=True):
     """One size of a pair, such as flash or RAM, against its limit; bytes."""
 
     metric: Annotated[Metric, absent("Which size; in a file it is under that key.")]
@@ -255,6 +255,20 @@ def _measure(
 ) -> Measure:
     """One object for all pairs with the same size: variants of a network on one board."""
     return Measure(metric, used, limit, limit_from, "", parts)
+
+
+def _without_details(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """``measures`` without details, in one tuple for all pairs with the same sizes."""
+    try:
+        return _known_without_details(measures)
+    except TypeError:  # the parts of another estimator may be lists
+        return _shared(tuple(measure.without_details() for measure in measures))
+
+
+@lru_cache(maxsize=1024)
+def _known_without_details(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    """Variants of a network have their measures in common: those of the last networks are kept."""
+    return _shared(tuple(measure.without_details() for measure in measures))
 
 
 @lru_cache(maxsize=2048)
@@ -625,7 +639,7 @@ class PairResult(Struct, frozen=True, gc=False):
         """What a table tells of a pair that passes: of 20,000 the rest would fill the memory."""
         return replace(
             self,
-            measures=_shared(tuple([measure.without_details() for measure in self.measures])),
+            measures=_without_details(self.measures),
             footprint=None,
             placed=self.placed if self.placed and self.placed.is_unusual else None,
         )
@@ -667,9 +681,10 @@ def without_artifacts(result: PairResult, error: TinybudgetError) -> PairResult:
 
 def warned(result: PairResult, warnings: tuple[str, ...]) -> PairResult:
     """``result`` with more ``warnings``: what fits with one is no longer plain good."""
-    warns = bool(warnings) and result.outcome == "fits"
+    if not warnings:
+        return result
     return replace(
         result,
-        outcome="warns" if warns else result.outcome,
+        outcome="warns" if result.outcome == "fits" else result.outcome,
         warnings=(*result.warnings, *warnings),
     )

@@ -33,7 +33,7 @@ class FixedCost(Struct, frozen=True, gc=False):
     stack: int
 
 
-class Firmware(Struct, frozen=True):
+class Firmware(Struct, frozen=True, cache_hash=True):
     """A runtime with the settings of a firmware. Equal values give equal sizes.
 
     A footprint depends only on the model and on this value, which is hashable: it is the key of

@@ -29,7 +29,7 @@ Optimize = Literal["", "s", "2", "3"]
 AppLibc = Literal["none", "printf", "pico-sdk", "esp-idf"]
 
 
-class Runtime(Struct, frozen=True):
+class Runtime(Struct, frozen=True, cache_hash=True):
     """What a model runs on: TFLM, kernels, and the core that both are built for.
 
     Attributes:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Hashable
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from pytest_tinybudget.convert.converter import Converter
     from pytest_tinybudget.convert.converter import Progress
     from pytest_tinybudget.convert.converter import Request
+    from pytest_tinybudget.convert.settings import Conversion
     from pytest_tinybudget.declaration import DeclaredModel
+    from pytest_tinybudget.planning.network import LayerList
+    from pytest_tinybudget.planning.network import Network
     from pytest_tinybudget.shrinking.interpreters import Interpreters
+    from pytest_tinybudget.shrinking.options import ShrinkRequest
     from pytest_tinybudget.shrinking.report import ShrinkReport
     from pytest_tinybudget.workspace.plans import Plan
     from pytest_tinybudget.workspace.shrunken import Begun
@@ -39,6 +44,15 @@ if TYPE_CHECKING:
 _AHEAD = 8
 #: The largest file of a plan: its zeros are written, hashed and searched like any model's weights.
 _MOST_PLANNED_BYTES = 128 * 1024**2
+
+
+class _File(Struct, frozen=True, cache_hash=True):
+    """What decides the content of a model's file."""
+
+    source: Path
+    conversion: Conversion
+    planned: LayerList | Network | None
+    shrink: ShrinkRequest | None
 
 
 class Models(Struct, eq=False):
@@ -63,6 +77,8 @@ class Models(Struct, eq=False):
     #: How many bytes stripping left out of files that were not converted here.
     _stripped: dict[Hashable, int] = field(default_factory=dict)
     _converter: Converter | None = None
+    #: The model that was asked for last, and its file: pairs come one model after the other.
+    _last: tuple[DeclaredModel, _File] | None = None
 
     def graph(self, declared: DeclaredModel) -> Model:
         """The graph of a declared model, its file read once.
@@ -70,7 +86,7 @@ class Models(Struct, eq=False):
         Raises:
             TinybudgetError: it cannot be read or converted.
         """
-        return once(self._graphs, _file_of(declared), lambda: self._read(declared))
+        return once(self._graphs, self._file(declared), lambda: self._read(declared))
 
     def conversion(self, declared: DeclaredModel) -> Converted | None:
         """How a declared model was converted to INT8; ``None`` where its file is taken as it is.
@@ -93,13 +109,13 @@ class Models(Struct, eq=False):
                     error.message, details=details, log=error.log, code=error.code
                 ) from None
 
-        return once(self._conversions, _file_of(declared), convert)
+        return once(self._conversions, self._file(declared), convert)
 
     def plan(self, declared: DeclaredModel) -> Plan | None:
         """What a declared file is by its layers, unconverted; ``None`` where no plan is asked."""
         if not declared.conversion.plan or not _has_to_be_converted(declared):
             return None
-        key = _file_of(declared)
+        key = self._file(declared)
         if key not in self._plans:
             from pytest_tinybudget.workspace.plans import plan_of
 
@@ -119,17 +135,17 @@ class Models(Struct, eq=False):
 
     def awaits_conversion(self, declared: DeclaredModel) -> bool:
         """Whether a model has yet to be converted, and is not kept from an earlier run."""
-        if not self._is_converted(declared) or _file_of(declared) in self._conversions:
+        if not self._is_converted(declared) or self._file(declared) in self._conversions:
             return False
         return not self._converting().has(_request(declared))
 
     def stripped_bytes(self, declared: DeclaredModel) -> int:
         """How many bytes ``strip`` left out of a file that was not converted here."""
-        return self._stripped.get(_file_of(declared), 0)
+        return self._stripped.get(self._file(declared), 0)
 
     def shrink_report(self, declared: DeclaredModel) -> ShrinkReport | None:
         """What shrinking did to a model that was read; ``None`` where it is not shrunk."""
-        return self._shrunken.get(_file_of(declared))
+        return self._shrunken.get(self._file(declared))
 
     def prepare(self, declared: Iterable[DeclaredModel], *, ahead: bool = True) -> None:
         """Convert those that need it side by side; what fails is raised when they are read.
@@ -143,12 +159,12 @@ class Models(Struct, eq=False):
             self._converting().prepare(requests)
         if ahead:
             shrunk = [each for each in models if each.shrink and not self.is_planned(each)]
-            self._to_begin.update({_file_of(each): each for each in shrunk})
+            self._to_begin.update({self._file(each): each for each in shrunk})
             self._begin_ahead()
 
     def drop(self, declared: DeclaredModel) -> Model | None:
         """Keep a model no longer; the one that was kept."""
-        key = _file_of(declared)
+        key = self._file(declared)
         graph = self._graphs.pop(key, None)
         self._loaded.pop(_place_of(declared), None)
         self._conversions.pop(key, None)
@@ -191,7 +207,7 @@ class Models(Struct, eq=False):
     def _read(self, declared: DeclaredModel) -> Model:
         if declared.shrink is None or self.is_planned(declared):  # whose weights are not known
             return self._as_declared(declared)
-        key = _file_of(declared)
+        key = self._file(declared)
         self._to_begin.pop(key, None)
         begun = self._begun.pop(key, None) or self._begin(declared)
         self._begin_ahead()
@@ -204,7 +220,7 @@ class Models(Struct, eq=False):
 
         Only for what is done meanwhile: ``graph`` has the model once it is proven.
         """
-        begun = self._begun.get(_file_of(declared))
+        begun = self._begun.get(self._file(declared))
         return begun.unproven if begun else None
 
     def _begin_ahead(self) -> None:
@@ -275,11 +291,19 @@ class Models(Struct, eq=False):
         from pytest_tinybudget.shrinking.strip import strip
 
         stripped = strip(model)
-        self._stripped[_file_of(declared)] = stripped.saved_bytes
+        self._stripped[self._file(declared)] = stripped.saved_bytes
         return stripped.model
 
     def _is_converted(self, declared: DeclaredModel) -> bool:
         return _has_to_be_converted(declared) and not self.is_planned(declared)
+
+    def _file(self, declared: DeclaredModel) -> _File:
+        if self._last is None or self._last[0] is not declared:
+            file = _File(
+                declared.source, declared.conversion, declared.planned, declared.shrink
+            )
+            self._last = declared, file
+        return self._last[1]
 
     def _converting(self) -> Converter:
         from pytest_tinybudget.convert.converter import Converter
@@ -288,11 +312,6 @@ class Models(Struct, eq=False):
             progress = self.progress or (lambda _model, _step: None)
             self._converter = Converter(self.cache(), progress)
         return self._converter
-
-
-def _file_of(declared: DeclaredModel) -> Hashable:
-    """What decides the content of a model's file."""
-    return (declared.source, declared.conversion, declared.planned, declared.shrink)
 
 
 def _has_to_be_converted(declared: DeclaredModel) -> bool:

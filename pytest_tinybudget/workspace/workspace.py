@@ -234,9 +234,12 @@ class Workspace(Struct, eq=False):
     def _measure(self, model: Model, firmware: Firmware) -> Estimate:
         from pytest_tinybudget.footprint.measure import measure
 
-        simulation = self._simulation(model, firmware)
-        code = self._alike_models().code(model, firmware, simulation)
-        footprint = measure(model, firmware, simulation, code)
+        alike = self._alike_models()
+        footprint = alike.footprint(model, firmware)
+        if footprint is None:
+            simulation = self._simulation(model, firmware)
+            code = alike.code(model, firmware, simulation)
+            footprint = measure(model, firmware, simulation, code)
         return Estimate(footprint, linked=firmware.fixed is None)
 
     def _simulation(self, model: Model, firmware: Firmware) -> Simulation:
