@@ -42,12 +42,16 @@ from pytest_tinybudget.workspace import Workspace
 FIRMWARES = [Firmware(RUNTIMES[name]) for name in ("m4_cmsisnn", "rv32imc_ref", "esp32_espnn")]
 
 
-def variant(model: Model, number: int) -> Model:
-    """``model`` with other names and other weights, its quantization the same."""
+def variant(model: Model, number: int, called: int | None = None) -> Model:
+    """``model`` with other names and other weights, its quantization the same.
+
+    The names are those of the number ``called``, where that is given.
+    """
     noise = random.Random(number)
+    called = number if called is None else called
 
     def changed(tensor: Tensor) -> Tensor:
-        name = f"{tensor.name}/variant_{number}" if tensor.name else ""
+        name = f"{tensor.name}/variant_{called}" if tensor.name else ""
         if not tensor.quantization.scales or len(tensor.data) <= 2:
             return replace(tensor, name=name)
         return replace(tensor, name=name, data=memoryview(noise.randbytes(len(tensor.data))))
@@ -93,6 +97,31 @@ def test_a_network_is_simulated_for_its_first_variant_and_for_all_others_togethe
         model = variant(conv_model("kws"), number)
         assert workspace.footprint(model, FIRMWARES[0]) == alone(model, FIRMWARES[0])
     assert simulated == ["kws", "~"]
+
+
+def test_variants_with_the_same_names_have_one_footprint() -> None:
+    workspace, read = Workspace(), conv_model("kws")
+    models = [variant(read, number, called=1) for number in range(5)]
+    found = [workspace.footprint(model, FIRMWARES[0]) for model in models]
+    assert all(each == alone(model, FIRMWARES[0]) for each, model in zip(found, models))
+    assert len({id(each) for each in found[1:]}) == 1
+
+
+def test_variants_with_the_same_names_and_files_of_other_sizes_have_their_own_flash() -> None:
+    workspace, read = Workspace(), conv_model("kws")
+    for number in (1, 2, 300, 3, 4000, 4, 500):
+        model = variant(read, number, called=1)
+        assert workspace.footprint(model, FIRMWARES[0]) == alone(model, FIRMWARES[0])
+
+
+def test_names_that_come_again_take_the_place_of_those_that_were_met_first() -> None:
+    workspace, read = Workspace(), conv_model("kws")
+    found = {}
+    for number, called in enumerate((1, 1, 2, 3, 2, 2, 2, 1)):
+        model = variant(read, number, called=called)
+        found[number] = workspace.footprint(model, FIRMWARES[0])
+        assert found[number] == alone(model, FIRMWARES[0])
+    assert found[5] is found[6]
 
 
 def test_another_size_is_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,12 +234,12 @@ def test_every_measured_model_has_variants_that_take_the_same(part: int, split: 
     if split:
         both = Placements(SplitPlacement("static", "static"))
         firmwares = [replace(FIRMWARES[0], placements=both)]
-    shared = 0
+    shared = whole = 0
     for name, content in sorted(truth.packed_models().items())[part::12]:
         workspace = Workspace()
         read = read_model(content, name)
-        for number in range(3):
-            model = variant(read, number)
+        for number, called in enumerate((1, 1, 1, 2)):
+            model = variant(read, number, called)
             for firmware in firmwares:
                 assert workspace.footprint(model, firmware) == alone(model, firmware), name
         shared += sum(
@@ -218,7 +247,13 @@ def test_every_measured_model_has_variants_that_take_the_same(part: int, split: 
             for network in workspace._alike_models()._networks.values()
             for each in network.found.values()
         )
+        whole += sum(
+            each is not None
+            for network in workspace._alike_models()._networks.values()
+            for each in network.namesakes.footprints.values()
+        )
     assert shared > 20
+    assert whole > 10
 
 
 def test_variants_have_one_verdict_on_a_board_unless_it_is_decided_otherwise() -> None:
