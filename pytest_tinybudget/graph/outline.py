@@ -8,7 +8,6 @@ raise an error where they are read.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -107,7 +106,7 @@ def with_names(outlined: Model, names: Iterable[str]) -> Model:
         replace(graph, tensors=tuple(replace(tensor, name=next(left)) for tensor in graph.tensors))
         for graph in outlined.subgraphs
     )
-    return dataclasses.replace(outlined, subgraphs=graphs)
+    return replace(outlined, subgraphs=graphs)
 
 
 def _tensor_key(tensor: Tensor) -> Hashable:
