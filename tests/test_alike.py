@@ -103,7 +103,9 @@ def test_variants_with_the_same_names_have_one_footprint() -> None:
     workspace, read = Workspace(), conv_model("kws")
     models = [variant(read, number, called=1) for number in range(5)]
     found = [workspace.footprint(model, FIRMWARES[0]) for model in models]
-    assert all(each == alone(model, FIRMWARES[0]) for each, model in zip(found, models))
+    assert all(
+        each == alone(model, FIRMWARES[0]) for each, model in zip(found, models, strict=True)
+    )
     assert len({id(each) for each in found[1:]}) == 1
 
 

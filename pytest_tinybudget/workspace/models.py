@@ -299,9 +299,7 @@ class Models(Struct, eq=False):
 
     def _file(self, declared: DeclaredModel) -> _File:
         if self._last is None or self._last[0] is not declared:
-            file = _File(
-                declared.source, declared.conversion, declared.planned, declared.shrink
-            )
+            file = _File(declared.source, declared.conversion, declared.planned, declared.shrink)
             self._last = declared, file
         return self._last[1]
 
