@@ -73,10 +73,10 @@ def keyword_model(filters: int = 8) -> bytes:
     return maker.build()
 
 
-def dense_model() -> bytes:
-    """A two-layer INT8 dense network."""
+def dense_model(name: str = "vad") -> bytes:
+    """A two-layer INT8 dense network, whose tensors have names that begin with ``name``."""
     maker = ModelMaker()
-    graph = maker.graph("vad")
+    graph = maker.graph(name)
     graph.output(graph.dense(graph.dense(graph.input((1, 32)), units=16), units=2))
     return maker.build()
 
