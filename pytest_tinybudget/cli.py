@@ -21,6 +21,7 @@ from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
 from pytest_tinybudget.base.errors import WRONG_USAGE
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.garbage import collect_seldom
+from pytest_tinybudget.base.imports import QuickImports
 from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.commands.options import Json
@@ -53,7 +54,8 @@ _PIPE_CLOSED, _INTERRUPTED = 141, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tinybudget`` with ``argv`` (default: the process's) and return the exit code."""
-    if argv is None:
+    if argv is None:  # a process of its own
+        QuickImports.enter()
         collect_seldom()
     words = sys.argv[1:] if argv is None else argv
     arguments = command_line_parser(_named(words)).parse_args(argv)

@@ -12,6 +12,7 @@ from conftest import dense_model
 from conftest import keyword_model
 from msgspec.structs import replace
 
+from pytest_tinybudget.base import code_state
 from pytest_tinybudget.base.code_state import PACKAGE
 from pytest_tinybudget.cli import main
 from pytest_tinybudget.footprint.measure import measure
@@ -51,6 +52,7 @@ def measured_again(
         made.append(True)
         return Estimate(measure(model(content), firmware), linked=True)
 
+    code_state._files_of.cache_clear()  # another run is another process
     kept = KeptFootprints(folder)
     found = kept.get(model(content), firmware, what, make)
     assert found.footprint == measure(model(content), firmware)
@@ -123,6 +125,60 @@ def test_the_same_code_in_a_fresh_environment_takes_what_is_kept(
         rule.write_text("bytes = 4")
         monkeypatch.setattr("pytest_tinybudget.base.code_state.PACKAGE", tmp_path / name)
         assert measured_again(tmp_path / "cache") == (name == "first")
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of a package, as an installer leaves it; the record is older than nothing of it."""
+    monkeypatch.setattr("pytest_tinybudget.workspace.kept_footprints._ROOMS", ("footprint",))
+    rule = tmp_path / "pytest_tinybudget" / "footprint" / "rule.py"
+    monkeypatch.setattr(code_state, "PACKAGE", rule.parents[1])
+    rule.parent.mkdir(parents=True)
+    rule.write_text("bytes = 4")
+    record(rule, "sha256=four")
+    return rule
+
+
+def record(rule: Path, digest: str) -> None:
+    path = rule.parents[2] / "pytest_tinybudget-1.0.dist-info" / "RECORD"
+    path.parent.mkdir(exist_ok=True)
+    rows = (
+        f"pytest_tinybudget/footprint/rule.py,{digest},9",
+        "pytest_tinybudget/footprint/__pycache__/rule.cpython-313.pyc,,",
+        "pytest_tinybudget/footprints.py,sha256=other,5",
+    )
+    while True:  # until the clock of the file system has moved on
+        path.write_text("\n".join(rows))
+        if path.stat().st_ctime_ns > rule.stat().st_ctime_ns:
+            return
+
+
+def test_what_an_installer_recorded_stands_for_the_files(installed: Path, tmp_path: Path) -> None:
+    assert measured_again(tmp_path / "cache")
+    record(installed, "sha256=four")  # installed again
+    assert not measured_again(tmp_path / "cache")
+    record(installed, "sha256=eight")
+    assert measured_again(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("change", ["content", "new file", "no file", "two records"])
+def test_what_changed_since_it_was_installed_is_read(
+    installed: Path, tmp_path: Path, change: str
+) -> None:
+    assert measured_again(tmp_path / "cache")
+    if change == "content":
+        before = installed.stat()
+        installed.write_text("bytes = 8")  # of the same size, and as old as the other
+        os.utime(installed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    elif change == "new file":
+        installed.with_name("kernel.py").touch()
+    elif change == "no file":
+        installed.rename(installed.parents[2] / "kernel.py")
+    else:
+        (tmp_path / "pytest_tinybudget-2.0.dist-info").mkdir()
+        (tmp_path / "pytest_tinybudget-2.0.dist-info" / "RECORD").touch()
+    assert measured_again(tmp_path / "cache")
+    assert not measured_again(tmp_path / "cache")
 
 
 def test_a_users_own_table_counts_by_its_content(tmp_path: Path) -> None:

@@ -5,16 +5,14 @@ Everything else is imported when a ``tinybudget.toml`` is collected or the fixtu
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
-from collections.abc import Sequence
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
 import pytest
 
+from pytest_tinybudget.base.imports import QuickImports
 from pytest_tinybudget.pytest_plugin.settings import COLLECTED
 from pytest_tinybudget.pytest_plugin.settings import FILE_NAME
 from pytest_tinybudget.pytest_plugin.settings import PROPERTIES
@@ -25,31 +23,8 @@ from pytest_tinybudget.pytest_plugin.settings import setting
 
 
 if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
-
     from pytest_tinybudget.pytest_plugin.fixture import Tinybudget
     from pytest_tinybudget.pytest_plugin.items import BudgetFile
-
-
-class _PlainImports:
-    """Imports the rest of the package as Python does anywhere else.
-
-    pytest takes the modules of plugins through its rewriting of assertions, of which this package
-    has none to show, and that doubles the time of a short run's imports.
-    """
-
-    @staticmethod
-    def find_spec(
-        name: str, path: Sequence[str] | None = None, target: object = None
-    ) -> ModuleSpec | None:
-        ours = name.startswith("pytest_tinybudget.")
-        return PathFinder.find_spec(name, path) if ours else None
-
-    @classmethod
-    def leave(cls) -> None:
-        """What stays to the end keeps all of pytest for Python's last collection of garbage."""
-        if cls in sys.meta_path:  # a test may have put back an older list
-            sys.meta_path.remove(cls)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -159,14 +134,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    sys.meta_path.insert(0, _PlainImports)  # pytest registers plugins before it configures them
+    QuickImports.enter()  # pytest registers plugins before it configures them
     from pytest_tinybudget import hooks
 
     pluginmanager.add_hookspecs(hooks)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.add_cleanup(_PlainImports.leave)
+    config.add_cleanup(QuickImports.leave)
     config.addinivalue_line("markers", f"tinybudget: a model on a board, from a {FILE_NAME}")
     if in_worker(config):
         return
