@@ -63,15 +63,15 @@ def test_a_package_has_a_path(package: Path) -> None:
 
 @pytest.mark.parametrize("change", ["time", "size", "damaged", "cut", "another version", "moved"])
 def test_compiled_code_is_taken_only_if_it_is_of_the_source(package: Path, change: str) -> None:
-    source = package / "module.py"
-    source.write_text("VALUE = 1\ndef f(): pass\n")
+    source, rest = package / "module.py", "def f(): pass\n"
+    source.write_text("VALUE = 1\n" + rest)
     compiled = Path(imported(package).__cached__)
     content, before = compiled.read_bytes(), source.stat()
     if change == "moved":  # it names another file in tracebacks
         py_compile.compile(str(source), cfile=str(compiled), dfile="elsewhere.py")
         assert imported(package).f.__code__.co_filename == str(source)
         return
-    source.write_text("VALUE = 22\n" if change == "size" else "VALUE = 2\n")
+    source.write_text(("VALUE = 22\n" if change == "size" else "VALUE = 2\n") + rest)
     moment = before.st_mtime_ns + (2_000_000_000 if change == "time" else 0)
     os.utime(source, ns=(moment, moment))
     if change == "damaged":

@@ -574,6 +574,8 @@ def test_declarations_must_not_overwrite_each_others_artifacts(project: Project)
 
 #: What a project without a declaration imports of the package.
 AT_REST = [
+    "pytest_tinybudget.base",
+    "pytest_tinybudget.base.imports",
     "pytest_tinybudget.hooks",
     "pytest_tinybudget.pytest_plugin",
     "pytest_tinybudget.pytest_plugin.plugin",
@@ -623,7 +625,7 @@ def test_the_package_is_imported_past_the_rewriting_of_assertions(project: Proje
         """
     )
     result = pytester.run(sys.executable, script)
-    result.stdout.fnmatch_lines(["True ['SourceFileLoader']"])
+    result.stdout.fnmatch_lines(["True ['_QuickLoader']"])
 
 
 @pytest.mark.parametrize(
