@@ -26,7 +26,7 @@ from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.report import github
 from pytest_tinybudget.report import markdown
-from pytest_tinybudget.report import terminal
+from pytest_tinybudget.report import verdicts
 from pytest_tinybudget.results.types import PairResult
 
 
@@ -321,7 +321,7 @@ def test_the_heading_of_the_summary_is_not_plain_green() -> None:
 
 def test_the_count_says_it_and_tells_a_missing_base_from_a_missing_size() -> None:
     error = unchecked("b", outcome="error", headline="growth not checked: x", code="TB023")
-    text = terminal.count_text([unchecked(), error, pair("c")])
+    text = verdicts.count_text([unchecked(), error, pair("c")])
     assert text == (
         "3 pairs: 1 without the base that is required, 1 with a warning, 1 fit; "
         "growth not checked for 2 pairs"

@@ -26,6 +26,7 @@ from pytest_tinybudget.commands.outcome import exit_code
 from pytest_tinybudget.report import github
 from pytest_tinybudget.report import markdown
 from pytest_tinybudget.report import terminal
+from pytest_tinybudget.report import verdicts
 from pytest_tinybudget.report.formats import render
 from pytest_tinybudget.report.review import rows_of
 from pytest_tinybudget.results.reader import own_results
@@ -58,10 +59,10 @@ def test_a_run_whose_only_failures_inform_is_green() -> None:
 
 
 def test_the_words_of_a_run_say_that_a_failure_informs() -> None:
-    assert terminal.verdict([pair(), INFORMS]) == "1 of 2 pairs fails, informational only"
+    assert verdicts.verdict([pair(), INFORMS]) == "1 of 2 pairs fails, informational only"
     several = [pair(), INFORMS, over()]
-    assert terminal.verdict(several) == "1 of 3 pairs fails, and 1 more that is informational"
-    assert terminal.count_text(several) == (
+    assert verdicts.verdict(several) == "1 of 3 pairs fails, and 1 more that is informational"
+    assert verdicts.count_text(several) == (
         "3 pairs: 1 over budget, 1 fit, 1 that fails, informational"
     )
     title, *_ = terminal.failure_lines(INFORMS)

@@ -13,14 +13,12 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.once import once
-from pytest_tinybudget.baseline.baseline import NO_BASE
-from pytest_tinybudget.baseline.baseline import Baseline
-from pytest_tinybudget.baseline.baseline import baseline_file
 from pytest_tinybudget.results.types import PairResult
 
 
 if TYPE_CHECKING:
     from pytest_tinybudget.baseline.base import MeasureAll
+    from pytest_tinybudget.baseline.baseline import Baseline
     from pytest_tinybudget.boards.board import Board
 
 
@@ -42,6 +40,8 @@ class Baselines(Struct, eq=False):
     @classmethod
     def for_base(cls) -> Baselines:
         """Those of a base, which is held to nothing."""
+        from pytest_tinybudget.baseline.baseline import Baseline
+
         return cls(chosen=Baseline(), is_base=True)
 
     def since(
@@ -77,7 +77,11 @@ class Baselines(Struct, eq=False):
         if self.chosen is not None:
             return self.chosen.find(result)
         if declared is None:
+            from pytest_tinybudget.baseline.baseline import NO_BASE
+
             return None, NO_BASE
+        from pytest_tinybudget.baseline.baseline import baseline_file
+
         return once(
             self._files, declared, lambda: baseline_file(declared, written=self.written)
         ).find(result)

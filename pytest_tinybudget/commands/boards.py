@@ -40,7 +40,7 @@ from pytest_tinybudget.report.console import Console
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import wrapped
-from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.report.verdicts import counted
 from pytest_tinybudget.runtimes.placement import Placement
 
 

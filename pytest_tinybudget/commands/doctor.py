@@ -213,7 +213,7 @@ def _declaration(file: Path) -> Iterator[Finding]:
     from pytest_tinybudget.convert.sources import converts
     from pytest_tinybudget.convert.sources import kind_of
     from pytest_tinybudget.declaration import load_declaration
-    from pytest_tinybudget.report.terminal import counted
+    from pytest_tinybudget.report.verdicts import counted
 
     name = file.as_posix()
     try:

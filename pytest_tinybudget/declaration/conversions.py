@@ -13,7 +13,6 @@ from typing import Literal
 from msgspec.structs import replace
 
 from pytest_tinybudget.boards.board import Board
-from pytest_tinybudget.convert.quantizers import quantizer_name
 from pytest_tinybudget.convert.settings import DEFAULT_ONNX_COMMAND
 from pytest_tinybudget.convert.settings import RANDOM
 from pytest_tinybudget.convert.settings import Conversion
@@ -158,6 +157,8 @@ def _idle(source: Path | None, settings: Conversion) -> Mapping[str, str]:
     if kind not in ("keras", "h5"):
         reasons["custom_objects"] = f"only Keras files have layers of their own, not {source.name}"
     if by_quantizer(kind) and not settings.scales_per_channel:
+        from pytest_tinybudget.convert.quantizers import quantizer_name
+
         reasons["per_channel_dense"] = (
             f"{quantizer_name()}, which converts {source.name}, gives each output of a dense "
             "layer its own scale"

@@ -16,17 +16,12 @@ from pytest_tinybudget.boards.board import Region
 from pytest_tinybudget.boards.everyday import boards_called
 from pytest_tinybudget.boards.everyday import several
 from pytest_tinybudget.boards.power import Power
-from pytest_tinybudget.declaration.accelerators import module_board
-from pytest_tinybudget.declaration.accelerators import with_accelerator
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import runtime_reference
-from pytest_tinybudget.declaration.sdks import is_known
-from pytest_tinybudget.declaration.sdks import with_reserve
-from pytest_tinybudget.declaration.sdks import with_runtime
 from pytest_tinybudget.runtimes.distributions import default_runtime
 from pytest_tinybudget.runtimes.distributions import sdks
 from pytest_tinybudget.runtimes.stand_ins import stand_ins
@@ -173,6 +168,9 @@ class Boards(Struct, eq=False):
         return None if found is None else self._of_catalog(found)
 
     def _board(self, name: str, table: BoardTable, parent: Board | None) -> Board | None:
+        from pytest_tinybudget.declaration.accelerators import module_board
+        from pytest_tinybudget.declaration.accelerators import with_accelerator
+
         keys = ("boards", name)
         sizes = {key: self.context.size(getattr(table, key), *keys, key) for key in _SIZES}
         known = {key: size for key, size in sizes.items() if size is not None}
@@ -189,9 +187,13 @@ class Boards(Struct, eq=False):
 
     def _with_sdk(self, parent: Board, table: BoardTable, keys: KeyPath) -> Board:
         """``parent`` with the reserve of the SDK that is named."""
-        if table.sdk is None or not is_known(self.context, table.sdk, (*keys, "sdk"), parent):
+        if table.sdk is None:
             return parent
-        return with_reserve(parent, table.sdk)
+        from pytest_tinybudget.declaration.sdks import is_known
+        from pytest_tinybudget.declaration.sdks import with_reserve
+
+        known = is_known(self.context, table.sdk, (*keys, "sdk"), parent)
+        return with_reserve(parent, table.sdk) if known else parent
 
     def _of_catalog(self, board_id: str) -> Board:
         """The board of the catalog, with the SDK that ``[defaults]`` chooses."""
@@ -199,6 +201,9 @@ class Boards(Struct, eq=False):
         if not self.sdk or board_id in self.inherited or not board.runs_tflm:
             return board
         if board_id not in self._with_default_sdk:
+            from pytest_tinybudget.declaration.sdks import with_reserve
+            from pytest_tinybudget.declaration.sdks import with_runtime
+
             chosen = with_reserve(board, self.sdk)
             keys = ("defaults", "sdk")
             self._with_default_sdk[board_id] = with_runtime(self.context, chosen, self.sdk, keys)
@@ -258,6 +263,8 @@ class Boards(Struct, eq=False):
             )
         sdk = table.sdk or (self.sdk if table.core is not None else "")
         if sdk in sdks() and runtime is None:
+            from pytest_tinybudget.declaration.sdks import with_runtime
+
             here = (*keys, "sdk") if table.sdk else ("defaults", "sdk")
             board = with_runtime(self.context, board, sdk, here)
         if runtime is not None:

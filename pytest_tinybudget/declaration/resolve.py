@@ -47,7 +47,6 @@ from pytest_tinybudget.declaration.runtimes import check_suitable
 from pytest_tinybudget.declaration.runtimes import operator_cost
 from pytest_tinybudget.declaration.runtimes import runtime_reference
 from pytest_tinybudget.declaration.runtimes import runtimes_of
-from pytest_tinybudget.declaration.sdks import is_known
 from pytest_tinybudget.declaration.shipped import shipped_runtimes
 from pytest_tinybudget.declaration.shrunken import request_of
 from pytest_tinybudget.declaration.shrunken import with_boards
@@ -189,8 +188,10 @@ def _boards(
     runtimes: MutableMapping[str, DeclaredRuntime],
 ) -> Boards:
     sdk = document.defaults.sdk
-    if sdk is not None and not is_known(context, sdk, ("defaults", "sdk")):
-        sdk = None
+    if sdk is not None:
+        from pytest_tinybudget.declaration.sdks import is_known
+
+        sdk = sdk if is_known(context, sdk, ("defaults", "sdk")) else None
     boards = Boards(
         context=context,
         tables=document.boards,

@@ -13,7 +13,6 @@ from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.context import first
 from pytest_tinybudget.declaration.declared import DeclaredRuntime
-from pytest_tinybudget.declaration.layouts import with_layouts
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.project_files import PROJECT
 from pytest_tinybudget.declaration.shipped import called
@@ -218,6 +217,8 @@ def _changed(
 
     ``families`` are those of all cores that the runtime is for.
     """
+    from pytest_tinybudget.declaration.layouts import with_layouts
+
     keys = ("runtime", name)
     kernels = _kernels(context, base.kernels, table, keys, families)
     abi = replace(
@@ -225,8 +226,7 @@ def _changed(
         enum_bytes=table.enum_bytes or base.abi.enum_bytes,
         pointer_bytes=table.pointer_bytes or base.abi.pointer_bytes,
     )
-    tflm = _tflm(base, table)
-    tflm = with_layouts(context, tflm, table.layouts, (*keys, "layouts"))
+    tflm = with_layouts(context, _tflm(base, table), table.layouts, (*keys, "layouts"))
     built_for = base.cores
     if table.core is not None and not base.distribution:
         core = context.look_up("core", table.core, CORES, (*keys, "core"))

@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from pytest_tinybudget.footprint.history import settled
-from pytest_tinybudget.footprint.operators.esp_nn import possible_releases
-from pytest_tinybudget.footprint.operators.esp_nn import runs
-from pytest_tinybudget.footprint.operators.esp_nn import span
 from pytest_tinybudget.runtimes.kernels import Kernels
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tflm import Tflm
@@ -55,6 +52,8 @@ def _possible_kernels(kernels: Kernels) -> Mapping[str, Kernels]:
     """What the kernel library may be: each run of its releases that ask for the same."""
     if not is_open(kernels):
         return {"": kernels}
+    from pytest_tinybudget.footprint.operators.esp_nn import runs
+
     found = known(RELEASED)
     return {
         f"{RELEASED} {run}": replace(kernels, version=found[release])
@@ -69,4 +68,9 @@ def is_open(kernels: Kernels) -> bool:
 
 def open_range(kernels: Kernels) -> str:
     """The releases that ``kernels`` may be (``"1.1.1 to 1.2.3"``); empty for just one."""
-    return span(possible_releases(kernels.vectors, kernels.releases)) if is_open(kernels) else ""
+    if not is_open(kernels):
+        return ""
+    from pytest_tinybudget.footprint.operators.esp_nn import possible_releases
+    from pytest_tinybudget.footprint.operators.esp_nn import span
+
+    return span(possible_releases(kernels.vectors, kernels.releases))

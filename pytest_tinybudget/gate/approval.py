@@ -16,7 +16,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from pytest_tinybudget.base.github_event import event_of
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.results.types import Acceptance
@@ -68,6 +67,8 @@ def label_event(environment: Mapping[str, str] = os.environ) -> LabelEvent | Non
     """
     if environment.get("GITHUB_EVENT_NAME") != "pull_request":
         return None  # pull_request_target runs with the target's rights and is not for this
+    from pytest_tinybudget.base.github_event import event_of
+
     event = event_of(environment)
     pull = event.get("pull_request")
     number = pull.get("number") if isinstance(pull, dict) else None

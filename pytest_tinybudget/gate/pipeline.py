@@ -25,7 +25,6 @@ from pytest_tinybudget.baseline.baselines import Baselines
 from pytest_tinybudget.convert.settings import stripped_text
 from pytest_tinybudget.convert.sources import by_quantizer
 from pytest_tinybudget.convert.sources import kind_of
-from pytest_tinybudget.convert.unrolled import is_of_unrolled
 from pytest_tinybudget.declaration.pairs import Check
 from pytest_tinybudget.declaration.pairs import Declared
 from pytest_tinybudget.declaration.pairs import GroupPair
@@ -264,7 +263,7 @@ def _described(
         return result
     (model,) = found.models
     converted = workspace.conversion(pair.model)
-    if converted is not None and any(map(is_of_unrolled, converted.warnings)):
+    if converted is not None:
         from pytest_tinybudget.gate.unrolled import with_sizes
 
         converted = with_sizes(converted, pair, model, result)

@@ -12,15 +12,14 @@ from pytest_tinybudget.convert.settings import FIRST_STEP
 from pytest_tinybudget.pytest_plugin.asked import verbosity_of
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import encodable
-from pytest_tinybudget.report.terminal import Told
-from pytest_tinybudget.report.terminal import failure
 
 
 if TYPE_CHECKING:
+    from pytest_tinybudget.report.terminal import Told
     from pytest_tinybudget.results.types import PairResult
 
 
-_TOLD = pytest.StashKey[Told]()
+_TOLD: pytest.StashKey[Told] = pytest.StashKey()
 
 
 def style_of(config: pytest.Config) -> Style:
@@ -32,6 +31,9 @@ def style_of(config: pytest.Config) -> Style:
 
 def failure_text(config: pytest.Config, result: PairResult) -> str:
     """The text of a failure, shorter for each that follows the first in this process."""
+    from pytest_tinybudget.report.terminal import Told
+    from pytest_tinybudget.report.terminal import failure
+
     told = config.stash.setdefault(_TOLD, Told())
     return failure(result, style_of(config), verbosity=verbosity_of(config), most=told.most(result))
 

@@ -36,7 +36,7 @@ from pytest_tinybudget.report.review import Row
 from pytest_tinybudget.report.review import blocks_of
 from pytest_tinybudget.report.review import rows_of
 from pytest_tinybudget.report.review import verdict_text
-from pytest_tinybudget.report.terminal import word
+from pytest_tinybudget.report.verdicts import word
 from pytest_tinybudget.report.why import parts_of
 from pytest_tinybudget.report.why import short
 from pytest_tinybudget.results.metrics import LABELS

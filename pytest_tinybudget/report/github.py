@@ -24,8 +24,8 @@ from pytest_tinybudget.report.review import blocks_of
 from pytest_tinybudget.report.review import boards_text
 from pytest_tinybudget.report.review import rows_of
 from pytest_tinybudget.report.review import told_once
-from pytest_tinybudget.report.terminal import count_text
-from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.report.verdicts import count_text
+from pytest_tinybudget.report.verdicts import counted
 from pytest_tinybudget.results.types import PairResult
 
 

@@ -22,8 +22,8 @@ from pytest_tinybudget.base.units import format_size_range
 from pytest_tinybudget.baseline.comparison import Change
 from pytest_tinybudget.baseline.comparison import Comparison
 from pytest_tinybudget.baseline.comparison import Delta
-from pytest_tinybudget.report.terminal import counted
-from pytest_tinybudget.report.terminal import worst_first
+from pytest_tinybudget.report.verdicts import counted
+from pytest_tinybudget.report.verdicts import worst_first
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.metrics import Metric
 from pytest_tinybudget.results.types import Measure

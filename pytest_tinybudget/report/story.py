@@ -19,14 +19,14 @@ from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Line
 from pytest_tinybudget.report.layout import Style
 from pytest_tinybudget.report.layout import clean
-from pytest_tinybudget.report.terminal import codes_text
 from pytest_tinybudget.report.terminal import figure_lines
 from pytest_tinybudget.report.terminal import figures_title
 from pytest_tinybudget.report.terminal import measure_line
 from pytest_tinybudget.report.terminal import peak_block
 from pytest_tinybudget.report.terminal import persistent_block
 from pytest_tinybudget.report.terminal import title_lines
-from pytest_tinybudget.report.terminal import word
+from pytest_tinybudget.report.verdicts import codes_text
+from pytest_tinybudget.report.verdicts import word
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult

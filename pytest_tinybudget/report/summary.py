@@ -11,10 +11,6 @@ from pytest_tinybudget.base.units import format_pair
 from pytest_tinybudget.base.units import format_ratio
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.base.units import format_size_range
-from pytest_tinybudget.report.blocks import MOST_LISTED
-from pytest_tinybudget.report.blocks import bullets
-from pytest_tinybudget.report.blocks import layers_table
-from pytest_tinybudget.report.blocks import savings_table
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import Align
 from pytest_tinybudget.report.layout import Line
@@ -24,15 +20,15 @@ from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import columns
 from pytest_tinybudget.report.layout import shorten
 from pytest_tinybudget.report.layout import wrapped
-from pytest_tinybudget.report.terminal import MARKUP
-from pytest_tinybudget.report.terminal import WORST_FIRST
-from pytest_tinybudget.report.terminal import count_text
-from pytest_tinybudget.report.terminal import counted
-from pytest_tinybudget.report.terminal import markup
-from pytest_tinybudget.report.terminal import percent_text
-from pytest_tinybudget.report.terminal import share
-from pytest_tinybudget.report.terminal import word
-from pytest_tinybudget.report.terminal import worst_first
+from pytest_tinybudget.report.verdicts import MARKUP
+from pytest_tinybudget.report.verdicts import WORST_FIRST
+from pytest_tinybudget.report.verdicts import count_text
+from pytest_tinybudget.report.verdicts import counted
+from pytest_tinybudget.report.verdicts import markup
+from pytest_tinybudget.report.verdicts import percent_text
+from pytest_tinybudget.report.verdicts import share
+from pytest_tinybudget.report.verdicts import word
+from pytest_tinybudget.report.verdicts import worst_first
 from pytest_tinybudget.results.metrics import LABELS
 from pytest_tinybudget.results.types import Measure
 from pytest_tinybudget.results.types import PairResult
@@ -214,6 +210,10 @@ def _footer(pairs: Sequence[PairResult], style: Style) -> list[Line]:
 def _details(pairs: Sequence[PairResult], style: Style, *, everything: bool) -> list[Line]:
     """Layers and possible savings of each model and runtime, once for all boards."""
     shown = {(pair.model, pair.runtime_text): pair.footprint for pair in reversed(pairs)}
+    from pytest_tinybudget.report.blocks import MOST_LISTED
+    from pytest_tinybudget.report.blocks import layers_table
+    from pytest_tinybudget.report.blocks import savings_table
+
     lines = []
     for (model, runtime), footprint in sorted(shown.items()):
         if footprint is None:
@@ -240,6 +240,10 @@ def _notes(pairs: Sequence[PairResult], style: Style) -> list[Line]:
         for note in pair.notes:
             if (pair.model, note) not in told:
                 notes.setdefault(pair.model, {})[note] = None
+    if not notes:
+        return []
+    from pytest_tinybudget.report.blocks import bullets
+
     lines = []
     for model, of_model in sorted(notes.items()):
         headings = (Line(text, ("bold",)) for text in wrapped(f"notes on {model}", style))

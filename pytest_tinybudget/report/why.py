@@ -22,7 +22,7 @@ from pytest_tinybudget.baseline.comparison import PeakTensor
 from pytest_tinybudget.report.layout import PLAIN
 from pytest_tinybudget.report.layout import clean
 from pytest_tinybudget.report.layout import shorten
-from pytest_tinybudget.report.terminal import counted
+from pytest_tinybudget.report.verdicts import counted
 from pytest_tinybudget.results.metrics import LABELS
 
 

@@ -20,13 +20,6 @@ from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
 from pytest_tinybudget.footprint.operators.cmsis_nn import REVERSED_CHANNELS
 from pytest_tinybudget.footprint.operators.cmsis_nn import runs_as_one_row
-from pytest_tinybudget.footprint.operators.esp_nn import PADS_AT_THE_END
-from pytest_tinybudget.footprint.operators.esp_nn import computes_padding_wrongly
-from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
-from pytest_tinybudget.footprint.operators.esp_nn import depthwise_scratch
-from pytest_tinybudget.footprint.operators.esp_nn import gathers_window
-from pytest_tinybudget.footprint.operators.esp_nn import pads_at_the_end_alone
-from pytest_tinybudget.footprint.operators.esp_nn import pads_more_at_the_end
 from pytest_tinybudget.footprint.operators.geometry import Geometry
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import PER_CHANNEL_ARRAYS
@@ -188,6 +181,8 @@ def _prepare_conv_reference(node: Preparation) -> None:
     if node.kernels.library == "esp-nn":
         _check_groups(node, input_, filter_)
         if input_.type == "INT8" and node.kernels.vectors:
+            from pytest_tinybudget.footprint.operators.esp_nn import conv_scratch
+
             geometry = _geometry(node, input_, filter_, output, filter_.shape[3])
             size = conv_scratch(node.kernels.vectors, node.library_release(), geometry)
             if size > 0:
@@ -198,6 +193,11 @@ def _prepare_conv_reference(node: Preparation) -> None:
 
 def _check_padding_at_the_end(node: Preparation, geometry: Geometry) -> None:
     """On a vector unit older kernels of esp-nn read what lies behind the input as padding."""
+    from pytest_tinybudget.footprint.operators.esp_nn import PADS_AT_THE_END
+    from pytest_tinybudget.footprint.operators.esp_nn import computes_padding_wrongly
+    from pytest_tinybudget.footprint.operators.esp_nn import pads_at_the_end_alone
+    from pytest_tinybudget.footprint.operators.esp_nn import pads_more_at_the_end
+
     unit = node.kernels.vectors
     if geometry.dilation_height != 1 or geometry.dilation_width != 1:
         return  # esp-nn leaves these to TFLM's own kernel
@@ -213,6 +213,10 @@ def _check_padding_at_the_end(node: Preparation, geometry: Geometry) -> None:
 
 
 def _refuse_uneven_padding(node: Preparation, geometry: Geometry) -> None:
+    from pytest_tinybudget.footprint.operators.esp_nn import PADS_AT_THE_END
+    from pytest_tinybudget.footprint.operators.esp_nn import computes_padding_wrongly
+    from pytest_tinybudget.footprint.operators.esp_nn import gathers_window
+
     fault = (
         "it has more padding on the right or at the bottom than on the left and at the top, which"
         " esp-nn leaves out there"
@@ -396,6 +400,8 @@ def _prepare_depthwise_reference(node: Preparation) -> None:
     _calculate_op_data(node, input_.type, channel_axis=3)
     _check_depthwise_bias(node)
     if node.kernels.vectors and input_.type == "INT8":
+        from pytest_tinybudget.footprint.operators.esp_nn import depthwise_scratch
+
         geometry = _geometry(node, input_, filter_, output, channels)
         multiplier = option(node, "depth_multiplier")
         release = node.library_release()

@@ -11,9 +11,6 @@ from pytest_tinybudget.footprint.operators.checks import runs_with
 from pytest_tinybudget.footprint.operators.checks import same_type
 from pytest_tinybudget.footprint.operators.checks import unsupported_weights
 from pytest_tinybudget.footprint.operators.checks import zero_point_is
-from pytest_tinybudget.footprint.operators.esp_nn import ODD_ROWS
-from pytest_tinybudget.footprint.operators.esp_nn import drops_the_end_of_rows
-from pytest_tinybudget.footprint.operators.esp_nn import has_odd_rows
 from pytest_tinybudget.footprint.operators.rule import KERNEL_SUMS
 from pytest_tinybudget.footprint.operators.rule import PER_CHANNEL_ARRAYS
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
@@ -133,6 +130,10 @@ def _prepare_reference(
 
 def _check_odd_rows(node: Preparation, input_: Tensor, filter_: Tensor) -> None:
     """Two releases of esp-nn compute rows of an odd number of 16 weights wrongly."""
+    from pytest_tinybudget.footprint.operators.esp_nn import ODD_ROWS
+    from pytest_tinybudget.footprint.operators.esp_nn import drops_the_end_of_rows
+    from pytest_tinybudget.footprint.operators.esp_nn import has_odd_rows
+
     fast = (input_.type, filter_.type) == ("INT8", "INT8") and zero_point(filter_) == 0
     row = filter_.shape[-1] if filter_.shape else 0
     # Most rows are right in all releases: of these nothing depends on which one it is.

@@ -19,11 +19,6 @@ from math import isfinite
 from math import prod
 from typing import Protocol
 
-from pytest_tinybudget.footprint.operators.compression import HEADER_BYTES
-from pytest_tinybudget.footprint.operators.compression import LOOK_UP_TABLES
-from pytest_tinybudget.footprint.operators.compression import look_up_indices
-from pytest_tinybudget.footprint.operators.compression import look_up_widths
-from pytest_tinybudget.footprint.operators.esp_nn import ignores_groups
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import A_STEP
 from pytest_tinybudget.footprint.operators.rule import HALF_A_STEP
@@ -35,7 +30,6 @@ from pytest_tinybudget.footprint.operators.rule import quantized_alike
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.footprint.soundness import taken
-from pytest_tinybudget.graph.lstms import HIDDEN_STATE
 from pytest_tinybudget.graph.model import TYPE_BITS
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
@@ -557,6 +551,8 @@ def _conv(node: Trusted) -> None:
     groups = source.shape[3] // depth
     node.trust(filters % groups == 0, f"its {filters} filters do not make {groups} groups")
     if groups > 1 and _runs_in_esp_nn(node, source, weights):
+        from pytest_tinybudget.footprint.operators.esp_nn import ignores_groups
+
         ignored = ignores_groups(node.kernels, node.tflm.version, (height, width))
         node.trust(not ignored, f"its {source.shape[3]} channels are in {groups} groups, {ignored}")
     _gives_images(node, result, (source.shape[0], *_windows(node, source, height, width), filters))
@@ -968,6 +964,8 @@ def _lstm(node: Trusted) -> None:
 
     So it reads the INT8 weights of a hybrid model as floats (``unidirectional_sequence_lstm.cc``).
     """
+    from pytest_tinybudget.graph.lstms import HIDDEN_STATE
+
     _plain(node)
     types = _LSTM_TYPES.get(node.input(0).type, ())
     for positions, type_ in zip(_LSTM_POSITIONS, types, strict=False):
@@ -1074,6 +1072,9 @@ def _bordered(node: Trusted, result: Tensor, amounts: Sequence[int]) -> None:
 
 
 def _decoded(node: Trusted) -> None:
+    from pytest_tinybudget.footprint.operators.compression import HEADER_BYTES
+    from pytest_tinybudget.footprint.operators.compression import LOOK_UP_TABLES
+
     for position in range(len(node.operator.outputs)):
         encoded, ancillary = node.input(2 * position), node.input(2 * position + 1)
         header = bytes(ancillary.data[:HEADER_BYTES])
@@ -1083,6 +1084,10 @@ def _decoded(node: Trusted) -> None:
 
 def _looked_up(node: Trusted, encoded: Tensor, ancillary: Tensor, result: Tensor) -> None:
     """One table of values for each scale, one after the other (``decode_state_lut.cc``)."""
+    from pytest_tinybudget.footprint.operators.compression import HEADER_BYTES
+    from pytest_tinybudget.footprint.operators.compression import look_up_indices
+    from pytest_tinybudget.footprint.operators.compression import look_up_widths
+
     width, stride = look_up_widths(ancillary)
     channels = max(1, len(result.quantization.scales))
     size = TYPE_BITS[result.type] // 8
