@@ -14,13 +14,15 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from rendered import render
+from rendered import render_array
 from tflm_headers import headers_of
 
-from pytest_tinybudget.artifacts import render
-from pytest_tinybudget.artifacts import render_array
+from pytest_tinybudget import artifacts
 from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.artifacts.settings import float_literal
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.files import changed
 from pytest_tinybudget.footprint.registrations import registrations
 from pytest_tinybudget.footprint.registrations import typed_registrations
 from pytest_tinybudget.footprint.result import Arena
@@ -136,6 +138,25 @@ def test_the_array_ends_where_the_model_ends(size: int) -> None:
     content = random.Random(size).randbytes(size)
     model = replace(classifier(), content=content)
     assert numbers(render_array(model, "kws")["kws_model_data.cc"]) == content
+
+
+def test_an_array_is_written_and_compared_in_pieces(tmp_path: Path) -> None:
+    content = random.Random(1).randbytes(5 * 16 * 1024 + 7)
+    files = artifacts.render_array(dataclasses.replace(classifier(), content=content), "kws")
+    (path,) = (path for path in write(tmp_path, files) if path.suffix == ".cc")
+    text = path.read_bytes()
+    assert numbers(text) == content
+    assert text == bytes(files[path.name])
+    before = path.stat().st_mtime_ns, path.stat().st_ino
+    write(tmp_path, files)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == before
+    assert changed(tmp_path, files) == {}
+    end = text.rindex(b"0x")
+    for other in (text[:-1], text + b" ", text[:end] + b"0xzz" + text[end + 4 :]):
+        path.write_bytes(other)
+        assert changed(tmp_path, files) == {path.name: text}
+        write(tmp_path, files)
+        assert path.read_bytes() == text
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from campaigns import every
 from modelmaker import Graph
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from rendered import render
+from rendered import render_array
 from test_artifacts import ARM
 from test_artifacts import ERAS
 from test_artifacts import classifier
@@ -21,8 +23,6 @@ from test_artifacts import footprint
 from test_artifacts import write_headers
 from tflm_headers import headers_of
 
-from pytest_tinybudget.artifacts import render
-from pytest_tinybudget.artifacts import render_array
 from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.artifacts.interpreter import render_interpreter
 from pytest_tinybudget.artifacts.resolver import render_resolver

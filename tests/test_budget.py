@@ -18,9 +18,9 @@ from conftest import keyword_model
 from modelmaker import SCALE
 from modelmaker import ModelMaker
 from msgspec.structs import replace
+from rendered import render
 from upstream import upstream_board
 
-from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.units import format_size
 from pytest_tinybudget.boards import Board

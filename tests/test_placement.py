@@ -16,10 +16,10 @@ import pytest
 import truth
 from conftest import keyword_model
 from msgspec.structs import replace
+from rendered import render
+from rendered import render_array
 
 from pytest_tinybudget.api import check
-from pytest_tinybudget.artifacts import render
-from pytest_tinybudget.artifacts import render_array
 from pytest_tinybudget.artifacts import write
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.baseline.compare import compare

@@ -20,6 +20,7 @@ from pathlib import PureWindowsPath
 import pytest
 from conftest import DECLARATION
 from conftest import dense_model
+from rendered import render
 from small_projects import BOARD
 from small_projects import commit
 from small_projects import declare
@@ -28,7 +29,6 @@ from small_projects import keywords
 from small_projects import put
 from small_projects import run
 
-from pytest_tinybudget.artifacts import render
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.convert.settings import Conversion
 from pytest_tinybudget.declaration import load_declaration

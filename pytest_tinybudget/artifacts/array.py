@@ -5,11 +5,14 @@ Names follow TFLM's examples: ``g_NAME_model_data`` and ``g_NAME_model_data_size
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
-from io import BytesIO
+from functools import partial
 from typing import Literal
 
 from pytest_tinybudget.artifacts.text import comment_text
+from pytest_tinybudget.base.files import Content
+from pytest_tinybudget.base.files import Pieces
 from pytest_tinybudget.base.text import c_identifier
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.placement import Placements
@@ -125,7 +128,7 @@ def render_array(
     name: str,
     language: Language = "c++",
     placements: Placements | None = None,
-) -> dict[str, bytes]:
+) -> dict[str, Content]:
     """Header and source of the array by file name; ``name`` may be any model name.
 
     ``placements`` says where the model lies while it runs: one in RAM is an array without
@@ -144,9 +147,10 @@ def render_array(
         "psram": "TINYBUDGET_PSRAM " if where.model == "psram" else "",
     }
     stem = f"{identifier}_model_data"
-    files = {
+    source = partial(_source, model, words, language, where)
+    files: dict[str, Content] = {
         f"{stem}.h": _header(words, where).encode("ascii"),
-        f"{stem}.{'c' if language == 'c' else 'cc'}": _source(model, words, language, where),
+        f"{stem}.{'c' if language == 'c' else 'cc'}": Pieces(source),
     }
     if _is_external(where):
         files |= render_file(model, name)
@@ -196,36 +200,27 @@ def _header(words: Mapping[str, object], where: Placements) -> str:
 
 def _source(
     model: Model, words: Mapping[str, object], language: Language, where: Placements
-) -> bytes:
+) -> Iterator[bytes | bytearray]:
     top = _SOURCE_TOP.format_map(words) + (_C_ALIGNAS if language == "c" else "")
     if where.model == "psram":
         top += _PSRAM
     if where.model == "psram" or _is_external(where):
         top += _BUFFER.format_map(words)
     if _is_external(where):
-        return top.encode("ascii")
+        yield top.encode("ascii")
+        return
     top += "\n" if where.model == "psram" else ""
     top += _UNLESS_INCBIN.format_map(words) if _is_large(model) else ""
     constant = "" if where.model == "ram" else "const "
     symbol = _stored_symbol(str(words["name"]), where)
     top += f"alignas(16) {constant}unsigned char {symbol}[] = {{\n"
     bottom = "};\n" + ("\n#endif  /* TINYBUDGET_INCBIN */\n" if _is_large(model) else "")
-    source = BytesIO()
-    # Room for all of it at once, from the end: what grows is moved again and again.
-    source.seek(len(top) + _initializer_bytes(len(model.content)))
-    source.write(bottom.encode("ascii"))
-    source.seek(0)
-    source.write(top.encode("ascii"))
-    _write_initializer(model.content, source)
-    return source.getvalue()
+    yield top.encode("ascii")
+    yield from _initializer(model.content)
+    yield bottom.encode("ascii")
 
 
-def _initializer_bytes(size: int) -> int:
-    """The bytes of text that an array of ``size`` bytes takes."""
-    return size * len(_BLANK) + -(-size // _BYTES_PER_LINE)
-
-
-def _write_initializer(content: bytes, source: BytesIO) -> None:
+def _initializer(content: bytes) -> Iterator[bytearray]:
     """Hexadecimal bytes, sixteen a line, in blocks of lines.
 
     A block is a form into which each column's digits are put by one strided copy, which runs in C.
@@ -248,4 +243,4 @@ def _write_initializer(content: bytes, source: BytesIO) -> None:
         missing = -size % _BYTES_PER_LINE
         if missing:
             lines[-missing * len(_BLANK) - 1 :] = b"\n"
-        source.write(lines)
+        yield lines

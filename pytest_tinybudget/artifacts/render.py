@@ -13,6 +13,7 @@ from pytest_tinybudget.artifacts.interpreter import render_interpreter
 from pytest_tinybudget.artifacts.resolver import render_resolver
 from pytest_tinybudget.artifacts.settings import render_settings
 from pytest_tinybudget.artifacts.target import target_of
+from pytest_tinybudget.base.files import Content
 from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.runtimes.firmware import Firmware
@@ -31,7 +32,7 @@ def render(
     footprints: Sequence[Footprint] = (),
     language: Language = "c++",
     kinds: Collection[Kind] = frozenset[Kind](("c",)),
-) -> dict[str, bytes]:
+) -> dict[str, Content]:
     """The firmware's files for ``model``: contents by file name, the same bytes every time.
 
     ``NAME_model_data.h`` and ``.cc`` (``.c`` with ``language="c"``; above 1 MB also ``.S`` and the
@@ -53,7 +54,7 @@ def render(
             operators or the arena's form (``render_array`` works for such a model too).
     """
     target = target_of(firmwares)
-    own = render_file(model, name) if "tflite" in kinds else {}
+    own: dict[str, Content] = {**render_file(model, name)} if "tflite" in kinds else {}
     if "c" not in kinds:
         return own
     return {

@@ -9,8 +9,10 @@ import shutil
 import stat
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 from pytest_tinybudget.base.errors import TinybudgetError
@@ -23,7 +25,29 @@ DEFAULT_DIRECTORY = Path("build/tinybudget")
 _OUTSIDE = r"[/\\:\0]"
 
 
-def write(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+class Pieces:
+    """Contents that ``make`` makes anew each time, in pieces: each is good until the next comes.
+
+    What is large is written and compared without ever being in memory as a whole.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[bytes | bytearray]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[bytes | bytearray]:
+        return self._make()
+
+    def __bytes__(self) -> bytes:
+        whole = BytesIO()
+        whole.writelines(self)
+        return whole.getvalue()
+
+
+#: What a file holds.
+Content = bytes | Pieces
+
+
+def write(directory: Path, files: Mapping[str, Content]) -> tuple[Path, ...]:
     """Write ``files`` (contents by name) into ``directory``; returns their paths, sorted.
 
     A file is replaced as a whole: readers see the old contents or the new ones. One that has the
@@ -99,30 +123,47 @@ def write_report(path: Path, text: str) -> None:
     write_file(path, text.encode("utf-8"))
 
 
-def changed(directory: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
+def changed(directory: Path, files: Mapping[str, Content]) -> dict[str, bytes]:
     """Those of ``files`` that ``write`` would write, because ``directory`` has others or none."""
-    needed = dict(files)
+    needed = {}
     for name, content in files.items():
         with suppress(OSError):  # ``write`` will say so
-            if _is_written(directory / name, content):
-                del needed[name]
+            if _is_plain_file(directory / name) and _holds(directory / name, content):
+                continue
+        needed[name] = bytes(content)
     return needed
 
 
-def _is_written(path: Path, content: bytes) -> bool:
-    return _is_plain_file(path) and path.read_bytes() == content
+#: Of this size memory is used again; what is larger is asked of the system each time.
+_PIECE_BYTES = 1 << 16
 
 
-def _replace(path: Path, content: bytes | Iterable[bytes]) -> None:
+def _pieces(content: Content) -> Iterator[bytes | bytearray]:
+    if isinstance(content, Pieces):
+        yield from content
+    else:
+        for start in range(0, len(content), _PIECE_BYTES):
+            yield content[start : start + _PIECE_BYTES]
+
+
+def _holds(path: Path, content: Content) -> bool:
+    """Whether the file has these contents, and no more."""
+    with path.open("rb") as file:
+        return all(file.read(len(each)) == each for each in _pieces(content)) and not file.read(1)
+
+
+def _replace(path: Path, content: Content | Iterable[bytes]) -> None:
     is_there = _is_plain_file(path)
-    if isinstance(content, bytes):
-        if is_there and path.read_bytes() == content:
+    if isinstance(content, (bytes, Pieces)):
+        if is_there and _holds(path, content):
             return
-        content = (content,)
+        pieces: Iterable[bytes | bytearray] = _pieces(content)
+    else:
+        pieces = content
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with draft.open("xb") as file:
-            file.writelines(content)
+            file.writelines(pieces)
         if is_there:
             with suppress(OSError):  # some file systems have no modes
                 shutil.copymode(path, draft)

@@ -5,7 +5,6 @@ They are read when somebody asks, once for a declaration.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 PROJECT = "project"
 
 #: Chips of Espressif in names of boards that nobody knows (``esp32s3box``).
-_CHIP = re.compile(r"esp32[-_]?(?:s2|s3|c3|c6|p4)", re.IGNORECASE)
+_CHIP = r"(?i)esp32[-_]?(?:s2|s3|c3|c6|p4)"
 #: How many findings an error names.
 _MOST_NAMED = 5
 _THIS_BOARD, _PERHAPS, _ANOTHER = 2, 1, 0
@@ -124,7 +123,7 @@ class ProjectFiles:
 
 def _called(written: str, known: Mapping[str, Board]) -> tuple[str, ...]:
     """The boards that a name in somebody's file stands for: a board's, or a chip's."""
-    chip = _CHIP.search(written)
+    chip = re.search(_CHIP, written)
     return boards_called(written, known) or (boards_called(chip[0], known) if chip else ())
 
 

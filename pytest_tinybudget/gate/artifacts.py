@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.base.errors import CANNOT_BE_WRITTEN
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.files import DEFAULT_DIRECTORY
+from pytest_tinybudget.base.files import Content
 from pytest_tinybudget.base.files import write
 from pytest_tinybudget.base.once import once
 from pytest_tinybudget.base.text import c_identifier
@@ -29,7 +30,7 @@ from pytest_tinybudget.workspace import Workspace
 _MISSING_PACKAGE = "TB103"
 
 #: Writes files (contents by name) into a folder; returns their paths.
-Write = Callable[[Path, Mapping[str, bytes]], tuple[Path, ...]]
+Write = Callable[[Path, Mapping[str, Content]], tuple[Path, ...]]
 
 
 class Artifacts(Struct, eq=False):
@@ -147,7 +148,7 @@ def _golden(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
     return render_golden(golden, f"{c_identifier(name)}_golden.h")
 
 
-def _c_files(pair: Pair, workspace: Workspace) -> dict[str, bytes]:
+def _c_files(pair: Pair, workspace: Workspace) -> dict[str, Content]:
     """Contents by file name; empty where the board's accelerator runs without firmware."""
     from pytest_tinybudget.artifacts import render
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tinybudget.base.files import Content
 from pytest_tinybudget.base.files import changed
 from pytest_tinybudget.base.files import write
 from pytest_tinybudget.pytest_plugin.settings import FILES_ATTRIBUTE
@@ -23,7 +24,7 @@ _QUEUE = pytest.StashKey[_Files]()
 
 
 def queue_files(
-    config: pytest.Config, folder: Path, files: Mapping[str, bytes]
+    config: pytest.Config, folder: Path, files: Mapping[str, Content]
 ) -> tuple[Path, ...]:
     """As ``base.files.write``, in a worker: the files go with the next report."""
     needed = changed(folder, files)

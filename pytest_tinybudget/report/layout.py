@@ -35,7 +35,7 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 #: Characters of one cell each: ASCII, Latin letters, and what reports print besides. For these the
 #: tables of all other characters, which take longer to import than reports to make, are not needed.
-_ONE_CELL = re.compile("[ -~\u00a1-\u00ac\u00ae-\u02af–—…−≤≥↑→▁▂▃▄▅▆▇█░✓✗]*")
+_ONE_CELL = "[ -~\u00a1-\u00ac\u00ae-\u02af–—…−≤≥↑→▁▂▃▄▅▆▇█░✓✗]*"
 
 _ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "...", "≥": ">=", "≤": "<=", "µ": "u"})
 
@@ -80,11 +80,18 @@ def write_lines(lines: Iterable[Line], write: Callable[..., None]) -> None:
 
 def cells(text: str) -> int:
     """Terminal cells that ``text`` takes: 2 for a wide character, 0 for a combining mark."""
-    if _ONE_CELL.fullmatch(text):
+    if _is_plain(text):
         return len(text)
     from wcwidth import width
 
     return width(text, control_codes="ignore")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether each character takes one cell; most texts need no pattern to say so."""
+    if text.isascii() and text.isprintable():
+        return True
+    return re.fullmatch(_ONE_CELL, text) is not None
 
 
 def clean(text: str, style: Style) -> str:
@@ -112,7 +119,7 @@ def shorten(text: str, width: int, style: Style) -> str:
 
 def _characters(text: str) -> Sequence[str]:
     """What a reader takes for one character each: a letter with the marks that belong to it."""
-    if _ONE_CELL.fullmatch(text):
+    if _is_plain(text):
         return text
     from wcwidth import iter_graphemes
 
