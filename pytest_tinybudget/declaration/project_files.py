@@ -5,6 +5,7 @@ They are read when somebody asks, once for a declaration.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
