@@ -142,7 +142,7 @@ def test_the_array_ends_where_the_model_ends(size: int) -> None:
 
 def test_an_array_is_written_and_compared_in_pieces(tmp_path: Path) -> None:
     content = random.Random(1).randbytes(5 * 16 * 1024 + 7)
-    files = artifacts.render_array(dataclasses.replace(classifier(), content=content), "kws")
+    files = artifacts.render_array(replace(classifier(), content=content), "kws")
     (path,) = (path for path in write(tmp_path, files) if path.suffix == ".cc")
     text = path.read_bytes()
     assert numbers(text) == content
