@@ -99,14 +99,19 @@ def test_a_network_is_simulated_for_its_first_variant_and_for_all_others_togethe
     assert simulated == ["kws", "~"]
 
 
-def test_variants_with_the_same_names_have_one_footprint() -> None:
+def test_variants_share_what_has_no_names_and_with_the_same_names_the_rest() -> None:
     workspace, read = Workspace(), conv_model("kws")
-    models = [variant(read, number, called=1) for number in range(5)]
-    found = [workspace.footprint(model, FIRMWARES[0]) for model in models]
-    assert all(
-        each == alone(model, FIRMWARES[0]) for each, model in zip(found, models, strict=True)
+    found = []
+    for number, called in enumerate((1, 2, 3, 3, 1)):
+        model = variant(read, number, called)
+        found.append(workspace.footprint(model, FIRMWARES[0]))
+        assert found[-1] == alone(model, FIRMWARES[0])
+    assert len({id(part) for each in found[1:] for part in each.ram_parts}) == len(
+        found[0].ram_parts
     )
-    assert len({id(each) for each in found[1:]}) == 1
+    arenas = [each.arena for each in found]
+    assert arenas[2] is arenas[3]
+    assert len(set(map(id, arenas))) == 4
 
 
 def test_variants_with_the_same_names_and_files_of_other_sizes_have_their_own_flash() -> None:
@@ -114,16 +119,6 @@ def test_variants_with_the_same_names_and_files_of_other_sizes_have_their_own_fl
     for number in (1, 2, 300, 3, 4000, 4, 500):
         model = variant(read, number, called=1)
         assert workspace.footprint(model, FIRMWARES[0]) == alone(model, FIRMWARES[0])
-
-
-def test_names_that_come_again_take_the_place_of_those_that_were_met_first() -> None:
-    workspace, read = Workspace(), conv_model("kws")
-    found = {}
-    for number, called in enumerate((1, 1, 2, 3, 2, 2, 2, 1)):
-        model = variant(read, number, called=called)
-        found[number] = workspace.footprint(model, FIRMWARES[0])
-        assert found[number] == alone(model, FIRMWARES[0])
-    assert found[5] is found[6]
 
 
 def test_another_size_is_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +247,7 @@ def test_every_measured_model_has_variants_that_take_the_same(part: int, split: 
         whole += sum(
             each is not None
             for network in workspace._alike_models()._networks.values()
-            for each in network.namesakes.footprints.values()
+            for each in network.footprints.values()
         )
     assert shared > 20
     assert whole > 10

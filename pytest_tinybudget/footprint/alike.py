@@ -1,8 +1,6 @@
 """Variants of one network: what they take is worked out once, and given each under its own names.
 
-Of those whose tensors have the same names as well, as of one network that is trained on other data,
-the whole footprint is one object. Nothing is kept of a network before the second variant of it
-comes: most runs have none.
+Nothing is kept of a network before the second variant of it comes: most runs have none.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.footprint.arena import Simulation
 from pytest_tinybudget.footprint.arena import arena_key
 from pytest_tinybudget.footprint.arena import simulate
+from pytest_tinybudget.footprint.float_parts import float_parts
 from pytest_tinybudget.footprint.link import model_parts
 from pytest_tinybudget.footprint.measure import Code
 from pytest_tinybudget.footprint.measure import code_of
@@ -35,7 +34,7 @@ from pytest_tinybudget.graph.outline import UnreadError
 from pytest_tinybudget.graph.outline import names_of
 from pytest_tinybudget.graph.outline import outline
 from pytest_tinybudget.graph.outline import outline_key
-from pytest_tinybudget.graph.outline import with_names
+from pytest_tinybudget.graph.quantized import not_int8_tensors
 from pytest_tinybudget.runtimes.firmware import Firmware
 
 
@@ -43,51 +42,35 @@ _Value = TypeVar("_Value")
 
 #: Of how many tensors, in all networks together, findings are kept.
 MOST_TENSORS = 4096
-#: Of how many firmwares and sizes of file the footprints of namesakes are kept.
+#: For how many firmwares and sizes of file the footprints of a network are kept.
 _MOST_FOOTPRINTS = 128
-_LEFT_OUT, _NAMESAKES, _OWN_PARTS = "outline", "namesakes", "model's own parts"
+_LEFT_OUT, _NAMED, _OWN_PARTS = "outline", "named parts of the network", "own parts"
+
+#: Arena and layers with a variant's names, by what decides the arena.
+_Named = dict[Hashable, tuple[Arena | None, tuple[Layer, ...]]]
 
 
 class _Network:
     """A network that several models are variants of, and what was found out about it.
 
-    ``found`` has ``None`` where variants differ in more than names. ``namesakes`` are variants with
-    the same names.
+    ``found`` has ``None`` where variants differ in more than names; ``footprints`` are without
+    them. ``names`` are those of the last variant, and ``named`` is what has them.
     """
 
     def __init__(self, model: Model) -> None:
         self.outline = outline(model)
         self.tensors = _tensors(model)
         self.found: dict[Hashable, Any] = {}
-        names = names_of(model)
-        self.namesakes = _Namesakes(self.outline, names)
-        self._other = hash(names)
-
-    def namesakes_of(self, model: Model) -> _Namesakes | None:
-        """Those of ``model``, if another variant with its names was met before.
-
-        The last are kept: those of networks whose names are never the same are not made.
-        """
-        names = names_of(model)
-        if names == self.namesakes.names:
-            return self.namesakes
-        if hash(names) != self._other:  # a wrong hit costs time and nothing else
-            self._other = hash(names)
-            return None
-        self.namesakes = _Namesakes(self.outline, names)
-        return self.namesakes
-
-
-class _Namesakes:
-    """Variants of a network whose tensors have the same names, and their footprints.
-
-    These have ``None`` where variants differ in more than the sizes of their files.
-    """
-
-    def __init__(self, outlined: Model, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.model = with_names(outlined, names)
         self.footprints: Remembered[Hashable, Footprint | None] = Remembered(_MOST_FOOTPRINTS)
+        self.names: tuple[str, ...] = ()
+        self.named: _Named = {}
+
+    def named_as(self, model: Model) -> _Named:
+        """What is known under the names of ``model``."""
+        names = names_of(model)
+        if names != self.names:
+            self.names, self.named = names, {}
+        return self.named
 
 
 class Alike:
@@ -111,33 +94,38 @@ class Alike:
         )
 
     def footprint(self, model: Model, firmware: Firmware) -> Footprint | None:
-        """What ``measure`` finds of ``model``, if that is known of all variants with its names.
+        """What ``measure`` finds of ``model``, if that is known of its network.
 
         Raises:
             TinybudgetError: the runtime's tables are missing or damaged.
         """
-        namesakes = self._namesakes(model)
-        if namesakes is None:
+        network = self._network(model)
+        if network is None:
             return None
+        if _NAMED not in model.derived:
+            model.derived[_NAMED] = network.named_as(model)
+            model.derived[_OWN_PARTS] = model_parts(model)
         own: tuple[Part, ...] = model.derived[_OWN_PARTS]
         key = (firmware, own)
-        if key not in namesakes.footprints:
-            found = self._of_namesakes(namesakes.model, model, firmware, own)
-            namesakes.footprints.keep(key, found)
-        return namesakes.footprints[key]
+        if key not in network.footprints:
+            network.footprints.keep(key, self._of_outline(network, model, firmware, own))
+        found = network.footprints[key]
+        if found is None:
+            return None
+        arena, layers = self._arena_and_layers(model, firmware)
+        buffers = arena.buffers if arena else ()
+        return replace(
+            found,
+            arena=arena,
+            layers=layers,
+            not_int8=not_int8_tensors(model) if found.not_int8 else (),
+            float_parts=float_parts(model, buffers) if found.float_parts else (),
+        )
 
-    def _namesakes(self, model: Model) -> _Namesakes | None:
-        if _NAMESAKES not in model.derived:
-            network = self._network(model)
-            model.derived[_NAMESAKES] = network and network.namesakes_of(model)
-            model.derived[_OWN_PARTS] = model_parts(model)
-        found: _Namesakes | None = model.derived[_NAMESAKES]
-        return found
-
-    def _of_namesakes(
-        self, named: Model, model: Model, firmware: Firmware, own: tuple[Part, ...]
+    def _of_outline(
+        self, network: _Network, model: Model, firmware: Firmware, own: tuple[Part, ...]
     ) -> Footprint | None:
-        """What ``measure`` finds of ``named``, an outline: nothing that only ``model`` has."""
+        """What ``measure`` finds of a network, the bytes of its variant's file apart."""
         simulation = self._arena_of_network(model, firmware)
         if simulation is None:
             return None
@@ -145,9 +133,20 @@ class Alike:
         if code is None:
             return None
         try:
-            return measure(named, firmware, _with_names(simulation, named), code, own)
+            return measure(network.outline, firmware, simulation, code, own)
         except (UnreadError, TypeError):
             return None
+
+    def _arena_and_layers(
+        self, model: Model, firmware: Firmware
+    ) -> tuple[Arena | None, tuple[Layer, ...]]:
+        """Those of the network, with the names of ``model``."""
+        named: _Named = model.derived[_NAMED]
+        key = arena_key(firmware)
+        if key not in named:
+            simulation = self.simulation(model, firmware)
+            named[key] = simulation.arena, simulation.layers
+        return named[key]
 
     def code(self, model: Model, firmware: Firmware, simulation: Simulation) -> Code:
         """What ``code_of`` finds of ``model``.

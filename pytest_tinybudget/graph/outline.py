@@ -9,7 +9,6 @@ raise an error where they are read.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import NoReturn
 from typing import cast
@@ -97,16 +96,6 @@ def outline(model: Model) -> Model:
 def names_of(model: Model) -> tuple[str, ...]:
     """The names of all tensors, which an outline leaves out."""
     return tuple([tensor.name for graph in model.subgraphs for tensor in graph.tensors])
-
-
-def with_names(outlined: Model, names: Iterable[str]) -> Model:
-    """An outline with the names of one of its variants, as ``names_of`` has them."""
-    left = iter(names)
-    graphs = tuple(
-        replace(graph, tensors=tuple(replace(tensor, name=next(left)) for tensor in graph.tensors))
-        for graph in outlined.subgraphs
-    )
-    return replace(outlined, subgraphs=graphs)
 
 
 def _tensor_key(tensor: Tensor) -> Hashable:
