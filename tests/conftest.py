@@ -73,11 +73,11 @@ def keyword_model(filters: int = 8) -> bytes:
     return maker.build()
 
 
-def dense_model(units: int = 16) -> bytes:
-    """A two-layer INT8 dense network, the first layer with so many outputs."""
+def dense_model() -> bytes:
+    """A two-layer INT8 dense network."""
     maker = ModelMaker()
     graph = maker.graph("vad")
-    graph.output(graph.dense(graph.dense(graph.input((1, 32)), units=units), units=2))
+    graph.output(graph.dense(graph.dense(graph.input((1, 32)), units=16), units=2))
     return maker.build()
 
 
