@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -29,6 +31,46 @@ def test_who_has_turned_collections_off_keeps_them_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.fixture
+def nothing_frozen() -> Iterator[None]:
+    """As a process starts; the tests' own one has frozen what it has imported."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.usefixtures("nothing_frozen")
+def test_what_a_block_has_made_much_of_is_only_looked_through_with_everything() -> None:
+    with no_collections():
+        made = [weakref.ref(Cycle()) for _ in range(20_000)]
+    gc.collect(0)
+    assert all(each() is not None for each in made)
+    gc.collect()
+    assert all(each() is None for each in made)
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_a_block_has_made_little_of_is_looked_through_soon() -> None:
+    with no_collections():
+        made = [weakref.ref(Cycle()) for _ in range(100)]
+    gc.collect(0)
+    assert all(each() is None for each in made)
+
+
+def test_what_a_process_has_frozen_stays_so() -> None:
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    with no_collections():
+        made = [[] for _ in range(20_000)]
+    assert gc.get_freeze_count() == frozen > 0
+    assert made
 
 
 def test_a_process_of_its_own_collects_seldom_and_still_does() -> None:

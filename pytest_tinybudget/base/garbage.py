@@ -15,9 +15,17 @@ from contextlib import contextmanager
 _NEW_OBJECTS = 200_000
 
 
+#: So many new objects are not made of a pair, but of modules and tables, which stay.
+_MODULES = 5_000
+
+
 @contextmanager
 def no_collections() -> Iterator[None]:
-    """Collect nothing inside the block: work that ends soon, in a process of others."""
+    """Collect nothing inside the block: work that ends soon, in a process of others.
+
+    Where the block has imported much, it is not looked through after it either, only by collections
+    of everything.
+    """
     if not gc.isenabled():
         yield
         return
@@ -25,6 +33,9 @@ def no_collections() -> Iterator[None]:
     try:
         yield
     finally:
+        if gc.get_count()[0] > _MODULES and not gc.get_freeze_count():
+            gc.freeze()  # and back, which takes what is young to what is old
+            gc.unfreeze()
         gc.enable()
 
 
