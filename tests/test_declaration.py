@@ -29,8 +29,11 @@ from pytest_tinybudget.declaration import Budget
 from pytest_tinybudget.declaration import Declaration
 from pytest_tinybudget.declaration import declaration_schema
 from pytest_tinybudget.declaration import load_declaration
+from pytest_tinybudget.declaration.keys import other_names
 from pytest_tinybudget.declaration.positions import key_lines
+from pytest_tinybudget.declaration.schema.layers import LayerTable
 from pytest_tinybudget.declaration.toml import parse
+from pytest_tinybudget.planning.network import LAYER_TYPES
 from pytest_tinybudget.runtimes.firmware import FixedCost
 from pytest_tinybudget.runtimes.firmware import OperatorCost
 
@@ -1413,3 +1416,14 @@ def test_nothing_heavy_is_imported_to_load_a_declaration(project: Project):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_other_names_stand_for_keys_and_types_that_there_are() -> None:
+    keys = set(LayerTable.__struct_fields__)
+    for name, meant in other_names("LayerTable").items():
+        assert meant in keys
+        assert name not in keys
+    types = {*LAYER_TYPES, "input"}
+    for name, meant in other_names("layer_types").items():
+        assert meant in types
+        assert name not in types

@@ -386,6 +386,13 @@ INPUT = {"type": "input", "name": "state", "shape": [4]}
         ({"layers": [{"type": "input"}]}, "an input needs 'shape'"),
         ({"layers": [{**INPUT, "output": True}, LAYER]}, "an input has no 'output'"),
         ({"layers": [{**INPUT, "inputs": ["x"]}, LAYER]}, "an input has no 'inputs'"),
+        ({"layers": [{**LAYER, "kernel_size": 3}]}, "unknown key 'kernel_size' .* mean 'kernel'"),
+        (
+            {"layers": [{**LAYER, "pool_size": 2}]},
+            "key 'pool_size' .* mean 'kernel'",
+        ),
+        ({"layers": [{"type": "relu"}]}, 'found "relu"; did you mean .activation'),
+        ({"layers": [{"type": "Linear"}]}, 'found "Linear"; did you mean .dense'),
         ({"layers": [{"type": "dense"}]}, r"layers\[0\]: a dense needs 'units'"),
         ({"layers": [{"type": "dense", "units": 2, "kernel": 3}]}, "a dense has no 'kernel'"),
         ({"layers": [{"type": "dense", "units": "widht"}]}, r"no range in \[free\]; .*'width'"),

@@ -634,6 +634,40 @@ def test_outputs_without_a_name_come_in_the_order_in_which_keras_would_name_them
     assert made == [(1, 8), (1, 1), (1, 4)]
 
 
+def _heads(*behind: Layer, numbers: Any = "int8", outputs: tuple[str, ...] = ("p", "q")) -> Model:
+    layers = (Layer("dense", 8, name="row"), *(replace(each, inputs=("row",)) for each in behind))
+    return plan(*layers, shape=(6,), numbers=numbers, outputs=outputs)
+
+
+@pytest.mark.parametrize("numbers", ["int8", "float"])
+def test_several_dense_layers_take_the_bias_of_the_one_before_them(numbers: Any) -> None:
+    # As TensorFlow 2.21 converts it: one without ReLU takes it first, then those with one do.
+    for activations, count in ((("none", "none"), 0), (("relu", "none"), 0), (("relu", "relu"), 1)):
+        p, q = (
+            Layer("dense", 3, name=name, activation=each)
+            for name, each in zip("pq", activations, strict=True)
+        )
+        model = _heads(p, q, numbers=numbers)
+        has_bias = [each.inputs[2] >= 0 for each in model.main.operators]
+        assert has_bias == [bool(count), True, True]
+
+
+@pytest.mark.parametrize(
+    ("behind", "outputs"),
+    [
+        ((Layer("dense", 3, name="p"), Layer("dense", 3, bias=False, name="q")), ("p", "q")),
+        ((Layer("dense", 3, name="p"), Layer("softmax", name="q")), ("p", "q")),
+        ((Layer("dense", 3, name="p"),), ("row", "p")),
+    ],
+)
+def test_a_bias_that_is_added_for_some_users_alone_is_not_planned(
+    behind: tuple[Layer, ...], outputs: tuple[str, ...]
+) -> None:
+    # TensorFlow leaves an ADD for them, with a result of its own in the arena.
+    with pytest.raises(NotPlannedError, match="layer row: not planned: a dense layer whose bias"):
+        _heads(*behind, outputs=outputs)
+
+
 def test_a_declared_plan_is_checked(project: Callable[..., pytest.Pytester]) -> None:
     project(DECLARATION).runpytest("--tinybudget", "-p", "no:randomly").assert_outcomes(passed=1)
 

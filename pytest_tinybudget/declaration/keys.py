@@ -39,7 +39,16 @@ def _documented(table: type[msgspec.Struct], field: FieldInfo) -> FieldInfo:
     return replace(field, type=Annotated[field.type, msgspec.Meta(**texts)])
 
 
-@cache
+def other_names(kind: str) -> dict[str, str]:
+    """What people call keys of the struct ``kind``, or values of that kind, and what is meant."""
+    return dict(_data("other_names").get(kind, {}))
+
+
 def _texts() -> dict[str, Any]:
-    file = Path(__file__).parent / "data" / "keys.toml"
+    return _data("keys")
+
+
+@cache
+def _data(name: str) -> dict[str, Any]:
+    file = Path(__file__).parent / "data" / f"{name}.toml"
     return parse(file.read_text(encoding="utf-8"))

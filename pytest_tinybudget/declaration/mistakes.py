@@ -18,6 +18,7 @@ import msgspec
 
 from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.declaration.keys import documented_fields
+from pytest_tinybudget.declaration.keys import other_names
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import abbreviated
@@ -38,7 +39,11 @@ def sound_part(
         if key not in fields:
             text = f"unknown key {key!r} in {_section(keys)}"
             elsewhere = _sections().get(key)
-            if elsewhere:
+            meant = other_names(struct.__name__).get(key.casefold())
+            if meant is not None:
+                example = _example_of(fields, meant)
+                problems.add(here, f"{text}; did you mean {meant!r}?", example=example)
+            elif elsewhere:
                 problems.add(here, f"{text}; it is a key of {elsewhere}")
             else:
                 problems.add(here, text, name=key, valid=fields, example=_example_of(fields, key))
@@ -133,17 +138,31 @@ def _leaf(hint: Any, value: Any, keys: KeyPath, example: Any, problems: Problems
     """``value`` where it fits ``hint``, else ``UNSET``; ``example`` is for the whole key."""
     if _fits(hint, value):
         return value
-    choices = tuple(_choices(hint))
-    is_misspelled = isinstance(value, str) and bool(nearest(value, choices))
+    text = f"expected {' or '.join(dict.fromkeys(_expected(hint)))}, found {abbreviated(value)}"
     key = keys[-2] if keys[-1].isdigit() else keys[-1]
+    meant = _meant(hint, value)
+    if meant:
+        example = f"{key} = {toml_value(meant)}"
+        problems.add(keys, f"{text}; did you mean {meant!r}?", example=example)
+        return msgspec.UNSET
+    choices = tuple(_choices(hint))
+    near = nearest(value, choices) if isinstance(value, str) else []
+    example = near[0] if near else example
     problems.add(
         keys,
-        f"expected {' or '.join(dict.fromkeys(_expected(hint)))}, found {abbreviated(value)}",
-        name=value if is_misspelled else "",
-        valid=choices if is_misspelled else (),
+        text,
+        name=value if near else "",
+        valid=choices if near else (),
         example=f"{key} = {toml_value(example)}" if example is not None else f"[{key}]",
     )
     return msgspec.UNSET
+
+
+def _meant(hint: Any, value: Any) -> str:
+    """The choice that people know as ``value``; empty where nobody does."""
+    extras = [each.extra for each in _metas(hint) if each.extra]
+    names = [other_names(each["other_names"]) for each in extras if "other_names" in each]
+    return names[0].get(value.casefold(), "") if names and isinstance(value, str) else ""
 
 
 def _fits(hint: Any, value: Any) -> bool:

@@ -37,7 +37,12 @@ class LayerTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     type: Annotated[
         LayerType | Literal["input"],
-        Meta(extra={"expected": "a type of layer, such as conv2d, dense, lstm, add or input"}),
+        Meta(
+            extra={
+                "expected": "a type of layer, such as conv2d, dense, lstm, add or input",
+                "other_names": "layer_types",
+            }
+        ),
     ]
     filters: Count | None = None
     units: Count | None = None
