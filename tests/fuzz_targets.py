@@ -213,7 +213,7 @@ class _WholeWay:
             )
             for name, text in files.items():
                 if not name.endswith(".tflite"):
-                    require_plain(text.decode("ascii"))
+                    require_plain(bytes(text).decode("ascii"))
 
 
 def _inspect(model: Any, result: PairResult, footprint: Footprint) -> None:
@@ -404,7 +404,7 @@ def _c_source(_folder: Path) -> Target:
                 read_model(array.content, array.name)
 
     written = artifacts.render_array(read_model(small_model(), "fuzz"), "fuzz")
-    corpus = [content for name, content in written.items() if name.endswith(".cc")]
+    corpus = [bytes(content) for name, content in written.items() if name.endswith(".cc")]
     texts = (text.encode() for text in (*SOURCES.values(), *TEXTS.values()))
     return Target("c_source", [*corpus, *texts], read, mutated_text)
 

@@ -8,12 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 from pace import soon
 
 from pytest_tinybudget.detection import folders
 from pytest_tinybudget.detection import reading
 from pytest_tinybudget.detection.detect import detect
 from pytest_tinybudget.detection.finding import Detection
+from pytest_tinybudget.detection.names import any_pattern
+from pytest_tinybudget.detection.names import is_read
 from pytest_tinybudget.detection.releases import allowed
 from pytest_tinybudget.detection.releases import neighbors
 
@@ -655,3 +660,9 @@ def test_a_version_that_is_no_release_lies_between_two() -> None:
     assert neighbors("2.0.0", releases) == ("1.4.0",)
     assert neighbors("1.0.0", releases) == ("1.3.5",)
     assert neighbors("main", releases) == ()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.from_regex(any_pattern(), fullmatch=True) | st.text(alphabet="west.yml/", max_size=12))
+def test_whatever_a_pattern_matches_is_read(path: str) -> None:
+    assert is_read(path) == (any_pattern().match(path) is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -569,7 +570,7 @@ def test_usual_reports_load_no_tables_of_characters() -> None:
 
 def test_what_counts_as_one_cell_without_a_table_is_one_cell() -> None:
     for code in range(0x20, 0x3000):
-        if layout._ONE_CELL.fullmatch(chr(code)):
+        if re.fullmatch(layout._ONE_CELL, chr(code)):
             assert wcwidth.wcwidth(chr(code)) == 1, hex(code)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import string
 
 
 _LONGEST_COMMENT = 200
+_SAFE = frozenset(string.ascii_letters + string.digits + "_ .,:;/@#=()+-")
 
 
 def comment_text(text: str) -> str:
     """``text`` for a C comment: nothing in it can end, nest or continue a comment."""
-    safe = re.sub(r"[^A-Za-z0-9_ .,:;/@#=()+-]", "_", text)
+    safe = "".join(character if character in _SAFE else "_" for character in text)
     return safe if len(safe) <= _LONGEST_COMMENT else safe[: _LONGEST_COMMENT - 3] + "..."
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import stat
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from pytest_tinybudget.base.errors import TinybudgetError
 DEFAULT_DIRECTORY = Path("build/tinybudget")
 
 #: What would lead out of the folder (or to another stream of a file, on Windows).
-_OUTSIDE = r"[/\\:\0]"
+_OUTSIDE = frozenset("/\\:\0")
 
 
 class Pieces:
@@ -59,7 +58,7 @@ def write(directory: Path, files: Mapping[str, Content]) -> tuple[Path, ...]:
         TinybudgetError: a name that is not a plain file name, or the disk refuses.
     """
     for name in files:
-        if name in ("", ".", "..") or re.search(_OUTSIDE, name):
+        if name in ("", ".", "..") or not _OUTSIDE.isdisjoint(name):
             raise TinybudgetError(f"not a plain file name: {name!r}", code="TB102")
     try:
         made = not directory.exists()

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
+import string
 from functools import lru_cache
 
 
-#: What models, boards and groups may be called.
-_VALID_NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
+_ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
 
-#: TOML keys that need no quotes.
-_BARE_KEY = r"[A-Za-z0-9_-]+\Z"
+#: What names of models, boards and groups are made of, and TOML keys that need no quotes.
+_OF_NAMES = _ALPHANUMERIC | frozenset("._-")
+_OF_BARE_KEYS = _ALPHANUMERIC | frozenset("_-")
 
 #: Keywords of C11 and C++20 and alternative operators: no constant may be called so.
-_C_KEYWORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t
-        char16_t char32_t class co_await co_return co_yield compl concept const const_cast
-        consteval constexpr constinit continue decltype default delete do double dynamic_cast
-        else enum explicit export extern false float for friend goto if inline int long main
-        mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected
-        public register reinterpret_cast requires restrict return short signed sizeof static
-        static_assert static_cast struct switch template this thread_local throw true try
-        typedef typeid typename typeof union unsigned using virtual void volatile wchar_t while
-        xor xor_eq
-        """,
-    )
-)
+_C_KEYWORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t
+    char16_t char32_t class co_await co_return co_yield compl concept const const_cast
+    consteval constexpr constinit continue decltype default delete do double dynamic_cast
+    else enum explicit export extern false float for friend goto if inline int long main
+    mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected
+    public register reinterpret_cast requires restrict return short signed sizeof static
+    static_assert static_cast struct switch template this thread_local throw true try
+    typedef typeid typename typeof union unsigned using virtual void volatile wchar_t while
+    xor xor_eq
+"""
 
 
 def printable(text: str, *, limit: int = 200) -> str:
@@ -50,12 +45,12 @@ def printable(text: str, *, limit: int = 200) -> str:
 
 def is_valid_name(name: str) -> bool:
     """Whether ``name`` may name a model, board or group: letters, digits, ``.``, ``_``, ``-``."""
-    return _VALID_NAME.match(name) is not None
+    return bool(name) and _OF_NAMES.issuperset(name)
 
 
 def toml_key(name: str) -> str:
     """``name`` as a key in TOML, in quotes where it needs them."""
-    return name if re.match(_BARE_KEY, name) else json.dumps(printable(name))
+    return name if name and _OF_BARE_KEYS.issuperset(name) else json.dumps(printable(name))
 
 
 @lru_cache(maxsize=256)
@@ -64,10 +59,10 @@ def c_identifier(name: str) -> str:
 
     Different names may give the same identifier (``a-b`` and ``a.b``).
     """
-    identifier = re.sub(r"[^A-Za-z0-9]+|_+", "_", name).strip("_")
-    identifier = re.sub(r"__+", "_", identifier)
+    letters = (character if character in _ALPHANUMERIC else " " for character in name)
+    identifier = "_".join("".join(letters).split())
     if not identifier:
         return "model"
     if identifier[0].isdigit():
         return f"model_{identifier}"
-    return f"{identifier}_" if identifier in _C_KEYWORDS else identifier
+    return f"{identifier}_" if identifier in _C_KEYWORDS.split() else identifier

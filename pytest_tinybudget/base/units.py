@@ -14,7 +14,7 @@ from typing import Literal
 
 _KB, _MB = 1024, 1024**2
 _UNITS = {"": 1, "b": 1, "k": _KB, "kb": _KB, "kib": _KB, "m": _MB, "mb": _MB, "mib": _MB}
-_SIZE = re.compile(r"\A\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z")
+_SIZE = r"\A\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z"
 
 
 def parse_size(value: int | str) -> int:
@@ -29,7 +29,7 @@ def parse_size(value: int | str) -> int:
         if value < 0:
             raise ValueError(f"a size cannot be negative, got {value}")
         return value
-    match = _SIZE.match(value)
+    match = re.match(_SIZE, value)
     if match is None or match[2].lower() not in _UNITS:
         raise ValueError(f"expected a size such as '256 KB', '1 MB' or '812 B', got {value!r}")
     number, unit = match[1], _UNITS[match[2].lower()]

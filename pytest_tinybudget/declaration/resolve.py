@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 from collections import ChainMap
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -85,7 +84,7 @@ if TYPE_CHECKING:
 
 #: Each multiplies what is searched, links to folders as well.
 _MOST_WILD_FOLDERS = 3
-_GLOB = re.compile(r"[*?\[]")
+_WILDCARDS = frozenset("*?[")
 #: Sections of one declaration, and defaults that name its files: they are not handed down.
 _OWN_SECTIONS = {
     "models": ("models",),
@@ -550,7 +549,7 @@ class _Models(msgspec.Struct, eq=False):
                 self.context.problems.add(keys[:2], "'source' is missing", example=example)
             return
         source = self.context.path.parent / table.source
-        if _GLOB.search(table.source) is None or exists(source):
+        if _WILDCARDS.isdisjoint(table.source) or exists(source):
             yield section, self.context.file(table.source, keys)
             return
         if name_of(table.artifacts) is not None:
@@ -695,7 +694,7 @@ def _shared_boards(models: tuple[DeclaredModel, ...]) -> tuple[Board, ...]:
 def _too_wide(pattern: str) -> str:
     """Why a glob would search too many folders, or circles of links; empty where it does not."""
     parts = PurePath(pattern).parts
-    wild = [part for part in parts[:-1] if _GLOB.search(part)]
+    wild = [part for part in parts[:-1] if not _WILDCARDS.isdisjoint(part)]
     if len(wild) > _MOST_WILD_FOLDERS:
         return f"more than {_MOST_WILD_FOLDERS} folders of a glob have wildcards"
     if "**" not in parts:

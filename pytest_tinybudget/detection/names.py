@@ -29,6 +29,19 @@ PATTERNS = {
     "components/*/__init__.py": r"components/[\w-]+/__init__\.py",
 }
 
+#: Each pattern asks for such an end or such a word. Most names have none, and the patterns need not
+#: be compiled.
+_ENDS = (
+    ".yml",
+    ".yaml",
+    ".conf",
+    ".cmake",
+    "CMakeLists.txt",
+    "library.properties",
+    "dependencies.lock",
+)
+_WORDS = ("sdkconfig", "platformio", "requirements", "components/")
+
 #: Where git has the submodules of a repository.
 SUBMODULES = ".gitmodules"
 
@@ -42,11 +55,17 @@ def any_to_read(root: Path) -> bool:
     """Whether a file in or below ``root`` may say what is flashed: by name, nothing is read."""
     if (root / SUBMODULES).exists():
         return True
-    pattern = any_pattern()
     return any(
-        folder.is_tflm or any(pattern.match(folder.at(name)) for name in folder.names)
+        folder.is_tflm or any(is_read(folder.at(name)) for name in folder.names)
         for folder in folders_below(root, frozenset())
     )
+
+
+def is_read(path: str) -> bool:
+    """Whether a file may say what is flashed, by its path: relative to the root, POSIX."""
+    if not path.endswith(_ENDS) and not any(word in path for word in _WORDS):
+        return False
+    return any_pattern().match(path) is not None
 
 
 @cache

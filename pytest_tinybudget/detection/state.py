@@ -11,7 +11,7 @@ from pytest_tinybudget.detection.folders import MOST_FILES
 from pytest_tinybudget.detection.folders import folders_below
 from pytest_tinybudget.detection.folders import root_around
 from pytest_tinybudget.detection.names import SUBMODULES
-from pytest_tinybudget.detection.names import any_pattern
+from pytest_tinybudget.detection.names import is_read
 from pytest_tinybudget.detection.names import matching
 
 
@@ -22,7 +22,6 @@ def state_of(folder: Path) -> str | None:
     submodules, manifests that a west manifest names, or more files than are looked at.
     """
     root = root_around(folder)
-    west, known = matching("west.yml"), any_pattern()
     if (root / SUBMODULES).exists():
         return None
     digest = hashlib.sha256(str(root).encode(errors="surrogateescape"))
@@ -31,9 +30,9 @@ def state_of(folder: Path) -> str | None:
         if each.is_tflm:
             digest.update(f"{each.path}\0".encode(errors="surrogateescape"))
         for path in map(each.at, each.names):
-            if known.match(path):
+            if is_read(path):
                 content = _content(root / path)
-                if content is None or west.match(path):
+                if content is None or matching("west.yml").match(path):
                     return None
                 files, size = files + 1, size + len(content)
                 if files > MOST_FILES or size > MOST_BYTES:

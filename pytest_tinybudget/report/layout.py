@@ -99,7 +99,9 @@ def clean(text: str, style: Style) -> str:
 
     Nothing in it is a command to a CI system that reads the log.
     """
-    text = re.sub(_RUNNER_COMMAND, r"\g<0>\\", printable(text, limit=_LINE_CHARACTERS))
+    text = printable(text, limit=_LINE_CHARACTERS)
+    if "::" in text or "#[" in text:
+        text = re.sub(_RUNNER_COMMAND, r"\g<0>\\", text)
     if style.unicode:
         return text
     return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")

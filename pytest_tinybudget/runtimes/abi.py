@@ -47,7 +47,7 @@ def is_layout(text: str) -> bool:
     depth = 0
     rest = text.replace(" ", "")
     while rest:
-        match = _PIECE.match(rest)
+        match = re.match(_PIECE, rest)
         if match is None or int(match["count"] or 1) not in range(1, _MOST_COUNTED + 1):
             return False
         depth += {"(": 1, ")": -1}.get(match["code"], 0)
@@ -58,7 +58,7 @@ def is_layout(text: str) -> bool:
     return is_whole and X86_64.size_of(text) <= _LARGEST_STRUCT
 
 
-_PIECE = re.compile(r"(?P<count>[0-9]{0,5})(?P<code>[bhiqpe()])")
+_PIECE = r"(?P<count>[0-9]{0,5})(?P<code>[bhiqpe()])"
 
 
 def align_up(value: int, alignment: int) -> int:
