@@ -202,10 +202,11 @@ def choose_table(runtime: Runtime) -> Choice:
     if not runtime.table:
         return Choice("")
     named = tables().get(runtime.table)
-    own = None if named is None else _choice(named, runtime)
+    wants = _of_runtime(runtime)
+    own = None if named is None else _choice(named, wants)
     if own is not None and not any(_distance(own, runtime)):
         return own  # nothing is nearer: the others need not be looked at
-    choices = filter(None, (_choice(table, runtime) for table in _content().tables))
+    choices = filter(None, (_choice(table, wants) for table in _content().tables))
     return min(
         choices,
         key=lambda choice: _distance(choice, runtime),
@@ -213,9 +214,9 @@ def choose_table(runtime: Runtime) -> Choice:
     )
 
 
-def _choice(table: Table, runtime: Runtime) -> Choice | None:
-    """``table`` with its differences from ``runtime``; ``None`` where they are not known."""
-    has, wants = _of_table(table), _of_runtime(runtime)
+def _choice(table: Table, wants: Mapping[_Aspect, _Value]) -> Choice | None:
+    """``table`` with its differences from a runtime; ``None`` where they are not known."""
+    has = _of_table(table)
     found = []
     for aspect in _ASPECTS:
         if has[aspect] == wants[aspect]:
