@@ -13,6 +13,7 @@ from pytest_tinybudget.base.files import write_file
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import dotted
+from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
 
 
@@ -134,7 +135,7 @@ def _check(text: str, values: Mapping[KeyPath, Any], path: Path) -> None:
                 found = found[key]
             if found != value:
                 raise KeyError(keys)
-    except (ValueError, KeyError):
+    except (TOMLDecodeError, KeyError):
         raise TinybudgetError(
             f"{_label(path)} is laid out in a way that cannot be edited safely; it is unchanged"
         ) from None

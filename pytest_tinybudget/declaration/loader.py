@@ -12,6 +12,7 @@ from pytest_tinybudget.base.paths import displayed_path
 from pytest_tinybudget.boards.board import Board
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.declared import Declaration
+from pytest_tinybudget.declaration.positions import key_lines
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.resolve import Inherited
@@ -19,7 +20,8 @@ from pytest_tinybudget.declaration.resolve import handed_down
 from pytest_tinybudget.declaration.resolve import resolved
 from pytest_tinybudget.declaration.schema.document import OPERATORS
 from pytest_tinybudget.declaration.schema.document import Document
-from pytest_tinybudget.declaration.simple import read_simple
+from pytest_tinybudget.declaration.toml import TOMLDecodeError
+from pytest_tinybudget.declaration.toml import parse
 from pytest_tinybudget.declaration.validate import validated
 from pytest_tinybudget.graph.locations import holds_model
 from pytest_tinybudget.graph.locations import is_model_name
@@ -125,15 +127,9 @@ def _toml(text: str, path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         if line.count(".") > _MOST_DOTS:
             reason = f"more than {_MOST_DOTS} dots in a line: break it up"
             raise DeclarationError(f"{displayed_path(path)}:{number}: {reason}")
-    simple = read_simple(text)
-    if simple is not None:
-        return simple
-    from pytest_tinybudget.declaration.positions import key_lines
-    from pytest_tinybudget.declaration.toml import parse
-
     try:
         return parse(text), key_lines(text)
-    except ValueError as error:
+    except TOMLDecodeError as error:
         raise DeclarationError(_syntax_error(str(error), text, displayed_path(path))) from None
     except RecursionError:
         raise DeclarationError(

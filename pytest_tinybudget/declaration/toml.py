@@ -1,25 +1,26 @@
-"""TOML text to a dictionary: what is not simple by the standard library, or its backport."""
+"""TOML text to a dictionary, by the standard library's parser or its backport."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from pytest_tinybudget.declaration.simple import read_simple
+
+if sys.version_info >= (3, 11):
+    from tomllib import TOMLDecodeError
+    from tomllib import loads
+else:
+    from tomli import TOMLDecodeError
+    from tomli import loads
+
+
+__all__ = ["TOMLDecodeError", "parse"]
 
 
 def parse(text: str) -> dict[str, Any]:
     """The document in ``text``.
 
     Raises:
-        ValueError: not TOML; its message ends with line and column.
+        TOMLDecodeError: not TOML; its message ends with line and column.
     """
-    simple = read_simple(text)
-    if simple is not None:
-        return simple[0]
-    if sys.version_info >= (3, 11):
-        from tomllib import loads
-    else:
-        from tomli import loads
-
     return loads(text)
