@@ -61,8 +61,9 @@ def write(directory: Path, files: Mapping[str, Content]) -> tuple[Path, ...]:
         if name in ("", ".", "..") or not _OUTSIDE.isdisjoint(name):
             raise TinybudgetError(f"not a plain file name: {name!r}", code="TB102")
     try:
-        made = not directory.exists()
-        directory.mkdir(parents=True, exist_ok=True)
+        made = not directory.is_dir()
+        if made:
+            directory.mkdir(parents=True, exist_ok=True)
         if made and directory.parts[-2:] == DEFAULT_DIRECTORY.parts:
             _replace(directory / ".gitignore", b"*\n")
         for name in sorted(files):
@@ -83,8 +84,11 @@ def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
         TinybudgetError: the disk refuses.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(path) or _is_plain_file(path):  # as a rule
+            _replace(path, content)
+        elif path.exists() and not path.is_file():
             path.write_bytes(content if isinstance(content, bytes) else b"".join(content))
         else:
             _replace(Path(os.path.realpath(path)), content)

@@ -132,6 +132,11 @@ class Pair(_Item, frozen=True, gc=False):
         return (self.model,)
 
     @property
+    def informational(self) -> bool:
+        """Whether its model is only reported."""
+        return self.model.informational
+
+    @property
     def declared_runtime(self) -> DeclaredRuntime:
         """The runtime of the model, or else the one that the board names.
 

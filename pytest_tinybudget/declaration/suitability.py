@@ -33,11 +33,12 @@ _MOST_NAMED = 6
 
 def suitability(runtime: Runtime, board: Board) -> Suitability:
     """How ``runtime`` suits the core of ``board``; one that nothing is known of takes any."""
-    return _suitability(tuple(core.name for core in runtime.cores), board.core)
+    return _suitability(runtime, board.core)
 
 
 @lru_cache(maxsize=256)
-def _suitability(built_for: tuple[str, ...], board_core: str) -> Suitability:
+def _suitability(runtime: Runtime, board_core: str) -> Suitability:
+    built_for = [core.name for core in runtime.cores]
     core = CORES.get(board_core)
     if core is None:
         return "own"

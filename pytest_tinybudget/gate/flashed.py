@@ -76,10 +76,9 @@ def named_instead(pair: Pair) -> Flashed | None:
         TinybudgetError: the pair has no runtime that suits it.
     """
     files = pair.project.files
-    declared = pair.declared_runtime if pair.board.runs_tflm else None
-    if files is None or declared is None or declared.name not in shipped_runtimes():
+    if files is None or not files.any or not pair.board.runs_tflm:
         return None
-    if not files.any:
+    if pair.declared_runtime.name not in shipped_runtimes():
         return None
     found = files.flashed(pair.board)
     possible = (found.runtime.one_of or (found.runtime,)) if found else ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from typing import Literal
 
 from msgspec import Struct
 from msgspec import field
@@ -24,6 +26,7 @@ from pytest_tinybudget.gate.verdict import Demands
 from pytest_tinybudget.gate.verdict import Verdict
 from pytest_tinybudget.gate.verdict import judge
 from pytest_tinybudget.gate.verdict import with_figures
+from pytest_tinybudget.results.types import Acceptance
 from pytest_tinybudget.results.types import Identity
 from pytest_tinybudget.results.types import PairResult
 from pytest_tinybudget.results.types import identity_of
@@ -31,6 +34,7 @@ from pytest_tinybudget.results.types import tool_version
 from pytest_tinybudget.results.types import warned
 from pytest_tinybudget.runtimes.fingerprint import fingerprint
 from pytest_tinybudget.runtimes.firmware import Firmware
+from pytest_tinybudget.runtimes.placement import ArenaPlacement
 
 
 if TYPE_CHECKING:
@@ -71,15 +75,16 @@ class Rules(Struct, frozen=True):
 
     def demands(self, pair: Pair | GroupPair) -> Demands:
         """The limits and requirements for ``pair``."""
-        strict = self.strict or any(model.strict for model in pair.models)
         if isinstance(pair, Pair):
-            return Demands(
-                budget=pair.model.budget,
-                warn_at_percent=pair.model.warn_at_percent,
-                require_int8=pair.model.require_int8,
-                strict=strict,
-                placement=pair.model.placements.arena,
+            model = pair.model
+            return _demands(
+                model.budget,
+                model.warn_at_percent,
+                model.require_int8,
+                self.strict or model.strict,
+                model.placements.arena,
             )
+        strict = self.strict or any(model.strict for model in pair.models)
         return Demands(
             budget=pair.group.budget,
             warn_at_percent=pair.group.warn_at_percent,
@@ -101,6 +106,18 @@ class Rules(Struct, frozen=True):
             labels=frozenset((*self.approve_labels, *declared.approve_labels)),
             event=self.event,
         )
+
+
+@lru_cache(maxsize=64)
+def _demands(
+    budget: Budget,
+    warn_at_percent: float,
+    require_int8: bool | Literal["warn"],
+    strict: bool,
+    placement: ArenaPlacement,
+) -> Demands:
+    """One object for all pairs that are held to the same."""
+    return Demands(budget, warn_at_percent, require_int8, strict, placement)
 
 
 def judged(
@@ -125,12 +142,11 @@ def judged(
         verdict = judge(footprint, pair.board, demands.within(budget))
         return verdict if run is None else run.applied_to(verdict)
 
-    verdict, accepted = accept_overruns(
-        verdict_within(demands.budget),
-        demands.budget,
-        rules.growth(pair),
-        verdict_within,
-    )
+    verdict = verdict_within(demands.budget)
+    accepted: tuple[Acceptance, ...] = ()
+    if verdict.outcome == "over":
+        growth = rules.growth(pair)
+        verdict, accepted = accept_overruns(verdict, demands.budget, growth, verdict_within)
     firmware = found.firmware
     lesser = firmware and for_a_lesser_core(firmware.name, firmware.runtime, pair.board)
     result = _result(pair, firmware, verdict, footprint)

@@ -325,8 +325,9 @@ def _shapes(declared: DeclaredModel, model: Model) -> Iterator[str]:
     for name, shape in declared.conversion.input_shapes:
         text = "x".join(map(str, shape))
         yield f"input_shapes: counted with {printable(name, limit=_LONGEST_NAME)} at {text}"
-    if openness(model).note:
-        yield openness(model).note
+    note = openness(model).note
+    if note:
+        yield note
 
 
 def _with_accelerator(result: PairResult, made: Accelerated) -> PairResult:

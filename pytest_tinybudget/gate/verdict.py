@@ -61,7 +61,7 @@ _LONGEST_LINE, _LONGEST_NAME = 160, 60
 _MOST_WAYS = 4096
 
 
-class Demands(Struct, frozen=True):
+class Demands(Struct, frozen=True, cache_hash=True):
     """The limits and requirements for a pair, besides the room of its board.
 
     ``budget`` is in bytes. Above ``warn_at_percent`` of a limit the pair passes with a warning.

@@ -132,10 +132,13 @@ class Controller:
         self, report: pytest.CollectReport | pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """A pair that passes with a warning, or only informs, shows it in the progress."""
-        if any(result.failed and result.informational for result in results_of(report)):
+        results = results_of(report)
+        if not results:
+            return None
+        if any(result.failed and result.informational for result in results):
             return "xfailed", "i", ("INFO", {"yellow": True})
         ran = isinstance(report, pytest.TestReport) and report.when == "call" and report.passed
-        if ran and any(result.outcome == "warns" for result in results_of(report)):
+        if ran and any(result.outcome == "warns" for result in results):
             return "passed", "w", ("WARNS", {"yellow": True})
         return None
 

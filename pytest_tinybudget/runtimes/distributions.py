@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -380,6 +381,7 @@ def _kernels(distribution: Distribution, kernels: Kernels) -> Kernels:
     return replace(kernels, version=find_version(library, name))
 
 
+@lru_cache(maxsize=256)
 def taken_for_granted(runtime: Runtime) -> str:
     """What a runtime's distribution lets one suppose of its kernels, in a line; empty for nothing.
 

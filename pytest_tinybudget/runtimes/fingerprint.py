@@ -29,6 +29,7 @@ def fingerprint(runtime: Runtime) -> str:
     return _made(runtime) if _has_own_table(runtime) else _of_packaged(runtime)
 
 
+@lru_cache(maxsize=256)
 def _has_own_table(runtime: Runtime) -> bool:
     return bool(runtime.graph) or any(map(_has_own_table, runtime.one_of))
 

@@ -65,8 +65,10 @@ class KeptFootprints:
         """
         key = self._key(firmware, what)
         known = self._of(model.sha256)
-        with suppress(KeyError, msgspec.MsgspecError):
-            return msgspec.msgpack.decode(known[key], type=Estimate)
+        kept = known.get(key)
+        if kept is not None:
+            with suppress(msgspec.MsgspecError):
+                return msgspec.msgpack.decode(kept, type=Estimate)
         estimate = measure()
         known[key] = msgspec.Raw(msgspec.msgpack.encode(estimate))
         self._more.add(model.sha256)
@@ -81,7 +83,7 @@ class KeptFootprints:
         newest = list(known.items())[-_MOST_OF_A_MODEL:]
         body = msgspec.msgpack.encode(dict(newest))
         with suppress(TinybudgetError):
-            write_file(self._path(sha256), _digest(sha256, body) + body)
+            write_file(self._path(sha256), iter((_digest(sha256, body), body)))
             self._wrote = True
 
     def close(self) -> None:
@@ -166,4 +168,6 @@ def _read(path: Path, sha256: str) -> dict[str, msgspec.Raw]:
 
 def _digest(sha256: str, body: bytes) -> bytes:
     """Of all of a file, and of the model: a copy under another name holds nothing."""
-    return hashlib.sha256(sha256.encode() + body).digest()
+    digest = hashlib.sha256(sha256.encode())
+    digest.update(body)
+    return digest.digest()

@@ -274,7 +274,10 @@ class Workspace(Struct, eq=False):
         return self.kept.get(model, firmware, what, make)
 
     def _measurements(self, model: Model) -> _Measurements:
-        return self._measured.setdefault(model.sha256, _Measurements())
+        found = self._measured.get(model.sha256)
+        if found is None:
+            found = self._measured[model.sha256] = _Measurements()
+        return found
 
     def _answers(self, model: Model) -> dict[Runtime, Footprint | None]:
         return self._measurements(model).answers
