@@ -72,7 +72,7 @@ _DILATIONS = ("dilation_h_factor", "dilation_w_factor")
 _FLOAT_VERSIONS = {
     "TRANSPOSE_CONV": 3, "RESIZE_BILINEAR": 3, "RESIZE_NEAREST_NEIGHBOR": 3, "TILE": 1,
 }  # fmt: skip
-_KEEPS_DIMENSIONS = 5
+_KEEPS_DIMENSIONS, _GROUPED_VERSION = 5, 6
 #: Their options tell the type of their bias.
 _TYPED_BIAS = frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 #: More of them make another version of TRANSPOSE.
@@ -665,6 +665,8 @@ class Emitter:
             return _UNBIASED_VERSIONS[self.numbers]
         if node.op == "TRANSPOSE" and len(node.output.shape) > _FEW_DIMENSIONS:
             return 4
+        if node.op == "CONV_2D" and _is_grouped(node) and not self.traced:
+            return _GROUPED_VERSION
         if self.numbers == "float" or self.traced:
             dilated = max(node.options.get(key, 1) for key in _DILATIONS) > 1
             if node.op == "DEPTHWISE_CONV_2D" and dilated:
@@ -673,6 +675,14 @@ class Emitter:
         if self.numbers == "int16" and node.op in ("QUANTIZE", "LEAKY_RELU"):
             return 2
         return _VERSIONS.get(node.op, 1)
+
+
+def _is_grouped(node: Node) -> bool:
+    """Whether each filter of a convolution goes over a part of the channels alone."""
+    source, weights = node.inputs[:2]
+    assert isinstance(source, Value)
+    assert isinstance(weights, Const)
+    return source.shape[-1] != weights.shape[-1]
 
 
 def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8", *, traced: bool = False) -> None:

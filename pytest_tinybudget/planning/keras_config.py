@@ -33,7 +33,7 @@ _ACTIVATIONS = {
     "linear": "none", "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "tanh": "tanh",
     "softmax": "softmax", "log_softmax": "log_softmax", "leaky_relu": "leaky_relu", "elu": "elu",
     "hard_silu": "hard_swish", "hard_swish": "hard_swish", "silu": "swish", "swish": "swish",
-    "exponential": "exponential",
+    "exponential": "exponential", "hard_sigmoid": "hard_sigmoid",
 }  # fmt: skip
 #: What is converted to operators for each step, and what to plan in its place.
 _UNROLLED = {
@@ -264,6 +264,9 @@ class _Reader:
         """What ``keras.ops`` or an operator of Python's makes, of two operands."""
         kind = layer["class_name"]
         (node,) = layer["inbound_nodes"]
+        if kind == "GetItem" and not any(node.get("kwargs", {}).values()):
+            self.layers.append(self._slice(node["args"][1:], given))
+            return [self.label]
         found = _ARITHMETIC.get(kind)
         operands = node["args"]
         if found is None or len(operands) != 2 or any(node.get("kwargs", {}).values()):
@@ -277,6 +280,18 @@ class _Reader:
             made = self._with_number(made, kind, numbers, operands[0] is numbers[0])
         self.layers.append(made)
         return [name]
+
+    def _slice(self, arguments: Sequence[Any], given: Sequence[str]) -> Layer:
+        """What indexing by numbers, slices and an ellipsis makes."""
+        (key,) = arguments
+        keys = tuple(_key(each, self) for each in (key if isinstance(key, list) else [key]))
+        return Layer(
+            type="strided_slice",
+            operation="strided_slice",
+            name=self.label,
+            inputs=tuple(given),
+            keys=keys,
+        )
 
     def _with_number(
         self, made: Layer, kind: str, numbers: Sequence[float], is_first: bool
@@ -307,6 +322,20 @@ class _Reader:
         if found is None:
             raise self.fail(f"the activation {given if isinstance(given, str) else 'of its own'}")
         return found, _ACTIVATION_SLOPE
+
+
+def _key(given: Any, reader: _Reader) -> tuple[int, int, int, int]:
+    """Begin, end, step and bits of a part of an index (``Layer.keys``)."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given, given + 1, 1, 4
+    kind = given.get("class_name") if isinstance(given, Mapping) else None
+    if kind == "__ellipsis__":
+        return 0, 0, 1, 8
+    if kind != "__slice__":
+        raise reader.fail("an index of another kind than numbers and slices")
+    start, stop, step = (given["config"].get(each) for each in ("start", "stop", "step"))
+    bits = (start is None) + 2 * (stop is None)
+    return start or 0, stop or 0, 1 if step is None else step, bits
 
 
 def _is_plain_type(given: object) -> bool:
@@ -366,8 +395,6 @@ def _convolution(kind: LayerType, size: str = "filters") -> Callable[..., Layer]
     extents: Callable[[Any], Any] = _single if flat else _pairs
 
     def read(reader: _Reader, config: Mapping[str, Any]) -> Layer:
-        if config.get("groups", 1) != 1:
-            raise reader.fail("groups")
         if config.get("output_padding") is not None:
             raise reader.fail("output_padding")
         activation, alpha = reader.activation(config)
@@ -380,6 +407,7 @@ def _convolution(kind: LayerType, size: str = "filters") -> Callable[..., Layer]
             dilation=extents(config.get("dilation_rate", 1)),
             bias=config["use_bias"],
             multiplier=config.get("depth_multiplier", 1),
+            groups=config.get("groups", 1),
             activation=activation,  # type: ignore[arg-type]
             alpha=alpha,
         )
@@ -532,11 +560,41 @@ def _upsampling1d(reader: _Reader, config: Mapping[str, Any]) -> Layer:
 
 def _rescaling(reader: _Reader, config: Mapping[str, Any]) -> Layer:
     scale, offset = config["scale"], config.get("offset", 0.0)
+    if isinstance(scale, list):
+        return _rescaling_each(reader, scale, offset)
     if not all(isinstance(each, (int, float)) for each in (scale, offset)):
-        raise reader.fail("a Rescaling with a number a channel")
+        raise reader.fail("a Rescaling with offsets a channel and one factor")
     return Layer(
         type="rescaling", scale=scale != 1, center=offset != 0, factor=scale, offset=offset
     )
+
+
+def _rescaling_each(reader: _Reader, scales: Sequence[Any], offset: Any) -> Layer:
+    """A factor for each channel, and an offset for each or none."""
+    if offset != 0 and not (isinstance(offset, list) and len(offset) == len(scales)):
+        raise reader.fail("a Rescaling with factors a channel and one offset")
+    offsets = offset if isinstance(offset, list) else [0]
+    if not all(isinstance(each, (int, float)) for each in (*scales, *offsets)):
+        raise reader.fail("a Rescaling with lists of lists")
+    return Layer(
+        type="rescaling",
+        shape=(len(scales),),
+        scale=any(each != 1 for each in scales),
+        center=any(each != 0 for each in offsets),
+    )
+
+
+def _normalization(reader: _Reader, config: Mapping[str, Any]) -> Layer:
+    if config.get("invert"):
+        raise reader.fail("a Normalization that is inverted")
+    axes = config.get("axis", -1)
+    axes = [] if axes is None else axes if isinstance(axes, list) else [axes]
+    return Layer(type="normalization", shape=tuple(axes))
+
+
+def _repeat_vector(reader: _Reader, config: Mapping[str, Any]) -> Layer:
+    del reader
+    return Layer(type="repeat_vector", size=config["n"])
 
 
 def _lstm(reader: _Reader, config: Mapping[str, Any]) -> Layer:
@@ -651,6 +709,8 @@ _LAYERS: dict[str, Callable[[_Reader, Mapping[str, Any]], Layer | list[Layer]]] 
     "UpSampling2D": _upsampling,
     "UpSampling1D": _upsampling1d,
     "Rescaling": _rescaling,
+    "Normalization": _normalization,
+    "RepeatVector": _repeat_vector,
     "Dropout": _plain("dropout"),
     "SpatialDropout1D": _plain("dropout"),
     "SpatialDropout2D": _plain("dropout"),

@@ -193,9 +193,11 @@ def _convolved(
 ) -> Value:
     extents, options = _window(low, value, kernel, stride, dilation)
     options |= {"dilation_h_factor": dilation[0], "dilation_w_factor": dilation[1]}
-    channels = value.shape[3]
+    channels, groups = value.shape[3], low.layer.groups
+    if channels % groups or size % groups:
+        raise low.fail(f"its channels are not in {groups} groups: {channels} and {size}")
     if kind == "CONV_2D":
-        weights = Const("weights", (size, *kernel, channels))
+        weights = Const("weights", (size, *kernel, channels // groups))
         outputs = size
     else:
         outputs = channels * size
@@ -550,11 +552,38 @@ def _layer_norm(low: Lowering, given: Sequence[Value]) -> Value:
 
 def _rescaling(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
+    if low.layer.shape:
+        return _rescaled_each(low, value)
     if low.layer.scale:
         value = low.add("MUL", "mul", [value, low.number(low.layer.factor)], value.shape)
     if low.layer.center:
         value = low.add("ADD", "add", [value, low.number(low.layer.offset)], value.shape)
     return value
+
+
+def _rescaled_each(low: Lowering, value: Value) -> Value:
+    """``value`` with a factor and an offset for each channel."""
+    if low.layer.shape != value.shape[-1:]:
+        raise low.fail(f"numbers for {list(low.layer.shape)} channels do not fit {shown(value)}")
+    for op, name, has in (("MUL", "mul", low.layer.scale), ("ADD", "add", low.layer.center)):
+        if has:
+            value = low.add(op, name, [value, Const("values", low.layer.shape)], value.shape)
+    return value
+
+
+def _normalization(low: Lowering, given: Sequence[Value]) -> Value:
+    """Less a mean, then by a deviation, of all numbers or of each channel."""
+    value = low.one(given)
+    if any(not -len(value.shape) <= axis < len(value.shape) for axis in low.layer.shape):
+        raise low.fail(f"{shown(value)} has no axes {list(low.layer.shape)}")
+    own = {axis % len(value.shape) for axis in low.layer.shape}
+    shape: Shape = ()
+    if own:
+        shape = tuple(each if axis in own else 1 for axis, each in enumerate(value.shape))
+    if prod(shape) == 1 and shape:
+        raise low.unknown("a normalization of a single channel")
+    value = low.add("SUB", "sub", [value, Const("values", shape)], value.shape)
+    return low.add("MUL", "truediv", [value, Const("values", shape)], value.shape)
 
 
 def _dropout(low: Lowering, given: Sequence[Value]) -> Value:
@@ -587,6 +616,11 @@ _RECTIFIERS = ("RELU", "RELU6", "RELU_N1_TO_1")
 def activated(low: Lowering, value: Value, activation: str) -> Value:
     """``value`` with an activation behind it."""
     shape = value.shape
+    if activation in ("hard_sigmoid", "hard_swish") and not low.network.traced:
+        sigmoid = _hard_sigmoid(low, value)
+        if activation == "hard_sigmoid":
+            return sigmoid
+        return low.add("MUL", "mul", [value, sigmoid], shape)
     if activation in _PLAIN:
         return low.add(*_PLAIN[activation], [value], shape)
     if activation == "relu_n1_to_1" and low.network.traced:
@@ -608,6 +642,14 @@ def activated(low: Lowering, value: Value, activation: str) -> Value:
         slopes = Const("values", own)
         return low.add("PRELU", "add", [value, slopes], shape)
     raise low.unknown(f"the activation {activation}")
+
+
+def _hard_sigmoid(low: Lowering, value: Value) -> Value:
+    shifted = low.add("ADD", "add", [value, low.number(3.0)], value.shape)
+    limited = low.add("RELU6", "Relu6", [shifted], value.shape)
+    result = low.add("MUL", "truediv", [limited, low.number(1 / 6)], value.shape)
+    low.nodes[-1].is_sixth = True
+    return result
 
 
 # Several inputs.
@@ -768,6 +810,67 @@ def _slice(low: Lowering, given: Sequence[Value]) -> Value:
     )
     constants = [Const("ints", (len(shape),), values=each) for each in (begin, shape)]
     return low.add("SLICE", "slice", [value, *constants], shape)
+
+
+def _strided_slice(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.one(given)
+    rank, keys = len(value.shape), low.layer.keys
+    places = [number for number, key in enumerate(keys) if key[3] & _BETWEEN]
+    if len(places) > 1 or len(keys) - len(places) > rank:
+        raise low.fail(f"{len(keys)} keys do not fit {shown(value)}")
+    # The converter fills in what is between with ends of 0, and what is behind with whole extents.
+    for place in places:
+        missing = rank - len(keys) + 1
+        keys = (*keys[:place], *((0, 0, 1, 3),) * missing, *keys[place + 1 :])
+    keys = (*keys, *((0, each, 1, 3) for each in value.shape[len(keys) :]))
+    extents = [_sliced(low, extent, key) for extent, key in zip(value.shape, keys, strict=True)]
+    if keys[0][3] != 3 or keys[0][2] != 1:
+        raise low.unknown("a slice of the batch")
+    shape = [count for count, key in zip(extents, keys, strict=True) if not key[3] & _SINGLE]
+    if tuple(shape) == value.shape and all(step == 1 for _, _, step, _ in keys):
+        raise low.unknown("a slice that leaves all as it is")
+    masks = [
+        sum(1 << axis for axis, key in enumerate(keys) if key[3] & bit)
+        for bit in (_OPEN_BEGIN, _OPEN_END, _SINGLE)
+    ]
+    constants = [
+        Const("ints", (rank,), values=tuple(key[part] for key in keys)) for part in range(3)
+    ]
+    return low.add(
+        "STRIDED_SLICE",
+        "strided_slice",
+        [value, *constants],
+        shape,
+        begin_mask=masks[0],
+        end_mask=masks[1],
+        shrink_axis_mask=masks[2],
+    )
+
+
+#: Bits of a key.
+_OPEN_BEGIN, _OPEN_END, _SINGLE, _BETWEEN = 1, 2, 4, 8
+
+
+def _sliced(low: Lowering, extent: int, key: tuple[int, int, int, int]) -> int:
+    """How many entries a key leaves of ``extent``."""
+    begin, end, step, bits = key
+    if bits & _SINGLE:
+        if not -extent <= begin < extent:
+            raise low.fail(f"there is no entry {begin} of {extent}")
+        return 1
+    if not step:
+        raise low.fail("a slice has a step of 0")
+    first = None if bits & _OPEN_BEGIN else begin
+    count = len(range(*slice(first, None if bits & _OPEN_END else end, step).indices(extent)))
+    if not count:
+        raise low.fail(f"leaves nothing of {extent}")
+    return count
+
+
+def _repeat_vector(low: Lowering, given: Sequence[Value]) -> Value:
+    value = low.one(given, 2, "a row of numbers")
+    spread = low.reshape(value, (1, 1, value.shape[1]), "ExpandDims")
+    return _repeated(low, spread, 1, low.layer.size, "Repeat")
 
 
 def _zero_padding2d(low: Lowering, given: Sequence[Value]) -> Value:
@@ -1045,6 +1148,9 @@ LOWERINGS: dict[str, Callable[[Lowering, Sequence[Value]], Value]] = {
     "zero_padding1d": _zero_padding1d,
     "lowest_padding2d": _lowest_padding2d,
     "slice": _slice,
+    "strided_slice": _strided_slice,
+    "repeat_vector": _repeat_vector,
+    "normalization": _normalization,
     "cropping2d": _cropping2d,
     "cropping1d": _cropping1d,
     "upsampling2d": _upsampling2d,

@@ -58,8 +58,10 @@ LayerType = Literal[
     "multi_head_attention",
 ]
 LAYER_TYPES: tuple[str, ...] = get_args(LayerType)
-#: Those of programs besides, which nobody declares.
-AnyLayerType = Literal[LayerType, "slice", "lowest_padding2d"]
+#: Those of programs and Keras models besides, which nobody declares.
+AnyLayerType = Literal[
+    LayerType, "slice", "lowest_padding2d", "strided_slice", "repeat_vector", "normalization"
+]
 
 Padding = Literal["valid", "same", "causal"]
 Activation = Literal[
@@ -119,9 +121,13 @@ class Layer(Struct, frozen=True):
         axis: The axis of ``concatenate`` and ``slice``, batch included; that of the channels of
             ``batch_norm``, or of the steps of ``zero_padding1d``, where it is not the usual one.
         shape: The target of ``reshape``, without batch, the order of ``permute``, from 1, that
-            in which a global pool names its dimensions, or those that ``prelu`` shares slopes over.
+            in which a global pool names its dimensions, those that ``prelu`` shares slopes over, or
+            those in which ``rescaling`` and ``normalization`` have numbers of their own.
         amount: Numbers before and after each direction of paddings and croppings, or how many times
             ``upsampling`` repeats, a number a direction; first and count of a ``slice``.
+        keys: Of a ``strided_slice`` each dimension's begin, end, step and bits, batch included: 1
+            and 2 where begin and end are open, 4 for a single entry, 8 for all dimensions between.
+        groups: How many groups the channels of a convolution are in.
         alpha: The slope of ``leaky_relu``.
         interpolation: How ``upsampling2d`` fills in: ``"nearest"`` or ``"bilinear"``.
         keep_dims: Whether a global pool keeps the dimensions that it goes over.
@@ -151,6 +157,8 @@ class Layer(Struct, frozen=True):
     axis: int = -1
     shape: tuple[int, ...] = ()
     amount: tuple[tuple[int, int], ...] = ()
+    keys: tuple[tuple[int, int, int, int], ...] = ()
+    groups: int = 1
     alpha: float = 0.3
     interpolation: Literal["nearest", "bilinear"] = "nearest"
     keep_dims: bool = False
@@ -229,7 +237,7 @@ class LayerList(Struct, frozen=True):
 #: The largest of a file's numbers with a decimal point.
 _LARGEST_FLOAT = 3e38
 #: Numbers of a layer that are counts: each is at least 1.
-_COUNTS = ("size", "multiplier", "heads", "kernel", "dilation")
+_COUNTS = ("size", "multiplier", "heads", "kernel", "dilation", "groups")
 
 
 def require_plain(network: Network) -> Network:
@@ -249,6 +257,7 @@ def require_plain(network: Network) -> Network:
         for count in _COUNTS:
             _require(place, count, getattr(layer, count), 1)
         _require(place, "stride", layer.stride, 0 if "_pool" in layer.type else 1)
+        _require(place, "keys", [each for key in layer.keys for each in key], -MOST_ELEMENTS)
         _require(place, "amount", [each for pair in layer.amount for each in pair], 0)
         _require(place, "axis", layer.axis, -MOST_ELEMENTS)
         if not -_LARGEST_FLOAT < layer.alpha < _LARGEST_FLOAT:

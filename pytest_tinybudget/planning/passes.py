@@ -711,7 +711,7 @@ def _folded(graph: _Graph, node: Node) -> bool:
         return False
     if constant.shape and graph.only(before) is not node and not _is_for_dense(graph, before):
         return False
-    if prod(constant.shape) != 1 and node.op != "FULLY_CONNECTED":
+    if prod(constant.shape) != 1 and (node.op != "FULLY_CONNECTED" or len(constant.shape) > 1):
         return False
     if not _is_taken(graph, before, node):
         return False
@@ -845,11 +845,9 @@ def _fused(graph: _Graph, node: Node) -> bool:
         if node.op in (before.op, before.activation):
             graph.absorb(before, node)
             return True
-        if before.op == "HARD_SWISH" and not graph.traced:
-            before = _unswished(graph, before)
-        elif before.op not in _ACTIVE or before.activation != "NONE":
+        if before.op not in _ACTIVE or before.activation != "NONE":
             return False
-        elif before.op == "TRANSPOSE_CONV" and before.inputs[-1] is None and not graph.traced:
+        if before.op == "TRANSPOSE_CONV" and before.inputs[-1] is None and not graph.traced:
             return False  # only one with a bias takes it in
         before.activation = _FUSED[node.op]
         graph.absorb(before, node)
@@ -874,30 +872,33 @@ def _fused(graph: _Graph, node: Node) -> bool:
     return True
 
 
-def _unswished(graph: _Graph, node: Node) -> Node:
-    """The operators of a hard swish one by one: the converter joins none that has a ReLU behind it.
-
-    The last one, which takes the ReLU in.
-    """
+def _swished(graph: _Graph, node: Node) -> bool:
+    """A value by its hard sigmoid is a hard swish, unless a ReLU behind it is a part of it first."""
+    sixth = graph.maker(node, 1) if len(node.inputs) > 1 and not graph.traced else None
+    if sixth is None or not sixth.is_sixth or sixth.activation != "NONE":
+        return False
+    shifted = graph.maker(sixth)
+    while shifted is not None and shifted.op == "RELU6":
+        shifted = graph.maker(shifted)
+    if shifted is None or shifted.op != "ADD" or shifted.inputs[0] is not node.inputs[0]:
+        return False
+    behind = graph.only(node)
+    while behind is not None and behind.op in _MOVES:
+        behind = graph.only(behind)
+    if node.activation != "NONE" or (behind is not None and behind.op in _FUSED):
+        return False
     source = node.inputs[0]
     assert isinstance(source, Value)
-    added, scaled = Value(source.shape), Value(source.shape)
-    stem = node.name.rpartition("/")[0]
-    parts = [
-        Node("ADD", f"{stem}/add", [source, Const("values", (), values=(1,))], added),
-        Node("MUL", f"{stem}/mul", [added, Const("values", (), values=(1,))], scaled),
-    ]
-    parts[0].activation = "RELU6"
-    node.op = "MUL"
-    node.inputs.append(scaled)
-    graph.users[id(source)] += [parts[0]]
-    graph.users[id(added)], graph.users[id(scaled)] = [parts[1]], [node]
-    graph.makers |= {id(added): parts[0], id(scaled): parts[1]}
-    place = graph.nodes.index(node)
-    for number, part in enumerate(parts):
-        part.label, part.place = node.label, node.place - (2 - number) * _NEXT
-        graph.nodes.insert(place + number, part)
-    return node
+    node.op, node.inputs = "HARD_SWISH", [source]
+    unused = sixth
+    graph.users[id(sixth.output)].remove(node)
+    while not graph.users.get(id(unused.output)) and id(unused.output) not in graph.outputs:
+        before = graph.maker(unused)
+        graph.remove(unused)
+        if unused is shifted or before is None:
+            break
+        unused = before
+    return True
 
 
 def _is_before_dense(graph: _Graph, node: Node, of_steps: bool = False) -> bool:
@@ -919,6 +920,7 @@ def _give_bias(node: Node, channels: int) -> None:
 #: In the order in which they are tried, and the operators that each is about; none: any.
 _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_without_reshape, frozenset({"RESHAPE"})),
+    (_swished, frozenset({"MUL"})),
     (_shared, frozenset()),
     (_padded, frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})),
     (_transposed_twice, frozenset({"TRANSPOSE"})),

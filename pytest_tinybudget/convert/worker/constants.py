@@ -55,6 +55,7 @@ def initial_constants(
         wanted = held.get(layer.name, [])
         read = _READERS.get(layer.type, _nothing)
         given = [np.asarray(each, np.float32) for each in read(layer, stored[layer.name])]
+        given += [np.asarray(each, np.float32) for each in _OF_ACTIVATIONS.get(layer.activation, ())]
         shapes = [each.shape for each in wanted]
         if len(given) != len(wanted) or any(
             each.size != np.prod(shape, dtype=int)
@@ -208,6 +209,10 @@ def _multi_head(layer: Layer, stored: Stored) -> Iterable[Any]:
 def _average(layer: Layer, stored: Stored) -> Iterable[Any]:
     return (1 / len(layer.inputs),)
 
+
+#: Of a hard sigmoid, x: the least of 6 and the greatest of 0 and x + 3, by a sixth.
+_HARD = (3.0, 1 / 6)
+_OF_ACTIVATIONS = {"hard_sigmoid": _HARD, "hard_swish": _HARD}
 
 _READERS: dict[str, _Reader] = {
     "conv2d": _convolution,
