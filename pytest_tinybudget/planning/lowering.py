@@ -435,9 +435,10 @@ def dense(
     if bias and is_behind:
         return _between_reshapes(low, value, weights, prefix)
     if bias:
-        inputs: list[Operand] = [value, weights, Const("bias", (units,))]
+        name, inputs = f"{prefix}Tensordot/MatMul", [value, weights, None]
+        result = low.add("FULLY_CONNECTED", name, inputs, shape, keep_num_dims=True)
         result = low.add(
-            "FULLY_CONNECTED", f"{prefix}Tensordot/MatMul", inputs, shape, keep_num_dims=True
+            "BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], result.shape
         )
         if value.shape[-1] == 1:
             low.over_one_channel.add(id(result))
@@ -1101,6 +1102,8 @@ def _head(low: Lowering, value: Value, heads: int, size: int, name: str) -> Valu
     if value.shape[-1] == 1:
         raise low.unknown("a multi_head_attention over a single channel")
     flat = dense(low, value, heads * size, bias=True, prefix=f"{name}/", einsum=True)
+    for node in low.nodes[-2:]:
+        node.is_of_head = node.op == "FULLY_CONNECTED"
     return _open_reshape(low, flat, (1, value.shape[1], heads, size), f"{name}/Reshape")
 
 

@@ -53,6 +53,8 @@ class Node:
         is_of_dense: Whether it is the reshape behind a dense layer without a bias.
         has_moved: Whether it is a reshape that has come behind a dense layer.
         squeezed: Whether it is a reshape that one with ``squeeze`` became a part of.
+        is_behind_sum: Whether it is right behind a sum with a constant, permutations apart.
+        is_of_head: Whether it is a dense layer of attention, whose bias is added behind a reshape.
         is_sixth: Whether it is the last operator of a hard sigmoid.
         names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
         bias_is_last: Whether nothing was between its bias and a dense layer when it got it.
@@ -90,6 +92,8 @@ class Node:
     is_of_dense: bool = False
     has_moved: bool = False
     squeezed: bool = False
+    is_behind_sum: bool = False
+    is_of_head: bool = False
     is_sixth: bool = False
 
     def __post_init__(self) -> None:

@@ -34,6 +34,8 @@ _GIVES_BIAS = frozenset({"FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_2D", "DEPTHW
 _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 #: What changes each number by itself (``ReorderElementwiseValueOpAndMoveOp``).
 _MOVED = frozenset({"TANH", "EXP", "LOGISTIC"})
+#: Sums with a constant, whose vector a dense layer takes in.
+_SUMS = frozenset({"BIAS", "ADD", "SUB"})
 #: What joins a reshape that has come behind a dense layer, or passes it, before that moves on.
 _FIRST = _MOVED | {"RESHAPE", *_FUSED}
 #: What moves numbers without changing them.
@@ -110,6 +112,9 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
         node.bias_is_last = _is_before_dense(graph, node)
     for node in list(graph.nodes) if traced else ():
         _padded(graph, node)  # litert-torch pads in its convolutions: before equal ones are one
+    if not traced:
+        for node in list(graph.nodes):
+            _once(graph, node)
     _keep_rows(graph)
     while _round(graph, rules):
         pass
@@ -139,6 +144,22 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
         if node.op == "BIAS":
             node.op = "ADD"
     return sorted(graph.nodes, key=lambda each: each.place)
+
+
+def _once(graph: _Graph, node: Node) -> None:
+    """Leave out a ReLU behind the same one, permutations apart, and note what it is behind."""
+    if node.op not in _FUSED:
+        return
+    before = graph.maker(node)
+    while before is not None and before.op == "TRANSPOSE" and graph.only(before) is not None:
+        before = graph.maker(before)
+    if before is None:
+        return
+    if before.op == node.op:
+        first = graph.maker(node)
+        if first is not None and graph.only(first) is node:
+            graph.absorb(first, node)
+    node.is_behind_sum = before.op in _SUMS and _constant(before) is not None
 
 
 def _keep_rows(graph: _Graph) -> None:
@@ -273,7 +294,7 @@ def _hoisted(graph: _Graph, node: Node) -> bool:
         return False
     if node.op in _FUSED:
         source = graph.maker(before)
-        if source is not None and node.op == source.activation:
+        if graph.traced and source is not None and node.op == source.activation:
             graph.absorb(before, node)
             return True
     return _swap(graph, before, node)
@@ -284,6 +305,8 @@ def _goes_into_dense(graph: _Graph, node: Node) -> bool:
 
     The converter begins at the end. A ReLU there keeps a dense layer from having its bias in time.
     """
+    if node.op == "BIAS":
+        return _is_shared(graph, node)
     constant = _constant(node) if node.op in ("ADD", "SUB", "MUL") and not graph.traced else None
     if constant is None or len(constant.shape) != 1 or node.activation != "NONE":
         return False
@@ -294,6 +317,24 @@ def _goes_into_dense(graph: _Graph, node: Node) -> bool:
         elif user.inputs[0] is node.output and _goes_into_dense(graph, user):
             return True
     return False
+
+
+def _is_shared(graph: _Graph, node: Node) -> bool:
+    """Whether a dense layer takes in a sum that others take too, before what computes that does."""
+    if node.op not in _SUMS or graph.traced or graph.only(node) is not None:
+        return False
+    constant = _constant(node)
+    return (
+        constant is not None
+        and len(constant.shape) == 1
+        and node.activation == "NONE"
+        and any(
+            user.op == "FULLY_CONNECTED"
+            and not _is_rectified(graph, user)
+            and _takes(graph, node, user)
+            for user in graph.users.get(id(node.output), ())
+        )
+    )
 
 
 def _takes(graph: _Graph, node: Node, dense: Node) -> bool:
@@ -307,14 +348,30 @@ def _takes(graph: _Graph, node: Node, dense: Node) -> bool:
     return (
         dense.inputs[-1] is None
         and behind is not None
-        and behind.op in ("BIAS", "ADD", "SUB")
+        and behind.op in _SUMS
         and _constant(behind) is not None
         and (has_factor or not _is_rectified(graph, behind))
+        and not _is_lost(graph, behind)
+    )
+
+
+def _is_lost(graph: _Graph, bias: Node) -> bool:
+    """Whether dense layers take in the bias of one before it has that."""
+    return any(
+        user.op == "FULLY_CONNECTED"
+        and not _is_rectified(graph, user)
+        and _takes(graph, bias, user)
+        for user in graph.users.get(id(bias.output), ())
     )
 
 
 def _is_rectified(graph: _Graph, node: Node) -> bool:
-    """Whether a ReLU is right behind a node and its bias, or a part of it."""
+    """Whether a ReLU is right behind a node and its bias, or a part of it.
+
+    In attention a reshape is there.
+    """
+    if node.is_of_head:
+        return True
     if node.activation == "NONE":
         behind = graph.only(node)
         return behind is not None and behind.op in _FUSED
@@ -706,10 +763,10 @@ def _folded(graph: _Graph, node: Node) -> bool:
     before = graph.maker(node) if node.op in _FOLDS and not graph.traced else None
     if before is None or before.activation != "NONE":
         return False
-    constant = _constant(before) if before.op in ("ADD", "SUB", "MUL") else None
+    constant = _constant(before) if before.op in (*_SUMS, "MUL") else None
     if constant is None or constant.kind == "ints":
         return False
-    if constant.shape and graph.only(before) is not node and not _is_for_dense(graph, before):
+    if constant.shape and not _may_take(graph, before, node):
         return False
     if prod(constant.shape) != 1 and (node.op != "FULLY_CONNECTED" or len(constant.shape) > 1):
         return False
@@ -722,6 +779,20 @@ def _folded(graph: _Graph, node: Node) -> bool:
     if not graph.users.get(id(before.output)) and id(before.output) not in graph.outputs:
         graph.remove(before)
     return True
+
+
+def _may_take(graph: _Graph, before: Node, node: Node) -> bool:
+    """Whether ``node`` takes in arithmetic with a vector, whoever else takes its result."""
+    maker = graph.maker(before)
+    if graph.only(before) is node and before.op != "BIAS":
+        return True
+    if node.op != "FULLY_CONNECTED":
+        return False
+    if maker is None or maker.op not in _WEIGHTED or graph.only(maker) is not before:
+        return True
+    if graph.only(before) is node:
+        return False  # it becomes a part of what computes that
+    return maker.activation != "NONE" or _is_shared(graph, before)
 
 
 def _is_taken(graph: _Graph, before: Node, node: Node) -> bool:
@@ -752,13 +823,6 @@ def _hoisted_over_transposes(graph: _Graph, node: Node) -> bool:
     if not graph.users.get(id(left.output)) and id(left.output) not in graph.outputs:
         graph.remove(left)
     return _swap(graph, moved, node, alone[0])
-
-
-def _is_for_dense(graph: _Graph, node: Node) -> bool:
-    """Whether dense layers alone take a node's result."""
-    users = graph.users.get(id(node.output), [])
-    is_output = id(node.output) in graph.outputs
-    return not is_output and all(each.op == "FULLY_CONNECTED" for each in users)
 
 
 def _move_biases(graph: _Graph) -> None:
@@ -842,13 +906,13 @@ def _fused(graph: _Graph, node: Node) -> bool:
     if before is None or graph.only(before) is not node:
         return False
     if node.op in _FUSED:
-        if node.op in (before.op, before.activation):
+        if graph.traced and node.op in (before.op, before.activation):
             graph.absorb(before, node)
             return True
         if before.op not in _ACTIVE or before.activation != "NONE":
             return False
-        if before.op == "TRANSPOSE_CONV" and before.inputs[-1] is None and not graph.traced:
-            return False  # only one with a bias takes it in
+        if before.op == "TRANSPOSE_CONV" and not (node.is_behind_sum or graph.traced):
+            return False  # it comes with its bias
         before.activation = _FUSED[node.op]
         graph.absorb(before, node)
         return True
@@ -856,7 +920,7 @@ def _fused(graph: _Graph, node: Node) -> bool:
         return False
     channels = before.output.shape[-1]
     constant = _constant(node)
-    if constant is None or constant.kind == "ints":
+    if constant is None or constant.kind == "ints" or _is_shared(graph, node):
         return False
     is_over_channels = prod(constant.shape) == 1 or constant.shape in ((channels,), (1, channels))
     if node.op in ("BIAS", "ADD", "SUB") and is_over_channels:
