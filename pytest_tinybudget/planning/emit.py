@@ -693,6 +693,8 @@ def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8", *, traced: boo
     """
     shared: list[Const] = []
     for node in nodes:
+        if node.copied_from is not None and node.inputs[-1] is not None and numbers == "int8":
+            _copy_bias(node, node.copied_from)
         if node.op not in _WEIGHTED or node.op == "FULLY_CONNECTED" or node.inputs[-1] is not None:
             continue
         if node.op == "TRANSPOSE_CONV":
@@ -708,6 +710,19 @@ def with_biases(nodes: Sequence[Node], numbers: Numbers = "int8", *, traced: boo
                 else:
                     made = known[0]
             node.inputs[-1] = made
+
+
+#: Below what constants hold in plans: that of the first bias that is there twice.
+_SAME = -1_000_000
+
+
+def _copy_bias(node: Node, dense: Node) -> None:
+    """Let a dense layer that is there twice have two biases, which hold the same."""
+    bias = dense.inputs[-1]
+    assert isinstance(bias, Const)
+    if not bias.values:
+        bias.values = (_SAME - int(dense.place * 1000),)
+    node.inputs[-1] = Const("bias", bias.shape, bias.axis, bias.values)
 
 
 def _versioned(operators: Sequence[Operator]) -> list[Operator]:

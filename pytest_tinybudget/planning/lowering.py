@@ -194,10 +194,11 @@ def _convolved(
     extents, options = _window(low, value, kernel, stride, dilation)
     options |= {"dilation_h_factor": dilation[0], "dilation_w_factor": dilation[1]}
     channels, groups = value.shape[3], low.layer.groups
-    if channels % groups or size % groups:
+    if groups > 1 and (channels % groups or size % groups):
         raise low.fail(f"its channels are not in {groups} groups: {channels} and {size}")
     if kind == "CONV_2D":
-        weights = Const("weights", (size, *kernel, channels // groups))
+        inputs = channels // groups if groups > 1 else channels
+        weights = Const("weights", (size, *kernel, inputs))
         outputs = size
     else:
         outputs = channels * size
@@ -578,10 +579,8 @@ def _normalization(low: Lowering, given: Sequence[Value]) -> Value:
     if any(not -len(value.shape) <= axis < len(value.shape) for axis in low.layer.shape):
         raise low.fail(f"{shown(value)} has no axes {list(low.layer.shape)}")
     own = {axis % len(value.shape) for axis in low.layer.shape}
-    shape: Shape = ()
-    if own:
-        shape = tuple(each if axis in own else 1 for axis, each in enumerate(value.shape))
-    if prod(shape) == 1 and shape:
+    shape = tuple(each if axis in own else 1 for axis, each in enumerate(value.shape))
+    if own and prod(shape) == 1:
         raise low.unknown("a normalization of a single channel")
     value = low.add("SUB", "sub", [value, Const("values", shape)], value.shape)
     return low.add("MUL", "truediv", [value, Const("values", shape)], value.shape)

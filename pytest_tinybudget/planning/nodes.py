@@ -26,8 +26,9 @@ class Const:
     """A constant operand.
 
     ``kind`` is ``weights`` (a scale for each entry of ``axis``), ``bias``, ``ints`` (not
-    quantized; ``values`` are what it holds) or ``values`` (one scale). ``is_copy``:
-    litert-quantizer made it of one that several operators had.
+    quantized; ``values`` are what it holds) or ``values`` (one scale). Biases of the same
+    ``values`` hold the same. ``is_copy``: litert-quantizer made it of one that several operators
+    had.
     """
 
     kind: Literal["weights", "bias", "ints", "values"]
@@ -54,6 +55,7 @@ class Node:
         has_moved: Whether it is a reshape that has come behind a dense layer.
         squeezed: Whether it is a reshape that one with ``squeeze`` became a part of.
         is_behind_sum: Whether it is right behind a sum with a constant, permutations apart.
+        copied_from: The dense layer that it is once more, with a ReLU.
         is_of_head: Whether it is a dense layer of attention, whose bias is added behind a reshape.
         is_sixth: Whether it is the last operator of a hard sigmoid.
         names: Bytes of its names and of those that became a part of it, in TensorFlow's graph.
@@ -93,6 +95,7 @@ class Node:
     has_moved: bool = False
     squeezed: bool = False
     is_behind_sum: bool = False
+    copied_from: Node | None = None
     is_of_head: bool = False
     is_sixth: bool = False
 

@@ -128,6 +128,8 @@ def simplified(nodes: list[Node], outputs: list[Value], *, traced: bool = False)
         while any(moved) and _round(graph, rules):
             pass
     else:
+        for node in list(graph.nodes):
+            _copied(graph, node)
         while _round(graph, _SECOND_RULES):
             pass
     for node in list(graph.nodes):
@@ -159,6 +161,12 @@ def _once(graph: _Graph, node: Node) -> None:
         first = graph.maker(node)
         if first is not None and graph.only(first) is node:
             graph.absorb(first, node)
+        elif first is before and id(node.output) in graph.outputs:
+            text = "a result that is the same as what others take"
+            raise NotPlannedError(f"layer {node.label}: not planned: {text}")
+        elif first is before:
+            graph.drop(node, first.output)
+            return
     node.is_behind_sum = before.op in _SUMS and _constant(before) is not None
 
 
@@ -225,7 +233,7 @@ def _shared(graph: _Graph, node: Node) -> bool:
         return False
     for other in graph.users[id(node.inputs[0])]:
         if (
-            other.place > node.place
+            other.place >= node.place
             and _equal(node, other)
             and id(other.output) not in graph.outputs
         ):
@@ -306,7 +314,9 @@ def _goes_into_dense(graph: _Graph, node: Node) -> bool:
     The converter begins at the end. A ReLU there keeps a dense layer from having its bias in time.
     """
     if node.op == "BIAS":
-        return _is_shared(graph, node)
+        behind = graph.only(node)
+        is_norm = behind is not None and behind.op == "MUL" and _goes_into_dense(graph, behind)
+        return is_norm or _is_shared(graph, node) or _leads_to_shared(graph, node)
     constant = _constant(node) if node.op in ("ADD", "SUB", "MUL") and not graph.traced else None
     if constant is None or len(constant.shape) != 1 or node.activation != "NONE":
         return False
@@ -324,20 +334,61 @@ def _is_shared(graph: _Graph, node: Node) -> bool:
     if node.op not in _SUMS or graph.traced or graph.only(node) is not None:
         return False
     constant = _constant(node)
-    return (
-        constant is not None
-        and len(constant.shape) == 1
-        and node.activation == "NONE"
-        and any(
-            user.op == "FULLY_CONNECTED"
-            and not _is_rectified(graph, user)
-            and _takes(graph, node, user)
-            for user in graph.users.get(id(node.output), ())
-        )
+    if constant is None or len(constant.shape) != 1 or node.activation != "NONE":
+        return False
+    has_time = _is_of_norm(graph, node)
+    return any(
+        user.op == "FULLY_CONNECTED"
+        and (has_time or not _is_rectified(graph, user))
+        and _takes(graph, node, user, has_time=has_time)
+        for user in graph.users.get(id(node.output), ())
     )
 
 
-def _takes(graph: _Graph, node: Node, dense: Node) -> bool:
+def _is_of_norm(graph: _Graph, node: Node) -> bool:
+    """Whether a sum is behind a product, and that behind another sum, as that of a norm is.
+
+    Until it is at what computes them, a dense layer behind a ReLU has its bias too.
+    """
+    before = graph.maker(node)
+    if before is not None and before.op in _WEIGHTED:
+        found = [op for op, _, _ in before.folds]
+        return "MUL" in found and found[0] in _SUMS
+    if before is None or before.op != "MUL" or _constant(before) is None:
+        return False
+    first = graph.maker(before)
+    if first is None:
+        return False
+    return first.op in _SUMS or (first.op in _WEIGHTED and any(op in _SUMS for op, *_ in first.folds))
+
+
+def _leads_to_shared(graph: _Graph, node: Node) -> bool:
+    """Whether a sum that others take too is behind ``node``, products and sums between.
+
+    A dense layer takes in all of them, so that what computes their first operand takes in none.
+    """
+    behind = graph.only(node)
+    if graph.traced or (node.op != "MUL" and node.op not in _SUMS) or _constant(node) is None:
+        return False
+    while behind is not None and behind.activation == "NONE":
+        constant = _constant(behind)
+        if constant is None or len(constant.shape) != 1:
+            return False
+        if graph.only(behind) is None:
+            taken = _is_shared(graph, behind)
+            is_first = node.op in _SUMS
+            return taken and not (is_first and _is_of_norm(graph, behind) and _all_rectified(graph, behind))
+        behind = graph.only(behind)
+    return False
+
+
+def _all_rectified(graph: _Graph, node: Node) -> bool:
+    """Whether a ReLU is behind each dense layer that takes a result."""
+    users = graph.users.get(id(node.output), ())
+    return all(_is_rectified(graph, each) for each in users if each.op == "FULLY_CONNECTED")
+
+
+def _takes(graph: _Graph, node: Node, dense: Node, *, has_time: bool = False) -> bool:
     """Whether a dense layer takes in arithmetic as soon as it has a bias."""
     if _is_taken(graph, node, dense):
         return True
@@ -350,7 +401,7 @@ def _takes(graph: _Graph, node: Node, dense: Node) -> bool:
         and behind is not None
         and behind.op in _SUMS
         and _constant(behind) is not None
-        and (has_factor or not _is_rectified(graph, behind))
+        and (has_factor or has_time or not _is_rectified(graph, behind))
         and not _is_lost(graph, behind)
     )
 
@@ -714,6 +765,25 @@ def _moved_before(graph: _Graph, node: Node) -> bool:
     return True
 
 
+def _copied(graph: _Graph, node: Node) -> None:
+    """A ReLU behind a dense layer that others take too becomes that layer once more, with it.
+
+    ``FuseFullyConnectedAndReluX`` does not ask who else takes the layer.
+    """
+    dense = graph.maker(node) if node.op in _FUSED else None
+    if dense is None or dense.op != "FULLY_CONNECTED" or dense.activation != "NONE":
+        return
+    source = next(dense.values())  # type: ignore[call-overload]
+    graph.feed(node, 0, source)
+    if not graph.users.get(id(dense.output)) and id(dense.output) not in graph.outputs:
+        graph.remove(dense)
+    else:
+        node.copied_from = dense
+    node.activation, node.op = _FUSED[node.op], dense.op
+    node.inputs, node.options = list(dense.inputs), dict(dense.options)
+    node.folds, node.over_last = list(dense.folds), dense.over_last
+
+
 def _kept(graph: _Graph, node: Node) -> bool:
     """A dense layer whose result is reshaped as its input was gives it that shape itself."""
     before = graph.maker(node) if node.op == "RESHAPE" else None
@@ -758,6 +828,14 @@ def _wide(graph: _Graph, node: Node) -> bool:
     return True
 
 
+def _all_folded(graph: _Graph, node: Node) -> bool:
+    """All arithmetic with constants before weights goes into them, before anything else happens."""
+    changed = False
+    while _folded(graph, node):
+        changed = True
+    return changed
+
+
 def _folded(graph: _Graph, node: Node) -> bool:
     """Arithmetic with a constant goes into the weights behind it."""
     before = graph.maker(node) if node.op in _FOLDS and not graph.traced else None
@@ -789,6 +867,8 @@ def _may_take(graph: _Graph, before: Node, node: Node) -> bool:
     if node.op != "FULLY_CONNECTED":
         return False
     if maker is None or maker.op not in _WEIGHTED or graph.only(maker) is not before:
+        return True
+    if before.op == "MUL" and maker.op == "FULLY_CONNECTED":
         return True
     if graph.only(before) is node:
         return False  # it becomes a part of what computes that
@@ -909,7 +989,14 @@ def _fused(graph: _Graph, node: Node) -> bool:
         if graph.traced and node.op in (before.op, before.activation):
             graph.absorb(before, node)
             return True
-        if before.op not in _ACTIVE or before.activation != "NONE":
+        if before.activation != "NONE":
+            return False
+        if before.op == "BIAS" and not graph.traced:
+            maker = graph.maker(before)
+            if maker is None or graph.only(maker) is before:
+                return False  # it becomes a part of what computes its operand first
+            before.op = "ADD"
+        elif before.op not in _ACTIVE:
             return False
         if before.op == "TRANSPOSE_CONV" and not (node.is_behind_sum or graph.traced):
             return False  # it comes with its bias
@@ -922,36 +1009,63 @@ def _fused(graph: _Graph, node: Node) -> bool:
     constant = _constant(node)
     if constant is None or constant.kind == "ints" or _is_shared(graph, node):
         return False
-    is_over_channels = prod(constant.shape) == 1 or constant.shape in ((channels,), (1, channels))
+    if before.op == "FULLY_CONNECTED" and _leads_to_shared(graph, node):
+        return False  # only convolutions take in products before anything else happens
+    is_over_channels = constant.shape[-1:] in ((), (1,), (channels,)) and prod(
+        constant.shape
+    ) in (1, channels)
     if node.op in ("BIAS", "ADD", "SUB") and is_over_channels:
         _give_bias(before, channels)
         of_steps = before.op == "TRANSPOSE_CONV"
         before.bias_is_last = bool(constant.shape) and (
             _is_before_dense(graph, node, of_steps) or (before.over_last and node.bias_is_last)
         )
-    elif not (node.op == "MUL" and constant.shape in ((), (channels,))):
+    elif node.op != "MUL" or not is_over_channels:
         return False
     before.folds.append((node.op, constant, False))
     graph.absorb(before, node)
     return True
 
 
+def _summed(graph: _Graph, node: Node) -> bool:
+    """Two sums with constants in a row are one."""
+    before = graph.maker(node) if _constant(node) is not None and not graph.traced else None
+    if before is None or before.op != "ADD" or before.activation != "NONE":
+        return False
+    first, second = _constant(before), _constant(node)
+    if first is None or second is None or graph.only(before) is not node:
+        return False
+    if first.shape and second.shape and first.shape != second.shape:
+        return False
+    source = before.inputs[0]
+    assert isinstance(source, Value)
+    graph.feed(node, 0, source)
+    graph.remove(before)
+    node.inputs[1] = Const("values", first.shape or second.shape)
+    node.names += before.names
+    return True
+
+
 def _swished(graph: _Graph, node: Node) -> bool:
     """A value by its hard sigmoid is a hard swish, unless a ReLU behind it is a part of it first."""
-    sixth = graph.maker(node, 1) if len(node.inputs) > 1 and not graph.traced else None
+    if len(node.inputs) != 2 or graph.traced or node.activation != "NONE":
+        return False
+    return any(_is_swish(graph, node, position) for position in (1, 0))
+
+
+def _is_swish(graph: _Graph, node: Node, position: int) -> bool:
+    """Make a product a hard swish, if the operand at ``position`` is the hard sigmoid."""
+    sixth, source = graph.maker(node, position), node.inputs[1 - position]
     if sixth is None or not sixth.is_sixth or sixth.activation != "NONE":
         return False
     shifted = graph.maker(sixth)
     while shifted is not None and shifted.op == "RELU6":
         shifted = graph.maker(shifted)
-    if shifted is None or shifted.op != "ADD" or shifted.inputs[0] is not node.inputs[0]:
+    if shifted is None or shifted.op != "ADD" or shifted.inputs[0] is not source:
         return False
     behind = graph.only(node)
-    while behind is not None and behind.op in _MOVES:
-        behind = graph.only(behind)
-    if node.activation != "NONE" or (behind is not None and behind.op in _FUSED):
+    if behind is not None and behind.op in _FUSED:
         return False
-    source = node.inputs[0]
     assert isinstance(source, Value)
     node.op, node.inputs = "HARD_SWISH", [source]
     unused = sixth
@@ -985,6 +1099,7 @@ def _give_bias(node: Node, channels: int) -> None:
 _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_without_reshape, frozenset({"RESHAPE"})),
     (_swished, frozenset({"MUL"})),
+    (_summed, frozenset({"ADD"})),
     (_shared, frozenset()),
     (_padded, frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})),
     (_transposed_twice, frozenset({"TRANSPOSE"})),
@@ -993,7 +1108,7 @@ _ORDER: tuple[tuple[_Rule, frozenset[str]], ...] = (
     (_unreshaped, _ARITHMETIC),
     (_flat, frozenset({"FULLY_CONNECTED"})),
     (_fused, _TAKEN),
-    (_folded, _FOLDS),
+    (_all_folded, _FOLDS),
 )
 
 
