@@ -436,7 +436,8 @@ def dense(
     if bias and is_behind:
         return _between_reshapes(low, value, weights, prefix)
     if bias:
-        name, inputs = f"{prefix}Tensordot/MatMul", [value, weights, None]
+        name = f"{prefix}Tensordot/MatMul"
+        inputs: list[Operand] = [value, weights, None]
         result = low.add("FULLY_CONNECTED", name, inputs, shape, keep_num_dims=True)
         result = low.add(
             "BIAS", f"{prefix}BiasAdd", [result, Const("values", (units,))], result.shape

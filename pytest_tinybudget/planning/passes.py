@@ -359,7 +359,8 @@ def _is_of_norm(graph: _Graph, node: Node) -> bool:
     first = graph.maker(before)
     if first is None:
         return False
-    return first.op in _SUMS or (first.op in _WEIGHTED and any(op in _SUMS for op, *_ in first.folds))
+    taken = [op for op, _, _ in first.folds] if first.op in _WEIGHTED else [first.op]
+    return any(op in _SUMS for op in taken)
 
 
 def _leads_to_shared(graph: _Graph, node: Node) -> bool:
@@ -375,9 +376,9 @@ def _leads_to_shared(graph: _Graph, node: Node) -> bool:
         if constant is None or len(constant.shape) != 1:
             return False
         if graph.only(behind) is None:
-            taken = _is_shared(graph, behind)
-            is_first = node.op in _SUMS
-            return taken and not (is_first and _is_of_norm(graph, behind) and _all_rectified(graph, behind))
+            if node.op in _SUMS and _all_rectified(graph, behind) and _is_of_norm(graph, behind):
+                return False  # before dense layers behind ReLUs have theirs
+            return _is_shared(graph, behind)
         behind = graph.only(behind)
     return False
 
@@ -1011,9 +1012,10 @@ def _fused(graph: _Graph, node: Node) -> bool:
         return False
     if before.op == "FULLY_CONNECTED" and _leads_to_shared(graph, node):
         return False  # only convolutions take in products before anything else happens
-    is_over_channels = constant.shape[-1:] in ((), (1,), (channels,)) and prod(
-        constant.shape
-    ) in (1, channels)
+    is_over_channels = constant.shape[-1:] in ((), (1,), (channels,)) and prod(constant.shape) in (
+        1,
+        channels,
+    )
     if node.op in ("BIAS", "ADD", "SUB") and is_over_channels:
         _give_bias(before, channels)
         of_steps = before.op == "TRANSPOSE_CONV"
@@ -1047,7 +1049,7 @@ def _summed(graph: _Graph, node: Node) -> bool:
 
 
 def _swished(graph: _Graph, node: Node) -> bool:
-    """A value by its hard sigmoid is a hard swish, unless a ReLU behind it is a part of it first."""
+    """A value by its hard sigmoid is a hard swish, unless a ReLU is right behind it."""
     if len(node.inputs) != 2 or graph.traced or node.activation != "NONE":
         return False
     return any(_is_swish(graph, node, position) for position in (1, 0))

@@ -54,8 +54,8 @@ def initial_constants(
     for layer in layers:
         wanted = held.get(layer.name, [])
         read = _READERS.get(layer.type, _nothing)
-        given = [np.asarray(each, np.float32) for each in read(layer, stored[layer.name])]
-        given += [np.asarray(each, np.float32) for each in _OF_ACTIVATIONS.get(layer.activation, ())]
+        own = (*read(layer, stored[layer.name]), *_OF_ACTIVATIONS.get(layer.activation, ()))
+        given = [np.asarray(each, np.float32) for each in own]
         shapes = [each.shape for each in wanted]
         if len(given) != len(wanted) or any(
             each.size != np.prod(shape, dtype=int)
