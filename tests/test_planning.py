@@ -654,19 +654,21 @@ def test_several_dense_layers_take_the_bias_of_the_one_before_them(numbers: Any)
 
 
 @pytest.mark.parametrize(
-    ("behind", "outputs"),
+    ("behind", "outputs", "made"),
     [
-        ((Layer("dense", 3, name="p"), Layer("dense", 3, bias=False, name="q")), ("p", "q")),
-        ((Layer("dense", 3, name="p"), Layer("softmax", name="q")), ("p", "q")),
-        ((Layer("dense", 3, name="p"),), ("row", "p")),
+        ((Layer("dense", 3, name="p"), Layer("dense", 3, bias=False, name="q")), ("p", "q"),
+         ["FULLY_CONNECTED"]),
+        ((Layer("dense", 3, name="p"), Layer("softmax", name="q")), ("p", "q"), ["SOFTMAX"]),
+        ((Layer("dense", 3, name="p"),), ("row", "p"), []),
     ],
-)
-def test_a_bias_that_is_added_for_some_users_alone_is_not_planned(
-    behind: tuple[Layer, ...], outputs: tuple[str, ...]
+)  # fmt: skip
+def test_a_bias_that_is_added_for_some_users_alone_is_an_operator(
+    behind: tuple[Layer, ...], outputs: tuple[str, ...], made: list[str]
 ) -> None:
-    # TensorFlow leaves an ADD for them, with a result of its own in the arena.
-    with pytest.raises(NotPlannedError, match="layer row: not planned: a dense layer whose bias"):
-        _heads(*behind, outputs=outputs)
+    # As TensorFlow 2.21 converts it: the dense layers with a bias take it in, the others its sum.
+    found = _heads(*behind, outputs=outputs)
+    assert sorted(names(found)) == sorted(["FULLY_CONNECTED", "ADD", "FULLY_CONNECTED", *made])
+    assert found.main.operators[0].inputs[2] == -1
 
 
 def test_a_declared_plan_is_checked(project: Callable[..., pytest.Pytester]) -> None:

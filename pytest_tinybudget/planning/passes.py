@@ -881,7 +881,7 @@ def _is_taken(graph: _Graph, before: Node, node: Node) -> bool:
     if before.op == "MUL":
         return True
     if node.op == "FULLY_CONNECTED":
-        return node.inputs[-1] is not None and not _takers_of_bias(graph, node)
+        return node.inputs[-1] is not None and not _moves_bias(graph, node)
     return bool(node.options["padding"] == "VALID")
 
 
@@ -907,29 +907,18 @@ def _hoisted_over_transposes(graph: _Graph, node: Node) -> bool:
 
 
 def _move_biases(graph: _Graph) -> None:
-    """A dense layer's bias goes into those of the dense layers right behind it, the last first.
-
-    Raises:
-        NotPlannedError: something else takes the sum as well, which is an operator of its own then.
-    """
+    """A dense layer's bias goes into that of the dense layer right behind it, the last first."""
     for node in sorted(graph.nodes, key=lambda each: each.place, reverse=True):
         if graph.traced and node.op == "FULLY_CONNECTED" and len(node.folds) == 1:
             node.bias_is_last = node.folds[0][0] == "BIAS"  # reshapes between them are gone
-        takers = _takers_of_bias(graph, node)
-        if not takers:
-            continue
-        if _behind(graph, node) is None and (
-            id(node.output) in graph.outputs or len(takers) < len(graph.users[id(node.output)])
-        ):
-            text = "a dense layer whose bias some of those behind it take in, and others do not"
-            raise NotPlannedError(f"layer {node.label}: not planned: {text}")
-        bias = node.inputs[-1]
-        assert isinstance(bias, Const)
-        if not any(op == "BIAS" for op, _, _ in node.folds):  # it has come with the layer
-            node.folds.insert(0, ("BIAS", bias, False))
-        for each in takers:
-            each.bias_from = node
-        node.inputs[-1] = None
+        if _moves_bias(graph, node):
+            behind, bias = _behind(graph, node), node.inputs[-1]
+            assert behind is not None
+            assert isinstance(bias, Const)
+            if not any(op == "BIAS" for op, _, _ in node.folds):  # it has come with the layer
+                node.folds.insert(0, ("BIAS", bias, False))
+            behind.bias_from = node
+            node.inputs[-1] = None
 
 
 def _check_steps(graph: _Graph, node: Node) -> None:
@@ -943,24 +932,18 @@ def _check_steps(graph: _Graph, node: Node) -> None:
         raise NotPlannedError(f"layer {node.label}: not planned: {text}")
 
 
-def _takers_of_bias(graph: _Graph, node: Node) -> list[Node]:
-    """The dense layers of whose bias that of ``node`` becomes a part.
-
-    Where there are several, the first that takes it leaves the sum to the others alone; then those
-    with a ReLU take it too, which come too late for a sum that is still a part of ``node``.
-    """
+def _moves_bias(graph: _Graph, node: Node) -> bool:
+    """Whether the bias of ``node`` becomes a part of that of the dense layer behind it."""
     if node.op not in _GIVES_BIAS or node.inputs[-1] is None or node.activation != "NONE":
-        return []
+        return False
     behind = _behind(graph, node)
-    if not node.bias_is_last or (behind is None and graph.traced):
-        return []
-    found = [behind] if behind is not None else graph.users.get(id(node.output), [])
-    takers = [
-        each for each in found if each.op == "FULLY_CONNECTED" and each.inputs[-1] is not None
-    ]
-    if not graph.traced and all(_is_rectified(graph, each) for each in takers):
-        return []
-    return takers
+    return (
+        node.bias_is_last
+        and behind is not None
+        and behind.op == "FULLY_CONNECTED"
+        and behind.inputs[-1] is not None
+        and (graph.traced or not _is_rectified(graph, behind))
+    )
 
 
 def _behind(graph: _Graph, node: Node) -> Node | None:
@@ -1082,11 +1065,8 @@ def _is_swish(graph: _Graph, node: Node, position: int) -> bool:
 
 
 def _is_before_dense(graph: _Graph, node: Node, of_steps: bool = False) -> bool:
-    """Whether a dense layer takes a result, ``of_steps`` behind the reshape to these."""
+    """Whether a dense layer alone takes a result, ``of_steps`` behind the reshape to these."""
     behind = graph.only(node)
-    if behind is None and not graph.traced:
-        users = graph.users.get(id(node.output), ())
-        return any(each.op == "FULLY_CONNECTED" for each in users)
     if of_steps and behind is not None and behind.op == "RESHAPE" and behind.squeeze:
         behind = graph.only(behind)
     return behind is not None and behind.op == "FULLY_CONNECTED"
