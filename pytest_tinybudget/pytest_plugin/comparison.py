@@ -98,27 +98,18 @@ def _compared_with(
 def _declared(config: pytest.Config, results: Sequence[PairResult]) -> Baseline | None:
     """The baselines of the declarations that have results, as one."""
     from pytest_tinybudget.baseline.baseline import declared_baselines
+    from pytest_tinybudget.pytest_plugin.process import baselines_named
 
-    files = _named_by_declarations(config, results)
+    files = baselines_named(config, (result.id for result in results))
     return declared_baselines(files, written=path_setting(config, "tinybudget_json"))
 
 
 def declared_files(config: pytest.Config, results: Sequence[PairResult]) -> list[Path | None]:
     """The results files that the declarations with results name as their baselines, each once."""
+    from pytest_tinybudget.pytest_plugin.process import baselines_named
+
     try:
-        return list(dict.fromkeys(_named_by_declarations(config, results).values()))
+        named = baselines_named(config, (result.id for result in results))
+        return list(dict.fromkeys(named.values()))
     except TinybudgetError:
         return []  # each pair of that declaration says so already
-
-
-def _named_by_declarations(
-    config: pytest.Config, results: Sequence[PairResult]
-) -> dict[str, Path | None]:
-    from pytest_tinybudget.pytest_plugin.process import declaration_at
-
-    files: dict[str, Path | None] = {}
-    for file in sorted({result.id.partition("::")[0] for result in results}):
-        path = config.rootpath / file
-        if path.name == FILE_NAME and path.exists():
-            files[file] = declaration_at(config, path).baseline
-    return files

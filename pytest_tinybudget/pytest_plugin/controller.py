@@ -150,7 +150,7 @@ class Controller:
 
             self._kept = keep_verdicts(session, self._results)
         # No declaration whose verdicts are kept has a baseline.
-        if not all_kept(self._results.values()):
+        if not all_kept(self._results.values()) and self._is_compared():
             from pytest_tinybudget.pytest_plugin.comparison import comparison_of
 
             self._comparison = comparison_of(self._config, self.results)
@@ -174,6 +174,17 @@ class Controller:
                 history=history,
             )
             _write(option, path, text)
+
+    def _is_compared(self) -> bool:
+        """Whether an option, an ini value or a declaration names something to compare with."""
+        if names_base(self._config):
+            return True
+        from pytest_tinybudget.pytest_plugin.process import baselines_named
+
+        try:
+            return any(baselines_named(self._config, self._results).values())
+        except TinybudgetError:
+            return False  # each pair of that declaration says so already
 
     def _source(self) -> Provenance | None:
         """What is known of the commits that the results are of."""

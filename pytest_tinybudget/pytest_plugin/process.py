@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,11 +23,12 @@ from pytest_tinybudget.gate.artifacts import Artifacts
 from pytest_tinybudget.gate.judgement import Rules
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.pytest_plugin.asked import details_wanted
-from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
 from pytest_tinybudget.pytest_plugin.kept import claims_of
+from pytest_tinybudget.pytest_plugin.settings import FILE_NAME
 from pytest_tinybudget.pytest_plugin.settings import SHARED_FOLDER
 from pytest_tinybudget.pytest_plugin.settings import artifacts_required
 from pytest_tinybudget.pytest_plugin.settings import in_worker
+from pytest_tinybudget.pytest_plugin.settings import names_base
 from pytest_tinybudget.pytest_plugin.settings import path_setting
 from pytest_tinybudget.pytest_plugin.settings import setting
 from pytest_tinybudget.pytest_plugin.settings import worker_input
@@ -84,12 +86,17 @@ def gate_of(config: pytest.Config) -> Gate:
             informational=setting(config, "tinybudget_informational"),
             approve_labels=tuple(setting(config, "tinybudget_approve_label")),
         )
+        chosen = None
+        if names_base(config) or in_worker(config):
+            from pytest_tinybudget.pytest_plugin.baseline import chosen_baseline
+
+            chosen = chosen_baseline(config)
         written = path_setting(config, "tinybudget_json")
         writer = partial(queue_files, config) if in_worker(config) else write
         config.stash[_GATE] = Gate(
             workspace,
             rules,
-            Baselines(chosen_baseline(config), written, partial(boards_of, config)),
+            Baselines(chosen, written, partial(boards_of, config)),
             Artifacts(artifacts_required(config), writer, claims_of(config)),
         )
         config.add_cleanup(workspace.close)
@@ -139,6 +146,22 @@ def declaration_at(config: pytest.Config, path: Path) -> Declaration:
     if path not in kept:
         kept[path] = load_declaration(path, boards_of(config))
     return kept[path]
+
+
+def baselines_named(config: pytest.Config, ids: Iterable[str]) -> dict[str, Path | None]:
+    """The results files that the declarations of the pairs ``ids`` name as their baselines.
+
+    By the declarations' files as ids have them; ``None`` for one that names none.
+
+    Raises:
+        DeclarationError: a declaration cannot be read or is not valid.
+    """
+    files: dict[str, Path | None] = {}
+    for file in sorted({each.partition("::")[0] for each in ids}):
+        path = config.rootpath / file
+        if path.name == FILE_NAME and path.exists():
+            files[file] = declaration_at(config, path).baseline
+    return files
 
 
 def artifacts_folder(config: pytest.Config, declaration: Declaration | Project) -> Path:
