@@ -34,6 +34,7 @@ from pytest_tinybudget.declaration.positions import key_lines
 from pytest_tinybudget.declaration.schema.layers import LayerTable
 from pytest_tinybudget.declaration.toml import TOMLDecodeError
 from pytest_tinybudget.declaration.toml import parse
+from pytest_tinybudget.planning import planned_model
 from pytest_tinybudget.planning.network import LAYER_TYPES
 from pytest_tinybudget.runtimes.firmware import FixedCost
 from pytest_tinybudget.runtimes.firmware import OperatorCost
@@ -1380,6 +1381,9 @@ def test_every_example_of_the_reference_loads(tmp_path: Path, text: str):
     declaration = project.load(text)
 
     assert declaration.models
+    for model in declaration.models.values():
+        if model.planned is not None:
+            assert planned_model(model.planned, model.name).bytes
 
 
 def test_the_reference_has_every_key():
