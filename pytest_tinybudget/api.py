@@ -107,7 +107,8 @@ def check(
         model: the path of a ``.tflite``, ``.keras``, ``.h5``, ``.pt2`` or ``.onnx`` file or of a
             SavedModel, or a ``keras.Model`` or ``torch.nn.Module``. What is no INT8 ``.tflite`` is
             converted (docs/conversion.md). Or layers of a model that is not trained yet: of a
-            dense one ``(inputs, outputs)``, of a convolution ``(inputs, outputs, height, width)``.
+            dense one ``(inputs, outputs)``, of a convolution ``(inputs, outputs, height, width)``;
+            or each as a table of ``layers`` of a declaration, ``{"type": "dense", "units": 4}``.
         board: a board's id in the catalog (``tinybudget boards``), or a ``Board``.
         budget: limits besides the board's room, such as ``{"flash": "200 KB", "ram": 49152}``;
             sizes as in ``tinybudget.toml`` (1 KB = 1024 B), or bytes; ``"latency": "100 ms"``

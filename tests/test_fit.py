@@ -130,6 +130,35 @@ def test_tuples_are_a_plan_of_one_candidate() -> None:
     assert fit([(64, 4)], boards=BOARDS).candidates[0].parameters == 64 * 4 + 4
 
 
+def test_tables_of_layers_are_measured_as_a_candidate_is() -> None:
+    layers = [
+        {"type": "conv2d", "filters": 8, "kernel": (3, 1), "name": "a"},
+        {"type": "conv2d", "filters": 8, "kernel": 1, "name": "b"},
+        {"type": "add", "inputs": ("a", "b")},
+        {"type": "dense", "units": 4},
+    ]
+    footprint = measure(layers, board=BOARDS[1], input_shape=(16, 16, 1))
+    (candidate,) = fit(layers, boards=BOARDS[1:], input_shape=(16, 16, 1)).candidates
+    (on,) = candidate.boards
+    assert footprint.arena is not None
+    assert (on.arena, on.ram) == (footprint.arena.required, footprint.ram)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "said"),
+    [
+        ([{"type": "dense", "unit": 4}], (4,), r"model: layers\[0\].unit: unknown key 'unit' in "),
+        ([{"type": "dense", "units": 4}], None, "model: layers take an input_shape"),
+        ([{"type": "conv2d"}], (4, 4, 1), r"model: layers\[0\]: a conv2d needs 'filters'"),
+        ([{"type": "conv2d", "filters": 2}], (4,), "model: layer conv2d_0: expects"),
+        ([{"type": "softmax"}, (4, 4)], (4,), "layer 0 .* expected"),
+    ],
+)
+def test_tables_that_are_no_layers_are_one_line(layers: Any, shape: Any, said: str) -> None:
+    with pytest.raises(TinybudgetError, match=said):
+        measure(layers, board="esp32", input_shape=shape)
+
+
 @pytest.mark.parametrize(
     ("layers", "shape", "said"),
     [

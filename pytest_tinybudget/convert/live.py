@@ -52,9 +52,12 @@ class TorchModule(Protocol):
         """Put the module into the mode in which it is used."""
 
 
-#: A model's path, or the model itself; or its layers, each ``(inputs, outputs)`` or
-#: ``(inputs, outputs, height, width)``.
-Source: TypeAlias = "str | PathLike[str] | KerasModel | TorchModule | Sequence[Sequence[int]]"
+#: A model's path, or the model itself; or its layers, each ``(inputs, outputs)``, ``(inputs,
+#: outputs, height, width)`` or a table as in ``layers`` of a declaration.
+Source: TypeAlias = (
+    "str | PathLike[str] | KerasModel | TorchModule | Sequence[Sequence[int]]"
+    " | Sequence[Mapping[str, Any]]"
+)
 #: Samples to calibrate with: as in a declaration, or arrays whose first axis is the sample.
 Data: TypeAlias = "str | PathLike[str] | NDArray[np.generic] | Mapping[str, NDArray[np.generic]]"
 

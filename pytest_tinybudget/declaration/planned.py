@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,8 +13,10 @@ from msgspec.structs import replace
 
 from pytest_tinybudget.declaration.context import Context
 from pytest_tinybudget.declaration.problems import KeyPath
+from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.schema.document import ModelTable
 from pytest_tinybudget.declaration.schema.layers import LayerTable
+from pytest_tinybudget.declaration.validate import checked
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerList
 from pytest_tinybudget.planning.network import Numbers
@@ -99,15 +104,48 @@ def layer_list(context: Context, table: ModelTable, keys: KeyPath) -> LayerList 
             text = "'input_shape' is missing: the input of 'layers', without batch"
             problems.add(keys, text, example="input_shape = [16, 16, 1]")
         return None
+    return _listed(table.layers, table.input_shape, keys, problems)
+
+
+def layers_of(given: Sequence[object], input_shape: Sequence[int] | None) -> LayerList:
+    """The network of layers that Python code gives as tables, as in a declaration.
+
+    Raises:
+        DeclarationError: a table is no layer, or there is no shape of the input.
+    """
+    problems = Problems(Path("model"), None)
+    if input_shape is None:
+        problems.add((), "layers take an input_shape", example="input_shape = [16, 16, 1]")
+    content = {"layers": _plain(given), "input_shape": list(input_shape or [1])}
+    table = checked(ModelTable, content, (), problems)
+    found = None
+    if table is not None and table.layers is not None and table.input_shape is not None:
+        found = _listed(table.layers, table.input_shape, (), problems)
+    problems.raise_if_any()
+    assert found is not None  # else a problem was noted
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with lists where Python code gave tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _listed(
+    tables: Sequence[LayerTable], input_shape: Sequence[int], keys: KeyPath, problems: Problems
+) -> LayerList:
     listed = Listed()
-    for index, layer in enumerate(table.layers):
+    for index, layer in enumerate(tables):
         place = (*keys, "layers", str(index))
-        _check(context, layer, place)
+        for key, text, example in mistakes(layer):
+            problems.add((*place, key) if key else place, text, example=example)
         if layer.type == "input":
             listed.add_input(layer.name or "", layer)
         else:
             listed.add(layer_of(layer), is_output=layer.output)
-    return listed.whole(tuple(table.input_shape))
+    return listed.whole(tuple(input_shape))
 
 
 class Listed:
@@ -152,11 +190,6 @@ class Listed:
             more_inputs=tuple(self.inputs),
             input_places=tuple(self._places),
         )
-
-
-def _check(context: Context, table: LayerTable, keys: KeyPath) -> None:
-    for key, text, example in mistakes(table):
-        context.problems.add((*keys, key) if key else keys, text, example=example)
 
 
 def mistakes(table: LayerTable) -> Iterator[tuple[str, str, str]]:

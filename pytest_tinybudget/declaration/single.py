@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import suppress
@@ -77,13 +78,18 @@ def _planned(
     input_shape: Sequence[int] | None,
 ) -> Pair | None:
     """The pair of a model that is given as layers, or planned as it is; ``None`` for others."""
+    from pytest_tinybudget.declaration.planned import layers_of
     from pytest_tinybudget.planning.network import NotPlannedError
     from pytest_tinybudget.planning.tuples import is_layer_list
     from pytest_tinybudget.planning.tuples import layer_list
 
     network: LayerList | Network | None = None
     if is_layer_list(model):
-        network = layer_list(cast("Sequence[object]", model), input_shape)
+        layers = cast("Sequence[object]", model)
+        if layers and all(isinstance(each, Mapping) for each in layers):
+            network = layers_of(layers, input_shape)
+        else:
+            network = layer_list(layers, input_shape)
     elif settings.get("plan") and settings.get("representative_data") is None:
         with suppress(NotPlannedError):  # it is converted, or that says so
             network = _live(model, settings, example_inputs)

@@ -77,7 +77,7 @@ MINIMIZE: tuple[Figure, ...] = ("arena", "macs")
 
 
 def fit(
-    plan: Mapping[str, Any] | Sequence[Sequence[int]] | Plan,
+    plan: Mapping[str, Any] | Sequence[Sequence[int]] | Sequence[Mapping[str, Any]] | Plan,
     *,
     input_shape: Sequence[int] | None = None,
     activations: Numbers | None = None,
@@ -95,8 +95,8 @@ def fit(
     Args:
         plan: the plan as in a ``plan.toml`` (docs/fit.md): ``input_shape``, ``layers``, ``free``,
             and perhaps ``boards`` and ``budget``. Or layers as tuples of numbers, as ``check``
-            takes them: a plan without free sizes.
-        input_shape: of such tuples, the shape of their input, without batch; dense ones need none.
+            takes them: a plan without free sizes. Or its ``layers`` alone.
+        input_shape: of layers, the shape of their input, without batch; dense tuples need none.
         activations: type of what flows between operators, instead of the plan's: ``"int8"``,
             ``"int16"`` or ``"float"``.
         boards: ids or everyday names, or boards; instead of the plan's.
@@ -170,7 +170,7 @@ def fit(
 
 
 def _read(
-    plan: Mapping[str, Any] | Sequence[Sequence[int]] | Plan,
+    plan: Mapping[str, Any] | Sequence[Sequence[int]] | Sequence[Mapping[str, Any]] | Plan,
     input_shape: Sequence[int] | None,
     activations: Numbers | None,
 ) -> Plan:
@@ -183,7 +183,7 @@ def _read(
         read = plan_of({**given, "layers": plan}, "plan")
         input_shape = None
     if input_shape is not None:
-        raise TinybudgetError("input_shape is for layers as tuples: a plan has it as a key")
+        raise TinybudgetError("input_shape is for layers alone: a plan has it as a key")
     if activations is None:
         return read
     if activations not in NUMBERS:
