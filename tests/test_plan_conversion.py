@@ -233,3 +233,19 @@ def test_a_conversion_without_tensorflow_is_kept_and_starts_nothing_the_next_tim
     assert (made.cached, again.cached) == (False, True)
     assert made.content == again.content
     assert started == (["plan"], [])
+
+
+@pytest.mark.parametrize("settings", [{"mean": [0.5], "variance": [4.0]}, {}])
+def test_a_normalization_of_all_numbers_holds_its_mean_and_the_reciprocal_of_its_deviation(
+    settings: dict[str, list[float]],
+) -> None:
+    from pytest_tinybudget.convert.worker.constants import initial_constants
+    from pytest_tinybudget.convert.worker.keras_weights import Stored
+
+    layer = Layer("normalization", name="norm", inputs=("x",))
+    low = Lowering(Network((("x", (2, 2, 3)),), (layer,)), "idea")
+    learned = [np.float32(each) for each in ([0.5], [4.0], 7)]
+    stored = Stored({"axis": [], **settings}, learned)
+    found = initial_constants(low.nodes, [layer], {"norm": stored})
+    assert [each.ravel().tolist() for each in found.values()] == [[0.5], [0.5]]
+    assert [each.shape for each in found.values()] == [(1, 1, 1, 1)] * 2

@@ -249,6 +249,8 @@ def test_a_transposed_convolution_takes_a_relu_in_over_a_permutation_but_over_no
          ("SUB 1x6x6x3, MUL 1x6x6x3, CONV_2D 1x4x4x4", 1104, 1404)),
         ((6, 6, 3), (Layer("normalization"), conv(padding="same")),
          ("SUB 1x6x6x3, CONV_2D 1x6x6x4", 992, 1136)),
+        ((6, 6, 1), (Layer("normalization", shape=(-1,)), conv(padding="same")),
+         ("SUB 1x6x6x1, CONV_2D 1x6x6x4", 992, 1072)),
         ((5,), (Layer("normalization", shape=(-1,)), dense(4)),
          ("SUB 1x5, MUL 1x5, FULLY_CONNECTED 1x4", 1024, 1260)),
         ((6, 6, 3), (conv(), Layer("normalization", shape=(-1,)), Layer("conv2d", 2, kernel=1)),

@@ -581,8 +581,6 @@ def _normalization(low: Lowering, given: Sequence[Value]) -> Value:
         raise low.fail(f"{shown(value)} has no axes {list(low.layer.shape)}")
     own = {axis % len(value.shape) for axis in low.layer.shape}
     shape = tuple(each if axis in own else 1 for axis, each in enumerate(value.shape))
-    if own and prod(shape) == 1:
-        raise low.unknown("a normalization of a single channel")
     value = low.add("SUB", "sub", [value, Const("values", shape)], value.shape)
     return low.add("MUL", "truediv", [value, Const("values", shape)], value.shape)
 

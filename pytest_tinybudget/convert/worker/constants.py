@@ -45,10 +45,11 @@ def initial_constants(
         NotPlannedError: a layer's constants are not known.
     """
     held: dict[str, list[Const]] = {}
+    norms = {layer.name for layer in layers if layer.type == "batch_norm"}
     for node in nodes:
         constants = [each for each in node.inputs if isinstance(each, Const)]
         held.setdefault(node.label, []).extend(each for each in constants if each.kind != "ints")
-        if node.label in stored and "axis" in stored[node.label].config:
+        if node.label in norms and "axis" in stored[node.label].config:
             _require_last_axis(node, stored[node.label].config["axis"])
     found: dict[int, NDArray[np.float32]] = {}
     for layer in layers:
@@ -185,6 +186,19 @@ def _batch_norm(layer: Layer, stored: Stored) -> Arrays:
     return factor, beta - mean * factor
 
 
+def _normalization(layer: Layer, stored: Stored) -> Iterable[Any]:
+    mean, variance = stored.config.get("mean"), stored.config.get("variance")
+    if mean is None or variance is None:
+        mean, variance = stored.variables[:2]
+    deviation = np.sqrt(np.asarray(variance, np.float32))
+    yield mean
+    yield np.float32(1) / np.maximum(deviation, np.float32(_LEAST_DEVIATION))
+
+
+#: ``epsilon`` of keras.backend.
+_LEAST_DEVIATION = 1e-7
+
+
 def _rescaling(layer: Layer, stored: Stored) -> Iterable[Any]:
     if layer.scale:
         yield stored.config["scale"]
@@ -226,6 +240,7 @@ _READERS: dict[str, _Reader] = {
     "dense": _dense,
     "batch_norm": _batch_norm,
     "rescaling": _rescaling,
+    "normalization": _normalization,
     "activation": _activation,
     "average": _average,
     "multi_head_attention": _multi_head,
