@@ -11,6 +11,7 @@ from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.pairs import pairs
+from pytest_tinybudget.declaration.planned import layers_of
 from pytest_tinybudget.footprint.measure import measure
 from pytest_tinybudget.gate.pipeline import Gate
 from pytest_tinybudget.graph.model import Model
@@ -184,6 +185,39 @@ input_shape = [32]
 boards = ["arduino-nano-33-ble"]
 layers = [{ type = "dense", units = 2 }]
 """
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        ({"type": "zero_padding1d", "amount": [0, 2]}, (1, 10, 3)),
+        ({"type": "zero_padding1d", "amount": [[3, 2]]}, (1, 13, 3)),
+        ({"type": "cropping1d", "amount": [1, 0]}, (1, 7, 3)),
+        ({"type": "cropping1d", "amount": 1}, (1, 6, 3)),
+        ({"type": "upsampling1d", "amount": 3}, (1, 24, 3)),
+        ({"type": "zero_padding2d", "amount": [1, [0, 2]]}, (1, 10, 10, 3)),
+        ({"type": "zero_padding2d", "amount": [0, 2]}, (1, 8, 12, 3)),
+        ({"type": "upsampling2d", "amount": [2, 1]}, (1, 16, 8, 3)),
+    ],
+)
+def test_an_amount_is_before_and_after_of_steps_and_a_direction_each_of_images(
+    layer: dict[str, Any], shape: tuple[int, ...]
+):
+    network = layers_of([layer], [8, 3] if layer["type"].endswith("1d") else [8, 8, 3])
+    main = planned_model(network, "idea").main
+    assert main.tensors[main.outputs[0]].shape == shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ({"type": "upsampling1d", "amount": [2, 3]}, "an upsampling1d repeats steps: one number"),
+        ({"type": "upsampling2d", "amount": [[2, 3], 1]}, "repeats rows and columns: numbers"),
+    ],
+)
+def test_an_amount_of_another_kind_is_refused(layer: dict[str, Any], said: str):
+    with pytest.raises(DeclarationError, match=said):
+        layers_of([layer], [8, 3])
 
 
 def test_a_plan_is_a_pair_like_any_other(project: Callable[..., pytest.Pytester]):

@@ -216,6 +216,11 @@ def mistakes(table: LayerTable) -> Iterator[tuple[str, str, str]]:
         yield "alpha", "is the slope of a leaky_relu", 'activation = "leaky_relu"'
     if table.type in _UPSAMPLINGS and 0 in _numbers(table.amount):
         yield "amount", f"{_a(table.type)} repeats once or more, found 0", "amount = 2"
+    if table.type in _UPSAMPLINGS and isinstance(table.amount, list):
+        if table.type == "upsampling1d":
+            yield "amount", "an upsampling1d repeats steps: one number", "amount = 2"
+        elif not all(isinstance(each, int) for each in table.amount):
+            yield "amount", "an upsampling2d repeats rows and columns: numbers", "amount = [2, 3]"
     if table.type == "activation" and table.activation == "none":
         shown = '{ type = "activation", activation = "relu" }'
         yield "", "an activation needs 'activation'", shown
@@ -271,12 +276,14 @@ def _extents(given: int | list[int]) -> int | tuple[int, ...]:
 
 
 def _amount(given: Any, *, repeats: bool, flat: bool) -> tuple[tuple[int, int], ...]:
-    """Pairs of numbers; ``repeats``: one pair, of how often rows and columns are repeated."""
+    """Pairs of numbers; ``repeats``: one pair, of how often rows and columns are repeated.
+
+    ``flat``: there is one direction, whose numbers before and after two numbers are.
+    """
     if given is None:
         return ()
     if isinstance(given, int):
         return ((given, given),)
-    if repeats and all(isinstance(each, int) for each in given):
+    if (repeats or flat) and all(isinstance(each, int) for each in given):
         return ((given[0], given[-1]),)
-    pairs = tuple((each, each) if isinstance(each, int) else (each[0], each[1]) for each in given)
-    return pairs[:1] if flat else pairs
+    return tuple((each, each) if isinstance(each, int) else (each[0], each[1]) for each in given)
