@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def _text(path: Path) -> str:
         raise DeclarationError(f"{displayed_path(path)}: cannot be read: {reason}") from None
     try:
         # Editors on Windows may put a byte order mark in front.
-        return content.decode("utf-8-sig")
+        return content.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DeclarationError(

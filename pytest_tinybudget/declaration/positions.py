@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from itertools import accumulate
 
 from pytest_tinybudget.declaration.toml import parse
 
 
 KeyPath = tuple[str, ...]
 
-_BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
-_SPACE = re.compile(r"[ \t]*")
-_BARE_KEY = re.compile(r"[^\s.=\]#\"']+")
-_STRING = re.compile(
+_SPACES, _BLANKS = frozenset(" \t"), frozenset(" \t\n#")
+#: What ends a key, and a number, a date or another value without quotes.
+_AFTER_KEYS = frozenset(" \t\n.=]#\"'")
+_AFTER_SCALARS = frozenset(",]}#\n")
+#: A text in quotes. Most have no escapes, and for them it is not compiled.
+_STRING = (
     r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}'
     r"|'''(?:[^']|'(?!''))*'{3,5}"
     r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'[^'\n]*'",
-    re.DOTALL,
+    r"|'[^'\n]*'"
 )
-_SCALAR = re.compile(r"[^,\]}#\n]*")
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
@@ -33,28 +34,28 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     has each table of an array of tables. A table that is opened twice (``[a.b]`` below ``[a.c]``)
     keeps its first line, unless a later header opens it by itself.
     """
-    return _Scanner(text.replace("\r\n", "\n")).scan()
+    return _Scanner(text.replace("\r\n", "\n") + "\n").scan()
 
 
 class _Scanner:
-    """One pass over the text; ``position`` is the offset of the next character to read."""
+    """One pass over whole lines; ``position`` is the offset of the next character to read."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
-        self.line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self.line_starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
         self.lines: dict[KeyPath, int] = {}
         self.tables_in_array: dict[KeyPath, int] = {}
 
     def scan(self) -> dict[KeyPath, int]:
         table: KeyPath = ()
-        self.skip(_BLANK)
+        self.blanks()
         while self.position < len(self.text):
             if self.text[self.position] == "[":
                 table = self.header()
             else:
                 self.pair(table)
-            self.skip(_BLANK)
+            self.blanks()
         return self.lines
 
     def header(self) -> KeyPath:
@@ -86,7 +87,7 @@ class _Scanner:
         path = (*table, *self.key())
         self.note(path, start)
         self.position += 1
-        self.skip(_SPACE)
+        self.spaces()
         self.value(path)
 
     def value(self, path: KeyPath) -> None:
@@ -96,13 +97,13 @@ class _Scanner:
         elif opening == "{":
             self.inline_table(path)
         elif opening in "\"'":
-            self.skip(_STRING)
+            self.string()
         else:
-            self.skip(_SCALAR)
+            self.up_to(_AFTER_SCALARS)
 
     def array(self, path: KeyPath) -> None:
         self.position += 1
-        self.skip(_BLANK)
+        self.blanks()
         index = 0
         while self.text[self.position] != "]":
             element = (*path, str(index))
@@ -114,26 +115,25 @@ class _Scanner:
 
     def inline_table(self, path: KeyPath) -> None:
         self.position += 1
-        self.skip(_BLANK)
+        self.blanks()
         while self.text[self.position] != "}":
             self.pair(path)
             self.next_item()
         self.position += 1
 
     def next_item(self) -> None:
-        self.skip(_BLANK)
+        self.blanks()
         if self.text[self.position] == ",":
             self.position += 1
-            self.skip(_BLANK)
+            self.blanks()
 
     def key(self) -> KeyPath:
         parts = []
         while True:
-            self.skip(_SPACE)
+            self.spaces()
             quoted = self.text[self.position] in "\"'"
-            part = self.skip(_STRING if quoted else _BARE_KEY)
-            parts.append(_unquoted(part) if quoted else part)
-            self.skip(_SPACE)
+            parts.append(_unquoted(self.string()) if quoted else self.up_to(_AFTER_KEYS))
+            self.spaces()
             if self.text[self.position] != ".":
                 return tuple(parts)
             self.position += 1
@@ -149,12 +149,36 @@ class _Scanner:
     def line(self, offset: int) -> int:
         return bisect_right(self.line_starts, offset)
 
-    def skip(self, pattern: re.Pattern[str]) -> str:
-        match = pattern.match(self.text, self.position)
-        if match is None:
-            raise ValueError(f"not TOML at offset {self.position}")
-        self.position = match.end()
-        return match[0]
+    def blanks(self) -> None:
+        """Pass blanks, ends of lines and comments."""
+        text, at = self.text, self.position
+        while at < len(text) and text[at] in _BLANKS:
+            at = text.index("\n", at) if text[at] == "#" else at + 1
+        self.position = at
+
+    def spaces(self) -> None:
+        while self.text[self.position] in _SPACES:
+            self.position += 1
+
+    def up_to(self, ends: frozenset[str]) -> str:
+        text, at = self.text, self.position
+        while text[at] not in ends:
+            at += 1
+        found = text[self.position : at]
+        self.position = at
+        return found
+
+    def string(self) -> str:
+        """A text with its quotes."""
+        start, quote = self.position, self.text[self.position]
+        end = self.text.index(quote, start + 1) + 1
+        if "\\" in self.text[start:end] or self.text.startswith(3 * quote, start):
+            match = re.compile(_STRING, re.DOTALL).match(self.text, start)
+            if match is None:
+                raise ValueError(f"not TOML at offset {start}")
+            end = match.end()
+        self.position = end
+        return self.text[start:end]
 
 
 def _unquoted(key: str) -> str:

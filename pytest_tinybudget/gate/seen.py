@@ -6,6 +6,7 @@ Imported by every run that may take verdicts of earlier ones, so it imports noth
 from __future__ import annotations
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -142,7 +143,7 @@ class Seen:
 
         with suppress(OSError, ValueError):
             if self._read() == self._content:
-                return is_plain(parse(self._content.decode("utf-8-sig")))
+                return is_plain(parse(self._content.removeprefix(BOM_UTF8).decode()))
         return False
 
 
