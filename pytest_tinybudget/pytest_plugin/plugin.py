@@ -134,7 +134,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    QuickImports.enter()  # pytest registers plugins before it configures them
     from pytest_tinybudget import hooks
 
     pluginmanager.add_hookspecs(hooks)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Sequence
 from functools import cache
 from functools import lru_cache
 from pathlib import Path
@@ -119,13 +118,13 @@ class Difference(Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int = 0
     below_percent: float = 0.0
 
-    def holds(self, table: Mapping[_Aspect, _Value], runtime: Mapping[_Aspect, _Value]) -> bool:
-        """Whether it is the difference between a table and a runtime of these values."""
-        return (
-            self.table in (None, table[self.of])
-            and self.runtime in (None, runtime[self.of])
-            and all(runtime[aspect] in values for aspect, values in self.given.items())
-        )
+    def is_between(self, table: _Value, runtime: _Value) -> bool:
+        """Whether it is a difference between these values of what it is ``of``."""
+        return self.table in (None, table) and self.runtime in (None, runtime)
+
+    def holds_for(self, runtime: Mapping[_Aspect, _Value]) -> bool:
+        """Whether a runtime of these values has what it asks for besides."""
+        return all(runtime[aspect] in values for aspect, values in self.given.items())
 
     def room(self, flash: int) -> float:
         """The bytes between the least and the most that ``flash`` of the table may stand for."""
@@ -178,12 +177,11 @@ def _content() -> _Content:
     return msgspec.json.decode((_DATA / "tables.json").read_bytes(), type=_Content)
 
 
-@cache
-def _differences() -> Mapping[_Aspect, Sequence[Difference]]:
-    found: dict[_Aspect, list[Difference]] = {}
-    for each in _content().differences:
-        found.setdefault(each.of, []).append(each)
-    return found
+@lru_cache(maxsize=1024)
+def _differences(aspect: _Aspect, table: _Value, runtime: _Value) -> tuple[Difference, ...]:
+    """What is known of the difference between these two values: the first that holds counts."""
+    known = (each for each in _content().differences if each.of == aspect)
+    return tuple(each for each in known if each.is_between(table, runtime))
 
 
 @cache
@@ -223,8 +221,8 @@ def _choice(table: Table, wants: Mapping[_Aspect, _Value]) -> Choice | None:
             continue
         if aspect == "release" and has["distribution"] != wants["distribution"]:
             continue  # that difference holds for all releases
-        known = _differences().get(aspect, ())
-        difference = next((each for each in known if each.holds(has, wants)), None)
+        known = _differences(aspect, has[aspect], wants[aspect])
+        difference = next((each for each in known if each.holds_for(wants)), None)
         if difference is None:
             return None
         found.append(difference)
