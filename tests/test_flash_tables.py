@@ -41,6 +41,7 @@ from pytest_tinybudget.runtimes.runtime import RUNTIMES
 from pytest_tinybudget.runtimes.runtime import Runtime
 from pytest_tinybudget.runtimes.tables import _choice
 from pytest_tinybudget.runtimes.tables import _content
+from pytest_tinybudget.runtimes.tables import _of_runtime
 from pytest_tinybudget.runtimes.tables import choose_table
 from pytest_tinybudget.runtimes.tables import section_graph_path
 from pytest_tinybudget.runtimes.tables import tables
@@ -570,7 +571,7 @@ def test_a_release_counts_with_a_table_of_its_distribution() -> None:
 def test_arduinos_older_kernels_would_not_count_too_little_for_zephyr(name: str) -> None:
     runtime = of_distribution(name)
     arduino = name.replace("zephyr", "arduino")
-    choice = _choice(tables()[arduino], runtime)
+    choice = _choice(tables()[arduino], _of_runtime(runtime))
     assert choice is not None
     for operators in (("CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"), ("FULLY_CONNECTED",), ("ADD",)):
         images = [
