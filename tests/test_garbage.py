@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from collections.abc import Iterator
 
 import pytest
@@ -82,3 +83,24 @@ def test_a_process_of_its_own_collects_seldom_and_still_does() -> None:
         assert gc.get_threshold()[1:] == before[1:]
     finally:
         gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize(
+    ("others", "seldom"), [("", True), ("def test_own(): pass", False)], ids=["pairs alone", "both"]
+)
+def test_only_a_run_of_pairs_alone_collects_seldom(
+    project: Callable[..., pytest.Pytester], others: str, seldom: bool
+) -> None:
+    pytester = project()
+    pytester.makepyfile(test_others=others)
+    pytester.makeconftest(
+        """
+        import gc
+
+        def pytest_terminal_summary(terminalreporter):
+            terminalreporter.write_line(f"after {gc.get_threshold()[0]:,} new objects")
+        """
+    )
+    result = pytester.runpytest_subprocess("--tinybudget")
+    found = next(line for line in result.outlines if line.startswith("after "))
+    assert (found == "after 200,000 new objects") is seldom

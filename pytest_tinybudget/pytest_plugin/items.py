@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tinybudget.base.errors import TinybudgetError
+from pytest_tinybudget.base.garbage import collect_seldom
 from pytest_tinybudget.base.garbage import no_collections
 from pytest_tinybudget.gate.kept_verdicts import KeptModel
 from pytest_tinybudget.gate.kept_verdicts import KeptVerdict
@@ -60,16 +61,30 @@ def convert_sources(session: pytest.Session) -> None:
     clear_progress(session.config)
 
 
+def spare_collections(session: pytest.Session) -> None:
+    """Collect garbage less often, where the process runs pairs and nothing else.
+
+    Of thousands of pairs pytest keeps all items and reports, and each collection looks at them.
+    """
+    if _has_pairs_alone(session):
+        collect_seldom()
+
+
 def spare_last_collections(session: pytest.Session) -> None:
     """End the process without collecting garbage once more, where it ran pairs and nothing else.
 
     pytest does so twice, for errors that what tests left behind raises as it goes, and Python
     twice: each looks at all that was ever imported, 35 ms together. Pairs leave nothing behind.
     """
+    if _has_pairs_alone(session):
+        gc.freeze()
+
+
+def _has_pairs_alone(session: pytest.Session) -> bool:
+    """Whether the process is this run's own, and the run has pairs and nothing else."""
     only_pairs = all(isinstance(item, BudgetPair) for item in session.items)
     own_process = session.config.invocation_params.args == tuple(sys.argv[1:])
-    if session.items and only_pairs and own_process:
-        gc.freeze()
+    return bool(session.items) and only_pairs and own_process
 
 
 def keep_verdicts(

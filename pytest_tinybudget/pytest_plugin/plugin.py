@@ -201,8 +201,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         return
     if not (config.option.collectonly or session.testsfailed):
         from pytest_tinybudget.pytest_plugin.items import convert_sources
+        from pytest_tinybudget.pytest_plugin.items import spare_collections
 
         convert_sources(session)
+        spare_collections(session)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
