@@ -372,3 +372,20 @@ def test_an_index_is_the_slice_that_tensorflow_makes(
 def test_an_index_that_is_not_planned(keys: tuple[Any, ...], said: str) -> None:
     with pytest.raises(ModelError, match=said):
         planned_model(sliced(*keys), "made")
+
+
+@pytest.mark.parametrize(
+    ("layers", "made"),
+    [
+        ((dense(3),), ("FULLY_CONNECTED 6x5, FULLY_CONNECTED 6x3, RESHAPE 1x6x3", 1088, 1220)),
+        ((dense(3, activation="relu"),),
+         ("FULLY_CONNECTED 6x5, FULLY_CONNECTED+RELU 6x3, RESHAPE 1x6x3", 1088, 1236)),
+        ((dense(3), dense(4)),
+         (("FULLY_CONNECTED 6x5, FULLY_CONNECTED 6x3, RESHAPE 1x6x3, "
+           "FULLY_CONNECTED 1x6x4"), 1328, 1528)),
+    ],
+)  # fmt: skip
+def test_a_dense_layer_with_a_bias_takes_the_rows_of_one_without(
+    layers: tuple[Layer, ...], made: tuple[str, int, int]
+) -> None:
+    assert facts(plan(dense(5, bias=False), *layers, shape=(6, 4))) == made

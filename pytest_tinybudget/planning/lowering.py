@@ -424,8 +424,6 @@ def dense(
     rows = _rows(before, value)
     if id(value) in low.scaled or (rows is not None and value.shape[-1] == 1):
         raise low.unknown("a dense layer behind one without a bias, one of them over one channel")
-    if rows is not None and bias:
-        raise low.unknown("a dense layer with a bias right behind one without")
     if value.shape[-1] == 1 and (not bias or low.layer.activation in _FUSED_ACTIVATIONS):
         return _scaled(low, value, shape, bias=bias, prefix=prefix)
     if id(value) in low.over_one_channel and bias and low.layer.activation == "none":
@@ -433,8 +431,8 @@ def dense(
         raise low.unknown("a dense layer right behind one over a single channel")
     is_behind = is_reshaped and before is not None and before.output is value and not einsum
     count = prod(value.shape[:-1])
-    if bias and is_behind:
-        return _between_reshapes(low, value, weights, prefix)
+    if bias and (is_behind or rows is not None):
+        return _between_reshapes(low, value, weights, prefix, rows)
     if bias:
         name = f"{prefix}Tensordot/MatMul"
         inputs: list[Operand] = [value, weights, None]
@@ -456,13 +454,17 @@ def dense(
     return result
 
 
-def _between_reshapes(low: Lowering, value: Value, weights: Const, prefix: str) -> Value:
+def _between_reshapes(
+    low: Lowering, value: Value, weights: Const, prefix: str, rows: Value | None
+) -> Value:
     """A dense layer right behind a reshape: that of its rows becomes one with the reshape.
 
     So TensorFlow adds the bias behind the reshape of what the rows give.
     """
     units, count = weights.shape[0], prod(value.shape[:-1])
-    flat = low.reshape(value, (count, value.shape[-1]), f"{prefix}Tensordot/Reshape")
+    flat = rows
+    if flat is None:
+        flat = low.reshape(value, (count, value.shape[-1]), f"{prefix}Tensordot/Reshape")
     name = f"{prefix}Tensordot/MatMul"
     result = low.add("FULLY_CONNECTED", name, [flat, weights, None], (count, units))
     low.nodes[-1].over_last = True

@@ -315,8 +315,10 @@ def _goes_into_dense(graph: _Graph, node: Node) -> bool:
     """
     if node.op == "BIAS":
         behind = graph.only(node)
-        is_norm = behind is not None and behind.op == "MUL" and _goes_into_dense(graph, behind)
-        return is_norm or _is_shared(graph, node) or _leads_to_shared(graph, node)
+        goes = behind is not None and (
+            _goes_into_dense(graph, behind) if behind.op == "MUL" else _is_lost(graph, node)
+        )
+        return goes or _is_shared(graph, node) or _leads_to_shared(graph, node)
     constant = _constant(node) if node.op in ("ADD", "SUB", "MUL") and not graph.traced else None
     if constant is None or len(constant.shape) != 1 or node.activation != "NONE":
         return False
@@ -660,7 +662,8 @@ def _flat(graph: _Graph, node: Node) -> bool:
     assert isinstance(wide, Value)
     if graph.traced and prod(wide.shape) == 1 and len(wide.shape) != len(reshape.output.shape):
         return False  # litert-torch tells the row by the extents that are not 1
-    if len(reshape.output.shape) != 2 or wide.shape[-1] != reshape.output.shape[-1]:
+    is_row = len(reshape.output.shape) == 2 or (graph.is_final and not graph.traced)
+    if not is_row or wide.shape[-1] != reshape.output.shape[-1]:
         return False
     graph.feed(node, 0, wide)
     if not graph.users.get(id(reshape.output)) and id(reshape.output) not in graph.outputs:
