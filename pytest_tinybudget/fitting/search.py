@@ -141,6 +141,7 @@ def fit(
             pair.firmware,
             Rules().demands(pair),
             pair.model.budget.latency,
+            pair.firmware.placements.reaches_psram,
             Remembered(),
         )
         for pair in pairs
@@ -208,6 +209,7 @@ class _Place(Struct, frozen=True):
     firmware: Firmware
     demands: Demands
     latency: float | None
+    reaches_psram: bool
     limits: Remembered[tuple[int, int], tuple[tuple[Metric, int], ...]]
 
 
@@ -263,12 +265,7 @@ def _on_board(model: Model, place: _Place) -> OnBoard:
     found = sums(model, place.firmware)
     judged = _measured_whole(model, place) if found is None else _judged(found, model, place)
     limit = place.latency
-    latency = latency_of(
-        model,
-        place.board,
-        place.firmware.kernels,
-        external=place.firmware.placements.reaches_psram,
-    )
+    latency = latency_of(model, place.board, place.firmware.kernels, external=place.reaches_psram)
     late = limit is not None and (latency.high is None or latency.high > limit)
     shares: dict[str, float] = {
         metric: used / max(most, 1) for metric, used, most in judged.measures

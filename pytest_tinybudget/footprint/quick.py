@@ -421,12 +421,19 @@ def _planned(
     ]
     live = live_bytes(requests)
     peaks = [
-        max(live[first + 1 : last + 2], default=0)
-        if any(since <= last and first <= until for since, until in reaching)
-        else -1
+        live[first + 1] if first == last else max(live[first + 1 : last + 2], default=0)
         for first, last in spans.operators
     ]
-    found = model.derived[key] = (head, peaks.index(max(peaks)))
+    near = {
+        index: peaks[index]
+        for since, until in reaching
+        for index, (first, last) in enumerate(spans.operators)
+        if since <= last and first <= until
+    }
+    # The first of those with the most, wherever it came in.
+    most = max(near.values(), default=0)
+    peak = min([index for index, each in near.items() if each == most], default=0)
+    found = model.derived[key] = (head, peak)
     return found
 
 
