@@ -141,8 +141,8 @@ def fit(
             pair.firmware,
             Rules().demands(pair),
             pair.model.budget.latency,
-            pair.firmware.placements.reaches_psram,
             Remembered(),
+            pair.firmware.placements.reaches_psram,
         )
         for pair in pairs
     ]
@@ -209,8 +209,8 @@ class _Place(Struct, frozen=True):
     firmware: Firmware
     demands: Demands
     latency: float | None
-    reaches_psram: bool
     limits: Remembered[tuple[int, int], tuple[tuple[Metric, int], ...]]
+    reaches_psram: bool = False
 
 
 def _candidates(
