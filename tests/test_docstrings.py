@@ -23,7 +23,7 @@ from pytest_tinybudget.baseline import comparison
 from pytest_tinybudget.boards import board
 from pytest_tinybudget.footprint import result
 from pytest_tinybudget.footprint.operators import rule
-from pytest_tinybudget.footprint.operators.trust import Trusted
+from pytest_tinybudget.footprint.trust.trusted import Trusted
 from pytest_tinybudget.graph import model
 from pytest_tinybudget.results import types
 

@@ -32,8 +32,6 @@ from pytest_tinybudget.footprint.operators import rules
 from pytest_tinybudget.footprint.operators.cmsis_nn import check_cmsis_nn
 from pytest_tinybudget.footprint.operators.rule import VARIABLES
 from pytest_tinybudget.footprint.operators.rule import OperatorRule
-from pytest_tinybudget.footprint.operators.trust import check
-from pytest_tinybudget.footprint.operators.trust import check_variable
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import plan
@@ -55,6 +53,8 @@ from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import SplitArena
 from pytest_tinybudget.footprint.result import Stage
 from pytest_tinybudget.footprint.soundness import misread
+from pytest_tinybudget.footprint.trust import check
+from pytest_tinybudget.footprint.trust import check_variable
 from pytest_tinybudget.graph.closing import openness
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator

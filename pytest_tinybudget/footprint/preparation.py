@@ -13,11 +13,11 @@ from pytest_tinybudget.base.text import toml_key
 from pytest_tinybudget.footprint.allocator import ALIGNMENT
 from pytest_tinybudget.footprint.allocator import Memory
 from pytest_tinybudget.footprint.operators.rule import Preparation
-from pytest_tinybudget.footprint.operators.trust import Trusted
 from pytest_tinybudget.footprint.result import Refusal
 from pytest_tinybudget.footprint.result import Stage
 from pytest_tinybudget.footprint.soundness import reached
 from pytest_tinybudget.footprint.soundness import useful
+from pytest_tinybudget.footprint.trust.trusted import Trusted
 from pytest_tinybudget.graph.model import Model
 from pytest_tinybudget.graph.model import Operator
 from pytest_tinybudget.graph.model import Subgraph

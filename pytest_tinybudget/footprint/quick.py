@@ -24,7 +24,6 @@ from pytest_tinybudget.footprint.layout import ARENA
 from pytest_tinybudget.footprint.lifetime import lifetimes
 from pytest_tinybudget.footprint.link import link
 from pytest_tinybudget.footprint.link import typed_for
-from pytest_tinybudget.footprint.operators.trust import check_variable
 from pytest_tinybudget.footprint.planner import Request
 from pytest_tinybudget.footprint.planner import live_bytes
 from pytest_tinybudget.footprint.planner import plan
@@ -38,6 +37,7 @@ from pytest_tinybudget.footprint.result import Footprint
 from pytest_tinybudget.footprint.result import Part
 from pytest_tinybudget.footprint.soundness import misread
 from pytest_tinybudget.footprint.stack import planned_stack
+from pytest_tinybudget.footprint.trust import check_variable
 from pytest_tinybudget.graph.kinds import Kinds
 from pytest_tinybudget.graph.kinds import alike_in
 from pytest_tinybudget.graph.kinds import kinds_of

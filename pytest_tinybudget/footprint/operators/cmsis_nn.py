@@ -18,7 +18,7 @@ from pytest_tinybudget.footprint.operators.rule import int32s
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.footprint.operators.rule import zero_point
-from pytest_tinybudget.footprint.operators.trust import Trusted
+from pytest_tinybudget.footprint.trust.trusted import Trusted
 from pytest_tinybudget.graph.model import Tensor
 
 
