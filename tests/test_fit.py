@@ -499,6 +499,8 @@ def test_a_plan_too_large_to_be_counted_is_no_network() -> None:
 def test_an_unknown_figure_names_the_nearest() -> None:
     with pytest.raises(TinybudgetError, match="did you mean 'parameters'"):
         fit(plan(), maximize=["parameter"])
+    with pytest.raises(TinybudgetError, match="'xyz': figures are arena, ram, flash, macs, "):
+        fit(plan(), minimize=["xyz"])
 
 
 def test_the_csv_has_a_row_for_each_candidate_on_each_board() -> None:
@@ -625,6 +627,18 @@ def test_the_command_ends_with_1_where_nothing_fits(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("content", [b"layers = [", b"\xff", b"boards = []\ninput_shape = [1]"])
+def test_a_declaration_and_a_plan_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tinybudget.toml").write_text(DECLARATION.format(width=8))
+    assert main(["fit", "tinybudget.toml"]) == 2
+    assert "tinybudget.toml: is a declaration: fit takes a plan" in capsys.readouterr().err
+    Path("plan.toml").write_text(EXAMPLE.read_text("utf-8"))
+    assert main(["check", "plan.toml"]) == 2
+    assert "plan.toml: is a plan, for tinybudget fit" in capsys.readouterr().err
+
+
 def test_a_plan_that_cannot_be_read_is_told_with_its_place_and_exit_code_2(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:

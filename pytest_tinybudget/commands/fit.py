@@ -136,6 +136,12 @@ def _plan(path: Path) -> Plan:
     from pytest_tinybudget.fitting.space import plan_of
 
     content, lines = read_toml(path)
+    if "models" in content and "layers" not in content:
+        raise TinybudgetError(
+            f"{path}: is a declaration: fit takes a plan, which has input_shape and layers at its "
+            "top, and ranges in [free]",
+            code="TB200",
+        )
     return plan_of(content, str(path), lines)
 
 

@@ -61,8 +61,17 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 
 def _document(path: Path) -> tuple[Document, Problems]:
-    """The file ``path`` as a typed document, and the problems of its shape."""
+    """The file ``path`` as a typed document, and the problems of its shape.
+
+    Raises:
+        DeclarationError: it cannot be read, or is another kind of file.
+    """
     document, lines = read_toml(path)
+    if "layers" in document and "models" not in document:
+        raise DeclarationError(
+            f"{displayed_path(path)}: is a plan, for tinybudget fit: a declaration has layers and "
+            "input_shape in [models.NAME]"
+        )
     problems = Problems(path, lines)
     return validated(_lifted(document), problems), problems
 

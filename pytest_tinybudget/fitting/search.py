@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.base.errors import TinybudgetError
 from pytest_tinybudget.base.remembered import Remembered
+from pytest_tinybudget.base.suggest import nearest
 from pytest_tinybudget.base.suggest import unknown
 from pytest_tinybudget.boards import Board
 from pytest_tinybudget.declaration.schema.limits import BudgetTable
@@ -195,7 +196,10 @@ def _read(
 def _figures_of(names: Sequence[str]) -> tuple[Figure, ...]:
     for name in names:
         if name not in FIGURES:
-            raise unknown("figure", name, FIGURES)
+            if nearest(name, FIGURES):
+                raise unknown("figure", name, FIGURES)
+            text = f"unknown figure {name!r}: figures are {', '.join(FIGURES)}"
+            raise TinybudgetError(text, code="TB101")
     return tuple(figure for name in names for figure in FIGURES if figure == name)
 
 
