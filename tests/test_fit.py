@@ -620,13 +620,6 @@ def test_the_schema_knows_every_field_and_no_other() -> None:
             jsonschema.validate(broken, json_schema())
 
 
-def test_the_command_ends_with_1_where_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["fit", str(EXAMPLE), "--most", "3", "--board", "pico", "--budget", "ram=1KB"]
-    assert main(arguments) == 1
-    assert "0 of 3 fit" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("content", [b"layers = [", b"\xff", b"boards = []\ninput_shape = [1]"])
 def test_a_declaration_and_a_plan_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -639,6 +632,13 @@ def test_a_declaration_and_a_plan_are_told_apart(
     assert "plan.toml: is a plan, for tinybudget fit" in capsys.readouterr().err
 
 
+def test_the_command_ends_with_1_where_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", str(EXAMPLE), "--most", "3", "--board", "pico", "--budget", "ram=1KB"]
+    assert main(arguments) == 1
+    assert "0 of 3 fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"layers = [", b"\xff", b"boards = []\ninput_shape = [1]"])
 def test_a_plan_that_cannot_be_read_is_told_with_its_place_and_exit_code_2(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
