@@ -455,6 +455,14 @@ IDIOMS: dict[str, tuple[Callable[[], nn.Module], tuple[Shape, ...]]] = {
     "pad_upsample": (lambda: S(
         nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.ZeroPad2d(1), nn.Conv2d(4, 2, 3)),
         ((1, 3, 8, 8),)),
+    "pad_pool": (lambda: S(
+        nn.Conv2d(3, 4, 3), nn.AvgPool2d(2), nn.ZeroPad2d((1, 0, 2, 1)), nn.Conv2d(4, 2, 3)),
+        ((1, 3, 12, 12),)),
+    "pad_bare": (lambda: S(
+        nn.Conv2d(3, 4, 3, bias=False), nn.ZeroPad2d(1), nn.Conv2d(4, 2, 3)), ((1, 3, 8, 8),)),
+    "pad_most": (lambda: S(
+        nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.ZeroPad2d(1), nn.Conv2d(4, 2, 3)),
+        ((1, 3, 12, 12),)),
     "pad_flat": (lambda: S(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ZeroPad2d(1), nn.Flatten(), nn.Linear(256, 2)),
         ((1, 3, 8, 8),)),
@@ -534,7 +542,7 @@ def settled(module: nn.Module, shapes: tuple[Shape, ...]) -> nn.Module:
         if isinstance(each, nn.MultiheadAttention):
             nn.init.normal_(each.in_proj_bias)
             nn.init.normal_(each.out_proj.bias)
-        if isinstance(each, nn.LayerNorm):
+        if isinstance(each, nn.LayerNorm) and each.elementwise_affine:
             nn.init.uniform_(each.weight, 0.5, 1.5)
             nn.init.normal_(each.bias)
     return module.eval()

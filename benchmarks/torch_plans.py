@@ -4,8 +4,8 @@ Each module of ``torch_models.py`` and ``torch_idioms.py``, and small ones for s
 planned from the graph of ``torch.export`` and converted by litert-torch and the quantizer. It
 compares operators, all tensors, the arena on four boards and the file's size, lists what is not
 planned, and fails on a difference. ``--random 60 --seed 7000`` takes so many modules of
-``random_torch.py`` instead. ``--keep DIR`` keeps the conversions for the next time. Needs the extra
-``[pytorch]``.
+``random_torch.py`` instead, ``--layers 6`` so many of each kind of ``torch_layers.py``. ``--keep
+DIR`` keeps the conversions for the next time. Needs the extra ``[pytorch]``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import random_torch
 import torch
 import torch_idioms
+import torch_layers
 import torch_models
 from plans import BOARDS
 from plans import shapes
@@ -91,12 +92,18 @@ SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
+#: Less than any scale of what is more than 0.
+_DEAD = 1e-10
+
+
 def made(name: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """A module in evaluation mode, and an example of its inputs."""
     if name in torch_models.MODELS:
         return torch_models.made(name)
     if name in torch_idioms.IDIOMS:
         return torch_idioms.made(name)
+    if "-" in name:
+        return torch_layers.made(name)
     if name.startswith("random"):
         return random_torch.made(int(name.removeprefix("random")))
     torch.manual_seed(0)
@@ -123,6 +130,15 @@ def operators(model: Model) -> list[str]:
     ]
 
 
+def has_dead_layer(model: Model) -> bool:
+    """Whether a ReLU let nothing through in calibration, and older versions refuse its scale.
+
+    litert-quantizer takes a range of 1e-9 then. Random weights make some.
+    """
+    scales = [scale for each in model.main.tensors for scale in each.quantization.scales]
+    return min(scales, default=1) < _DEAD and 0 in arenas(model)
+
+
 def differences(planned: Model, converted: Model) -> list[str]:
     """What is not equal, in words."""
     found = []
@@ -146,18 +162,21 @@ def compared(name: str, converter: Converter, folder: Path) -> tuple[str, str]:
         torch.export.save(program, path.with_suffix(".pt2"))
         settings = Conversion(folder, representative_data="random")
         try:
-            converted = converter.convert(Request(path.with_suffix(".pt2"), name, settings))
+            made_of_it = converter.convert(Request(path.with_suffix(".pt2"), name, settings))
         except ConversionError as error:
             refused.write_text(error.message, encoding="utf-8")
         else:
-            path.write_bytes(converted.content)
+            path.write_bytes(made_of_it.content)
     try:
         planned = planned_model(exported_network(program), name)
     except NotPlannedError as error:
         return "not planned", error.message
     if refused.exists():
         return "not converted", refused.read_text(encoding="utf-8")
-    problems = differences(planned, read_model(path.read_bytes(), name))
+    converted = read_model(path.read_bytes(), name)
+    if has_dead_layer(converted):
+        return "not compared", "a layer is 0 for all samples, and a board refuses its scale"
+    problems = differences(planned, converted)
     return ("different", "; ".join(problems)) if problems else ("equal", "")
 
 
@@ -169,8 +188,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="folder of conversions made before")
     parser.add_argument("--random", type=int, default=0, help="how many random modules instead")
     parser.add_argument("--seed", type=int, default=0, help="of the first of these")
+    parser.add_argument("--layers", type=int, default=0, help="how many of each kind of layer")
     given = parser.parse_args(arguments)
-    chosen = [f"random{given.seed + number}" for number in range(given.random)]
+    seeds = range(given.seed, given.seed + max(given.random, given.layers))
+    chosen = [f"random{seed}" for seed in seeds[: given.random]]
+    chosen += [f"{kind}-{seed}" for kind in torch_layers.KINDS for seed in seeds[: given.layers]]
     counts: Counter[str] = Counter()
     converter = Converter(None)
     with tempfile.TemporaryDirectory() as temporary:

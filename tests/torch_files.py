@@ -60,7 +60,9 @@ class Program:
         return parts
 
     def planned(self, *outputs: Any) -> Model:
-        self._add("output", "output", args=(outputs,))
+        last = self._add("output", "output", args=(outputs,))
+        for each in outputs:
+            each.users[id(last)] = last
         return planned_model(exported_network(self), "module")
 
     def save(self, path: Path, *outputs: Any, version: int = 8) -> Path:

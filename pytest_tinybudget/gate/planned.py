@@ -59,6 +59,12 @@ def with_plan(result: PairResult, pair: Pair, model: Model, workspace: Workspace
     text = "plan: equal to the conversion, the arena to the byte, flash but for names"
     if planned is not plan.model:
         text += "; biases of zeros, as before training, are left out"
+    refusal = _refused_by_scales(planned, exact, pair.firmware, workspace)
+    if refusal:
+        text = (
+            "plan: equal to the conversion but for what its data decides, which TFLM refuses:"
+            f" {refusal}"
+        )
     return replace(result, notes=(*result.notes, text))
 
 
@@ -185,12 +191,42 @@ def _differences(plan: Model, exact: Model, firmware: Firmware, workspace: Works
         found.append(f"{_shown(names[0])} instead of {_shown(names[1])}")
     arenas = [workspace.footprint(each, firmware).arena for each in (plan, exact)]
     required = [each.required if each else 0 for each in arenas]
-    if required[0] != required[1]:
+    if required[0] != required[1] and not _refused_by_scales(plan, exact, firmware, workspace):
         found.append(f"an arena of {required[0]:,} B instead of {required[1]:,} B")
     planned, made = _bytes(plan), _bytes(exact)
     if not planned - shared_bytes(exact) <= made <= planned:
         found.append(f"a file of {planned:,} B instead of {made:,} B, without names")
     return "; ".join(found)
+
+
+def _refused_by_scales(plan: Model, exact: Model, firmware: Firmware, workspace: Workspace) -> str:
+    """Why TFLM refuses the conversion and not the plan, though they differ in scales alone.
+
+    A layer that gives 0 for all calibration data has nearly no scale, which older versions refuse.
+    """
+    footprints = [workspace.footprint(each, firmware) for each in (plan, exact)]
+    if footprints[0].arena is None or footprints[1].arena is not None:
+        return ""
+    if _unscaled(plan) != _unscaled(exact):
+        return ""
+    known = {(each.index, each.reason) for each in footprints[0].refusals}
+    new = [each for each in footprints[1].refusals if (each.index, each.reason) not in known]
+    return printable(f"{new[0].operator}: {new[0].reason}") if new else ""
+
+
+def _unscaled(model: Model) -> list[object]:
+    """Operators in order, with types and shapes of what they take and give."""
+    graph = model.main
+    return [
+        (
+            each.name,
+            [
+                (graph.tensors[index].type, graph.tensors[index].shape) if index >= 0 else None
+                for index in (*each.inputs, *each.outputs)
+            ],
+        )
+        for each in graph.operators
+    ]
 
 
 def _bytes(model: Model) -> int:

@@ -43,11 +43,13 @@ _SAME_SCALE = frozenset(
     {
         "RESHAPE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "TRANSPOSE", "STRIDED_SLICE", "TILE",
         "CONCATENATION", "MAXIMUM", "MINIMUM", "REDUCE_MAX", "RESIZE_BILINEAR",
-        "RESIZE_NEAREST_NEIGHBOR", "PADV2", "SLICE",
+        "RESIZE_NEAREST_NEIGHBOR", "PADV2", "SLICE", "MIRROR_PAD",
     }
 )  # fmt: skip
 #: What the converter leaves in float between DEQUANTIZE and QUANTIZE.
 _FLOAT_ONLY = frozenset({"ELU", "NEG"})
+#: The same of litert-quantizer.
+_TRACED_FLOAT = frozenset({"LOG_SOFTMAX", "REDUCE_MAX"})
 #: Their results are tensors that litert-quantizer added.
 _REQUANTIZED = frozenset({"DEQUANTIZE", "QUANTIZE", "LEAKY_RELU"})
 #: Results with whatever scale is asked of them.
@@ -233,7 +235,7 @@ def traced_quantized(nodes: Sequence[Node], outputs: Sequence[Value], model: str
                     step = Node("QUANTIZE", node.name, [operand], changed, label=node.label)
                     found.append(step)
                     node.inputs[position] = changed
-        found += _in_float(node) if node.op == "LOG_SOFTMAX" else [node]
+        found += _in_float(node) if node.op in _TRACED_FLOAT else [node]
     return found
 
 
@@ -671,6 +673,10 @@ class Emitter:
             dilated = max(node.options.get(key, 1) for key in _DILATIONS) > 1
             if node.op == "DEPTHWISE_CONV_2D" and dilated:
                 return 2
+            if node.op == "RESIZE_BILINEAR" and node.options.get("align_corners"):
+                return 1
+            if node.op == "CONV_2D" and _is_grouped(node):
+                return _GROUPED_VERSION
             return _FLOAT_VERSIONS.get(node.op, 1)
         if self.numbers == "int16" and node.op in ("QUANTIZE", "LEAKY_RELU"):
             return 2

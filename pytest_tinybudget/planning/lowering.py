@@ -117,6 +117,10 @@ class Lowering:
         made = Const("values", (), values=(1 if value > 0 else -1,))
         return self.shared.setdefault(f"number {value}", made)
 
+    def constant(self, value: float, shape: Shape) -> Const:
+        """A number of a PyTorch program in a shape; equal ones are one constant."""
+        return self.shared.setdefault(f"number {value} {shape}", Const("values", shape))
+
     def one(self, given: Sequence[Value], rank: int | None = None, expects: str = "") -> Value:
         """The only input, of a rank that the layer takes."""
         if len(given) != 1:
@@ -387,18 +391,28 @@ def _dense(low: Lowering, given: Sequence[Value]) -> Value:
 
 
 def _traced_dense(low: Lowering, value: Value) -> Value:
-    """A dense layer of litert-torch, which goes over rows: what has more dimensions is reshaped."""
+    """A dense layer of litert-torch.
+
+    With a bias it goes over rows: what has more dimensions is reshaped.
+    """
     shape, units, bias = value.shape, low.layer.size, low.layer.bias
     if shape[-1] == 1 and not bias:
-        return low.add("MUL", "MatMul", [value, Const("values", (units,))], (*shape[:-1], units))
+        result = low.add("MUL", "MatMul", [value, Const("values", (units,))], (*shape[:-1], units))
+        low.nodes[-1].is_dense = True
+        return result
+    weights = Const("weights", (units, shape[-1]))
+    if not bias:
+        inputs: list[Operand] = [value, weights, None]
+        keeps = len(shape) > 2
+        return low.add(
+            "FULLY_CONNECTED", "MatMul", inputs, (*shape[:-1], units), keep_num_dims=keeps
+        )
     rows = prod(shape[:-1])
     if len(shape) > 2:
         value = low.reshape(value, (rows, shape[-1]), "view")
-    weights = Const("weights", (units, shape[-1]))
     result = low.add("FULLY_CONNECTED", "MatMul", [value, weights, None], (rows, units))
     low.nodes[-1].over_last = len(shape) > 2
-    if bias:
-        result = low.biased(result)
+    result = low.biased(result)
     return low.reshape(result, (*shape[:-1], units), "view_1") if len(shape) > 2 else result
 
 
@@ -533,6 +547,8 @@ def _batch_norm(low: Lowering, given: Sequence[Value]) -> Value:
 
 def _layer_norm(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
+    if low.network.traced:
+        return _traced_layer_norm(low, value)
     if not (low.layer.scale and low.layer.center):
         raise low.unknown("a layer_norm without gamma or beta")
     if value.shape[-1] == 1:
@@ -553,6 +569,50 @@ def _layer_norm(low: Lowering, given: Sequence[Value]) -> Value:
     first = low.add("ADD", "add_1", [first, Const("values", wide)], value.shape)
     second = low.add("MUL", "mul_2", [value, scale], value.shape)
     return low.add("ADD", "add_2", [second, first], value.shape)
+
+
+def _traced_layer_norm(low: Lowering, value: Value) -> Value:
+    """A layer norm of litert-torch, which goes over rows of steps; its shape is that of numbers.
+
+    Numbers of one value and shape are one constant.
+    """
+    shape, size = value.shape, value.shape[-1]
+    wide = shape if len(shape) > 2 else (1, *shape)
+    count, one = prod(wide[:-1]), (*wide[:-1], 1)
+    of_one = (1,) if count == 1 else ()
+    axes = Const("ints", (2,), values=(0, 2))
+    if wide != shape:
+        value = low.reshape(value, wide, "view")
+    mean = low.add("MEAN", "mean", [value, axes], (count,))
+    spread = low.reshape(mean, one, "view_1")
+    squares = low.add("SQUARED_DIFFERENCE", "squared", [value, spread], wide)
+    variance = low.add("MEAN", "var", [squares, axes], (count,))
+    smallest = low.constant(low.layer.alpha, of_one)
+    shifted = low.add("ADD", "add", [variance, smallest], (count,))
+    root = low.add("RSQRT", "rsqrt", [shifted], (count,))
+    shift = low.add("MUL", "mul", [root, mean], (count,))
+    shift = low.add("SUB", "neg", [low.constant(0.0, of_one), shift], (count,))
+    result = low.add("MUL", "mul_1", [value, low.reshape(root, one, "view_2")], wide)
+    result = low.add("ADD", "add_1", [result, low.reshape(shift, one, "view_3")], wide)
+    if wide != shape:
+        result = low.reshape(result, shape, "view_4")
+    learned = (size,) if count > 1 else shape
+    if low.layer.scale:
+        result = low.add("MUL", "mul_2", [result, Const("values", learned)], shape)
+    if low.layer.center:
+        result = low.add("ADD", "add_2", [result, Const("values", learned)], shape)
+    return result
+
+
+def _with_number(op: str, *, first: bool = False) -> Callable[[Lowering, Sequence[Value]], Value]:
+    """Arithmetic with a number, which is the ``first`` operand or the second."""
+
+    def build(low: Lowering, given: Sequence[Value]) -> Value:
+        value = low.one(given)
+        number = low.constant(low.layer.factor, low.layer.shape)
+        return low.add(op, op, [number, value] if first else [value, number], value.shape)
+
+    return build
 
 
 def _rescaling(low: Lowering, given: Sequence[Value]) -> Value:
@@ -802,6 +862,41 @@ def _lowest_padding2d(low: Lowering, given: Sequence[Value]) -> Value:
     return result
 
 
+def _mirror_padding2d(low: Lowering, given: Sequence[Value]) -> Value:
+    """Padding with what is beside the edge, reflected there."""
+    result = _padded(low, low.image(given), ((0, 0), *_amounts(low, 2), (0, 0)), "MirrorPad")
+    low.nodes[-1].op = "MIRROR_PAD"
+    low.nodes[-1].options["mode"] = "REFLECT"
+    return result
+
+
+def _pixel_shuffle(low: Lowering, given: Sequence[Value]) -> Value:
+    """So many channels to rows and columns, in steps of four dimensions."""
+    value, times = low.image(given), low.layer.size
+    _, height, width, channels = value.shape
+    left = channels // times**2
+    steps: tuple[tuple[Shape, Shape], ...] = (
+        ((0, 3, 1, 2), (left, times, times, height * width)),
+        ((0, 1, 3, 2), (left, times, height, times * width)),
+        ((0, 2, 1, 3), (1, left, times * height, times * width)),
+    )
+    for number, (order, shape) in enumerate(steps):
+        turned = _transpose(low, value, order, f"permute_{number}")
+        value = low.reshape(turned, shape, f"view_{number}")
+    return _transpose(low, value, (0, 2, 3, 1), "permute_3")
+
+
+def _channel_shuffle(low: Lowering, given: Sequence[Value]) -> Value:
+    """Channels of groups, the first of each group first."""
+    value, groups = low.image(given), low.layer.size
+    _, height, width, channels = value.shape
+    turned = _transpose(low, value, (0, 3, 1, 2), "permute")
+    parted = low.reshape(turned, (1, groups, channels // groups, height, width), "view")
+    mixed = _transpose(low, parted, (0, 2, 1, 3, 4), "permute_1")
+    flat = low.reshape(mixed, (1, channels, height, width), "view_1")
+    return _transpose(low, flat, (0, 2, 3, 1), "permute_2")
+
+
 def _slice(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
     ((first, count),) = low.layer.amount
@@ -874,8 +969,24 @@ def _repeat_vector(low: Lowering, given: Sequence[Value]) -> Value:
     return _repeated(low, spread, 1, low.layer.size, "Repeat")
 
 
+def _stepped_slice(low: Lowering, given: Sequence[Value]) -> Value:
+    """Each entry of so many along an axis."""
+    value, layer = low.one(given), low.layer
+    ((first, step),) = layer.amount
+    steps = tuple(step if axis == layer.axis else 1 for axis in range(len(value.shape)))
+    begin = tuple(first if axis == layer.axis else 0 for axis in range(len(value.shape)))
+    shape = tuple(
+        -(-(extent - start) // each)
+        for extent, start, each in zip(value.shape, begin, steps, strict=True)
+    )
+    constants = [Const("ints", (len(shape),), values=each) for each in (begin, value.shape, steps)]
+    return low.add("STRIDED_SLICE", "slice", [value, *constants], shape)
+
+
 def _zero_padding2d(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.image(given)
+    if low.layer.axis == 2:  # channels first
+        return _padded(low, value, ((0, 0), (0, 0), *_amounts(low, 2)))
     return _padded(low, value, ((0, 0), *_amounts(low, 2), (0, 0)))
 
 
@@ -951,15 +1062,16 @@ def _upsampling2d(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.image(given)
     amount = low.layer.amount or ((2, 2),)
     rows, columns = amount[0]
-    is_bilinear = low.layer.interpolation == "bilinear"
+    is_bilinear = low.layer.interpolation != "nearest"
     if is_bilinear or low.network.traced:
-        size = (value.shape[1] * rows, value.shape[2] * columns)
+        size = low.layer.shape or (value.shape[1] * rows, value.shape[2] * columns)
+        is_aligned = low.layer.interpolation == "aligned"
         return low.add(
             "RESIZE_BILINEAR" if is_bilinear else "RESIZE_NEAREST_NEIGHBOR",
             "resize",
             [value, Const("ints", (2,), values=size)],
             (1, *size, value.shape[3]),
-            half_pixel_centers=True,
+            **({"align_corners": True} if is_aligned else {"half_pixel_centers": True}),
         )
     value = _repeated(low, value, 1, rows, "Repeat")
     return _repeated(low, value, 2, columns, "Repeat_1")
@@ -1150,10 +1262,18 @@ LOWERINGS: dict[str, Callable[[Lowering, Sequence[Value]], Value]] = {
     "zero_padding2d": _zero_padding2d,
     "zero_padding1d": _zero_padding1d,
     "lowest_padding2d": _lowest_padding2d,
+    "mirror_padding2d": _mirror_padding2d,
     "slice": _slice,
     "strided_slice": _strided_slice,
+    "stepped_slice": _stepped_slice,
     "repeat_vector": _repeat_vector,
     "normalization": _normalization,
+    "add_number": _with_number("ADD"),
+    "subtract_number": _with_number("SUB"),
+    "subtract_from_number": _with_number("SUB", first=True),
+    "multiply_number": _with_number("MUL"),
+    "pixel_shuffle": _pixel_shuffle,
+    "channel_shuffle": _channel_shuffle,
     "cropping2d": _cropping2d,
     "cropping1d": _cropping1d,
     "upsampling2d": _upsampling2d,

@@ -60,7 +60,20 @@ LayerType = Literal[
 LAYER_TYPES: tuple[str, ...] = get_args(LayerType)
 #: Those of programs and Keras models besides, which nobody declares.
 AnyLayerType = Literal[
-    LayerType, "slice", "lowest_padding2d", "strided_slice", "repeat_vector", "normalization"
+    LayerType,
+    "slice",
+    "stepped_slice",
+    "strided_slice",
+    "repeat_vector",
+    "normalization",
+    "lowest_padding2d",
+    "mirror_padding2d",
+    "add_number",
+    "subtract_number",
+    "subtract_from_number",
+    "multiply_number",
+    "pixel_shuffle",
+    "channel_shuffle",
 ]
 
 Padding = Literal["valid", "same", "causal"]
@@ -119,17 +132,19 @@ class Layer(Struct, frozen=True):
         bias: Whether it has a bias.
         multiplier: Outputs a channel of a separable convolution's first part.
         axis: The axis of ``concatenate`` and ``slice``, batch included; that of the channels of
-            ``batch_norm``, or of the steps of ``zero_padding1d``, where it is not the usual one.
+            ``batch_norm``, or the first that paddings go over, where it is not the usual one.
         shape: The target of ``reshape``, without batch, the order of ``permute``, from 1, that
             in which a global pool names its dimensions, those that ``prelu`` shares slopes over, or
             those in which ``rescaling`` and ``normalization`` have numbers of their own.
         amount: Numbers before and after each direction of paddings and croppings, or how many times
-            ``upsampling`` repeats, a number a direction; first and count of a ``slice``.
+            ``upsampling`` repeats, a number a direction; first and count of a ``slice``, first and
+            step of a ``stepped_slice``.
         keys: Of a ``strided_slice`` each dimension's begin, end, step and bits, batch included: 1
             and 2 where begin and end are open, 4 for a single entry, 8 for all dimensions between.
         groups: How many groups the channels of a convolution are in.
         alpha: The slope of ``leaky_relu``.
-        interpolation: How ``upsampling2d`` fills in: ``"nearest"`` or ``"bilinear"``.
+        interpolation: How ``upsampling2d`` fills in: ``"nearest"``, ``"bilinear"`` or, in programs,
+            ``"aligned"``, which is bilinear from corner to corner; ``shape`` is its size there.
         keep_dims: Whether a global pool keeps the dimensions that it goes over.
         sequences: Whether an ``lstm`` gives the outputs of all steps.
         backwards: Whether an ``lstm`` reads its steps from the end, and gives them in that order.
@@ -139,6 +154,7 @@ class Layer(Struct, frozen=True):
         scale: Whether ``batch_norm`` and ``layer_norm`` have a gamma, ``rescaling`` a factor.
         center: The same for beta and ``rescaling``'s offset.
         factor: The factor of ``rescaling``, 0 where it is not known; equal ones are stored once.
+            Also the number of ``add_number`` and its like.
         offset: The same for its offset.
         operation: What TensorFlow calls it, where it is an operation and no layer of Keras's.
     """
@@ -160,7 +176,7 @@ class Layer(Struct, frozen=True):
     keys: tuple[tuple[int, int, int, int], ...] = ()
     groups: int = 1
     alpha: float = 0.3
-    interpolation: Literal["nearest", "bilinear"] = "nearest"
+    interpolation: Literal["nearest", "bilinear", "aligned"] = "nearest"
     keep_dims: bool = False
     sequences: bool = False
     backwards: bool = False

@@ -51,6 +51,7 @@ class Node:
         label: What the layer is called.
         over_last: Whether it is a dense layer over the last of several dimensions, right behind a
             reshape.
+        is_dense: Whether it is a product that stands for a dense layer over one channel.
         is_of_dense: Whether it is the reshape behind a dense layer without a bias.
         has_moved: Whether it is a reshape that has come behind a dense layer.
         squeezed: Whether it is a reshape that one with ``squeeze`` became a part of.
@@ -91,6 +92,7 @@ class Node:
     bias_is_last: bool = False
     bias_from: Node | None = None
     over_last: bool = False
+    is_dense: bool = False
     is_of_dense: bool = False
     has_moved: bool = False
     squeezed: bool = False

@@ -278,7 +278,10 @@ def _padded(graph: _Graph, node: Node) -> bool:
     for axis, side in ((1, "h"), (2, "w")):
         extent, stride = source.shape[axis], node.options[f"stride_{side}"]
         window = (weights.shape[axis] - 1) * node.options[f"dilation_{side}_factor"] + 1
-        whole = max((-(-extent // stride) - 1) * stride + window - extent, 0)
+        whole = (-(-extent // stride) - 1) * stride + window - extent
+        if whole < 0 and graph.traced:
+            return False
+        whole = max(whole, 0)
         if tuple(pads.values[2 * axis : 2 * axis + 2]) != (whole // 2, whole - whole // 2):
             return False
     if any(pads.values[6:]):
@@ -842,11 +845,14 @@ def _all_folded(graph: _Graph, node: Node) -> bool:
 
 def _folded(graph: _Graph, node: Node) -> bool:
     """Arithmetic with a constant goes into the weights behind it."""
-    before = graph.maker(node) if node.op in _FOLDS and not graph.traced else None
+    before = graph.maker(node) if node.op in _FOLDS else None
     if before is None or before.activation != "NONE":
         return False
     constant = _constant(before) if before.op in (*_SUMS, "MUL") else None
     if constant is None or constant.kind == "ints":
+        return False
+    is_from = before.op == "SUB" and before.inputs[0] is constant
+    if graph.traced and (is_from or before.is_dense or len(constant.shape) > 1):
         return False
     if constant.shape and not _may_take(graph, before, node):
         return False
@@ -996,6 +1002,8 @@ def _fused(graph: _Graph, node: Node) -> bool:
     constant = _constant(node)
     if constant is None or constant.kind == "ints" or _is_shared(graph, node):
         return False
+    if graph.traced and node.op == "SUB" and node.inputs[0] is constant:
+        return False
     if before.op == "FULLY_CONNECTED" and _leads_to_shared(graph, node):
         return False  # only convolutions take in products before anything else happens
     is_over_channels = constant.shape[-1:] in ((), (1,), (channels,)) and prod(constant.shape) in (
@@ -1005,7 +1013,9 @@ def _fused(graph: _Graph, node: Node) -> bool:
     if node.op in ("BIAS", "ADD", "SUB") and is_over_channels:
         _give_bias(before, channels)
         of_steps = before.op == "TRANSPOSE_CONV"
-        before.bias_is_last = bool(constant.shape) and (
+        # litert-torch's numbers are added to the bias before that is.
+        is_whole = bool(constant.shape) or (graph.traced and node.op == "ADD")
+        before.bias_is_last = is_whole and (
             _is_before_dense(graph, node, of_steps) or (before.over_last and node.bias_is_last)
         )
     elif node.op != "MUL" or not is_over_channels:

@@ -14,6 +14,8 @@ from pytest_tinybudget.planning.network import Network
 from pytest_tinybudget.planning.network import NotPlannedError
 from pytest_tinybudget.planning.network import require_plain
 from pytest_tinybudget.planning.torch_calls import CALLS
+from pytest_tinybudget.planning.torch_calls import REFUSED
+from pytest_tinybudget.planning.torch_calls import is_grouped
 from pytest_tinybudget.planning.torch_reader import Arguments
 from pytest_tinybudget.planning.torch_reader import Other
 from pytest_tinybudget.planning.torch_reader import Reader
@@ -36,6 +38,10 @@ def network_of_nodes(nodes: Iterable[Any], user_inputs: Iterable[str]) -> Networ
     """
     nodes = list(nodes)
     reader = Reader(nodes, user_inputs)
+    for node in nodes:
+        why = REFUSED.get(str(node.target).removeprefix("aten."))
+        if why is not None and node.op == "call_function":
+            raise reader.fail(node, why)
     outputs = []
     for node in nodes:
         if node.op == "call_function":
@@ -67,7 +73,7 @@ def _call(reader: Reader, node: Any) -> None:
     for each in node.args:
         if isinstance(each, Other):
             raise reader.fail(node, f"{name} with {each.name}")
-    if name not in ("split.Tensor", "chunk.default"):
+    if name not in ("split.Tensor", "chunk.default") and not is_grouped(node):
         reader.shape(node)
     read(reader, node, Arguments(node.args))
 

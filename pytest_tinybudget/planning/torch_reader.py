@@ -29,8 +29,9 @@ VECTOR, SERIES, IMAGE = 2, 3, 4
 GETITEM = str(getitem)
 
 #: ``last``: a convolution or pool is before it; ``whole``: a pool that the converter makes one
-#: operator of; ``open``: it is an input; ``padded``: padding is before it; ``row``: it was a row.
-Layout = Literal["last", "whole", "open", "padded", "row"]
+#: operator of; ``open``: it is an input; ``padded``: padding is before it; ``row``: it was a row;
+#: ``moved``: its channels were moved.
+Layout = Literal["last", "whole", "open", "padded", "row", "moved"]
 
 
 class Other(Struct, frozen=True):
@@ -47,6 +48,8 @@ class Reader:
         self.layers: list[Layer] = []
         self.names: dict[str, str] = {}
         self.layouts: dict[str, Layout] = {}
+        #: What has the channels of an image in groups.
+        self.mixed: set[str] = set()
         #: What is made in parts, and how each part is added when it is first read.
         self.parted: dict[str, Arguments] = {}
         self.later: dict[str, Callable[[], None]] = {}
