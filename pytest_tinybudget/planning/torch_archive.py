@@ -163,8 +163,8 @@ class _Reader:
         if len(outputs) != len(self.graph.outputs):
             raise NotPlannedError("not planned: a program that changes its buffers")
         last = _Call("output", "output", args=(tuple(outputs),))
-        for each in outputs:
-            each.users[id(last)] = last
+        for output in outputs:
+            output.users[id(last)] = last
         self.nodes.append(last)
         return network_of_nodes(self.nodes, _user_inputs(self.signature))
 
