@@ -474,7 +474,7 @@ def test_the_plot_of_fit_can_be_read_on_a_telephone(browser: Any, tmp_path: Path
     widths = {"from": 8, "to": 64, "step": 8}
     layers = [
         {"type": "conv2d", "filters": widths, "padding": "same"},
-        {"type": "dense", "units": 4},
+        {"type": "dense", "units": 12},
     ]
     found = fit({"input_shape": [16, 16, 1], "layers": layers, "boards": ["esp32"]})
     file = tmp_path / "fit.html"
@@ -486,6 +486,8 @@ def test_the_plot_of_fit_can_be_read_on_a_telephone(browser: Any, tmp_path: Path
         " * each.getScreenCTM().a)"
     )
     assert len(sizes) > 6
+    # The widest mark of an axis is there.
+    assert "200,000" in texts.all_text_contents()
     assert min(sizes) >= 11
     plot = opened.page.locator("figure > svg").bounding_box()
     boxes = [texts.nth(index).bounding_box() for index in range(texts.count())]

@@ -27,7 +27,7 @@ from pytest_tinybudget.report.svg import LIGHT
 #: So many rows of a front are open; the others unfold.
 _OPEN_ROWS = 12
 #: The plot in its own units, which the width of the page scales.
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480, 300, 62, 14, 26, 40
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480, 300, 74, 14, 26, 40
 _TICKS = 5
 _KILOBYTE = 1024
 _MILLION = 1_000_000
