@@ -389,3 +389,20 @@ def test_a_dense_layer_with_a_bias_takes_the_rows_of_one_without(
     layers: tuple[Layer, ...], made: tuple[str, int, int]
 ) -> None:
     assert facts(plan(dense(5, bias=False), *layers, shape=(6, 4))) == made
+
+
+@pytest.mark.parametrize(("count", "unbiased"), [(1, 1), (2, 1), (3, 2), (800, 400)])
+def test_biases_of_dense_layers_in_a_row_are_settled_from_the_last_one(
+    count: int, unbiased: int
+) -> None:
+    first = dense(4, name="first")
+    row = [
+        dense(4, name=f"d{number}", inputs=(f"d{number - 1}" if number else "first",))
+        for number in range(count)
+    ]
+    ends = (f"d{count - 1}", "tanh")
+    layers = (first, *row, replaced(TANH, name="tanh", inputs=("first",)))
+    made = plan(*layers, shape=(4,), outputs=ends).main.operators
+    found = [each.inputs[2] < 0 for each in made if each.name == "FULLY_CONNECTED"]
+    assert sum(found) == unbiased
+    assert found[0] == ("ADD" in [each.name for each in made])

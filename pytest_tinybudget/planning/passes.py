@@ -36,6 +36,8 @@ _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV"})
 _MOVED = frozenset({"TANH", "EXP", "LOGISTIC"})
 #: Sums with a constant, whose vector a dense layer takes in.
 _SUMS = frozenset({"BIAS", "ADD", "SUB"})
+#: What dense layers take in of what is before them.
+_FOLDED = frozenset({"ADD", "SUB", "MUL"})
 #: What joins a reshape that has come behind a dense layer, or passes it, before that moves on.
 _FIRST = _MOVED | {"RESHAPE", *_FUSED}
 #: What moves numbers without changing them.
@@ -316,21 +318,25 @@ def _goes_into_dense(graph: _Graph, node: Node) -> bool:
 
     The converter begins at the end. A ReLU there keeps a dense layer from having its bias in time.
     """
+    if graph.traced:
+        return False
     if node.op == "BIAS":
         behind = graph.only(node)
         goes = behind is not None and (
             _goes_into_dense(graph, behind) if behind.op == "MUL" else _is_lost(graph, node)
         )
         return goes or _is_shared(graph, node) or _leads_to_shared(graph, node)
-    constant = _constant(node) if node.op in ("ADD", "SUB", "MUL") and not graph.traced else None
-    if constant is None or len(constant.shape) != 1 or node.activation != "NONE":
-        return False
-    for user in graph.users.get(id(node.output), ()):
-        if user.op == "FULLY_CONNECTED":
-            if not _is_rectified(graph, user) and _takes(graph, node, user):
+    left = [node]
+    while left:
+        node = left.pop()
+        constant = _constant(node) if node.op in _FOLDED else None
+        if constant is None or len(constant.shape) != 1 or node.activation != "NONE":
+            continue
+        for user in graph.users.get(id(node.output), ()):
+            if user.op != "FULLY_CONNECTED":
+                left += [user] if user.inputs[0] is node.output else []
+            elif not _is_rectified(graph, user) and _takes(graph, node, user):
                 return True
-        elif user.inputs[0] is node.output and _goes_into_dense(graph, user):
-            return True
     return False
 
 
@@ -398,28 +404,47 @@ def _takes(graph: _Graph, node: Node, dense: Node, *, has_time: bool = False) ->
     """Whether a dense layer takes in arithmetic as soon as it has a bias."""
     if _is_taken(graph, node, dense):
         return True
+    own = _own_sum(graph, dense, has_time=has_time)
+    return own is not None and not _is_lost(graph, own)
+
+
+def _own_sum(graph: _Graph, dense: Node, *, has_time: bool = False) -> Node | None:
+    """The sum that gives a dense layer its bias, where it does so in time."""
     behind = graph.only(dense)
     has_factor = behind is not None and behind.op == "MUL" and _constant(behind) is not None
     if behind is not None and has_factor:
         behind = graph.only(behind)
-    return (
-        dense.inputs[-1] is None
-        and behind is not None
-        and behind.op in _SUMS
-        and _constant(behind) is not None
-        and (has_factor or has_time or not _is_rectified(graph, behind))
-        and not _is_lost(graph, behind)
-    )
+    if dense.inputs[-1] is not None or behind is None or behind.op not in _SUMS:
+        return None
+    if _constant(behind) is None:
+        return None
+    return behind if has_factor or has_time or not _is_rectified(graph, behind) else None
 
 
 def _is_lost(graph: _Graph, bias: Node) -> bool:
-    """Whether dense layers take in the bias of one before it has that."""
-    return any(
-        user.op == "FULLY_CONNECTED"
-        and not _is_rectified(graph, user)
-        and _takes(graph, bias, user)
-        for user in graph.users.get(id(bias.output), ())
-    )
+    """Whether dense layers take in the bias of one before it has that.
+
+    They do if they have theirs in time: from the last to the first, as many as there are in a row.
+    """
+    found, left = [], [bias]
+    while left:
+        node = left.pop()
+        users = graph.users.get(id(node.output), ())
+        takers = [
+            each
+            for each in users
+            if each.op == "FULLY_CONNECTED" and not _is_rectified(graph, each)
+        ]
+        owns = [_own_sum(graph, each) for each in takers]
+        found.append((node, takers, owns))
+        left += [each for each in owns if each is not None]
+    lost: dict[int, bool] = {}
+    for node, takers, owns in reversed(found):
+        lost[id(node)] = any(
+            _is_taken(graph, node, dense) or (own is not None and not lost[id(own)])
+            for dense, own in zip(takers, owns, strict=True)
+        )
+    return lost[id(bias)]
 
 
 def _is_rectified(graph: _Graph, node: Node) -> bool:
@@ -890,7 +915,7 @@ def _is_taken(graph: _Graph, before: Node, node: Node) -> bool:
     if before.op == "MUL":
         return True
     if node.op == "FULLY_CONNECTED":
-        return node.inputs[-1] is not None and not _moves_bias(graph, node)
+        return node.inputs[-1] is not None and not _loses_bias(graph, node)
     return bool(node.options["padding"] == "VALID")
 
 
@@ -939,6 +964,16 @@ def _check_steps(graph: _Graph, node: Node) -> None:
     if len(users) > 1 and any(each.op == "FULLY_CONNECTED" for each in users):
         text = "a transposed convolution's steps that several layers take"
         raise NotPlannedError(f"layer {node.label}: not planned: {text}")
+
+
+def _loses_bias(graph: _Graph, node: Node) -> bool:
+    """Whether the bias of ``node`` moves, where the last of dense layers in a row moves first."""
+    count = 0
+    while _moves_bias(graph, node):
+        behind = _behind(graph, node)
+        assert behind is not None
+        node, count = behind, count + 1
+    return count % 2 == 1
 
 
 def _moves_bias(graph: _Graph, node: Node) -> bool:
