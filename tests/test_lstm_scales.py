@@ -54,6 +54,31 @@ def test_dense_layers_take_an_lstms_own_scale_and_their_biases_follow(layers: in
     assert struct.unpack("<3i", first.data) == (80, -14, 2000)
 
 
+def test_an_lstm_takes_another_ones_own_scale_and_its_biases_follow() -> None:
+    from pytest_tinybudget.convert.worker.lstm_scales import with_lstm_scales
+
+    maker = ModelMaker()
+    graph = maker.graph()
+    steps = graph.input((1, 2, 8), "INT8", scale=OUTSIDE)
+    hidden = {"scale": INSIDE, "zero_point": 0}
+    read = graph.lstm(steps, units=4, hidden=hidden, inside=hidden)
+    last = graph.lstm(read, units=3, hidden={"scale": OUTSIDE, "zero_point": 0})
+    graph.output(last)
+    biases = [each for each in graph.tensors if (each.type, tuple(each.shape)) == ("INT32", (3,))]
+    for place, each in enumerate(biases):
+        each.data = struct.pack("<3i", 40 + place, -7, 1000)
+    main = read_model(with_lstm_scales(maker.build(), bindings), "rows").main
+
+    first, second = main.operators
+    assert (first.name, second.name) == ("UNIDIRECTIONAL_SEQUENCE_LSTM",) * 2
+    assert main.tensors[second.inputs[0]].quantization.scales == (INSIDE,)
+    for place in range(4):
+        weights, bias = (main.tensors[second.inputs[at + place]] for at in (1, 12))
+        scales = weights.quantization.scales
+        assert bias.quantization.scales == pytest.approx([INSIDE * each for each in scales])
+        assert struct.unpack("<3i", bias.data) == (80 + 2 * place, -14, 2000)
+
+
 def test_a_bias_that_something_else_reads_keeps_its_scale() -> None:
     from pytest_tinybudget.convert.worker.lstm_scales import with_lstm_scales
 

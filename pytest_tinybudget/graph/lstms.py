@@ -13,6 +13,8 @@ from pytest_tinybudget.graph.model import Tensor
 LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 #: Positions among its inputs, and among its intermediate tensors.
 HIDDEN_STATE, CELL_STATE, EFFECTIVE_HIDDEN = 18, 19, 4
+#: Of each gate the position of the weights of its input, and of its bias.
+GATES = ((1, 12), (2, 13), (3, 14), (4, 15))
 #: LiteRT, and TFLM before February 2023, have a TANH for cells that reach from -1 to 1 or further,
 #: and leave its result unset for others (``PortableApplyTanh``: 0 to 6 integer bits).
 SMALLEST_CELL_SCALE = 2.0**-15

@@ -6,12 +6,12 @@ operands alike (CONCATENATION) or works in place (ADD), and the state others
 (``findings/tflite_lstm_output_scale.sh``). The state's range is that of the last step alone; the
 range of all steps is an intermediate tensor's, which LiteRT and older TFLM compute with.
 
-Here all three get the intermediate tensor's. A dense layer takes its input at any scale, and its
-bias follows. What needs the output at another scale reads it requantized; what wants all its
-operands alike always does, so that the operators of a file do not depend on the data that
-calibrates. Nor does the size: the states that the converter leaves in the file, although nothing
-refers to them, are left out. Cells that reach below 1 get a scale for 1, which every runtime has a
-TANH for.
+Here all three get the intermediate tensor's. A dense layer or another LSTM takes its input at any
+scale, and its biases follow. What needs the output at another scale reads it requantized; what
+wants all its operands alike always does, so that the operators of a file do not depend on the data
+that calibrates. Nor does the size: the states that the converter leaves in the file, although
+nothing refers to them, are left out. Cells that reach below 1 get a scale for 1, which every
+runtime has a TANH for.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pytest_tinybudget.convert.worker.editing import drop_unread_buffers
 from pytest_tinybudget.convert.worker.repack import packed
 from pytest_tinybudget.graph.lstms import CELL_STATE
 from pytest_tinybudget.graph.lstms import EFFECTIVE_HIDDEN
+from pytest_tinybudget.graph.lstms import GATES
 from pytest_tinybudget.graph.lstms import HIDDEN_STATE
 from pytest_tinybudget.graph.lstms import SMALLEST_CELL_SCALE
 from pytest_tinybudget.graph.lstms import scaled_lstms
@@ -82,16 +83,16 @@ def _settle(model: Any, graph: Any, operator: Any, own: Any, schema: ModuleType)
     alike = [each for each in users if code_of(model, each) in _codes(_ALIKE, schema)]
     is_same = _key(output.quantization) == _key(own)
     copies = [each for each in users if _copies(model, graph, each, output, schema)]
-    dense = [each for each in users if _follows(model, graph, each, index, schema)]
-    free = [*dense, *(each for each in users if _reads_any(model, each, output, schema))]
+    sums = [each for each in users if _follows(model, graph, each, index, schema)]
+    free = [*sums, *(each for each in users if _reads_any(model, each, output, schema))]
     if is_same and not alike:
         for each in copies:
             _settle(model, graph, each, own, schema)
         return
     if users and len(copies) + len(free) == len(users) and index not in map(int, graph.outputs):
         output.quantization = own
-        for each in dense:
-            _rescale_bias(model, graph, each, schema)
+        for each in sums:
+            _rescale_biases(model, graph, each, schema)
         for each in copies:
             _settle(model, graph, each, own, schema)
         return
@@ -133,18 +134,36 @@ def _reads_any(model: Any, operator: Any, source: Any, schema: ModuleType) -> bo
 
 
 def _follows(model: Any, graph: Any, operator: Any, index: int, schema: ModuleType) -> bool:
-    """Whether ``operator`` is an INT8 dense layer of tensor ``index`` with constants of its own."""
-    if code_of(model, operator) != schema.BuiltinOperator.FULLY_CONNECTED:
+    """Whether ``operator`` multiplies INT8 tensor ``index`` by constants, and adds its own biases.
+
+    A dense layer does, and an LSTM for each of its gates.
+    """
+    places = _sums(model, operator, schema)
+    inputs = [int(each) for each in operator.inputs]
+    if not places or inputs[0] != index or inputs.count(index) > 1:
         return False
-    source, weights, *bias = [int(each) for each in operator.inputs if each >= 0]
     read = [int(each) for other in graph.operators for each in other.inputs]
-    types = [graph.tensors[each].type for each in (source, weights, *bias)]
+    weights = [inputs[place] for place, _ in places]
+    biases = [each for each in _given(inputs, [place for _, place in places]) if each >= 0]
     return (
-        source == index
-        and types == [schema.TensorType.INT8] * 2 + [schema.TensorType.INT32] * len(bias)
-        and all(_content(model, graph.tensors[each]) is not None for each in (weights, *bias))
-        and all(read.count(each) == 1 for each in bias)
+        {graph.tensors[each].type for each in (index, *weights)} == {schema.TensorType.INT8}
+        and all(graph.tensors[each].type == schema.TensorType.INT32 for each in biases)
+        and all(_content(model, graph.tensors[each]) is not None for each in (*weights, *biases))
+        and all(read.count(each) == 1 for each in biases)
     )
+
+
+def _sums(model: Any, operator: Any, schema: ModuleType) -> tuple[tuple[int, int], ...]:
+    """Where ``operator`` has the weights of its input, and the bias of what they give."""
+    builtin, code = schema.BuiltinOperator, code_of(model, operator)
+    if code == builtin.FULLY_CONNECTED:
+        return ((1, 2),)
+    return GATES if code == builtin.UNIDIRECTIONAL_SEQUENCE_LSTM else ()
+
+
+def _given(inputs: Sequence[int], places: Sequence[int]) -> list[int]:
+    """What stands at ``places``; -1 where the operator has fewer inputs."""
+    return [inputs[place] if place < len(inputs) else -1 for place in places]
 
 
 def _content(model: Any, tensor: Any) -> Any:
@@ -152,12 +171,17 @@ def _content(model: Any, tensor: Any) -> Any:
     return model.buffers[tensor.buffer].data
 
 
-def _rescale_bias(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
-    """Write the bias of a dense layer at the scale of its input times that of its weights."""
-    source, weights, *bias = [graph.tensors[int(each)] for each in operator.inputs if each >= 0]
-    for tensor in bias:
+def _rescale_biases(model: Any, graph: Any, operator: Any, schema: ModuleType) -> None:
+    """Write biases at the scale of their operator's input times that of its weights."""
+    inputs = [int(each) for each in operator.inputs]
+    source = graph.tensors[inputs[0]].quantization.scale[0]
+    for places in _sums(model, operator, schema):
+        weights, bias = _given(inputs, places)
+        if bias < 0:
+            continue
+        tensor = graph.tensors[bias]
         old = np.asarray(tensor.quantization.scale, np.float64)
-        new = source.quantization.scale[0] * np.asarray(weights.quantization.scale, np.float32)
+        new = source * np.asarray(graph.tensors[weights].quantization.scale, np.float32)
         values = np.frombuffer(bytes(_content(model, tensor)), "<i4")
         scaled = np.rint(values * (old / new)).astype("<i4")
         users = [each for part in model.subgraphs for each in part.tensors]
