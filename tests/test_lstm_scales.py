@@ -19,6 +19,15 @@ bindings = pytest.importorskip("tflite_micro.tensorflow.lite.micro.python.schema
 OUTSIDE, INSIDE = 2.0**-6, 2.0**-7
 
 
+def begun() -> tuple[ModelMaker, Graph, int]:
+    """A model that begins with an LSTM of four units, and what that gives."""
+    maker = ModelMaker()
+    graph = maker.graph()
+    steps = graph.input((1, 1, 8), "INT8", scale=OUTSIDE)
+    hidden = {"scale": INSIDE, "zero_point": 0}
+    return maker, graph, graph.lstm(steps, units=4, hidden=hidden, inside=hidden)
+
+
 def bias_of(graph: Graph) -> int:
     """The index of the bias of its first dense layer of three units."""
     shapes = [(each.type, tuple(each.shape)) for each in graph.tensors]
@@ -29,11 +38,7 @@ def settled(*, layers: int, biases: tuple[int, int, int] = (40, -7, 1000)) -> Mo
     """An LSTM read by so many dense layers, of which the first has ``biases``, as it is mended."""
     from pytest_tinybudget.convert.worker.lstm_scales import with_lstm_scales
 
-    maker = ModelMaker()
-    graph = maker.graph()
-    steps = graph.input((1, 1, 8), "INT8", scale=OUTSIDE)
-    hidden = {"scale": INSIDE, "zero_point": 0}
-    read = graph.lstm(steps, units=4, hidden=hidden, inside=hidden)
+    maker, graph, read = begun()
     for _ in range(layers):
         graph.output(graph.dense(read, units=3, per_channel=True))
     graph.tensors[bias_of(graph)].data = struct.pack("<3i", *biases)
@@ -57,11 +62,7 @@ def test_dense_layers_take_an_lstms_own_scale_and_their_biases_follow(layers: in
 def test_an_lstm_takes_another_ones_own_scale_and_its_biases_follow() -> None:
     from pytest_tinybudget.convert.worker.lstm_scales import with_lstm_scales
 
-    maker = ModelMaker()
-    graph = maker.graph()
-    steps = graph.input((1, 2, 8), "INT8", scale=OUTSIDE)
-    hidden = {"scale": INSIDE, "zero_point": 0}
-    read = graph.lstm(steps, units=4, hidden=hidden, inside=hidden)
+    maker, graph, read = begun()
     last = graph.lstm(read, units=3, hidden={"scale": OUTSIDE, "zero_point": 0})
     graph.output(last)
     biases = [each for each in graph.tensors if (each.type, tuple(each.shape)) == ("INT32", (3,))]
@@ -82,11 +83,7 @@ def test_an_lstm_takes_another_ones_own_scale_and_its_biases_follow() -> None:
 def test_a_bias_that_something_else_reads_keeps_its_scale() -> None:
     from pytest_tinybudget.convert.worker.lstm_scales import with_lstm_scales
 
-    maker = ModelMaker()
-    graph = maker.graph()
-    steps = graph.input((1, 1, 8), "INT8", scale=OUTSIDE)
-    hidden = {"scale": INSIDE, "zero_point": 0}
-    read = graph.lstm(steps, units=4, hidden=hidden, inside=hidden)
+    maker, graph, read = begun()
     graph.output(graph.dense(read, units=3))
     graph.output(graph.unary("ABS", bias_of(graph)))
     main = read_model(with_lstm_scales(maker.build(), bindings), "shared").main

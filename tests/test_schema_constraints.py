@@ -8,13 +8,10 @@ from __future__ import annotations
 import datetime
 import math
 import re
-import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 from typing import Any
 from typing import Literal
-from typing import Union
 from typing import get_args
 from typing import get_origin
 
@@ -26,6 +23,9 @@ from campaigns import every
 from pytest_tinybudget.base.errors import DeclarationError
 from pytest_tinybudget.declaration import load_declaration
 from pytest_tinybudget.declaration.keys import documented_fields
+from pytest_tinybudget.declaration.mistakes import _example
+from pytest_tinybudget.declaration.mistakes import _metas
+from pytest_tinybudget.declaration.mistakes import _parts
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.schema.document import OPERATORS
 from pytest_tinybudget.declaration.schema.document import Document
@@ -49,27 +49,6 @@ _OF_EVERY_TYPE: tuple[Any, ...] = (
         {"odd key": {}},
     ),
 )
-
-
-def _parts(hint: Any) -> Iterator[Any]:
-    """``hint`` and all that it annotates or unites."""
-    yield hint
-    origin = get_origin(hint)
-    if origin is Annotated:
-        yield from _parts(get_args(hint)[0])
-    elif origin in (Union, types.UnionType):
-        for member in get_args(hint):
-            yield from _parts(member)
-
-
-def _metas(hint: Any) -> Iterator[msgspec.Meta]:
-    for part in _parts(hint):
-        if get_origin(part) is Annotated:
-            yield from (note for note in part.__metadata__ if isinstance(note, msgspec.Meta))
-
-
-def _example(hint: Any) -> Any:
-    return next((meta.examples[0] for meta in _metas(hint) if meta.examples), None)
 
 
 def _structs(hint: Any) -> Iterator[type[msgspec.Struct]]:

@@ -116,7 +116,7 @@ def layers_of(given: Sequence[object], input_shape: Sequence[int] | None) -> Lay
     problems = Problems(Path("model"), None)
     if input_shape is None:
         problems.add((), "layers take an input_shape", example="input_shape = [16, 16, 1]")
-    content = {"layers": _plain(given), "input_shape": list(input_shape or [1])}
+    content = {"layers": with_lists(given), "input_shape": list(input_shape or [1])}
     table = checked(ModelTable, content, (), problems)
     found = None
     if table is not None and table.layers is not None and table.input_shape is not None:
@@ -126,11 +126,11 @@ def layers_of(given: Sequence[object], input_shape: Sequence[int] | None) -> Lay
     return found
 
 
-def _plain(value: Any) -> Any:
-    """``value`` with lists where Python code gave tuples."""
+def with_lists(value: Any) -> Any:
+    """A copy of ``value``, with lists where Python code gave other sequences."""
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {key: with_lists(each) for key, each in value.items()}
+    return [with_lists(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _listed(

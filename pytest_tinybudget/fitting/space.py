@@ -24,6 +24,7 @@ from pytest_tinybudget.base.remembered import Remembered
 from pytest_tinybudget.declaration.planned import Listed
 from pytest_tinybudget.declaration.planned import layer_of
 from pytest_tinybudget.declaration.planned import mistakes
+from pytest_tinybudget.declaration.planned import with_lists
 from pytest_tinybudget.declaration.problems import KeyPath
 from pytest_tinybudget.declaration.problems import Problems
 from pytest_tinybudget.declaration.problems import abbreviated
@@ -93,7 +94,7 @@ class FreeLayer:
 
     def with_numbers(self, numbers: Sequence[int]) -> dict[str, Any]:
         """The layer's table with ``numbers`` in its free spots."""
-        content: dict[str, Any] = _listed(self.given)
+        content: dict[str, Any] = with_lists(self.given)
         for (_, path, _), value in zip(self.spots, numbers, strict=True):
             holder: Any = content
             for step in path[:-1]:
@@ -166,7 +167,7 @@ def plan_of(
         TinybudgetError: keys or values are wrong; the message says where and what was expected.
     """
     problems = Problems(Path(label), lines)
-    content = {key: _listed(value) for key, value in _with_tables(content).items()}
+    content = {key: with_lists(value) for key, value in _with_tables(content).items()}
     table = checked(_Table, content, (), problems)
     given = content.get("layers")
     layers = given if isinstance(given, list) else []
@@ -192,13 +193,6 @@ def plan_of(
     reader.check(plan)
     problems.raise_if_any()
     return plan
-
-
-def _listed(value: Any) -> Any:
-    """A copy of ``value``, with lists where Python code gave other sequences."""
-    if isinstance(value, Mapping):
-        return {key: _listed(each) for key, each in value.items()}
-    return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _with_tables(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,6 +17,10 @@ from typing import Any
 from pytest_tinybudget.base.text import printable
 from pytest_tinybudget.planning.archives import UNREADABLE
 from pytest_tinybudget.planning.calls import in_order_of_calls
+from pytest_tinybudget.planning.network import BETWEEN
+from pytest_tinybudget.planning.network import OPEN_BEGIN
+from pytest_tinybudget.planning.network import OPEN_END
+from pytest_tinybudget.planning.network import SINGLE
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import LayerType
 from pytest_tinybudget.planning.network import Merge
@@ -327,14 +331,14 @@ class _Reader:
 def _key(given: Any, reader: _Reader) -> tuple[int, int, int, int]:
     """Begin, end, step and bits of a part of an index (``Layer.keys``)."""
     if isinstance(given, int) and not isinstance(given, bool):
-        return given, given + 1, 1, 4
+        return given, given + 1, 1, SINGLE
     kind = given.get("class_name") if isinstance(given, Mapping) else None
     if kind == "__ellipsis__":
-        return 0, 0, 1, 8
+        return 0, 0, 1, BETWEEN
     if kind != "__slice__":
         raise reader.fail("an index of another kind than numbers and slices")
     start, stop, step = (given["config"].get(each) for each in ("start", "stop", "step"))
-    bits = (start is None) + 2 * (stop is None)
+    bits = OPEN_BEGIN * (start is None) + OPEN_END * (stop is None)
     return start or 0, stop or 0, 1 if step is None else step, bits
 
 

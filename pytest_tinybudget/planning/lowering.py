@@ -15,6 +15,10 @@ from typing import Any
 from pytest_tinybudget.base.errors import ModelError
 from pytest_tinybudget.planning.calls import Call
 from pytest_tinybudget.planning.calls import calls_of
+from pytest_tinybudget.planning.network import BETWEEN
+from pytest_tinybudget.planning.network import OPEN_BEGIN
+from pytest_tinybudget.planning.network import OPEN_END
+from pytest_tinybudget.planning.network import SINGLE
 from pytest_tinybudget.planning.network import Extents
 from pytest_tinybudget.planning.network import Layer
 from pytest_tinybudget.planning.network import Network
@@ -908,26 +912,29 @@ def _slice(low: Lowering, given: Sequence[Value]) -> Value:
     return low.add("SLICE", "slice", [value, *constants], shape)
 
 
+_WHOLE = OPEN_BEGIN | OPEN_END
+
+
 def _strided_slice(low: Lowering, given: Sequence[Value]) -> Value:
     value = low.one(given)
     rank, keys = len(value.shape), low.layer.keys
-    places = [number for number, key in enumerate(keys) if key[3] & _BETWEEN]
+    places = [number for number, key in enumerate(keys) if key[3] & BETWEEN]
     if len(places) > 1 or len(keys) - len(places) > rank:
         raise low.fail(f"{len(keys)} keys do not fit {shown(value)}")
     # The converter fills in what is between with ends of 0, and what is behind with whole extents.
     for place in places:
         missing = rank - len(keys) + 1
-        keys = (*keys[:place], *((0, 0, 1, 3),) * missing, *keys[place + 1 :])
-    keys = (*keys, *((0, each, 1, 3) for each in value.shape[len(keys) :]))
+        keys = (*keys[:place], *((0, 0, 1, _WHOLE),) * missing, *keys[place + 1 :])
+    keys = (*keys, *((0, each, 1, _WHOLE) for each in value.shape[len(keys) :]))
     extents = [_sliced(low, extent, key) for extent, key in zip(value.shape, keys, strict=True)]
-    if keys[0][3] != 3 or keys[0][2] != 1:
+    if keys[0][3] != _WHOLE or keys[0][2] != 1:
         raise low.unknown("a slice of the batch")
-    shape = [count for count, key in zip(extents, keys, strict=True) if not key[3] & _SINGLE]
+    shape = [count for count, key in zip(extents, keys, strict=True) if not key[3] & SINGLE]
     if tuple(shape) == value.shape and all(step == 1 for _, _, step, _ in keys):
         raise low.unknown("a slice that leaves all as it is")
     masks = [
         sum(1 << axis for axis, key in enumerate(keys) if key[3] & bit)
-        for bit in (_OPEN_BEGIN, _OPEN_END, _SINGLE)
+        for bit in (OPEN_BEGIN, OPEN_END, SINGLE)
     ]
     constants = [
         Const("ints", (rank,), values=tuple(key[part] for key in keys)) for part in range(3)
@@ -943,21 +950,17 @@ def _strided_slice(low: Lowering, given: Sequence[Value]) -> Value:
     )
 
 
-#: Bits of a key.
-_OPEN_BEGIN, _OPEN_END, _SINGLE, _BETWEEN = 1, 2, 4, 8
-
-
 def _sliced(low: Lowering, extent: int, key: tuple[int, int, int, int]) -> int:
     """How many entries a key leaves of ``extent``."""
     begin, end, step, bits = key
-    if bits & _SINGLE:
+    if bits & SINGLE:
         if not -extent <= begin < extent:
             raise low.fail(f"there is no entry {begin} of {extent}")
         return 1
     if not step:
         raise low.fail("a slice has a step of 0")
-    first = None if bits & _OPEN_BEGIN else begin
-    count = len(range(*slice(first, None if bits & _OPEN_END else end, step).indices(extent)))
+    first = None if bits & OPEN_BEGIN else begin
+    count = len(range(*slice(first, None if bits & OPEN_END else end, step).indices(extent)))
     if not count:
         raise low.fail(f"leaves nothing of {extent}")
     return count

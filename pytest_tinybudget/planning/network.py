@@ -116,6 +116,11 @@ class NotPlannedError(ModelError):
     """How the converter makes a layer is not known: the model has to be converted."""
 
 
+#: Bits of a key of a ``strided_slice``: begin and end are open, it is a single entry, or all
+#: dimensions between others.
+OPEN_BEGIN, OPEN_END, SINGLE, BETWEEN = 1, 2, 4, 8
+
+
 class Layer(Struct, frozen=True):
     """One layer; what a type does not take is left as it is.
 
@@ -139,8 +144,8 @@ class Layer(Struct, frozen=True):
         amount: Numbers before and after each direction of paddings and croppings, or how many times
             ``upsampling`` repeats, a number a direction; first and count of a ``slice``, first and
             step of a ``stepped_slice``.
-        keys: Of a ``strided_slice`` each dimension's begin, end, step and bits, batch included: 1
-            and 2 where begin and end are open, 4 for a single entry, 8 for all dimensions between.
+        keys: Of a ``strided_slice`` each dimension's begin, end, step and bits (``OPEN_BEGIN``
+            and the like), batch included.
         groups: How many groups the channels of a convolution are in.
         alpha: The slope of ``leaky_relu``.
         interpolation: How ``upsampling2d`` fills in: ``"nearest"``, ``"bilinear"`` or, in programs,

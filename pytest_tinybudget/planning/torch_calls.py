@@ -242,10 +242,14 @@ def _require_over_each(reader: Reader, node: Any, given: Any) -> None:
 
 def _is_rectified(given: Any) -> bool:
     """Whether a ReLU is before what moves channels."""
-    before = given
-    while _called(before) in (*_NOTHING, *_MOVES, "pixel_shuffle.default"):
-        before = before.args[0]
-    return _called(before) in _RECTIFIERS
+    return _called(_before(given, (*_NOTHING, *_MOVES, "pixel_shuffle.default"))) in _RECTIFIERS
+
+
+def _before(node: Any, passed: Sequence[str] = _NOTHING) -> Any:
+    """The first node from ``node`` back that is none of the calls ``passed``."""
+    while _called(node) in passed:
+        node = node.args[0]
+    return node
 
 
 def _settle_over_each(reader: Reader, node: Any, given: Any) -> None:
@@ -339,12 +343,17 @@ def _padded_max_pool(reader: Reader, node: Any, given: Arguments, kernel: _Pair)
         layer = Layer("max_pool2d", kernel=kernel, stride=stride, padding="same")
         _pool(reader, node, given[0], layer)
         return
-    is_free = _called(given[0]) in _FREE or given[0].op == "placeholder"
-    if not is_free or len(given[0].users) > 1:
-        raise reader.fail(node, "a max pool with padding that is not right behind a convolution")
+    _require_free(reader, node, given[0], "a max pool with padding")
     reader.add(node, Layer("lowest_padding2d", amount=sides), given[0], part=".pad")
     reader.settle(node)
     _pool(reader, node, node, Layer("max_pool2d", kernel=kernel, stride=stride))
+
+
+def _require_free(reader: Reader, node: Any, given: Any, what: str) -> None:
+    """Refuse padding with a number where what is padded has a scale of its own."""
+    is_free = _called(given) in _FREE or given.op == "placeholder"
+    if not is_free or len(given.users) > 1:
+        raise reader.fail(node, f"{what} that is not right behind a convolution")
 
 
 def _pool(reader: Reader, node: Any, given: Any, layer: Layer) -> None:
@@ -360,10 +369,8 @@ def _average_pool(reader: Reader, node: Any, given: Arguments) -> None:
     if given[6]:
         raise reader.fail(node, "an average pool with divisor_override")
     before, after = reader.shape(given[0])[2:], reader.shape(node)[2:]
-    sides = _sides(before, after, kernel, stride, pads)
+    sides = _sides(before, after, kernel, stride, pads, all_padded=not given[4])
     source = given[0]
-    if given[4]:
-        sides = _read(before, after, kernel, stride, pads)
     if given[5] is False and any(map(any, sides)):
         if sides != _same_sides(before, kernel, stride):
             text = "an average pool with count_include_pad=False whose padding is not that of SAME"
@@ -382,19 +389,18 @@ def _average_pool(reader: Reader, node: Any, given: Arguments) -> None:
     _pool(reader, node, source, Layer("average_pool2d", kernel=kernel, stride=stride))
 
 
-def _sides(before: Sequence[int], after: Sequence[int], *window: _Pair) -> _Pads:
-    """What a pool of kernel, stride and padding reads before and behind each direction."""
+def _sides(
+    before: Sequence[int], after: Sequence[int], *window: _Pair, all_padded: bool = True
+) -> _Pads:
+    """What a pool of kernel, stride and padding reads before and behind each direction.
+
+    Behind it is at least what is padded, unless not ``all_padded``: then what the last window
+    reads.
+    """
     found = []
     for extent, result, size, step, pad in zip(before, after, *window, strict=True):
-        found.append((pad, max((result - 1) * step + size - extent - pad, pad)))
-    return found[0], found[1]
-
-
-def _read(before: Sequence[int], after: Sequence[int], *window: _Pair) -> _Pads:
-    """The same with ceil_mode: what the last window reads, though more were padded."""
-    found = []
-    for extent, result, size, step, pad in zip(before, after, *window, strict=True):
-        found.append((pad, max((result - 1) * step + size - extent - pad, 0)))
+        least = pad if all_padded else 0
+        found.append((pad, max((result - 1) * step + size - extent - pad, least)))
     return found[0], found[1]
 
 
@@ -565,9 +571,7 @@ def _parts_channels(reader: Reader, node: Any, given: Arguments) -> bool:
 
     ``view`` to groups, ``transpose`` of these and the channels in them, and ``reshape`` back.
     """
-    turned = given[0]
-    while _called(turned) in _NOTHING:
-        turned = turned.args[0]
+    turned = _before(given[0])
     if _called(turned) != "transpose.int" or turned.args[1:] not in ((1, 2), (2, 1)):
         return False
     view = turned.args[0]
@@ -637,9 +641,7 @@ def _pad(reader: Reader, node: Any, given: Arguments) -> None:
 
 def _filled(reader: Reader, node: Any, given: Arguments) -> None:
     """Padding with a number, at the scale of what is padded where any may be asked of that."""
-    is_free = _called(given[0]) in _FREE or given[0].op == "placeholder"
-    if not is_free or len(given[0].users) > 1:
-        raise reader.fail(node, "padding with a number that is not right behind a convolution")
+    _require_free(reader, node, given[0], "padding with a number")
     left, right, top, bottom = given[1]
     layer = Layer("lowest_padding2d", amount=((top, bottom), (left, right)))
     reader.add(node, layer, given[0])
@@ -664,9 +666,7 @@ def _stays_turned(reader: Reader, node: Any, given: Any) -> bool:
     layout = reader.layout(given)
     if layout in ("row", "padded", "moved"):
         raise reader.fail(node, f"padding right behind {_LAYOUTS[layout]}")
-    before = given
-    while _called(before) in _NOTHING:
-        before = before.args[0]
+    before = _before(given)
     is_bare = _called(before) in _CONVOLUTIONS and Arguments(before.args)[2] is None
     return layout == "whole" or is_bare
 
@@ -705,9 +705,7 @@ def _require_known_row(reader: Reader, node: Any, given: Arguments) -> None:
 
 def _linear_before(given: Any) -> Any:
     """The Linear whose result is given, what goes over single numbers apart; ``None``: none is."""
-    before = given
-    while _called(before) in (*_NOTHING, *_OVER_EACH):
-        before = before.args[0]
+    before = _before(given, (*_NOTHING, *_OVER_EACH))
     return before if _called(before) == "linear.default" else None
 
 
@@ -846,9 +844,7 @@ def _with_number(reader: Reader, node: Any, given: Arguments, kind: LayerType) -
 
 def _require_other(reader: Reader, node: Any, given: Any, kinds: Sequence[str]) -> None:
     """Refuse two sums or two products with numbers in a row, which may become one."""
-    before = given
-    while _called(before) in _NOTHING:
-        before = before.args[0]
+    before = _before(given)
     is_number = not hasattr(Arguments(getattr(before, "args", ()))[1], "meta")
     if _called(before) in kinds and is_number:
         raise reader.fail(node, "two sums or two products with numbers in a row")
@@ -870,16 +866,10 @@ def _from_number(reader: Reader, node: Any, given: Arguments) -> None:
 
 def _require_channels(reader: Reader, node: Any, given: Arguments) -> None:
     """Refuse a convolved series of one channel beside another: its reshape comes elsewhere."""
-    convolved = [each for each in given.given[:2] if _called(_computed(each)) in _AS_IMAGES]
+    passed = (*_NOTHING, *_RECTIFIERS)
+    convolved = [each for each in given.given[:2] if _called(_before(each, passed)) in _AS_IMAGES]
     if len(convolved) == 1 and reader.shape(convolved[0])[1] == 1:
         raise reader.fail(node, "a convolved series of one channel beside one that is not")
-
-
-def _computed(node: Any) -> Any:
-    """What a value is of, before what changes each number by itself."""
-    while _called(node) in (*_NOTHING, *_RECTIFIERS):
-        node = node.args[0]
-    return node
 
 
 def _joined(reader: Reader, node: Any, given: list[Any], layer: Layer) -> None:

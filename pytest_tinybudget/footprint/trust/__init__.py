@@ -11,8 +11,10 @@ the model.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
+from pytest_tinybudget.base.lazy_mapping import LazyMapping
 from pytest_tinybudget.footprint.trust.trusted import Check
 from pytest_tinybudget.footprint.trust.trusted import Trusted
 
@@ -43,9 +45,7 @@ MODULES = {
     "compressed": "TFLM_DECODE",
     "control": "IF WHILE",
 }
-_MODULE_OF = {name: module for module, names in MODULES.items() for name in names.split()}
 _OF_VARIABLES = ("READ_VARIABLE", "ASSIGN_VARIABLE")
-_CHECKS: dict[str, Check | None] = {}
 
 
 def check(node: Trusted) -> None:
@@ -53,12 +53,8 @@ def check(node: Trusted) -> None:
 
     Custom operators of others than TFLM are their own kernels' business.
     """
-    name = node.operator.name
-    if name not in _CHECKS:
-        _CHECKS[name] = _check_of(name)
-    found = _CHECKS[name]
-    if found is not None:
-        found(node)
+    if node.operator.name in _CHECKS:
+        _CHECKS[node.operator.name](node)
 
 
 def check_variable(node: Trusted) -> None:
@@ -72,9 +68,11 @@ def check_variable(node: Trusted) -> None:
         variable_memory(node)
 
 
-def _check_of(operator: str) -> Check | None:
-    if operator not in _MODULE_OF:
-        return None
-    checks = import_module(f"{__name__}.{_MODULE_OF[operator]}").CHECKS
-    found: Check = checks[operator]
-    return found
+def _check_of(operator: str, module: str) -> Check:
+    held: Mapping[str, Check] = import_module(f"{__name__}.{module}").CHECKS
+    return held[operator]
+
+
+_CHECKS = LazyMapping(
+    {name: module for module, names in MODULES.items() for name in names.split()}, _check_of
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from math import prod
 
@@ -10,8 +9,8 @@ from pytest_tinybudget.footprint.operators.rule import int32s
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.footprint.trust import common
-from pytest_tinybudget.footprint.trust.trusted import Check
 from pytest_tinybudget.footprint.trust.trusted import Trusted
+from pytest_tinybudget.footprint.trust.trusted import by_operator
 from pytest_tinybudget.graph.model import TYPE_BITS
 
 
@@ -172,20 +171,15 @@ def _detected(node: Trusted) -> None:
         common.written(node, result, "FLOAT32")
 
 
-#: Each check by the operators that it is for.
-CHECKS: Mapping[str, Check] = {
-    name: each
-    for each, names in (
-        (_normalized, "L2_NORMALIZATION"),
-        (_rows, "SOFTMAX LOG_SOFTMAX"),
-        (_reduced, "MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_ALL"),
-        (_arg, "ARG_MAX ARG_MIN"),
-        (_concatenated, "CONCATENATION"),
-        (_packed, "PACK"),
-        (_unpacked, "UNPACK"),
-        (partial(_split, source_at=1, axis_at=0), "SPLIT"),
-        (partial(_split, source_at=0, axis_at=2), "SPLIT_V"),
-        (_detected, "TFLite_Detection_PostProcess"),
-    )
-    for name in names.split()
-}
+CHECKS = by_operator(
+    (_normalized, "L2_NORMALIZATION"),
+    (_rows, "SOFTMAX LOG_SOFTMAX"),
+    (_reduced, "MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_ALL"),
+    (_arg, "ARG_MAX ARG_MIN"),
+    (_concatenated, "CONCATENATION"),
+    (_packed, "PACK"),
+    (_unpacked, "UNPACK"),
+    (partial(_split, source_at=1, axis_at=0), "SPLIT"),
+    (partial(_split, source_at=0, axis_at=2), "SPLIT_V"),
+    (_detected, "TFLite_Detection_PostProcess"),
+)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from pytest_tinybudget.footprint.trust.trusted import Check
 from pytest_tinybudget.footprint.trust.trusted import Trusted
+from pytest_tinybudget.footprint.trust.trusted import by_operator
 from pytest_tinybudget.graph.model import TYPE_BITS
 from pytest_tinybudget.graph.model import Tensor
 
@@ -51,7 +49,6 @@ def _looked_up(node: Trusted, encoded: Tensor, ancillary: Tensor, result: Tensor
     )
 
 
-#: Each check by the operators that it is for.
-CHECKS: Mapping[str, Check] = {
-    name: each for each, names in ((_decoded, "TFLM_DECODE"),) for name in names.split()
-}
+CHECKS = by_operator(
+    (_decoded, "TFLM_DECODE"),
+)

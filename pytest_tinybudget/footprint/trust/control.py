@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.footprint.soundness import taken
 from pytest_tinybudget.footprint.trust import common
-from pytest_tinybudget.footprint.trust.trusted import Check
 from pytest_tinybudget.footprint.trust.trusted import Trusted
+from pytest_tinybudget.footprint.trust.trusted import by_operator
 from pytest_tinybudget.graph.model import Subgraph
 from pytest_tinybudget.graph.model import Tensor
 
@@ -81,12 +79,7 @@ def variable_memory(node: Trusted) -> None:
     )
 
 
-#: Each check by the operators that it is for.
-CHECKS: Mapping[str, Check] = {
-    name: each
-    for each, names in (
-        (_if, "IF"),
-        (_while, "WHILE"),
-    )
-    for name in names.split()
-}
+CHECKS = by_operator(
+    (_if, "IF"),
+    (_while, "WHILE"),
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import partial
 from math import prod
@@ -14,8 +13,8 @@ from pytest_tinybudget.footprint.operators.rule import quantized_alike
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.operators.rule import zero_point
 from pytest_tinybudget.footprint.trust import common
-from pytest_tinybudget.footprint.trust.trusted import Check
 from pytest_tinybudget.footprint.trust.trusted import Trusted
+from pytest_tinybudget.footprint.trust.trusted import by_operator
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -277,27 +276,22 @@ def _bordered(node: Trusted, result: Tensor, amounts: Sequence[int]) -> None:
     )
 
 
-#: Each check by the operators that it is for.
-CHECKS: Mapping[str, Check] = {
-    name: each
-    for each, names in (
-        (_like_first, "CUMSUM REVERSE_V2"),
-        (_padded, "PAD PADV2"),
-        (_mirrored, "MIRROR_PAD"),
-        (_strided, "STRIDED_SLICE"),
-        (_sliced, "SLICE"),
-        (_transposed, "TRANSPOSE"),
-        (_updated, "DYNAMIC_UPDATE_SLICE"),
-        (_shape_of, "SHAPE"),
-        (_broadcast_args, "BROADCAST_ARGS"),
-        (_plain, "BROADCAST_TO FILL BATCH_MATMUL L2_POOL_2D SPACE_TO_DEPTH DEPTH_TO_SPACE SVDF"),
-        (_plain, "CIRCULAR_BUFFER"),
-        (_lstm, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
-        (partial(_indexed, source_at=0, indices_at=1), "GATHER"),
-        (partial(_indexed, source_at=1, indices_at=0), "EMBEDDING_LOOKUP"),
-        (_indexed_nd, "GATHER_ND"),
-        (_resized, "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR"),
-        (_batched, "SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND"),
-    )
-    for name in names.split()
-}
+CHECKS = by_operator(
+    (_like_first, "CUMSUM REVERSE_V2"),
+    (_padded, "PAD PADV2"),
+    (_mirrored, "MIRROR_PAD"),
+    (_strided, "STRIDED_SLICE"),
+    (_sliced, "SLICE"),
+    (_transposed, "TRANSPOSE"),
+    (_updated, "DYNAMIC_UPDATE_SLICE"),
+    (_shape_of, "SHAPE"),
+    (_broadcast_args, "BROADCAST_ARGS"),
+    (_plain, "BROADCAST_TO FILL BATCH_MATMUL L2_POOL_2D SPACE_TO_DEPTH DEPTH_TO_SPACE SVDF"),
+    (_plain, "CIRCULAR_BUFFER"),
+    (_lstm, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+    (partial(_indexed, source_at=0, indices_at=1), "GATHER"),
+    (partial(_indexed, source_at=1, indices_at=0), "EMBEDDING_LOOKUP"),
+    (_indexed_nd, "GATHER_ND"),
+    (_resized, "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR"),
+    (_batched, "SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND"),
+)

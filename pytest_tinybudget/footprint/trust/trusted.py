@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Protocol
 
 from pytest_tinybudget.footprint.operators.rule import Preparation
@@ -44,3 +45,8 @@ class Trusted(Preparation, Protocol):
 
 
 Check = Callable[[Trusted], None]
+
+
+def by_operator(*checks: tuple[Check, str]) -> Mapping[str, Check]:
+    """Each of ``checks`` by the operators that it is for, whose names are one text."""
+    return {name: each for each, names in checks for name in names.split()}

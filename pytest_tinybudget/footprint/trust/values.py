@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import partial
 from math import prod
@@ -10,9 +9,9 @@ from math import prod
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import quantized_alike
 from pytest_tinybudget.footprint.trust import common
-from pytest_tinybudget.footprint.trust.trusted import Check
 from pytest_tinybudget.footprint.trust.trusted import Shape
 from pytest_tinybudget.footprint.trust.trusted import Trusted
+from pytest_tinybudget.footprint.trust.trusted import by_operator
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -222,30 +221,25 @@ def _same_values(node: Trusted) -> None:
     common.written(node, node.output(0), node.input(0).type)
 
 
-#: Each check by the operators that it is for.
-CHECKS: Mapping[str, Check] = {
-    name: each
-    for each, names in (
-        (_limited, "RELU6"),
-        (_tanh, "TANH"),
-        (_logistic, "LOGISTIC"),
-        (partial(_unary, quantized=True), "RELU LEAKY_RELU HARD_SWISH ABS RSQRT ELU"),
-        (_unary, "SIN COS LOG SQRT SQUARE LOGICAL_NOT CEIL EXP ROUND FLOOR NEG ZEROS_LIKE"),
-        (partial(_unary, types=False), "CAST"),
-        (partial(_unary, types=False, quantized=True), "QUANTIZE DEQUANTIZE"),
-        (_sum, "ADD"),
-        (partial(_pairwise, quantized=True), "SUB MUL DIV SQUARED_DIFFERENCE"),
-        (_pairwise, "FLOOR_DIV FLOOR_MOD MAXIMUM MINIMUM"),
-        (
-            partial(_pairwise, compares=True, quantized=True),
-            "EQUAL NOT_EQUAL GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR",
-        ),
-        (_greater, "GREATER"),
-        (_several, "ADD_N"),
-        (_prelu, "PRELU"),
-        (_select, "SELECT_V2"),
-        (_reshape, "RESHAPE"),
-        (_same_values, "SQUEEZE EXPAND_DIMS"),
-    )
-    for name in names.split()
-}
+CHECKS = by_operator(
+    (_limited, "RELU6"),
+    (_tanh, "TANH"),
+    (_logistic, "LOGISTIC"),
+    (partial(_unary, quantized=True), "RELU LEAKY_RELU HARD_SWISH ABS RSQRT ELU"),
+    (_unary, "SIN COS LOG SQRT SQUARE LOGICAL_NOT CEIL EXP ROUND FLOOR NEG ZEROS_LIKE"),
+    (partial(_unary, types=False), "CAST"),
+    (partial(_unary, types=False, quantized=True), "QUANTIZE DEQUANTIZE"),
+    (_sum, "ADD"),
+    (partial(_pairwise, quantized=True), "SUB MUL DIV SQUARED_DIFFERENCE"),
+    (_pairwise, "FLOOR_DIV FLOOR_MOD MAXIMUM MINIMUM"),
+    (
+        partial(_pairwise, compares=True, quantized=True),
+        "EQUAL NOT_EQUAL GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND LOGICAL_OR",
+    ),
+    (_greater, "GREATER"),
+    (_several, "ADD_N"),
+    (_prelu, "PRELU"),
+    (_select, "SELECT_V2"),
+    (_reshape, "RESHAPE"),
+    (_same_values, "SQUEEZE EXPAND_DIMS"),
+)

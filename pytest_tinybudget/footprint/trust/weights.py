@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pytest_tinybudget.footprint.operators.geometry import Window
 from pytest_tinybudget.footprint.operators.rule import integers
 from pytest_tinybudget.footprint.operators.rule import option
 from pytest_tinybudget.footprint.operators.rule import quantized_alike
 from pytest_tinybudget.footprint.operators.rule import scale
 from pytest_tinybudget.footprint.trust import common
-from pytest_tinybudget.footprint.trust.trusted import Check
 from pytest_tinybudget.footprint.trust.trusted import Shape
 from pytest_tinybudget.footprint.trust.trusted import Trusted
+from pytest_tinybudget.footprint.trust.trusted import by_operator
 from pytest_tinybudget.graph.model import Tensor
 
 
@@ -208,15 +206,10 @@ def _pool(node: Trusted) -> None:
         )
 
 
-#: Each check by the operators that it is for.
-CHECKS: Mapping[str, Check] = {
-    name: each
-    for each, names in (
-        (_conv, "CONV_2D"),
-        (_depthwise, "DEPTHWISE_CONV_2D"),
-        (_transpose_conv, "TRANSPOSE_CONV"),
-        (_dense, "FULLY_CONNECTED"),
-        (_pool, "AVERAGE_POOL_2D MAX_POOL_2D"),
-    )
-    for name in names.split()
-}
+CHECKS = by_operator(
+    (_conv, "CONV_2D"),
+    (_depthwise, "DEPTHWISE_CONV_2D"),
+    (_transpose_conv, "TRANSPOSE_CONV"),
+    (_dense, "FULLY_CONNECTED"),
+    (_pool, "AVERAGE_POOL_2D MAX_POOL_2D"),
+)
